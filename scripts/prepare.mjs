@@ -1,0 +1,76 @@
+// Makes a fresh clone runnable: checks Node, installs the packages when they are missing or old, builds.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, root } from './build.mjs';
+
+const STAMP = join(root, 'node_modules/.daypass-installed');
+
+/** Installs and builds as needed. Throws an error whose message says what to do. */
+export function prepare() {
+  checkNode();
+  checkWritable(root);
+  if (!installed()) install();
+  build();
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  throw new Error(`Node.js 20.19 or newer is needed (24 LTS is a good choice); this is ${process.versions.node}`);
+}
+
+/** As when the checkout was first used by root, and now by someone else. */
+function checkWritable(folder) {
+  for (const path of [folder, join(folder, 'node_modules'), join(folder, 'dist'), join(folder, '.tap')]) {
+    if (!existsSync(path)) continue;
+    try {
+      accessSync(path, constants.W_OK);
+    } catch {
+      const owner = `chown -R ${process.getuid?.() ?? '<you>'} ${folder}`;
+      throw new Error(`${path} belongs to someone else; use a clone of your own, or hand it over: sudo ${owner}`);
+    }
+  }
+}
+
+/** What the packages were installed for: the lock file, and this kind of machine (some hold programs). */
+function fingerprint() {
+  const lock = join(root, 'package-lock.json');
+  const list = existsSync(lock) ? lock : join(root, 'package.json');
+  return `${createHash('sha256').update(readFileSync(list)).digest('hex')} ${process.platform}-${process.arch}\n`;
+}
+
+function installed() {
+  if (existsSync(STAMP)) return readFileSync(STAMP, 'utf8') === fingerprint();
+  return installedByHand();
+}
+
+/** `npm install` by a developer: npm's own copy of the lock is then as new as the lock. */
+function installedByHand() {
+  const lock = join(root, 'package-lock.json');
+  const npms = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(lock) || !existsSync(npms) || statSync(npms).mtimeMs < statSync(lock).mtimeMs) return false;
+  writeFileSync(STAMP, fingerprint());
+  return true;
+}
+
+function install() {
+  const locked = existsSync(join(root, 'package-lock.json'));
+  console.error('daypass: installing packages (once) …');
+  npm(locked ? 'ci' : 'install');
+  writeFileSync(STAMP, fingerprint());
+}
+
+/** Development packages too, whatever NODE_ENV says: the compiler is one of them. */
+function npm(verb) {
+  const options = ['--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
+  const self = process.env.npm_execpath;
+  const [command, first] = self?.endsWith('.js') ? [process.execPath, [self]] : ['npm', []];
+  const { status, error } = spawnSync(command, [...first, verb, ...options], {
+    cwd: root,
+    stdio: ['ignore', 2, 2], // standard output stays the command's own
+  });
+  if (error) throw new Error(`npm could not be started: ${error.message}`);
+  if (status !== 0) throw new Error(`"npm ${verb}" failed: see the lines above`);
+}
