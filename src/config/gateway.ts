@@ -1,0 +1,129 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { type Address, isLoopback } from './address.js';
+import { isCertificate, isPrivateKey, isSigningKey, keyMatches } from './pem.js';
+import * as values from './values.js';
+
+/** The key that signs grants: its PEM text, or the absolute path where one may be created. */
+export type SigningKeySource = { readonly pem: string } | { readonly create: string };
+
+/** The gateway's own settings (`daypass.yaml`), resolved. */
+export interface GatewayConfig {
+  /** A service is reached at `<service>.<domain>`. */
+  readonly domain: string;
+  readonly listen: { readonly http: Address; readonly postgres: Address; readonly health: Address };
+  /** PEM texts; always there when Postgres is served off loopback. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** A connection string; undefined: the embedded database. */
+  readonly database: string | undefined;
+  /** A connection string; undefined: grants live in this process. */
+  readonly redis: string | undefined;
+  /** `create` and undefined (use the data directory) only stand with the embedded database. */
+  readonly signingKey: SigningKeySource | undefined;
+  /** How long live sessions outlast the loss of the grant store; 0: not at all. */
+  readonly stalenessSeconds: number;
+  /** How long live sessions outlast a request to stop; 0: not at all. */
+  readonly drainSeconds: number;
+}
+
+const DOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const DOMAIN_PROBLEM = values.hinted('not a domain', 'lower-case letters, digits, - and dots: gw.example.com');
+const HTTP_PROBLEM = values.hinted(
+  'HTTP is served on loopback only',
+  'this version has no TLS for HTTP: listen on 127.0.0.1 and put a TLS proxy on this machine in front',
+);
+const POSTGRES_PROBLEM = values.hinted(
+  'Postgres off loopback needs TLS',
+  'add tls: { cert: { file: … }, key: { file: … } }, or listen on 127.0.0.1',
+);
+const SIGNING_KEY_PROBLEM = values.hinted(
+  'a gateway with its own database needs a signing key',
+  'openssl genpkey -algorithm ed25519 -out grant.pem, then signing_key: { file: grant.pem }',
+);
+
+/** The keys of `daypass.yaml`, each with its own schema. */
+function shapeOf(sources: values.Sources) {
+  const { secret, listenAddress } = values.valueSchemas(sources);
+  const http = listenAddress.refine(({ host }) => isLoopback(host), HTTP_PROBLEM);
+  return {
+    domain: z.string().max(180, DOMAIN_PROBLEM).regex(DOMAIN, DOMAIN_PROBLEM),
+    listen: z
+      .strictObject({ http, postgres: listenAddress, health: listenAddress })
+      .refine(portsDiffer, values.hinted('two listeners share one address', 'give each its own port')),
+    tls: z
+      .strictObject({
+        cert: secret.refine(isCertificate, { error: 'not a PEM certificate', abort: true }),
+        key: secret.refine(isPrivateKey, { error: 'not an unencrypted PEM private key', abort: true }),
+      })
+      .refine(keyMatches, 'the key does not belong to the certificate')
+      .optional(),
+    database: connectionSchema(sources, /^postgres(?:ql)?:\/\//, 'not a PostgreSQL connection string').optional(),
+    redis: connectionSchema(sources, /^rediss?:\/\//, 'not a Redis connection string').optional(),
+    signing_key: signingKeySchema(sources).optional(),
+    staleness: values.durationOrZeroSchema.default(15),
+    drain: values.durationOrZeroSchema.default(30),
+  };
+}
+
+/** The schema of `daypass.yaml`, key by key; what holds between keys: `gatewayRules`. */
+export function gatewaySchema(sources: values.Sources) {
+  return z.strictObject(shapeOf(sources));
+}
+
+/**
+ * What must hold between two keys. Each rule looks at its own keys alone, so that a fault elsewhere in the file does
+ * not hide it.
+ */
+export function gatewayRules(sources: values.Sources): z.ZodType[] {
+  const { tls, database, signing_key } = shapeOf(sources);
+  const listen = z.object({ postgres: values.valueSchemas(sources).listenAddress });
+  return [
+    z.object({ listen, tls }).refine((it) => isLoopback(it.listen.postgres.host) || it.tls !== undefined, {
+      error: POSTGRES_PROBLEM,
+      path: ['listen', 'postgres'],
+    }),
+    z
+      .object({ database, signing_key })
+      .refine((it) => it.database === undefined || (it.signing_key !== undefined && 'pem' in it.signing_key), {
+        error: SIGNING_KEY_PROBLEM,
+        path: ['signing_key'],
+      }),
+  ];
+}
+
+/** The parsed file in the gateway's own words. */
+export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
+  const { domain, listen, tls, database, redis } = file;
+  const { signing_key: signingKey, staleness: stalenessSeconds, drain: drainSeconds } = file;
+  return { domain, listen, tls, database, redis, signingKey, stalenessSeconds, drainSeconds };
+}
+
+function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {
+  const taken = Object.values(listen)
+    .filter(({ port }) => port !== 0)
+    .map(({ host, port }) => `${host} ${port}`);
+  return new Set(taken).size === taken.length;
+}
+
+/** A connection string is a secret. An environment variable that is not set means: none. */
+function connectionSchema(sources: values.Sources, form: RegExp, problem: string) {
+  return values.secretReferenceSchema.transform((reference, context) => {
+    if ('env' in reference && !sources.env[reference.env]) return undefined;
+    const read = values.readSecret(reference, sources);
+    if (!read.ok) return values.refuse(context, read.problem);
+    return form.test(read.value) ? read.value : values.refuse(context, problem);
+  });
+}
+
+function signingKeySchema(sources: values.Sources) {
+  return values.secretReferenceSchema.transform((reference, context): SigningKeySource => {
+    if ('file' in reference) {
+      const path = resolve(sources.directory, reference.file);
+      if (!existsSync(path)) return { create: path };
+    }
+    const read = values.readSecret(reference, sources);
+    if (!read.ok) return values.refuse(context, read.problem);
+    return isSigningKey(read.value) ? { pem: read.value } : values.refuse(context, 'not an Ed25519 private key in PEM');
+  });
+}

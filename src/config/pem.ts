@@ -1,0 +1,38 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+
+/** Whether a text is a PEM certificate (or a chain, whose first is the server's). */
+export function isCertificate(text: string): boolean {
+  return readCertificate(text) !== undefined;
+}
+
+/** Whether a text is an unencrypted PEM private key. */
+export function isPrivateKey(text: string): boolean {
+  return readKey(text) !== undefined;
+}
+
+/** Whether a text is an Ed25519 private key in PEM: what signs grants. */
+export function isSigningKey(text: string): boolean {
+  return readKey(text)?.asymmetricKeyType === 'ed25519';
+}
+
+/** Whether a private key belongs to a certificate. */
+export function keyMatches(pair: { readonly cert: string; readonly key: string }): boolean {
+  const key = readKey(pair.key);
+  return key !== undefined && readCertificate(pair.cert)?.checkPrivateKey(key) === true;
+}
+
+function readCertificate(text: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function readKey(text: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(text);
+  } catch {
+    return undefined;
+  }
+}

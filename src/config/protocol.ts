@@ -1,0 +1,50 @@
+import type { z } from 'zod';
+import type { ValueSchemas } from './values.js';
+
+/** Something wrong in a policy file: the path of keys to it and what to do. */
+export interface Problem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** Either the compiled thing or every problem found in it. */
+export type Compiled<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/**
+ * The part of a service file that only its protocol understands. Central code reads the file's frame
+ * (service, protocol, lane, owner, grants, recording, `extends`) and hands the rest here.
+ */
+export interface ProtocolConfig<Upstream = unknown, Role = unknown> {
+  readonly name: string;
+  /** The schema of the `upstream:` block; strict, secrets resolved to strings by `values.secret`. */
+  upstream(values: ValueSchemas): z.ZodType<Upstream>;
+  /** The schema of one entry of `roles:` without `extends`; strict. */
+  role(values: ValueSchemas): z.ZodType;
+  /**
+   * Compiles a role from its chain of parsed role blocks, the base first (`extends` appends rules).
+   * @returns the frozen role, or every problem with paths relative to the last block of the chain
+   */
+  compileRole(name: string, chain: readonly unknown[], upstream: Upstream): Compiled<Role>;
+}
+
+/** A service as the gateway serves it: compiled, frozen, replaced whole when its file changes. */
+export interface ServicePolicy<Upstream = unknown, Role = unknown> {
+  readonly name: string;
+  readonly protocol: string;
+  readonly lane: 'code' | 'data' | 'production';
+  /** `group:<name>`. */
+  readonly owner: string;
+  readonly upstream: Upstream;
+  readonly roles: ReadonlyMap<string, Role>;
+  /** The first role of the file: the read-only one. */
+  readonly defaultRole: string;
+  readonly grants: { readonly maxDurationSeconds: number; readonly maxRenewals: number };
+  readonly recording: { readonly mode: 'strict' | 'buffered' };
+  /** SHA-256 (hex) of the file's text: what the records name. Secrets are references there, never values. */
+  readonly version: string;
+  /** The file's text as loaded, kept in the ledger so that a record can be decided again. */
+  readonly text: string;
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { SourceDocument } from './document.js';
+import { compileRoles } from './extends.js';
+import { type Finding, type Judged, judge } from './issues.js';
+import { didYouMean } from './nearest.js';
+import type { ProtocolConfig, ServicePolicy } from './protocol.js';
+import { durationSchema, hinted, keyedMap, nameSchema, standInSchemas, type ValueSchemas } from './values.js';
+
+const GROUP = /^group:[a-z0-9][a-z0-9._-]{0,62}$/;
+
+/** The part of a service file that every protocol shares. */
+export const serviceFrameSchema = z.strictObject({
+  service: nameSchema,
+  protocol: z.string(),
+  lane: z.enum(['code', 'data', 'production']),
+  owner: z.string().regex(GROUP, hinted('not an owner', 'group:<name>, for example group:payments-leads')),
+  upstream: keyedMap,
+  roles: z
+    .record(nameSchema, z.looseObject({ extends: nameSchema.optional() }))
+    .refine((roles) => Object.keys(roles).length > 0, hinted('no role', 'the first role is the read-only default')),
+  grants: z.strictObject({ max_duration: durationSchema, max_renewals: z.int().min(0).max(100) }),
+  recording: z.strictObject({ mode: z.enum(['strict', 'buffered']) }).default({ mode: 'strict' }),
+});
+
+/** One service file, read. */
+export interface ServiceFile {
+  /** The file's name without `.yaml`: the service must be called so. */
+  readonly stem: string;
+  readonly text: string;
+  readonly document: SourceDocument;
+}
+
+/** Reads one service file with its protocol's help: the policy, or everything that is wrong with it. */
+export function readService(
+  file: ServiceFile,
+  protocols: readonly ProtocolConfig[],
+  values: ValueSchemas,
+): Judged<ServicePolicy> {
+  const { document, stem } = file;
+  const frame = judge(serviceFrameSchema, { document, path: [], value: document.value });
+  const raw = keyedMap.safeParse(document.value).data ?? {};
+  const protocol = protocols.find(({ name }) => name === raw.protocol);
+  const findings = [...(frame.ok ? [] : frame.findings), ...misnamed(raw.service, stem)];
+  if (protocol === undefined)
+    return { ok: false, findings: [...findings, ...unknownProtocol(raw.protocol, protocols)] };
+  const upstream = readUpstream(document, raw.upstream, protocol, values);
+  const roles = compileRoles(document, raw.roles, protocol, values, upstream.usable);
+  findings.push(...upstream.findings, ...roles.findings);
+  const [defaultRole] = roles.compiled.keys();
+  if (!frame.ok || findings.length > 0 || defaultRole === undefined) return { ok: false, findings };
+  return { ok: true, value: toPolicy(frame.value, file.text, upstream.usable?.value, roles.compiled, defaultRole) };
+}
+
+function toPolicy(
+  frame: z.output<typeof serviceFrameSchema>,
+  text: string,
+  upstream: unknown,
+  roles: ReadonlyMap<string, unknown>,
+  defaultRole: string,
+): ServicePolicy {
+  const { service: name, protocol, lane, owner, grants, recording } = frame;
+  const limits = { maxDurationSeconds: grants.max_duration, maxRenewals: grants.max_renewals };
+  const version = createHash('sha256').update(text).digest('hex');
+  return { name, protocol, lane, owner, upstream, roles, defaultRole, grants: limits, recording, version, text };
+}
+
+interface ReadUpstream {
+  readonly findings: readonly Finding[];
+  /** What roles can be compiled against; a stand-in when there are findings. */
+  readonly usable: { readonly value: unknown } | undefined;
+}
+
+/** Reads `upstream:`; when only the machine lacks something, a stand-in lets the roles be looked at all the same. */
+function readUpstream(
+  document: SourceDocument,
+  raw: unknown,
+  protocol: ProtocolConfig,
+  values: ValueSchemas,
+): ReadUpstream {
+  // That it is missing or no map at all is the frame's finding.
+  if (!keyedMap.safeParse(raw).success) return { findings: [], usable: undefined };
+  const part = { document, path: ['upstream'], value: raw };
+  const read = judge(protocol.upstream(values), part);
+  if (read.ok) return { findings: [], usable: read };
+  const standIn = judge(protocol.upstream(standInSchemas()), part);
+  return { findings: read.findings, usable: standIn.ok ? standIn : undefined };
+}
+
+function misnamed(service: unknown, stem: string): Finding[] {
+  if (typeof service !== 'string' || service === stem) return [];
+  const message = `service "${service}" stands in ${stem}.yaml`;
+  return [{ path: ['service'], part: 'value', message, hint: `rename the file to ${service}.yaml` }];
+}
+
+function unknownProtocol(name: unknown, protocols: readonly ProtocolConfig[]): Finding[] {
+  if (typeof name !== 'string') return [];
+  const known = protocols.map((protocol) => protocol.name);
+  const hint = didYouMean(name, known) ?? 'this build has no protocols';
+  return [{ path: ['protocol'], part: 'value', message: `unknown protocol "${name}"`, hint }];
+}

@@ -1,0 +1,31 @@
+import type { ProtocolConfig } from '../config/protocol.js';
+import type { Decision } from '../policy/decision.js';
+import type { Facts, Payload, RecordedEvent } from '../recording/event.js';
+
+/** What the record says of an action before it is forwarded. */
+export interface ActionFacts {
+  /** Short facts: they enter the event's header, the chain and the index. */
+  readonly facts: Facts;
+  /** The rest (statement text, parameters, headers): stored, hashed, redacted before. */
+  readonly payload?: Payload;
+}
+
+/**
+ * What a protocol contributes to the gate. It knows its own words and bytes; the order of steps
+ * (credential → admit → session + lease → decide → record → forward → result) is the gate's alone.
+ * @typeParam Role - the compiled role of a service file
+ * @typeParam Action - what is about to be done, as the protocol sees it
+ */
+export interface Protocol<Role = unknown, Action = unknown, Upstream = unknown> extends ProtocolConfig<Upstream, Role> {
+  /** Pure: no I/O, no clock, no memory of earlier calls. A throw is a denial (`unknown_effect`). */
+  decide(role: Role, action: Action): Decision;
+  /**
+   * Pure: what the record says of the action, as the role sees it. Secrets that only the protocol recognises are redacted
+   * here, before anything is hashed.
+   */
+  describe(action: Action, role: Role): ActionFacts;
+  /** Turns words given to `daypass policy test` into an action; throws `DaypassError('usage')` with what is expected. */
+  actionFromWords(words: readonly string[]): Action;
+  /** One event in words for a person; the caller neutralises control characters. */
+  render(event: RecordedEvent): string;
+}

@@ -1,0 +1,23 @@
+import { type Logger, pino } from 'pino';
+
+export type Log = Logger;
+
+/** A handle anywhere in a text: the secret half is never written to a log or a recording (THREATS.md A16, D27). */
+const HANDLE = /dp_([0-9A-Za-z]{22})_[0-9A-Za-z]{43}/g;
+
+/** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. */
+export function withoutHandles(text: string): string {
+  return text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
+}
+
+/**
+ * The process's log: JSON lines on standard error, so that standard output stays the CLI's.
+ * Handles are cut out of the finished line, whatever field they came in.
+ */
+export function createLog(
+  level: string = process.env.DAYPASS_LOG ?? 'info',
+  write: (line: string) => void = (line) => process.stderr.write(line),
+): Log {
+  const destination = { write: (line: string) => write(withoutHandles(line)) };
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}

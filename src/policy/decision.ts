@@ -1,0 +1,33 @@
+import type { DenialReason } from './reason.js';
+
+/** What the way back must do because of a decision. None exist yet; the field is part of every decision so that none is lost later. */
+export type Obligations = Readonly<Record<string, never>>;
+
+const NO_OBLIGATIONS: Obligations = Object.freeze({});
+
+/**
+ * The answer to "may this action pass?". A value, made by a pure function of the role and the action.
+ * `hold` (a write that waits for an approval) has a place in the type; no rule yields it yet.
+ */
+export interface Decision {
+  readonly outcome: 'allow' | 'deny' | 'hold';
+  /** Null when allowed. */
+  readonly reason: DenialReason | null;
+  /** The rule that decided, as the policy file words it; a denial for want of a rule says so. */
+  readonly rule: string;
+  /** One sentence for the person who asked: what was refused. Empty when allowed. */
+  readonly message: string;
+  /** What they can do next; shown when it is not empty. */
+  readonly hint: string;
+  readonly obligations: Obligations;
+}
+
+/** The action may pass because of `rule`. */
+export function allow(rule: string): Decision {
+  return { outcome: 'allow', reason: null, rule, message: '', hint: '', obligations: NO_OBLIGATIONS };
+}
+
+/** The action may not pass. `rule` names what decided (`no rule allows …` for want of one). */
+export function deny(reason: DenialReason, rule: string, message: string, hint = ''): Decision {
+  return { outcome: 'deny', reason, rule, message, hint, obligations: NO_OBLIGATIONS };
+}

@@ -1,0 +1,54 @@
+/** A value that survives JSON unchanged. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** What happened. `action` is written before its action is forwarded; everything else when it is known. */
+export type EventKind =
+  | 'open' // the session was admitted: signed grant, policy version, client
+  | 'action' // something is about to be done, with its decision
+  | 'result' // what came of an action (`of` names its sequence number)
+  | 'notice' // the client was warned or told something by the gateway
+  | 'renewed' // the lease's deadline moved
+  | 'policy' // the session is judged by another policy version from here on
+  | 'gap' // something could not be recorded; says what and why
+  | 'close'; // the receipt
+
+/**
+ * Short facts of an event: the common words every protocol uses, so that the index needs to know neither SQL nor HTTP.
+ * They are part of the header and therefore of the chain.
+ */
+export interface Facts {
+  /** What is done: `GET`, `WS`, `message`, `select`, `update,select`. */
+  readonly verb?: string;
+  /** What it is done to: a path, relations. */
+  readonly on?: readonly string[];
+  readonly outcome?: 'allow' | 'deny' | 'hold';
+  readonly reason?: string;
+  readonly rule?: string;
+  /** In a result: the sequence number of its action. */
+  readonly of?: number;
+  /** In a result: HTTP status, SQLSTATE (`00000` for success), WebSocket close code. */
+  readonly status?: string;
+  readonly rows?: number;
+  /** Bytes from the client to the service, and back. */
+  readonly bytesIn?: number;
+  readonly bytesOut?: number;
+  /** Milliseconds between forwarding and the end of the result. */
+  readonly ms?: number;
+  readonly [fact: string]: Json | undefined;
+}
+
+/** The rest of an event: `text` is what the index searches. */
+export interface Payload {
+  readonly text?: string;
+  readonly [part: string]: Json | undefined;
+}
+
+/** An event as it stands in a recording. */
+export interface RecordedEvent {
+  readonly seq: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly kind: EventKind;
+  readonly facts: Facts;
+  readonly payload: Payload | null;
+}

@@ -1,0 +1,125 @@
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadConfig } from '../../src/config/load.js';
+import { GATEWAY, writeConfig } from './fixture.js';
+
+type Env = Readonly<Record<string, string>>;
+
+const ED25519 = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const P256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString();
+
+function load(directory: string, gateway: string, env: Env = {}) {
+  return loadConfig(writeConfig(directory, { 'daypass.yaml': gateway }), [], env);
+}
+
+function served(directory: string, gateway: string, env: Env = {}) {
+  const loaded = load(directory, gateway, env);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  return loaded.gateway;
+}
+
+function problems(directory: string, gateway: string, env: Env = {}): string[] {
+  return load(directory, gateway, env).problems.map(({ line, column, message }) => `${line}:${column} ${message}`);
+}
+
+function selfSigned(directory: string): { cert: string; key: string } {
+  const pair = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') };
+  const options = ['-newkey', 'ed25519', '-nodes', '-days', '1', '-subj', '/CN=gw.test'];
+  execFileSync('openssl', ['req', '-x509', ...options, '-keyout', pair.key, '-out', pair.cert], { stdio: 'ignore' });
+  return pair;
+}
+
+t.test('HTTP off loopback is refused, wherever the address comes from', async (t) => {
+  const refusal = '2:17 HTTP is served on loopback only';
+  t.strictSame(problems(t.testdir({}), GATEWAY.replace('127.0.0.1:8080', '0.0.0.0:8080')), [refusal]);
+  t.strictSame(problems(t.testdir({}), GATEWAY.replace('127.0.0.1:8080', '"[::]:8080"')), [refusal]);
+  const byEnv = GATEWAY.replace('127.0.0.1:8080', '{ env: HTTP_AT, default: 127.0.0.1:8080 }');
+  t.strictSame(problems(t.testdir({}), byEnv, { HTTP_AT: '10.0.0.1:80' }), [refusal]);
+  t.strictSame(served(t.testdir({}), byEnv, { HTTP_AT: '[::1]:80' }).listen.http, { host: '::1', port: 80 });
+  t.strictSame(served(t.testdir({}), byEnv, { HTTP_AT: '' }).listen.http, { host: '127.0.0.1', port: 8080 });
+});
+
+t.test('Postgres off loopback needs TLS, even when something else is wrong as well', async (t) => {
+  const open = GATEWAY.replace('127.0.0.1:6432', '0.0.0.0:6432');
+  t.strictSame(problems(t.testdir({}), open), ['2:43 Postgres off loopback needs TLS']);
+  t.strictSame(problems(t.testdir({}), open.replace('127.0.0.1:8080', 'nowhere')), [
+    '2:17 not an address',
+    '2:36 Postgres off loopback needs TLS',
+  ]);
+  const directory = t.testdir({});
+  selfSigned(directory);
+  const secured = served(directory, `${open}tls: { cert: { file: cert.pem }, key: { file: key.pem } }\n`);
+  t.match(secured.tls, { cert: /BEGIN CERTIFICATE/, key: /BEGIN PRIVATE KEY/ });
+});
+
+t.test('a certificate, its key, and whether they belong together are looked at when the file is read', async (t) => {
+  const directory = t.testdir({ 'other.pem': ED25519, 'text.pem': 'hello' });
+  selfSigned(directory);
+  const tls = (cert: string, key: string) => `${GATEWAY}tls: { cert: { file: ${cert} }, key: { file: ${key} } }\n`;
+  t.strictSame(problems(directory, tls('text.pem', 'text.pem')), [
+    '3:14 not a PEM certificate',
+    '3:39 not an unencrypted PEM private key',
+  ]);
+  t.strictSame(problems(directory, tls('cert.pem', 'other.pem')), ['3:6 the key does not belong to the certificate']);
+});
+
+t.test('two listeners may not share an address, but each may ask for a free port', async (t) => {
+  const same = GATEWAY.replace('6432', '8080');
+  t.strictSame(problems(t.testdir({}), same), ['2:9 two listeners share one address']);
+  const free = GATEWAY.replace('8080', '0').replace('6432', '0');
+  t.equal(served(t.testdir({}), free).listen.postgres.port, 0);
+});
+
+t.test(
+  'database and redis that are not set mean the embedded ones; what is set must be a connection string',
+  async (t) => {
+    const both = `${GATEWAY}database: { env: DATABASE_URL }\nredis: { env: REDIS_URL }\n`;
+    const without = served(t.testdir({}), both, { DATABASE_URL: '' });
+    t.strictSame([without.database, without.redis], [undefined, undefined]);
+    t.strictSame(problems(t.testdir({}), both, { DATABASE_URL: 'mysql://x', REDIS_URL: 'localhost' }), [
+      '3:11 not a PostgreSQL connection string',
+      '4:8 not a Redis connection string',
+    ]);
+    t.match(problems(t.testdir({}), `${GATEWAY}database: { file: absent }\n`), [
+      /^3:11 secret file absent cannot be read/,
+    ]);
+    t.strictSame(problems(t.testdir({}), `${GATEWAY}redis: redis://user:hunter2@host\n`), [
+      '3:8 a secret is named here, never written',
+    ]);
+  },
+);
+
+t.test('a gateway with a database of its own needs a signing key that is there', async (t) => {
+  const env = { DATABASE_URL: 'postgres://u:p@db/daypass', KEY: ED25519, WRONG: P256 };
+  const own = `${GATEWAY}database: { env: DATABASE_URL }\n`;
+  const needed = /a gateway with its own database needs a signing key/;
+  t.match(problems(t.testdir({}), own, env), [needed]);
+  t.match(problems(t.testdir({}), `${own}signing_key: { file: grant.pem }\n`, env), [needed]);
+  t.strictSame(problems(t.testdir({}), `${own}signing_key: { env: WRONG }\n`, env), [
+    '4:14 not an Ed25519 private key in PEM',
+  ]);
+  const byEnv = served(t.testdir({}), `${own}signing_key: { env: KEY }\n`, env);
+  t.strictSame([byEnv.database, byEnv.signingKey], [env.DATABASE_URL, { pem: ED25519 }]);
+  const byFile = served(t.testdir({ 'grant.pem': ED25519 }), `${own}signing_key: { file: grant.pem }\n`, env);
+  t.strictSame(byFile.signingKey, { pem: ED25519.trimEnd() });
+});
+
+t.test('with the embedded database a signing key may still have to be made', async (t) => {
+  const directory = t.testdir({});
+  const { signingKey } = served(directory, `${GATEWAY}signing_key: { file: grant.pem }\n`);
+  t.strictSame(signingKey, { create: join(directory, 'grant.pem') });
+});
+
+t.test('staleness and drain may be nothing', async (t) => {
+  const read = served(t.testdir({}), `${GATEWAY}staleness: 0\ndrain: 0s\n`);
+  t.strictSame([read.stalenessSeconds, read.drainSeconds], [0, 0]);
+  t.strictSame(served(t.testdir({}), `${GATEWAY}staleness: 2m\n`).stalenessSeconds, 120);
+  t.strictSame(problems(t.testdir({}), `${GATEWAY}staleness: 05s\ndrain: 99999999d\n`), [
+    '3:12 not a duration',
+    '4:8 not a duration',
+  ]);
+});
