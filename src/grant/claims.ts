@@ -1,0 +1,47 @@
+import { z } from 'zod';
+
+/** `typ` of a grant's token: a token made for anything else is not a grant. */
+export const TOKEN_TYPE = 'daypass-grant+jwt';
+export const ISSUER = 'daypass';
+export const ALGORITHM = 'EdDSA';
+
+/** The last second of the year 9999: a time beyond it is nonsense, not patience. */
+const LAST_SECOND = 253_402_300_799;
+
+/** Seconds since the epoch (RFC 7519 NumericDate, integers only). */
+const seconds = z.int().min(0).max(LAST_SECOND);
+
+/** Every claim of a grant. Unknown ones are refused: a later claim may narrow, and ignoring it would widen. */
+export const claimsSchema = z.strictObject({
+  iss: z.literal(ISSUER),
+  /** The service. */
+  aud: z.string().min(1),
+  /** The principal. */
+  sub: z.string().min(1),
+  /** The grant's id. */
+  jti: z.string().regex(/^[0-9A-Za-z]{22}$/),
+  iat: seconds,
+  nbf: seconds,
+  exp: seconds,
+  role: z.string().min(1),
+  /** The sponsor. */
+  spo: z.string().min(1),
+  /** The reason. */
+  rsn: z.string().min(1),
+  /** Lane and owner of the service when the grant was given. */
+  lan: z.string(),
+  own: z.string(),
+  /** How often it was renewed. */
+  rnw: z.int().min(0),
+  /** Confirmation (RFC 7800): SHA-256 of the handle's secret, base64url. */
+  cnf: z.strictObject({ 'dp:s256': z.string().regex(/^[0-9A-Za-z_-]{43}$/) }),
+});
+
+export type GrantClaims = z.infer<typeof claimsSchema>;
+
+/** A token names its algorithm, type and key, and nothing else: `crit`, `jku`, `x5u`, `jwk`, `b64` are not there to be obeyed. */
+export const headerSchema = z.strictObject({
+  alg: z.literal(ALGORITHM),
+  typ: z.literal(TOKEN_TYPE),
+  kid: z.string(),
+});

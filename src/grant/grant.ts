@@ -1,0 +1,50 @@
+import type { DenialReason } from '../policy/reason.js';
+
+/** A verified grant: the claims of its signed token, in the words of DESIGN.md. Times are milliseconds since the epoch. */
+export interface Grant {
+  /** 22 base62 characters. */
+  readonly id: string;
+  readonly service: string;
+  readonly principal: string;
+  readonly role: string;
+  readonly sponsor: string;
+  /** Why it was given, one sentence. */
+  readonly reason: string;
+  readonly lane: string;
+  readonly owner: string;
+  readonly issuedAt: number;
+  readonly notBefore: number;
+  /** The grant is over when `expiresAt <= now`. */
+  readonly expiresAt: number;
+  readonly renewals: number;
+  /** SHA-256 of the handle's secret: the `cnf` claim. */
+  readonly confirmation: Uint8Array;
+  /** The signed token itself, kept in the record so that a session can be decided again offline. */
+  readonly token: string;
+}
+
+/** What asking the store and the ledger about a grant answers. A denial, an outage and nonsense are all `ok: false`. */
+export type GrantCheck =
+  | { readonly ok: true; readonly grant: Grant }
+  | { readonly ok: false; readonly reason: DenialReason; readonly message: string };
+
+/** What the gate needs of the grants: one question, answered by the store, the ledger and the signature together. */
+export interface GrantSource {
+  /**
+   * Asks Redis and the ledger at once and verifies the token. Never throws and never hangs: an outage is
+   * `store_unavailable` within 500 ms.
+   */
+  check(id: string): Promise<GrantCheck>;
+}
+
+/** What the watch over live grants calls back; it carries ids and no authority. */
+export interface GrantWatcher {
+  /** The ids of the grants that live sessions (or admissions under way) hold. */
+  heldIds(): readonly string[];
+  /** Something may have changed for this id: read it again. */
+  recheck(id: string): void;
+  /** The store could not be asked for longer than `staleness`. */
+  stale(): void;
+  /** Called about once a second: deadlines are held against both clocks even when a timer sleeps. */
+  tick(): void;
+}

@@ -1,0 +1,38 @@
+import type { DenialReason } from '../policy/reason.js';
+import type { GrantCheck } from './grant.js';
+import type { LedgerRow } from './record.js';
+import type { StoredGrant } from './store.js';
+
+/** What the store and the ledger answered about one grant, and when (wall clock, milliseconds) they were asked and had answered. */
+export interface Answers {
+  readonly stored: StoredGrant;
+  readonly row: LedgerRow | null;
+  readonly asked: number;
+  readonly answered: number;
+}
+
+/** The store's clock may differ from ours by this much: beyond it one of the two would end grants at the wrong time. */
+export const MAX_SKEW_MS = 2_000;
+
+/** Where the answers lead: a denial, a token on which both agree, or two tokens that differ. */
+export type Verdict =
+  | { readonly kind: 'denied'; readonly check: GrantCheck }
+  | { readonly kind: 'agreed'; readonly token: string; readonly expiresAt: number }
+  | { readonly kind: 'differ'; readonly stored: string; readonly ledger: string };
+
+/** Judges the answers. Either side's no is a no. Pure. */
+export function judgeAnswers({ stored, row, asked, answered }: Answers): Verdict {
+  if (!(stored.now >= asked - MAX_SKEW_MS && stored.now <= answered + MAX_SKEW_MS)) {
+    return denied('store_unavailable', 'Grants cannot be checked: the clock skew to the grant store exceeds 2 s.');
+  }
+  if (stored.revoked || (row !== null && row.revokedAt !== null)) return denied('revoked', 'The grant was revoked.');
+  if (row === null) return denied('unknown_grant', 'There is no such grant.');
+  if (!(answered < row.expiresAt)) return denied('expired', 'The grant has expired.');
+  if (stored.token === null) return denied('unknown_grant', 'The grant is not in force.');
+  if (stored.token !== row.token) return { kind: 'differ', stored: stored.token, ledger: row.token };
+  return { kind: 'agreed', token: row.token, expiresAt: row.expiresAt };
+}
+
+export function denied(reason: DenialReason, message: string): { readonly kind: 'denied'; readonly check: GrantCheck } {
+  return { kind: 'denied', check: { ok: false, reason, message } };
+}

@@ -1,0 +1,69 @@
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { GrantWatcher } from './grant.js';
+import type { Ledger, LedgerState } from './ledger.js';
+
+const EVERY_MS = 2_000;
+
+/** Asks the ledger about the grants in use every 2 s, in one query: what cuts a revoked session when the feed is deaf. */
+export class LedgerWatch {
+  readonly #ledger: Pick<Ledger, 'states'>;
+  readonly #watcher: GrantWatcher;
+  readonly #log: Log;
+  /** The end of each held grant when it was last asked about. */
+  readonly #ends = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  /** Whether the last question was answered. */
+  answers = true;
+
+  constructor(ledger: Pick<Ledger, 'states'>, watcher: GrantWatcher, log: Log) {
+    this.#ledger = ledger;
+    this.#watcher = watcher;
+    this.#log = log;
+  }
+
+  start(): void {
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#round(), EVERY_MS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** The next round is armed when this one is over: they never overlap. */
+  async #round(): Promise<void> {
+    try {
+      await this.#ask();
+      if (!this.answers) this.#log.info('the ledger answers');
+      this.answers = true;
+    } catch (error) {
+      if (this.answers) this.#log.error({ error: messageOf(error) }, 'the ledger does not answer');
+      this.answers = false;
+    }
+    this.start();
+  }
+
+  async #ask(): Promise<void> {
+    const ids = this.#watcher.heldIds();
+    this.#forgetAllBut(ids);
+    if (ids.length === 0) return;
+    const states = await this.#ledger.states(ids);
+    if (this.#stopped) return;
+    for (const id of ids) if (this.#moved(id, states.get(id))) this.#watcher.recheck(id);
+  }
+
+  /** Revoked, gone, another end than before, or seen for the first time (a change before that may have been missed). */
+  #moved(id: string, state: LedgerState | undefined): boolean {
+    const before = this.#ends.get(id);
+    if (state === undefined || state.revoked) return true;
+    this.#ends.set(id, state.expiresAt);
+    return before !== state.expiresAt;
+  }
+
+  #forgetAllBut(ids: readonly string[]): void {
+    const held = new Set(ids);
+    for (const id of this.#ends.keys()) if (!held.has(id)) this.#ends.delete(id);
+  }
+}

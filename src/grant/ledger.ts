@@ -1,0 +1,225 @@
+import type pg from 'pg';
+import { DaypassError, messageOf } from '../errors.js';
+import type { Grant } from './grant.js';
+import type { Act, LedgerRow, RecordedAct } from './record.js';
+import { within } from './within.js';
+
+/** Which grants to list. */
+export interface GrantFilter {
+  readonly principal?: string;
+  readonly service?: string;
+  /** Only those in force (or yet to be): neither revoked nor expired. */
+  readonly active?: boolean;
+}
+
+/** What the 2 s check asks of a grant. */
+export interface LedgerState {
+  readonly revoked: boolean;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** What a renewal puts in the place of the old token. */
+export interface Renewal {
+  readonly grant: Grant;
+  readonly act: Act;
+}
+
+const COLUMNS =
+  'id, service, principal, role, sponsor, reason, token, issued_at, not_before, expires_at, renewals, revoked_at';
+const LIST_LIMIT = 1_000;
+const WRITE_LIMIT_MS = 1_000;
+
+/** Grants in Postgres: what was permitted, by whom and why. Every method rejects with `DaypassError('ledger_unavailable')` when it is not answered. */
+export class Ledger {
+  readonly #pool: pg.Pool;
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  /** Writes a new grant and the act that made it. */
+  async insert(grant: Grant, act: Act): Promise<void> {
+    await this.#ask(
+      WRITE_LIMIT_MS,
+      `with made as (
+         insert into grants (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null) returning id, token
+       )
+       insert into grant_acts (grant_id, act, at, by, reason, token) select id, 'issue', $12, $13, $14, token from made`,
+      [
+        ...[grant.id, grant.service, grant.principal, grant.role, grant.sponsor, grant.reason, grant.token],
+        ...[new Date(grant.issuedAt), new Date(grant.notBefore), new Date(grant.expiresAt), grant.renewals],
+        ...[new Date(act.at), act.by, act.reason],
+      ],
+    );
+  }
+
+  /**
+   * Locks the grant's row, lets `decide` judge it, and writes what it answers. Another renewal or a revocation of the
+   * same grant waits meanwhile; what `decide` throws leaves everything as it was.
+   * @returns what `decide` answered
+   * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
+   */
+  async renew(id: string, decide: (row: LedgerRow) => Promise<Renewal>): Promise<Renewal> {
+    const client = await this.#pool.connect().catch(unavailable);
+    let broken = true;
+    try {
+      const ask = (text: string, values: unknown[] = []) =>
+        client.query<Row>(timed(2 * WRITE_LIMIT_MS, text, values)).catch(unavailable);
+      await ask('begin');
+      await ask(`set local lock_timeout = ${WRITE_LIMIT_MS}`);
+      const { rows } = await ask(`select ${COLUMNS} from grants where id = $1 for update`, [id]);
+      const renewal = await decide(known(rows.map(rowOf)[0], id));
+      const { grant, act } = renewal;
+      const changed = [id, grant.token, new Date(grant.expiresAt), grant.renewals];
+      await ask('update grants set token = $2, expires_at = $3, renewals = $4 where id = $1', changed);
+      await ask(`insert into grant_acts (grant_id, act, at, by, reason, token) values ($1, 'renew', $2, $3, $4, $5)`, [
+        id,
+        new Date(act.at),
+        act.by,
+        act.reason,
+        grant.token,
+      ]);
+      await ask('commit');
+      broken = false;
+      return renewal;
+    } catch (error) {
+      broken = !(await rolledBack(client));
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /**
+   * Marks a grant revoked; the first revocation's time stays. Waits for a renewal under way.
+   * @returns when it would have ended (milliseconds since the epoch) and its service; null for an unknown grant
+   */
+  async revoke(id: string, act: Act): Promise<{ readonly expiresAt: number; readonly service: string } | null> {
+    const rows = await this.#ask(
+      WRITE_LIMIT_MS,
+      `with hit as (
+         update grants set revoked_at = $2 where id = $1 and revoked_at is null returning id, expires_at
+       ), act as (
+         insert into grant_acts (grant_id, act, at, by, reason) select id, 'revoke', $2, $3, $4 from hit
+       )
+       select service, coalesce((select expires_at from hit), expires_at) as expires_at from grants where id = $1`,
+      [id, new Date(act.at), act.by, act.reason],
+    );
+    const row = rows[0];
+    return row === undefined ? null : { expiresAt: time(row.expires_at), service: String(row.service) };
+  }
+
+  /** @param limit - milliseconds until the answer is given up */
+  async get(id: string, limit = WRITE_LIMIT_MS): Promise<LedgerRow | null> {
+    const rows = await this.#ask(limit, `select ${COLUMNS} from grants where id = $1`, [id]);
+    return rows.map(rowOf)[0] ?? null;
+  }
+
+  /** Every act on a grant, the first one first. */
+  async acts(id: string): Promise<readonly RecordedAct[]> {
+    const rows = await this.#ask(
+      WRITE_LIMIT_MS,
+      'select act, at, by, reason from grant_acts where grant_id = $1 order by seq',
+      [id],
+    );
+    return rows.map((row) => ({
+      act: actName(row.act),
+      at: time(row.at),
+      by: String(row.by),
+      reason: String(row.reason),
+    }));
+  }
+
+  /**
+   * The newest thousand grants that match, the newest first.
+   * @param now - milliseconds since the epoch, for `active`
+   */
+  async list(filter: GrantFilter, now: number): Promise<readonly LedgerRow[]> {
+    const rows = await this.#ask(
+      10 * WRITE_LIMIT_MS,
+      `select ${COLUMNS} from grants
+       where ($1::text is null or principal = $1) and ($2::text is null or service = $2)
+         and (not $3::boolean or (revoked_at is null and expires_at > $4))
+       order by issued_at desc, id limit ${LIST_LIMIT}`,
+      [filter.principal ?? null, filter.service ?? null, filter.active ?? false, new Date(now)],
+    );
+    return rows.map(rowOf);
+  }
+
+  /** Revocations and ends of these grants in one query; an unknown id is missing from the answer. */
+  async states(ids: readonly string[]): Promise<ReadonlyMap<string, LedgerState>> {
+    const text = 'select id, revoked_at, expires_at from grants where id = any($1)';
+    const rows = await this.#ask(WRITE_LIMIT_MS, text, [ids]);
+    return new Map(
+      rows.map((row) => [String(row.id), { revoked: row.revoked_at !== null, expiresAt: time(row.expires_at) }]),
+    );
+  }
+
+  /** Every grant that is neither revoked nor expired: what refills the in-process store. */
+  async live(now: number): Promise<readonly LedgerRow[]> {
+    const text = `select ${COLUMNS} from grants where revoked_at is null and expires_at > $1`;
+    const rows = await this.#ask(30 * WRITE_LIMIT_MS, text, [new Date(now)]);
+    return rows.map(rowOf);
+  }
+
+  async #ask(limit: number, text: string, values: readonly unknown[]): Promise<Row[]> {
+    const asked = this.#pool.query<Row>(timed(limit, text, values));
+    const late = () => new Error(`no answer within ${limit} ms`);
+    const { rows } = await within(limit, asked, late).catch(unavailable);
+    return rows;
+  }
+}
+
+type Row = Record<string, unknown>;
+
+/** `pg` takes a limit per query; its types do not say so. A connection that exceeds it is dropped from the pool. */
+interface TimedQuery extends pg.QueryConfig {
+  readonly query_timeout: number;
+}
+
+function timed(limit: number, text: string, values: readonly unknown[] = []): TimedQuery {
+  return { text, values: [...values], query_timeout: limit };
+}
+
+function rowOf(row: Row): LedgerRow {
+  return {
+    id: String(row.id),
+    service: String(row.service),
+    principal: String(row.principal),
+    role: String(row.role),
+    sponsor: String(row.sponsor),
+    reason: String(row.reason),
+    token: String(row.token),
+    issuedAt: time(row.issued_at),
+    notBefore: time(row.not_before),
+    expiresAt: time(row.expires_at),
+    renewals: Number(row.renewals),
+    revokedAt: row.revoked_at === null ? null : time(row.revoked_at),
+  };
+}
+
+/** A value that is no time becomes NaN, and every comparison with it denies. */
+function time(value: unknown): number {
+  return value instanceof Date ? value.getTime() : Number.NaN;
+}
+
+function actName(value: unknown): RecordedAct['act'] {
+  return value === 'issue' || value === 'renew' ? value : 'revoke';
+}
+
+function known(row: LedgerRow | undefined, id: string): LedgerRow {
+  if (row === undefined) throw new DaypassError('unknown_grant', `There is no grant ${id}.`);
+  return row;
+}
+
+function rolledBack(client: pg.PoolClient): Promise<boolean> {
+  return client.query(timed(WRITE_LIMIT_MS, 'rollback')).then(
+    () => true,
+    () => false,
+  );
+}
+
+function unavailable(cause: unknown): never {
+  throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+}

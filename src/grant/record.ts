@@ -1,0 +1,49 @@
+/** What the ledger holds of a grant, without its token. Times are milliseconds since the epoch. */
+export interface GrantRecord {
+  readonly id: string;
+  readonly service: string;
+  readonly principal: string;
+  readonly role: string;
+  readonly sponsor: string;
+  readonly reason: string;
+  readonly issuedAt: number;
+  readonly notBefore: number;
+  readonly expiresAt: number;
+  readonly renewals: number;
+  readonly revokedAt: number | null;
+}
+
+/** A row of the ledger with its signed token (which holds a hash of the secret, never the secret). */
+export interface LedgerRow extends GrantRecord {
+  readonly token: string;
+}
+
+/** Who did something to a grant, why and when. */
+export interface Act {
+  readonly by: string;
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** An act as the ledger tells it. */
+export interface RecordedAct extends Act {
+  readonly act: 'issue' | 'renew' | 'revoke';
+}
+
+/** What `daypass grant show` and `list` tell: the record and where it stands now. */
+export interface GrantView extends GrantRecord {
+  readonly state: 'active' | 'not_yet' | 'expired' | 'revoked';
+}
+
+/** @param now - milliseconds since the epoch */
+export function viewOf(record: GrantRecord, now: number, revoked = record.revokedAt !== null): GrantView {
+  const { id, service, principal, role, sponsor, reason, issuedAt, notBefore, expiresAt, renewals, revokedAt } = record;
+  const facts = { id, service, principal, role, sponsor, reason, issuedAt, notBefore, expiresAt, renewals, revokedAt };
+  return { ...facts, state: revoked ? 'revoked' : stateAt(record, now) };
+}
+
+function stateAt(record: GrantRecord, now: number): GrantView['state'] {
+  if (record.expiresAt <= now) return 'expired';
+  return now < record.notBefore ? 'not_yet' : 'active';
+}

@@ -1,0 +1,92 @@
+import { compactVerify } from 'jose';
+import type { z } from 'zod';
+import type { DenialReason } from '../policy/reason.js';
+import { ALGORITHM, claimsSchema, type GrantClaims, headerSchema } from './claims.js';
+import type { Grant, GrantCheck } from './grant.js';
+import type { KeyRing } from './keys.js';
+
+/** Far above the longest token this code can mint; more is refused before it is read. */
+export const MAX_TOKEN_LENGTH = 16_384;
+
+/** RFC 7515, section 3.1. Decoders forgive blanks and line ends; one grant has one text here. */
+const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/** What the token must be about. */
+export interface Expected {
+  /** The id the token was looked up by. */
+  readonly id: string;
+  /** The service it is presented to, when that is known already. */
+  readonly service?: string;
+}
+
+/**
+ * Verifies a grant's token: signature, form, subject, time.
+ * Pure: the time is passed in, keys come from the local ring alone (RFC 8725).
+ * @param now - milliseconds since the epoch
+ */
+export async function verifyToken(token: string, keys: KeyRing, expected: Expected, now: number): Promise<GrantCheck> {
+  const grant = await openToken(token, keys);
+  return grant === null ? denied('malformed', 'The grant is not validly signed.') : judgeGrant(grant, expected, now);
+}
+
+/**
+ * The half of the verification that does not depend on the time or the question: signature and form.
+ * @returns null for anything that is not a grant signed by a key of the ring
+ */
+export async function openToken(token: string, keys: KeyRing): Promise<Grant | null> {
+  const parts = token.length <= MAX_TOKEN_LENGTH && COMPACT.test(token) ? token.split('.') : [];
+  const header = parse(headerSchema, parts[0]);
+  const key = header && keys.get(header.kid);
+  if (!key) return null;
+  try {
+    await compactVerify(token, key, { algorithms: [ALGORITHM] });
+  } catch {
+    return null;
+  }
+  const claims = parse(claimsSchema, parts[1]);
+  return claims && claims.nbf < claims.exp ? grantOf(claims, token) : null;
+}
+
+/** The half that is asked anew each time: is this the grant that was asked for, and is it in force now? */
+export function judgeGrant(grant: Grant, expected: Expected, now: number): GrantCheck {
+  if (grant.id !== expected.id) return denied('malformed', 'The stored token belongs to another grant.');
+  if (expected.service !== undefined && grant.service !== expected.service) {
+    return denied('wrong_service', `This grant is for ${grant.service}.`);
+  }
+  if (now < grant.notBefore) return denied('not_yet', 'The grant is not in force yet.');
+  // Written so that a time that is not a number is a denial.
+  return now < grant.expiresAt ? { ok: true, grant } : denied('expired', 'The grant has expired.');
+}
+
+function denied(reason: DenialReason, message: string): GrantCheck {
+  return { ok: false, reason, message };
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, part: string | undefined): z.infer<Schema> | null {
+  try {
+    const json: unknown = JSON.parse(Buffer.from(part ?? '', 'base64url').toString('utf8'));
+    const parsed = schema.safeParse(json);
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+function grantOf(claims: GrantClaims, token: string): Grant {
+  return Object.freeze({
+    id: claims.jti,
+    service: claims.aud,
+    principal: claims.sub,
+    role: claims.role,
+    sponsor: claims.spo,
+    reason: claims.rsn,
+    lane: claims.lan,
+    owner: claims.own,
+    issuedAt: claims.iat * 1000,
+    notBefore: claims.nbf * 1000,
+    expiresAt: claims.exp * 1000,
+    renewals: claims.rnw,
+    confirmation: Buffer.from(claims.cnf['dp:s256'], 'base64url'),
+    token,
+  });
+}

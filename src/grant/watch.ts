@@ -1,0 +1,154 @@
+import type { Clock } from '../clock.js';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { GrantWatcher } from './grant.js';
+import type { Ledger } from './ledger.js';
+import { LedgerWatch } from './ledger-watch.js';
+import { Staleness } from './staleness.js';
+import type { GrantStore } from './store.js';
+
+const TICK_MS = 1_000;
+
+export interface WatchParts {
+  readonly store: GrantStore;
+  readonly ledger: Pick<Ledger, 'states'>;
+  readonly watcher: GrantWatcher;
+  /** Milliseconds without an answer of the store after which live sessions end; 0: at the first failure. */
+  readonly staleness: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What of the three answers now. */
+export interface WatchHealth {
+  readonly feed: boolean;
+  readonly store: boolean;
+  readonly ledger: boolean;
+}
+
+export interface GrantWatch {
+  stop(): Promise<void>;
+  health(): WatchHealth;
+}
+
+/**
+ * Watches the grants that live sessions hold: the feed tells of changes, the ledger is asked every 2 s in case the feed
+ * is deaf, the store is pinged every second so that sessions end when it is silent for longer than `staleness`.
+ * Resolves after the first attempt at each; what does not answer is tried again until `stop`.
+ */
+export async function startGrantWatch(parts: WatchParts): Promise<GrantWatch> {
+  const watch = new Watch(parts);
+  await watch.start();
+  return watch;
+}
+
+class Watch implements GrantWatch {
+  readonly #parts: WatchParts;
+  readonly #staleness: Staleness;
+  readonly #ledger: LedgerWatch;
+  #unsubscribe: (() => Promise<void>) | undefined;
+  #feed = false;
+  #store = false;
+  #pinging = false;
+  #subscribing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+    this.#staleness = new Staleness(parts.staleness, parts.clock, () => this.#stale());
+    this.#ledger = new LedgerWatch(parts.ledger, parts.watcher, parts.log);
+  }
+
+  async start(): Promise<void> {
+    await Promise.all([this.#subscribe(), this.#ping()]);
+    if (this.#stopped) return;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#ledger.start();
+  }
+
+  health(): WatchHealth {
+    return { feed: this.#feed, store: this.#store, ledger: this.#ledger.answers };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#staleness.stop();
+    this.#ledger.stop();
+    await this.#unsubscribe?.();
+  }
+
+  #tick(): void {
+    this.#parts.watcher.tick();
+    void this.#ping();
+    void this.#subscribe();
+  }
+
+  async #subscribe(): Promise<void> {
+    if (this.#unsubscribe || this.#subscribing) return;
+    this.#subscribing = true;
+    try {
+      const unsubscribe = await this.#parts.store.subscribe((id) => this.#heard(id), {
+        lost: () => this.#feedLost(),
+        resumed: () => this.#feedHeard(),
+      });
+      if (this.#stopped) return await unsubscribe();
+      this.#unsubscribe = unsubscribe;
+      this.#feedHeard();
+    } catch (error) {
+      this.#parts.log.debug({ error: messageOf(error) }, 'the grant feed is not there yet');
+    } finally {
+      this.#subscribing = false;
+    }
+  }
+
+  #heard(id: string): void {
+    if (this.#parts.watcher.heldIds().includes(id)) this.#parts.watcher.recheck(id);
+  }
+
+  #feedLost(): void {
+    this.#feed = false;
+    this.#parts.log.warn('the grant feed is interrupted');
+    void this.#ping();
+  }
+
+  /** What changed while nobody listened was missed. */
+  #feedHeard(): void {
+    this.#feed = true;
+    for (const id of this.#parts.watcher.heldIds()) this.#parts.watcher.recheck(id);
+  }
+
+  async #ping(): Promise<void> {
+    if (this.#pinging || this.#stopped) return;
+    this.#pinging = true;
+    const asked = this.#parts.clock.monotonic();
+    try {
+      await this.#parts.store.ping();
+      this.#answered(asked);
+    } catch (error) {
+      this.#silent(error);
+    } finally {
+      this.#pinging = false;
+    }
+  }
+
+  #answered(asked: number): void {
+    if (this.#stopped) return;
+    this.#staleness.answered(asked);
+    if (!this.#store) this.#parts.log.info('the grant store answers');
+    this.#store = true;
+  }
+
+  #silent(error: unknown): void {
+    if (this.#stopped) return;
+    if (this.#store) this.#parts.log.error({ error: messageOf(error) }, 'the grant store does not answer');
+    this.#store = false;
+    this.#staleness.failed();
+  }
+
+  #stale(): void {
+    this.#parts.log.error({ staleness: this.#parts.staleness }, 'live grants could not be confirmed for too long');
+    this.#parts.watcher.stale();
+  }
+}

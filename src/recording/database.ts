@@ -1,0 +1,47 @@
+import pg from 'pg';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+
+/** The schema that holds everything Daypass writes. */
+export const SCHEMA = 'daypass';
+
+/**
+ * Set in the startup packet, so that a pooler or RESET cannot lose them. `synchronous_commit=on` is pinned because
+ * "committed" must mean "on disk" here, whatever the server's default is.
+ */
+const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
+
+/**
+ * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
+ * take is its caller's to say. An idle connection that breaks is logged and replaced, never thrown.
+ * @param connection - a `postgres://` URL or what `pg` takes
+ */
+export function openDatabase(
+  connection: string | pg.PoolConfig,
+  options: { max?: number; applicationName?: string; log?: Log } = {},
+): pg.Pool {
+  const given = typeof connection === 'string' ? fromUrl(connection) : connection;
+  const pool = new pg.Pool({
+    ...given,
+    max: options.max ?? 8,
+    application_name: options.applicationName ?? 'daypass',
+    options: [given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
+    connectionTimeoutMillis: 2_000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  });
+  pool.on('error', (error) => options.log?.warn({ error: messageOf(error) }, 'a database connection broke'));
+  return pool;
+}
+
+/** `pg` lets the URL's `options` overwrite the ones given beside it: take them out, so that both can be sent. */
+function fromUrl(url: string): pg.PoolConfig {
+  const [address = '', query] = url.split('?', 2);
+  if (query === undefined) return { connectionString: url };
+  const parameters = new URLSearchParams(query);
+  const options = parameters.get('options');
+  if (options === null) return { connectionString: url };
+  parameters.delete('options');
+  return { connectionString: `${address}?${parameters}`, options };
+}

@@ -1,0 +1,134 @@
+import { once } from 'node:events';
+import t, { type Test } from 'tap';
+import { systemClock } from '../../src/clock.js';
+import type { GrantWatcher } from '../../src/grant/grant.js';
+import { RedisGrantStore } from '../../src/grant/redis.js';
+import { startGrantWatch } from '../../src/grant/watch.js';
+import { redisClient, startRedis } from '../support/redis.js';
+import { REQUEST, signingKey, silent, startAuthority, startLedger } from './fixture.js';
+
+const REVOCATION = { by: 'root', reason: 'done' };
+
+/** A registry of live sessions that tells the test what it was told. */
+class Registry extends EventTarget implements GrantWatcher {
+  readonly held: string[] = [];
+  heldIds(): readonly string[] {
+    return this.held;
+  }
+  recheck(id: string): void {
+    this.dispatchEvent(new Event(id));
+  }
+  stale(): void {
+    this.dispatchEvent(new Event('stale'));
+  }
+  tick(): void {
+    this.dispatchEvent(new Event('tick'));
+  }
+}
+
+/** Two gateways on one Redis and one ledger; the first watches what its registry holds. */
+async function gateways(t: Test, staleness = 15_000) {
+  const redis = await startRedis(t);
+  const { ledger, database } = await startLedger(t);
+  const key = signingKey();
+  const open = async () => {
+    const store = await RedisGrantStore.open(redis.url, silent);
+    t.teardown(() => store.close());
+    return { store, authority: await startAuthority(t, { store, ledger, key }) };
+  };
+  const [here, elsewhere] = [await open(), await open()];
+  const registry = new Registry();
+  const watch = await startGrantWatch({
+    ...{ store: here.store, ledger, watcher: registry, staleness },
+    ...{ clock: systemClock, log: silent },
+  });
+  t.teardown(() => watch.stop());
+  const hold = async () => {
+    const { grant } = await here.authority.issue(REQUEST);
+    registry.held.push(grant.id);
+    return grant;
+  };
+  return { redis, ledger, database, here, elsewhere, registry, watch, hold };
+}
+
+t.test('what another gateway revokes or renews is heard here', async (t) => {
+  const { elsewhere, registry, hold, watch } = await gateways(t);
+  const [one, two] = [await hold(), await hold()];
+  const revoked = once(registry, one.id);
+  await elsewhere.authority.revoke(one.id, REVOCATION);
+  await revoked;
+  const renewed = once(registry, two.id);
+  await elsewhere.authority.renew(two.id, { durationSeconds: 60, by: 'root', reason: 'more' });
+  await renewed;
+  await once(registry, 'tick');
+  t.same(watch.health(), { feed: true, store: true, ledger: true });
+});
+
+t.test('a change of a grant that nobody here holds is nobody’s business here', async (t) => {
+  const { elsewhere, registry, hold } = await gateways(t);
+  const held = await hold();
+  const { grant } = await elsewhere.authority.issue(REQUEST);
+  registry.addEventListener(grant.id, () => t.fail('rechecked'));
+  await elsewhere.authority.revoke(grant.id, REVOCATION);
+  const next = once(registry, held.id);
+  await elsewhere.store.announce(held.id);
+  await next;
+});
+
+t.test('with a deaf feed the ledger tells within its next round: revoked, renewed and gone', async (t) => {
+  const { database, registry, hold } = await gateways(t);
+  const [one, two, three, four] = [await hold(), await hold(), await hold(), await hold()];
+  await Promise.all([one, two, three, four].map((grant) => once(registry, grant.id))); // seen for the first time
+  const changes = [one, two, three].map((grant) => once(registry, grant.id));
+  registry.addEventListener(four.id, () => t.fail('nothing changed here'));
+  await database.query('update daypass.grants set revoked_at = now() where id = $1', [one.id]);
+  await database.query(`update daypass.grants set expires_at = expires_at + interval '1 minute' where id = $1`, [
+    two.id,
+  ]);
+  await database.query('delete from daypass.grants where id = $1', [three.id]);
+  await Promise.all(changes);
+});
+
+t.test('after the feed was interrupted every held grant is read again', async (t) => {
+  const { redis, registry, hold } = await gateways(t);
+  const held = [await hold(), await hold()];
+  await Promise.all(held.map((grant) => once(registry, grant.id)));
+  const again = held.map((grant) => once(registry, grant.id));
+  await redisClient(t, redis).call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await Promise.all(again);
+});
+
+t.test(
+  'a Redis that is gone ends the sessions after staleness, not before, and not when it comes back in time',
+  async (t) => {
+    const { redis, registry, watch } = await gateways(t, 3_000);
+    let stale = 0;
+    registry.addEventListener('stale', () => {
+      stale += 1;
+    });
+    await redis.kill();
+    while (watch.health().store) await once(registry, 'tick');
+    await redis.restart();
+    while (!watch.health().store) await once(registry, 'tick');
+    t.equal(stale, 0);
+    const ended = once(registry, 'stale');
+    const before = performance.now();
+    await redis.kill();
+    await ended;
+    t.ok(performance.now() - before > 1_500, 'counted from the last answer, at most a second old');
+  },
+);
+
+t.test('a Redis that is silent counts as gone', async (t) => {
+  const { redis, registry } = await gateways(t, 1_000);
+  redis.pause();
+  await once(registry, 'stale');
+  redis.resume();
+});
+
+t.test('with staleness 0 the first lost connection ends the sessions', async (t) => {
+  const { redis, registry } = await gateways(t, 0);
+  const ended = once(registry, 'stale');
+  await redis.kill();
+  await ended;
+});

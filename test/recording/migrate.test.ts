@@ -1,0 +1,96 @@
+import t, { type Test } from 'tap';
+import { openDatabase } from '../../src/recording/database.js';
+import { ensurePartitions, migrate } from '../../src/recording/migrate.js';
+import { type Database, freshDatabase } from '../support/postgres.js';
+
+async function pool(test: Test, database: Database) {
+  const opened = openDatabase(database.url, { max: 2, applicationName: 'migrate-test' });
+  test.teardown(() => opened.end());
+  return opened;
+}
+
+t.test('two gateways that start at once both find the schema made, and once only', async (t) => {
+  const database = await freshDatabase(t);
+  const [one, two] = [await pool(t, database), await pool(t, database)];
+  await Promise.all([migrate(one), migrate(two)]);
+  await migrate(one);
+  const versions = await database.query('select version from daypass.schema_version order by version');
+  t.same(new Set(versions.map((row) => row.version)).size, versions.length);
+  const { rows } = await one.query('select count(*)::int as n from grants');
+  t.same(rows, [{ n: 0 }], 'the search path leads to the schema');
+});
+
+t.test('a connection commits to disk before it says so, whatever the server or the URL prefers', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = openDatabase(`${database.url}?options=${encodeURIComponent('-c statement_timeout=7777')}`);
+  t.teardown(() => opened.end());
+  const { rows } = await opened.query(
+    `select current_setting('synchronous_commit') as c, current_setting('search_path') as s, current_setting('statement_timeout') as o`,
+  );
+  t.same(rows, [{ c: 'on', s: 'daypass', o: '7777ms' }]);
+});
+
+t.test('a schema newer than this code is refused', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  await migrate(opened);
+  await database.query(`insert into daypass.schema_version (version, name) values (9999, 'from the future')`);
+  await t.rejects(migrate(opened), { code: 'schema_newer', message: /9999/ });
+});
+
+t.test('a migration that fails leaves nothing behind', async (t) => {
+  const database = await freshDatabase(t);
+  await database.query('create schema daypass; create table daypass.sessions (id int)');
+  const opened = await pool(t, database);
+  await t.rejects(migrate(opened), { code: 'migration_failed' });
+  t.same(await database.query(`select to_regclass('daypass.grants') as grants`), [{ grants: null }]);
+});
+
+t.test('a database that does not answer is a fault with a code', async (t) => {
+  const opened = openDatabase('postgres://nobody@127.0.0.1:1/none');
+  t.teardown(() => opened.end());
+  await t.rejects(migrate(opened), { code: 'migration_failed' });
+});
+
+t.test('partitions are made for this month and the next, by any number of gateways, again and again', async (t) => {
+  const database = await freshDatabase(t);
+  const [one, two] = [await pool(t, database), await pool(t, database)];
+  await migrate(one);
+  const now = Date.UTC(2026, 11, 31, 23, 59);
+  const expected = ['blocks_2026_12', 'blocks_2027_01'];
+  t.same(await Promise.all([ensurePartitions(one, now), ensurePartitions(two, now)]), [expected, expected]);
+  t.same(await ensurePartitions(one, now), expected);
+});
+
+t.test('a session of the month lies in the partition of the month, to the last millisecond', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  await migrate(opened);
+  await ensurePartitions(opened, Date.UTC(2026, 10, 5));
+  await block(database, uuidAt(Date.UTC(2026, 10, 1)));
+  await block(database, uuidAt(Date.UTC(2026, 11, 1) - 1));
+  await block(database, uuidAt(Date.UTC(2026, 11, 1)));
+  const rows = await database.query('select tableoid::regclass::text as of from daypass.blocks order by session_id');
+  t.same(
+    rows.map((row) => row.of),
+    ['daypass.blocks_2026_11', 'daypass.blocks_2026_11', 'daypass.blocks_2026_12'],
+  );
+});
+
+t.test('a month whose rows already lie in the default partition stays there', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  await migrate(opened);
+  const now = Date.UTC(2026, 10, 5);
+  await block(database, uuidAt(now));
+  t.same(await ensurePartitions(opened, now), ['blocks_2026_12']);
+});
+
+function uuidAt(milliseconds: number): string {
+  const hex = milliseconds.toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7fff-bfff-ffffffffffff`;
+}
+
+async function block(database: Database, session: string): Promise<void> {
+  await database.query(`insert into daypass.blocks values ($1, 1, 1, now(), now(), '', '', '', 1)`, [session]);
+}

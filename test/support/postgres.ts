@@ -1,0 +1,215 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, lstat, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import type { Test } from 'tap';
+import tap from 'tap';
+import { serverIdentity } from '../../src/embedded/account.js';
+import { serverBinaries } from '../../src/embedded/binaries.js';
+import { type Cluster, startCluster } from '../../src/embedded/cluster.js';
+import { keptSecret, makeFolders, own } from '../../src/embedded/files.js';
+import { initialise } from '../../src/embedded/initialise.js';
+import { createLog } from '../../src/log.js';
+import { freePort } from './ports.js';
+import { endWithUs } from './watchdog.js';
+
+const run = promisify(execFile);
+
+/** A whole PostgreSQL of this test's own, listening on loopback TCP and on a socket. */
+export interface PostgresServer {
+  readonly host: '127.0.0.1';
+  readonly port: number;
+  /** The superuser, who may come over TCP here. */
+  readonly user: string;
+  readonly password: string;
+  readonly pid: number;
+  /** The folder of its socket (0700). */
+  readonly socketDirectory: string;
+  /** `postgres://…` of the superuser for one database. */
+  url(database?: string): string;
+  /** A client configuration of the superuser for one database. */
+  config(database?: string): { host: string; port: number; user: string; password: string; database: string };
+  /** SIGSTOP to the postmaster and all of its processes: nothing answers, nothing is closed. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Crashes it: SIGQUIT, immediate shutdown without a checkpoint. */
+  crash(): Promise<void>;
+  /** Starts it again on the same port and data. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface PostgresOptions {
+  /** More settings; given the folder where `files` are. */
+  readonly settings?: (folder: string) => Readonly<Record<string, string>>;
+  /** Files (keys, certificates) written 0600 for the server's user before it starts. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** true: `fsync` and all that belongs to it stay on, for tests about durability. */
+  readonly durable?: boolean;
+}
+
+/** A database of this test's own. */
+export interface Database {
+  readonly server: PostgresServer;
+  readonly name: string;
+  readonly url: string;
+  readonly config: { host: string; port: number; user: string; password: string; database: string };
+  /** Runs one statement (or several without parameters) on a short connection of the superuser. */
+  query<R extends pg.QueryResultRow = pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<R[]>;
+  /** A connected client, closed when the test ends. */
+  client(): Promise<pg.Client>;
+}
+
+const FAST = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+const SMALL = { shared_buffers: '32MB', max_wal_size: '64MB', min_wal_size: '32MB', max_connections: '150' };
+
+let shared: Promise<PostgresServer> | undefined;
+let databases = 0;
+
+/** The server that all tests of this file share, started at the first call and stopped when the file ends. */
+export function sharedPostgres(): Promise<PostgresServer> {
+  shared ??= startPostgres(tap);
+  return shared;
+}
+
+/** A fresh, empty database on the shared server (or on `server`), dropped when `t` ends. */
+export async function freshDatabase(t: Test, server?: PostgresServer): Promise<Database> {
+  const host = server ?? (await sharedPostgres());
+  databases += 1;
+  const name = `test_${process.pid}_${databases}`;
+  await once(host.config('postgres'), `create database ${name} template template0`);
+  t.teardown(() => once(host.config('postgres'), `drop database if exists ${name} with (force)`).catch(() => {}));
+  const config = host.config(name);
+  return {
+    server: host,
+    name,
+    url: host.url(name),
+    config,
+    query: (sql, values) => once(config, sql, values),
+    client: () => connected(t, config),
+  };
+}
+
+/** A connected client that is closed when `t` ends. */
+export async function connected(t: Test, config: pg.ClientConfig): Promise<pg.Client> {
+  const client = new pg.Client(config);
+  client.on('error', () => {}); // a server that ends is what some tests are about
+  await client.connect();
+  t.teardown(() => client.end().catch(() => {}));
+  return client;
+}
+
+/** Starts a PostgreSQL of the test's own (about a third of a second after the first on a machine), stopped when `t` ends. */
+export async function startPostgres(t: Pick<Test, 'teardown'>, options: PostgresOptions = {}): Promise<PostgresServer> {
+  const dataRoot = await mkdtemp('/tmp/dp-test-');
+  await chmod(dataRoot, 0o711);
+  await copyTemplate(dataRoot);
+  const folder = join(dataRoot, 'pg');
+  await writeFiles(folder, options.files ?? {});
+  const port = await freePort();
+  const settings = { ...SMALL, ...(options.durable ? {} : FAST), ...options.settings?.(folder) };
+  const launch = () => watchedCluster(dataRoot, port, settings);
+  let running = await launch();
+  t.teardown(async () => {
+    await running.stop();
+    await rm(dataRoot, { recursive: true, force: true });
+  });
+  const { user, password, host: socketDirectory } = running.cluster.superuser;
+  const config = (database = 'postgres') => ({ host: '127.0.0.1', port, user, password, database });
+  return {
+    host: '127.0.0.1',
+    port,
+    user,
+    password,
+    socketDirectory,
+    get pid() {
+      return running.cluster.pid;
+    },
+    url: (database = 'postgres') => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
+    config,
+    pause: () => signalAll(running.cluster.pid, 'SIGSTOP'),
+    resume: () => signalAll(running.cluster.pid, 'SIGCONT'),
+    crash: async () => {
+      process.kill(running.cluster.pid, 'SIGQUIT');
+      await running.stop();
+    },
+    restart: async () => {
+      await running.stop();
+      running = await launch();
+    },
+    stop: () => running.stop(),
+  };
+}
+
+async function watchedCluster(dataRoot: string, port: number, settings: Readonly<Record<string, string>>) {
+  const clients = [{ database: 'all', user: 'all' }];
+  const log = createLog('error');
+  const listen = { host: '127.0.0.1', port, clients };
+  const cluster: Cluster = await startCluster({ name: 'pg', dataRoot, listen, log, settings });
+  const release = endWithUs(cluster.pid, 'QUIT', dataRoot);
+  const stop = async () => {
+    await signalAll(cluster.pid, 'SIGCONT').catch(() => {}); // a paused server would never see its end
+    await cluster.stop();
+    release();
+  };
+  return { cluster, stop };
+}
+
+/** initdb takes seconds, a copy of its result a moment: one is kept per version and user, beside the other temporary files. */
+async function copyTemplate(dataRoot: string): Promise<void> {
+  const owner = await serverIdentity();
+  const { version } = await serverBinaries(join('/tmp', `daypass-test-${process.getuid?.()}`));
+  const template = join('/tmp', `daypass-test-${process.getuid?.()}-${version}`);
+  if (!existsSync(template)) await makeTemplate(template);
+  if ((await lstat(template)).uid !== process.getuid?.()) throw new Error(`${template} belongs to someone else`);
+  await run('cp', ['-a', join(template, 'pg'), join(dataRoot, 'pg')]);
+  await rm(join(dataRoot, 'pg', 'run'), { recursive: true, force: true });
+  if (owner) await chmod(join(dataRoot, 'pg'), 0o711);
+}
+
+async function makeTemplate(template: string): Promise<void> {
+  const draft = await mkdtemp(`${template}.`);
+  const owner = await serverIdentity();
+  const binaries = await serverBinaries(join('/tmp', `daypass-test-${process.getuid?.()}`));
+  const files = await makeFolders(draft, 'pg', owner);
+  await initialise(binaries, files, await keptSecret(files.superuserPassword), owner, false);
+  await rename(draft, template).catch(() => rm(draft, { recursive: true, force: true })); // another file was first
+}
+
+async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const owner = await serverIdentity();
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(folder, name), content, { mode: 0o600 });
+    await own(join(folder, name), owner);
+  }
+}
+
+/** The postmaster leads no process group of its backends' (each starts its own session), so its children are asked for. */
+async function signalAll(pid: number, signal: NodeJS.Signals): Promise<void> {
+  const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', String(pid)]).catch(() => ({ stdout: '' }));
+  for (const one of [pid, ...stdout.split(/\s+/).filter(Boolean).map(Number)]) {
+    try {
+      process.kill(one, signal);
+    } catch {
+      // a backend that ended meanwhile
+    }
+  }
+}
+
+async function once<R extends pg.QueryResultRow>(
+  config: pg.ClientConfig,
+  sql: string,
+  values?: unknown[],
+): Promise<R[]> {
+  const client = new pg.Client(config);
+  client.on('error', () => {}); // the failing query tells
+  await client.connect();
+  try {
+    const result = await client.query<R>(sql, values);
+    return result.rows;
+  } finally {
+    await client.end();
+  }
+}
