@@ -1,0 +1,259 @@
+import type { Clock } from '../clock.js';
+import type { ServicePolicy } from '../config/protocol.js';
+import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
+import { type Handle, parseHandle, secretMatches } from '../grant/handle.js';
+import type { Log } from '../log.js';
+import { type Decision, deny } from '../policy/decision.js';
+import type { CutReason, DenialReason } from '../policy/reason.js';
+import type { Recorder } from '../recording/recorder.js';
+import { uuid7 } from '../recording/uuid7.js';
+import { Deadlines } from '../session/deadlines.js';
+import { Registry } from '../session/registry.js';
+import { Session } from '../session/session.js';
+import { type Admission, mintAdmission } from './admission.js';
+import type { Policies } from './policies.js';
+
+/** A client that asks to be let in to one service. */
+export interface AdmitRequest {
+  readonly protocol: string;
+  readonly service: string;
+  /** What it presented; null when it presented nothing. */
+  readonly credential: string | null;
+  /** Whom it says it is, where the protocol says it; the grant must be that principal's. */
+  readonly principal?: string;
+  /** Its address as the listener sees it. */
+  readonly client: string;
+  /** One session for all of the grant's connections through this gateway (HTTP), instead of one for each. */
+  readonly shared?: boolean;
+}
+
+export type Admitted =
+  | { readonly ok: true; readonly admission: Admission }
+  | { readonly ok: false; readonly decision: Decision };
+
+export interface GateParts {
+  readonly grants: GrantSource;
+  readonly policies: Policies;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A shared session without anything under way ends after this long, milliseconds. */
+const IDLE_AFTER = 300_000;
+/** How often a grant that keeps changing while it is being checked is checked again. */
+const CHECKS = 3;
+
+/**
+ * The gate: the one place where a credential becomes an admission, and where live sessions hear of their grant's changes.
+ */
+export class Gate implements GrantWatcher {
+  readonly deadlines: Deadlines;
+  readonly registry = new Registry();
+  readonly #parts: GateParts;
+  readonly #shared = new Map<string, Admission>();
+  readonly #opening = new Map<string, Promise<Admitted>>();
+  readonly #idleSince = new Map<Session, number>();
+  #closedFor: DenialReason | null = null;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.deadlines = new Deadlines(parts.clock);
+  }
+
+  /** Lets a client in, or says why not. Never throws; every refusal is one log line. */
+  async admit(request: AdmitRequest): Promise<Admitted> {
+    const answer = await this.#admit(request);
+    if (!answer.ok) {
+      const { service, principal, client } = request;
+      const { reason, rule } = answer.decision;
+      const grant = request.credential === null ? undefined : parseHandle(request.credential)?.id;
+      this.#parts.log.warn({ service, principal, client, grant, reason, rule }, 'not admitted');
+    }
+    return answer;
+  }
+
+  /** A shared session that is live for this credential, without waiting: the path of every HTTP request but the first. */
+  admitted(service: string, credential: string): Admission | null {
+    const handle = parseHandle(credential);
+    if (handle === null) return null;
+    const admission = this.#shared.get(sharedKey(handle.id, service));
+    if (admission === undefined || !secretMatches(admission.session.grant, handle.secret)) return null;
+    return admission.session.isLive() ? admission : null;
+  }
+
+  /** Stops admitting (`shutdown`); live sessions go on until they are cut. */
+  stopAdmitting(): void {
+    this.#closedFor = 'store_unavailable';
+  }
+
+  /** Cuts every live session. */
+  cutAll(reason: CutReason): void {
+    for (const session of this.registry.all()) session.cut(reason);
+  }
+
+  /** The policies were replaced: live sessions are judged by the new ones from here on. */
+  policiesChanged(): void {
+    for (const session of this.registry.all()) session.repolicy(this.#parts.policies.get(session.policy.name));
+  }
+
+  heldIds(): string[] {
+    return this.registry.heldIds();
+  }
+
+  recheck(id: string): void {
+    this.registry.touch(id);
+    if (this.registry.ofGrant(id).length === 0) return;
+    void this.#parts.grants.check(id).then((check) => this.#apply(id, check));
+  }
+
+  stale(): void {
+    this.cutAll('stale');
+  }
+
+  tick(): void {
+    this.deadlines.serve();
+    this.#endIdle();
+  }
+
+  #apply(id: string, check: GrantCheck): void {
+    for (const session of this.registry.ofGrant(id)) {
+      if (check.ok) session.renew(check.grant);
+      else if (check.reason === 'revoked' || check.reason === 'unknown_grant') session.cut('revoked');
+      else if (check.reason === 'expired') session.isLive();
+      else this.#parts.log.warn({ grant: id, reason: check.reason }, 'a live grant could not be read again');
+    }
+  }
+
+  async #admit(request: AdmitRequest): Promise<Admitted> {
+    if (this.#closedFor !== null) return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    const policy = this.#parts.policies.get(request.service);
+    if (policy === undefined || policy.protocol !== request.protocol) {
+      return refuse('unknown_service', `there is no service named ${printable(request.service)} here`, 'check the name of the service');
+    }
+    if (request.credential === null) return refuse('malformed', 'no handle was presented', 'present the handle of your grant');
+    const handle = parseHandle(request.credential);
+    if (handle === null) return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
+    if (request.shared !== true) return this.#open(request, handle);
+    return this.#openShared(request, handle);
+  }
+
+  #openShared(request: AdmitRequest, handle: Handle): Promise<Admitted> {
+    // Keyed by the secret too: whoever waits for an admission under way has presented the very same handle.
+    const key = `${sharedKey(handle.id, request.service)} ${handle.secret}`;
+    const under = this.#opening.get(key);
+    if (under !== undefined) return under;
+    const opening = this.#open(request, handle).finally(() => this.#opening.delete(key));
+    this.#opening.set(key, opening);
+    return opening;
+  }
+
+  async #open(request: AdmitRequest, handle: Handle): Promise<Admitted> {
+    const watch = this.registry.watch(handle.id);
+    try {
+      // Subscribe, then check, then arm: a change that arrives during the check makes it be asked again.
+      for (let round = 0; round < CHECKS; round += 1) {
+        watch.touched = false;
+        const check = await this.#parts.grants.check(handle.id);
+        if (watch.touched) continue;
+        return this.#conclude(request, handle, check);
+      }
+      return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
+    } finally {
+      this.registry.unwatch(handle.id, watch);
+    }
+  }
+
+  #conclude(request: AdmitRequest, handle: Handle, check: GrantCheck): Admitted {
+    if (!check.ok) return refuse(check.reason, check.message, HINTS[check.reason] ?? '');
+    const { grant } = check;
+    if (!secretMatches(grant, handle.secret)) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
+    const wrong = mismatch(request, grant, this.#parts.clock.wall());
+    if (wrong !== null) return wrong;
+    if (this.#closedFor !== null) return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    const policy = this.#parts.policies.get(request.service);
+    if (policy === undefined) return refuse('unknown_service', 'the service is gone', '');
+    if (!policy.roles.has(grant.role)) {
+      return refuse('out_of_scope', `the role ${grant.role} no longer exists on ${policy.name}`, 'ask for a new grant');
+    }
+    const existing = request.shared === true ? this.#shared.get(sharedKey(grant.id, policy.name)) : undefined;
+    if (existing?.session.isLive()) return { ok: true, admission: existing };
+    return { ok: true, admission: this.#begin(request, grant, policy) };
+  }
+
+  #begin(request: AdmitRequest, grant: Grant, policy: ServicePolicy): Admission {
+    const { recorder, clock, log } = this.#parts;
+    const startedAt = clock.wall();
+    const id = uuid7(startedAt);
+    const { principal, role } = grant;
+    const recording = recorder.open({
+      id,
+      grantId: grant.id,
+      service: policy.name,
+      protocol: policy.protocol,
+      principal,
+      role,
+      client: request.client,
+      mode: policy.recording.mode,
+      policyVersion: policy.version,
+      startedAt,
+    });
+    const facts = { grant: grant.id, service: policy.name, principal, role, client: request.client, policy: policy.version };
+    recording.append('open', facts, { token: grant.token });
+    const session = new Session({ id, grant, policy, recording, deadlines: this.deadlines, clock, log, ended: (s) => this.#ended(s) });
+    this.registry.add(session);
+    const admission = mintAdmission(session);
+    if (request.shared === true) this.#shared.set(sharedKey(grant.id, policy.name), admission);
+    log.info({ session: id, grant: grant.id, service: policy.name, principal, role, client: request.client }, 'session opened');
+    return admission;
+  }
+
+  #ended(session: Session): void {
+    this.registry.remove(session);
+    this.#idleSince.delete(session);
+    const key = sharedKey(session.grant.id, session.policy.name);
+    if (this.#shared.get(key)?.session === session) this.#shared.delete(key);
+  }
+
+  #endIdle(): void {
+    const now = this.#parts.clock.monotonic();
+    for (const { session } of this.#shared.values()) {
+      if (session.connections > 0) this.#idleSince.delete(session);
+      else if (!this.#idleSince.has(session)) this.#idleSince.set(session, now);
+      else if (now - this.#idleSince.get(session)! >= IDLE_AFTER) session.finish('idle');
+    }
+  }
+}
+
+const HINTS: Partial<Record<DenialReason, string>> = {
+  unknown_grant: 'check that the handle is whole; a grant that has ended is gone',
+  expired: 'ask your sponsor for a new grant',
+  revoked: 'ask the owner of the service why',
+  not_yet: 'connect when your grant has begun',
+  store_unavailable: 'connect again in a moment',
+};
+
+function mismatch(request: AdmitRequest, grant: Grant, now: number): Admitted | null {
+  if (grant.service !== request.service) {
+    return refuse('wrong_service', `this grant is for ${grant.service}, not for ${request.service}`, `connect to ${grant.service}`);
+  }
+  if (request.principal !== undefined && request.principal !== grant.principal) {
+    return refuse('wrong_principal', 'this grant belongs to somebody else', 'connect with the user name the grant was given to');
+  }
+  if (now < grant.notBefore) return refuse('not_yet', 'this grant has not begun', HINTS.not_yet ?? '');
+  if (grant.expiresAt <= now) return refuse('expired', 'this grant has expired', HINTS.expired ?? '');
+  return null;
+}
+
+function refuse(reason: DenialReason, message: string, hint: string): Admitted {
+  return { ok: false, decision: deny(reason, 'admission', message, hint) };
+}
+
+function sharedKey(grantId: string, service: string): string {
+  return `${grantId} ${service}`;
+}
+
+/** A name from a client in a message: short, and nothing but printable ASCII. */
+function printable(name: string): string {
+  return JSON.stringify(name.slice(0, 63).replace(/[^\x20-\x7e]/g, '?'));
+}

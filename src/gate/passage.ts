@@ -1,0 +1,84 @@
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import { type Decision, deny } from '../policy/decision.js';
+import type { Facts, Payload } from '../recording/event.js';
+import type { Session } from '../session/session.js';
+import type { ActionFacts, Protocol } from './protocol.js';
+
+/** An action with its decision, as it stands in the record. */
+export interface Proposal {
+  readonly decision: Decision;
+  /** The event's sequence number: a result names it. */
+  readonly seq: number;
+}
+
+/**
+ * The way of one connection's actions through the gate, always in this order:
+ * `propose` (decide, record) → `release` (wait until the record is safe) → the caller forwards → `result`.
+ * A protocol supplies bytes and wording, and has no other way to an upstream than through here.
+ */
+export class Passage<Action> {
+  readonly session: Session;
+  readonly #protocol: Protocol<unknown, Action>;
+  readonly #log: Log;
+
+  constructor(session: Session, protocol: Protocol<unknown, Action>, log: Log) {
+    this.session = session;
+    this.#protocol = protocol;
+    this.#log = log;
+  }
+
+  /** Decides an action by the policy in force at this moment, without recording it. A throw is a denial. */
+  judge(action: Action): Decision {
+    try {
+      return this.#protocol.decide(this.session.role, action);
+    } catch (thrown) {
+      this.#log.error({ err: thrown, session: this.session.id }, 'a decision failed; denied');
+      return deny('unknown_effect', 'no decision', 'the gateway could not decide this', messageOf(thrown));
+    }
+  }
+
+  /** Decides an action and records it with its decision. Nothing of it may be forwarded before `release` calls back. */
+  propose(action: Action, decision: Decision = this.judge(action)): Proposal {
+    const { facts, payload } = this.#describe(action);
+    const { outcome, rule } = decision;
+    const decided: Facts =
+      decision.reason === null ? { ...facts, outcome, rule } : { ...facts, outcome, rule, reason: decision.reason };
+    const seq = this.session.recording.append('action', decided, payload ?? null);
+    if (outcome !== 'allow') this.#logRefusal(decided, decision);
+    return { decision, seq };
+  }
+
+  /**
+   * Calls `go` once everything proposed so far is recorded as the service's mode asks, if the session is still live then.
+   * In order; at once when nothing needs to be waited for.
+   */
+  release(go: () => void): void {
+    const { session } = this;
+    session.recording.whenSafe(() => {
+      if (session.isLive()) go();
+    });
+  }
+
+  /** Records what came of an action. */
+  result(of: number, facts: Facts, payload: Payload | null = null): void {
+    if (this.session.end === null) this.session.recording.append('result', { of, ...facts }, payload);
+  }
+
+  #describe(action: Action): ActionFacts {
+    try {
+      return this.#protocol.describe(action, this.session.role);
+    } catch (thrown) {
+      this.#log.error({ err: thrown, session: this.session.id }, 'an action could not be described');
+      return { facts: { verb: 'unknown' } };
+    }
+  }
+
+  #logRefusal(facts: Facts, { reason, rule }: Decision): void {
+    const { id, grant, policy } = this.session;
+    this.#log.warn(
+      { session: id, grant: grant.id, principal: grant.principal, service: policy.name, verb: facts.verb, on: facts.on, reason, rule },
+      'refused',
+    );
+  }
+}

@@ -1,0 +1,86 @@
+import type { Pool, PoolClient } from 'pg';
+import { DaypassError } from '../errors.js';
+import { unpackBlock } from './block.js';
+import { decodeEvent } from './chain.js';
+import type { RecordedEvent } from './event.js';
+
+/** A block as the database has it; nothing about it is believed. Times are milliseconds since the epoch. */
+export interface StoredBlock {
+  readonly sessionId: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly fromAt: number;
+  readonly toAt: number;
+  readonly hashBefore: Buffer;
+  readonly hashAfter: Buffer;
+  readonly payload: Buffer;
+  readonly format: number;
+}
+
+/** How many blocks are held in memory at a time. */
+const PAGE = 16;
+
+interface Row {
+  first_seq: string;
+  last_seq: string;
+  from_at: Date;
+  to_at: Date;
+  hash_before: Buffer;
+  hash_after: Buffer;
+  payload: Buffer;
+  format: number;
+}
+
+/** The blocks of a session in order, a few at a time. */
+export async function* readBlocks(database: Pool | PoolClient, sessionId: string): AsyncGenerator<StoredBlock> {
+  let after = '-9223372036854775808';
+  for (;;) {
+    const { rows } = await database.query<Row>(
+      `select first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format from blocks
+       where session_id = $1 and first_seq > $2 order by first_seq limit ${PAGE}`,
+      [sessionId, after],
+    );
+    for (const row of rows) yield storedBlock(sessionId, row);
+    const last = rows[rows.length - 1];
+    if (last === undefined || rows.length < PAGE) return;
+    after = last.first_seq;
+  }
+}
+
+function storedBlock(sessionId: string, row: Row): StoredBlock {
+  return {
+    sessionId,
+    firstSeq: Number(row.first_seq),
+    lastSeq: Number(row.last_seq),
+    fromAt: row.from_at.getTime(),
+    toAt: row.to_at.getTime(),
+    hashBefore: row.hash_before,
+    hashAfter: row.hash_after,
+    payload: row.payload,
+    format: row.format,
+  };
+}
+
+/**
+ * The events of a block.
+ * @throws DaypassError `record_damaged` when it cannot be read
+ */
+export function eventsOf(block: StoredBlock): RecordedEvent[] {
+  try {
+    return unpackBlock(block.payload, block.format).map(decodeEvent);
+  } catch (cause) {
+    throw new DaypassError(
+      'record_damaged',
+      `The record of session ${block.sessionId} cannot be read at event ${block.firstSeq}.`,
+      { cause, hint: `Run \`daypass verify ${block.sessionId}\`.` },
+    );
+  }
+}
+
+/**
+ * The events of a session in order, read block by block, so that a long recording does not need its size in memory.
+ * @throws DaypassError `record_damaged` when a block cannot be read
+ */
+export async function* readEvents(database: Pool | PoolClient, sessionId: string): AsyncGenerator<RecordedEvent> {
+  for await (const block of readBlocks(database, sessionId)) yield* eventsOf(block);
+}

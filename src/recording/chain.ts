@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import { withoutHandles } from '../log.js';
+import type { EventKind, Facts, Payload, RecordedEvent } from './event.js';
+
+/**
+ * The chain over a session's events. Each event is two lines of JSON: a header (sequence number, time, kind, facts, and the
+ * SHA-256 of the payload line as stored) and the payload. The chain runs over the headers alone, so a payload can later
+ * be shredded, or stored sealed, without breaking it.
+ */
+export interface EncodedEvent {
+  readonly header: string;
+  /** Empty when the event has no payload. */
+  readonly payload: string;
+}
+
+const HEADERS = 'daypass/chain/1\n';
+
+/** The chain's value before the first event: bound to the session, so that two recordings cannot be exchanged. */
+export function genesis(sessionId: string): Buffer {
+  return createHash('sha256').update(`${HEADERS}${sessionId}\n`).digest();
+}
+
+/** The chain's value after one more header: SHA-256 of the value before it and the header's bytes. */
+export function link(before: Uint8Array, header: string): Buffer {
+  return createHash('sha256').update(before).update(header).digest();
+}
+
+/**
+ * Writes an event in its stored form. Whatever a protocol put in, no handle is ever stored (THREATS.md A16, D27): it is
+ * cut out here, before anything is hashed.
+ */
+export function encodeEvent(event: RecordedEvent): EncodedEvent {
+  const payload = event.payload === null ? '' : withoutHandles(JSON.stringify(event.payload));
+  const header: StoredHeader = { n: event.seq, t: event.at, k: event.kind, f: event.facts };
+  if (payload !== '') header.p = digest(payload);
+  return { header: withoutHandles(JSON.stringify(header)), payload };
+}
+
+/** Reads an event back. Throws `SyntaxError` on anything that is not one. */
+export function decodeEvent(encoded: EncodedEvent): RecordedEvent {
+  const header: StoredHeader = JSON.parse(encoded.header);
+  const payload: Payload | null = encoded.payload === '' ? null : JSON.parse(encoded.payload);
+  return { seq: header.n, at: header.t, kind: header.k, facts: header.f, payload };
+}
+
+/** Whether the payload is the one its header names. */
+export function payloadMatches(encoded: EncodedEvent): boolean {
+  const header: StoredHeader = JSON.parse(encoded.header);
+  return encoded.payload === '' ? header.p === undefined : header.p === digest(encoded.payload);
+}
+
+interface StoredHeader {
+  n: number;
+  t: number;
+  k: EventKind;
+  f: Facts;
+  p?: string;
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,9 @@
+/**
+ * Whether Postgres refused what was written, rather than being out of reach: data exceptions (22), broken constraints (23),
+ * rights and names (42), program limits (54). Writing the same thing again would fail again.
+ * Source: PostgreSQL, appendix A, error codes.
+ */
+export function isContentFault(thrown: unknown): boolean {
+  const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? String(thrown.code) : '';
+  return /^(22|23|42|54)[0-9A-Z]{3}$/.test(code);
+}

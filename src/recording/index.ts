@@ -1,0 +1,160 @@
+import type { Pool } from 'pg';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { RecordedEvent } from './event.js';
+import { isContentFault } from './faults.js';
+import { writeIndexRows } from './index-rows.js';
+import { rebuildIndex } from './rebuild.js';
+import { type IndexRow, Summary } from './summary.js';
+
+export interface IndexOptions {
+  readonly pool: Pool;
+  readonly log: Log;
+  /** How long events are gathered before they are written, milliseconds. */
+  readonly stretch?: number;
+  /** How much may wait to be written, bytes; more is dropped and rebuilt later from the blocks. */
+  readonly mostBytes?: number;
+}
+
+const STRETCH = 500;
+const MOST_BYTES = 32 * 1024 * 1024;
+const ROWS_A_WRITE = 500;
+/** Beyond so many sessions with holes it is not remembered which: everything is to be rebuilt. */
+const MOST_DUE = 10_000;
+
+/**
+ * Makes committed events searchable, behind the recording and never in its way: `committed` only counts, a timer writes.
+ * While Postgres does not answer, a session's stretch simply grows (its summary is bounded); when there are too many
+ * sessions for the memory allowed, rows are dropped and the sessions are remembered for `repair`.
+ */
+export class IndexWriter {
+  readonly #options: IndexOptions;
+  #gathering = new Map<string, Summary>();
+  #bytes = 0;
+  #writing: Promise<void> | null = null;
+  /** Rows that were not written yet, the oldest first. */
+  #unwritten: IndexRow[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+  #failing = false;
+  readonly #due = new Set<string>();
+  #everythingDue = false;
+
+  constructor(options: IndexOptions) {
+    this.#options = options;
+  }
+
+  /** Hears of events that were committed; the recorder's `committed`. Never throws, never waits. */
+  readonly committed = (sessionId: string, events: readonly RecordedEvent[]): void => {
+    const [first] = events;
+    if (first === undefined || this.#closed) return;
+    const known = this.#gathering.get(sessionId);
+    if (known === undefined && this.#bytes >= (this.#options.mostBytes ?? MOST_BYTES)) {
+      this.#drop(sessionId);
+      return;
+    }
+    const summary = known ?? new Summary(sessionId, first);
+    const before = known?.size ?? 0;
+    for (const event of events) summary.add(event);
+    this.#gathering.set(sessionId, summary);
+    this.#bytes += summary.size - before;
+    this.#timer ??= setTimeout(() => void this.flush(), this.#options.stretch ?? STRETCH).unref();
+  };
+
+  /** Whether rows were dropped that only a rebuild brings back. */
+  get rebuildDue(): boolean {
+    return this.#everythingDue || this.#due.size > 0;
+  }
+
+  /** Writes what was gathered. Resolves when that was tried; what failed is tried again later. */
+  async flush(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = null;
+    });
+    await this.#writing;
+    if (!this.#closed && (this.#unwritten.length > 0 || this.#gathering.size > 0)) {
+      this.#timer ??= setTimeout(() => void this.flush(), this.#options.stretch ?? STRETCH).unref();
+    }
+  }
+
+  /** Rebuilds the sessions whose rows were dropped and that have ended since. */
+  async repair(): Promise<void> {
+    if (!this.rebuildDue || this.#failing) return;
+    if (this.#everythingDue) {
+      this.#everythingDue = false;
+      this.#due.clear();
+      await rebuildIndex(this.#options.pool).catch((thrown) => {
+        this.#everythingDue = true;
+        throw thrown;
+      });
+      return;
+    }
+    const { rows } = await this.#options.pool.query<{ id: string }>(
+      `select id from sessions where id = any($1) and ended_at < now() - interval '10 seconds'`,
+      [[...this.#due]],
+    );
+    for (const { id } of rows) {
+      await rebuildIndex(this.#options.pool, { session: id });
+      this.#due.delete(id);
+    }
+  }
+
+  /** Writes the rest and stops. What cannot be written now is found again by a rebuild. */
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.flush();
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#unwritten.length > 0) this.#options.log.warn('index rows were not written; run `daypass index rebuild`');
+  }
+
+  async #write(): Promise<void> {
+    if (this.#unwritten.length === 0) {
+      this.#unwritten = [...this.#gathering.values()].map((summary) => summary.row());
+      this.#gathering = new Map();
+      this.#bytes = 0;
+    }
+    while (this.#unwritten.length > 0) {
+      const some = this.#unwritten.slice(0, ROWS_A_WRITE);
+      try {
+        await writeIndexRows(this.#options.pool, some);
+        this.#failing = false;
+      } catch (thrown) {
+        if (!isContentFault(thrown)) return this.#failed(thrown);
+        await this.#writeOneByOne(some);
+      }
+      this.#unwritten.splice(0, some.length);
+    }
+  }
+
+  async #writeOneByOne(rows: readonly IndexRow[]): Promise<void> {
+    for (const row of rows) {
+      try {
+        await writeIndexRows(this.#options.pool, [row]);
+      } catch (thrown) {
+        this.#options.log.error({ err: messageOf(thrown), session: row.sessionId }, 'a stretch cannot be indexed');
+        this.#remember(row.sessionId);
+      }
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    if (!this.#failing)
+      this.#options.log.warn({ err: messageOf(thrown) }, 'the index cannot be written; it is tried again');
+    this.#failing = true;
+  }
+
+  #drop(sessionId: string): void {
+    if (!this.rebuildDue) {
+      this.#options.log.warn('the index falls behind; rows are dropped and will be rebuilt from the blocks');
+    }
+    this.#remember(sessionId);
+  }
+
+  #remember(sessionId: string): void {
+    if (this.#due.size < MOST_DUE) this.#due.add(sessionId);
+    else this.#everythingDue = true;
+  }
+}

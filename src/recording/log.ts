@@ -1,0 +1,210 @@
+import { genesis } from './chain.js';
+import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
+
+/** A session as its row says it. Times are milliseconds since the epoch. */
+export interface SessionRow {
+  readonly id: string;
+  readonly grantId: string;
+  readonly service: string;
+  readonly protocol: string;
+  readonly principal: string;
+  readonly role: string;
+  /** The client's address as the listener saw it. */
+  readonly client: string;
+  readonly mode: 'strict' | 'buffered';
+  readonly policyVersion: string;
+  readonly startedAt: number;
+}
+
+/** How a session ended. */
+export interface Receipt {
+  readonly endedAt: number;
+  readonly reason: string;
+  /** When the cut was due and when it was made; null when the gateway did not cut. */
+  readonly dueAt: number | null;
+  readonly cutAt: number | null;
+  /** Upstream-origin bytes that were given to a client's socket after `dueAt`. */
+  readonly bytesAfterDue: number;
+}
+
+/** What the recorder offers a session's log. */
+export interface Sink {
+  /** There is something to write for this log. */
+  dirty(log: SessionLog, urgent: boolean): void;
+  /** Whether the bounded buffer takes more. */
+  hasRoom(): boolean;
+  /** Counts queued bytes in or out. */
+  queued(bytes: number): void;
+  monotonic(): number;
+  wall(): number;
+}
+
+interface Waiter {
+  readonly seq: number;
+  readonly since: number;
+  readonly go: () => void;
+}
+
+/**
+ * The recording of one session as it grows: events are appended in order, flushed by the recorder, and whoever must not act
+ * before they are safe waits here.
+ */
+export class SessionLog {
+  readonly row: SessionRow;
+  /** Called once when recording cannot keep up: the session is to be cut. */
+  onStall: () => void = () => {};
+  receipt: Receipt | null = null;
+  /** The row as written last: a new row or a new end makes it dirty. */
+  rowWritten = false;
+  hash: Buffer;
+  committedSeq = 0;
+  readonly #sink: Sink;
+  #pending: RecordedEvent[] = [];
+  #pendingBytes = 0;
+  #lastSeq = 0;
+  #waiters: Waiter[] = [];
+  #failed = false;
+  /** Not even the gap could be written: what is appended from here on is dropped. */
+  #givenUp = false;
+
+  constructor(row: SessionRow, sink: Sink) {
+    this.row = row;
+    this.#sink = sink;
+    this.hash = genesis(row.id);
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards. */
+  append(kind: EventKind, facts: Facts, payload: Payload | null = null): number {
+    const seq = ++this.#lastSeq;
+    if (this.#givenUp) return seq;
+    this.#pending.push({ seq, at: this.#sink.wall(), kind, facts, payload });
+    const bytes = roughSize(facts, payload);
+    this.#pendingBytes += bytes;
+    this.#sink.queued(bytes);
+    this.#sink.dirty(this, false);
+    return seq;
+  }
+
+  /**
+   * Calls `go` when every event appended so far is as safe as the session's mode asks: committed (strict) or within the
+   * bounded buffer (buffered). At once when that is known already; never when the log has failed.
+   */
+  whenSafe(go: () => void): void {
+    if (this.#failed) return;
+    const seq = this.#lastSeq;
+    if (this.#waiters.length === 0 && this.#isSafe(seq)) {
+      go();
+      return;
+    }
+    this.#waiters.push({ seq, since: this.#sink.monotonic(), go });
+    this.#sink.dirty(this, true);
+  }
+
+  /** Whether something waits to become safe. */
+  get waiting(): boolean {
+    return this.#waiters.length > 0;
+  }
+
+  /** Since when (monotonic milliseconds) the oldest waiter waits; null when none does. */
+  get waitingSince(): number | null {
+    return this.#waiters[0]?.since ?? null;
+  }
+
+  get hasPending(): boolean {
+    return this.#pending.length > 0 || (this.receipt !== null && !this.rowWritten && !this.#givenUp);
+  }
+
+  /** Closes the log: its last event, and the receipt for the row. */
+  close(receipt: Receipt, facts: Facts): void {
+    if (this.receipt !== null) return;
+    this.append('close', facts);
+    this.receipt = receipt;
+    this.rowWritten = false;
+    this.#sink.dirty(this, true);
+  }
+
+  /** For the recorder: takes what is to be written next. */
+  take(): RecordedEvent[] {
+    const events = this.#pending;
+    this.#pending = [];
+    this.#sink.queued(-this.#pendingBytes);
+    this.#pendingBytes = 0;
+    return events;
+  }
+
+  /** For the recorder: everything up to `seq` is committed and the chain stands at `hash`. */
+  committed(seq: number, hash: Buffer): void {
+    this.committedSeq = seq;
+    this.hash = hash;
+    this.wake();
+  }
+
+  /** For the recorder: lets go of the waiters whose events have become safe. */
+  wake(): void {
+    while (this.#waiters.length > 0 && this.#isSafe(this.#waiters[0]!.seq)) this.#waiters.shift()!.go();
+  }
+
+  /**
+   * For the recorder: what was taken cannot be written as it is. Nothing that waits may go on; a gap takes the place of all
+   * that was not committed, and the session is to be cut. Should the gap not be written either, the log is given up.
+   */
+  fail(why: string): void {
+    const lost = this.#lastSeq - this.committedSeq;
+    this.#givenUp = this.#failed;
+    this.#failed = true;
+    this.#waiters = [];
+    this.take();
+    if (!this.#givenUp) {
+      this.#lastSeq = this.committedSeq;
+      this.append('gap', { about: 'not_recorded', events: lost, why });
+      if (this.receipt !== null) this.append('close', { reason: this.receipt.reason });
+    }
+    this.onStall();
+  }
+
+  /** For the recorder: the row was closed by another gateway; what was taken, and all that followed, comes behind its events. */
+  continueBehind(head: { readonly lastSeq: number; readonly hash: Buffer }, taken: readonly RecordedEvent[]): void {
+    const events = [...taken, ...this.#pending];
+    const first = events[0]?.seq ?? head.lastSeq + 1;
+    const by = head.lastSeq + 1 - first;
+    this.#pending = events.map((event) => shifted(event, first, by));
+    this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, seq: waiter.seq + by }));
+    this.#lastSeq += by;
+    this.committedSeq = head.lastSeq;
+    this.hash = head.hash;
+    this.rowWritten = false;
+  }
+
+  #isSafe(seq: number): boolean {
+    return this.row.mode === 'buffered' ? this.#sink.hasRoom() : this.committedSeq >= seq;
+  }
+}
+
+const EVENT_OVERHEAD = 200;
+
+function roughSize(facts: Facts, payload: Payload | null): number {
+  let size = EVENT_OVERHEAD;
+  for (const target of facts.on ?? []) size += target.length;
+  for (const name in payload) size += weight(payload[name]);
+  return size;
+}
+
+function weight(value: Json | undefined): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  // Parameters and headers: a list or a map of short texts; what is nested deeper counts by its own parts.
+  let size = 16;
+  for (const part of Object.values(value)) size += weight(part);
+  return size;
+}
+
+/** An event moved back by `by`; a result keeps pointing at its action. */
+function shifted(event: RecordedEvent, first: number, by: number): RecordedEvent {
+  const { of } = event.facts;
+  const facts = of !== undefined && of >= first ? { ...event.facts, of: of + by } : event.facts;
+  return { ...event, seq: event.seq + by, facts };
+}

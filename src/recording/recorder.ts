@@ -1,0 +1,281 @@
+import type { Pool } from 'pg';
+import type { Clock } from '../clock.js';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import { type Block, packBlock } from './block.js';
+import type { RecordedEvent } from './event.js';
+import { isContentFault } from './faults.js';
+import { SessionLog, type SessionRow, type Sink } from './log.js';
+import { type Batch, type Head, type RowWrite, readHeads, writeBatch } from './writer.js';
+
+/** What hears of committed events, to make them searchable. Must not throw. */
+export type Committed = (sessionId: string, events: readonly RecordedEvent[]) => void;
+
+export interface RecorderOptions {
+  readonly pool: Pool;
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly committed?: Committed;
+  /** How long a session may wait for its record before it is cut, milliseconds. */
+  readonly stallAfter?: number;
+  /** How much may be queued before buffered sessions wait, bytes. */
+  readonly bufferBytes?: number;
+}
+
+const STALL_AFTER = 5_000;
+const BUFFER_BYTES = 64 * 1024 * 1024;
+/** Buffered events are written at least this often, milliseconds. */
+const BUFFERED_FLUSH = 50;
+const RETRY_FIRST = 50;
+const RETRY_MOST = 1_000;
+
+interface Taken {
+  readonly log: SessionLog;
+  readonly events: RecordedEvent[];
+  readonly block: Block | null;
+  readonly row: RowWrite | null;
+}
+
+/**
+ * Writes the logs of all sessions of this gateway. One commit is under way at a time and takes everything that became due
+ * meanwhile (group commit), so a busy gateway commits rarely and a quiet one at once.
+ *
+ * A batch that fails for want of a connection is written again, unchanged, until it succeeds: nothing is lost while the
+ * process lives. One that fails for its content is written session by session, so that one bad event cannot fail
+ * another session's.
+ */
+export class Recorder implements Sink {
+  readonly #options: RecorderOptions;
+  readonly #dirty = new Set<SessionLog>();
+  readonly #waiting = new Set<SessionLog>();
+  readonly #stallTimer: NodeJS.Timeout;
+  #flushTimer: NodeJS.Timeout | null = null;
+  #flushing: Promise<void> | null = null;
+  #queuedBytes = 0;
+  #closed = false;
+  /** Whether the last write succeeded. */
+  healthy = true;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#stallTimer = setInterval(() => this.#endStalled(), 100);
+    this.#stallTimer.unref();
+  }
+
+  /** Begins a session's recording; its row is written with its first events. */
+  open(row: SessionRow): SessionLog {
+    return new SessionLog(row, this);
+  }
+
+  dirty(log: SessionLog, urgent: boolean): void {
+    this.#dirty.add(log);
+    if (log.waiting) this.#waiting.add(log);
+    if (urgent || this.#queuedBytes > this.#bufferBytes / 4) this.#flushSoon();
+    else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
+  }
+
+  hasRoom(): boolean {
+    return this.#queuedBytes < this.#bufferBytes;
+  }
+
+  queued(bytes: number): void {
+    this.#queuedBytes += bytes;
+  }
+
+  monotonic(): number {
+    return this.#options.clock.monotonic();
+  }
+
+  wall(): number {
+    return this.#options.clock.wall();
+  }
+
+  /** Bytes that wait to be written, roughly. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /**
+   * Writes everything that is queued.
+   * @param within - milliseconds to try for
+   * @returns whether all was written
+   */
+  async drain(within: number): Promise<boolean> {
+    const deadline = this.monotonic() + within;
+    while (this.#dirty.size > 0 || this.#flushing !== null) {
+      if (this.#closed) return false;
+      const left = deadline - this.monotonic();
+      if (left <= 0) return false;
+      this.#flushNow();
+      await Promise.race([this.#flushing, new Promise((resolve) => setTimeout(resolve, left).unref())]);
+    }
+    return true;
+  }
+
+  /** Stops the timers; what is still queued is given up. Call `drain` before. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#stallTimer);
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+  }
+
+  get #bufferBytes(): number {
+    return this.#options.bufferBytes ?? BUFFER_BYTES;
+  }
+
+  /** One turn of the event loop later, so that everything decided in this turn shares the commit. */
+  #flushSoon(): void {
+    if (this.#flushing !== null || this.#closed) return;
+    this.#flushing = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+  }
+
+  #flushNow(): void {
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    this.#flushTimer = null;
+    this.#flushSoon();
+  }
+
+  async #flush(): Promise<void> {
+    const taken = this.#take();
+    if (taken.length > 0) await this.#write(taken);
+    this.#flushing = null;
+    for (const log of this.#waiting) {
+      if (log.row.mode === 'buffered') this.#guard(log, () => log.wake());
+      if (!log.waiting) this.#waiting.delete(log);
+    }
+    if (this.#dirty.size > 0) {
+      if (this.#waiting.size > 0) this.#flushSoon();
+      else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
+    }
+  }
+
+  #take(): Taken[] {
+    const taken: Taken[] = [];
+    for (const log of this.#dirty) {
+      if (!log.hasPending) continue;
+      const one = this.#pack(log);
+      if (one !== null) taken.push(one);
+    }
+    this.#dirty.clear();
+    return taken;
+  }
+
+  /** What a log has to write; null when it cannot be put into a block, whose events are then lost to a gap. */
+  #pack(log: SessionLog): Taken | null {
+    const events = log.take();
+    try {
+      const block = events.length > 0 ? packBlock(log.row.id, log.hash, events) : null;
+      return { log, events, block, row: this.#rowOf(log, block) };
+    } catch (thrown) {
+      this.#lose(log, thrown);
+      return this.#pack(log);
+    }
+  }
+
+  #rowOf(log: SessionLog, block: Block | null): RowWrite | null {
+    if (log.rowWritten) return null;
+    log.rowWritten = true;
+    return {
+      row: log.row,
+      receipt: log.receipt,
+      lastSeq: block?.lastSeq ?? log.committedSeq,
+      lastHash: block?.hashAfter ?? log.hash,
+    };
+  }
+
+  async #write(taken: readonly Taken[]): Promise<void> {
+    let pause = RETRY_FIRST;
+    for (;;) {
+      try {
+        const conflicts = await writeBatch(this.#options.pool, this.#options.gatewayId, batchOf(taken));
+        const heads = await readHeads(this.#options.pool, [...conflicts]);
+        this.healthy = true;
+        return this.#settle(taken, conflicts, heads);
+      } catch (thrown) {
+        if (isContentFault(thrown)) return this.#writeOneByOne(taken, thrown);
+        if (this.healthy)
+          this.#options.log.error({ err: messageOf(thrown) }, 'recording to Postgres fails; sessions wait');
+        this.healthy = false;
+        if (this.#closed) return;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        pause = Math.min(pause * 2, RETRY_MOST);
+      }
+    }
+  }
+
+  async #writeOneByOne(taken: readonly Taken[], thrown: unknown): Promise<void> {
+    const [first] = taken;
+    if (taken.length === 1 && first !== undefined) {
+      if (first.row !== null) first.log.rowWritten = false;
+      this.#lose(first.log, thrown);
+      return;
+    }
+    for (const one of taken) await this.#write([one]);
+  }
+
+  /** A log's events cannot be written as they are: a gap takes their place, and the session is cut. */
+  #lose(log: SessionLog, thrown: unknown): void {
+    this.#options.log.error({ err: messageOf(thrown), session: log.row.id }, 'a session cannot be recorded; it is cut');
+    log.fail(messageOf(thrown));
+  }
+
+  /** Nothing in here may throw: what is committed must not be taken for failed. */
+  #settle(taken: readonly Taken[], conflicts: ReadonlySet<string>, heads: ReadonlyMap<string, Head>): void {
+    for (const one of taken) {
+      if (conflicts.has(one.log.row.id)) this.#afterForeignBlock(one, heads.get(one.log.row.id));
+      else this.#guard(one.log, () => this.#commit(one));
+    }
+  }
+
+  /** Another gateway took this session for lost and closed it: our events are appended behind its own. */
+  #afterForeignBlock({ log, events, block }: Taken, head: Head | undefined): void {
+    if (head === undefined || block === null || head.lastSeq < block.firstSeq) {
+      this.#lose(log, new Error('another block stands in the place of this one'));
+      return;
+    }
+    log.continueBehind(head, events);
+    this.#dirty.add(log);
+    this.#options.log.warn({ session: log.row.id }, 'another gateway had closed this session as interrupted');
+    log.onStall();
+  }
+
+  /** What waits for a commit is others' code: when it throws, its session is cut and the rest goes on. */
+  #guard(log: SessionLog, step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#options.log.error(
+        { err: thrown, session: log.row.id },
+        'what waited for the record failed; the session is cut',
+      );
+      log.onStall();
+    }
+  }
+
+  #commit({ log, events, block }: Taken): void {
+    if (block === null) return;
+    log.committed(block.lastSeq, block.hashAfter);
+    if (!log.waiting) this.#waiting.delete(log);
+    this.#options.committed?.(log.row.id, events);
+  }
+
+  #endStalled(): void {
+    const limit = this.monotonic() - (this.#options.stallAfter ?? STALL_AFTER);
+    for (const log of this.#waiting) {
+      const since = log.waitingSince;
+      if (since === null) this.#waiting.delete(log);
+      else if (since <= limit) {
+        this.#waiting.delete(log);
+        log.onStall();
+      }
+    }
+  }
+}
+
+function batchOf(taken: readonly Taken[]): Batch {
+  return {
+    rows: taken.flatMap((one) => one.row ?? []),
+    blocks: taken.flatMap((one) => one.block ?? []),
+  };
+}

@@ -1,0 +1,135 @@
+import { withoutHandles } from '../log.js';
+import type { RecordedEvent } from './event.js';
+
+/** A row of `block_index`: what is searchable of one stretch of a session. */
+export interface IndexRow {
+  readonly sessionId: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** Milliseconds since the epoch. */
+  readonly fromAt: number;
+  readonly toAt: number;
+  readonly actions: number;
+  readonly denied: number;
+  readonly verbs: readonly string[];
+  readonly targets: readonly string[];
+  readonly reasons: readonly string[];
+  readonly rows: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly text: string;
+}
+
+const MOST_TEXT = 8 * 1024;
+const MOST_TERMS = 256;
+/** A term is a key of a GIN index, whose entries have a limit of their own (about 2.7 kB). */
+const LONGEST_TERM = 512;
+
+/** Gathers what is searchable of consecutive events; its size is bounded however many they are. */
+export class Summary {
+  readonly sessionId: string;
+  readonly #firstSeq: number;
+  readonly #fromAt: number;
+  #lastSeq: number;
+  #toAt: number;
+  #actions = 0;
+  #denied = 0;
+  #rows = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  readonly #verbs = new Set<string>();
+  readonly #targets = new Set<string>();
+  readonly #reasons = new Set<string>();
+  readonly #texts = new Set<string>();
+  #textSize = 0;
+
+  constructor(sessionId: string, first: RecordedEvent) {
+    this.sessionId = sessionId;
+    this.#firstSeq = first.seq;
+    this.#lastSeq = first.seq;
+    this.#fromAt = first.at;
+    this.#toAt = first.at;
+  }
+
+  /** How much memory this holds, roughly, bytes. */
+  get size(): number {
+    const terms = this.#verbs.size + this.#targets.size + this.#reasons.size;
+    return 500 + terms * 100 + this.#textSize;
+  }
+
+  add({ seq, at, kind, facts, payload }: RecordedEvent): void {
+    this.#lastSeq = seq;
+    this.#toAt = Math.max(at, this.#toAt);
+    if (kind === 'action') this.#actions += 1;
+    if (kind === 'action' && facts.outcome === 'deny') this.#denied += 1;
+    if (facts.verb !== undefined) keep(this.#verbs, facts.verb);
+    for (const target of facts.on ?? []) keep(this.#targets, target);
+    if (facts.reason !== undefined && kind === 'action') keep(this.#reasons, facts.reason);
+    this.#rows += count(facts.rows);
+    this.#bytesIn += count(facts.bytesIn);
+    this.#bytesOut += count(facts.bytesOut);
+    if (typeof payload?.text === 'string') this.#keepText(payload.text);
+  }
+
+  row(): IndexRow {
+    return {
+      sessionId: this.sessionId,
+      firstSeq: this.#firstSeq,
+      lastSeq: this.#lastSeq,
+      fromAt: this.#fromAt,
+      toAt: this.#toAt,
+      actions: this.#actions,
+      denied: this.#denied,
+      verbs: [...this.#verbs].map(storable),
+      targets: [...this.#targets].map(storable),
+      reasons: [...this.#reasons].map(storable),
+      rows: this.#rows,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      text: bounded(storable([...this.#texts].join('\n'))),
+    };
+  }
+
+  #keepText(text: string): void {
+    if (this.#textSize >= MOST_TEXT || text === '' || this.#texts.has(text)) return;
+    // Cut generously here and exactly at the end: a handle must not be cut in two before it is found.
+    const kept = text.length > 2 * MOST_TEXT ? text.slice(0, 2 * MOST_TEXT) : text;
+    this.#texts.add(kept);
+    this.#textSize += kept.length;
+  }
+}
+
+/** One row for consecutive events of a session; null for none. */
+export function summarise(sessionId: string, events: Iterable<RecordedEvent>): IndexRow | null {
+  let summary: Summary | null = null;
+  for (const event of events) {
+    summary ??= new Summary(sessionId, event);
+    summary.add(event);
+  }
+  return summary?.row() ?? null;
+}
+
+function keep(terms: Set<string>, term: string): void {
+  if (terms.size < MOST_TERMS) terms.add(withoutHandles(term).slice(0, LONGEST_TERM));
+}
+
+/** A count as an event claims it; nonsense counts as nothing. */
+function count(value: number | undefined): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0;
+}
+
+/** What Postgres takes as text: no handles, no NUL, no half of a surrogate pair. */
+function storable(text: string): string {
+  return withoutHandles(text)
+    .replaceAll('\0', '')
+    .replace(/\p{Cs}/gu, '\ufffd');
+}
+
+function bounded(text: string): string {
+  if (Buffer.byteLength(text) <= MOST_TEXT) return text;
+  // A character cut in half at the end becomes U+FFFD, which is dropped.
+  return Buffer.from(text)
+    .subarray(0, MOST_TEXT)
+    .toString('utf8')
+    .replace(/\ufffd+$/, '');
+}

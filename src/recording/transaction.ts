@@ -1,0 +1,22 @@
+import type { Pool, PoolClient } from 'pg';
+
+/** Runs some work in one transaction: committed when it resolves, rolled back when it throws. */
+export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken = true;
+  try {
+    await client.query('begin');
+    const answer = await work(client);
+    await client.query('commit');
+    broken = false;
+    return answer;
+  } catch (thrown) {
+    broken = await client.query('rollback').then(
+      () => false,
+      () => true,
+    );
+    throw thrown;
+  } finally {
+    client.release(broken);
+  }
+}

@@ -1,0 +1,210 @@
+import { messageOf } from '../errors.js';
+import { unpackBlock } from './block.js';
+import type { StoredBlock } from './blocks.js';
+import { decodeEvent, type EncodedEvent, genesis, link, payloadMatches } from './chain.js';
+import type { Facts, RecordedEvent } from './event.js';
+
+/** What can be wrong with a recording. */
+export type Fault =
+  | 'missing' // events are not there (deleted)
+  | 'truncated' // the end is not there
+  | 'duplicate' // a sequence number stands twice
+  | 'not_continued' // a block does not continue what stands before it (swapped, reordered, inserted, taken from another session)
+  | 'changed' // a block's events do not give the chain value it claims (edited)
+  | 'payload_changed' // an event's payload is not the one its header names (edited)
+  | 'misnumbered' // a block's events are not the ones its row names
+  | 'times_changed' // a block's row claims other times than its events
+  | 'unreadable'
+  | 'row_changed' // the session's row says something else than its record
+  | 'not_opened' // the record does not begin with `open`
+  | 'no_row'; // blocks without a session
+
+/** One thing that is wrong, and where. */
+export interface Finding {
+  readonly session: string;
+  /** The first event concerned. */
+  readonly seq: number;
+  readonly fault: Fault;
+  readonly message: string;
+}
+
+/** What the session's row claims; checked against the record. */
+export interface ClaimedSession {
+  readonly id: string;
+  readonly grantId: string;
+  readonly service: string;
+  readonly principal: string;
+  readonly role: string;
+  readonly client: string;
+  readonly policyVersion: string;
+  readonly ended: boolean;
+  readonly endReason: string | null;
+  readonly lastSeq: number | null;
+  readonly lastHash: Buffer | null;
+}
+
+/** So many findings name what is wrong with one session; more would only repeat it. */
+const MOST_FINDINGS = 100;
+
+/**
+ * Follows one session's chain, block by block in the order of `first_seq`. Pure: it is fed what was read.
+ * After a fault it goes on from what the block claims, so that one edit is named once.
+ */
+export class ChainCheck {
+  readonly findings: Finding[] = [];
+  readonly #session: string;
+  readonly #claimed: ClaimedSession | null;
+  #hash: Buffer;
+  #seq = 0;
+  #events = 0;
+  #closedAs: string | null = null;
+
+  constructor(session: string, claimed: ClaimedSession | null) {
+    this.#session = session;
+    this.#claimed = claimed;
+    this.#hash = genesis(session);
+    if (claimed === null) this.#find(1, 'no_row', 'there are blocks, and no session they belong to');
+  }
+
+  /** How many events were read. */
+  get events(): number {
+    return this.#events;
+  }
+
+  block(block: StoredBlock): void {
+    this.#place(block);
+    const events = this.#unpack(block);
+    if (events !== null) {
+      this.#contents(block, events);
+      this.#events += events.length;
+    }
+    this.#hash = block.hashAfter;
+    this.#seq = Math.max(this.#seq, block.lastSeq);
+  }
+
+  /** After the last block. */
+  end(): readonly Finding[] {
+    const claimed = this.#claimed;
+    if (this.#seq === 0) this.#find(1, 'missing', 'there is no record at all');
+    else if (claimed?.ended === true) this.#end(claimed);
+    return this.findings;
+  }
+
+  #end(claimed: ClaimedSession): void {
+    if (claimed.lastSeq === null || claimed.lastHash === null) {
+      this.#find(this.#seq, 'row_changed', 'the session has ended and its row does not say with which event');
+    } else if (this.#seq < claimed.lastSeq) {
+      this.#find(
+        this.#seq + 1,
+        'truncated',
+        `the record ends with event ${this.#seq}; its row says ${claimed.lastSeq}`,
+      );
+    } else if (this.#seq > claimed.lastSeq || !claimed.lastHash.equals(this.#hash)) {
+      this.#find(this.#seq, 'row_changed', 'the end of the chain is not the one the session row names');
+    } else if (this.#closedAs !== claimed.endReason) {
+      this.#find(
+        this.#seq,
+        'row_changed',
+        `the record ends as ${this.#closedAs ?? 'not closed'}; its row says ${claimed.endReason}`,
+      );
+    }
+  }
+
+  /** Whether the block stands where the one before it ended. */
+  #place({ firstSeq, lastSeq, hashBefore }: StoredBlock): void {
+    const due = this.#seq + 1;
+    if (firstSeq > due) {
+      this.#find(
+        due,
+        'missing',
+        `events ${due} to ${firstSeq - 1} are missing before the block of ${firstSeq} to ${lastSeq}`,
+      );
+    } else if (firstSeq < due) {
+      this.#find(firstSeq, 'duplicate', `the block of ${firstSeq} to ${lastSeq} repeats events that stand before it`);
+    } else if (!hashBefore.equals(this.#hash)) {
+      const from = firstSeq === 1 ? "this session's beginning" : `event ${this.#seq}`;
+      this.#find(firstSeq, 'not_continued', `the block of ${firstSeq} to ${lastSeq} does not continue ${from}`);
+    }
+  }
+
+  #unpack(block: StoredBlock): EncodedEvent[] | null {
+    try {
+      return unpackBlock(block.payload, block.format);
+    } catch (thrown) {
+      this.#find(
+        block.firstSeq,
+        'unreadable',
+        `the block of ${block.firstSeq} to ${block.lastSeq} cannot be read: ${messageOf(thrown)}`,
+      );
+      return null;
+    }
+  }
+
+  #contents(block: StoredBlock, encoded: readonly EncodedEvent[]): void {
+    const range = `the block of ${block.firstSeq} to ${block.lastSeq}`;
+    const hash = encoded.reduce((before, { header }) => link(before, header), block.hashBefore);
+    if (!hash.equals(block.hashAfter)) {
+      this.#find(
+        block.firstSeq,
+        'changed',
+        `${range} is not what was recorded: its events do not give its chain value`,
+      );
+    }
+    const events: RecordedEvent[] = [];
+    try {
+      for (const one of encoded) {
+        events.push(decodeEvent(one));
+        if (!payloadMatches(one)) {
+          const seq = events[events.length - 1]?.seq ?? block.firstSeq;
+          this.#find(seq, 'payload_changed', `the payload of event ${seq} is not the one that was recorded`);
+        }
+      }
+    } catch (thrown) {
+      this.#find(block.firstSeq, 'unreadable', `${range} cannot be read: ${messageOf(thrown)}`);
+      return;
+    }
+    this.#numbers(block, events, range);
+    for (const event of events) this.#meaning(event);
+  }
+
+  #numbers(block: StoredBlock, events: readonly RecordedEvent[], range: string): void {
+    const first = events[0];
+    const last = events[events.length - 1];
+    if (!events.every((event, place) => event.seq === block.firstSeq + place) || last?.seq !== block.lastSeq) {
+      this.#find(block.firstSeq, 'misnumbered', `${range} holds events ${first?.seq} to ${last?.seq}`);
+    } else if (first?.at !== block.fromAt || last.at !== block.toAt) {
+      this.#find(block.firstSeq, 'times_changed', `${range} claims other times than its events`);
+    }
+  }
+
+  #meaning({ seq, kind, facts }: RecordedEvent): void {
+    if (kind === 'close') this.#closedAs = typeof facts.reason === 'string' ? facts.reason : null;
+    if (seq !== 1) return;
+    if (kind !== 'open') this.#find(1, 'not_opened', `the record begins with ${JSON.stringify(kind)}`);
+    else if (this.#claimed !== null) this.#opening(facts, this.#claimed);
+  }
+
+  /** Whether the session's row says what was recorded when it was opened. */
+  #opening(facts: Facts, claimed: ClaimedSession): void {
+    const pairs = [
+      ['grant', claimed.grantId],
+      ['service', claimed.service],
+      ['principal', claimed.principal],
+      ['role', claimed.role],
+      ['client', claimed.client],
+      ['policy', claimed.policyVersion],
+    ] as const;
+    for (const [fact, value] of pairs) {
+      if (facts[fact] === value) continue;
+      this.#find(
+        1,
+        'row_changed',
+        `the row's ${fact} is ${JSON.stringify(value)}; recorded was ${JSON.stringify(facts[fact])}`,
+      );
+    }
+  }
+
+  #find(seq: number, fault: Fault, message: string): void {
+    if (this.findings.length < MOST_FINDINGS) this.findings.push({ session: this.#session, seq, fault, message });
+  }
+}

@@ -1,0 +1,136 @@
+import type { Pool, PoolClient, QueryConfig } from 'pg';
+import type { Block } from './block.js';
+import type { Receipt, SessionRow } from './log.js';
+
+/** A session's row as it goes into a batch: a snapshot, so that the same batch can be written again. */
+export interface RowWrite {
+  readonly row: SessionRow;
+  readonly receipt: Receipt | null;
+  readonly lastSeq: number;
+  readonly lastHash: Buffer;
+}
+
+/** What goes to Postgres in one commit: rows of sessions that opened or closed, and blocks (at least one). */
+export interface Batch {
+  readonly rows: readonly RowWrite[];
+  readonly blocks: readonly Block[];
+}
+
+const WRITE_ROWS = `
+  insert into sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
+    started_at, ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
+  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::timestamptz[],
+    $16::bigint[], $17::bigint[], $18::bytea[])
+  on conflict (id) do update set ended_at = excluded.ended_at, end_reason = excluded.end_reason, due_at = excluded.due_at,
+    cut_at = excluded.cut_at, bytes_after_due = excluded.bytes_after_due, last_seq = excluded.last_seq,
+    last_hash = excluded.last_hash
+  where excluded.ended_at is not null`;
+
+/** Blocks that stand already are left as they are. */
+export const WRITE_BLOCKS = `
+  insert into blocks (session_id, first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format)
+  select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
+    $7::bytea[], $8::bytea[], $9::smallint[])
+  on conflict (session_id, first_seq) do nothing`;
+
+/** The same with the rows first: one statement, so one round trip and one commit. Its parameters follow the blocks'. */
+const WRITE_BOTH = `with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + 9}`)}) ${WRITE_BLOCKS}`;
+
+const OTHER_BLOCKS = `
+  select distinct given.session_id::text as id
+  from unnest($1::uuid[], $2::bigint[], $3::bytea[]) as given(session_id, first_seq, hash_after)
+  left join blocks b using (session_id, first_seq)
+  where b.hash_after is distinct from given.hash_after`;
+
+const HEADS = `
+  select distinct on (session_id) session_id::text as id, last_seq, hash_after from blocks
+  where session_id = any($1::uuid[]) order by session_id, first_seq desc`;
+
+/**
+ * A server that has gone without a word would hold the recorder until TCP gives up. The connection is dropped then, and the
+ * batch, whose outcome is unknown, is written again.
+ */
+const ANSWER_WITHIN = 10_000;
+/** `pg` takes the limit with each query; its types do not say so. */
+type Limited = QueryConfig & { readonly query_timeout: number };
+
+/**
+ * Writes a batch in one statement, committed to disk before it resolves (the pool's connections run with
+ * `synchronous_commit = on`). Writing the same batch twice changes nothing, so a batch whose outcome is unknown is simply
+ * written again.
+ * @returns the sessions in whose place another writer's block stands; the others' blocks are committed
+ */
+export async function writeBatch(pool: Pool, gatewayId: string, batch: Batch): Promise<ReadonlySet<string>> {
+  const blocks = blockColumns(batch.blocks);
+  const write: Limited =
+    batch.rows.length === 0
+      ? { name: 'daypass-blocks', text: WRITE_BLOCKS, values: blocks, query_timeout: ANSWER_WITHIN }
+      : {
+          name: 'daypass-both',
+          text: WRITE_BOTH,
+          values: [...blocks, ...rowColumns(gatewayId, batch.rows)],
+          query_timeout: ANSWER_WITHIN,
+        };
+  const written = await pool.query(write);
+  if (written.rowCount === batch.blocks.length) return new Set();
+  const ask: Limited = { text: OTHER_BLOCKS, values: [blocks[0], blocks[1], blocks[6]], query_timeout: ANSWER_WITHIN };
+  const { rows } = await pool.query<{ id: string }>(ask);
+  return new Set(rows.map((row) => row.id));
+}
+
+/** Where a session's record ends in the database. */
+export interface Head {
+  readonly lastSeq: number;
+  readonly hash: Buffer;
+}
+
+/** The ends of these sessions' records. */
+export async function readHeads(
+  pool: Pool | PoolClient,
+  sessions: readonly string[],
+): Promise<ReadonlyMap<string, Head>> {
+  if (sessions.length === 0) return new Map();
+  const ask: Limited = { text: HEADS, values: [sessions], query_timeout: ANSWER_WITHIN };
+  const { rows } = await pool.query<{ id: string; last_seq: string; hash_after: Buffer }>(ask);
+  return new Map(rows.map((row) => [row.id, { lastSeq: Number(row.last_seq), hash: row.hash_after }]));
+}
+
+function rowColumns(gatewayId: string, writes: readonly RowWrite[]): unknown[][] {
+  const at = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : new Date(ms));
+  return [
+    writes.map((write) => write.row.id),
+    writes.map(() => gatewayId),
+    writes.map((write) => write.row.grantId),
+    writes.map((write) => write.row.service),
+    writes.map((write) => write.row.protocol),
+    writes.map((write) => write.row.principal),
+    writes.map((write) => write.row.role),
+    writes.map((write) => write.row.client),
+    writes.map((write) => write.row.mode),
+    writes.map((write) => write.row.policyVersion),
+    writes.map((write) => at(write.row.startedAt)),
+    writes.map((write) => at(write.receipt?.endedAt)),
+    writes.map((write) => write.receipt?.reason ?? null),
+    writes.map((write) => at(write.receipt?.dueAt)),
+    writes.map((write) => at(write.receipt?.cutAt)),
+    writes.map((write) => write.receipt?.bytesAfterDue ?? null),
+    writes.map((write) => (write.receipt ? write.lastSeq : null)),
+    writes.map((write) => (write.receipt ? write.lastHash : null)),
+  ];
+}
+
+/** The parameters of `WRITE_BLOCKS`. */
+export function blockColumns(blocks: readonly Block[]): unknown[][] {
+  return [
+    blocks.map((block) => block.sessionId),
+    blocks.map((block) => block.firstSeq),
+    blocks.map((block) => block.lastSeq),
+    blocks.map((block) => new Date(block.fromAt)),
+    blocks.map((block) => new Date(block.toAt)),
+    blocks.map((block) => block.hashBefore),
+    blocks.map((block) => block.hashAfter),
+    blocks.map((block) => block.payload),
+    blocks.map((block) => block.format),
+  ];
+}

@@ -1,0 +1,25 @@
+import type { Duplex } from 'node:stream';
+import type { CutReason } from '../policy/reason.js';
+
+/** Why and when a session is being cut, in the words the client is told. */
+export interface Cut {
+  readonly reason: CutReason;
+  /** One sentence without a full stop: what ended and why, naming the grant. */
+  readonly message: string;
+  /** What the person can do about it. */
+  readonly hint: string;
+}
+
+/** What a protocol hands to the session for each client connection (or HTTP exchange), so that it can be cut. */
+export interface Connection {
+  /** The client's side: ended after the farewell, destroyed when it does not flush in time. */
+  readonly client: Duplex;
+  /** Cancels what runs upstream and destroys that side. First of all, and must not wait. */
+  severUpstream(): void;
+  /** Says goodbye in the client's own protocol, unless a message to the client is half-sent. Writes; does not end. */
+  farewell(cut: Cut): void;
+  /** Tells the client that its time is running out, if the protocol can say it in-band now. */
+  warn(message: string): void;
+  /** The policy was reloaded: what is still under way is judged again. */
+  policyChanged(): void;
+}

@@ -1,0 +1,127 @@
+import type { Clock } from '../clock.js';
+
+/** Something that ends at an instant. The two fields after the first belong to the heap. */
+export interface Due {
+  /** Wall-clock end, milliseconds since the epoch. Change it only through `Deadlines.move`. */
+  expiresAt: number;
+  /** The same end on the monotonic clock, set when the deadline is armed or moved. */
+  dueMonotonic: number;
+  /** Its place in the heap; -1 when it is not in it. */
+  place: number;
+  /** Called once, when the end has come. Must not throw. */
+  expire(): void;
+}
+
+/** The longest a timer sleeps: a clock that was stepped is noticed at the latest then. */
+const LONGEST_SLEEP = 3_600_000;
+/** How many ends are served before the event loop gets a turn. */
+const SLICE = 256;
+
+/**
+ * All deadlines of the process: one binary heap, one timer. A deadline has come at the earlier of the wall clock reaching
+ * `expiresAt` and the monotonic clock reaching the instant that was computed when it was armed; so neither a clock that is
+ * set back nor one that is set forward lengthens a grant.
+ */
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #heap: Due[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #armedFor = Number.POSITIVE_INFINITY;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** Adds a deadline, or moves one that is in the heap to a new wall-clock end. */
+  move(due: Due, expiresAt: number): void {
+    due.expiresAt = expiresAt;
+    due.dueMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.wall());
+    if (due.place === -1) {
+      due.place = this.#heap.length;
+      this.#heap.push(due);
+    }
+    this.#sink(this.#rise(due.place));
+    this.#arm();
+  }
+
+  /** Takes a deadline out; harmless when it is not in. */
+  remove(due: Due): void {
+    const { place } = due;
+    if (place === -1) return;
+    due.place = -1;
+    const last = this.#heap.pop()!;
+    if (last === due) return;
+    this.#put(last, place);
+    this.#sink(this.#rise(place));
+  }
+
+  /** Whether a deadline has come, by either clock. */
+  isOver(due: Due): boolean {
+    return this.#clock.wall() >= due.expiresAt || this.#clock.monotonic() >= due.dueMonotonic;
+  }
+
+  /** Serves every deadline that has come. Called by the timer, and whenever a clock may have been stepped. */
+  serve(): void {
+    for (let served = 0; served < SLICE; served += 1) {
+      const head = this.#heap[0];
+      if (head === undefined || !this.isOver(head)) break;
+      this.remove(head);
+      head.expire();
+    }
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    this.#arm();
+  }
+
+  /** Stops the timer; deadlines stay readable. */
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #arm(): void {
+    const head = this.#heap[0];
+    if (head === undefined || head.dueMonotonic >= this.#armedFor) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const left = head.dueMonotonic - this.#clock.monotonic();
+    this.#armedFor = head.dueMonotonic;
+    this.#timer = setTimeout(() => this.serve(), Math.min(Math.max(Math.ceil(left), 0), LONGEST_SLEEP));
+  }
+
+  #rise(from: number): number {
+    let place = from;
+    const due = this.#heap[place]!;
+    while (place > 0) {
+      const above = (place - 1) >> 1;
+      const other = this.#heap[above]!;
+      if (other.dueMonotonic <= due.dueMonotonic) break;
+      this.#put(other, place);
+      place = above;
+    }
+    this.#put(due, place);
+    return place;
+  }
+
+  #sink(from: number): void {
+    let place = from;
+    const due = this.#heap[place]!;
+    for (;;) {
+      let below = 2 * place + 1;
+      if (below >= this.#heap.length) break;
+      if (below + 1 < this.#heap.length && this.#heap[below + 1]!.dueMonotonic < this.#heap[below]!.dueMonotonic) below += 1;
+      const other = this.#heap[below]!;
+      if (other.dueMonotonic >= due.dueMonotonic) break;
+      this.#put(other, place);
+      place = below;
+    }
+    this.#put(due, place);
+  }
+
+  #put(due: Due, place: number): void {
+    this.#heap[place] = due;
+    due.place = place;
+  }
+}

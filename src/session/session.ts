@@ -1,0 +1,249 @@
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../clock.js';
+import type { ServicePolicy } from '../config/protocol.js';
+import type { Grant } from '../grant/grant.js';
+import type { Log } from '../log.js';
+import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
+import type { SessionLog } from '../recording/log.js';
+import type { Connection, Cut } from './connection.js';
+import type { Deadlines, Due } from './deadlines.js';
+
+/** How long a client may take to receive its farewell, milliseconds. */
+const FLUSH_LIMIT = 250;
+/** How long before the end the client is warned, milliseconds. */
+const WARN_BEFORE = [300_000, 60_000, 10_000];
+
+/** How a session's end stands in its record. */
+export interface End {
+  readonly reason: EndReason;
+  readonly dueAt: number | null;
+  readonly cutAt: number | null;
+}
+
+/** What a session needs of the process around it. */
+export interface SessionParts {
+  readonly id: string;
+  readonly grant: Grant;
+  readonly policy: ServicePolicy;
+  readonly recording: SessionLog;
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called once when the session has ended. */
+  readonly ended: (session: Session) => void;
+}
+
+/**
+ * One admitted session and its lease: the hold on its grant that a deadline ends, renewal moves and revocation cuts. It owns
+ * the ordered cut, so that every protocol ends the same way.
+ */
+export class Session implements Due {
+  readonly id: string;
+  readonly recording: SessionLog;
+  expiresAt = 0;
+  dueMonotonic = 0;
+  place = -1;
+  /** Set once the session is over; nothing passes from then on. */
+  end: End | null = null;
+  /** The role's compiled rules under the policy in force; null when the role is gone (the session is then cut). */
+  role: unknown;
+  policy: ServicePolicy;
+  grant: Grant;
+  readonly #parts: SessionParts;
+  readonly #connections = new Set<Connection>();
+  readonly #whenEnded: (() => void)[] = [];
+  #bytesAfterDue = 0;
+  readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, place: -1, expire: () => this.#warn() };
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.grant = parts.grant;
+    this.policy = parts.policy;
+    this.role = parts.policy.roles.get(parts.grant.role);
+    this.recording = parts.recording;
+    this.recording.onStall = () => this.cut('recorder_stalled');
+    parts.deadlines.move(this, parts.grant.expiresAt);
+    this.#planWarning();
+  }
+
+  /** The deadline has come (called by `Deadlines`). */
+  expire(): void {
+    this.cut('expired', this.expiresAt);
+  }
+
+  /**
+   * Whether something may still pass. Asked before every write: after a pause of the process the timer is late, this is not.
+   * Cuts the session when its deadline has come.
+   */
+  isLive(): boolean {
+    if (this.end !== null) return false;
+    if (!this.#parts.deadlines.isOver(this)) return true;
+    this.expire();
+    return false;
+  }
+
+  /**
+   * Gives upstream-origin bytes to a client's socket, if the session may still pass anything.
+   * @returns false when the socket asks for a pause, or nothing was written
+   */
+  deliver(client: { write(chunk: Uint8Array): boolean }, chunk: Uint8Array): boolean {
+    if (!this.isLive()) return false;
+    const flowing = client.write(chunk);
+    if (this.#parts.deadlines.isOver(this)) this.#bytesAfterDue += chunk.byteLength;
+    return flowing;
+  }
+
+  /** Calls `done` once when the session has ended: what was kept for it is let go. At once when it has ended already. */
+  whenEnded(done: () => void): void {
+    if (this.end === null) this.#whenEnded.push(done);
+    else done();
+  }
+
+  /** How many client connections or exchanges are under way. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Adds a connection to be cut with the session; the answer takes it out again. A session that is over severs it at once. */
+  attach(connection: Connection): () => void {
+    if (this.end !== null) {
+      attempt(this.#parts.log, () => connection.severUpstream());
+      connection.client.destroy();
+      return () => {};
+    }
+    this.#connections.add(connection);
+    return () => this.#connections.delete(connection);
+  }
+
+  /** The grant was renewed (or re-read): the deadline of the open session moves. */
+  renew(grant: Grant): void {
+    if (this.end !== null || grant.expiresAt === this.expiresAt) return;
+    this.grant = grant;
+    this.#parts.deadlines.move(this, grant.expiresAt);
+    this.recording.append(
+      'renewed',
+      { expiresAt: new Date(grant.expiresAt).toISOString(), renewals: grant.renewals },
+      { token: grant.token },
+    );
+    this.#planWarning();
+    this.#tell(`Daypass: your access was extended until ${new Date(grant.expiresAt).toISOString()}`);
+  }
+
+  /** The service's policy was reloaded: from here on every action is judged by it. Undefined: the service is gone. */
+  repolicy(policy: ServicePolicy | undefined): void {
+    if (this.end !== null || policy?.version === this.policy.version) return;
+    const role = policy?.roles.get(this.grant.role);
+    if (policy === undefined || role === undefined) return this.cut('policy_gone');
+    this.policy = policy;
+    this.role = role;
+    this.recording.append('policy', { policy: policy.version });
+    for (const connection of [...this.#connections]) attempt(this.#parts.log, () => connection.policyChanged());
+  }
+
+  /**
+   * Ends the session now, in this order: upstream severed, farewell, client ended and destroyed when it does not flush,
+   * receipt. Each step is caught, so that none can keep the next from happening.
+   * @param dueAt - when the end was due, milliseconds since the epoch; now when not given
+   */
+  cut(reason: CutReason, dueAt?: number): void {
+    if (this.end !== null) return;
+    const now = this.#parts.clock.wall();
+    this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
+    const connections = [...this.#connections];
+    const cut = this.#wording(reason);
+    for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
+    for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
+    for (const { client } of connections) attempt(this.#parts.log, () => endWithin(client, FLUSH_LIMIT));
+    this.#conclude();
+  }
+
+  /** The session came to its end by itself: the client left, the upstream closed, it idled. */
+  finish(reason: Exclude<EndReason, CutReason>): void {
+    if (this.end !== null) return;
+    this.end = { reason, dueAt: null, cutAt: null };
+    this.#conclude();
+  }
+
+  #conclude(): void {
+    const end = this.end!;
+    this.#parts.deadlines.remove(this);
+    this.#parts.deadlines.remove(this.#warning);
+    this.#connections.clear();
+    for (const done of this.#whenEnded) attempt(this.#parts.log, done);
+    const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.#bytesAfterDue };
+    this.recording.close(receipt, { ...receipt, dueAt: iso(end.dueAt), cutAt: iso(end.cutAt), endedAt: iso(receipt.endedAt) });
+    this.#parts.log.info(
+      {
+        session: this.id,
+        grant: this.grant.id,
+        service: this.policy.name,
+        principal: this.grant.principal,
+        reason: end.reason,
+        late_ms: end.dueAt === null || end.cutAt === null ? undefined : end.cutAt - end.dueAt,
+        bytes_after_due: this.#bytesAfterDue,
+      },
+      'session ended',
+    );
+    this.#parts.ended(this);
+  }
+
+  #wording(reason: CutReason): Cut {
+    const { grant } = this;
+    const until = reason === 'expired' ? ` at ${new Date(this.expiresAt).toISOString()}` : '';
+    const message = `Daypass ended this session: ${CUTS[reason]}${until} (grant ${grant.id})`;
+    return { reason, message, hint: HINTS[reason] };
+  }
+
+  /** Arms the next warning that is still ahead; it stands in the same heap as the end. */
+  #planWarning(): void {
+    this.#parts.deadlines.remove(this.#warning);
+    const left = this.expiresAt - this.#parts.clock.wall();
+    const before = WARN_BEFORE.find((ms) => ms < left);
+    if (before !== undefined) this.#parts.deadlines.move(this.#warning, this.expiresAt - before);
+  }
+
+  #warn(): void {
+    if (!this.isLive()) return;
+    const seconds = Math.round((this.expiresAt - this.#parts.clock.wall()) / 1000);
+    this.#tell(`Daypass: your access ends in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);
+    this.recording.append('notice', { about: 'expiry', left: seconds });
+    this.#planWarning();
+  }
+
+  #tell(message: string): void {
+    for (const connection of [...this.#connections]) attempt(this.#parts.log, () => connection.warn(message));
+  }
+}
+
+const ASK_AGAIN = 'ask your sponsor for a new grant';
+const HINTS: Readonly<Record<CutReason, string>> = {
+  expired: `${ASK_AGAIN}, or next time for a renewal before the end`,
+  revoked: 'ask the owner of the service why',
+  policy_gone: 'ask the owner of the service what has changed',
+  stale: 'connect again in a moment',
+  recorder_stalled: 'connect again in a moment; nothing that was not recorded was done',
+  tripwire: 'connect again, and leave the session settings the policy pins as they are',
+  ended: 'ask the owner of the service why',
+  shutdown: 'connect again: another gateway or the restarted one takes over',
+};
+
+function iso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}
+
+/** Ends a socket politely, and surely: destroyed when everything is flushed, or when `limit` ms have passed. */
+function endWithin(client: Duplex, limit: number): void {
+  if (client.destroyed) return;
+  const timer = setTimeout(() => client.destroy(), limit);
+  client.once('close', () => clearTimeout(timer));
+  client.end(() => client.destroy());
+}
+
+function attempt(log: Log, step: () => void): void {
+  try {
+    step();
+  } catch (thrown) {
+    log.error({ err: thrown }, 'a step of ending or telling a session failed');
+  }
+}
