@@ -1,0 +1,250 @@
+import { DENIALS } from '../policy/reason.js';
+import { type Decision, deny } from '../policy/decision.js';
+import type { Conversation } from './conversation.js';
+import type { PostgresAction } from './decide.js';
+import type { Expectation } from './expectations.js';
+import type { Portal, Prepared } from './names.js';
+import type { Outbox } from './outbox.js';
+import type { PostgresRole } from './policy.js';
+import { analyse } from './sql/analyse.js';
+import type { Statement } from './sql/analysis.js';
+import { FramingError, FRONTEND, type FrontendHandler } from './wire/framer.js';
+import { parse, query, readBind, readExecute, readParse, readQuery, readTarget, type StatementText } from './wire/frontend.js';
+
+/** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */
+const UNPARSABLE = 'refused by the gateway';
+const REFUSED_QUERY = query(UNPARSABLE);
+const REFUSED_PARSE = parse('daypass_refused', UNPARSABLE);
+/** How much of a COPY's data the record keeps, bytes. */
+const COPY_SAMPLE = 8 * 1024;
+
+/**
+ * What the client sends: every statement is decided when it is parsed and decided again, and recorded, when it is run.
+ * A refused message is replaced, not dropped: PostgreSQL itself then aborts the transaction, skips to the Sync and reports
+ * the true status (DETAILS.md, Postgres relay).
+ */
+export class ClientSide implements FrontendHandler {
+  readonly #talk: Conversation;
+  readonly #outbox: Outbox;
+  readonly #leave: () => void;
+  readonly #decided = new WeakMap<Prepared, { readonly role: unknown; readonly decision: Decision }>();
+
+  /** @param leave - the client said goodbye */
+  constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
+    this.#talk = talk;
+    this.#outbox = outbox;
+    this.#leave = leave;
+  }
+
+  /** @throws FramingError on a message that is not legal here */
+  message(type: number, frame: Buffer): void {
+    if (this.#talk.copyIn && !COPY_IN.has(type)) throw new FramingError('only COPY data is legal while a COPY runs');
+    switch (type) {
+      case FRONTEND.query:
+        return this.#query(frame);
+      case FRONTEND.parse:
+        return this.#parse(frame);
+      case FRONTEND.bind:
+        return this.#bind(frame);
+      case FRONTEND.execute:
+        return this.#execute(frame);
+      case FRONTEND.describe:
+        readTarget(frame);
+        return this.#forward(frame, { kind: 'describe' });
+      case FRONTEND.close: {
+        const { kind, name } = readTarget(frame);
+        return this.#forward(frame, { kind: 'close', target: kind, name });
+      }
+      case FRONTEND.sync:
+        if (!this.#talk.copyIn) this.#talk.expectations.add({ kind: 'sync' });
+        this.#outbox.hold(frame);
+        return this.#outbox.release();
+      case FRONTEND.flush:
+        this.#outbox.hold(frame);
+        return this.#outbox.release();
+      case FRONTEND.functionCall:
+        return this.#functionCall();
+      case FRONTEND.copyDone:
+      case FRONTEND.copyFail:
+        this.#talk.copyIn = false;
+        this.#outbox.hold(frame);
+        return this.#outbox.release();
+      case FRONTEND.terminate:
+        this.#outbox.hold(frame);
+        return this.#outbox.release(this.#leave);
+      default:
+        throw new FramingError(`message type 0x${type.toString(16)} is not legal here`);
+    }
+  }
+
+  copyData(piece: Buffer): void {
+    const talk = this.#talk;
+    if (talk.copyBytes < COPY_SAMPLE) talk.copySample.push(piece.subarray(0, COPY_SAMPLE - talk.copyBytes));
+    talk.copyBytes += piece.length;
+    this.#outbox.hold(piece);
+    this.#outbox.release();
+  }
+
+  #query(frame: Buffer): void {
+    const statement = this.#prepared(readQuery(frame));
+    const defined = this.#define(statement);
+    const action = this.#action(statement, [], 'query');
+    const missing = this.#missingName(statement);
+    const { decision, seq } = this.#talk.passage.propose(action, missing?.decision);
+    if (decision.outcome === 'allow') this.#forward(frame, { kind: 'query', seq, failed: false });
+    else {
+      this.#undefine(defined);
+      this.#refuse(true, missing ?? asRefusal(decision));
+    }
+    this.#outbox.release();
+  }
+
+  #parse(frame: Buffer): void {
+    const message = readParse(frame);
+    const statement = this.#prepared(message);
+    const action = this.#action(statement, [], 'parse');
+    const decision = this.#talk.statements.hasRoom(message.name) ? this.#talk.passage.judge(action) : TOO_MANY_NAMES;
+    if (decision.outcome !== 'allow') {
+      this.#talk.passage.propose(action, decision);
+      return this.#refuse(false, asRefusal(decision));
+    }
+    this.#talk.statements.propose(message.name, statement);
+    this.#forward(frame, { kind: 'parse', name: message.name, statement });
+  }
+
+  #bind(frame: Buffer): void {
+    const { portal: name, statement, parameters } = readBind(frame);
+    const statements = this.#talk.statements.candidates(statement);
+    if (statements.length === 0) return this.#refuse(false, missing('statement', statement));
+    if (!this.#talk.portals.hasRoom(name)) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
+    const portal: Portal = { statements, parameters };
+    this.#talk.portals.propose(name, portal);
+    this.#forward(frame, { kind: 'bind', name, portal });
+  }
+
+  /** Every Execute is decided anew by the policy in force, and recorded: an old prepared statement is no way around a change. */
+  #execute(frame: Buffer): void {
+    const name = readExecute(frame);
+    const portals = this.#talk.portals.candidates(name);
+    const portal = portals[portals.length - 1];
+    const statement = portal?.statements[portal.statements.length - 1];
+    if (portal === undefined || statement === undefined) return this.#refuse(false, missing('cursor', name));
+    const all = portals.flatMap((one) => one.statements);
+    const absent = this.#missingName(statement);
+    const action = this.#action(statement, all, 'execute', portal.parameters);
+    const { decision, seq } = this.#talk.passage.propose(action, absent?.decision ?? this.#judgeOnce(statement, action));
+    if (decision.outcome !== 'allow') return this.#refuse(false, absent ?? asRefusal(decision));
+    this.#define(statement);
+    this.#forward(frame, { kind: 'execute', seq });
+  }
+
+  /** FunctionCall runs a function by its number, past the parser: refused for everyone (PROTOCOLS.md, 15). */
+  #functionCall(): void {
+    const decision = deny('unknown_effect', 'FunctionCall messages', 'calling functions by number is not offered', 'use SELECT');
+    const action = this.#action({ text: '(FunctionCall message)', analysis: { ok: true, statements: [] } }, [], 'query');
+    this.#talk.passage.propose(action, decision);
+    this.#refuse(true, asRefusal(decision));
+    this.#outbox.release();
+  }
+
+  /** A statement that runs nothing by name is decided once for each version of the policy, however often it is executed. */
+  #judgeOnce(statement: Prepared, action: PostgresAction): Decision {
+    if (action.contained.length > 0) return this.#talk.passage.judge(action);
+    const { role } = this.#talk.passage.session;
+    const known = this.#decided.get(statement);
+    if (known?.role === role && known !== undefined) return known.decision;
+    const decision = this.#talk.passage.judge(action);
+    this.#decided.set(statement, { role, decision });
+    return decision;
+  }
+
+  #forward(frame: Buffer, expectation: Expectation): void {
+    this.#talk.sent();
+    if (!this.#talk.expectations.add(expectation)) this.#skipped(expectation);
+    this.#outbox.hold(frame);
+  }
+
+  #refuse(simple: boolean, refusal: { sqlstate: string; decision: Decision }): void {
+    this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
+  }
+
+  #skipped(expectation: Expectation): void {
+    const { passage, statements, portals } = this.#talk;
+    if (expectation.kind === 'execute' || expectation.kind === 'query') passage.result(expectation.seq, { status: 'skipped' });
+    else if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
+    else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
+  }
+
+  #prepared({ text, validUtf8 }: StatementText): Prepared {
+    if (!validUtf8) return { text, analysis: { ok: false, reason: 'unparsable', message: 'the statement is not valid UTF-8' } };
+    return { text, analysis: analyse(text) };
+  }
+
+  /** The action of a statement, with everything that it runs by name. */
+  #action(
+    statement: Prepared,
+    candidates: readonly Prepared[],
+    via: PostgresAction['via'],
+    parameters: readonly (string | null)[] = [],
+  ): PostgresAction {
+    const named = this.#runs(statement).flatMap(({ kind, name }) => this.#named(kind, name));
+    const others = candidates.filter((one) => one !== statement);
+    const contained = others.length + named.length === 0 ? NOTHING : [...others, ...named].map((one) => one.analysis);
+    return { text: statement.text, analysis: statement.analysis, contained, via, parameters };
+  }
+
+  #named(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
+    if (kind === 'statement') return this.#talk.statements.candidates(name);
+    return this.#talk.portals.candidates(name).flatMap((portal) => portal.statements);
+  }
+
+  #runs(statement: Prepared): readonly NonNullable<Statement['runs']>[] {
+    if (!statement.analysis.ok) return NOTHING;
+    const runs = statement.analysis.statements.flatMap((one) => [one.runs, one.body?.runs]);
+    return runs.length === 0 ? NOTHING : runs.filter((one) => one !== null && one !== undefined);
+  }
+
+  /** The first name the statement runs that the server cannot know; a role that may do anything is left to the server. */
+  #missingName(statement: Prepared): { sqlstate: string; decision: Decision } | null {
+    if ((this.#talk.passage.session.role as PostgresRole).any) return null;
+    const absent = this.#runs(statement).find(({ kind, name }) => this.#named(kind, name).length === 0);
+    return absent === undefined ? null : missing(absent.kind, absent.name);
+  }
+
+  /** PREPARE and DECLARE give names of their own; they may stand for more than one thing until the session ends. */
+  #define(statement: Prepared): (() => void)[] {
+    if (!statement.analysis.ok) return [];
+    return statement.analysis.statements.flatMap(({ defines, body }) => {
+      if (defines === null || body === null) return [];
+      const meaning: Prepared = { text: statement.text, analysis: { ok: true, statements: [body] } };
+      const { kind, name } = defines;
+      if (this.#named(kind, name).some((known) => known.text === meaning.text)) return [];
+      if (kind === 'statement') {
+        this.#talk.statements.propose(name, meaning);
+        return [() => this.#talk.statements.withdraw(name, meaning)];
+      }
+      const portal: Portal = { statements: [meaning], parameters: [] };
+      this.#talk.portals.propose(name, portal);
+      return [() => this.#talk.portals.withdraw(name, portal)];
+    });
+  }
+
+  #undefine(defined: readonly (() => void)[]): void {
+    for (const withdraw of defined) withdraw();
+  }
+}
+
+const NOTHING: readonly never[] = [];
+const COPY_IN: ReadonlySet<number> = new Set([FRONTEND.copyDone, FRONTEND.copyFail, FRONTEND.flush, FRONTEND.sync, FRONTEND.terminate]);
+const TOO_MANY_NAMES = deny('too_large', 'names of one session', 'this session has too many prepared statements', 'close some of them');
+
+function asRefusal(decision: Decision): { sqlstate: string; decision: Decision } {
+  return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };
+}
+
+/** The same codes the server uses: 26000 invalid_sql_statement_name, 34000 invalid_cursor_name. */
+function missing(kind: 'statement' | 'cursor', name: string): { sqlstate: string; decision: Decision } {
+  const what = kind === 'statement' ? 'prepared statement' : 'cursor';
+  const decision = deny('unknown_effect', 'names of this session', `${what} ${JSON.stringify(name)} does not exist`);
+  return { sqlstate: kind === 'statement' ? '26000' : '34000', decision };
+}

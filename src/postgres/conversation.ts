@@ -1,0 +1,33 @@
+import type { Clock } from '../clock.js';
+import type { Passage } from '../gate/passage.js';
+import type { PostgresAction } from './decide.js';
+import { Expectations } from './expectations.js';
+import { Names, type Portal, type Prepared } from './names.js';
+
+/** What the two directions of one connection both need to know. */
+export class Conversation {
+  readonly passage: Passage<PostgresAction>;
+  readonly clock: Clock;
+  readonly expectations = new Expectations();
+  readonly statements = new Names<Prepared>();
+  readonly portals = new Names<Portal>();
+  /** The server waits for COPY data: only CopyData, CopyDone, CopyFail, Flush and Sync are legal. */
+  copyIn = false;
+  /** Bytes of COPY data from the client since the COPY began, and their first part for the record. */
+  copyBytes = 0;
+  copySample: Buffer[] = [];
+  /** Rows and bytes of the result under way, and since when it runs (monotonic milliseconds). */
+  rows = 0;
+  bytesOut = 0;
+  since = 0;
+
+  constructor(passage: Passage<PostgresAction>, clock: Clock) {
+    this.passage = passage;
+    this.clock = clock;
+  }
+
+  /** A result begins to be waited for, if none is. */
+  sent(): void {
+    if (this.since === 0) this.since = this.clock.monotonic();
+  }
+}

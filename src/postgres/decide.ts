@@ -1,0 +1,83 @@
+import type { ActionFacts } from '../gate/protocol.js';
+import { allow, type Decision, deny } from '../policy/decision.js';
+import { Judge } from './judge.js';
+import type { PostgresRole } from './policy.js';
+import { type Analysis, nameOf, type Relation, resolve, type Statement } from './sql/analysis.js';
+import { namesRun, partsOf } from './sql/names.js';
+import { redactSql } from './sql/redact.js';
+
+/** What a client is about to have done. */
+export interface PostgresAction {
+  readonly text: string;
+  /** What the text does: `analyse(text)`. */
+  readonly analysis: Analysis;
+  /** Everything that the names it runs (EXECUTE, FETCH, a portal) may stand for. None for a name that runs: refused. */
+  readonly contained: readonly Analysis[];
+  readonly via: 'query' | 'parse' | 'execute';
+  /** Of a Bind, as text where they are text; null is SQL's null. */
+  readonly parameters?: readonly (string | null)[];
+}
+
+/**
+ * May this role do this? Pure. Every statement of the text and everything it runs by name is judged; the first refusal
+ * counts, since a text with one refused statement is refused whole (PROTOCOLS.md, "Stream", 13).
+ */
+export function decide(role: PostgresRole, action: PostgresAction): Decision {
+  if (role.any) return allow(`${role.name}: any`);
+  const judge = new Judge(role);
+  for (const analysis of [action.analysis, ...action.contained]) {
+    const refusal = judgeAnalysis(judge, analysis);
+    if (refusal) return refusal;
+  }
+  const [run] = namesRun(action.analysis);
+  if (run && action.contained.length === 0) {
+    const what = run.kind === 'cursor' ? 'the cursor' : 'the prepared statement';
+    return deny('unknown_effect', 'names of this session', `nobody knows what ${what} ${run.name} contains`);
+  }
+  return allow(`${role.name}: ${judge.used.size > 0 ? [...judge.used].join('; ') : 'allowed to every role'}`);
+}
+
+function judgeAnalysis(judge: Judge, analysis: Analysis): Decision | null {
+  if (!analysis.ok) return deny(analysis.reason, UNJUDGED_RULE[analysis.reason], analysis.message, UNJUDGED_HINT);
+  for (const statement of analysis.statements) {
+    const refusal = judge.statement(statement);
+    if (refusal) return refusal;
+  }
+  return null;
+}
+
+const UNJUDGED_RULE = {
+  unparsable: 'what cannot be parsed is refused',
+  too_large: 'what is too large is refused',
+  unknown_effect: 'what cannot be judged is refused',
+} as const;
+const UNJUDGED_HINT = 'check the statement, or split it into smaller ones';
+
+/**
+ * What the record says of an action. Passwords and connection strings in the text are cut out.
+ * @param searchPath - the schema of unqualified names; without it they are recorded as written
+ */
+export function describeSql(action: PostgresAction, searchPath?: string): ActionFacts {
+  const parts = [action.analysis, ...action.contained].flatMap((analysis) =>
+    analysis.ok ? analysis.statements.flatMap(partsOf) : [],
+  );
+  const verbs = new Set(parts.flatMap((part) => [part.verb, ...part.writes.map((write) => write.verb)]));
+  const on = new Set(parts.flatMap(relationsOf).map((relation) => nameOf(resolve(relation, searchPath))));
+  const functions = new Set(parts.flatMap((part) => part.functions.map(nameOf)));
+  return {
+    facts: {
+      verb: verbs.size > 0 ? [...verbs].join(',') : action.analysis.ok ? 'empty' : 'unknown',
+      on: [...on],
+      via: action.via,
+      ...(functions.size > 0 ? { functions: [...functions] } : {}),
+    },
+    payload: {
+      text: redactSql(action.text),
+      ...(action.parameters && action.parameters.length > 0 ? { parameters: action.parameters } : {}),
+    },
+  };
+}
+
+function relationsOf(statement: Statement): readonly Relation[] {
+  return [...statement.writes.map((write) => write.relation), ...statement.reads];
+}

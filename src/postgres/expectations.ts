@@ -1,0 +1,73 @@
+import type { Decision } from '../policy/decision.js';
+import type { Portal, Prepared } from './names.js';
+
+/** What the server is going to answer, one entry for each message it was sent, in order. */
+export type Expectation =
+  | { readonly kind: 'query'; readonly seq: number; failed: boolean }
+  | { readonly kind: 'parse'; readonly name: string; readonly statement: Prepared }
+  | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal }
+  | { readonly kind: 'describe' }
+  | { readonly kind: 'close'; readonly target: 'S' | 'P'; readonly name: string }
+  | { readonly kind: 'execute'; readonly seq: number }
+  /** A refused message, in whose place the server got one it cannot parse: its error becomes ours. */
+  | { readonly kind: 'refused'; readonly simple: boolean; readonly refusal: Refusal }
+  | { readonly kind: 'sync' };
+
+/** How a refusal reads in PostgreSQL's words. */
+export interface Refusal {
+  readonly sqlstate: string;
+  readonly decision: Decision;
+}
+
+/**
+ * The answers that are still to come. It follows the extended query protocol's rule that an error makes the server skip
+ * everything up to the next Sync (section "Extended Query"), so that each error, result and confirmation is told of the
+ * message that caused it.
+ */
+export class Expectations {
+  #queue: Expectation[] = [];
+  #from = 0;
+  /** The server skips what it is sent until a Sync. */
+  #skipping = false;
+
+  get head(): Expectation | undefined {
+    return this.#queue[this.#from];
+  }
+
+  /** Adds what was just sent. @returns false when the server will skip it */
+  add(expectation: Expectation): boolean {
+    if (this.#skipping && expectation.kind !== 'sync') return false;
+    this.#skipping = false;
+    this.#queue.push(expectation);
+    return true;
+  }
+
+  /** The head was answered. */
+  pop(): Expectation | undefined {
+    const head = this.#queue[this.#from];
+    if (head === undefined) return undefined;
+    this.#from += 1;
+    if (this.#from > 64 && this.#from * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#from);
+      this.#from = 0;
+    }
+    return head;
+  }
+
+  /** The head failed inside a pipeline: answers everything that the server now skips, the head included. */
+  fail(): Expectation[] {
+    const skipped: Expectation[] = [];
+    while (this.head !== undefined && this.head.kind !== 'sync') skipped.push(this.pop()!);
+    this.#skipping = this.head === undefined;
+    return skipped;
+  }
+
+  /** A COPY FROM began inside a pipeline: the server swallows the Syncs it was sent before the data. */
+  swallowSyncs(): void {
+    const [head, ...rest] = this.#queue.slice(this.#from);
+    if (head === undefined) return;
+    const next = rest.findIndex((one) => one.kind !== 'sync');
+    this.#queue = [head, ...(next === -1 ? [] : rest.slice(next))];
+    this.#from = 0;
+  }
+}

@@ -1,0 +1,231 @@
+/*
+ * The Postgres port.
+ *
+ *   client                     gateway                                    database
+ *     | SSLRequest ------------> |                                            |
+ *     | <------------------- S/N | (TLS; nothing read before it counts)       |
+ *     | StartupMessage --------> | user, database, options                    |
+ *     | <------ ask for password |                                            |
+ *     | PasswordMessage: handle> | gate.admit: grant, store, ledger           |
+ *     |                          | record: open --> committed                 |
+ *     |                          | StartupMessage of our own ---------------> |
+ *     |                          | <------------------ SCRAM, injected login  |
+ *     | <- AuthenticationOk, our own cancel key, ReadyForQuery                |
+ *     |                          |                                            |
+ *     | Query / Parse..Sync ---> | decide, record --> committed               |
+ *     |                          | as sent, or what cannot run -------------> |
+ *     | <----------------------- | <---------------- rows / its error         |
+ *     |                          | record: result                             |
+ *     |                   (end)  | CancelRequest + close -------------------> |
+ *     | <------- FATAL 57P01     |                                            |
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type { Clock } from '../clock.js';
+import { DaypassError, messageOf } from '../errors.js';
+import type { Admission } from '../gate/admission.js';
+import type { Gate } from '../gate/gate.js';
+import { Passage } from '../gate/passage.js';
+import type { Log } from '../log.js';
+import type { Decision } from '../policy/decision.js';
+import { DENIALS } from '../policy/reason.js';
+import type { Connection } from '../session/connection.js';
+import { type CancelKey, CancelKeys } from './cancel.js';
+import { startupParameters } from './parameters.js';
+import type { PostgresRole } from './policy.js';
+import { postgresProtocol } from './protocol.js';
+import { Relay } from './relay.js';
+import { asRefusal, openConnection, refuseConnection } from './startup.js';
+import { dial, type Upstream } from './upstream.js';
+import { authenticationOk, backendKeyData, parameterStatus, readyForQuery, type Report } from './wire/backend.js';
+
+export interface PostgresParts {
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly host: string;
+  readonly port: number;
+  /** The listener's certificate; clients off loopback are refused without TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export interface PostgresListener {
+  readonly port: number;
+  /** Accepts no more connections; open ones go on. */
+  refuseNew(): void;
+  /** Closes what has not become a session; sessions are the gate's to end. */
+  stop(): void;
+}
+
+/** No phase before the session may last longer than this, however slowly a client sends (THREATS.md C18), milliseconds. */
+const HANDSHAKE_LIMIT = 10_000;
+/** Connections that are not admitted yet, all together. */
+const MOST_HANDSHAKES = 1_000;
+
+/** Listens for PostgreSQL clients. */
+export async function startPostgres(parts: PostgresParts): Promise<PostgresListener> {
+  const door = new Door(parts);
+  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => void door.open(socket));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(parts.port, parts.host, resolve);
+  });
+  server.on('error', (thrown) => parts.log.error({ err: messageOf(thrown) }, 'the Postgres listener failed'));
+  return {
+    port: portOf(server),
+    refuseNew: () => void server.close(),
+    stop: () => {
+      server.close();
+      door.close();
+    },
+  };
+}
+
+class Door {
+  readonly #parts: PostgresParts;
+  readonly #tls: SecureContext | null;
+  readonly #keys = new CancelKeys();
+  readonly #handshakes = new Set<Socket>();
+
+  constructor(parts: PostgresParts) {
+    this.#parts = parts;
+    this.#tls = parts.tls === undefined ? null : createSecureContext(parts.tls);
+  }
+
+  /** Closes what has not become a session. */
+  close(): void {
+    for (const socket of this.#handshakes) socket.destroy();
+  }
+
+  /** Takes one connection from its first byte to a session. Never throws. */
+  async open(raw: Socket): Promise<void> {
+    raw.on('error', () => raw.destroy());
+    if (this.#handshakes.size >= MOST_HANDSHAKES) return void raw.destroy();
+    this.#handshakes.add(raw);
+    try {
+      await this.#greet(raw);
+    } catch (thrown) {
+      const refusal = asRefusal(thrown);
+      if (refusal.report !== null) this.#parts.log.warn({ client: raw.remoteAddress, err: refusal.message }, 'a connection was refused');
+      else if (!(thrown instanceof Error && thrown === refusal)) this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
+      refuseConnection(raw, refusal.report);
+    } finally {
+      this.#handshakes.delete(raw);
+    }
+  }
+
+  async #greet(raw: Socket): Promise<void> {
+    const timer = setTimeout(() => raw.destroy(), HANDSHAKE_LIMIT);
+    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress)).finally(() => clearTimeout(timer));
+    if (opening.kind === 'cancel') {
+      this.#keys.use(opening.pid, opening.secret, this.#parts.clock.monotonic());
+      return void raw.destroy();
+    }
+    const { socket, parameters, password } = opening;
+    socket.on('error', () => socket.destroy());
+    const user = parameters.get('user') ?? '';
+    const answer = await this.#parts.gate.admit({
+      protocol: 'postgres',
+      service: parameters.get('database') || user,
+      credential: password,
+      principal: principalOf(user),
+      client: `${raw.remoteAddress}:${raw.remotePort}`,
+    });
+    if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
+    await this.#join(socket, parameters, answer.admission);
+  }
+
+  /** The session exists from here on: whatever fails ends it. */
+  async #join(socket: Socket, asked: ReadonlyMap<string, string>, admission: Admission): Promise<void> {
+    const { session } = admission;
+    const passage = new Passage(session, postgresProtocol, this.#parts.log);
+    const detach = session.attach(unjoined(socket));
+    const gone = () => session.finish('client_left');
+    socket.once('close', gone);
+    try {
+      const startup = startupParameters(asked, session.role as PostgresRole);
+      if (!startup.ok) return this.#refuseStart(socket, admission, startup.decision);
+      await new Promise<void>((resolve, reject) => {
+        passage.release(resolve);
+        socket.once('close', () => reject(new DaypassError('client_left', 'the client left')));
+      });
+      const upstream = await dial(admission, startup.parameters);
+      if (!session.isLive()) return upstream.sever();
+      this.#start(socket, upstream, passage);
+    } catch (thrown) {
+      if (session.end !== null) return;
+      this.#parts.log.error({ session: session.id, err: messageOf(thrown), cause: causeOf(thrown) }, 'no upstream connection');
+      session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
+      refuseConnection(socket, {
+        severity: 'FATAL',
+        sqlstate: DENIALS.upstream_unavailable.sqlstate,
+        message: `Daypass: ${admission.policy.name} cannot be reached right now`,
+        hint: 'connect again in a moment, or tell the owner of the service',
+      });
+      session.finish('upstream_closed');
+    } finally {
+      socket.off('close', gone);
+      detach();
+    }
+  }
+
+  #refuseStart(socket: Socket, { session }: Admission, decision: Decision): void {
+    const { reason, rule } = decision;
+    session.recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason: reason ?? '' }, { text: decision.message });
+    this.#parts.log.warn({ session: session.id, reason, rule, err: decision.message }, 'refused');
+    refuseConnection(socket, reportOf(decision));
+    session.finish('protocol_error');
+  }
+
+  #start(socket: Socket, upstream: Upstream, passage: Passage<Parameters<typeof postgresProtocol.decide>[1]>): void {
+    const { session } = passage;
+    let key: CancelKey | null = null;
+    let detach = () => {};
+    const relay = new Relay(socket, upstream, passage, this.#parts.clock, this.#parts.log, () => {
+      if (key !== null) this.#keys.withdraw(key.pid);
+      detach();
+    });
+    key = this.#keys.issue(() => relay.cancel());
+    detach = session.attach(relay);
+    const hello = [authenticationOk()];
+    for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, value));
+    hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
+    session.deliver(socket, Buffer.concat(hello));
+    relay.start();
+  }
+}
+
+/** A connection that is in but has no upstream yet. */
+function unjoined(client: Socket): Connection {
+  return {
+    client,
+    severUpstream: () => {},
+    farewell: ({ message, hint }) => refuseConnection(client, { severity: 'FATAL', sqlstate: '57P01', message, hint }),
+    warn: () => {},
+    policyChanged: () => {},
+  };
+}
+
+function reportOf(decision: Decision): Report {
+  const { sqlstate } = DENIALS[decision.reason ?? 'out_of_scope'];
+  return { severity: 'FATAL', sqlstate, message: `Daypass: ${decision.message}`, detail: `Reason: ${decision.reason}`, hint: decision.hint };
+}
+
+/** `alice+<grant id>` names alice: the user name splits at its last `+` (DETAILS.md, Grants). */
+function principalOf(user: string): string {
+  const plus = user.lastIndexOf('+');
+  return plus === -1 ? user : user.slice(0, plus);
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(127\.|::1$|::ffff:127\.)/.test(address);
+}
+
+function causeOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && thrown.cause !== undefined ? messageOf(thrown.cause) : undefined;
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

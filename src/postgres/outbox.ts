@@ -1,0 +1,58 @@
+import type { Passage } from '../gate/passage.js';
+import type { PostgresAction } from './decide.js';
+
+/** More than this is not held back for a Sync: it is released as it is (DETAILS.md, Postgres relay), bytes. */
+const MOST_HELD = 64 * 1024;
+/** What a client may have waiting for its record before it is read no further, bytes. */
+const MOST_WAITING = 1024 * 1024;
+
+/** Where released frames go, and how the client is slowed down. */
+export interface OutboxEnds {
+  /** Writes to the upstream. */
+  send(bytes: Buffer): void;
+  pause(): void;
+  resume(): void;
+}
+
+/**
+ * The frames a client sent that have not been released yet. They leave together, in order, once everything proposed for
+ * them is recorded: one commit for a whole pipeline.
+ */
+export class Outbox {
+  readonly #passage: Passage<PostgresAction>;
+  readonly #ends: OutboxEnds;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #waitingBytes = 0;
+
+  constructor(passage: Passage<PostgresAction>, ends: OutboxEnds) {
+    this.#passage = passage;
+    this.#ends = ends;
+  }
+
+  /** Whether frames wait to be released or recorded. */
+  get isEmpty(): boolean {
+    return this.#heldBytes === 0 && this.#waitingBytes === 0;
+  }
+
+  hold(frame: Buffer): void {
+    this.#held.push(frame);
+    this.#heldBytes += frame.length;
+    if (this.#heldBytes > MOST_HELD) this.release();
+  }
+
+  /** Sends what is held as soon as it is recorded; `then` runs right after. */
+  release(then: () => void = () => {}): void {
+    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes > MOST_WAITING) this.#ends.pause();
+    this.#passage.release(() => {
+      this.#waitingBytes -= bytes.length;
+      if (bytes.length > 0) this.#ends.send(bytes);
+      then();
+      if (this.#waitingBytes <= MOST_WAITING) this.#ends.resume();
+    });
+  }
+}

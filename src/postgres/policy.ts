@@ -1,0 +1,199 @@
+import { z } from 'zod';
+import { isLoopback } from '../config/address.js';
+import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
+import { hinted, type ValueSchemas } from '../config/values.js';
+import { nameOf, type Relation, RULE_KINDS, type RuleKind } from './sql/analysis.js';
+import { NEVER_FUNCTIONS } from './sql/functions.js';
+
+/** Where a role's sessions go and as whom; the password is never shown to the client. */
+export interface PostgresTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: {
+    readonly mode: 'disable' | 'require' | 'verify-full';
+    /** PEM; without it the system's own authorities count. */
+    readonly ca?: string | undefined;
+  };
+}
+export type PostgresUpstream = PostgresTarget;
+
+/** One line of `allow:`, compiled. */
+export interface PostgresRule {
+  /** As the policy file words it: what a decision names. */
+  readonly text: string;
+  readonly kinds: ReadonlySet<RuleKind>;
+  /** `schema.name`, or `schema.*`. */
+  readonly relations: ReadonlySet<string>;
+  /** `schema.name`. */
+  readonly functions: ReadonlySet<string>;
+}
+
+/** A role of a database service, compiled. */
+export interface PostgresRole {
+  readonly name: string;
+  readonly rules: readonly PostgresRule[];
+  /** Exactly one schema, unless `any`. */
+  readonly searchPath: readonly string[];
+  /** A rule says `any`: nothing is judged, everything is recorded. */
+  readonly any: boolean;
+  /** No rule allows a write. */
+  readonly readOnly: boolean;
+  readonly upstream: PostgresTarget;
+  /** Every relation that a rule names (`schema.*` is not among them), for the check against the upstream at start. */
+  readonly relations: readonly Relation[];
+}
+
+const WRITES: ReadonlySet<RuleKind> = new Set(['insert', 'update', 'delete', 'merge', 'copy-in', 'ddl']);
+
+const QUALIFIED_HINT = 'write schema.name, for example public.orders';
+const relationSchema = z
+  .string()
+  .regex(/^[^\s."*]+\.(?:[^\s."*]+|\*)$/, hinted('not a relation with its schema', `${QUALIFIED_HINT} or public.*`));
+const functionSchema = z
+  .string()
+  .regex(
+    /^[^\s."*()]+\.[^\s."*()]+$/,
+    hinted('not a function with its schema', 'write schema.name, without parentheses'),
+  )
+  .refine((name) => !(name.startsWith('pg_catalog.') && NEVER_FUNCTIONS.has(name.slice('pg_catalog.'.length))), {
+    message: hinted(
+      'no rule can grant this function',
+      'it runs SQL text, or reaches settings, files or the server; only `any` does',
+    ),
+  });
+
+const ruleSchema = z.strictObject({
+  statements: z.array(z.enum([...RULE_KINDS, 'any'])).min(1),
+  relations: z.array(relationSchema).min(1).optional(),
+  functions: z.array(functionSchema).min(1).optional(),
+});
+type RuleBlock = z.output<typeof ruleSchema>;
+
+const schemaName = z
+  .string()
+  .regex(/^[^\s.",]+$/, 'not the name of a schema')
+  .refine(
+    (name) => !/^pg_/i.test(name),
+    hinted('not a schema of your own', 'PostgreSQL searches pg_catalog by itself'),
+  );
+
+function roleSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
+  return z.strictObject({
+    search_path: z.array(schemaName).min(1).optional(),
+    allow: z.array(ruleSchema).min(1),
+    upstream: z.strictObject({ user: z.string().min(1), password: secret }).optional(),
+  });
+}
+
+/** A role block once its secrets are read. */
+const resolvedRole = roleSchema({ secret: z.string() });
+
+function upstreamSchema({ address, secret }: ValueSchemas): z.ZodType<PostgresUpstream> {
+  const mode = z.enum(['disable', 'require', 'verify-full']);
+  const tls = z.union([mode.transform((name) => ({ mode: name })), z.strictObject({ mode, ca: secret.optional() })]);
+  return z
+    .strictObject({
+      address,
+      database: z.string().min(1),
+      user: z.string().min(1),
+      password: secret,
+      tls: tls.optional(),
+    })
+    .transform((block) => ({
+      host: block.address.host,
+      port: block.address.port,
+      database: block.database,
+      user: block.user,
+      password: block.password,
+      tls: block.tls ?? { mode: isLoopback(block.address.host) ? 'disable' : 'verify-full' },
+    }));
+}
+
+/** Compiles a role from its chain: rules add up, the last `search_path` and the last `upstream` count. */
+function compileRole(name: string, chain: readonly unknown[], upstream: PostgresUpstream): Compiled<PostgresRole> {
+  const blocks = z.array(resolvedRole).parse(chain);
+  const own = blocks.at(-1);
+  const allow = blocks.flatMap((block) => block.allow);
+  const searchPath = blocks.findLast((block) => block.search_path)?.search_path ?? ['public'];
+  const any = allow.some(saysAny);
+  // A base is compiled, and complained about, as a role of its own.
+  const problems = (own?.allow ?? []).flatMap((rule, index) => problemsOf(rule, ['allow', index]));
+  if (!any && searchPath.length !== 1) problems.push(MANY_SCHEMAS);
+  if (problems.length > 0) return { ok: false, problems };
+  const rules = allow.map(compileRule);
+  const login = blocks.findLast((block) => block.upstream)?.upstream;
+  const readOnly = !any && !rules.some((rule) => [...rule.kinds].some((kind) => WRITES.has(kind)));
+  const target = { ...upstream, ...login };
+  return {
+    ok: true,
+    value: { name, rules, searchPath, any, readOnly, upstream: target, relations: relationsOf(rules) },
+  };
+}
+
+const MANY_SCHEMAS: Problem = {
+  path: ['search_path'],
+  message: 'a restricted role searches exactly one schema',
+  hint: 'name one schema; relations of others are written schema.name in the statements',
+};
+
+function saysAny(rule: RuleBlock): boolean {
+  return rule.statements.includes('any');
+}
+
+function problemsOf(rule: RuleBlock, path: readonly (string | number)[]): Problem[] {
+  const problems: Problem[] = [];
+  const add = (key: string, message: string, hint: string) => problems.push({ path: [...path, key], message, hint });
+  if (saysAny(rule)) {
+    if (rule.statements.length > 1 || rule.relations || rule.functions) {
+      add('statements', '`any` stands alone: it allows everything', 'write { statements: [any] }, or leave any out');
+    }
+    return problems;
+  }
+  const needing = rule.statements.filter((kind) => kind !== 'show' && !(kind === 'select' && rule.functions));
+  if (needing.length > 0 && !rule.relations) {
+    add('statements', `${needing.join(', ')}: on which relations?`, 'add relations: [schema.name, …]');
+  }
+  const writes = rule.statements.filter((kind) => kind !== 'any' && WRITES.has(kind));
+  for (const relation of rule.relations ?? []) {
+    const system = /^(?:pg_.*|information_schema)\./.test(relation);
+    if (system && (writes.length > 0 || relation.endsWith('.*'))) {
+      add('relations', `${relation} cannot be granted so`, 'name one system relation at a time, and only for reading');
+    }
+  }
+  return problems;
+}
+
+function compileRule(rule: RuleBlock): PostgresRule {
+  const relations = rule.relations ?? [];
+  const on = [...relations, ...(rule.functions ?? [])];
+  return {
+    text: on.length > 0 ? `${rule.statements.join(', ')} on ${shortened(on)}` : rule.statements.join(', '),
+    kinds: new Set(rule.statements.filter((kind) => kind !== 'any')),
+    relations: new Set(relations),
+    functions: new Set(rule.functions ?? []),
+  };
+}
+
+function shortened(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+}
+
+function relationsOf(rules: readonly PostgresRule[]): readonly Relation[] {
+  const found = new Map<string, Relation>();
+  for (const text of rules.flatMap((rule) => [...rule.relations])) {
+    const [schema = '', name = ''] = text.split('.');
+    if (name !== '*') found.set(text, { schema, name });
+  }
+  return [...found.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+/** What a service file of a database may say. */
+export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
+  name: 'postgres',
+  upstream: upstreamSchema,
+  role: roleSchema,
+  compileRole,
+};

@@ -1,0 +1,109 @@
+/** What a text of SQL does, as far as its grammar alone can say. */
+
+/** A relation as the text names it; a null schema is resolved by the role's search_path. */
+export interface Relation {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+/** Statement kinds that a rule of a policy can name, `any` aside. */
+export const RULE_KINDS = [
+  'select',
+  'explain',
+  'show',
+  'copy-out',
+  'insert',
+  'update',
+  'delete',
+  'merge',
+  'copy-in',
+  'ddl',
+] as const;
+export type RuleKind = (typeof RULE_KINDS)[number];
+
+/** Kinds that change something. */
+export type WriteKind = 'insert' | 'update' | 'delete' | 'merge' | 'copy-in' | 'ddl';
+
+/** Statements that no rule names: always possible, judged by what they contain or set. */
+export type ControlKind =
+  | 'transaction'
+  | 'set'
+  | 'reset'
+  | 'prepare'
+  | 'execute'
+  | 'declare'
+  | 'fetch'
+  | 'close'
+  | 'deallocate'
+  | 'discard';
+
+/** `other` (DO, CALL, LOCK, LISTEN, GRANT, VACUUM, COPY with a file …) takes a rule with `any`. */
+export type Verb = RuleKind | ControlKind | 'other';
+
+export interface Write {
+  readonly verb: WriteKind;
+  readonly relation: Relation;
+}
+
+/** A function as the text calls it. */
+export interface Call {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
+export interface Setting {
+  /** Lower case. Null in RESET ALL. */
+  readonly name: string | null;
+  /** The values joined by commas, as SET would store them; null where there is none (RESET, SET … TO DEFAULT, SHOW). */
+  readonly value: string | null;
+  readonly kind: 'set' | 'reset' | 'show';
+  readonly local: boolean;
+}
+
+export interface Transaction {
+  /** What PostgreSQL calls it: `begin`, `start`, `commit`, `rollback`, `savepoint`, `release`, `rollback_to`, `set`. */
+  readonly kind: string;
+  /** READ WRITE is asked for. */
+  readonly readWrite: boolean;
+}
+
+/** One statement. Lists hold what stands in it directly; what stands in its `body` is the body's. */
+export interface Statement {
+  readonly verb: Verb;
+  /** The statement in words; for `other` more than its verb. */
+  readonly what: string;
+  readonly reads: readonly Relation[];
+  readonly writes: readonly Write[];
+  /** Relations whose rows SELECT … FOR UPDATE/SHARE locks: as good as an update. */
+  readonly locks: readonly Relation[];
+  readonly functions: readonly Call[];
+  /** Why its effect is unknown, or null. Unknown is refused. */
+  readonly unknown: string | null;
+  /** What EXPLAIN, PREPARE, DECLARE or COPY (query) contains. */
+  readonly body: Statement | null;
+  /** PREPARE and DECLARE: the name that `body` gets. */
+  readonly defines: { readonly kind: 'statement' | 'cursor'; readonly name: string } | null;
+  /** EXECUTE, FETCH and MOVE: the name of what runs, found by whoever tracks names. */
+  readonly runs: { readonly kind: 'statement' | 'cursor'; readonly name: string } | null;
+  /** DEALLOCATE and CLOSE (null: all of them), and DISCARD. */
+  readonly drops: { readonly kind: 'statement' | 'cursor' | 'all'; readonly name: string | null } | null;
+  readonly setting: Setting | null;
+  readonly transaction: Transaction | null;
+}
+
+/** What a text does, statement by statement, or why nobody knows. An empty text does nothing: no statements. */
+export type Analysis =
+  | { readonly ok: true; readonly statements: readonly Statement[] }
+  | { readonly ok: false; readonly reason: 'unparsable' | 'too_large' | 'unknown_effect'; readonly message: string };
+
+/** The words of `name`, or `schema.name`. */
+export function nameOf(relation: Relation): string {
+  return relation.schema === null ? relation.name : `${relation.schema}.${relation.name}`;
+}
+
+/** PostgreSQL looks into pg_catalog first, whose relations all begin with pg_, and then into the search path. */
+export function resolve(relation: Relation, searchPath: string | undefined): Relation {
+  if (relation.schema !== null) return relation;
+  if (relation.name.startsWith('pg_')) return { schema: 'pg_catalog', name: relation.name };
+  return searchPath === undefined ? relation : { schema: searchPath, name: relation.name };
+}

@@ -1,0 +1,58 @@
+import type { Call, Relation, Statement, Verb, Write } from './analysis.js';
+import type { Walker } from './walk.js';
+
+/** A statement of which only the verb is known yet. */
+export function plain(verb: Verb, rest: Partial<Statement> = {}): Statement {
+  return { ...EMPTY, verb, what: verb, ...rest };
+}
+
+const EMPTY: Statement = {
+  verb: 'other',
+  what: 'this statement',
+  reads: [],
+  writes: [],
+  locks: [],
+  functions: [],
+  unknown: null,
+  body: null,
+  defines: null,
+  runs: null,
+  drops: null,
+  setting: null,
+  transaction: null,
+};
+
+/** A statement whose effect nobody knows. */
+export function unknownStatement(why: string): Statement {
+  return plain('other', { unknown: why });
+}
+
+/** The statement that a walker has seen. */
+export function seen(verb: Verb, walker: Walker, rest: Partial<Statement> = {}): Statement {
+  return plain(verb, {
+    reads: distinct(walker.reads, relationKey),
+    writes: distinct(walker.writes, writeKey),
+    locks: distinct(walker.locks, relationKey),
+    functions: distinct(walker.functions, relationKey),
+    unknown: walker.unknown,
+    ...rest,
+  });
+}
+
+/** A statement that only `any` reaches; `what` names it for the person who is refused. */
+export function other(what: string): Statement {
+  return plain('other', { what });
+}
+
+function relationKey({ schema, name }: Relation | Call): string {
+  return `${schema ?? ''}\0${name}`;
+}
+
+function writeKey({ verb, relation }: Write): string {
+  return `${verb}\0${relationKey(relation)}`;
+}
+
+function distinct<T>(items: readonly T[], key: (item: T) => string): readonly T[] {
+  if (items.length < 2) return items;
+  return [...new Map(items.map((item) => [key(item), item])).values()];
+}

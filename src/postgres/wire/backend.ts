@@ -1,0 +1,89 @@
+/** Messages a server sends, written by the gateway (PostgreSQL documentation, section "Message Formats"). */
+
+/** The fields of an ErrorResponse or NoticeResponse (section "Error and Notice Message Fields"). */
+export interface Report {
+  readonly severity: 'FATAL' | 'ERROR' | 'NOTICE' | 'WARNING';
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+/** A message of one type byte and a body. */
+export function frame(type: string, body: Uint8Array): Buffer {
+  const out = Buffer.allocUnsafe(5 + body.length);
+  out.write(type, 0, 'latin1');
+  out.writeInt32BE(body.length + 4, 1);
+  out.set(body, 5);
+  return out;
+}
+
+/** ErrorResponse (`E`). */
+export function errorResponse(report: Report): Buffer {
+  return frame('E', fields(report));
+}
+
+/** NoticeResponse (`N`). */
+export function noticeResponse(report: Report): Buffer {
+  return frame('N', fields(report));
+}
+
+/** AuthenticationCleartextPassword (`R`, 3). */
+export function askPassword(): Buffer {
+  return frame('R', int32(3));
+}
+
+/** AuthenticationOk (`R`, 0). */
+export function authenticationOk(): Buffer {
+  return frame('R', int32(0));
+}
+
+/** ParameterStatus (`S`). */
+export function parameterStatus(name: string, value: string): Buffer {
+  return frame('S', cstrings(name, value));
+}
+
+/** BackendKeyData (`K`): the key of the gateway's own making, never the server's. */
+export function backendKeyData(pid: number, secret: Uint8Array): Buffer {
+  return frame('K', Buffer.concat([int32(pid), secret]));
+}
+
+/** ReadyForQuery (`Z`). */
+export function readyForQuery(status: number): Buffer {
+  return frame('Z', Buffer.of(status));
+}
+
+/** NegotiateProtocolVersion (`v`): the newest minor version we speak, and the options we do not know. */
+export function negotiateProtocolVersion(minor: number, unknown: readonly string[]): Buffer {
+  return frame('v', Buffer.concat([int32(minor), int32(unknown.length), cstrings(...unknown)]));
+}
+
+/** Reads the fields of an ErrorResponse or NoticeResponse frame by their one-letter codes. */
+export function readFields(message: Buffer): Map<string, string> {
+  const out = new Map<string, string>();
+  let at = 5;
+  while (at < message.length && message[at] !== 0) {
+    const end = message.indexOf(0, at + 1);
+    if (end === -1) break;
+    out.set(String.fromCharCode(message[at]!), message.toString('utf8', at + 1, end));
+    at = end + 1;
+  }
+  return out;
+}
+
+function fields({ severity, sqlstate, message, detail, hint }: Report): Buffer {
+  const parts = [`S${severity}`, `V${severity}`, `C${sqlstate}`, `M${message}`];
+  if (detail) parts.push(`D${detail}`);
+  if (hint) parts.push(`H${hint}`);
+  return Buffer.from(`${parts.map((part) => part.replaceAll('\0', '')).join('\0')}\0\0`);
+}
+
+export function int32(value: number): Buffer {
+  const out = Buffer.allocUnsafe(4);
+  out.writeInt32BE(value, 0);
+  return out;
+}
+
+export function cstrings(...texts: readonly string[]): Buffer {
+  return Buffer.from(texts.map((text) => `${text}\0`).join(''));
+}

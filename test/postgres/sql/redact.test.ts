@@ -1,0 +1,49 @@
+import t from 'tap';
+import { redactSql } from '../../../src/postgres/sql/redact.js';
+
+t.test('no form of a literal keeps a password in the record', async (t) => {
+  for (const text of [
+    "alter user a password 'hunter2'",
+    "ALTER ROLE a WITH LOGIN ENCRYPTED PASSWORD 'hunter2' VALID UNTIL 'infinity'",
+    "create user a password e'hun\\'ter2 hunter2'",
+    "create user a password E'\\\\' || 'hunter2'",
+    "create role a password u&'hunter2'",
+    "create role a password U&'hunter2' uescape '!'",
+    'create role a password $$hunter2$$',
+    'create role a password $x$hunter2$x$',
+    "create role a password /* a /* b */ c */ 'hunter2'",
+    "create role a password -- c\n 'hunter2'",
+    "create role a password 'it''s hunter2'",
+    "create role a password 'a'\n 'hunter2'",
+    "create role a password 'hunter2",
+    "create subscription s connection 'host=x password=hunter2 dbname=y' publication p",
+    "alter subscription s connection 'postgres://u:hunter2@h/d'",
+    "create user mapping for a server s options (user 'u', password 'hunter2')",
+    "create user mapping for a server s options (\"password\" 'hunter2')",
+    "alter user mapping for a server s options (set password 'hunter2', add sslpassword 'hunter2')",
+    "select * from dblink('host=x password=hunter2', 'select 1')",
+    "select * from dblink('postgresql://u:hunter2@h/d', 'select 1')",
+    "do $$ begin execute 'alter user a password ''hunter2'''; end $$",
+    "do $$ begin alter user a password 'hunter2'; end $$",
+    "do $do$ begin perform dblink_connect('c', 'user=u password=hunter2'); end $do$",
+    "selec; alter user a password 'hunter2'",
+    "update users set password = 'hunter2' where id = 1",
+  ]) {
+    t.notMatch(redactSql(text), 'hunter2', text);
+  }
+});
+
+t.test('the rest of the text stays as it was', async (t) => {
+  t.equal(
+    redactSql("alter role a password 'x' valid until '2027-01-01'; select 'y'"),
+    "alter role a password '[redacted]' valid until '2027-01-01'; select 'y'",
+  );
+  for (const text of ["select 'password' from a", "select password, 'x' from users", 'alter user a password null', "select 'it''s' -- pass"]) {
+    t.equal(redactSql(text), text);
+  }
+});
+
+t.test('a long hostile text is redacted in one pass', async (t) => {
+  const text = `select ${"'password' || ".repeat(20_000)}1`;
+  t.equal(redactSql(text).length, text.length);
+});
