@@ -55,10 +55,18 @@ function installedByHand() {
   return true;
 }
 
+/**
+ * `npm ci` installs exactly what the lock file says. It refuses a lock file that does not list the packages of every
+ * platform, which happens when the lock was made against a registry without them; `npm install` takes the same versions
+ * and leaves the rest out.
+ */
 function install() {
-  const locked = existsSync(join(root, 'package-lock.json'));
   console.error('daypass: installing packages (once) …');
-  npm(locked ? 'ci' : 'install');
+  const exact = existsSync(join(root, 'package-lock.json')) ? npm(['ci']) : undefined;
+  if (exact?.ok !== true) {
+    const close = npm(['install', '--no-save']);
+    if (!close.ok) throw new Error(`"npm install" failed:\n${exact?.said ?? ''}\n${close.said}`.trim());
+  }
   writeFileSync(STAMP, fingerprint());
 }
 
@@ -67,10 +75,11 @@ function npm(verb) {
   const options = ['--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
   const self = process.env.npm_execpath;
   const [command, first] = self?.endsWith('.js') ? [process.execPath, [self]] : ['npm', []];
-  const { status, error } = spawnSync(command, [...first, verb, ...options], {
+  const { status, error, stdout, stderr } = spawnSync(command, [...first, ...verb, ...options], {
     cwd: root,
-    stdio: ['ignore', 2, 2], // standard output stays the command's own
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
   });
   if (error) throw new Error(`npm could not be started: ${error.message}`);
-  if (status !== 0) throw new Error(`"npm ${verb}" failed: see the lines above`);
+  return { ok: status === 0, said: `${stdout}${stderr}`.trim() };
 }

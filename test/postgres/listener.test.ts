@@ -1,5 +1,5 @@
 import t from 'tap';
-import { command as run, pgbench } from '../support/commands.js';
+import { pgbench, command as run } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
 import { gatewayToOrders } from './fixture.js';
 
@@ -15,20 +15,28 @@ t.test('psql reads what the role allows, through the gateway', async (t) => {
   t.match(described.stdout, /customer/);
 });
 
-t.test('a statement outside the role is refused in PostgreSQL words, recorded, and never reaches the database', async (t) => {
-  const gateway = await gatewayToOrders(t);
-  const { handle } = await gateway.issue({ service: 'orders-db' });
-  const client = await throughGateway(t, gateway.ports.postgres, handle);
-  await t.rejects(client.query('delete from orders'), { code: '42501', message: /Daypass: .*delete.*orders/i });
-  await t.rejects(client.query('select * from payment_methods'), { code: '42501' });
-  t.equal((await client.query('select 1 as one')).rows[0].one, 1, 'the connection goes on');
-  const [{ count }] = (await gateway.orders.database.query('select count(*)::int from orders')) as [{ count: number }];
-  t.equal(count, 1000);
-  await client.end();
-  await gateway.stop();
-  const refused = (await gateway.events()).filter((event) => event.facts.outcome === 'deny');
-  t.match(refused, [{ facts: { verb: 'delete', on: ['public.orders'] } }, { facts: { on: ['public.payment_methods'] } }]);
-});
+t.test(
+  'a statement outside the role is refused in PostgreSQL words, recorded, and never reaches the database',
+  async (t) => {
+    const gateway = await gatewayToOrders(t);
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const client = await throughGateway(t, gateway.ports.postgres, handle);
+    await t.rejects(client.query('delete from orders'), { code: '42501', message: /Daypass: .*delete.*orders/i });
+    await t.rejects(client.query('select * from payment_methods'), { code: '42501' });
+    t.equal((await client.query('select 1 as one')).rows[0].one, 1, 'the connection goes on');
+    const [{ count }] = (await gateway.orders.database.query('select count(*)::int from orders')) as [
+      { count: number },
+    ];
+    t.equal(count, 1000);
+    await client.end();
+    await gateway.stop();
+    const refused = (await gateway.events()).filter((event) => event.facts.outcome === 'deny');
+    t.match(refused, [
+      { facts: { verb: 'delete', on: ['public.orders'] } },
+      { facts: { on: ['public.payment_methods'] } },
+    ]);
+  },
+);
 
 t.test('a refusal inside a transaction aborts it, as PostgreSQL itself would', async (t) => {
   const gateway = await gatewayToOrders(t);
@@ -48,7 +56,11 @@ t.test('prepared statements, parameters and cursors work', async (t) => {
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const client = await throughGateway(t, gateway.ports.postgres, handle);
   for (const id of [1, 2, 3]) {
-    const { rows } = await client.query({ name: 'by-id', text: 'select customer from orders where id = $1', values: [id] });
+    const { rows } = await client.query({
+      name: 'by-id',
+      text: 'select customer from orders where id = $1',
+      values: [id],
+    });
     t.equal(rows[0].customer, `customer ${id}`);
   }
   const { default: Cursor } = await import('pg-cursor');
@@ -70,11 +82,31 @@ t.test('pgbench runs simple, extended and prepared', async (t) => {
   const gateway = await gatewayToOrders(t, {
     policy: { reader: '{ statements: [any] }' },
   });
-  await gateway.orders.database.query('create table pgbench_accounts (aid int primary key, bid int, abalance int, filler text); create table pgbench_branches (bid int)');
-  await gateway.orders.database.query('insert into pgbench_branches values (1); insert into pgbench_accounts select n, 1, 0, null from generate_series(1, 100000) n; grant select on all tables in schema public to public');
+  await gateway.orders.database.query(
+    'create table pgbench_accounts (aid int primary key, bid int, abalance int, filler text); create table pgbench_branches (bid int)',
+  );
+  await gateway.orders.database.query(
+    'insert into pgbench_branches values (1); insert into pgbench_accounts select n, 1, 0, null from generate_series(1, 100000) n; grant select on all tables in schema public to public',
+  );
   const { handle } = await gateway.issue({ service: 'orders-db' });
   for (const mode of ['simple', 'extended', 'prepared']) {
-    const args = ['-h', '127.0.0.1', '-p', String(gateway.ports.postgres), '-U', 'alice', '-n', '-S', '-M', mode, '-c', '4', '-t', '25', 'orders-db'];
+    const args = [
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(gateway.ports.postgres),
+      '-U',
+      'alice',
+      '-n',
+      '-S',
+      '-M',
+      mode,
+      '-c',
+      '4',
+      '-t',
+      '25',
+      'orders-db',
+    ];
     const done = await pgbench(args, { env: { PGPASSWORD: handle } });
     t.match(done, { code: 0, stdout: /number of failed transactions: 0/ }, mode);
   }
@@ -92,5 +124,8 @@ t.test('an admission is refused with its reason', async (t) => {
   await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'over', by: 'ops' });
   await t.rejects(throughGateway(t, port, handle), { code: '28P01', message: /revoked/ });
   const refused = gateway.lines.filter((line) => line.msg === 'not admitted');
-  t.same(refused.map((line) => line.reason), ['malformed', 'unknown_grant', 'wrong_principal', 'unknown_service', 'revoked']);
+  t.same(
+    refused.map((line) => line.reason),
+    ['malformed', 'unknown_grant', 'wrong_principal', 'unknown_service', 'revoked'],
+  );
 });

@@ -94,19 +94,7 @@ export async function startGateway(t: Test, options: GatewayOptions): Promise<Te
     ports: gateway.addresses,
     lines,
     operator,
-    issue: async ({ service, role, principal = 'alice', for: duration = '10m' }) => {
-      const answer = await operator('POST', '/v1/grants', {
-        principal,
-        service,
-        ...(role === undefined ? {} : { role }),
-        durationSeconds: parseDuration(duration),
-        sponsor: 'dana',
-        reason: 'a test of the gateway',
-        by: 'ops',
-      });
-      if (answer.status >= 300) throw new Error(`no grant: ${JSON.stringify(answer.body)}`);
-      return answer.body as unknown as IssuedGrant;
-    },
+    issue: (grant) => issueWith(operator, grant),
     policy: async (service, yaml) => {
       await writeFile(join(configDirectory, 'services', `${service}.yaml`), yaml);
       const answer = await operator('POST', '/v1/reload', {});
@@ -117,7 +105,8 @@ export async function startGateway(t: Test, options: GatewayOptions): Promise<Te
   };
 }
 
-async function writeConfiguration(directory: string, options: GatewayOptions): Promise<void> {
+/** Writes `daypass.yaml`, the services' files and the key into a directory. */
+export async function writeConfiguration(directory: string, options: GatewayOptions): Promise<void> {
   await mkdir(join(directory, 'services'), { recursive: true });
   const key = options.signingKey ?? TEST_KEY;
   await writeFile(join(directory, 'grant.pem'), key, { mode: 0o600 });
@@ -144,7 +133,8 @@ function capturingLog(lines: Record<string, unknown>[]): Log {
   return createLog('debug', (line) => lines.push(JSON.parse(line)));
 }
 
-function ask(socketPath: string, method: string, path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
+/** One request to the operator's socket of a data directory. */
+export function ask(socketPath: string, method: string, path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' };
     const req = request({ socketPath, method, path, headers }, (res) => {
@@ -160,8 +150,24 @@ function ask(socketPath: string, method: string, path: string, body: unknown): P
   });
 }
 
+/** Issues a grant as the operator would. */
+export async function issueWith(operator: TestGateway['operator'], grant: IssueGrant): Promise<IssuedGrant> {
+  const { service, role, principal = 'alice', for: duration = '10m' } = grant;
+  const answer = await operator('POST', '/v1/grants', {
+    principal,
+    service,
+    ...(role === undefined ? {} : { role }),
+    durationSeconds: parseDuration(duration),
+    sponsor: 'dana',
+    reason: 'a test of the gateway',
+    by: 'ops',
+  });
+  if (answer.status >= 300) throw new Error(`no grant: ${JSON.stringify(answer.body)}`);
+  return answer.body as unknown as IssuedGrant;
+}
+
 /** Reads the evidence itself, past every reader of the gateway's. */
-async function readEvents(ledger: Database): Promise<RecordedLine[]> {
+export async function readEvents(ledger: Database): Promise<RecordedLine[]> {
   const { inflateRawSync } = await import('node:zlib');
   const rows = await ledger.query<{ session_id: string; payload: Buffer }>(
     'select session_id, payload from daypass.blocks order by session_id, first_seq',

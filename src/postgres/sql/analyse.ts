@@ -12,15 +12,15 @@ export const MAX_TEXT = 1_048_576;
 
 // A text longer than this is parsed anew each time: it is no statement of an application's inner loop.
 const MAX_KEPT_TEXT = 65_536;
-const MAX_KEPT = 4_000;
-const MAX_KEPT_BYTES = 8 * 1_048_576;
+// Of each of the two caches.
+const MAX_KEPT = 2_000;
+const MAX_KEPT_BYTES = 4 * 1_048_576;
 // Rough bytes of an entry besides its text.
 const ENTRY_OVERHEAD = 512;
 
-// A key that is a text and a key that is blind to numbers look alike and mean different things, hence the prefixes.
-const kept = new SizedCache<Analysis>(MAX_KEPT, MAX_KEPT_BYTES);
-const EXACT = '=';
-const BLIND = '#';
+// Two, since a key that is a text and a key that is blind to numbers look alike and mean different things.
+const byText = new SizedCache<Analysis>(MAX_KEPT, MAX_KEPT_BYTES);
+const byBlindKey = new SizedCache<Analysis>(MAX_KEPT, MAX_KEPT_BYTES);
 
 /** Statements whose analysis holds nothing that a number could change: no settings, no options. */
 const BLIND_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge', 'transaction']);
@@ -31,27 +31,21 @@ const BLIND_VERBS: ReadonlySet<string> = new Set(['select', 'insert', 'update', 
  */
 export function analyse(text: string): Analysis {
   if (text.length > MAX_KEPT_TEXT) return analyseAnew(text);
-  const exact = EXACT + text;
-  const known = kept.get(exact);
-  if (known) return known;
   const blindKey = numberBlindKey(text);
-  const blind = blindKey === null ? null : BLIND + blindKey;
-  const alike = blind === null ? undefined : kept.get(blind);
-  if (alike) return alike;
+  const known = (blindKey === null ? undefined : byBlindKey.get(blindKey)) ?? byText.get(text);
+  if (known) return known;
   const analysis = analyseAnew(text);
-  const key = blind !== null && isNumberBlind(analysis) ? blind : exact;
+  // What failed is not kept: a parser that was not ready may be so the next time.
+  if (!analysis.ok) return analysis;
   // Two bytes a code unit for the key, as much again for what was found in it.
-  if (isLasting(analysis)) kept.set(key, analysis, ENTRY_OVERHEAD + 4 * text.length);
+  const size = ENTRY_OVERHEAD + 4 * text.length;
+  if (blindKey !== null && isNumberBlind(analysis)) byBlindKey.set(blindKey, analysis, size);
+  else byText.set(text, analysis, size);
   return analysis;
 }
 
 function isNumberBlind(analysis: Analysis): boolean {
   return analysis.ok && analysis.statements.every((statement) => BLIND_VERBS.has(statement.verb));
-}
-
-/** A parser that was not ready may be so the next time. */
-function isLasting(analysis: Analysis): boolean {
-  return analysis.ok;
 }
 
 function analyseAnew(text: string): Analysis {

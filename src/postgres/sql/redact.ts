@@ -9,9 +9,9 @@ const MASK = "'[redacted]'";
 const PIECE = new RegExp(
   [
     String.raw`(?<blank>\s+|--[^\n]*|/\*)`,
-    String.raw`(?<literal>(?:[eE]'(?:[^'\\]|\\[\s\S]|'')*(?:'|\\?$)|(?:[nNbBxX]|[uU]&)?'(?:[^']|'')*(?:'|$)))`,
-    String.raw`(?<dollar>\$(?<tag>(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$)`,
-    String.raw`(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"(?:[^"]|"")*(?:"|$))`,
+    String.raw`(?<literal>[eE]'[^'\\]*(?:(?:\\[\s\S]|'')[^'\\]*)*(?:'|\\?$)|(?:[nNbBxX]|[uU]&)?'[^']*(?:''[^']*)*(?:'|$))`,
+    String.raw`(?<dollar>\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)`,
+    String.raw`(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^"]*(?:""[^"]*)*(?:"|$))`,
     String.raw`(?<rest>[\s\S])`,
   ].join('|'),
   'y',
@@ -22,48 +22,40 @@ const SECRET_WORD = /^"?(?:ssl)?(?:password|passwd|passphrase|secret|connection)
 
 /** `password=…` in a connection string, `PASSWORD ''…''` in SQL inside a literal, and the password of a URL. */
 const INNER: readonly (readonly [RegExp, string])[] = [
-  [/((?:password|passwd|passfile)\s*=\s*)(?:''(?:[^']|\\')*''|'[^']*'|"[^"]*"|[^\s'"&;]+)/gi, '$1[redacted]'],
-  [/(password\s+)''(?:[^']|'''')*''/gi, "$1''[redacted]''"],
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@']*:)[^\s@/']+@/gi, '$1[redacted]@'],
+  [/((?:password|passwd|passfile)\s*=\s*)(?:''[^']*''|'[^']*'|"[^"]*"|[^\s'"&;]+)/gi, '$1[redacted]'],
+  [/(password\s+)''[^']*(?:''''[^']*)*''/gi, "$1''[redacted]''"],
+  [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@']{0,200}:)[^\s@/']{1,1000}@/gi, '$1[redacted]@'],
 ];
 
 /** The text without what follows PASSWORD, without connection strings, and without passwords inside other literals. */
 export function redactSql(text: string): string {
   if (!/pass|secret|connection|:\/\//i.test(text)) return text;
   let out = '';
-  let at = 0;
   let secretNext = false;
-  while (at < text.length) {
+  for (let at = 0; at < text.length; ) {
     PIECE.lastIndex = at;
-    const match = PIECE.exec(text);
-    const groups = match?.groups;
-    if (!match || !groups) return `${out}[redacted]`;
-    const end = groups.dollar === undefined ? endOf(text, at, match[0]) : endOfDollar(text, at, groups.dollar);
+    const groups = PIECE.exec(text)?.groups;
+    // PIECE matches anywhere; were it ever not to, nothing more of the text is shown.
+    if (!groups) return `${out}[redacted]`;
+    const end = groups.dollar === undefined ? endOf(text, at, PIECE.lastIndex) : endOfDollar(text, at, groups.dollar);
     const piece = text.slice(at, end);
+    const isLiteral = groups.literal !== undefined || groups.dollar !== undefined;
+    if (isLiteral) out += secretNext ? MASK : withoutInner(piece, groups.dollar);
+    else out += piece;
+    // After a literal it stays as it was: 'a' and, on the next line, 'b' are one literal.
+    if (groups.word !== undefined) secretNext = SECRET_WORD.test(piece) || (secretNext && FILLER.test(piece));
+    else if (groups.rest !== undefined) secretNext &&= LINK.test(piece);
     at = end;
-    if (groups.blank !== undefined) out += piece;
-    else if (groups.literal !== undefined || groups.dollar !== undefined) {
-      out += secretNext ? MASK : withoutInner(piece, groups.dollar);
-      // A literal goes on over a line break: 'a' NEWLINE 'b' is one.
-    } else {
-      out += piece;
-      secretNext =
-        groups.word === undefined
-          ? secretNext && /^[=(:]$/.test(piece)
-          : SECRET_WORD.test(piece) || isFiller(piece, secretNext);
-    }
-    if (groups.word === undefined && groups.rest !== undefined && !/^[=(:]$/.test(piece)) secretNext = false;
   }
   return out;
 }
 
-/** Words that may stand between PASSWORD and its literal. */
-function isFiller(word: string, after: boolean): boolean {
-  return after && /^(?:to|as|encrypted|unencrypted)$/i.test(word);
-}
+/** Words and marks that may stand between PASSWORD and its literal. */
+const FILLER = /^(?:to|as|encrypted|unencrypted)$/i;
+const LINK = /^[=(:]$/;
 
-function endOf(text: string, at: number, piece: string): number {
-  return piece === '/*' ? endOfComment(text, at) : at + piece.length;
+function endOf(text: string, at: number, end: number): number {
+  return text.startsWith('/*', at) ? endOfComment(text, at) : end;
 }
 
 /** Comments nest. */

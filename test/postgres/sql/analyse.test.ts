@@ -35,19 +35,37 @@ t.test('the relations of a statement are those that PostgreSQL would touch', asy
     ['select * from f((select x from a)) with ordinality', 'a | '],
     ['select * from rows from (f((select x from a)), g(1)) as z(p, q)', 'a | '],
     ['select * from a tablesample bernoulli ((select 1 from b))', 'a b | '],
-    ["select * from xmltable('/r' passing (select d from a) columns x int path 'x' default (select 1 from b))", 'a b | '],
-    ["select * from json_table((select d from a), '$[*]' columns (x int path '$.x' default (select 1 from b) on empty))", 'a b | '],
-    ["select json_object('k': (select 1 from a)), json_array(select x from b), json_arrayagg(c.y order by (select 1 from d)) from c", 'a b c d | '],
+    [
+      "select * from xmltable('/r' passing (select d from a) columns x int path 'x' default (select 1 from b))",
+      'a b | ',
+    ],
+    [
+      "select * from json_table((select d from a), '$[*]' columns (x int path '$.x' default (select 1 from b) on empty))",
+      'a b | ',
+    ],
+    [
+      "select json_object('k': (select 1 from a)), json_array(select x from b), json_arrayagg(c.y order by (select 1 from d)) from c",
+      'a b c d | ',
+    ],
     ['select * from a group by grouping sets ((x), rollup (y, (select 1 from b)))', 'a b | '],
     ['select * from a limit (select 1 from b) offset (select 2 from c)', 'a b c | '],
-    ['select case when x then (select 1 from a) else coalesce((select 2 from b), greatest(1, (select 3 from c))) end', 'a b c | '],
+    [
+      'select case when x then (select 1 from a) else coalesce((select 2 from b), greatest(1, (select 3 from c))) end',
+      'a b c | ',
+    ],
     ['insert into a select * from b', 'b | insert a'],
     ['insert into a values (1) returning x', 'a | insert a'],
-    ['insert into a values (1) on conflict (x) do update set y = (select 1 from b) where a.z > 1', 'a b | insert a, update a'],
+    [
+      'insert into a values (1) on conflict (x) do update set y = (select 1 from b) where a.z > 1',
+      'a b | insert a, update a',
+    ],
     ['insert into a values (1) on conflict do nothing', ' | insert a'],
     ['update a set (x, y) = (select 1, 2 from b) from c where a.z = c.z', 'a b c | update a'],
     ['delete from a using b where a.x = b.x returning (select 1 from c)', 'a b c | delete a'],
-    ['merge into a using b on a.x = b.x when matched then delete when not matched then insert values ((select 1 from c))', 'a b c | merge a'],
+    [
+      'merge into a using b on a.x = b.x when matched then delete when not matched then insert values ((select 1 from c))',
+      'a b c | merge a',
+    ],
     ['select * into a from b', 'b | ddl a'],
     ['select 1 into a union select 2 from b', 'b | ddl a'],
     ['create table a as select * from b', 'b | ddl a'],
@@ -99,7 +117,10 @@ t.test('a name that WITH gives hides a relation exactly where PostgreSQL says so
     ['with a as (select 1) delete from b using a', 'b | delete b'],
     ['with a as (select 1) merge into b using a on true when matched then do nothing', 'b | merge b'],
     ['with a as (delete from b returning *) select * from a', 'b | delete b'],
-    ['with a as (insert into b select * from c returning *), d as (update e set x = 1) select 1', 'b c e | insert b, update e'],
+    [
+      'with a as (insert into b select * from c returning *), d as (update e set x = 1) select 1',
+      'b c e | insert b, update e',
+    ],
     ['select * from (with x as (delete from a returning *) select 1) s', 'a | delete a'],
     ['create view v as with a as (select 1) select * from a', ' | ddl v'],
     ['explain with a as (select 1) select * from a', ' | '],
@@ -129,15 +150,15 @@ t.test('what could run code that nobody named has an unknown effect', async (t) 
     'select (1, 2) = any (select 1, 2) and x operator(evil.=) any (array[1])',
     'select x operator(evil.=) any (select 1)',
     "select 'x'::evil.typ",
-    "select cast(null as evil.typ[])",
+    'select cast(null as evil.typ[])',
     'select x collate evil.c from a',
     'select * from a tablesample evil.m(1)',
     'select * from other.public.orders',
-    "select * from f() as (x evil.typ)",
+    'select * from f() as (x evil.typ)',
     "select * from xmltable('/r' passing x columns y evil.typ path 'y')",
     "select * from json_table('1', '$' columns (y evil.typ path '$'))",
     "select json_value('1', '$' returning evil.typ)",
-    "select xmlserialize(content x as evil.typ)",
+    'select xmlserialize(content x as evil.typ)',
     'prepare p (evil.typ) as select $1',
     'select a.b.c(1)',
     'insert into a values (1) on conflict (x evil.ops) do nothing',
@@ -153,11 +174,11 @@ t.test('what could run code that nobody named has an unknown effect', async (t) 
 
 t.test('everyday SELECTs are never unknown', async (t) => {
   for (const text of [
-    "select current_user, session_user, current_date, localtime, current_timestamp(3), current_schema, user",
+    'select current_user, session_user, current_date, localtime, current_timestamp(3), current_schema, user',
     "select extract(epoch from now()), position('a' in 'b'), overlay('a' placing 'b' from 1), trim(both ' ' from x) from a",
     "select x at time zone 'UTC', y at local, interval '1 day', date '2026-01-01', '1'::numeric(10, 2), x::text[] from a",
     "select x is distinct from y, x between symmetric 1 and 2, x similar to 'a', x ilike 'b', x !~ 'c', x is null, x is not true from a",
-    "select (a).b[1].c, a.*, row(1, 2), row(a.*), array[[1, 2], [3, 4]], x[1:2] from a",
+    'select (a).b[1].c, a.*, row(1, 2), row(a.*), array[[1, 2], [3, 4]], x[1:2] from a',
     'select sum(x) over w, rank() over (partition by y order by z desc nulls last rows between 1 preceding and current row) from a window w as (order by x)',
     "select percentile_cont(0.5) within group (order by x), string_agg(distinct y, ',' order by y), grouping(x) from a group by cube (x, y)",
     "select '{\"a\": 1}'::jsonb -> 'a' ->> 'b' #> '{c}', j @> '{}', j ? 'k', jsonb_path_query(j, '$.a') from a",
@@ -167,7 +188,7 @@ t.test('everyday SELECTs are never unknown', async (t) => {
     'select distinct on (x) x, y from a order by x, y desc fetch first 3 rows with ties',
     'select * from a natural full join b cross join c left join d on true join e using (x) as j',
     'select make_interval(days => 1), variadic_f(variadic array[1]), x operator(pg_catalog.+) 1 from a',
-    'select 0x1f, 1_000, 0b1, 1e5, .5, -1, $1::int, :a' .replace(', :a', ''),
+    'select 0x1f, 1_000, 0b1, 1e5, .5, -1, $1::int, :a'.replace(', :a', ''),
     "select e'\\n', u&'\\0041', b'01', x'ff', $tag$ text $tag$, n'x' /* nested /* comment */ */ -- end",
     'select t.x, (select 1), exists (select 1), not (x and y or z), nullif(1, 2), greatest(1, 2), least(1, 2) from t',
     'update t set x = default, y[1] = 2, (z, w) = row(1, default) where current of c',
@@ -179,7 +200,12 @@ t.test('everyday SELECTs are never unknown', async (t) => {
 });
 
 t.test('statements that steer a session say what they steer', async (t) => {
-  t.match(only('set local statement_timeout = 5000').setting, { name: 'statement_timeout', value: '5000', kind: 'set', local: true });
+  t.match(only('set local statement_timeout = 5000').setting, {
+    name: 'statement_timeout',
+    value: '5000',
+    kind: 'set',
+    local: true,
+  });
   t.match(only("set names 'latin1'").setting, { name: 'client_encoding', value: 'latin1' });
   t.match(only('set search_path to a, "B"').setting, { name: 'search_path', value: 'a, B' });
   t.match(only('set time zone default').setting, { name: 'timezone', kind: 'reset' });
@@ -188,7 +214,10 @@ t.test('statements that steer a session say what they steer', async (t) => {
   t.match(only('begin read write').transaction, { kind: 'begin', readWrite: true });
   t.match(only('begin isolation level serializable read only').transaction, { kind: 'begin', readWrite: false });
   t.match(only('set transaction read write').transaction, { kind: 'set', readWrite: true });
-  t.match(only('set session characteristics as transaction read write').transaction, { kind: 'session', readWrite: true });
+  t.match(only('set session characteristics as transaction read write').transaction, {
+    kind: 'session',
+    readWrite: true,
+  });
   t.match(only('execute p(1)').runs, { kind: 'statement', name: 'p' });
   t.match(only('explain analyze execute p').body?.runs, { kind: 'statement', name: 'p' });
   t.match(only('fetch 10 from c').runs, { kind: 'cursor', name: 'c' });
@@ -200,7 +229,7 @@ t.test('statements that steer a session say what they steer', async (t) => {
 
 t.test('statements that reach beyond relations are nobody’s but any’s', async (t) => {
   for (const text of [
-    "do $$ begin delete from a; end $$",
+    'do $$ begin delete from a; end $$',
     'call p()',
     "load 'x'",
     'lock table a',
@@ -243,7 +272,7 @@ t.test('statements that reach beyond relations are nobody’s but any’s', asyn
     'reindex table a',
     'cluster a',
     "create subscription s connection 'x' publication p",
-    "import foreign schema s from server x into y",
+    'import foreign schema s from server x into y',
   ]) {
     t.equal(only(text).verb, 'other', text);
   }

@@ -8,7 +8,10 @@ await loadParser();
 t.test('texts that differ only in whole numbers share a key', async (t) => {
   const key = numberBlindKey('SELECT abalance FROM pgbench_accounts WHERE aid = 0;');
   t.equal(numberBlindKey('SELECT abalance FROM pgbench_accounts WHERE aid = 123456;'), key);
-  t.equal(numberBlindKey('update a set x = x + -5 where y in (1,22,333)'), 'update a set x = x + -0 where y in (0,0,0)');
+  t.equal(
+    numberBlindKey('update a set x = x + -5 where y in (1,22,333)'),
+    'update a set x = x + -0 where y in (0,0,0)',
+  );
   t.equal(numberBlindKey('select a[12:13] from b limit 10'), 'select a[0:0] from b limit 0');
 });
 
@@ -73,18 +76,23 @@ t.test('an analysis kept under a blind key is the one the text would have had', 
 });
 
 t.test('a setting never comes from a text with another number', async (t) => {
-  const valueOf = (text: string) => {
+  const settingOf = (text: string) => {
     const analysis = analyse(text);
     return analysis.ok ? analysis.statements[0]?.setting?.value : undefined;
   };
-  t.equal(valueOf('set statement_timeout = 0'), '0');
-  t.equal(valueOf('set statement_timeout = 5'), '5');
-  t.equal(valueOf('set statement_timeout = 0'), '0');
+  t.equal(settingOf('set statement_timeout = 0'), '0');
+  t.equal(settingOf('set statement_timeout = 5'), '5');
+  t.equal(settingOf('set statement_timeout = 0'), '0');
 });
 
 t.test('the cache stays within its bounds and forgets what was used longest ago', async (t) => {
   const cache = new SizedCache<number>(3, 100);
-  for (const [key, size] of [['a', 10], ['b', 10], ['c', 10]] as const) cache.set(key, size, size);
+  for (const [key, size] of [
+    ['a', 10],
+    ['b', 10],
+    ['c', 10],
+  ] as const)
+    cache.set(key, size, size);
   cache.get('a');
   cache.set('d', 4, 10);
   t.same([cache.get('a'), cache.get('b'), cache.get('c'), cache.get('d')], [10, undefined, 10, 4]);

@@ -1,0 +1,37 @@
+import type { GatewayStatus } from './parts.js';
+
+/** What a hint needs to know of a grant. */
+export interface Connecting {
+  readonly service: string;
+  readonly principal: string;
+  readonly handle: string;
+}
+
+/**
+ * Lines to paste for a fresh grant. The handle goes into a header or the environment, never into a URL (THREATS.md A16).
+ * A protocol that has no line here simply gets none.
+ */
+export function connectHints(protocol: string, grant: Connecting, status: GatewayStatus): string[] {
+  if (protocol === 'http' && status.listen.http !== null) return [curlLine(grant, status, status.listen.http)];
+  if (protocol === 'postgres' && status.listen.postgres !== null) return [psqlLine(grant, status.listen.postgres)];
+  return [];
+}
+
+function curlLine({ service, handle }: Connecting, { domain, httpsOnly }: GatewayStatus, listen: string): string {
+  const scheme = httpsOnly === true ? 'https' : 'http';
+  const { port } = split(listen);
+  const usual = port === (httpsOnly === true ? '443' : '80') ? '' : `:${port}`;
+  return `curl -H 'Authorization: Bearer ${handle}' ${scheme}://${service}.${domain}${usual}/`;
+}
+
+function psqlLine({ service, principal, handle }: Connecting, listen: string): string {
+  const { host, port } = split(listen);
+  return `PGPASSWORD=${handle} psql "host=${host} port=${port} dbname=${service} user=${principal}"`;
+}
+
+/** `127.0.0.1:6432` or `[::1]:6432`; bound to every address, a client on this machine uses loopback. */
+function split(listen: string): { host: string; port: string } {
+  const at = listen.lastIndexOf(':');
+  const host = listen.slice(0, at).replace(/^\[|\]$/g, '');
+  return { host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port: listen.slice(at + 1) };
+}

@@ -1,0 +1,63 @@
+import type { z } from 'zod';
+import { DaypassError, messageOf } from '../errors.js';
+
+/** Every error of the API, as it is sent. */
+export interface Fault {
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+/** Codes that are the asker's to mend or to accept; any other is a failure of ours (500). */
+const STATUS: Readonly<Record<string, number>> = {
+  invalid_request: 400,
+  unknown_grant: 404,
+  unknown_session: 404,
+  unknown_service: 404,
+  unknown_role: 404,
+  not_found: 404,
+  duration_exceeds_policy: 422,
+  config_invalid: 422,
+  revoked: 409,
+  expired: 409,
+  renewals_exhausted: 409,
+  already_ended: 409,
+  on_another_gateway: 409,
+  ledger_unavailable: 503,
+  store_unavailable: 503,
+  announce_failed: 503,
+};
+
+/** What a thrown thing looks like from outside. The socket is the operator's: messages are shown, causes are not. */
+export function faultOf(thrown: unknown): { readonly status: number; readonly body: Fault } {
+  if (thrown instanceof DaypassError) {
+    const { code, message, hint } = thrown;
+    return {
+      status: STATUS[code] ?? 500,
+      body: { error: hint === undefined ? { code, message } : { code, message, hint } },
+    };
+  }
+  const status = clientStatus(thrown);
+  if (status !== null) return { status, body: { error: { code: 'invalid_request', message: messageOf(thrown) } } };
+  return {
+    status: 500,
+    body: { error: { code: 'internal', message: messageOf(thrown), hint: "The gateway's log says more." } },
+  };
+}
+
+/** Fastify's own complaints about a request (malformed JSON, too large, a wrong content type) carry a status. */
+function clientStatus(thrown: unknown): number | null {
+  if (!(thrown instanceof Error) || !('statusCode' in thrown) || typeof thrown.statusCode !== 'number') return null;
+  return thrown.statusCode >= 400 && thrown.statusCode < 500 ? thrown.statusCode : null;
+}
+
+/**
+ * Holds something a client sent against its schema.
+ * @throws DaypassError `invalid_request` naming every problem
+ */
+export function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) =>
+    path.length > 0 ? `${path.join('.')}: ${message}` : message,
+  );
+  throw new DaypassError('invalid_request', problems.join('; '));
+}

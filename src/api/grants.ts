@@ -1,0 +1,47 @@
+import type { FastifyInstance } from 'fastify';
+import { connectHints } from './connect.js';
+import { checked } from './faults.js';
+import type { ApiParts } from './parts.js';
+import { actBody, grantPath, grantQuery, issueBody, renewBody } from './schemas.js';
+import { actJson, grantJson } from './views.js';
+
+/** Issue, list, show, renew, revoke. */
+export function grantRoutes(app: FastifyInstance, { grants, policies, status }: ApiParts): void {
+  app.post('/v1/grants', async (request, reply) => {
+    const { grant, handle } = await grants.issue(checked(issueBody, request.body));
+    const { id, service, principal, role, expiresAt } = grant;
+    const protocol = policies.get(service)?.protocol ?? '';
+    const connect = connectHints(protocol, { service, principal, handle }, status());
+    // The one answer that holds a secret.
+    void reply.code(201).header('cache-control', 'no-store');
+    return { id, handle, expiresAt: new Date(expiresAt).toISOString(), service, principal, role, connect };
+  });
+
+  app.get('/v1/grants', async (request) => {
+    const { principal, service, active } = checked(grantQuery, request.query);
+    const found = await grants.list({
+      ...(principal === undefined ? {} : { principal }),
+      ...(service === undefined ? {} : { service }),
+      ...(active === undefined ? {} : { active }),
+    });
+    return { grants: found.map(grantJson) };
+  });
+
+  app.get('/v1/grants/:id', async (request) => {
+    const grant = await grants.show(checked(grantPath, request.params).id);
+    return { ...grantJson(grant), acts: grant.acts.map(actJson) };
+  });
+
+  app.post('/v1/grants/:id/renew', async (request) => {
+    const { id } = checked(grantPath, request.params);
+    const { expiresAt, renewals } = await grants.renew(id, checked(renewBody, request.body));
+    return { id, expiresAt: new Date(expiresAt).toISOString(), renewals };
+  });
+
+  app.post('/v1/grants/:id/revoke', async (request, reply) => {
+    const { id } = checked(grantPath, request.params);
+    const revoked = await grants.revoke(id, checked(actBody, request.body));
+    if (revoked.ledger === 'queued') void reply.code(202);
+    return { id, state: 'revoked', ...revoked };
+  });
+}

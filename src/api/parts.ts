@@ -1,0 +1,50 @@
+import type { Pool } from 'pg';
+import type { Clock } from '../clock.js';
+import type { Gate } from '../gate/gate.js';
+import type { Policies } from '../gate/policies.js';
+import type { GrantAuthority } from '../grant/authority.js';
+import type { Log } from '../log.js';
+import type { Renderer } from '../recording/replay.js';
+
+/** What `daypass status` tells; the composition root knows it. */
+export interface GatewayStatus {
+  readonly version: string;
+  readonly gatewayId: string;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** The host under which services are reached: `<service>.<domain>`. */
+  readonly domain: string;
+  /** Where the listeners are bound, `host:port`; null when one is not open. */
+  readonly listen: { readonly http: string | null; readonly postgres: string | null; readonly health: string | null };
+  /** Whether HTTP clients must use TLS; false when not given. */
+  readonly httpsOnly?: boolean;
+  /** How many sessions are live on this gateway. */
+  readonly liveSessions: number;
+  /** What is missing for work, by name; empty when ready. */
+  readonly notReady: readonly string[];
+  readonly services: readonly { readonly name: string; readonly protocol: string; readonly roles: readonly string[] }[];
+}
+
+/** What a reload did. */
+export interface Reloaded {
+  readonly ok: boolean;
+  readonly services: readonly string[];
+  /** Every problem, one sentence each with its place; nothing was changed when there is one. */
+  readonly problems: readonly string[];
+}
+
+/** What the administration API is made of. Every part is passed in by the composition root. */
+export interface ApiParts {
+  /** `<data>/daypass.sock`. */
+  readonly socketPath: string;
+  readonly grants: Pick<GrantAuthority, 'issue' | 'renew' | 'revoke' | 'show' | 'list'>;
+  readonly gate: Pick<Gate, 'registry'>;
+  readonly policies: Pick<Policies, 'get'>;
+  readonly pool: Pool;
+  readonly protocols: readonly Renderer[];
+  readonly reload: () => Promise<Reloaded>;
+  readonly status: () => GatewayStatus;
+  readonly clock: Clock;
+  readonly log: Log;
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { withoutHandles } from '../log.js';
+
+/**
+ * One line for a person: no control characters, at most 500 characters. It is kept in the ledger and in records, so a handle
+ * that somebody pastes into a reason is cut out of it (THREATS.md A16).
+ */
+const line = z
+  .string()
+  .trim()
+  .min(1, 'must not be empty')
+  .max(500, 'must have at most 500 characters')
+  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must be one line without control characters')
+  .transform(withoutHandles);
+
+const name = z.string().min(1).max(128);
+
+/** A whole number of seconds; the service's policy says how many at most. */
+const durationSeconds = z.int().min(1);
+
+export const issueBody = z.strictObject({
+  principal: name,
+  service: name,
+  /** The service's default role when not given. */
+  role: name.optional(),
+  durationSeconds,
+  sponsor: line,
+  reason: line,
+  by: line,
+});
+
+export const renewBody = z.strictObject({ durationSeconds, reason: line, by: line });
+
+/** Every act of an operator carries who and why. */
+export const actBody = z.strictObject({ reason: line, by: line });
+
+/** `true` and `false` as they stand in a query. */
+const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
+
+export const grantQuery = z.strictObject({
+  principal: name.optional(),
+  service: name.optional(),
+  active: flag.optional(),
+});
+
+export const sessionQuery = z.strictObject({
+  person: name.optional(),
+  service: name.optional(),
+  since: z.iso.datetime({ offset: true }).optional(),
+  refused: flag.optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  cursor: z.uuid().optional(),
+});
+
+/** Whoever looks at a recording says who they are, and the viewing is recorded. */
+export const viewQuery = z.strictObject({ by: line });
+
+export const verifyBody = z.strictObject({ session: z.uuid().optional(), by: line });
+export const rebuildBody = z.strictObject({ session: z.uuid().optional() });
+
+export const grantPath = z.object({
+  id: z.string().regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits'),
+});
+export const sessionPath = z.object({ id: z.uuid() });

@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { grantCommand } from './grant.js';
+import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
+import { dataDirectoryOf, versionOfPackage } from './place.js';
+import { replayCommand } from './replay.js';
+import { tellFault } from './run.js';
+import { serveCommand, startCommand } from './serve.js';
+import { sessionsCommand } from './sessions.js';
+import { verifyCommand } from './verify.js';
+
+/**
+ * The `daypass` command. The verbs that read configuration bring a SQL parser with them, so they are loaded only when they
+ * are asked for: the everyday verbs start fast.
+ */
+async function program(words: readonly string[]): Promise<Command> {
+  const root = new Command('daypass')
+    .description('Access to internal services for one task and a short time: granted, recorded, ended on time.')
+    .version(versionOfPackage());
+  const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
+  for (const verb of [...verbs, indexCommand(), serveCommand(), startCommand(), ...(await policyVerbs(words))]) {
+    root.addCommand(verb);
+  }
+  for (const command of withChildren(root)) command.exitOverride();
+  if (words.includes('--json')) {
+    for (const command of withChildren(root)) command.configureOutput({ writeErr: () => {} });
+  }
+  return root;
+}
+
+/** `check` and `policy`, or their names alone for the list of verbs. */
+async function policyVerbs(words: readonly string[]): Promise<Command[]> {
+  if (!words.includes('check') && !words.includes('policy')) {
+    return [
+      new Command('check').description('validate the configuration and report every problem at once'),
+      new Command('policy').description('ask the policy'),
+    ];
+  }
+  const [{ checkCommand }, { policyCommand }] = await Promise.all([import('./check.js'), import('./policy.js')]);
+  const loadProtocols = async () => (await import('../protocols.js')).loadProtocols();
+  const tools = { loadProtocols, dataDirectory: () => dataDirectoryOf(undefined) };
+  return [checkCommand(tools), policyCommand(tools)];
+}
+
+function withChildren(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withChildren)];
+}
+
+/** Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued. */
+async function main(words: readonly string[]): Promise<void> {
+  const json = words.includes('--json');
+  try {
+    await (await program(words)).parseAsync([...words], { from: 'user' });
+  } catch (thrown) {
+    if (!(thrown instanceof CommanderError)) return tellFault(thrown, json);
+    process.exitCode = thrown.exitCode === 0 ? 0 : 2;
+    if (json && thrown.exitCode !== 0) {
+      process.stderr.write(`${JSON.stringify({ error: { code: 'usage', message: thrown.message } })}\n`);
+    }
+  }
+}
+
+// Whoever reads our output may stop reading (`| head`): that is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
+
+await main(process.argv.slice(2));

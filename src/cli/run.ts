@@ -1,0 +1,95 @@
+import { userInfo } from 'node:os';
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseDuration } from '../config/duration.js';
+import { DaypassError, messageOf } from '../errors.js';
+import { neutralLines } from '../recording/neutral.js';
+import { GatewayClient } from './client.js';
+import { dataDirectoryOf } from './place.js';
+
+/** Options of every command that asks the gateway. */
+export interface GatewayOptions {
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+/** Options of every act and viewing: who. */
+export interface ActorOptions extends GatewayOptions {
+  readonly by: string;
+}
+
+/** 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4;
+
+/** Adds `--data` and `--json`. */
+export function withGatewayOptions(command: Command): Command {
+  return command
+    .option('--data <dir>', 'the data directory of the gateway (DAYPASS_DATA, or the one of this installation)')
+    .option('--json', "the gateway's answer as JSON; errors as JSON on standard error");
+}
+
+/** Adds `--by` too: whoever acts or looks is recorded. */
+export function withActor(command: Command): Command {
+  return withGatewayOptions(command).option('--by <name>', 'who does this, for the record', userName());
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.()}`; // a user without an entry in the system's list
+  }
+}
+
+/** Runs one command against the gateway; its answer is the exit code. Whatever it throws is told, and ends it with 1 or 3. */
+export async function withGateway(
+  options: GatewayOptions,
+  work: (gateway: GatewayClient) => Promise<ExitCode | undefined>,
+): Promise<void> {
+  try {
+    process.exitCode = (await work(new GatewayClient(dataDirectoryOf(options.data)))) ?? 0;
+  } catch (thrown) {
+    tellFault(thrown, options.json === true);
+  }
+}
+
+/** Tells what went wrong on standard error and sets the exit code. */
+export function tellFault(thrown: unknown, json: boolean): void {
+  const code = thrown instanceof DaypassError ? thrown.code : 'failed';
+  const hint = thrown instanceof DaypassError ? thrown.hint : undefined;
+  const message = messageOf(thrown);
+  process.exitCode = code === 'no_gateway' ? 3 : 1;
+  if (json) {
+    process.stderr.write(`${JSON.stringify({ error: { code, message, ...(hint === undefined ? {} : { hint }) } })}\n`);
+    return;
+  }
+  const lines = [...neutralLines(`daypass: ${message}`), ...(hint === undefined ? [] : neutralLines(hint))];
+  process.stderr.write(`${lines.join('\n  ')}\n`);
+}
+
+/** Prints the answer: as JSON, or in words. */
+export function tell<Body>(options: GatewayOptions, body: Body, words: (body: Body) => string): void {
+  process.stdout.write(options.json === true ? `${JSON.stringify(body)}\n` : `${words(body)}\n`);
+}
+
+/** `10m` → seconds, for commander. */
+export function durationArgument(text: string): number {
+  const seconds = parseDuration(text);
+  if (seconds === undefined) throw new InvalidArgumentError('A whole number and a unit: 90s, 10m, 4h, 7d.');
+  return seconds;
+}
+
+/** `2h` (ago) or a date → ISO 8601, for commander. */
+export function sinceArgument(text: string): string {
+  const seconds = parseDuration(text);
+  const at = seconds === undefined ? Date.parse(text) : Date.now() - seconds * 1000;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('A duration like 2h, or a date like 2026-11-23T08:00:00Z.');
+  return new Date(at).toISOString();
+}
+
+/** A query string of what is given; empty when nothing is. */
+export function query(values: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) search.set(name, String(value));
+  const text = search.toString();
+  return text === '' ? '' : `?${text}`;
+}

@@ -1,0 +1,122 @@
+import { Command } from 'commander';
+import type { SessionJson } from '../api/views.js';
+import {
+  type ActorOptions,
+  type GatewayOptions,
+  query,
+  sinceArgument,
+  tell,
+  withActor,
+  withGateway,
+  withGatewayOptions,
+} from './run.js';
+import { facts, moment, table } from './words.js';
+
+interface ListOptions extends GatewayOptions {
+  readonly person?: string;
+  readonly service?: string;
+  readonly since?: string;
+  readonly refused?: true;
+  readonly limit: string;
+  readonly cursor?: string;
+}
+
+interface Listed {
+  readonly sessions: readonly SessionJson[];
+  readonly next: string | null;
+}
+
+/** `daypass sessions list|show|end`. */
+export function sessionsCommand(): Command {
+  const sessions = new Command('sessions').description('recorded sessions');
+  for (const command of [list(), show(), end()]) sessions.addCommand(command);
+  return sessions;
+}
+
+function list(): Command {
+  const command = new Command('list')
+    .description('sessions, the newest first')
+    .option('--person <name>', 'only of this person')
+    .option('--service <name>', 'only with this service')
+    .option('--since <when>', 'only those that began since: 2h, or a date', sinceArgument)
+    .option('--refused', 'only those in which something was refused')
+    .option('--limit <count>', 'at most so many', '50')
+    .option('--cursor <id>', 'read on after this session');
+  return withGatewayOptions(command).action((options: ListOptions) =>
+    withGateway(options, async (gateway) => {
+      const { person, service, since, refused, limit, cursor } = options;
+      const path = `/v1/sessions${query({ person, service, since, refused, limit, cursor })}`;
+      const { body } = await gateway.ask<Listed>('GET', path);
+      tell(options, body, listWords);
+      return 0;
+    }),
+  );
+}
+
+function listWords({ sessions, next }: Listed): string {
+  if (sessions.length === 0) return 'no sessions';
+  const rows = sessions.map((session) => [
+    session.id,
+    moment(session.startedAt),
+    session.endedAt === null ? 'live' : (session.endReason ?? ''),
+    session.principal,
+    session.service,
+    session.role,
+    String(session.counts.actions),
+    String(session.counts.denied),
+    session.client,
+  ]);
+  const heading = ['SESSION', 'BEGAN (UTC)', 'END', 'PERSON', 'SERVICE', 'ROLE', 'ACTIONS', 'REFUSED', 'FROM'];
+  return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
+}
+
+function show(): Command {
+  const command = new Command('show').description('one session; that it was looked at is recorded').argument('<id>');
+  return withActor(command).action((id: string, options: ActorOptions) =>
+    withGateway(options, async (gateway) => {
+      const path = `/v1/sessions/${encodeURIComponent(id)}${query({ by: options.by })}`;
+      const { body } = await gateway.ask<SessionJson>('GET', path);
+      tell(options, body, showWords);
+      return 0;
+    }),
+  );
+}
+
+function showWords(session: SessionJson): string {
+  const { counts, cutAt, dueAt } = session;
+  const late = cutAt === null || dueAt === null ? null : `${Date.parse(cutAt) - Date.parse(dueAt)} ms after it was due`;
+  return facts([
+    ['session', session.id],
+    ['service', `${session.service} (${session.protocol}), role ${session.role}`],
+    ['person', `${session.principal} from ${session.client}`],
+    ['grant', session.grantId],
+    ['began', session.startedAt],
+    ['ended', session.endedAt === null ? 'still live' : `${session.endedAt} (${session.endReason})`],
+    ['cut', late],
+    ['after due', session.bytesAfterDue === null ? null : `${session.bytesAfterDue} bytes`],
+    ['actions', `${counts.actions}, refused ${counts.denied}`],
+    ['data', `${counts.rows} rows, ${counts.bytesIn} bytes in, ${counts.bytesOut} bytes out`],
+    ['recording', session.mode],
+    ['policy', session.policyVersion],
+    ['replay', `daypass replay ${session.id}`],
+  ]);
+}
+
+interface EndOptions extends ActorOptions {
+  readonly reason: string;
+}
+
+function end(): Command {
+  const command = new Command('end')
+    .description('end a live session now; its grant stays')
+    .argument('<id>')
+    .requiredOption('--reason <text>', 'why, one sentence');
+  return withActor(command).action((id: string, options: EndOptions) =>
+    withGateway(options, async (gateway) => {
+      const path = `/v1/sessions/${encodeURIComponent(id)}/end`;
+      const { body } = await gateway.ask('POST', path, { by: options.by, reason: options.reason });
+      tell(options, body, () => `session ${id} is ended`);
+      return 0;
+    }),
+  );
+}

@@ -1,0 +1,33 @@
+import { Command } from 'commander';
+import { type ActorOptions, tell, withActor, withGateway } from './run.js';
+import { table } from './words.js';
+
+interface Verified {
+  readonly ok: boolean;
+  readonly sessions: number;
+  readonly events: number;
+  readonly open: number;
+  readonly findings: readonly { session: string; seq: number; fault: string; message: string }[];
+}
+
+/** `daypass verify [session]`: exit code 1 when anything is wrong. */
+export function verifyCommand(): Command {
+  const command = new Command('verify')
+    .description('check that recordings are what was recorded, and name what is not')
+    .argument('[session]', 'only this one');
+  return withActor(command).action((session: string | undefined, options: ActorOptions) =>
+    withGateway(options, async (gateway) => {
+      const { body } = await gateway.ask<Verified>('POST', '/v1/verify', { session, by: options.by });
+      tell(options, body, verifiedWords);
+      return body.ok ? 0 : 1;
+    }),
+  );
+}
+
+function verifiedWords({ ok, sessions, events, open, findings }: Verified): string {
+  const looked = `${sessions} sessions, ${events} events`;
+  const live = open > 0 ? `\nstill live: ${open}; their ends are not fixed yet.` : '';
+  if (ok) return `${looked}: every chain holds.${live}`;
+  const rows = findings.map(({ session, seq, fault, message }) => [session, String(seq), fault, message]);
+  return `${table(['SESSION', 'EVENT', 'FAULT', 'WHAT IS WRONG'], rows)}\n${looked}: ${findings.length} findings.${live}`;
+}

@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { GatewayStatus } from '../api/parts.js';
+import { GatewayClient } from './client.js';
+
+interface Fresh {
+  readonly id: string;
+  readonly expiresAt: string;
+  readonly connect: readonly string[];
+}
+
+/** What to try with each kind of service: something the default role may do, and something it may not. */
+const TRIES: Readonly<Record<string, readonly (readonly [string, (line: string) => string])[]>> = {
+  http: [
+    ['allowed', (line) => `${line}orders/7`],
+    ['refused', (line) => `${line}orders/7/retry -X POST`],
+  ],
+  postgres: [
+    ['allowed', (line) => `${line} -c 'select * from orders limit 3'`],
+    ['refused', (line) => `${line} -c 'delete from orders'`],
+  ],
+};
+
+const HALF_AN_HOUR = 1_800;
+
+/**
+ * Prints what to paste next, with fresh grants for the sample services: asked over the operator's socket, as anyone would.
+ * @param named - whether the data directory was named on the command line, so that the next commands must name it too
+ */
+export async function welcome(dataDirectory: string, named: boolean): Promise<void> {
+  const gateway = new GatewayClient(dataDirectory);
+  const { body: status } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
+  const blocks = ['\nDaypass is running; Ctrl-C ends it. Paste these in another terminal.'];
+  let last = '';
+  for (const { name, protocol } of status.services) {
+    const { body: fresh } = await gateway.ask<Fresh>('POST', '/v1/grants', asked(name));
+    last = fresh.id;
+    blocks.push(serviceBlock(name, protocol, fresh));
+  }
+  if (!onPath('psql'))
+    blocks.push('psql is not installed here: apt-get install postgresql-client, or brew install libpq');
+  blocks.push(operatorBlock(last, named ? ` --data ${dataDirectory}` : ''));
+  process.stdout.write(`${blocks.join('\n\n')}\n\n`);
+}
+
+function asked(service: string) {
+  const reason = 'trying Daypass out';
+  return {
+    principal: 'alice',
+    service,
+    durationSeconds: HALF_AN_HOUR,
+    sponsor: 'dana',
+    reason,
+    by: userInfo().username,
+  };
+}
+
+function serviceBlock(name: string, protocol: string, { connect, expiresAt }: Fresh): string {
+  const tries = TRIES[protocol] ?? [];
+  const lines = connect.flatMap((line) => tries.map(([word, complete]) => `  ${word}  ${complete(line)}`));
+  return [`${name}: alice may read until ${expiresAt}`, ...lines].join('\n');
+}
+
+function operatorBlock(grant: string, data: string): string {
+  return [
+    'and as the operator:',
+    `  npx daypass sessions list${data}`,
+    `  npx daypass replay <session>${data}`,
+    `  npx daypass verify${data}`,
+    `  npx daypass grant revoke ${grant} --reason 'tried it out'${data}`,
+  ].join('\n');
+}
+
+function onPath(command: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, command)));
+}

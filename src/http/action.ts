@@ -1,0 +1,27 @@
+import type { Target } from './path.js';
+
+/** A header as it stood in the request: name and value. */
+export type Header = readonly [name: string, value: string];
+
+/** A request, before any byte of it is forwarded. `method` is `WS` for the opening of a WebSocket. */
+export interface RequestAction {
+  readonly kind: 'request';
+  readonly method: string;
+  readonly target: Target;
+  /** The target as it came, for the record of one that has no single meaning. */
+  readonly rawTarget: string;
+  readonly headers: readonly Header[];
+  /** Lower-case names of the headers the gateway injects: a client's own are redacted. */
+  readonly injected: readonly string[];
+}
+
+/** A frame of a client that carries its bytes to the service: judged by the WS route of its socket's path, each anew. */
+export interface MessageAction {
+  readonly kind: 'message';
+  readonly path: string;
+  readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
+  readonly data: Uint8Array;
+}
+
+/** What is about to be done over HTTP. */
+export type HttpAction = RequestAction | MessageAction;

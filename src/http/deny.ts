@@ -1,0 +1,157 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Decision } from '../policy/decision.js';
+import { type CutReason, DENIALS, type DenialReason } from '../policy/reason.js';
+import type { Cut } from '../session/connection.js';
+
+/** A refusal or an end, in the words a person can act on. */
+export interface Refusal {
+  readonly status: number;
+  /** A denial's or a cut's reason, or what is wrong with the request itself. */
+  readonly reason: string;
+  readonly detail: string;
+  readonly rule?: string;
+  readonly hint?: string;
+  readonly session?: string;
+}
+
+/** A refusal as bytes of a body. */
+export interface Wording {
+  readonly type: string;
+  readonly body: string;
+}
+
+/** The refusal that a decision asks for; 502 is all that is known when a rule yields none. */
+export function refusalOf(decision: Decision, session?: string): Refusal {
+  const { reason, rule, hint } = decision;
+  const status = reason === null ? 403 : DENIALS[reason].status;
+  const detail = decision.message;
+  return {
+    status,
+    reason: reason ?? decision.outcome,
+    detail,
+    rule,
+    hint,
+    ...(session === undefined ? {} : { session }),
+  };
+}
+
+/** A refusal without a decision behind it. */
+export function refusalFor(reason: DenialReason, detail: string, options: Partial<Refusal> = {}): Refusal {
+  return { status: DENIALS[reason].status, reason, detail, ...options };
+}
+
+const CUT_STATUS: Readonly<Record<CutReason, number>> = {
+  expired: 401,
+  revoked: 401,
+  policy_gone: 403,
+  tripwire: 403,
+  ended: 403,
+  stale: 503,
+  recorder_stalled: 503,
+  shutdown: 503,
+};
+
+/** The refusal that tells a request under way that its session was cut. */
+export function refusalOfCut({ reason, message, hint }: Cut, session: string): Refusal {
+  return { status: CUT_STATUS[reason], reason, detail: message, hint, session };
+}
+
+/** problem+json (RFC 9457), or a page for whoever prefers HTML. */
+export function wordRefusal(refusal: Refusal, accept: string | undefined): Wording {
+  if (prefersHtml(accept)) return { type: 'text/html; charset=utf-8', body: page(refusal) };
+  const { status, reason, detail, rule, hint, session } = refusal;
+  const problem = {
+    type: `urn:daypass:reason:${reason}`,
+    title: title(refusal),
+    status,
+    detail,
+    reason,
+    rule,
+    hint: hint || undefined,
+    session,
+  };
+  return { type: 'application/problem+json', body: `${JSON.stringify(problem)}\n` };
+}
+
+/** Whether `text/html` is asked for by name before JSON; tools that send a wildcard or nothing get JSON. */
+export function prefersHtml(accept: string | undefined): boolean {
+  const names = (accept ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((range) => range.split(';')[0]?.trim());
+  const html = names.indexOf('text/html');
+  const json = names.findIndex((name) => name === 'application/json' || name === 'application/problem+json');
+  return html !== -1 && (json === -1 || html < json);
+}
+
+function title({ status, reason }: Refusal): string {
+  return `${STATUS_CODES[status] ?? 'Refused'} (${reason})`;
+}
+
+function page(refusal: Refusal): string {
+  const rows = [
+    ['What happened', refusal.detail],
+    ['What you can do', refusal.hint],
+    ['Rule', refusal.rule],
+    ['Reason', refusal.reason],
+    ['Session', refusal.session],
+  ];
+  const list = rows
+    .flatMap(([name, value]) => (value ? [`<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`] : []))
+    .join('');
+  const heading = escapeHtml(STATUS_CODES[refusal.status] ?? 'Refused');
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${refusal.status} ${heading}</title><h1>${heading}</h1><dl>${list}</dl><p>Daypass</p></html>\n`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** The headers of every answer that is the gateway's own. */
+export function ownHeaders(status: number, { type, body }: Wording): Record<string, string> {
+  return {
+    'content-type': type,
+    'content-length': String(Buffer.byteLength(body)),
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    'x-content-type-options': 'nosniff',
+    ...(status === 401 ? { 'www-authenticate': 'Bearer realm="daypass"' } : {}),
+  };
+}
+
+/** Answers a request with a refusal. */
+export function sendRefusal(
+  res: ServerResponse,
+  refusal: Refusal,
+  options: { accept: string | undefined; close: boolean },
+): void {
+  const wording = wordRefusal(refusal, options.accept);
+  res.writeHead(refusal.status, {
+    ...ownHeaders(refusal.status, wording),
+    ...(options.close ? { connection: 'close' } : {}),
+  });
+  res.end(wording.body);
+}
+
+/** Answers on a bare socket, where Node has no response object (upgrades, unreadable requests), and ends it. */
+export function sendRawRefusal(socket: Duplex, refusal: Refusal, extra: Readonly<Record<string, string>> = {}): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  socket.end(rawRefusal(refusal, extra), () => socket.destroy());
+}
+
+/** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */
+export function rawRefusal(refusal: Refusal, extra: Readonly<Record<string, string>> = {}): string {
+  const wording = wordRefusal(refusal, undefined);
+  const headers = {
+    ...ownHeaders(refusal.status, wording),
+    connection: 'close',
+    date: new Date().toUTCString(),
+    ...extra,
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${wording.body}`;
+}

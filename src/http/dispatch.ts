@@ -1,0 +1,143 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Admission } from '../gate/admission.js';
+import type { Gate } from '../gate/gate.js';
+import { Passage } from '../gate/passage.js';
+import type { Log } from '../log.js';
+import type { Decision } from '../policy/decision.js';
+import type { Session } from '../session/session.js';
+import type { Header, HttpAction, RequestAction } from './action.js';
+import { enter } from './admit.js';
+import { drain, hasBody } from './body.js';
+import { decide, HttpRole } from './decide.js';
+import { type Refusal, refusalFor, refusalOf, sendRefusal } from './deny.js';
+import { Exchange } from './forward.js';
+import { pairs, requestHeaders } from './headers.js';
+import { selectService } from './host.js';
+import { readTarget } from './path.js';
+import { httpProtocol } from './protocol.js';
+import { faultOf } from './request.js';
+import { upstreamOf } from './target.js';
+import type { Upstreams } from './upstream.js';
+
+/** What requests and WebSockets alike need of the process around them. */
+export interface HttpParts {
+  readonly gate: Gate;
+  readonly log: Log;
+  readonly upstreams: Upstreams;
+  /** Services are reached at `<service>.<domain>`. */
+  readonly domain: string;
+  readonly monotonic: () => number;
+  /** The exchanges under way on each client socket. */
+  readonly open: WeakMap<object, Set<Exchange>>;
+}
+
+/** How many requests and WebSockets of one session may be under way at once. */
+const MAX_AT_ONCE = 256;
+
+/** One request from its head to its refusal or its exchange. */
+export async function serveRequest(
+  parts: HttpParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+): Promise<void> {
+  const headers = pairs(req.rawHeaders);
+  const refuse = (refusal: Refusal) => {
+    sendRefusal(res, refusal, { accept: req.headers.accept, close: hasBody(req) });
+    drain(req);
+  };
+  const fault = faultOf(req, headers);
+  if (fault !== null) return refuse(fault);
+  const selected = selectService(headers, parts.domain);
+  const entering = enter(parts.gate, selected, headers, clientOf(req));
+  const entry = entering instanceof Promise ? await entering : entering;
+  if (!entry.ok) return refuse(entry.refusal);
+  if (res.destroyed || req.socket.destroyed) return;
+  const { admission } = entry;
+  const { session } = admission;
+  const action = actionOf(req, req.method ?? '', headers, admission);
+  const passage = passageOf(session, parts.log);
+  const { decision, seq } = passage.propose(action, judge(passage, action));
+  if (decision.outcome !== 'allow' || !action.target.ok) return refuse(refusalOf(decision, session.id));
+  if (isFull(session)) return refuse(tooMany(session));
+  const { path, query } = action.target;
+  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http' } as const;
+  const forward = {
+    method: action.method,
+    path: path + query,
+    headers: requestHeaders(headers, upstreamOf(admission).headers, origin),
+  };
+  const { upstreams, monotonic, log } = parts;
+  const exchange = new Exchange({
+    req,
+    res,
+    admission,
+    passage,
+    action,
+    seq,
+    forward,
+    expectsContinue,
+    upstreams,
+    monotonic,
+    log,
+  });
+  remember(parts, exchange, req, res);
+  passage.release(() => exchange.start());
+}
+
+/** Whether a session has as much under way as it may. */
+export function isFull(session: Session): boolean {
+  return session.connections >= MAX_AT_ONCE;
+}
+
+/** The refusal of a session that has too much under way. */
+export function tooMany(session: Session): Refusal {
+  const detail = `More than ${MAX_AT_ONCE} requests of this session are under way.`;
+  return refusalFor('upstream_unavailable', detail, {
+    status: 503,
+    hint: 'wait until some have ended',
+    session: session.id,
+  });
+}
+
+/** A request as it is decided and recorded. */
+export function actionOf(
+  req: IncomingMessage,
+  method: string,
+  headers: readonly Header[],
+  admission: Admission,
+): RequestAction {
+  const rawTarget = req.url ?? '';
+  const { injected } = upstreamOf(admission);
+  return { kind: 'request', method, target: readTarget(rawTarget), rawTarget, headers, injected };
+}
+
+/** The way of one request's actions through the gate. */
+export function passageOf(session: Session, log: Log): Passage<HttpAction> {
+  return new Passage<HttpAction>(session, httpProtocol, log);
+}
+
+/** The decision, and where a role is missing the name of one that would do: a role knows only itself. */
+export function judge(passage: Passage<HttpAction>, action: HttpAction): Decision {
+  const decision = passage.judge(action);
+  if (decision.reason !== 'out_of_scope') return decision;
+  const { roles, owner } = passage.session.policy;
+  for (const role of roles.values()) {
+    if (role instanceof HttpRole && decide(role, action).outcome === 'allow') {
+      return { ...decision, hint: `ask ${owner} for a grant with the role ${role.name}` };
+    }
+  }
+  return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
+}
+
+/** The address the client comes from, as the socket says; no header is believed (A4). */
+export function clientOf(req: IncomingMessage): string {
+  return req.socket.remoteAddress ?? 'unknown';
+}
+
+function remember({ open }: HttpParts, exchange: Exchange, req: IncomingMessage, res: ServerResponse): void {
+  const exchanges = open.get(req.socket) ?? new Set<Exchange>();
+  open.set(req.socket, exchanges);
+  exchanges.add(exchange);
+  res.once('close', () => exchanges.delete(exchange));
+}

@@ -1,0 +1,208 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Dispatcher } from 'undici';
+import { messageOf } from '../errors.js';
+import type { Admission } from '../gate/admission.js';
+import type { Passage } from '../gate/passage.js';
+import type { Log } from '../log.js';
+import type { Facts } from '../recording/event.js';
+import type { Connection, Cut } from '../session/connection.js';
+import type { Session } from '../session/session.js';
+import type { Header, HttpAction } from './action.js';
+import { drain, hasBody, RequestBody } from './body.js';
+import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
+import { bodySample } from './describe.js';
+import { responseHeaders } from './headers.js';
+import { type Forward, isTimeout, type Upstreams } from './upstream.js';
+
+/** What an exchange is made of. */
+export interface ExchangeParts {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly admission: Admission;
+  readonly passage: Passage<HttpAction>;
+  readonly action: HttpAction;
+  /** The sequence number of the recorded action. */
+  readonly seq: number;
+  readonly forward: Omit<Forward, 'body'>;
+  /** The client waits for `100 Continue` before it sends its body. */
+  readonly expectsContinue: boolean;
+  readonly upstreams: Upstreams;
+  readonly monotonic: () => number;
+  readonly log: Log;
+}
+
+/**
+ * One allowed request and its response: forwarded once its record is safe, streamed both ways at the slower side's pace, cut
+ * with its session. A response that was begun and cannot be finished ends in a broken transfer, never in a clean end.
+ */
+export class Exchange implements Connection, Dispatcher.DispatchHandler {
+  readonly client: Socket;
+  readonly #parts: ExchangeParts;
+  readonly #session: Session;
+  #detach: () => void = () => {};
+  #body: RequestBody | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #startedAt: number;
+  #status: number | null = null;
+  #contentType: string | undefined;
+  #bytesOut = 0;
+  /** The exchange is over: nothing of the upstream is passed on any more. */
+  #done = false;
+
+  constructor(parts: ExchangeParts) {
+    this.#parts = parts;
+    this.#session = parts.passage.session;
+    this.client = parts.req.socket;
+    this.#startedAt = parts.monotonic();
+    parts.res.once('close', () => {
+      if (!parts.res.writableFinished) this.#stop({ reason: 'client_left' });
+      this.#detach();
+    });
+    parts.res.on('error', () => {});
+    this.#detach = this.#session.attach(this);
+  }
+
+  /** Forwards the request. To be called through `Passage.release` only. */
+  start(): void {
+    const { req, res, admission, upstreams, forward, expectsContinue } = this.#parts;
+    if (this.#done) return;
+    this.#startedAt = this.#parts.monotonic();
+    if (expectsContinue) res.writeContinue();
+    this.#body = hasBody(req) ? new RequestBody(req, this.#session) : null;
+    upstreams.dispatch(admission, { ...forward, body: this.#body }, this);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#done || !this.#session.isLive()) controller.abort(new Error('the exchange is over'));
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (status < 200 || this.#done || !this.#session.isLive()) return;
+    const { res } = this.#parts;
+    const headers = latin1Pairs(controller.rawHeaders);
+    this.#status = status;
+    this.#contentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
+    const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
+    res.writeHead(status, [...responseHeaders(headers), expires].flat());
+    // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
+    process.nextTick(() => {
+      if (!this.#done && !res.writableEnded) res.flushHeaders();
+    });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#done) return;
+    const { res } = this.#parts;
+    this.#bytesOut += chunk.byteLength;
+    if (this.#session.deliver(res, chunk) || this.#done) return;
+    controller.pause();
+    res.once('drain', () => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    if (this.#done || !this.#session.isLive()) return;
+    this.#finish({});
+    this.#parts.res.end();
+    drain(this.#parts.req);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#done) return;
+    const { log, admission } = this.#parts;
+    const timeout = isTimeout(error);
+    log.warn(
+      { session: this.#session.id, service: admission.policy.name, err: messageOf(error) },
+      'the service failed',
+    );
+    this.#finish({ reason: 'upstream_unavailable' });
+    const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
+    this.#refuse(
+      refusalFor('upstream_unavailable', detail, {
+        status: timeout ? 504 : 502,
+        hint: 'try again in a moment; tell the owner of the service if it stays so',
+        session: this.#session.id,
+      }),
+    );
+  }
+
+  severUpstream(): void {
+    this.#stop({ reason: this.#session.end?.reason ?? 'client_left' });
+  }
+
+  farewell(cut: Cut): void {
+    this.#refuse(refusalOfCut(cut, this.#session.id));
+  }
+
+  /** HTTP cannot speak between the bytes of a response: its head says when access ends. */
+  warn(): void {}
+
+  policyChanged(): void {
+    const decision = this.#parts.passage.judge(this.#parts.action);
+    if (this.#done || decision.outcome === 'allow') return;
+    this.#stop({ reason: 'policy_gone' });
+    this.#refuse(refusalOf(decision, this.#session.id));
+  }
+
+  /** The client broke off, or sent a body that cannot be read. Ends the exchange; true when the client could be told. */
+  clientFault(refusal: Refusal): boolean {
+    this.#stop({ reason: 'protocol_error' });
+    if (this.#parts.res.headersSent) return false;
+    this.#refuse(refusal);
+    return true;
+  }
+
+  /** Ends the upstream side and records what there was of it. */
+  #stop(facts: Facts): void {
+    if (this.#done) return;
+    this.#finish(facts);
+    this.#controller?.abort(new Error('the exchange is over'));
+    this.#body?.destroy();
+  }
+
+  /** Tells the client while nothing of a response has been sent; breaks the transfer off when something has. */
+  #refuse(refusal: Refusal): void {
+    const { req, res } = this.#parts;
+    if (res.writableFinished || res.destroyed) return;
+    if (res.headersSent) breakOff(req);
+    else {
+      sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+      drain(req);
+    }
+  }
+
+  #finish(facts: Facts): void {
+    this.#done = true;
+    const { req, seq, monotonic } = this.#parts;
+    const body = this.#body;
+    const known: Facts = {
+      of: seq,
+      ...(this.#status === null ? {} : { status: String(this.#status) }),
+      ...(this.#contentType === undefined ? {} : { contentType: this.#contentType }),
+      bytesIn: body?.bytes ?? 0,
+      bytesOut: this.#bytesOut,
+      ms: Math.round(monotonic() - this.#startedAt),
+      ...facts,
+    };
+    const type = req.headers['content-type'] ?? 'application/octet-stream';
+    const payload = body === null ? null : bodySample(body.sample, body.bytes === body.sample.byteLength, type);
+    // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
+    if (this.#session.recording.receipt === null) this.#session.recording.append('result', known, payload);
+  }
+}
+
+/** Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end: only a reset does not. */
+function breakOff({ httpVersion, socket }: IncomingMessage): void {
+  if (httpVersion === '1.0') socket.resetAndDestroy();
+  else socket.destroy();
+}
+
+/** undici hands out the raw head as buffers or strings; Node writes header values as latin1. */
+function latin1Pairs(raw: Dispatcher.DispatchController['rawHeaders']): Header[] {
+  if (!Array.isArray(raw)) return [];
+  const flat = raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
+  const headers: Header[] = [];
+  for (let at = 0; at + 1 < flat.length; at += 2) headers.push([flat[at] ?? '', flat[at + 1] ?? '']);
+  return headers;
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Header } from './action.js';
+import type { Refusal } from './deny.js';
+import { responseHeaders, valuesOf } from './headers.js';
+
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+/** A client's wish for a WebSocket, found valid. */
+export interface Wish {
+  readonly key: string;
+  readonly protocols: readonly string[];
+}
+
+export type ReadWish = { readonly ok: true; readonly wish: Wish } | { readonly ok: false; readonly refusal: Refusal };
+
+/** Checks an upgrade request (RFC 6455 section 4.2.1). Anything but a plain WebSocket GET without a body is refused. */
+export function readWish(req: IncomingMessage, headers: readonly Header[], head: Uint8Array): ReadWish {
+  const upgrade = valuesOf(headers, 'upgrade');
+  if (upgrade.length !== 1 || upgrade[0]?.toLowerCase() !== 'websocket')
+    return refuse('Only websocket can be upgraded to.');
+  if (req.method !== 'GET' || req.httpVersion !== '1.1') return refuse('A WebSocket begins with GET and HTTP/1.1.');
+  const hasBody =
+    valuesOf(headers, 'content-length').some((value) => value !== '0') ||
+    valuesOf(headers, 'transfer-encoding').length > 0;
+  if (hasBody || head.byteLength > 0)
+    return refuse('The opening of a WebSocket has no body, and frames wait for its answer.');
+  const [version, ...versions] = valuesOf(headers, 'sec-websocket-version');
+  if (version !== '13' || versions.length > 0) return refuse('Only WebSocket version 13 is spoken.', 426);
+  const [key, ...keys] = valuesOf(headers, 'sec-websocket-key');
+  if (key === undefined || keys.length > 0 || !/^[A-Za-z0-9+/]{22}==$/.test(key))
+    return refuse('Sec-WebSocket-Key is not a key.');
+  const protocols = valuesOf(headers, 'sec-websocket-protocol').flatMap((value) =>
+    value.split(',').map((name) => name.trim()),
+  );
+  if (
+    protocols.some((name) => !/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)) ||
+    new Set(protocols).size < protocols.length
+  ) {
+    return refuse('Sec-WebSocket-Protocol is not a list of different names.');
+  }
+  return { ok: true, wish: { key, protocols } };
+}
+
+function refuse(detail: string, status = 400): ReadWish {
+  return { ok: false, refusal: { status, reason: 'bad_request', detail } };
+}
+
+/** What `Sec-WebSocket-Accept` must say to a key. */
+export function acceptFor(key: string): string {
+  return createHash('sha1')
+    .update(key + GUID)
+    .digest('base64');
+}
+
+/** Why a service's 101 is not one; null when it is (RFC 6455 section 4.1; A7). */
+export function faultOf101(headers: readonly Header[], key: string, wish: Wish): string | null {
+  const one = (name: string) => {
+    const values = valuesOf(headers, name);
+    return values.length === 1 ? values[0] : undefined;
+  };
+  if (one('upgrade')?.toLowerCase() !== 'websocket') return 'no Upgrade: websocket';
+  const connection = valuesOf(headers, 'connection').flatMap((value) =>
+    value
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  );
+  if (!connection.includes('upgrade')) return 'no Connection: Upgrade';
+  if (one('sec-websocket-accept') !== acceptFor(key)) return 'a wrong Sec-WebSocket-Accept';
+  if (valuesOf(headers, 'sec-websocket-extensions').length > 0) return 'an extension nobody offered';
+  const protocols = valuesOf(headers, 'sec-websocket-protocol');
+  if (protocols.length > 1 || protocols.some((name) => !wish.protocols.includes(name)))
+    return 'a subprotocol nobody offered';
+  return null;
+}
+
+/** The 101 for the client: our own answer to its key, the service's choice of subprotocol and its other headers. */
+export function responseTo(wish: Wish, headers: readonly Header[], expires: string): string {
+  const protocol = valuesOf(headers, 'sec-websocket-protocol').map((name): Header => ['Sec-WebSocket-Protocol', name]);
+  const others = responseHeaders(headers).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
+  const ours: Header[] = [
+    ['Upgrade', 'websocket'],
+    ['Connection', 'Upgrade'],
+    ['Sec-WebSocket-Accept', acceptFor(wish.key)],
+  ];
+  const lines = [...ours, ...protocol, ...others, ['Daypass-Expires', expires]].map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  );
+  return `HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`;
+}

@@ -1,0 +1,22 @@
+import type { Header } from './action.js';
+import { valuesOf } from './headers.js';
+
+/** What a Host header selects. It decides nothing else. */
+export type Selected =
+  | { readonly kind: 'service'; readonly name: string; readonly host: string }
+  | { readonly kind: 'gateway' }
+  | { readonly kind: 'unknown'; readonly host: string }
+  | { readonly kind: 'invalid' };
+
+const HOST = /^([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::\d{1,5})?$/;
+
+/** Reads the Host header: `<service>.<domain>` exactly, with or without a port. */
+export function selectService(headers: readonly Header[], domain: string): Selected {
+  const [host, ...more] = valuesOf(headers, 'host').map((value) => value.toLowerCase());
+  const name = HOST.exec(host ?? '')?.[1];
+  if (host === undefined || more.length > 0 || name === undefined || name.includes('..')) return { kind: 'invalid' };
+  if (name === domain) return { kind: 'gateway' };
+  if (!name.endsWith(`.${domain}`)) return { kind: 'unknown', host };
+  const service = name.slice(0, -domain.length - 1);
+  return service.includes('.') ? { kind: 'unknown', host } : { kind: 'service', name: service, host };
+}

@@ -1,0 +1,181 @@
+/*
+ * HTTP through the gateway:
+ *
+ *   client                       gateway                             recorder      service
+ *     | request head ------------> |                                    |             |
+ *     |                            | framing, Host, handle              |             |
+ *     |                            | gate.admit (first request only)    |             |
+ *     |                            | readTarget -> decide               |             |
+ *     |                            | propose: action + decision ------> |             |
+ *     | <---- 4xx problem+json --- | (denied: ends here)                |             |
+ *     |                            | <------------------- committed --- |             |
+ *     | <---- 100 Continue ------- | (if asked for)                     |             |
+ *     | request body ------------> | ------------- request, body as it comes -------> |
+ *     |                            | <------------- response head, body as it comes - |
+ *     | <------- response -------- | session.deliver: live before every write         |
+ *     |                            | result ----------------------------> |           |
+ *     |                            |                                      |           |
+ *     |                            | * the grant ends: upstream aborted, 401 if no    |
+ *     | <--- 401, or cut off ----- |   head was sent, else the transfer breaks off    |
+ *
+ * A WebSocket goes the same way to its 101; then each message of the client is an action of its own (websocket.ts).
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../clock.js';
+import { DaypassError, messageOf } from '../errors.js';
+import type { Gate } from '../gate/gate.js';
+import type { Log } from '../log.js';
+import { drain } from './body.js';
+import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
+import { type HttpParts, serveRequest } from './dispatch.js';
+import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
+import { serveUpgrade } from './websocket.js';
+
+/** What the listener is made of. */
+export interface HttpOptions {
+  readonly gate: Gate;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly domain: string;
+  readonly host: string;
+  readonly port: number;
+  /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
+  readonly headTimeout?: number;
+  readonly upstreamLimits?: UpstreamLimits;
+}
+
+/** A listener that is up. */
+export interface HttpListener {
+  readonly address: AddressInfo;
+  /** Stops accepting, waits for nothing: live sessions are the gate's to cut before. */
+  stop(): Promise<void>;
+}
+
+const HEAD_TIMEOUT = 10_000;
+/** Bytes of a request's head: more is 431. */
+const HEAD_BYTES = 16 * 1024;
+const KEEP_ALIVE = 65_000;
+
+/** Starts to serve HTTP and WebSocket. Rejects when the address cannot be listened on. */
+export async function startHttp(options: HttpOptions): Promise<HttpListener> {
+  const { gate, log, clock, domain } = options;
+  const upstreams = new Upstreams(options.upstreamLimits ?? UPSTREAM_LIMITS);
+  const parts: HttpParts = { gate, log, upstreams, domain, monotonic: () => clock.monotonic(), open: new WeakMap() };
+  const server = createServer({
+    maxHeaderSize: HEAD_BYTES,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+    headersTimeout: options.headTimeout ?? HEAD_TIMEOUT,
+    requestTimeout: 0, // an upload may take as long as its grant
+    connectionsCheckingInterval: Math.min(1_000, options.headTimeout ?? HEAD_TIMEOUT),
+    keepAliveTimeout: KEEP_ALIVE,
+    noDelay: true,
+  });
+  server.maxHeadersCount = 0; // Node would drop what is above its count; ours refuses (A8)
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  serveOn(server, parts);
+  const address = await listening(server, options);
+  const stop = () => stopServer(server, sockets, upstreams);
+  return { address, stop };
+}
+
+function serveOn(server: Server, parts: HttpParts): void {
+  const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => {
+    serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts.log, thrown, req, res));
+  };
+  server.on('request', (req, res) => serve(req, res, false));
+  server.on('checkContinue', (req, res) => serve(req, res, true));
+  server.on('checkExpectation', (req, res) => {
+    const refusal = {
+      status: 417,
+      reason: 'bad_request',
+      detail: 'This expectation is not understood.',
+      hint: 'leave out Expect',
+    };
+    sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+    drain(req);
+  });
+  server.on('connect', (_req, socket) => {
+    socket.on('error', () => {});
+    sendRawRefusal(
+      socket,
+      { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' },
+      { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' },
+    );
+  });
+  server.on('upgrade', (req, socket, head) => {
+    socket.on('error', () => {});
+    serveUpgrade(parts, req, socket, head).catch((thrown) => {
+      parts.log.error({ err: thrown }, 'a WebSocket could not be served');
+      socket.destroy();
+    });
+  });
+  server.on('clientError', (error, socket) => answerUnreadable(parts, error, socket));
+}
+
+/** A fault of our own: nothing passes, and the client learns no more than that. */
+function failed(log: Log, thrown: unknown, req: IncomingMessage, res: ServerResponse): void {
+  log.error({ err: thrown }, 'a request could not be served');
+  if (res.headersSent || res.destroyed) {
+    req.socket.destroy();
+    return;
+  }
+  const refusal = {
+    status: 500,
+    reason: 'internal',
+    detail: 'The gateway failed to serve this request; nothing was forwarded.',
+  };
+  sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+}
+
+/** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
+function answerUnreadable({ open, log }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
+  const refusal = unreadable(error);
+  log.info({ code: error.code, status: refusal.status }, 'an unreadable request');
+  const exchanges = [...(open.get(socket) ?? [])];
+  if (exchanges.length === 0) {
+    sendRawRefusal(socket, refusal);
+    return;
+  }
+  const told = exchanges.map((exchange) => exchange.clientFault(refusal));
+  if (exchanges.length > 1 || told.includes(false)) socket.destroy();
+}
+
+function unreadable({ code }: NodeJS.ErrnoException): Refusal {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, { status: 431 });
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
+    return refusalFor('too_large', 'The chunk extensions of the request are too large.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { status: 408, reason: 'bad_request', detail: 'The head of the request took too long.' };
+  return { status: 400, reason: 'bad_request', detail: 'This is not a request that HTTP/1.1 allows.' };
+}
+
+function listening(server: Server, { host, port }: HttpOptions): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: Error) =>
+      reject(
+        new DaypassError('listen_failed', `HTTP cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause }),
+      );
+    server.once('error', fail);
+    server.listen(port, host, () => {
+      server.off('error', fail);
+      const address = server.address();
+      if (address === null || typeof address === 'string') fail(new Error('no address'));
+      else resolve(address);
+    });
+  });
+}
+
+function stopServer(server: Server, sockets: ReadonlySet<Socket>, upstreams: Upstreams): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const socket of sockets) socket.destroy();
+  upstreams.close();
+  return closed;
+}

@@ -1,0 +1,65 @@
+/**
+ * The one normalisation of request targets. What comes out is what is decided on, recorded and forwarded, byte for byte;
+ * whatever two readers could understand differently is refused (THREATS.md A1, B1).
+ */
+
+/** A request target with one meaning, or why it has none. */
+export type Target =
+  | { readonly ok: true; readonly path: string; readonly query: string }
+  | { readonly ok: false; readonly why: string };
+
+const ESCAPE = /%([0-9A-Fa-f]{2})/g;
+const UNRESERVED = /^[A-Za-z0-9._~-]$/;
+/** RFC 3986 `pchar` and `/`, without `;`: parameters are read by some servers as part of the path and by others not. */
+const PATH = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$/;
+/** RFC 3986 `query`, and the five characters that browsers leave as they are there. */
+const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]|%[0-9A-Fa-f]{2})*$/;
+
+/**
+ * Reads an origin-form target (RFC 9112 section 3.2.1).
+ *
+ * Escaped unreserved characters are decoded and other escapes get upper-case digits (RFC 3986 section 6.2.2), so that
+ * `/ad%6din` is `/admin` for the policy, the record and the upstream alike. The query is kept byte for byte.
+ * @param raw - the target as it stood in the request line
+ */
+export function readTarget(raw: string): Target {
+  if (!raw.startsWith('/')) return refuse('the target is not a path');
+  const mark = raw.indexOf('?');
+  const query = mark === -1 ? '' : raw.slice(mark);
+  if (!QUERY.test(query.slice(1))) return refuse('the query holds a character that must be escaped');
+  return readPath(mark === -1 ? raw : raw.slice(0, mark), query);
+}
+
+function readPath(raw: string, query: string): Target {
+  if (!PATH.test(raw)) return refuse('the path holds a character that must be escaped, or parameters');
+  const path = raw.replace(ESCAPE, (octet, digits: string) => {
+    const character = String.fromCharCode(Number.parseInt(digits, 16));
+    return UNRESERVED.test(character) ? character : octet.toUpperCase();
+  });
+  const why = ambiguity(path);
+  return why === null ? { ok: true, path, query } : refuse(why);
+}
+
+/** Why a path whose escapes are normalised still has two meanings; null when it has one. */
+function ambiguity(path: string): string | null {
+  const segments = path.slice(1).split('/');
+  if (segments.some((segment) => segment === '.' || segment === '..')) return 'the path holds a dot segment';
+  if (segments.slice(0, -1).includes('')) return 'the path holds an empty segment';
+  if (/%(?:2F|5C)/.test(path)) return 'the path holds an escaped slash';
+  if (path.includes('%3B')) return 'the path holds parameters';
+  if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
+  return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
+}
+
+/** Whether the escapes are UTF-8 (no overlong forms: `%C0%AE` is a dot to some) and no control character hides in them. */
+function isPlainText(path: string): boolean {
+  try {
+    return !/\p{Cc}/u.test(decodeURIComponent(path));
+  } catch {
+    return false;
+  }
+}
+
+function refuse(why: string): Target {
+  return { ok: false, why };
+}

@@ -1,0 +1,96 @@
+import { METHODS } from 'node:http';
+import { z } from 'zod';
+import type { Compiled, Problem } from '../config/protocol.js';
+import { hinted, type ValueSchemas } from '../config/values.js';
+import { DaypassError } from '../errors.js';
+import type { Protocol } from '../gate/protocol.js';
+import type { HttpAction } from './action.js';
+import { decide, HttpRole } from './decide.js';
+import { describe, render } from './describe.js';
+import { isInjectable } from './headers.js';
+import { readTarget } from './path.js';
+import { parseRoute, type Route, shapeOf } from './routes.js';
+import { HttpUpstream } from './target.js';
+
+const roleSchema = z.strictObject({ allow: z.array(z.string()).min(1) });
+
+const HEADER_PROBLEM = hinted(
+  'not a header that can be injected',
+  'a header name other than those that carry the connection (Host, Connection, Content-Length, …) or begin with Daypass-',
+);
+
+function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> {
+  const value = secret.refine(
+    (text) => /^[\t\x20-\x7e]+$/.test(text),
+    'not a header value: printable ASCII on one line',
+  );
+  const headers = z
+    .record(z.string().refine(isInjectable, HEADER_PROBLEM), value)
+    .refine(distinct, hinted('a header stands twice', 'upper and lower case, "-" and "_" make no difference'))
+    .default({});
+  return z
+    .strictObject({ url, headers })
+    .transform((block) => new HttpUpstream(block.url, Object.entries(block.headers)));
+}
+
+function distinct(headers: Record<string, string>): boolean {
+  const names = Object.keys(headers).map((name) => name.toLowerCase().replaceAll('_', '-'));
+  return new Set(names).size === names.length;
+}
+
+/** Compiles the routes of a role's chain; what is invalid or stands twice is a problem of the last block. */
+function compileRole(name: string, chain: readonly unknown[]): Compiled<HttpRole> {
+  const blocks = z.array(roleSchema).parse(chain);
+  const routes: Route[] = [];
+  const seen = new Map<string, string>();
+  const problems: Problem[] = [];
+  blocks.forEach((block, depth) => {
+    block.allow.forEach((text, index) => {
+      const problem = addRoute(text, routes, seen);
+      // A base is compiled, and complained about, as a role of its own.
+      if (problem !== null && depth === blocks.length - 1) problems.push({ path: ['allow', index], ...problem });
+    });
+  });
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: new HttpRole(name, routes) };
+}
+
+function addRoute(text: string, routes: Route[], seen: Map<string, string>): { message: string; hint: string } | null {
+  const parsed = parseRoute(text);
+  if (!parsed.ok) return { message: parsed.message, hint: parsed.hint };
+  const shape = shapeOf(parsed.route);
+  const earlier = seen.get(shape);
+  if (earlier !== undefined)
+    return { message: `the route ${text} stands twice`, hint: `${earlier} allows the same; leave one out` };
+  seen.set(shape, text);
+  routes.push(parsed.route);
+  return null;
+}
+
+function actionFromWords(words: readonly string[]): HttpAction {
+  const [method, target, ...more] = words;
+  if (
+    method === undefined ||
+    target === undefined ||
+    more.length > 0 ||
+    !(method === 'WS' || METHODS.includes(method))
+  ) {
+    throw new DaypassError('usage', 'expected a method and a path', { hint: 'POST /orders/7/retry, or WS /live' });
+  }
+  return { kind: 'request', method, target: readTarget(target), rawTarget: target, headers: [], injected: [] };
+}
+
+/**
+ * HTTP/1.1 and WebSocket. What is recorded: a request's head and every WebSocket frame of a client that carries its bytes,
+ * whole, before they are forwarded; of a request's body the first 8 KiB, with its result; of a response its status,
+ * content type and byte count. Byte counts are always whole.
+ */
+export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
+  name: 'http',
+  upstream: upstreamSchema,
+  role: () => roleSchema,
+  compileRole,
+  decide,
+  describe,
+  actionFromWords,
+  render,
+};

@@ -1,0 +1,225 @@
+import type { Duplex } from 'node:stream';
+import type { Passage } from '../gate/passage.js';
+import type { Facts } from '../recording/event.js';
+import type { Connection, Cut } from '../session/connection.js';
+import type { Session } from '../session/session.js';
+import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import { closeFrame, FrameWatch } from './frame-watch.js';
+import { clientReceiver, type FrameReceiver, type FrameSender, senderOn } from './ws-parts.js';
+
+/** What a relay is made of. */
+export interface RelayParts {
+  readonly client: Duplex;
+  readonly upstream: Duplex;
+  readonly passage: Passage<HttpAction>;
+  readonly path: string;
+  /** The sequence number of the recorded opening. */
+  readonly seq: number;
+  readonly startedAt: number;
+  readonly opening: RequestAction;
+  readonly monotonic: () => number;
+}
+
+/** The close codes of our own making (RFC 6455 section 7.4). */
+const CUT = 4001;
+const REFUSED = 1008;
+const BAD_GATEWAY = 1014;
+/** How long both sides may take for the end of a closing handshake, milliseconds. */
+const CLOSING = 5_000;
+
+/**
+ * An open WebSocket. What the client sends is put together to whole messages; each is decided, recorded and then framed
+ * anew for the service, in order. What the service sends passes as it comes.
+ */
+export class WebSocketRelay implements Connection {
+  readonly client: Duplex;
+  readonly #parts: RelayParts;
+  readonly #session: Session;
+  readonly #receiver: FrameReceiver = clientReceiver();
+  readonly #sender: FrameSender;
+  readonly #watch = new FrameWatch();
+  #detach: () => void = () => {};
+  /** Frames of the client that wait for their record. */
+  #held = 0;
+  #full = false;
+  #messages = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  #closeCode: number | null = null;
+  #closing: NodeJS.Timeout | null = null;
+  #done = false;
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+    this.client = parts.client;
+    this.#session = parts.passage.session;
+    this.#sender = senderOn(parts.upstream);
+    this.#detach = this.#session.attach(this);
+  }
+
+  /** Begins to relay; `head` is what the service has sent already. */
+  start(head: Buffer): void {
+    if (this.#done) return;
+    this.#readClient();
+    this.#readService();
+    if (head.byteLength > 0) this.#fromService(head);
+    this.client.resume();
+  }
+
+  severUpstream(): void {
+    this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: String(CUT) });
+  }
+
+  farewell(cut: Cut): void {
+    if (this.#watch.atBoundary && this.client.writable) this.client.write(closeFrame(CUT, cut.message));
+  }
+
+  /** Said in-band only where the service asks for it: an unexpected message would break its own protocol. */
+  warn(): void {}
+
+  policyChanged(): void {
+    const decision = this.#parts.passage.judge(this.#parts.opening);
+    if (decision.outcome !== 'allow') this.#end(REFUSED, decision.message, 'policy_gone');
+  }
+
+  #readClient(): void {
+    const { client } = this;
+    client.on('data', (chunk: Buffer) => {
+      if (this.#done) return;
+      this.#bytesIn += chunk.byteLength;
+      // The receiver unmasks in place: nobody else reads this chunk.
+      if (!this.#receiver.write(chunk)) this.#full = true;
+      this.#pace();
+    });
+    client.once('end', () => this.#clientLeft());
+    client.once('close', () => this.#clientLeft());
+    this.#receiver.on('drain', () => {
+      this.#full = false;
+      this.#pace();
+    });
+    this.#receiver.on('message', (data, isBinary) => this.#frame(isBinary ? 'binary' : 'text', data));
+    this.#receiver.on('ping', (data) => this.#frame('ping', data));
+    this.#receiver.on('pong', (data) => this.#frame('pong', data));
+    this.#receiver.on('conclude', (code, reason) => this.#conclude(code, reason));
+    this.#receiver.on('error', (error) => this.#end(closeCodeOf(error.code), error.message, 'protocol_error'));
+  }
+
+  #readService(): void {
+    const { upstream } = this.#parts;
+    upstream.on('data', (chunk: Buffer) => this.#fromService(chunk));
+    upstream.on('drain', () => this.#pace());
+    upstream.once('end', () => this.#serviceLeft());
+    upstream.once('close', () => this.#serviceLeft());
+    this.client.on('drain', () => upstream.resume());
+  }
+
+  /** Decides and records one frame, and sends it on once it is safe. Nothing of a client's bytes passes unrecorded. */
+  #frame(frame: MessageAction['frame'], data: Buffer): void {
+    if (this.#done) return;
+    const { passage, path, upstream } = this.#parts;
+    const own = Buffer.from(data);
+    const { decision } = passage.propose({ kind: 'message', path, frame, data: own });
+    if (decision.outcome !== 'allow') {
+      this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome);
+      return;
+    }
+    this.#messages += 1;
+    this.#hold(() => {
+      if (frame === 'ping') this.#sender.ping(own, true);
+      else if (frame === 'pong') this.#sender.pong(own, true);
+      else this.#sender.send(own, { binary: frame === 'binary', mask: true, fin: true, compress: false });
+      if (upstream.writableNeedDrain) this.client.pause();
+    });
+  }
+
+  #conclude(code: number, reason: Buffer): void {
+    if (this.#done) return;
+    this.#closeCode = code;
+    const { passage, path, upstream } = this.#parts;
+    const own = Buffer.from(reason);
+    if (own.byteLength > 0) passage.propose({ kind: 'message', path, frame: 'close', data: own });
+    this.#hold(() => {
+      this.#sender.close(code === 1005 ? undefined : code, own, true);
+      // RFC 6455 section 7.1.1: the service closes the connection first.
+      this.#closing = setTimeout(() => upstream.destroy(), CLOSING);
+    });
+  }
+
+  #hold(send: () => void): void {
+    this.#held += 1;
+    this.#parts.passage.release(() => {
+      this.#held -= 1;
+      if (!this.#done) send();
+      this.#pace();
+    });
+  }
+
+  /** The client is read while nothing of it waits for its record, for the receiver or for the service. */
+  #pace(): void {
+    if (this.#done) return;
+    if (this.#held > 0 || this.#full || this.#parts.upstream.writableNeedDrain) this.client.pause();
+    else this.client.resume();
+  }
+
+  #fromService(chunk: Buffer): void {
+    if (this.#done || !this.#session.isLive()) return;
+    this.#watch.push(chunk);
+    if (this.#watch.fault !== null) {
+      // What was sent before may end in the middle of a frame: nothing can be said in-band.
+      this.#stop({ reason: 'upstream_unavailable', fault: this.#watch.fault });
+      this.client.destroy();
+      return;
+    }
+    this.#bytesOut += chunk.byteLength;
+    if (!this.#session.deliver(this.client, chunk)) this.#parts.upstream.pause();
+  }
+
+  #serviceLeft(): void {
+    if (this.#done) return;
+    const code = this.#watch.closeCode ?? this.#closeCode;
+    if (code === null) this.#end(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed');
+    else {
+      this.#stop({ status: String(code) });
+      this.client.end();
+    }
+  }
+
+  #clientLeft(): void {
+    if (this.#done) return;
+    this.#stop({ status: String(this.#closeCode ?? 1006), reason: 'client_left' });
+    this.client.destroy();
+  }
+
+  /** Ends this WebSocket alone: the session goes on. */
+  #end(code: number, message: string, reason: string): void {
+    if (this.#done) return;
+    const sayable = this.#watch.atBoundary;
+    this.#stop({ status: String(code), reason });
+    if (sayable && this.client.writable) this.client.write(closeFrame(code, message));
+    const timer = setTimeout(() => this.client.destroy(), CLOSING);
+    timer.unref();
+    this.client.once('close', () => clearTimeout(timer));
+    this.client.resume(); // what still comes is thrown away, so that our close frame is not lost to a reset
+    this.client.end();
+  }
+
+  #stop(facts: Facts): void {
+    if (this.#done) return;
+    this.#done = true;
+    if (this.#closing !== null) clearTimeout(this.#closing);
+    this.#parts.upstream.destroy();
+    const { seq, startedAt, monotonic } = this.#parts;
+    const counted = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, messages: this.#messages };
+    const { recording } = this.#session;
+    // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
+    if (recording.receipt === null)
+      recording.append('result', { of: seq, ...counted, ms: Math.round(monotonic() - startedAt), ...facts });
+    this.#detach();
+  }
+}
+
+function closeCodeOf(code: string | undefined): number {
+  if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || code === 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH') return 1009;
+  if (code === 'WS_ERR_INVALID_UTF8') return 1007;
+  return code?.startsWith('WS_ERR_TOO_MANY') ? REFUSED : 1002;
+}

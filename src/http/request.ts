@@ -1,0 +1,28 @@
+import type { IncomingMessage } from 'node:http';
+import type { Header } from './action.js';
+import { type Refusal, refusalFor } from './deny.js';
+import { valuesOf } from './headers.js';
+
+/** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
+export const MAX_HEADERS = 200;
+
+/**
+ * What is wrong with a request's head before anybody asks whose it is: too many headers, or framing that two readers could
+ * understand differently. Node's parser refuses most of the latter itself; this does not rely on it alone (A6).
+ */
+export function faultOf(req: IncomingMessage, headers: readonly Header[]): Refusal | null {
+  if (headers.length > MAX_HEADERS) {
+    return refusalFor('too_large', `The request has more than ${MAX_HEADERS} headers.`, { status: 431 });
+  }
+  const lengths = valuesOf(headers, 'content-length');
+  const codings = valuesOf(headers, 'transfer-encoding');
+  if (lengths.length > 1 || lengths.some((value) => !/^\d{1,15}$/.test(value))) return badFraming('Content-Length');
+  if (codings.length > 1 || codings.some((value) => value.toLowerCase() !== 'chunked'))
+    return badFraming('Transfer-Encoding');
+  if (codings.length > 0 && (lengths.length > 0 || req.httpVersion !== '1.1')) return badFraming('Transfer-Encoding');
+  return null;
+}
+
+function badFraming(header: string): Refusal {
+  return { status: 400, reason: 'bad_request', detail: `The ${header} of this request is not understood.` };
+}

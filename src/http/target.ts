@@ -1,0 +1,26 @@
+import type { WebAddress } from '../config/address.js';
+import { DaypassError } from '../errors.js';
+import type { Admission } from '../gate/admission.js';
+import type { Header } from './action.js';
+
+/** Where a service is and what the gateway adds to each of its requests. */
+export class HttpUpstream {
+  readonly url: WebAddress;
+  /** Injected headers, credentials among them. */
+  readonly headers: readonly Header[];
+  /** Their names as compared: lower case, `-` for `_`. */
+  readonly injected: readonly string[];
+
+  constructor(url: WebAddress, headers: readonly Header[]) {
+    this.url = url;
+    this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
+    this.injected = headers.map(([name]) => name.toLowerCase().replaceAll('_', '-'));
+  }
+}
+
+/** The upstream of an admitted session's service, under the policy in force. */
+export function upstreamOf(admission: Admission): HttpUpstream {
+  const { upstream } = admission.policy;
+  if (upstream instanceof HttpUpstream) return upstream;
+  throw new DaypassError('not_http', `the service ${admission.policy.name} is not served over HTTP`);
+}

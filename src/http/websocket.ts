@@ -1,0 +1,224 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Admission } from '../gate/admission.js';
+import type { Passage } from '../gate/passage.js';
+import type { Connection, Cut } from '../session/connection.js';
+import type { Header, HttpAction, RequestAction } from './action.js';
+import { enter } from './admit.js';
+import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
+import { actionOf, clientOf, type HttpParts, isFull, judge, passageOf, tooMany } from './dispatch.js';
+import { readWish, responseTo, type Wish } from './handshake.js';
+import { pairs, requestHeaders, responseHeaders } from './headers.js';
+import { selectService } from './host.js';
+import { WebSocketRelay } from './relay.js';
+import { faultOf } from './request.js';
+import { upstreamOf } from './target.js';
+import { type Cancel, dialWebSocket } from './ws-upstream.js';
+
+/** One upgrade request from its head to its refusal or its relay. */
+export async function serveUpgrade(
+  parts: HttpParts,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const headers = pairs(req.rawHeaders);
+  const fault = faultOf(req, headers);
+  if (fault !== null) return sendRawRefusal(socket, fault);
+  const wished = readWish(req, headers, head);
+  if (!wished.ok)
+    return sendRawRefusal(
+      socket,
+      wished.refusal,
+      wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {},
+    );
+  const entry = await enter(parts.gate, selectService(headers, parts.domain), headers, clientOf(req));
+  if (!entry.ok) return sendRawRefusal(socket, entry.refusal);
+  if (socket.destroyed) return;
+  const { admission } = entry;
+  const action = actionOf(req, 'WS', headers, admission);
+  const passage = passageOf(admission.session, parts.log);
+  const { decision, seq } = passage.propose(action, judge(passage, action));
+  if (decision.outcome !== 'allow' || !action.target.ok)
+    return sendRawRefusal(socket, refusalOf(decision, admission.session.id));
+  if (isFull(admission.session)) return sendRawRefusal(socket, tooMany(admission.session));
+  const { path, query } = action.target;
+  const opening = new Opening({ parts, req, socket, admission, passage, action, seq, wish: wished.wish, path, query });
+  passage.release(() => opening.start());
+}
+
+interface OpeningParts {
+  readonly parts: HttpParts;
+  readonly req: IncomingMessage;
+  readonly socket: Duplex;
+  readonly admission: Admission;
+  readonly passage: Passage<HttpAction>;
+  readonly action: RequestAction;
+  readonly seq: number;
+  readonly wish: Wish;
+  readonly path: string;
+  readonly query: string;
+}
+
+/** How much of an answer other than 101 is passed on, bytes. */
+const DECLINED_BYTES = 64 * 1024;
+
+/** A WebSocket between its allowed request and the service's 101: still HTTP, and cut as HTTP. */
+class Opening implements Connection {
+  readonly client: Duplex;
+  readonly #parts: OpeningParts;
+  #detach: () => void = () => {};
+  readonly #startedAt: number;
+  #cancel: Cancel = () => {};
+  #done = false;
+
+  constructor(parts: OpeningParts) {
+    this.#parts = parts;
+    this.client = parts.socket;
+    this.#startedAt = parts.parts.monotonic();
+    parts.socket.once('close', this.#clientLeft);
+    // Without a reader a client that leaves would not be noticed; one that does not wait for its answer is cut off.
+    parts.socket.once('data', this.#clientLeft);
+    parts.socket.once('end', this.#clientLeft);
+    this.#detach = parts.passage.session.attach(this);
+  }
+
+  start(): void {
+    const { parts, req, admission, wish, path, query } = this.#parts;
+    if (this.#done) return;
+    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http' } as const;
+    const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
+    const headers = requestHeaders(kept, upstreamOf(admission).headers, origin);
+    const { limits } = parts.upstreams;
+    this.#cancel = dialWebSocket(
+      admission,
+      { path: path + query, headers, wish, limits },
+      {
+        opened: (upstream, answer, head) => this.#opened(upstream, answer, head),
+        declined: (response) => this.#declined(response),
+        failed: (why, timeout) => this.#failed(why, timeout),
+      },
+    );
+  }
+
+  severUpstream(): void {
+    this.#stop(this.#parts.passage.session.end?.reason ?? 'client_left');
+  }
+
+  farewell(cut: Cut): void {
+    if (this.client.writable) this.client.write(rawRefusal(refusalOfCut(cut, this.#parts.passage.session.id)));
+  }
+
+  warn(): void {}
+
+  policyChanged(): void {
+    const decision = this.#parts.passage.judge(this.#parts.action);
+    if (this.#done || decision.outcome === 'allow') return;
+    this.#stop('policy_gone');
+    sendRawRefusal(this.client, refusalOf(decision, this.#parts.passage.session.id));
+  }
+
+  #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
+    const { parts, passage, path, seq, wish, action } = this.#parts;
+    const { session } = passage;
+    if (this.#done || !session.isLive()) {
+      upstream.destroy();
+      return;
+    }
+    this.#release();
+    this.client.write(responseTo(wish, answer, new Date(session.expiresAt).toISOString()), 'latin1');
+    const startedAt = this.#startedAt;
+    new WebSocketRelay({
+      client: this.client,
+      upstream,
+      passage,
+      path,
+      seq,
+      startedAt,
+      opening: action,
+      monotonic: parts.monotonic,
+    }).start(head);
+  }
+
+  /** The service says no in its own words: passed on as a plain answer, bounded, and the connection ends. */
+  #declined(response: IncomingMessage): void {
+    const { passage, seq } = this.#parts;
+    const body: Buffer[] = [];
+    let bytes = 0;
+    const answer = () => {
+      if (this.#done || !passage.session.isLive()) return;
+      if (!response.complete) {
+        this.#failed('closed', false);
+        return;
+      }
+      this.#release();
+      passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ms: this.#ms() });
+      passage.session.deliver(this.client, plainAnswer(response, Buffer.concat(body)));
+      this.client.end();
+    };
+    response.on('data', (chunk: Buffer) => {
+      bytes += chunk.byteLength;
+      if (bytes <= DECLINED_BYTES) body.push(chunk);
+      else this.#failed('a refusal that is too long', false);
+    });
+    response.once('end', answer);
+    response.once('error', () => this.#failed('closed', false));
+  }
+
+  #failed(why: string, timeout: boolean): void {
+    if (this.#done) return;
+    const { parts, admission, passage, seq } = this.#parts;
+    const { session } = passage;
+    parts.log.warn({ session: session.id, service: admission.policy.name, err: why }, 'the service failed');
+    this.#release();
+    this.#cancel();
+    passage.result(seq, { reason: 'upstream_unavailable', ms: this.#ms() });
+    const detail = timeout
+      ? 'The service did not answer in time.'
+      : 'The service could not be reached, or did not open a WebSocket.';
+    const refusal: Refusal = refusalFor('upstream_unavailable', detail, {
+      status: timeout ? 504 : 502,
+      session: session.id,
+    });
+    sendRawRefusal(this.client, refusal);
+  }
+
+  readonly #clientLeft = () => {
+    this.#stop('client_left');
+    this.client.destroy();
+  };
+
+  #stop(reason: string): void {
+    if (this.#done) return;
+    this.#release();
+    this.#cancel();
+    const { passage, seq } = this.#parts;
+    if (passage.session.recording.receipt === null)
+      passage.session.recording.append('result', { of: seq, reason, ms: this.#ms() });
+  }
+
+  /** Lets go of the client's socket: whoever comes next has it alone. */
+  #release(): void {
+    this.#done = true;
+    this.#detach();
+    for (const event of ['close', 'data', 'end']) this.client.off(event, this.#clientLeft);
+    this.client.pause();
+  }
+
+  #ms(): number {
+    return Math.round(this.#parts.parts.monotonic() - this.#startedAt);
+  }
+}
+
+function plainAnswer(response: IncomingMessage, body: Buffer): Buffer {
+  const kept = responseHeaders(pairs(response.rawHeaders)).filter(
+    ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
+  );
+  const headers = [...kept, ['Content-Length', String(body.byteLength)], ['Connection', 'close']];
+  const status = response.statusCode ?? 502;
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  return Buffer.concat([
+    Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}\r\n`, 'latin1'),
+    body,
+  ]);
+}

@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { Admission } from '../gate/admission.js';
+import type { Header } from './action.js';
+import { faultOf101, type Wish } from './handshake.js';
+import { pairs } from './headers.js';
+import { upstreamOf } from './target.js';
+import type { UpstreamLimits } from './upstream.js';
+
+/** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
+export interface DialHandler {
+  /** A valid 101: `head` is what the service sent right behind it. */
+  opened(socket: Duplex, headers: readonly Header[], head: Buffer): void;
+  /** Any other answer: nothing is tunnelled. */
+  declined(response: IncomingMessage): void;
+  failed(why: string, timeout: boolean): void;
+}
+
+/** Cancels a dial under way. */
+export type Cancel = () => void;
+
+/**
+ * Asks a service for a WebSocket, on a connection of its own that is never used for anything else (A5). The key is ours, and
+ * no extension is offered: compressed messages could not be recorded as they are.
+ */
+export function dialWebSocket(
+  admission: Admission,
+  options: { path: string; headers: readonly Header[]; wish: Wish; limits: UpstreamLimits },
+  handler: DialHandler,
+): Cancel {
+  const key = randomBytes(16).toString('base64');
+  const req = open(admission, options.path, [...options.headers, ...ownHeaders(key, options.wish)]);
+  let settled = false;
+  const settle = (act: () => void) => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    act();
+  };
+  const fail = (why: string, timeout = false) => {
+    settle(() => {
+      handler.failed(why, timeout);
+      req.destroy();
+    });
+  };
+  const timer = setTimeout(() => fail('no answer in time', true), options.limits.response);
+  req.on('upgrade', (response, socket, head) => {
+    socket.on('error', () => {});
+    const headers = pairs(response.rawHeaders);
+    const fault = response.statusCode === 101 ? faultOf101(headers, key, options.wish) : 'an upgrade without 101';
+    if (fault === null) settle(() => handler.opened(socket, headers, head));
+    else {
+      socket.destroy();
+      fail(fault);
+    }
+    if (fault === null && socket.destroyed) fail('closed');
+  });
+  req.on('response', (response) => {
+    // Node gives a 101 without Upgrade out as a plain answer.
+    if ((response.statusCode ?? 0) < 200) fail('a 101 without Upgrade');
+    else settle(() => handler.declined(response));
+  });
+  req.on('error', (error) => fail(error.message));
+  req.end();
+  return () => {
+    settle(() => {});
+    req.destroy();
+  };
+}
+
+function open(admission: Admission, path: string, headers: readonly Header[]): ClientRequest {
+  const { url } = upstreamOf(admission);
+  const request = url.origin.startsWith('https:') ? httpsRequest : httpRequest;
+  const { hostname, port } = new URL(url.origin);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return request({
+    host,
+    port,
+    method: 'GET',
+    path: `${url.basePath}${path}`,
+    headers: collected(headers),
+    agent: false,
+  });
+}
+
+function ownHeaders(key: string, { protocols }: Wish): Header[] {
+  const offered: Header[] = protocols.length > 0 ? [['sec-websocket-protocol', protocols.join(', ')]] : [];
+  return [
+    ['connection', 'Upgrade'],
+    ['upgrade', 'websocket'],
+    ['sec-websocket-version', '13'],
+    ['sec-websocket-key', key],
+    ...offered,
+  ];
+}
+
+function collected(headers: readonly Header[]): Record<string, string[]> {
+  const map: Record<string, string[]> = Object.create(null);
+  for (const [name, value] of headers) {
+    const key = name.toLowerCase();
+    const values = map[key];
+    if (values === undefined) map[key] = [value];
+    else values.push(value);
+  }
+  return map;
+}

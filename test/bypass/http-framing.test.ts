@@ -1,0 +1,170 @@
+import { Agent, createServer, request } from 'node:http';
+import httpProxy from 'http-proxy';
+import t from 'tap';
+import { startEcho } from '../http/echo.js';
+import { listen, raw, startGateway } from '../http/gateway.js';
+
+const INNER = 'GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
+const chunked = (body: string) => `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+
+/** Framings that two readers may understand differently: each is refused, or is one request to the service. */
+const FRAMINGS: Readonly<Record<string, string>> = {
+  'CL and TE': `POST /x HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  'TE and CL': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n${chunked(INNER)}`,
+  xchunked: `POST /x HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n${chunked(INNER)}`,
+  'chunked, identity': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n${chunked(INNER)}`,
+  'identity, chunked': `POST /x HTTP/1.1\r\nTransfer-Encoding: identity, chunked\r\n\r\n${chunked(INNER)}`,
+  'two TE': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n${chunked(INNER)}`,
+  'TE with a tab': `POST /x HTTP/1.1\r\nTransfer-Encoding:\tchunked\r\n\r\n${chunked(INNER)}`,
+  'TE with a blank before the colon': `POST /x HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n${chunked(INNER)}`,
+  'two CL': `POST /x HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+  'two equal CL': `POST /x HTTP/1.1\r\nContent-Length: ${INNER.length}\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+  'CL list': `POST /x HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n${INNER}`,
+  'CL +5': `POST /x HTTP/1.1\r\nContent-Length: +5\r\n\r\n${INNER}`,
+  'CL -1': `POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n${INNER}`,
+  'CL 0x5': `POST /x HTTP/1.1\r\nContent-Length: 0x5\r\n\r\n${INNER}`,
+  'CL beyond measure': `POST /x HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n${INNER}`,
+  'obs-fold': `POST /x HTTP/1.1\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n`,
+  'folded TE': `POST /x HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n${chunked(INNER)}`,
+  'bare LF': `POST /x HTTP/1.1\nContent-Length: 0\n\n`,
+  'bare CR in a value': `POST /x HTTP/1.1\r\nX: a\rTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  'NUL in a value': 'POST /x HTTP/1.1\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n',
+  'chunk extension': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n${INNER.length.toString(16)};a="b\r\n${INNER}\r\n0\r\n\r\n`,
+  'chunk size 0x': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n`,
+  'chunk with LF': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n`,
+  'chunk too short': `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n`,
+  trailers: `POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nAuthorization: Bearer x\r\nX: y\r\n\r\n`,
+  'TE on HTTP/1.0': `POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  'HTTP/0.9': 'GET /x\r\n\r\n',
+  'HTTP/2.0': 'GET /x HTTP/2.0\r\n\r\n',
+  'GET with a body': `GET /x HTTP/1.1\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+  'GET with a chunked body': `GET /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  'HEAD with a body': `HEAD /x HTTP/1.1\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+  'DELETE with a chunked body': `DELETE /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  'OPTIONS with a chunked body': `OPTIONS /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
+  CONNECT: 'CONNECT evil.test:443 HTTP/1.1\r\n\r\n',
+  TRACE: 'TRACE /x HTTP/1.1\r\n\r\n',
+  'Upgrade: h2c': `GET /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n${INNER}`,
+  'upgrade with a body': `GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+};
+
+t.test('A6: every odd framing is refused or is exactly one request to the service', async (t) => {
+  const echo = await startEcho(t);
+  const roles = { viewer: ['GET /x', 'POST /x', 'DELETE /x', 'OPTIONS /x', 'WS /x'] };
+  const gateway = await startGateway(t, { web: { url: echo.url, roles } });
+  const { handle } = gateway.issue('web');
+  for (const [name, bytes] of Object.entries(FRAMINGS)) {
+    const before = echo.requests.length;
+    const ours = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
+    const client = raw(
+      t,
+      gateway.port,
+      bytes.replace(/(HTTP\/\S+\r?\n)/, (line) => line + ours),
+    );
+    const answer = await client.ended;
+    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
+    const reached = echo.requests.slice(before).map(({ url }) => url);
+    if (status >= 400) t.ok(reached.length <= 1 && !reached.includes('/smuggled'), `${name}: ${status}`);
+    else t.same(reached, ['/x'], `${name}: ${status}, one request`);
+    t.notMatch(reached, ['/smuggled'], name);
+  }
+  t.ok(echo.requests.every(({ url }) => url === '/x'));
+});
+
+t.test('A6: a DELETE whose chunked body holds a request is one request here, and two through http-proxy', async (t) => {
+  const body = INNER;
+  const bytes = (host: string, extra: string) =>
+    `DELETE /x HTTP/1.1\r\nHost: ${host}\r\n${extra}Transfer-Encoding: chunked\r\n\r\n${chunked(body)}`;
+
+  const behindUs = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: behindUs.url, roles: { viewer: ['DELETE /x'] } } });
+  const { handle } = gateway.issue('web');
+  await raw(t, gateway.port, bytes('web.localhost', `Daypass-Handle: ${handle}\r\nConnection: close\r\n`)).ended;
+  t.same(
+    behindUs.requests.map(({ url, body: got }) => [url, got]),
+    [['/x', body]],
+  );
+
+  const behindThem = await startEcho(t, (_req, res) => res.end('ok'));
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  const proxy = httpProxy.createProxyServer({ target: behindThem.url, agent });
+  proxy.on('error', () => {});
+  const port = await listen(
+    t,
+    createServer((req, res) => proxy.web(req, res)),
+  );
+  await raw(t, port, bytes('x', 'Connection: keep-alive\r\n')).sees(/HTTP\/1\.1 /);
+  await behindThem.request(({ url }) => url === '/smuggled');
+  t.same(
+    behindThem.requests.map(({ url }) => url),
+    ['/x', '/smuggled'],
+    'the peer smuggles: the test sees what it claims to see',
+  );
+});
+
+t.test('A8: more headers, or larger ones, than the limit are 431 and never silently fewer', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const ask = (lines: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET / HTTP/1.1\r\nHost: web.localhost\r\n${lines}Daypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+    ).ended;
+  t.match(await ask('a:b\r\n'.repeat(2_100)), /^HTTP\/1\.1 431 [\s\S]*problem\+json[\s\S]*too_large/);
+  t.match(await ask(`x: ${'y'.repeat(20_000)}\r\n`), /^HTTP\/1\.1 431 [\s\S]*problem\+json[\s\S]*too_large/);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('a:b\r\n'.repeat(190)), /^HTTP\/1\.1 200 /);
+  t.equal(echo.requests[0]?.headers.filter(([name]) => name === 'a').length, 190);
+});
+
+t.test('a head that does not come is 408, also when it trickles', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(
+    t,
+    { web: { url: echo.url, roles: { viewer: ['GET /**'] } } },
+    { headTimeout: 400 },
+  );
+  const client = raw(t, gateway.port, 'GET / HTTP/1.1\r\n');
+  const trickle = setInterval(() => client.socket.write('a: b\r\n'), 50);
+  t.teardown(() => clearInterval(trickle));
+  t.match(await client.ended, /^HTTP\/1\.1 408 /);
+});
+
+t.test('A5: two grants never share an upstream socket, and none is used again after a break', async (t) => {
+  const echo = await startEcho(t, (req, res) => {
+    if (req.url === '/slow') res.write('x');
+    else res.end('ok');
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const [one, two] = [gateway.issue('web'), gateway.issue('web')];
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.teardown(() => agent.destroy());
+  const get = (path: string, handle: string, breakOff = false) =>
+    new Promise<void>((resolve, reject) => {
+      const req = request({
+        port: gateway.port,
+        path,
+        agent,
+        headers: { host: 'web.localhost', 'daypass-handle': handle },
+      });
+      req.on('response', (res) => {
+        if (breakOff) {
+          res.destroy();
+          resolve();
+        } else res.resume().once('end', resolve);
+      });
+      req.once('error', reject);
+      req.end();
+    });
+  await get('/a', one.handle);
+  await get('/b', two.handle);
+  await get('/c', one.handle);
+  const paths = () => echo.connections.map(({ bytes }) => [...bytes.matchAll(/^GET (\S+)/gm)].map(([, path]) => path));
+  t.same(paths(), [['/a', '/c'], ['/b']], 'one client socket, two grants, two upstream sockets');
+  await get('/slow', one.handle, true);
+  await get('/d', one.handle);
+  t.same(paths(), [['/a', '/c', '/slow'], ['/b'], ['/d']], 'the broken socket is not used again');
+});

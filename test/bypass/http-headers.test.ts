@@ -1,0 +1,125 @@
+import t from 'tap';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+const INJECTED = { authorization: 'Bearer injected', 'x-api-key': 'k-injected', 'x-team_name': 'payments' };
+
+t.test('A3: a client neither sets nor removes an injected header, in any spelling', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, headers: INJECTED, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const hostile = [
+    'Connection: close, x-api-key, authorization, x-forwarded-for, X-Team_Name',
+    `Authorization: Bearer ${handle}`,
+    'X-Api-Key: evil',
+    'X_Api_Key: evil',
+    'x-api_key: evil',
+    'X-Team-Name: evil',
+    'x_team_name: evil',
+    'Daypass-Assertion: evil',
+    'daypass_assertion: evil',
+    'DAYPASS-Anything: evil',
+    'X-Forwarded-For: 9.9.9.9',
+    'X_Forwarded_For: 9.9.9.9',
+    'X-Forwarded-Host: evil.test',
+    'X-Forwarded-Proto: https',
+    'X-Forwarded-User: root',
+    'Forwarded: for=9.9.9.9',
+    'X-Real-IP: 9.9.9.9',
+    'Proxy-Authorization: Basic eA==',
+    'Keep-Alive: timeout=5',
+    'TE: trailers',
+    '__proto__: evil-proto',
+    'X-Mine: kept',
+  ];
+  const answer = await raw(t, gateway.port, `GET / HTTP/1.1\r\nHost: web.localhost\r\n${hostile.join('\r\n')}\r\n\r\n`)
+    .ended;
+  t.match(answer, /^HTTP\/1\.1 200 /);
+  const headers = echo.requests[0]?.headers ?? [];
+  const values = (name: string) => headers.filter(([other]) => other === name).map(([, value]) => value);
+  t.same(values('authorization'), ['Bearer injected']);
+  t.same(values('x-api-key'), ['k-injected']);
+  t.same(values('x-team_name'), ['payments']);
+  t.same(values('x-forwarded-for'), ['127.0.0.1']);
+  t.same(values('x-forwarded-proto'), ['http']);
+  t.same(values('x-forwarded-host'), ['web.localhost']);
+  t.same(values('x-mine'), ['kept']);
+  t.same(values('host'), [`127.0.0.1:${echo.port}`]);
+  t.same(
+    headers.filter(([, value]) => value === 'evil' || value.includes('9.9.9.9')),
+    [],
+  );
+  t.notMatch(echo.connections[0]?.bytes ?? '', /daypass|proxy-authorization|^te:|^forwarded|root/im);
+});
+
+t.test('A3: the Connection list of a client takes away its own headers only, and no framing', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, headers: INJECTED, roles: { viewer: ['POST /**'] } } });
+  const { handle } = gateway.issue('web');
+  const head = `POST / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close, content-length, x-mine, x-api-key\r\nX-Mine: gone\r\n`;
+  t.match(await raw(t, gateway.port, `${head}Content-Length: 5\r\n\r\nhello`).ended, /^HTTP\/1\.1 200 /);
+  t.match(echo.requests[0], { body: 'hello' });
+  t.notMatch(echo.connections[0]?.bytes ?? '', /gone/);
+  t.match(echo.connections[0]?.bytes ?? '', /x-api-key: k-injected/);
+});
+
+t.test('a service cannot speak in the name of the gateway, nor break its framing', async (t) => {
+  const echo = await startEcho(t, (_req, res) => {
+    res.writeHead(200, {
+      'Daypass-Expires': 'never',
+      Connection: 'x-inner',
+      'X-Inner': 'hidden',
+      'Set-Cookie': ['a=1', 'b=2'],
+    });
+    res.end('ok');
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const answer = await raw(
+    t,
+    gateway.port,
+    `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+  ).ended;
+  t.notMatch(answer, /never|hidden/);
+  t.match(answer, /Set-Cookie: a=1\r\n/);
+  t.match(answer, /Set-Cookie: b=2\r\n/);
+  t.equal(answer.match(/daypass-expires/gi)?.length, 1);
+});
+
+t.test('A16, D27: no handle and no credential stands in record, log, answer or upstream request', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, {
+    web: { url: echo.url, headers: INJECTED, roles: { viewer: ['GET /**', 'POST /**'] } },
+  });
+  const { handle } = gateway.issue('web');
+  const secret = handle.slice(-43);
+  const send = (request: string) => raw(t, gateway.port, request).ended;
+  const head = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\nCookie: sid=canary-cookie\r\nX-Auth-Token: canary-token\r\nConnection: close\r\n`;
+  const answers = [
+    await send(`GET /x?handle=${handle}&password=canary-query HTTP/1.1\r\n${head}\r\n`),
+    await send(`GET //x?password=canary-query HTTP/1.1\r\n${head}\r\n`),
+    await send(
+      `POST /x HTTP/1.1\r\n${head}Content-Type: application/json\r\nContent-Length: 40\r\n\r\n{"user":"alice","password":"canary-json"}`,
+    ),
+    await send(
+      `POST /x HTTP/1.1\r\n${head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 26\r\n\r\na=1&client_secret=canary-f`,
+    ),
+  ];
+  const events = JSON.stringify(await gateway.events());
+  t.match(events, /alice/, 'the record is not empty');
+  for (const canary of [
+    'canary-cookie',
+    'canary-token',
+    'canary-query',
+    'canary-json',
+    'canary-f',
+    secret,
+    'k-injected',
+  ]) {
+    t.notOk(events.includes(canary), `${canary.slice(0, 12)} is not recorded`);
+    t.notOk(gateway.lines.join('').includes(canary), 'nor logged');
+  }
+  t.notOk(answers.join('').includes('k-injected'));
+  const forwarded = echo.connections.map(({ bytes }) => bytes.replace(/handle=dp_\S+/g, '')).join('');
+  t.notOk(forwarded.includes(secret));
+});

@@ -1,0 +1,149 @@
+import t from 'tap';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+/** What is sent, and what policy, record and service must all see; null: refused with 400 and seen by nobody. */
+const TARGETS: readonly (readonly [string, string | null])[] = [
+  ['/', '/'],
+  ['/orders/7?a=/../b&c=%2e%2e', '/orders/7?a=/../b&c=%2e%2e'],
+  ['/ad%6din', '/admin'],
+  ['/%61dmin?x', '/admin?x'],
+  ['/caf%c3%a9', '/caf%C3%A9'],
+  ['/a%20b', '/a%20b'],
+  ['/x/', '/x/'],
+  ['/%2e%2e/', null],
+  ['/.%2e/', null],
+  ['/x/%2E', null],
+  ['/../x', null],
+  ['/./x', null],
+  ['/x/..', null],
+  ['//x', null],
+  ['//evil.test/x', null],
+  ['/x//y', null],
+  ['/x;p=1/y', null],
+  ['/x%3bp=1', null],
+  ['/\\evil', null],
+  ['\\x', null],
+  ['/x%5cy', null],
+  ['/x%5Cy', null],
+  ['/x%2fy', null],
+  ['/x%2Fy', null],
+  ['/x%00', null],
+  ['/x%0d%0aHost:%20y', null],
+  ['/x%c2%85', null],
+  ['/%252e%252e/', null],
+  ['/%25%32%65/', null],
+  ['/%c0%ae/', null],
+  ['/%ff', null],
+  ['/x%', null],
+  ['/x%4', null],
+  ['/x%zz', null],
+  ['/x\ty', null],
+  ['/x\0y', null],
+  ['/caf\xc3\xa9', null],
+  ['/x#frag', null],
+  ['/x?y#frag', null],
+  ['/x?a b', null],
+  ['/x?a"b', null],
+  ['http://evil.test/x', null],
+  ['http://web.localhost/x', null],
+  ['evil.test:80', null],
+  ['*', null],
+  ['x', null],
+];
+
+t.test(
+  'A1: the path that is decided and recorded is the path the service receives, or the request is 400',
+  async (t) => {
+    const echo = await startEcho(t);
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+    const { handle } = gateway.issue('web');
+    for (const [target, expected] of TARGETS) {
+      const before = echo.requests.length;
+      const request = `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`;
+      const answer = await raw(t, gateway.port, Buffer.from(request, 'latin1')).ended;
+      const name = JSON.stringify(target);
+      if (expected === null) {
+        t.match(answer, /^HTTP\/1\.1 400 /, `${name} is refused`);
+        t.equal(echo.requests.length, before, `${name} is seen by nobody`);
+      } else {
+        t.match(answer, /^HTTP\/1\.1 200 /, `${name} passes`);
+        t.equal(echo.requests.at(-1)?.url, expected, `${name} arrives as ${expected}`);
+      }
+    }
+    const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+    const allowed = actions.filter(({ facts }) => facts.outcome === 'allow').flatMap(({ facts }) => facts.on ?? []);
+    t.same(
+      allowed,
+      echo.requests.map(({ url }) => url.split('?')[0]),
+      'the record names what arrived',
+    );
+  },
+);
+
+t.test('A1: no header makes the service take another path or method', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /open', 'POST /open'] } } });
+  const { handle } = gateway.issue('web');
+  const names = [
+    'X-HTTP-Method-Override',
+    'X_HTTP_METHOD_OVERRIDE',
+    'X-HTTP-Method',
+    'X-Method-Override',
+    'X-Original-URL',
+    'X-Rewrite-Url',
+  ];
+  const headers = names.map((name) => `${name}: DELETE\r\n`).join('');
+  const request = `POST /open HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${headers}Content-Length: 0\r\nConnection: close\r\n\r\n`;
+  t.match(await raw(t, gateway.port, request).ended, /^HTTP\/1\.1 200 /);
+  t.notMatch(echo.connections[0]?.bytes ?? '', /DELETE/);
+});
+
+t.test('A2: no request chooses the upstream, and a hundred refused ones leave the pool usable', async (t) => {
+  const trap = await startEcho(t);
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const head = (target: string, extra = '') =>
+    `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${extra}Connection: close\r\n\r\n`;
+  const targets = [`//127.0.0.1:${trap.port}/x`, `${trap.url}/x`, `/\\127.0.0.1:${trap.port}/x`, '/a b'];
+  for (let round = 0; round < 25; round += 1) {
+    for (const target of targets) await raw(t, gateway.port, head(target)).ended;
+  }
+  for (const extra of [
+    'Expect: x\r\n',
+    'Keep-Alive: 5\r\n',
+    'Upgrade: h2c\r\n',
+    'TE: trailers\r\n',
+    'Connection: keep-alive, foo\r\n',
+  ]) {
+    t.match(await raw(t, gateway.port, head('/fine', extra)).ended, /^HTTP\/1\.1 (?:200|417) /, extra.trim());
+  }
+  t.match(await raw(t, gateway.port, head('/good')).ended, /you asked for \/good/);
+  t.equal(trap.connections.length, 0);
+});
+
+t.test('A4: Host selects a service by exact match; a duplicate or odd one is refused', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const status = async (hosts: readonly string[], extra = '') => {
+    const lines = hosts.map((host) => `Host: ${host}\r\n`).join('');
+    const answer = await raw(
+      t,
+      gateway.port,
+      `GET / HTTP/1.1\r\n${lines}Daypass-Handle: ${handle}\r\n${extra}Connection: close\r\n\r\n`,
+    ).ended;
+    return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
+  };
+  t.equal(await status(['web.localhost']), 200);
+  t.equal(await status(['WEB.localhost:80']), 200);
+  t.equal(await status([]), 400);
+  t.equal(await status(['web.localhost', 'web.localhost']), 400);
+  t.equal(await status(['a@web.localhost:80/x?y']), 400);
+  t.equal(await status(['web.localhost/x']), 400);
+  t.equal(await status(['web.localhost.']), 400);
+  t.equal(await status(['x.web.localhost']), 421);
+  t.equal(await status(['evil.test'], 'X-Forwarded-Host: web.localhost\r\nForwarded: host=web.localhost\r\n'), 421);
+  t.equal(echo.requests.length, 2);
+});

@@ -1,0 +1,165 @@
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { acceptFor } from '../../src/http/handshake.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+const ROLES = { viewer: ['GET /**', 'WS /**'] };
+
+/** A service that answers each connection's first bytes with whatever bytes it likes. */
+async function hostile(t: Test, answer: (head: string, socket: Socket) => void) {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => answer(chunk.toString('latin1'), socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, sockets };
+}
+
+const keyOf = (head: string) => /sec-websocket-key: (\S+)/i.exec(head)?.[1] ?? '';
+const upgrade = (handle: string, extra = '') =>
+  `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n${extra}\r\n`;
+
+t.test('A7: nothing is tunnelled before a valid 101, and the wish for extensions goes no further', async (t) => {
+  const line = 'HTTP/1.1 101 Switching Protocols\r\n';
+  const answers: Readonly<Record<string, (accept: string) => string>> = {
+    'a wrong accept': () =>
+      `${line}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(KEY)}\r\n\r\n`,
+    'no accept': () => `${line}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n`,
+    'another protocol': (accept) =>
+      `${line}Upgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    'no upgrade': (accept) => `${line}Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    'no connection': (accept) => `${line}Upgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    'an extension': (accept) =>
+      `${line}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n`,
+    'a subprotocol nobody offered': (accept) =>
+      `${line}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: evil\r\n\r\n`,
+    'no HTTP': () => 'hello there\r\n\r\n',
+  };
+  for (const [name, answer] of Object.entries(answers)) {
+    let extensions = true;
+    const service = await hostile(t, (head, socket) => {
+      extensions = /sec-websocket-extensions/i.test(head);
+      socket.write(`${answer(acceptFor(keyOf(head)))}tunnelled`);
+    });
+    const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+    const { handle } = gateway.issue('web');
+    const text = await raw(t, gateway.port, upgrade(handle, 'Sec-WebSocket-Extensions: permessage-deflate\r\n')).ended;
+    t.match(text, /^HTTP\/1\.1 502 /, name);
+    t.notMatch(text, /tunnelled/);
+    t.notOk(extensions);
+    await gateway.stop();
+  }
+});
+
+t.test('A7: an answer other than 101 is passed on plainly, and what follows it is not', async (t) => {
+  const service = await hostile(t, (_head, socket) =>
+    socket.write('HTTP/1.1 403 Nope\r\nContent-Length: 2\r\nDaypass-Expires: never\r\nX-Own: 1\r\n\r\nnotunnelled'),
+  );
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  const client = raw(t, gateway.port, upgrade(gateway.issue('web').handle));
+  const text = await client.ended;
+  t.match(text, /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*X-Own: 1[\s\S]*\r\n\r\nno$/);
+  t.notMatch(text, /never/);
+});
+
+t.test('a service that answers nonsense to a request is 502, and the next request is served', async (t) => {
+  const answers: Readonly<Record<string, string>> = {
+    '/switch': 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\ntunnelled',
+    '/nonsense': 'nonsense\r\n\r\n',
+    '/two-lengths': 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 9\r\n\r\na',
+    '/both': 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n',
+    '/control': 'HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 1\r\n\r\na',
+    '/large': `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(40_000)}\r\nContent-Length: 1\r\n\r\na`,
+    '/continue': 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+    '/hints': 'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+    '/good': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsurplus',
+  };
+  const service = await hostile(t, (head, socket) => socket.write(answers[/^GET (\S+)/.exec(head)?.[1] ?? ''] ?? ''));
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const get = (path: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+    ).ended;
+  for (const path of ['/switch', '/nonsense', '/two-lengths', '/both', '/control', '/large', '/continue']) {
+    const text = await get(path);
+    t.match(text, /^HTTP\/1\.1 502 /, path);
+    t.notMatch(text, /tunnelled/);
+  }
+  t.match(await get('/hints'), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nok$/);
+  t.match(await get('/good'), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nok$/);
+  t.match(await get('/good'), /\r\n\r\nok$/, 'the surplus of one answer is not the next one');
+});
+
+t.test('a download and a WebSocket move at the pace of a slow client', async (t) => {
+  const chunk = Buffer.alloc(64 * 1024, 0x61);
+  const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), chunk]);
+  let sent = 0;
+  const pump = (socket: Socket, piece: Buffer) => {
+    const more = () => {
+      while (sent < 2_000) {
+        sent += 1;
+        if (!socket.write(piece)) return;
+      }
+    };
+    socket.on('drain', more);
+    more();
+  };
+  const service = await hostile(t, (head, socket) => {
+    const key = keyOf(head);
+    if (!head.startsWith('GET ')) return;
+    if (key === '') socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${2_000 * chunk.length}\r\n\r\n`);
+    else
+      socket.write(
+        `HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
+      );
+    pump(socket, key === '' ? chunk : frame);
+  });
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const stalled = async () => {
+    for (let last = -1; last !== sent; ) {
+      last = sent;
+      for (let turn = 0; turn < 2_000; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return sent;
+  };
+  const client = raw(t, gateway.port, `GET /big HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`);
+  await client.sees(/200 OK/);
+  client.socket.pause();
+  t.ok((await stalled()) < 1_000, `the service was stopped after ${sent} of 2000 pieces`);
+  client.socket.destroy();
+  sent = 0;
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, {
+    headers: { host: 'web.localhost', 'daypass-handle': handle },
+  });
+  socket.on('error', () => {});
+  t.teardown(() => socket.terminate());
+  await once(socket, 'open');
+  socket.pause();
+  t.ok((await stalled()) < 1_000, `and again after ${sent}`);
+  let messages = 0;
+  const all = new Promise<void>((resolve) => {
+    socket.on('message', () => {
+      messages += 1;
+      if (messages === 2_000) resolve();
+    });
+  });
+  socket.resume();
+  await all;
+  t.equal(messages, 2_000, 'all of it arrives when the client reads on');
+});

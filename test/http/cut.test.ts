@@ -1,0 +1,150 @@
+import { once } from 'node:events';
+import t from 'tap';
+import { curl, start } from '../support/commands.js';
+import { startEcho } from './echo.js';
+import { raw, startGateway } from './gateway.js';
+
+const ROLES = { viewer: ['GET /**', 'POST /upload'] };
+const get = (path: string, handle: string, extra = '') =>
+  `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${extra}\r\n`;
+
+t.test('an event stream is cut when the grant ends: not before, not late, and never with a clean end', async (t) => {
+  const echo = await startEcho(t, (_req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    res.write('data: first\n\n');
+    const timer = setInterval(() => res.write('data: tick\n\n'), 20);
+    res.once('close', () => clearInterval(timer));
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const endsAt = Date.now() + 1_000;
+  const { handle } = gateway.issue('web', { forMs: 1_000 });
+  const client = start('curl', [
+    '-q',
+    '-sSN',
+    '-H',
+    `Daypass-Handle: ${handle}`,
+    `http://web.localhost:${gateway.port}/events`,
+  ]);
+  await client.shows(/data: first/);
+  const upstream = echo.connections[0]?.socket;
+  const severed = upstream === undefined ? Promise.resolve() : once(upstream, 'close').then(() => Date.now());
+  const { code, stdout } = await client.finished;
+  const endedAt = Date.now();
+  t.ok(endedAt >= endsAt - 10, `not early: ${endedAt - endsAt} ms`);
+  t.ok(endedAt <= endsAt + 1_000, `not late: ${endedAt - endsAt} ms`);
+  t.ok(Number(await severed) >= endsAt - 10, 'the service was not left early either');
+  t.equal(code, 18, 'curl: the transfer broke off');
+  t.notMatch(stdout, /problem|Daypass/, 'nothing is put into the middle of a stream');
+  const events = await gateway.events();
+  t.match(
+    events.find(({ kind }) => kind === 'result'),
+    { facts: { reason: 'expired', status: '200', bytesOut: Number } },
+  );
+  t.match(events.at(-1), { kind: 'close', facts: { reason: 'expired', bytesAfterDue: 0 } });
+  const again = await curl(['-H', `Daypass-Handle: ${handle}`, `http://web.localhost:${gateway.port}/`]);
+  t.match(JSON.parse(again.stdout), { status: 401, reason: 'expired' });
+});
+
+t.test(
+  'a request without an answer yet is told why when its grant is revoked, and the service sees the break',
+  async (t) => {
+    const echo = await startEcho(t, () => {});
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+    const { handle, id } = gateway.issue('web');
+    const client = raw(t, gateway.port, get('/slow', handle, 'Accept: */*\r\n'));
+    await echo.request();
+    const socket = echo.connections[0]?.socket;
+    const broken = socket === undefined ? Promise.resolve([]) : once(socket, 'close');
+    gateway.revoke(id);
+    const answer = await client.ended;
+    t.match(answer, /^HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
+    t.match(answer, new RegExp(`grant ${id}`));
+    await broken;
+  },
+);
+
+t.test('an upload is cut while the service reads it, and nothing more of it is forwarded', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web');
+  const head = `POST /upload HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nContent-Length: 1000\r\n\r\nabc`;
+  const client = raw(t, gateway.port, head);
+  await echo.request();
+  gateway.revoke(id);
+  t.match(await client.ended, /^HTTP\/1\.1 401 /);
+  t.match(
+    (await gateway.events()).find(({ kind }) => kind === 'result'),
+    { facts: { reason: 'revoked', bytesIn: 3 }, payload: { text: 'abc' } },
+    'what had been sent is recorded',
+  );
+});
+
+t.test('an idle keep-alive connection outlives the cut and gets 401 for its next request', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web');
+  const client = raw(t, gateway.port, get('/one', handle));
+  await client.sees(/you asked for \/one/);
+  gateway.revoke(id);
+  client.socket.write(get('/two', handle));
+  await client.sees(/HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
+  t.same(
+    echo.requests.map(({ url }) => url),
+    ['/one'],
+  );
+});
+
+t.test('a narrowed policy breaks off what it no longer allows and leaves the rest of the session alone', async (t) => {
+  const echo = await startEcho(t, (_req, res) => res.write('begun'));
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /a', 'GET /b', 'GET /c'] } } });
+  const { handle } = gateway.issue('web');
+  const [a, b] = [raw(t, gateway.port, get('/a', handle)), raw(t, gateway.port, get('/b', handle))];
+  await Promise.all([a.sees(/begun/), b.sees(/begun/)]);
+  gateway.reload('web', { url: echo.url, roles: { viewer: ['GET /b'] } });
+  t.match(await a.ended, /begun\r\n$/, 'broken off without an end');
+  t.notOk(b.socket.destroyed);
+  t.match(await raw(t, gateway.port, get('/c', handle)).sees(/\r\n\r\n\{/), /^HTTP\/1\.1 403/);
+  t.match(
+    (await gateway.events()).find(({ facts }) => facts.reason === 'policy_gone'),
+    { kind: 'result' },
+  );
+});
+
+t.test('record before forwarding: while the ledger cannot commit, the service sees nothing', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  await raw(t, gateway.port, get('/first', handle, 'Connection: close\r\n')).ended;
+  await gateway.events();
+  const locker = await gateway.database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  const client = raw(t, gateway.port, get('/second', handle));
+  await gateway.database.query('select 1').then(async () => {
+    const waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    while ((await locker.query(waits)).rowCount === 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+  t.same(
+    echo.requests.map(({ url }) => url),
+    ['/first'],
+    'decided, not committed, not forwarded',
+  );
+  await locker.query('rollback');
+  await client.sees(/you asked for \/second/);
+});
+
+t.test('a ledger that does not answer pauses the request, then ends the session with a reason', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } }, { stallAfter: 300 });
+  const { handle } = gateway.issue('web');
+  await raw(t, gateway.port, get('/first', handle, 'Connection: close\r\n')).ended;
+  await gateway.events();
+  const locker = await gateway.database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  const client = raw(t, gateway.port, get('/second', handle));
+  t.match(await client.ended, /^HTTP\/1\.1 503 [\s\S]*"reason":"recorder_stalled"/);
+  await locker.query('rollback');
+  t.same(
+    echo.requests.map(({ url }) => url),
+    ['/first'],
+  );
+});

@@ -1,0 +1,54 @@
+import t from 'tap';
+import { closeFrame, FrameWatch } from '../../src/http/frame-watch.js';
+
+const frames = Buffer.concat([
+  Buffer.from([0x81, 0x02, 0x61, 0x62]),
+  Buffer.from([0x82, 126, 0x01, 0x00]),
+  Buffer.alloc(256),
+  Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+  Buffer.alloc(65_536),
+  Buffer.from([0x89, 0x00]),
+]);
+
+t.test('boundaries are known however the bytes are cut', async (t) => {
+  const boundaries = new Set([0, 4, 264, 65_810, 65_812]);
+  for (const size of [1, 3, 7, 1000]) {
+    const watch = new FrameWatch();
+    for (let at = 0; at < frames.length; at += size) {
+      const end = Math.min(at + size, frames.length);
+      watch.push(frames.subarray(at, end));
+      if (watch.atBoundary !== boundaries.has(end)) t.fail(`at ${end} in pieces of ${size}`);
+    }
+    t.ok(watch.atBoundary);
+    t.equal(watch.fault, null);
+  }
+});
+
+t.test('a close frame gives its code', async (t) => {
+  const watch = new FrameWatch();
+  watch.push(closeFrame(4001, 'over'));
+  t.equal(watch.closeCode, 4001);
+  const bare = new FrameWatch();
+  bare.push(Buffer.from([0x88, 0]));
+  t.equal(bare.closeCode, 1005);
+});
+
+t.test('masked, reserved, oversize and fragmented control frames are faults', async (t) => {
+  for (const bytes of [
+    [0x81, 0x80],
+    [0xc1, 0x00],
+    [0x88, 126],
+    [0x09, 0x00],
+    [0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255],
+  ]) {
+    const watch = new FrameWatch();
+    watch.push(Buffer.from(bytes));
+    t.ok(watch.fault !== null && !watch.atBoundary, JSON.stringify(bytes));
+  }
+});
+
+t.test('a reason is cut to what a close frame holds, between characters', async (t) => {
+  const frame = closeFrame(1000, '€'.repeat(60));
+  t.ok(frame.length <= 127);
+  t.match(frame.subarray(4).toString('utf8'), /^€+$/);
+});

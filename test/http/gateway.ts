@@ -1,0 +1,248 @@
+import type { Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import { z } from 'zod';
+import type { Clock } from '../../src/clock.js';
+import { systemClock } from '../../src/clock.js';
+import type { ServicePolicy } from '../../src/config/protocol.js';
+import { valueSchemas } from '../../src/config/values.js';
+import { Gate } from '../../src/gate/gate.js';
+import { Policies } from '../../src/gate/policies.js';
+import type { Grant, GrantCheck } from '../../src/grant/grant.js';
+import { confirmationOf, formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
+import { startHttp } from '../../src/http/listener.js';
+import { httpProtocol } from '../../src/http/protocol.js';
+import type { UpstreamLimits } from '../../src/http/upstream.js';
+import { unpackBlock } from '../../src/recording/block.js';
+import { decodeEvent } from '../../src/recording/chain.js';
+import { openDatabase } from '../../src/recording/database.js';
+import type { RecordedEvent } from '../../src/recording/event.js';
+import { migrate } from '../../src/recording/migrate.js';
+import { Recorder } from '../../src/recording/recorder.js';
+import { uuid7 } from '../../src/recording/uuid7.js';
+import { type Database, freshDatabase } from '../support/postgres.js';
+
+/** What a test's policy says. */
+export interface ServiceText {
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly roles: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A grant of a test, and what its holder presents. */
+export interface Issued {
+  readonly id: string;
+  readonly handle: string;
+}
+
+/** A gateway with HTTP alone, recording on a real PostgreSQL. */
+export interface TestGateway {
+  readonly port: number;
+  readonly gate: Gate;
+  readonly recorder: Recorder;
+  readonly database: Database;
+  /** Log lines, as written. */
+  readonly lines: string[];
+  issue(service: string, options?: { role?: string; forMs?: number; principal?: string }): Issued;
+  revoke(id: string): void;
+  /** Replaces the policy of one service. */
+  reload(service: string, text: ServiceText): void;
+  /** Every recorded event, in order, once everything queued is written. */
+  events(): Promise<RecordedEvent[]>;
+  stop(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly clock?: Clock;
+  readonly headTimeout?: number;
+  readonly upstreamLimits?: UpstreamLimits;
+  readonly mode?: 'strict' | 'buffered';
+  readonly stallAfter?: number;
+}
+
+/** Starts a gateway for these services; everything is stopped when `t` ends. */
+export async function startGateway(
+  t: Test,
+  services: Readonly<Record<string, ServiceText>>,
+  options: GatewayOptions = {},
+): Promise<TestGateway> {
+  const clock = options.clock ?? systemClock;
+  const database = await freshDatabase(t);
+  const pool = openDatabase(database.url, { max: 4 });
+  await migrate(pool);
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const { stallAfter } = options;
+  const recorder = new Recorder({
+    pool,
+    gatewayId: uuid7(Date.now()),
+    clock,
+    log,
+    ...(stallAfter === undefined ? {} : { stallAfter }),
+  });
+  const texts = new Map(Object.entries(services));
+  const compiled = () =>
+    new Map([...texts].map(([name, text]) => [name, policyOf(name, text, options.mode ?? 'strict')]));
+  const policies = new Policies(compiled());
+  const grants = new Map<string, Grant>();
+  const gate = new Gate({ grants: { check: async (id) => checkOf(grants, id) }, policies, recorder, clock, log });
+  const { headTimeout, upstreamLimits } = options;
+  const http = await startHttp({
+    gate,
+    log,
+    clock,
+    domain: 'localhost',
+    host: '127.0.0.1',
+    port: 0,
+    ...(headTimeout === undefined ? {} : { headTimeout }),
+    ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
+  });
+  let stopped = false;
+  const stop = async () => {
+    if (stopped) return;
+    stopped = true;
+    gate.cutAll('shutdown');
+    await http.stop();
+    gate.deadlines.stop();
+    await recorder.drain(2_000);
+    recorder.close();
+    await pool.end();
+  };
+  t.teardown(stop);
+  return {
+    port: http.address.port,
+    gate,
+    recorder,
+    database,
+    lines,
+    issue: (service, { role = 'viewer', forMs = 60_000, principal = 'alice' } = {}) => {
+      const { grant, handle } = newGrant(service, role, principal, clock.wall(), forMs);
+      grants.set(grant.id, grant);
+      return { id: grant.id, handle };
+    },
+    revoke: (id) => {
+      grants.delete(id);
+      gate.recheck(id);
+    },
+    reload: (service, text) => {
+      texts.set(service, text);
+      policies.replace(compiled());
+      gate.policiesChanged();
+    },
+    events: async () => {
+      if (!stopped && !(await recorder.drain(5_000))) throw new Error('the recorder did not drain');
+      return eventsOf(database);
+    },
+    stop,
+  };
+}
+
+async function eventsOf(database: Database): Promise<RecordedEvent[]> {
+  const blocks = await database.query<{ payload: Buffer; format: number }>(
+    'select payload, format from daypass.blocks order by session_id, first_seq',
+  );
+  return blocks.flatMap(({ payload, format }) => unpackBlock(payload, format).map(decodeEvent));
+}
+
+function checkOf(grants: ReadonlyMap<string, Grant>, id: string): GrantCheck {
+  const grant = grants.get(id);
+  return grant ? { ok: true, grant } : { ok: false, reason: 'revoked', message: 'this grant was revoked' };
+}
+
+function newGrant(service: string, role: string, principal: string, now: number, forMs: number) {
+  const id = mintId();
+  const secret = mintSecret();
+  const grant: Grant = {
+    id,
+    service,
+    principal,
+    role,
+    sponsor: 'dana',
+    reason: 'a test',
+    lane: 'production',
+    owner: 'group:web-leads',
+    issuedAt: now,
+    notBefore: now,
+    expiresAt: now + forMs,
+    renewals: 0,
+    confirmation: confirmationOf(secret),
+    token: `token of ${id}`,
+  };
+  return { grant, handle: formatHandle({ id, secret }) };
+}
+
+let versions = 0;
+
+/** A policy through the protocol's own schema and compiler. */
+export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' = 'strict'): ServicePolicy {
+  const secrets = Object.values(text.headers ?? {});
+  const env = Object.fromEntries(secrets.map((value, index) => [`SECRET_${index}`, value]));
+  const headers = Object.fromEntries(
+    Object.keys(text.headers ?? {}).map((key, index) => [key, { env: `SECRET_${index}` }]),
+  );
+  const values = valueSchemas({ env, directory: '/' });
+  const upstream = httpProtocol.upstream(values).parse({ url: text.url, headers });
+  const roles = new Map<string, unknown>();
+  for (const [role, allow] of Object.entries(text.roles)) {
+    const compiled = httpProtocol.compileRole(role, [httpProtocol.role(values).parse({ allow })], upstream);
+    if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+    roles.set(role, compiled.value);
+  }
+  versions += 1;
+  return {
+    name,
+    protocol: 'http',
+    lane: 'production',
+    owner: 'group:web-leads',
+    upstream,
+    roles,
+    defaultRole: z.string().parse(Object.keys(text.roles)[0]),
+    grants: { maxDurationSeconds: 3600, maxRenewals: 1 },
+    recording: { mode },
+    version: `version ${versions}`,
+    text: '',
+  };
+}
+
+/** A client that speaks bytes: what is sent is what arrives. */
+export interface RawClient {
+  readonly socket: Socket;
+  /** Everything received so far. */
+  text(): string;
+  /** Resolves when the pattern has been received. */
+  sees(pattern: RegExp): Promise<string>;
+  /** Resolves with everything when the gateway has ended the connection. */
+  ended: Promise<string>;
+}
+
+/** Connects and sends; closed when `t` ends. */
+export function raw(t: Pick<Test, 'teardown'>, port: number, bytes: string | Buffer): RawClient {
+  const socket = connect(port, '127.0.0.1');
+  let seen = '';
+  socket.on('data', (chunk: Buffer) => (seen += chunk.toString('latin1')));
+  socket.on('error', () => {});
+  socket.write(bytes);
+  t.teardown(() => socket.destroy());
+  const ended = new Promise<string>((resolve) => socket.once('close', () => resolve(seen)));
+  const sees = (pattern: RegExp) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => pattern.test(seen) && resolve(seen);
+      socket.on('data', look);
+      socket.once('close', () => reject(new Error(`closed without ${pattern}: ${JSON.stringify(seen)}`)));
+      look();
+    });
+  return { socket, text: () => seen, sees, ended };
+}
+
+/** The port of a listening server, closed when `t` ends. */
+export async function listen(t: Pick<Test, 'teardown'>, server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address: AddressInfo | string | null = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+  return address.port;
+}

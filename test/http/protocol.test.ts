@@ -1,0 +1,124 @@
+import t from 'tap';
+import { z } from 'zod';
+import { standInSchemas, valueSchemas } from '../../src/config/values.js';
+import { httpProtocol } from '../../src/http/protocol.js';
+import { HttpUpstream } from '../../src/http/target.js';
+
+const values = standInSchemas();
+const upstream = httpProtocol.upstream(values).parse({ url: 'http://127.0.0.1:1' });
+const compile = (...chain: (readonly string[])[]) =>
+  httpProtocol.compileRole(
+    'viewer',
+    chain.map((allow) => httpProtocol.role(values).parse({ allow })),
+    upstream,
+  );
+
+function may(allow: readonly string[], ...words: string[]) {
+  const role = compile(allow);
+  if (!role.ok) throw new Error(JSON.stringify(role.problems));
+  return httpProtocol.decide(role.value, httpProtocol.actionFromWords(words));
+}
+
+t.test('a role allows what its routes say and nothing else', async (t) => {
+  const allow = ['GET /', 'GET /orders/**', 'WS /live', 'POST /orders/:id/retry', 'GET /a/'];
+  const cases: readonly (readonly [string, string, string | null])[] = [
+    ['GET', '/', 'GET /'],
+    ['HEAD', '/', 'GET /'],
+    ['POST', '/', null],
+    ['OPTIONS', '/', null],
+    ['GET', '/orders', 'GET /orders/**'],
+    ['GET', '/orders/', 'GET /orders/**'],
+    ['GET', '/orders/7/items?x=/../', 'GET /orders/**'],
+    ['GET', '/ordersx', null],
+    ['GET', '/Orders', null],
+    ['POST', '/orders/7/retry', 'POST /orders/:id/retry'],
+    ['POST', '/orders//retry', null],
+    ['POST', '/orders/7/8/retry', null],
+    ['POST', '/orders/7/retry/', null],
+    ['WS', '/live', 'WS /live'],
+    ['GET', '/live', null],
+    ['GET', '/a/', 'GET /a/'],
+    ['GET', '/a', null],
+  ];
+  for (const [method, path, rule] of cases) {
+    const decision = may(allow, method, path);
+    t.equal(decision.outcome === 'allow' ? decision.rule : null, rule, `${method} ${path}`);
+  }
+  t.match(may(allow, 'POST', '/x'), {
+    reason: 'out_of_scope',
+    rule: 'no rule allows POST /x',
+    message: /does not allow POST \/x/,
+  });
+  t.match(may(['GET /**'], 'GET', '/x/../y'), { outcome: 'deny', reason: 'ambiguous_target' });
+});
+
+t.test('a route that is invalid or stands twice is refused with its place', async (t) => {
+  const refused: readonly (readonly [string, RegExp])[] = [
+    ['GET orders', /not a route/],
+    ['get /orders', /not a route/],
+    ['GET  /orders', /not a route/],
+    ['FETCH /orders', /unknown method/],
+    ['TRACE /orders', /unknown method/],
+    ['CONNECT /orders', /unknown method/],
+    ['GET /**/orders', /\*/],
+    ['GET /or*', /\*/],
+    ['GET /:', /parameter/],
+    ['GET /x?y', /query/],
+    ['GET //x', /empty segment/],
+    ['GET /x/../y', /dot segment/],
+    ['GET /ad%6din', /not normalised/],
+    ['GET /a;b', /parameters/],
+  ];
+  for (const [route, message] of refused)
+    t.match(compile(['GET /', route]), { ok: false, problems: [{ path: ['allow', 1], message }] }, route);
+  t.match(compile(['GET /:id', 'GET /:name']), {
+    ok: false,
+    problems: [{ path: ['allow', 1], message: /twice/, hint: /GET \/:id/ }],
+  });
+  t.match(
+    compile(['GET /x'], ['POST /x', 'GET /x']),
+    { ok: false, problems: [{ path: ['allow', 1] }] },
+    'also across extends',
+  );
+  t.match(compile(['GET /x'], ['HEAD /x']), { ok: true });
+  t.throws(() => httpProtocol.role(values).parse({ allow: ['GET /'], also: 1 }), z.ZodError, 'unknown keys');
+});
+
+t.test('an upstream names its address and the headers to inject, whose values are secrets', async (t) => {
+  const real = valueSchemas({ env: { TOKEN: 'Bearer t', BAD: 'a\r\nX: y' }, directory: '/' });
+  const parsed = httpProtocol
+    .upstream(real)
+    .parse({ url: 'http://127.0.0.1:1/base', headers: { Authorization: { env: 'TOKEN' } } });
+  t.ok(parsed instanceof HttpUpstream);
+  t.same([parsed.url.basePath, parsed.headers], ['/base', [['authorization', 'Bearer t']]]);
+  const fails = (headers: unknown) =>
+    t.notOk(
+      httpProtocol.upstream(real).safeParse({ url: 'http://127.0.0.1:1', headers }).success,
+      JSON.stringify(headers),
+    );
+  fails({ authorization: 'Bearer written' });
+  fails({ authorization: { env: 'BAD' } });
+  fails({ Host: { env: 'TOKEN' } });
+  fails({ 'Content-Length': { env: 'TOKEN' } });
+  fails({ 'Daypass-Handle': { env: 'TOKEN' } });
+  fails({ 'X-A': { env: 'TOKEN' }, x_a: { env: 'TOKEN' } });
+  fails({ 'bad name': { env: 'TOKEN' } });
+});
+
+t.test('words that are no method and path are a usage error', async (t) => {
+  for (const words of [[], ['GET'], ['NOPE', '/'], ['GET', '/', 'x']])
+    t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' });
+});
+
+t.test('events read as a person would tell them', async (t) => {
+  const event = { seq: 2, at: 0, payload: null };
+  const asked = {
+    ...event,
+    kind: 'action',
+    facts: { verb: 'POST', on: ['/x'], outcome: 'deny', rule: 'no rule allows POST /x' },
+    payload: { text: 'POST /x?y' },
+  } as const;
+  t.equal(httpProtocol.render(asked), 'POST /x?y  [deny: no rule allows POST /x]');
+  const came = { ...event, kind: 'result', facts: { of: 1, status: '200', bytesIn: 0, bytesOut: 5, ms: 3 } } as const;
+  t.equal(httpProtocol.render(came), '→ 200, 0 bytes in, 5 bytes out, 3 ms');
+});

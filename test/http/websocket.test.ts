@@ -1,0 +1,225 @@
+import { once } from 'node:events';
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { WebSocket, WebSocketServer } from 'ws';
+import { acceptFor } from '../../src/http/handshake.js';
+import { raw, startGateway, type TestGateway } from './gateway.js';
+
+const ROLES = { viewer: ['WS /live', 'GET /live'] };
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+
+async function service(t: Test, connected: (socket: WebSocket) => void) {
+  const server = new WebSocketServer({
+    port: 0,
+    host: '127.0.0.1',
+    handleProtocols: (offered) => [...offered][0] ?? false,
+  });
+  server.on('connection', (socket, req) => {
+    socket.on('error', () => {});
+    headers.push(req.headers);
+    connected(socket);
+  });
+  const headers: NodeJS.Dict<string | string[]>[] = [];
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, headers };
+}
+
+function dial(t: Test, gateway: TestGateway, handle: string, protocols: string[] = []): WebSocket {
+  const headers = { 'daypass-handle': handle, host: 'web.localhost' };
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live?x=1`, protocols, { headers });
+  socket.on('error', () => {});
+  t.teardown(() => socket.terminate());
+  return socket;
+}
+
+const textOf = async (socket: WebSocket) => String((await once(socket, 'message'))[0]);
+
+t.test('messages pass both ways, each of the client recorded whole before it is forwarded', async (t) => {
+  const { url, headers } = await service(t, (socket) => {
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+    socket.on('ping', () => {});
+  });
+  const gateway = await startGateway(t, { web: { url, headers: { authorization: 'Bearer injected' }, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const socket = dial(t, gateway, handle, ['v2', 'v1']);
+  await once(socket, 'open');
+  t.equal(socket.protocol, 'v2');
+  t.equal(socket.extensions, '', 'nothing is compressed');
+  socket.send('hello');
+  t.equal(await textOf(socket), 'hello');
+  socket.send(Buffer.from([0, 255, 1]));
+  t.same((await once(socket, 'message'))[0], Buffer.from([0, 255, 1]));
+  const big = 'x'.repeat(300_000);
+  socket.send(big);
+  t.equal(await textOf(socket), big);
+  const echoed: string[] = [];
+  const all = new Promise<void>((resolve) => {
+    socket.on('message', (data) => echoed.push(String(data)) === 50 && resolve());
+  });
+  for (let number = 0; number < 50; number += 1) socket.send(String(number));
+  await all;
+  t.same(
+    echoed,
+    Array.from({ length: 50 }, (_, number) => String(number)),
+    'in order',
+  );
+  socket.ping('are you there');
+  await once(socket, 'pong');
+  socket.close(4321, 'bye');
+  t.same((await once(socket, 'close'))[0], 4321);
+  t.match(headers[0], { authorization: 'Bearer injected' });
+  t.notMatch(JSON.stringify(headers), /dp_/);
+  const events = await gateway.events();
+  const messages = events.filter(({ facts }) => facts.verb === 'message');
+  t.match(
+    events.find(({ kind }) => kind === 'action'),
+    { facts: { verb: 'WS', on: ['/live'], rule: 'WS /live' } },
+  );
+  t.same(
+    messages.slice(0, 2).map(({ payload }) => payload),
+    [{ text: 'hello' }, { base64: 'AP8B' }],
+  );
+  t.same(
+    messages.slice(-2).map(({ facts, payload }) => [facts.frame, payload?.text]),
+    [
+      ['ping', 'are you there'],
+      ['close', 'bye'],
+    ],
+  );
+  t.match(
+    events.find(({ kind }) => kind === 'result'),
+    { facts: { status: '4321', messages: 54 } },
+  );
+});
+
+t.test('an idle socket is closed with 4001 and the reason when its grant ends or is revoked', async (t) => {
+  const left: Promise<unknown>[] = [];
+  const { url } = await service(t, (socket) => void left.push(once(socket, 'close')));
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const endsAt = Date.now() + 700;
+  const one = dial(t, gateway, gateway.issue('web', { forMs: 700 }).handle);
+  const second = gateway.issue('web');
+  const two = dial(t, gateway, second.handle);
+  await Promise.all([once(one, 'open'), once(two, 'open')]);
+  const [code, reason] = await once(one, 'close');
+  t.ok(Date.now() >= endsAt - 10 && Date.now() <= endsAt + 1_000, 'not early, not late');
+  t.same([code, /the grant has expired/.test(String(reason))], [4001, true]);
+  t.equal(two.readyState, WebSocket.OPEN, 'the other goes on');
+  gateway.revoke(second.id);
+  const [revokedCode, revokedReason] = await once(two, 'close');
+  t.same([revokedCode, /revoked/.test(String(revokedReason))], [4001, true]);
+  await Promise.all(left);
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result').map(({ facts }) => facts.reason);
+  t.same(results.sort(), ['expired', 'revoked']);
+});
+
+t.test('a narrowed policy closes the socket with 1008', async (t) => {
+  const { url } = await service(t, () => {});
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const socket = dial(t, gateway, gateway.issue('web').handle);
+  await once(socket, 'open');
+  gateway.reload('web', { url, roles: { viewer: ['GET /live'] } });
+  const [code, reason] = await once(socket, 'close');
+  t.same([code, String(reason)], [1008, 'The role viewer does not allow WS /live.']);
+});
+
+t.test('a message above the limit is 1009, a broken frame 1002, and neither reaches the service', async (t) => {
+  const got: string[] = [];
+  const { url } = await service(t, (socket) => socket.on('message', (data) => got.push(String(data))));
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const large = dial(t, gateway, handle);
+  await once(large, 'open');
+  large.send('x'.repeat(1024 * 1024 + 1));
+  t.equal((await once(large, 'close'))[0], 1009);
+  const upgrade = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
+  const broken = raw(t, gateway.port, upgrade);
+  t.match(
+    await broken.sees(/\r\n\r\n/),
+    new RegExp(`Sec-WebSocket-Accept: ${acceptFor(KEY).replace(/[+/]/g, '\\$&')}`),
+  );
+  broken.socket.write(Buffer.from([0x81, 0x01, 0x61])); // unmasked
+  t.match(await broken.ended, /\x88.\x03\xea/s);
+  t.same(got, []);
+});
+
+t.test('a service that goes away is told with 1014, and its own close code passes', async (t) => {
+  const sockets: WebSocket[] = [];
+  const { url } = await service(t, (socket) => void sockets.push(socket));
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const one = dial(t, gateway, handle);
+  await once(one, 'open');
+  sockets[0]?.terminate();
+  t.equal((await once(one, 'close'))[0], 1014);
+  const two = dial(t, gateway, handle);
+  await once(two, 'open');
+  sockets[1]?.close(1012, 'restart');
+  const [code, reason] = await once(two, 'close');
+  t.same([code, String(reason)], [1012, 'restart']);
+});
+
+t.test('what is no WebSocket in scope is refused before anything is dialled', async (t) => {
+  let dialled = 0;
+  const { url } = await service(t, () => (dialled += 1));
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['GET /live'], watcher: ['WS /live'] } } });
+  const { handle } = gateway.issue('web');
+  const ask = (lines: string, path = '/live', key = handle) =>
+    raw(
+      t,
+      gateway.port,
+      `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${lines}\r\n`,
+    ).ended;
+  const good = `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n`;
+  t.match(await ask(good), /^HTTP\/1\.1 403 [\s\S]*role watcher/, 'GET does not imply WS');
+  t.match(await ask(good, '//live'), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/);
+  t.match(await ask(good, '/live', 'dp_x'), /^HTTP\/1\.1 401 /);
+  const watcher = gateway.issue('web', { role: 'watcher' }).handle;
+  t.match(await ask(`Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: ${KEY}\r\n`, '/live', watcher), /^HTTP\/1\.1 426 /);
+  t.match(await ask('Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n', '/live', watcher), /^HTTP\/1\.1 400 /);
+  t.match(await ask(`${good}Upgrade: h2c\r\n`, '/live', watcher), /^HTTP\/1\.1 400 /);
+  t.match(await ask(`${good}Content-Length: 3\r\n`, '/live', watcher), /^HTTP\/1\.1 400 /);
+  t.equal(dialled, 0);
+});
+
+t.test('the cut does not break a half-sent frame with a close frame of its own', async (t) => {
+  const { url, sockets } = await rawService(t);
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web');
+  const upgrade = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
+  const client = raw(t, gateway.port, upgrade);
+  await client.sees(/\r\n\r\n/);
+  sockets[0]?.write(Buffer.concat([Buffer.from([0x81, 10]), Buffer.from('half')]));
+  await client.sees(/half$/);
+  gateway.revoke(id);
+  t.match(await client.ended, /half$/, 'nothing follows the half frame');
+});
+
+async function rawService(t: Test): Promise<{ url: string; sockets: Socket[]; server: NetServer }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.once('data', (chunk: Buffer) => {
+      const key = /sec-websocket-key: (\S+)/i.exec(chunk.toString('latin1'))?.[1] ?? '';
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
+      );
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, sockets, server };
+}

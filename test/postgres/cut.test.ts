@@ -1,0 +1,185 @@
+import type { EventEmitter } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import type pg from 'pg';
+import Cursor from 'pg-cursor';
+import t from 'tap';
+import { startPsql } from '../support/commands.js';
+import { throughGateway } from '../support/gateway.js';
+import type { Database } from '../support/postgres.js';
+import { tapProxy } from '../support/tap-proxy.js';
+import { gatewayToOrders, ordersDatabase } from './fixture.js';
+
+/** THREATS.md, "Promises": not early at all, and at the most 250 ms late. */
+const LATEST = 250;
+
+interface Fatal {
+  readonly code: string;
+  readonly message: string;
+  readonly at: number;
+}
+
+/** The FATAL a client is sent, and when: read off the connection, since a running query would swallow it. */
+function fatal(client: pg.Client): Promise<Fatal> {
+  const { connection } = client as unknown as { connection: EventEmitter };
+  return new Promise((resolve) => {
+    connection.on('errorMessage', (error: Error & { code?: string }) => {
+      if (error.code === '57P01') resolve({ code: error.code, message: error.message, at: Date.now() });
+    });
+  });
+}
+
+/** When a client's connection ended. */
+function ended(client: pg.Client): Promise<number> {
+  return new Promise((resolve) => client.once('end', () => resolve(Date.now())));
+}
+
+async function running(database: Database, pattern: string): Promise<number> {
+  const [row] = await database.query<{ count: number }>(
+    `select count(*)::int from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle' and query like $1`,
+    [pattern],
+  );
+  return row?.count ?? -1;
+}
+
+async function untilRunning(database: Database, pattern: string): Promise<void> {
+  while ((await running(database, pattern)) === 0) await pause(10);
+}
+
+t.test('the connection and the running query end when the grant expires: not early, not late', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle, expiresAt, id } = await gateway.issue({ service: 'orders-db', for: '3s' });
+  const due = Date.parse(expiresAt);
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  const cut = fatal(client);
+  client.query('select pg_sleep(30)').catch(() => {});
+  await untilRunning(gateway.orders.database, '%pg_sleep(30)%');
+  const told = await cut;
+  t.equal(told.code, '57P01');
+  t.match(told.message, /the grant has expired/);
+  t.match(told.message, id, 'names the grant');
+  t.ok(told.at >= due, `not early (${told.at - due} ms)`);
+  t.ok(told.at <= due + LATEST, `not late (${told.at - due} ms)`);
+  await pause(due + LATEST - Date.now());
+  t.equal(await running(gateway.orders.database, '%pg_sleep(30)%'), 0, 'the query is gone 250 ms after the cut');
+  await gateway.stop();
+  const [session] = await gateway.ledger.query('select * from daypass.sessions');
+  t.match(session, { end_reason: 'expired', bytes_after_due: '0' });
+  t.ok(session?.cut_at >= session?.due_at);
+});
+
+t.test('a session opened one second before the end of its grant ends after one second', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle, expiresAt } = await gateway.issue({ service: 'orders-db', for: '4s' });
+  const due = Date.parse(expiresAt);
+  await pause(due - 1000 - Date.now());
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  await client.query('select 1');
+  const at = await ended(client);
+  t.ok(at >= due && at <= due + LATEST, `${at - due} ms after the end`);
+});
+
+t.test('an interrupted UPDATE leaves no change', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor', for: '3s' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  const update = client.query("update orders set status = 'touched' where id <= 3 and pg_sleep(2) is not null");
+  await t.rejects(update);
+  await pause(LATEST);
+  t.equal(await running(gateway.orders.database, '%touched%'), 0);
+  t.same(await gateway.orders.database.query("select * from orders where status = 'touched'"), []);
+});
+
+t.test('a revocation cuts a streaming cursor, an idle session and a half-sent pipeline', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle, id } = await gateway.issue({ service: 'orders-db' });
+  const port = gateway.ports.postgres;
+  const streaming = await throughGateway(t, port, handle);
+  const cursor = streaming.query(new Cursor('select a.id from orders a, orders b'));
+  await cursor.read(100);
+  const idle = await throughGateway(t, port, handle);
+  const pipelining = await throughGateway(t, port, handle);
+  const stream = (pipelining as unknown as { connection: { parse(q: object): void; bind(q: object): void; flush(): void } }).connection;
+  stream.parse({ text: 'select 1' });
+  stream.bind({});
+  const ends = [streaming, idle, pipelining].map(ended);
+  const fatals = [idle, pipelining].map(fatal);
+  const revoked = Date.now();
+  await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'the task is done', by: 'ops' });
+  for (const at of await Promise.all(ends)) t.ok(at - revoked <= 1_000, `${at - revoked} ms`);
+  for (const { message } of await Promise.all(fatals)) t.match(message, /the grant was revoked/);
+  await pause(LATEST);
+  t.equal(await running(gateway.orders.database, '%orders a, orders b%'), 0);
+  await t.rejects(throughGateway(t, port, handle), { code: '28P01' });
+});
+
+t.test('a renewal moves the deadline of an open connection without dropping it', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle, id, expiresAt } = await gateway.issue({ service: 'orders-db', for: '2s' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  const first = Date.parse(expiresAt);
+  const sleeping = client.query('select pg_sleep(2.5)');
+  const renewed = await gateway.operator('POST', `/v1/grants/${id}/renew`, { durationSeconds: 2, reason: 'a little longer', by: 'ops' });
+  t.equal(renewed.status, 200);
+  t.equal(Date.parse(String(renewed.body.expiresAt)), first + 2_000, 'exp = old exp + for');
+  await sleeping;
+  t.ok(Date.now() > first, 'alive after the first end');
+  const at = await ended(client);
+  t.ok(at >= first + 2_000 && at <= first + 2_000 + LATEST, `${at - first - 2_000} ms after the second end`);
+});
+
+t.test('a prepared statement executed after the role was narrowed is refused; a session whose role is gone is cut', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  const read = { name: 'items', text: 'select count(*)::int as n from order_items' };
+  t.equal((await client.query(read)).rows[0].n, 1000);
+  await client.query('begin');
+  const cursor = client.query(new Cursor('select sku from order_items'));
+  t.equal((await cursor.read(5)).length, 5);
+  await gateway.policy('orders-db', gateway.orders.policy({ reader: '{ statements: [select], relations: [public.orders] }' }));
+  await t.rejects(cursor.read(5), { code: '42501' }, 'the next rows of an open cursor');
+  await client.query('rollback');
+  await t.rejects(client.query(read), { code: '42501' }, 'the old prepared statement');
+  t.equal((await client.query('select count(*)::int as n from orders')).rows[0].n, 1000);
+  const told = fatal(client);
+  await gateway.policy('orders-db', gateway.orders.policy().replace('  reader:\n', '  looker:\n').replace('extends: reader', 'extends: looker'));
+  t.match((await told).message, /policy no longer allows/);
+});
+
+t.test('while the ledger cannot commit, the upstream sees no byte; after 5 s the session is cut and nothing was lost', async (t) => {
+  const orders = await ordersDatabase(t);
+  const proxy = await tapProxy(t, orders.database.config.host, orders.database.config.port);
+  const { startGateway } = await import('../support/gateway.js');
+  const policy = orders.policy({ upstream: `127.0.0.1:${proxy.port}` });
+  const gateway = await startGateway(t, { services: { 'orders-db': policy }, env: orders.env });
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  await client.query('select 1');
+  const blocker = await gateway.ledger.client();
+  await blocker.query('begin; lock table daypass.blocks in access exclusive mode');
+  proxy.forget();
+  const told = fatal(client);
+  const asked = Date.now();
+  client.query('select count(*) from orders').catch(() => {});
+  await pause(1_000);
+  t.equal(proxy.seen().length, 0, 'nothing is forwarded unrecorded');
+  const { message, at } = await told;
+  t.match(message, /could not be recorded in time/);
+  t.ok(at - asked >= 5_000 && at - asked < 6_000, `${at - asked} ms`);
+  t.notMatch(proxy.seen().toString('latin1'), /count/, 'not even then');
+  await blocker.query('rollback');
+  await gateway.stop();
+  const texts = (await gateway.events()).map((event) => event.payload?.text);
+  t.ok(texts.includes('select count(*) from orders'), 'the attempt is in the record');
+});
+
+t.test('psql shows why it was cut', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db', for: '3s' });
+  const target = `host=127.0.0.1 port=${gateway.ports.postgres} dbname=orders-db user=alice`;
+  const psql = startPsql(target, ['-c', 'select pg_sleep(20)'], { env: { PGPASSWORD: handle } });
+  const { stderr, code } = await psql.finished;
+  t.match(stderr, /FATAL: {2}(57P01: )?Daypass ended this session: the grant has expired at .* \(grant /);
+  t.match(stderr, /HINT: {2}ask your sponsor/);
+  t.equal(code, 2);
+});

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import type { Test } from 'tap';
+import { systemClock } from '../../src/clock.js';
+import { createLog } from '../../src/log.js';
+import { openDatabase } from '../../src/recording/database.js';
+import type { SessionLog, SessionRow } from '../../src/recording/log.js';
+import { migrate } from '../../src/recording/migrate.js';
+import { Recorder, type RecorderOptions } from '../../src/recording/recorder.js';
+import { uuid7 } from '../../src/recording/uuid7.js';
+import { type Database, freshDatabase, type PostgresServer } from '../support/postgres.js';
+
+export const quiet = createLog('silent');
+
+export interface LedgerFixture {
+  readonly database: Database;
+  readonly pool: pg.Pool;
+}
+
+/** A migrated database of the test's own and a pool on it. */
+export async function freshLedger(t: Test, server?: PostgresServer): Promise<LedgerFixture> {
+  const database = await freshDatabase(t, server);
+  const pool = openDatabase(database.url, { max: 4, applicationName: 'recorder-under-test' });
+  t.teardown(() => pool.end());
+  await migrate(pool);
+  return { database, pool };
+}
+
+export type TestRecorder = Recorder & { readonly gatewayId: string };
+
+/** A recorder whose gateway has a row, as a living gateway has. */
+export async function startRecorder(t: Test, pool: pg.Pool, options: Partial<RecorderOptions> = {}) {
+  const gatewayId = options.gatewayId ?? randomUUID();
+  await pool.query(`insert into gateways values ($1, now(), now(), 'here', 1) on conflict do nothing`, [gatewayId]);
+  const recorder = new Recorder({ pool, clock: systemClock, log: quiet, ...options, gatewayId });
+  t.teardown(() => recorder.close());
+  return { recorder, gatewayId };
+}
+
+export function sessionRow(over: Partial<SessionRow> = {}): SessionRow {
+  const startedAt = over.startedAt ?? Date.now();
+  return {
+    id: uuid7(startedAt),
+    grantId: '0123456789abcdefghijkl',
+    service: 'orders-db',
+    protocol: 'postgres',
+    principal: 'alice',
+    role: 'reader',
+    client: '127.0.0.1',
+    mode: 'strict',
+    policyVersion: 'v1',
+    startedAt,
+    ...over,
+  };
+}
+
+/** Opens a session's recording as the gate does. */
+export function open(recorder: Recorder, over: Partial<SessionRow> = {}): SessionLog {
+  const row = sessionRow(over);
+  const log = recorder.open(row);
+  const { grantId: grant, service, principal, role, client, policyVersion: policy } = row;
+  log.append('open', { grant, service, principal, role, client, policy }, { token: 'a.b.c' });
+  return log;
+}
+
+export function act(log: SessionLog, text: string, outcome: 'allow' | 'deny' = 'allow'): number {
+  const reason = outcome === 'deny' ? { reason: 'out_of_scope' } : {};
+  return log.append('action', { verb: 'select', on: ['public.orders'], outcome, rule: 'r', ...reason }, { text });
+}
+
+export function close(log: SessionLog, reason = 'client_left'): void {
+  log.close({ endedAt: Date.now(), reason, dueAt: null, cutAt: null, bytesAfterDue: 0 }, { reason });
+}
+
+/** Resolves when everything appended so far is committed. */
+export function safe(log: SessionLog): Promise<void> {
+  return new Promise((resolve) => log.whenSafe(resolve));
+}
+
+/** A whole session in `blocks` blocks of two events each, between its first and its last block. */
+export async function record(recorder: Recorder, blocks: number, over: Partial<SessionRow> = {}): Promise<SessionLog> {
+  const log = open(recorder, over);
+  await safe(log);
+  for (let n = 1; n <= blocks; n += 1) {
+    const of = act(log, `select ${n}`, n === 2 ? 'deny' : 'allow');
+    log.append('result', { of, status: '00000', rows: n, bytesOut: 10 });
+    await safe(log);
+  }
+  close(log);
+  await safe(log);
+  return log;
+}
+
+/** Waits until a condition in the database holds; the test's own limit ends the wait. */
+export async function until(database: Database, sql: string, values: unknown[] = []): Promise<void> {
+  for (;;) {
+    const [row] = await database.query<{ ok: boolean }>(`select (${sql}) as ok`, values);
+    if (row?.ok === true) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

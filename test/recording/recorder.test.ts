@@ -1,0 +1,249 @@
+import type { Pool } from 'pg';
+import t from 'tap';
+import { packBlock } from '../../src/recording/block.js';
+import { readEvents } from '../../src/recording/blocks.js';
+import { genesis } from '../../src/recording/chain.js';
+import { openDatabase } from '../../src/recording/database.js';
+import type { RecordedEvent } from '../../src/recording/event.js';
+import { migrate } from '../../src/recording/migrate.js';
+import { reapSessions } from '../../src/recording/reap.js';
+import { verifySession } from '../../src/recording/verify-database.js';
+import { writeBatch } from '../../src/recording/writer.js';
+import { freshDatabase, startPostgres } from '../support/postgres.js';
+import { act, close, freshLedger, open, quiet, record, safe, sessionRow, startRecorder, until } from './fixture.js';
+
+const WAITS = `exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+  and application_name = 'recorder-under-test' and query like '%insert into blocks%')`;
+
+async function eventsOf(pool: Pool, session: string): Promise<RecordedEvent[]> {
+  const events: RecordedEvent[] = [];
+  for await (const event of readEvents(pool, session)) events.push(event);
+  return events;
+}
+
+t.test('nothing that waits for the record goes on before Postgres has committed it', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const log = open(recorder);
+  act(log, 'select 1');
+  let passed = false;
+  const done = safe(log).then(() => {
+    passed = true;
+  });
+  await until(database, WAITS);
+  t.equal(passed, false, 'the insert waits for its commit, and so does the action');
+  await holder.query('commit');
+  await done;
+  t.same(
+    (await eventsOf(pool, log.row.id)).map(({ kind }) => kind),
+    ['open', 'action'],
+  );
+});
+
+t.test('what becomes due during a commit shares the next one', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const first = safe(open(recorder));
+  await until(database, WAITS);
+  const rest = Array.from({ length: 30 }, () => safe(open(recorder)));
+  await holder.query('commit');
+  await Promise.all([first, ...rest]);
+  const { rows } = await pool.query(
+    'select count(*)::int as blocks, count(distinct xmin::text)::int as commits from blocks',
+  );
+  t.same(rows, [{ blocks: 31, commits: 2 }]);
+});
+
+t.test('a server that crashes and comes back loses nothing and doubles nothing', async (t) => {
+  const server = await startPostgres(t);
+  const { pool } = await freshLedger(t, server);
+  const { recorder } = await startRecorder(t, pool, { stallAfter: 60_000 });
+  const log = open(recorder);
+  await safe(log);
+  await server.crash();
+  const waits = Array.from({ length: 5 }, (_, n) => {
+    act(log, `select ${n}`);
+    return safe(log);
+  });
+  const other = open(recorder);
+  t.equal(await recorder.drain(300), false);
+  t.equal(recorder.healthy, false);
+  await server.restart();
+  await Promise.all([...waits, safe(other)]);
+  t.equal(recorder.healthy, true);
+  t.same(
+    (await eventsOf(pool, log.row.id)).map(({ seq }) => seq),
+    [1, 2, 3, 4, 5, 6],
+  );
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+});
+
+t.test('a session that waits too long for its record is cut', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool, { stallAfter: 150 });
+  const holder = await database.client();
+  const log = open(recorder);
+  await safe(log);
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  act(log, 'select 1');
+  let passed = false;
+  const stalled = new Promise<void>((resolve) => {
+    log.onStall = resolve;
+  });
+  log.whenSafe(() => {
+    passed = true;
+  });
+  await stalled;
+  t.equal(passed, false);
+  await holder.query('rollback');
+  t.ok(await recorder.drain(5_000));
+});
+
+t.test('an event that cannot be stored cuts its own session, leaves a gap, and harms no other', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const bad = open(recorder);
+  const good = open(recorder);
+  await Promise.all([safe(bad), safe(good)]);
+  let forwarded = false;
+  bad.onStall = () => close(bad, 'recorder_stalled');
+  bad.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  bad.whenSafe(() => {
+    forwarded = true;
+  });
+  act(good, 'select 1');
+  await safe(good);
+  t.ok(await recorder.drain(5_000));
+  t.equal(forwarded, false);
+  const events = await eventsOf(pool, bad.row.id);
+  t.same(
+    events.map(({ kind }) => kind),
+    ['open', 'gap', 'close'],
+  );
+  t.match(events[1]?.facts, { about: 'not_recorded', events: 1, why: 'boom' });
+  t.same((await verifySession(pool, bad.row.id)).findings, []);
+});
+
+t.test('what Postgres refuses for its content fails one session alone', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const bad = open(recorder);
+  const good = open(recorder);
+  await Promise.all([safe(bad), safe(good)]);
+  await database.query(`
+    create function refuse() returns trigger language plpgsql as $$ begin
+      if new.session_id = '${bad.row.id}' then raise exception 'no' using errcode = '22000'; end if; return new; end $$;
+    create trigger refuse before insert on daypass.blocks for each row execute function refuse()`);
+  let cut = 0;
+  let forwarded = false;
+  bad.onStall = () => {
+    cut += 1;
+    close(bad, 'recorder_stalled');
+  };
+  act(bad, 'select 1');
+  bad.whenSafe(() => {
+    forwarded = true;
+  });
+  act(good, 'select 1');
+  await safe(good);
+  t.ok(await recorder.drain(5_000), 'the log that cannot even store its gap is given up, not tried for ever');
+  t.ok(cut > 0);
+  t.equal(forwarded, false);
+  t.equal((await eventsOf(pool, good.row.id)).length, 2);
+});
+
+t.test('a session that another gateway took for lost goes on behind its block, and is cut', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
+  t.same(await reapSessions(pool, 'other', Date.now()), [log.row.id]);
+  log.onStall = () => close(log, 'recorder_stalled');
+  const action = act(log, 'select 1');
+  log.append('result', { of: action, status: '00000' });
+  await safe(log);
+  t.ok(await recorder.drain(5_000));
+  const events = await eventsOf(pool, log.row.id);
+  t.same(
+    events.map(({ kind }) => kind),
+    ['open', 'gap', 'close', 'action', 'result', 'close'],
+  );
+  t.equal(events[4]?.facts.of, 4, 'a result still names its action');
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+  const { rows } = await pool.query('select end_reason, last_seq from sessions');
+  t.same(rows, [{ end_reason: 'recorder_stalled', last_seq: '6' }]);
+});
+
+t.test('a buffered session goes on at once, until the buffer is full', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool, { bufferBytes: 10_000 });
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const log = open(recorder, { mode: 'buffered' });
+  let passed = 0;
+  const count = () => {
+    passed += 1;
+  };
+  log.whenSafe(count);
+  t.equal(passed, 1);
+  await until(database, WAITS);
+  act(log, 'x'.repeat(20_000));
+  log.whenSafe(count);
+  t.equal(passed, 1, 'the buffer is full: it waits');
+  await holder.query('commit');
+  t.ok(await recorder.drain(5_000));
+  t.equal(passed, 2);
+});
+
+t.test('a batch that is written twice stands once', async (t) => {
+  const { pool } = await freshLedger(t);
+  const row = sessionRow();
+  const event: RecordedEvent = { seq: 1, at: Date.now(), kind: 'open', facts: {}, payload: null };
+  const block = packBlock(row.id, genesis(row.id), [event]);
+  const batch = { rows: [{ row, receipt: null, lastSeq: 1, lastHash: block.hashAfter }], blocks: [block] };
+  const gateway = row.id;
+  t.same(await writeBatch(pool, gateway, batch), new Set());
+  t.same(await writeBatch(pool, gateway, batch), new Set());
+  const other = packBlock(row.id, genesis(row.id), [{ ...event, kind: 'gap' }]);
+  t.same(
+    await writeBatch(pool, gateway, { rows: [], blocks: [other] }),
+    new Set([row.id]),
+    'another writer is noticed',
+  );
+  const { rows } = await pool.query('select count(*)::int as n from blocks');
+  t.same(rows, [{ n: 1 }]);
+});
+
+t.test('a handle is cut out of every event before it is stored, and out of the index', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const secret = 'S'.repeat(43);
+  const log = open(recorder);
+  const handle = `dp_0123456789abcdefghijkl_${secret}`;
+  log.append('action', { verb: handle, on: [handle] }, { text: `select '${handle}'`, headers: [[handle]] });
+  await safe(log);
+  const stored = JSON.stringify(await eventsOf(pool, log.row.id));
+  t.notMatch(stored, secret);
+  t.match(stored, 'dp_0123456789abcdefghijkl_[redacted]');
+});
+
+t.test('a recorder that is closed does not wait for what it gave up', async (t) => {
+  const database = await freshDatabase(t);
+  const pool = openDatabase(database.url);
+  t.teardown(() => pool.end());
+  await migrate(pool);
+  const { recorder } = await startRecorder(t, pool, { log: quiet });
+  await record(recorder, 1);
+  recorder.close();
+  open(recorder);
+  t.equal(await recorder.drain(60_000), false);
+});

@@ -1,0 +1,85 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Test } from 'tap';
+import { WebSocketServer } from 'ws';
+import { type Orders, ordersDatabase } from '../postgres/fixture.js';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
+import { type Database, freshDatabase, type PostgresServer } from '../support/postgres.js';
+import { type RedisServer, startRedis } from '../support/redis.js';
+
+/** What gateways stand on: real servers, each of this test's own where it is to be stopped. */
+export interface Ground {
+  readonly redis: RedisServer;
+  readonly ledger: Database;
+  readonly orders: Orders;
+  /** Starts a gateway process on all of it. */
+  gateway(options?: { settings?: string; redisUrl?: string; services?: Readonly<Record<string, string>> }): Promise<GatewayProcess>;
+}
+
+/** Lays the ground: Redis, a ledger (on `ledgerServer` when given), an orders database, a web service with a WebSocket. */
+export async function ground(t: Test, options: { ledgerServer?: PostgresServer; upstream?: string } = {}): Promise<Ground> {
+  const redis = await startRedis(t);
+  const ledger = await freshDatabase(t, options.ledgerServer);
+  const orders = await ordersDatabase(t);
+  const web = await webService(t);
+  const { upstream } = options;
+  const services = { 'orders-db': orders.policy(upstream === undefined ? {} : { upstream }), 'orders-web': webPolicy(web) };
+  return {
+    redis,
+    ledger,
+    orders,
+    gateway: ({ settings, redisUrl = redis.url, services: others } = {}) =>
+      startGatewayProcess(t, {
+        services: { ...services, ...others },
+        env: orders.env,
+        ledger,
+        redisUrl,
+        ...(settings === undefined ? {} : { settings }),
+      }),
+  };
+}
+
+/** Two gateways over one ground. */
+export async function twoGateways(t: Test, options: { ledgerServer?: PostgresServer; settings?: string } = {}) {
+  const under = await ground(t, options);
+  const { settings } = options;
+  const common = settings === undefined ? {} : { settings };
+  const [a, b] = await Promise.all([under.gateway(common), under.gateway(common)]);
+  return { ...under, a, b };
+}
+
+function webPolicy(port: number): string {
+  return `
+service: orders-web
+protocol: http
+lane: production
+owner: group:payments-leads
+upstream: { url: "http://127.0.0.1:${port}" }
+roles:
+  viewer: { allow: [GET /, GET /stream, WS /live] }
+grants: { max_duration: 8h, max_renewals: 2 }
+recording: { mode: strict }
+`;
+}
+
+/** A page, a stream of a line each 20 ms, and a WebSocket that echoes. */
+async function webService(t: Test): Promise<number> {
+  const server = createServer((request, response) => {
+    if (request.url !== '/stream') return response.end('hello\n');
+    const timer = setInterval(() => response.write('tick\n'), 20);
+    response.once('close', () => clearInterval(timer));
+    return response.write('begin\n');
+  });
+  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+  sockets.on('connection', (socket) => {
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets.clients) socket.terminate();
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
