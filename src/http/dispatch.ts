@@ -55,6 +55,7 @@ export async function serveRequest(
   if (res.destroyed || req.socket.destroyed) return;
   const { admission } = entry;
   const { session } = admission;
+  if (!session.isLive()) return refuse(justEnded(session));
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(passage, action));
@@ -98,6 +99,11 @@ export function tooMany(session: Session): Refusal {
     hint: 'wait until some have ended',
     session: session.id,
   });
+}
+
+/** The refusal of a request whose session ended between its admission and its decision. */
+export function justEnded(session: Session): Refusal {
+  return refusalFor('expired', 'The session has just ended.', { hint: 'ask again to learn why', session: session.id });
 }
 
 /** A request as it is decided and recorded. */

@@ -49,7 +49,7 @@ export interface HttpOptions {
 /** A listener that is up. */
 export interface HttpListener {
   readonly address: AddressInfo;
-  /** Stops accepting, waits for nothing: live sessions are the gate's to cut before. */
+  /** Stops accepting and closes what is open; live sessions are the gate's to cut before, and their farewells get out. */
   stop(): Promise<void>;
 }
 
@@ -173,9 +173,16 @@ function listening(server: Server, { host, port }: HttpOptions): Promise<Address
   });
 }
 
+/** How long what was said last may take to reach its clients, milliseconds. */
+const FLUSH = 500;
+
 function stopServer(server: Server, sockets: ReadonlySet<Socket>, upstreams: Upstreams): Promise<void> {
+  const destroyAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const timer = setTimeout(destroyAll, FLUSH);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const socket of sockets) socket.destroy();
+  server.closeIdleConnections();
   upstreams.close();
-  return closed;
+  return closed.finally(() => clearTimeout(timer));
 }

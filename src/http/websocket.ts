@@ -6,7 +6,7 @@ import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, isFull, judge, passageOf, tooMany } from './dispatch.js';
+import { actionOf, clientOf, type HttpParts, isFull, judge, justEnded, passageOf, tooMany } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectService } from './host.js';
@@ -36,6 +36,7 @@ export async function serveUpgrade(
   if (!entry.ok) return sendRawRefusal(socket, entry.refusal);
   if (socket.destroyed) return;
   const { admission } = entry;
+  if (!admission.session.isLive()) return sendRawRefusal(socket, justEnded(admission.session));
   const action = actionOf(req, 'WS', headers, admission);
   const passage = passageOf(admission.session, parts.log);
   const { decision, seq } = passage.propose(action, judge(passage, action));
@@ -161,6 +162,7 @@ class Opening implements Connection {
       if (bytes <= DECLINED_BYTES) body.push(chunk);
       else this.#failed('a refusal that is too long', false);
     });
+    response.setTimeout(this.#parts.parts.upstreams.limits.response, () => this.#failed('half an answer', true));
     response.once('end', answer);
     response.once('error', () => this.#failed('closed', false));
   }

@@ -55,7 +55,6 @@ export function dialWebSocket(
       socket.destroy();
       fail(fault);
     }
-    if (fault === null && socket.destroyed) fail('closed');
   });
   req.on('response', (response) => {
     // Node gives a 101 without Upgrade out as a plain answer.

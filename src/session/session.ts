@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
@@ -134,7 +135,9 @@ export class Session implements Due {
   repolicy(policy: ServicePolicy | undefined): void {
     if (this.end !== null || policy?.version === this.policy.version) return;
     const role = policy?.roles.get(this.grant.role);
-    if (policy === undefined || role === undefined) return this.cut('policy_gone');
+    if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol) return this.cut('policy_gone');
+    // What is connected already keeps its account and its address: a change of either ends it.
+    if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
     this.policy = policy;
     this.role = role;
     this.recording.append('policy', { policy: policy.version });
@@ -227,6 +230,12 @@ const HINTS: Readonly<Record<CutReason, string>> = {
   ended: 'ask the owner of the service why',
   shutdown: 'connect again: another gateway or the restarted one takes over',
 };
+
+/** Whether two policies, or two roles with an upstream of their own, lead to the same place as the same account. */
+function sameUpstream(before: unknown, after: unknown): boolean {
+  const upstream = (of: unknown) => (typeof of === 'object' && of !== null && 'upstream' in of ? of.upstream : undefined);
+  return isDeepStrictEqual(upstream(before), upstream(after));
+}
 
 function iso(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();

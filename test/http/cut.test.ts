@@ -85,7 +85,10 @@ t.test('an idle keep-alive connection outlives the cut and gets 401 for its next
   const { handle, id } = gateway.issue('web');
   const client = raw(t, gateway.port, get('/one', handle));
   await client.sees(/you asked for \/one/);
+  const upstream = echo.connections[0]?.socket;
+  const closed = upstream === undefined ? Promise.resolve([]) : once(upstream, 'close');
   gateway.revoke(id);
+  await closed;
   client.socket.write(get('/two', handle));
   await client.sees(/HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
   t.same(
@@ -147,4 +150,42 @@ t.test('a ledger that does not answer pauses the request, then ends the session 
     echo.requests.map(({ url }) => url),
     ['/first'],
   );
+});
+
+t.test('where no framing marks the end of a body, a cut is a reset and not an end', async (t) => {
+  const echo = await startEcho(t, (_req, res) => res.write('half'));
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web');
+  const client = raw(t, gateway.port, get('/', handle).replace('HTTP/1.1', 'HTTP/1.0'));
+  await client.sees(/half$/);
+  const failed = once(client.socket, 'error');
+  gateway.revoke(id);
+  t.match((await failed)[0], { code: 'ECONNRESET' });
+});
+
+t.test('each request of a pipeline is decided by itself, and answers keep their order', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /a', 'GET /c'] } } });
+  const { handle } = gateway.issue('web');
+  const client = raw(
+    t,
+    gateway.port,
+    get('/a', handle) + get('/b', handle) + get('/c', handle, 'Connection: close\r\n'),
+  );
+  const answer = await client.ended;
+  t.same(
+    [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status),
+    ['200', '403', '200'],
+  );
+  t.same(echo.requests.map(({ url }) => url).sort(), ['/a', '/c']);
+});
+
+t.test('a reloaded policy sends the next request to the new address', async (t) => {
+  const [before, after] = [await startEcho(t), await startEcho(t)];
+  const gateway = await startGateway(t, { web: { url: before.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  await raw(t, gateway.port, get('/one', handle, 'Connection: close\r\n')).ended;
+  gateway.reload('web', { url: after.url, roles: ROLES });
+  await raw(t, gateway.port, get('/two', handle, 'Connection: close\r\n')).ended;
+  t.same([before.requests.map(({ url }) => url), after.requests.map(({ url }) => url)], [['/one'], ['/two']]);
 });

@@ -201,6 +201,31 @@ t.test('the cut does not break a half-sent frame with a close frame of its own',
   t.match(await client.ended, /half$/, 'nothing follows the half frame');
 });
 
+t.test('record before forwarding: a message waits for its commit, and goes nowhere without it', async (t) => {
+  const got: string[] = [];
+  const { url } = await service(t, (socket) => socket.on('message', (data) => got.push(String(data))));
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } }, { stallAfter: 300 });
+  const { handle } = gateway.issue('web');
+  const socket = dial(t, gateway, handle);
+  await once(socket, 'open');
+  await gateway.events();
+  const locker = await gateway.database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  socket.send('unrecorded');
+  const [code, reason] = await once(socket, 'close');
+  t.same([code, /could not be recorded/.test(String(reason))], [4001, true]);
+  await locker.query('rollback');
+  t.same(got, []);
+});
+
+t.test('a service that is down is 502 for a WebSocket too', async (t) => {
+  const gateway = await startGateway(t, { web: { url: 'http://127.0.0.1:1', roles: ROLES } });
+  const socket = dial(t, gateway, gateway.issue('web').handle);
+  const [, response] = await once(socket, 'unexpected-response');
+  t.equal(response.statusCode, 502);
+  t.match((await gateway.events()).at(-1), { kind: 'result', facts: { reason: 'upstream_unavailable' } });
+});
+
 async function rawService(t: Test): Promise<{ url: string; sockets: Socket[]; server: NetServer }> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {

@@ -18,8 +18,20 @@ export interface Watched<Client> {
 }
 
 /** A node-postgres client as alice, through a gateway's port. Rejects as the gateway refuses. */
-export async function database(t: Test, port: number, handle: string, options: pg.ClientConfig = {}): Promise<Watched<pg.Client>> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'alice', database: 'orders-db', password: handle, ...options });
+export async function database(
+  t: Test,
+  port: number,
+  handle: string,
+  options: pg.ClientConfig = {},
+): Promise<Watched<pg.Client>> {
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port,
+    user: 'alice',
+    database: 'orders-db',
+    password: handle,
+    ...options,
+  });
   client.on('error', () => {}); // being cut is what these tests are about
   const ended = endOf(client);
   await client.connect();
@@ -40,7 +52,10 @@ function endOf(client: pg.Client): Promise<Ended> {
 }
 
 /** Why a connection is refused, and how long that took (milliseconds); null when it is not. */
-export async function refusal(port: number, handle: string): Promise<{ code: string | undefined; message: string; ms: number } | null> {
+export async function refusal(
+  port: number,
+  handle: string,
+): Promise<{ code: string | undefined; message: string; ms: number } | null> {
   const client = new pg.Client({ host: '127.0.0.1', port, user: 'alice', database: 'orders-db', password: handle });
   client.on('error', () => {});
   const asked = performance.now();

@@ -13,17 +13,27 @@ export interface Ground {
   readonly ledger: Database;
   readonly orders: Orders;
   /** Starts a gateway process on all of it. */
-  gateway(options?: { settings?: string; redisUrl?: string; services?: Readonly<Record<string, string>> }): Promise<GatewayProcess>;
+  gateway(options?: {
+    settings?: string;
+    redisUrl?: string;
+    services?: Readonly<Record<string, string>>;
+  }): Promise<GatewayProcess>;
 }
 
 /** Lays the ground: Redis, a ledger (on `ledgerServer` when given), an orders database, a web service with a WebSocket. */
-export async function ground(t: Test, options: { ledgerServer?: PostgresServer; upstream?: string } = {}): Promise<Ground> {
+export async function ground(
+  t: Test,
+  options: { ledgerServer?: PostgresServer; upstream?: string } = {},
+): Promise<Ground> {
   const redis = await startRedis(t);
   const ledger = await freshDatabase(t, options.ledgerServer);
   const orders = await ordersDatabase(t);
   const web = await webService(t);
   const { upstream } = options;
-  const services = { 'orders-db': orders.policy(upstream === undefined ? {} : { upstream }), 'orders-web': webPolicy(web) };
+  const services = {
+    'orders-db': orders.policy(upstream === undefined ? {} : { upstream }),
+    'orders-web': webPolicy(web),
+  };
   return {
     redis,
     ledger,

@@ -21,31 +21,38 @@ async function revoked(t: Test, on: GatewayProcess, id: string, ends: readonly P
   return seen;
 }
 
-t.test('a grant of one gateway works on the other, and a revocation on one cuts the live connections of both', async (t) => {
-  const { a, b } = await twoGateways(t);
-  const db = await a.issue({ service: 'orders-db' });
-  const web = await a.issue({ service: 'orders-web' });
-  const here = await database(t, a.ports.postgres, db.handle);
-  const there = await database(t, b.ports.postgres, db.handle);
-  t.equal((await there.client.query('select count(*)::int as n from orders')).rows[0].n, 1000);
-  const running = there.client.query('select pg_sleep(30)').catch(() => {});
-  const socket = await webSocket(t, b.ports.http, web.handle);
-  const ends = await revoked(t, a, db.id, [here.ended, there.ended], 1_000);
-  for (const end of ends) t.match(end, { code: '57P01', message: /the grant was revoked/ });
-  await running;
-  const [closed] = await revoked(t, a, web.id, [socket.ended], 1_000);
-  t.match(closed, { code: '4001', message: /the grant was revoked/ });
-  t.match(await refusal(a.ports.postgres, db.handle), { code: '28P01' });
-  t.match(await refusal(b.ports.postgres, db.handle), { code: '28P01' });
-  await t.rejects(webSocket(t, b.ports.http, web.handle), /answered 401/);
-});
+t.test(
+  'a grant of one gateway works on the other, and a revocation on one cuts the live connections of both',
+  async (t) => {
+    const { a, b } = await twoGateways(t);
+    const db = await a.issue({ service: 'orders-db' });
+    const web = await a.issue({ service: 'orders-web' });
+    const here = await database(t, a.ports.postgres, db.handle);
+    const there = await database(t, b.ports.postgres, db.handle);
+    t.equal((await there.client.query('select count(*)::int as n from orders')).rows[0].n, 1000);
+    const running = there.client.query('select pg_sleep(30)').catch(() => {});
+    const socket = await webSocket(t, b.ports.http, web.handle);
+    const ends = await revoked(t, a, db.id, [here.ended, there.ended], 1_000);
+    for (const end of ends) t.match(end, { code: '57P01', message: /the grant was revoked/ });
+    await running;
+    const [closed] = await revoked(t, a, web.id, [socket.ended], 1_000);
+    t.match(closed, { code: '4001', message: /the grant was revoked/ });
+    t.match(await refusal(a.ports.postgres, db.handle), { code: '28P01' });
+    t.match(await refusal(b.ports.postgres, db.handle), { code: '28P01' });
+    await t.rejects(webSocket(t, b.ports.http, web.handle), /answered 401/);
+  },
+);
 
 t.test('a renewal on one gateway moves the deadline of a live connection of the other', async (t) => {
   const { a, b } = await twoGateways(t);
   const { handle, id, expiresAt } = await a.issue({ service: 'orders-db', for: '2s' });
   const { client, ended } = await database(t, b.ports.postgres, handle);
   const first = Date.parse(expiresAt);
-  const renewed = await a.operator('POST', `/v1/grants/${id}/renew`, { durationSeconds: 2, reason: 'a little longer', by: 'ops' });
+  const renewed = await a.operator('POST', `/v1/grants/${id}/renew`, {
+    durationSeconds: 2,
+    reason: 'a little longer',
+    by: 'ops',
+  });
   t.equal(renewed.status, 200);
   await client.query('select pg_sleep($1)', [(first + 300 - Date.now()) / 1_000]);
   const { at, code } = await ended;
@@ -61,7 +68,10 @@ t.test('with the subscriptions killed again and again the ledger check still cut
   const admin = redisClient(t, redis);
   let killed = 0;
   const killing = setInterval(() => {
-    admin.client('KILL', 'TYPE', 'pubsub').then((count) => (killed += Number(count)));
+    admin.client('KILL', 'TYPE', 'pubsub').then(
+      (count) => (killed += Number(count)),
+      () => {}, // the test is over
+    );
   }, 5);
   const [end] = await revoked(t, a, id, [ended], 5_000);
   clearInterval(killing);
@@ -69,49 +79,55 @@ t.test('with the subscriptions killed again and again the ledger check still cut
   t.ok(killed > 0, `${killed} subscriptions were killed`);
 });
 
-t.test('a gateway that may not hear the feed cuts within 5 s by the ledger check, an idle connection too', async (t) => {
-  const under = await ground(t);
-  const admin = redisClient(t, under.redis);
-  const rights = ACL_RIGHTS.replace('&dp:feed', '').trim().split(/\s+/);
-  await admin.acl('SETUSER', 'deaf', 'on', '>word', 'resetchannels', ...rights);
-  const a = await under.gateway();
-  const b = await under.gateway({ redisUrl: `redis://deaf:word@127.0.0.1:${under.redis.port}` });
-  const { handle, id } = await a.issue({ service: 'orders-db' });
-  const { ended } = await database(t, b.ports.postgres, handle);
-  const ready = await (await fetch(`http://[::1]:${b.ports.health}/readyz`)).json();
-  t.match(ready, { ready: false, missing: { feed: String } }, 'and it says so');
-  const [end] = await revoked(t, a, id, [ended], 5_000);
-  t.match(end, { code: '57P01', message: /revoked/ });
-});
+t.test(
+  'a gateway that may not hear the feed cuts within 5 s by the ledger check, an idle connection too',
+  async (t) => {
+    const under = await ground(t);
+    const admin = redisClient(t, under.redis);
+    const rights = ACL_RIGHTS.replace('&dp:feed', '').trim().split(/\s+/);
+    await admin.acl('SETUSER', 'deaf', 'on', '>word', 'resetchannels', ...rights);
+    const a = await under.gateway();
+    const b = await under.gateway({ redisUrl: `redis://deaf:word@127.0.0.1:${under.redis.port}` });
+    const { handle, id } = await a.issue({ service: 'orders-db' });
+    const { ended } = await database(t, b.ports.postgres, handle);
+    const ready = await (await fetch(`http://[::1]:${b.ports.health}/readyz`)).json();
+    t.match(ready, { ready: false, missing: { feed: String } }, 'and it says so');
+    const [end] = await revoked(t, a, id, [ended], 5_000);
+    t.match(end, { code: '57P01', message: /revoked/ });
+  },
+);
 
 for (const [how, stop] of [
   ['silent', (redis: RedisServer) => redis.pause()],
   ['killed', (redis: RedisServer) => redis.kill()],
 ] as const) {
-  t.test(`with Redis ${how} nobody new is admitted, within 500 ms, and live sessions end after the staleness`, async (t) => {
-    const { a, b, redis } = await twoGateways(t, { settings: 'drain: 0s\nstaleness: 2s' });
-    const { handle } = await a.issue({ service: 'orders-db' });
-    const web = await a.issue({ service: 'orders-web' });
-    const live = [
-      await database(t, a.ports.postgres, handle),
-      await database(t, b.ports.postgres, handle),
-      await webSocket(t, b.ports.http, web.handle),
-    ];
-    await stop(redis);
-    const from = Date.now();
-    for (const { ports } of [a, b, a, b]) {
-      const refused = await refusal(ports.postgres, handle);
-      t.match(refused, { code: '57P03' });
-      t.ok((refused?.ms ?? Number.NaN) <= 500, `refused in ${Math.round(refused?.ms ?? 0)} ms`);
-    }
-    for (const { ended } of live) {
-      const { code, message, at } = await ended;
-      t.match(code, /57P01|4001/);
-      t.match(message, /could not confirm the grant/);
-      // Counted from the last answer, which is up to a second old when the outage begins.
-      t.ok(at - from >= 900 && at - from <= 3_500, `cut ${at - from} ms after the outage began`);
-    }
-  });
+  t.test(
+    `with Redis ${how} nobody new is admitted, within 500 ms, and live sessions end after the staleness`,
+    async (t) => {
+      const { a, b, redis } = await twoGateways(t, { settings: 'drain: 0s\nstaleness: 2s' });
+      const { handle } = await a.issue({ service: 'orders-db' });
+      const web = await a.issue({ service: 'orders-web' });
+      const live = [
+        await database(t, a.ports.postgres, handle),
+        await database(t, b.ports.postgres, handle),
+        await webSocket(t, b.ports.http, web.handle),
+      ];
+      await stop(redis);
+      const from = Date.now();
+      for (const { ports } of [a, b, a, b]) {
+        const refused = await refusal(ports.postgres, handle);
+        t.match(refused, { code: '57P03' });
+        t.ok((refused?.ms ?? Number.NaN) <= 500, `refused in ${Math.round(refused?.ms ?? 0)} ms`);
+      }
+      for (const { ended } of live) {
+        const { code, message, at } = await ended;
+        t.match(code, /57P01|4001/);
+        t.match(message, /could not confirm the grant/);
+        // Counted from the last answer, which is up to a second old when the outage begins.
+        t.ok(at - from >= 900 && at - from <= 3_500, `cut ${at - from} ms after the outage began`);
+      }
+    },
+  );
 }
 
 t.test('a Redis that comes back empty brings no revoked grant back', async (t) => {
@@ -141,33 +157,36 @@ t.test('with a staleness of 0 live sessions end at the first failure', async (t)
   t.ok(at - from <= 2_000, `${at - from} ms`);
 });
 
-t.test('with the ledger down a revocation is queued, cuts on both gateways at once, and reaches the ledger first', async (t) => {
-  const ledgerServer = await startPostgres(t);
-  const { a, b, ledger } = await twoGateways(t, { ledgerServer });
-  const { handle, id } = await a.issue({ service: 'orders-db' });
-  const other = await a.issue({ service: 'orders-db' });
-  const live = [await database(t, a.ports.postgres, handle), await database(t, b.ports.postgres, handle)];
-  await ledgerServer.crash();
-  for (const { ports } of [a, b]) {
-    const refused = await refusal(ports.postgres, other.handle);
-    t.match(refused, { code: '57P03' });
-    t.ok((refused?.ms ?? Number.NaN) <= 500, `refused in ${Math.round(refused?.ms ?? 0)} ms`);
-  }
-  const from = Date.now();
-  const { code, stdout } = await daypass(a, ['grant', 'revoke', id, '--reason', 'the task is done']);
-  t.equal(code, 4);
-  t.match(stdout, /the ledger does not answer/);
-  for (const { ended } of live) {
-    const { message, at } = await ended;
-    t.match(message, /the grant was revoked/);
-    t.ok(at - from <= 3_000, `${at - from} ms after the command was typed`);
-  }
-  await ledgerServer.restart();
-  t.match(await refusal(b.ports.postgres, handle), { code: '28P01', message: /revoked/ }, 'the tombstone stands');
-  while ((await refusal(a.ports.postgres, other.handle)) !== null) await pause(50);
-  const [row] = await ledger.query('select revoked_at from daypass.grants where id = $1', [id]);
-  t.ok(row?.revoked_at, 'when somebody is admitted again, the ledger has it');
-});
+t.test(
+  'with the ledger down a revocation is queued, cuts on both gateways at once, and reaches the ledger first',
+  async (t) => {
+    const ledgerServer = await startPostgres(t);
+    const { a, b, ledger } = await twoGateways(t, { ledgerServer });
+    const { handle, id } = await a.issue({ service: 'orders-db' });
+    const other = await a.issue({ service: 'orders-db' });
+    const live = [await database(t, a.ports.postgres, handle), await database(t, b.ports.postgres, handle)];
+    await ledgerServer.crash();
+    for (const { ports } of [a, b]) {
+      const refused = await refusal(ports.postgres, other.handle);
+      t.match(refused, { code: '57P03' });
+      t.ok((refused?.ms ?? Number.NaN) <= 500, `refused in ${Math.round(refused?.ms ?? 0)} ms`);
+    }
+    const from = Date.now();
+    const { code, stdout } = await daypass(a, ['grant', 'revoke', id, '--reason', 'the task is done']);
+    t.equal(code, 4);
+    t.match(stdout, /the ledger does not answer/);
+    for (const { ended } of live) {
+      const { message, at } = await ended;
+      t.match(message, /the grant was revoked/);
+      t.ok(at - from <= 3_000, `${at - from} ms after the command was typed`);
+    }
+    await ledgerServer.restart();
+    t.match(await refusal(b.ports.postgres, handle), { code: '28P01', message: /revoked/ }, 'the tombstone stands');
+    while ((await refusal(a.ports.postgres, other.handle)) !== null) await pause(50);
+    const [row] = await ledger.query('select revoked_at from daypass.grants where id = $1', [id]);
+    t.ok(row?.revoked_at, 'when somebody is admitted again, the ledger has it');
+  },
+);
 
 /** Both gateways' /readyz answers 200. */
 async function untilReady(...gateways: readonly GatewayProcess[]) {
