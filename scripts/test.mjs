@@ -1,7 +1,7 @@
 // `npm test [-- files]`: makes a fresh clone runnable, gets the tests' programs, runs the tests, and closes with one line
 // of its own: `N passed, N failed`.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
 import { root } from './build.mjs';
 import { prepare } from './prepare.mjs';
@@ -34,17 +34,22 @@ function testFiles() {
     .sort();
 }
 
+/** A person at a terminal gets tap's own moving report; a log gets the plain protocol, once. */
 function runTap(args, env) {
   rmSync(RESULTS, { force: true });
-  const child = spawn(process.execPath, [TAP, 'run', `--output-file=${RESULTS}`, ...args], {
+  const person = process.stdout.isTTY === true;
+  const report = person ? [`--output-file=${RESULTS}`] : ['--reporter=tap'];
+  const child = spawn(process.execPath, [TAP, 'run', ...report, ...args], {
     cwd: root,
     env,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', person ? 'inherit' : 'pipe', 'inherit'],
   });
+  child.stdout?.pipe(process.stdout, { end: false });
+  child.stdout?.pipe(createWriteStream(RESULTS));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code) => resolve(code ?? 1));
+    child.once('close', (code) => resolve(code ?? 1));
   });
 }
 

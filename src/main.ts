@@ -24,6 +24,7 @@ import { MemoryGrantStore } from './grant/memory.js';
 import { RedisGrantStore } from './grant/redis.js';
 import type { GrantStore } from './grant/store.js';
 import { startGrantWatch } from './grant/watch.js';
+import { Identity } from './http/identity.js';
 import { startHttp } from './http/listener.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
@@ -56,7 +57,9 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
-const { version }: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+const { version }: { version: string } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+);
 
 /** How long what is queued may take to be written at the end, milliseconds. */
 const LAST_WRITE = 5_000;
@@ -107,16 +110,18 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   lifecycle.onStop('grant store', () => store.close());
   const ledger = new Ledger(pool);
   const policies = new Policies(services);
+  const key = await signingKey(config.signingKey, dataDirectory);
   const grants = await GrantAuthority.open({
     store,
     ledger,
-    signingKey: await signingKey(config.signingKey, dataDirectory),
+    signingKey: key,
     policyOf: (service) => policies.get(service),
     dataDirectory,
     clock,
     log,
   });
-  if (config.redis === undefined) log.info({ grants: await grants.refill() }, 'grants are kept in this process (no Redis is configured)');
+  if (config.redis === undefined)
+    log.info({ grants: await grants.refill() }, 'grants are kept in this process (no Redis is configured)');
 
   const gatewayId = randomUUID();
   const index = new IndexWriter({ pool, log });
@@ -138,7 +143,14 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   grants.onChange((id) => gate.recheck(id));
   lifecycle.onStop('recorder', () => endRecording(recorder, index, presence, gate, log));
   lifecycle.onStop('grants', () => grants.close());
-  const watch = await startGrantWatch({ store, ledger, watcher: gate, staleness: config.stalenessSeconds * 1000, clock, log });
+  const watch = await startGrantWatch({
+    store,
+    ledger,
+    watcher: gate,
+    staleness: config.stalenessSeconds * 1000,
+    clock,
+    log,
+  });
   lifecycle.onStop('grant watch', () => watch.stop());
 
   const reload = () => reloadPolicies(options, protocols, { policies, gate, pool, log });
@@ -153,7 +165,14 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   };
 
   const { listen } = config;
-  const http = await startHttp({ gate, log, clock, domain: config.domain, ...listen.http });
+  const http = await startHttp({
+    gate,
+    log,
+    clock,
+    domain: config.domain,
+    identity: new Identity(key, () => clock.wall()),
+    ...listen.http,
+  });
   lifecycle.onStop('HTTP', () => http.stop());
   const postgres = await startPostgres({ gate, clock, log, ...listen.postgres, tls: config.tls });
   lifecycle.onStop('Postgres', () => postgres.stop());
@@ -206,7 +225,11 @@ export class ConfigRefused extends DaypassError {
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[]) {
-    super('config_refused', `The configuration has ${problems.length} problem(s):\n${problems.map(problemLine).join('\n')}`, { hint: 'daypass check' });
+    super(
+      'config_refused',
+      `The configuration has ${problems.length} problem(s):\n${problems.map(problemLine).join('\n')}`,
+      { hint: 'daypass check' },
+    );
     this.problems = problems;
   }
 }
@@ -259,7 +282,12 @@ async function reloadPolicies(options: ServeOptions, protocols: readonly Protoco
   return { ok: problems.length === 0, services, problems };
 }
 
-async function replacePolicies(options: ServeOptions, protocols: readonly Protocol[], policies: Policies, pool: Pool): Promise<string[]> {
+async function replacePolicies(
+  options: ServeOptions,
+  protocols: readonly Protocol[],
+  policies: Policies,
+  pool: Pool,
+): Promise<string[]> {
   try {
     const { services } = load(options, protocols);
     await rememberPolicies(pool, services.values());
@@ -274,7 +302,13 @@ function problemLine({ file, line, column, message }: ConfigProblem): string {
   return `${file}:${line}:${column}  ${message}`;
 }
 
-async function endRecording(recorder: Recorder, index: IndexWriter, presence: Presence, gate: Gate, log: Log): Promise<void> {
+async function endRecording(
+  recorder: Recorder,
+  index: IndexWriter,
+  presence: Presence,
+  gate: Gate,
+  log: Log,
+): Promise<void> {
   gate.deadlines.stop();
   if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');
   recorder.close();

@@ -31,7 +31,9 @@ export function watchConfiguration(directory: string, reload: () => Promise<unkn
 function watched(path: string, changed: () => void, log: Log): FSWatcher[] {
   try {
     const watcher = watch(path, { persistent: false }, changed);
-    watcher.on('error', (thrown) => log.warn({ path, err: messageOf(thrown) }, 'the configuration is no longer watched; use SIGHUP'));
+    watcher.on('error', (thrown) =>
+      log.warn({ path, err: messageOf(thrown) }, 'the configuration is no longer watched; use SIGHUP'),
+    );
     return [watcher];
   } catch (thrown) {
     log.warn({ path, err: messageOf(thrown) }, 'the configuration cannot be watched; use SIGHUP');

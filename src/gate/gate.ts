@@ -126,14 +126,21 @@ export class Gate implements GrantWatcher {
   }
 
   async #admit(request: AdmitRequest): Promise<Admitted> {
-    if (this.#closedFor !== null) return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    if (this.#closedFor !== null)
+      return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
     const policy = this.#parts.policies.get(request.service);
     if (policy === undefined || policy.protocol !== request.protocol) {
-      return refuse('unknown_service', `there is no service named ${printable(request.service)} here`, 'check the name of the service');
+      return refuse(
+        'unknown_service',
+        `there is no service named ${printable(request.service)} here`,
+        'check the name of the service',
+      );
     }
-    if (request.credential === null) return refuse('malformed', 'no handle was presented', 'present the handle of your grant');
+    if (request.credential === null)
+      return refuse('malformed', 'no handle was presented', 'present the handle of your grant');
     const handle = parseHandle(request.credential);
-    if (handle === null) return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
+    if (handle === null)
+      return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
     if (request.shared !== true) return this.#open(request, handle);
     return this.#openShared(request, handle);
   }
@@ -155,7 +162,8 @@ export class Gate implements GrantWatcher {
       for (let round = 0; round < CHECKS; round += 1) {
         watch.touched = false;
         const check = await this.#parts.grants.check(handle.id);
-        if (watch.touched) continue;
+        // Only a yes may have been overtaken; a no stands, and is not kept waiting.
+        if (watch.touched && check.ok) continue;
         return this.#conclude(request, handle, check);
       }
       return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
@@ -167,10 +175,12 @@ export class Gate implements GrantWatcher {
   #conclude(request: AdmitRequest, handle: Handle, check: GrantCheck): Admitted {
     if (!check.ok) return refuse(check.reason, check.message, HINTS[check.reason] ?? '');
     const { grant } = check;
-    if (!secretMatches(grant, handle.secret)) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
+    if (!secretMatches(grant, handle.secret))
+      return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
     const wrong = mismatch(request, grant, this.#parts.clock.wall());
     if (wrong !== null) return wrong;
-    if (this.#closedFor !== null) return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    if (this.#closedFor !== null)
+      return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
     const policy = this.#parts.policies.get(request.service);
     if (policy === undefined) return refuse('unknown_service', 'the service is gone', '');
     if (!policy.roles.has(grant.role)) {
@@ -198,13 +208,32 @@ export class Gate implements GrantWatcher {
       policyVersion: policy.version,
       startedAt,
     });
-    const facts = { grant: grant.id, service: policy.name, principal, role, client: request.client, policy: policy.version };
+    const facts = {
+      grant: grant.id,
+      service: policy.name,
+      principal,
+      role,
+      client: request.client,
+      policy: policy.version,
+    };
     recording.append('open', facts, { token: grant.token });
-    const session = new Session({ id, grant, policy, recording, deadlines: this.deadlines, clock, log, ended: (s) => this.#ended(s) });
+    const session = new Session({
+      id,
+      grant,
+      policy,
+      recording,
+      deadlines: this.deadlines,
+      clock,
+      log,
+      ended: (s) => this.#ended(s),
+    });
     this.registry.add(session);
     const admission = mintAdmission(session);
     if (request.shared === true) this.#shared.set(sharedKey(grant.id, policy.name), admission);
-    log.info({ session: id, grant: grant.id, service: policy.name, principal, role, client: request.client }, 'session opened');
+    log.info(
+      { session: id, grant: grant.id, service: policy.name, principal, role, client: request.client },
+      'session opened',
+    );
     return admission;
   }
 
@@ -235,10 +264,18 @@ const HINTS: Partial<Record<DenialReason, string>> = {
 
 function mismatch(request: AdmitRequest, grant: Grant, now: number): Admitted | null {
   if (grant.service !== request.service) {
-    return refuse('wrong_service', `this grant is for ${grant.service}, not for ${request.service}`, `connect to ${grant.service}`);
+    return refuse(
+      'wrong_service',
+      `this grant is for ${grant.service}, not for ${request.service}`,
+      `connect to ${grant.service}`,
+    );
   }
   if (request.principal !== undefined && request.principal !== grant.principal) {
-    return refuse('wrong_principal', 'this grant belongs to somebody else', 'connect with the user name the grant was given to');
+    return refuse(
+      'wrong_principal',
+      'this grant belongs to somebody else',
+      'connect with the user name the grant was given to',
+    );
   }
   if (now < grant.notBefore) return refuse('not_yet', 'this grant has not begun', HINTS.not_yet ?? '');
   if (grant.expiresAt <= now) return refuse('expired', 'this grant has expired', HINTS.expired ?? '');

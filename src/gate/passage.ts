@@ -77,7 +77,16 @@ export class Passage<Action> {
   #logRefusal(facts: Facts, { reason, rule }: Decision): void {
     const { id, grant, policy } = this.session;
     this.#log.warn(
-      { session: id, grant: grant.id, principal: grant.principal, service: policy.name, verb: facts.verb, on: facts.on, reason, rule },
+      {
+        session: id,
+        grant: grant.id,
+        principal: grant.principal,
+        service: policy.name,
+        verb: facts.verb,
+        on: facts.on,
+        reason,
+        rule,
+      },
       'refused',
     );
   }

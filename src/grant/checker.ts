@@ -5,7 +5,8 @@ import type { GrantCheck, GrantSource } from './grant.js';
 import { isGrantId } from './handle.js';
 import { type Answers, denied, judgeAnswers, type Verdict } from './judge.js';
 import type { Ledger } from './ledger.js';
-import type { GrantStore } from './store.js';
+import type { LedgerRow } from './record.js';
+import type { GrantStore, StoredGrant } from './store.js';
 import type { TokenVerifier } from './verifier.js';
 import { within } from './within.js';
 
@@ -58,11 +59,15 @@ export class GrantChecker implements GrantSource {
   async #verdict(id: string): Promise<Verdict> {
     const { clock, store, ledger } = this.#parts;
     const asked = clock.wall();
-    const [stored, row] = await Promise.all([
+    const [stored, row] = await Promise.allSettled([
       within(ANSWER_LIMIT_MS, store.get(id), late),
       ledger.get(id, ANSWER_LIMIT_MS),
     ]);
-    const answers: Answers = { stored, row, asked, answered: clock.wall() };
+    // Either side's no is a no, also while the other is down: a revocation must not wait for an outage to end.
+    if (saysRevoked(stored, row)) return denied('revoked', 'The grant was revoked.');
+    if (stored.status === 'rejected') throw stored.reason;
+    if (row.status === 'rejected') throw row.reason;
+    const answers: Answers = { stored: stored.value, row: row.value, asked, answered: clock.wall() };
     return judgeAnswers(answers);
   }
 
@@ -88,6 +93,11 @@ export interface CheckerParts {
   readonly pending: PendingGate;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+function saysRevoked(stored: PromiseSettledResult<StoredGrant>, row: PromiseSettledResult<LedgerRow | null>): boolean {
+  if (stored.status === 'fulfilled' && stored.value.revoked) return true;
+  return row.status === 'fulfilled' && row.value !== null && row.value.revokedAt !== null;
 }
 
 const REVOKED: GrantCheck = { ok: false, reason: 'revoked', message: 'The grant was revoked.' };

@@ -10,6 +10,8 @@ export interface RequestAction {
   readonly target: Target;
   /** The target as it came, for the record of one that has no single meaning. */
   readonly rawTarget: string;
+  /** Where this request comes from, as the socket says: one session's requests may come from several places. */
+  readonly client: string;
   readonly headers: readonly Header[];
   /** Lower-case names of the headers the gateway injects: a client's own are redacted. */
   readonly injected: readonly string[];

@@ -12,11 +12,11 @@ export function describe(action: HttpAction): ActionFacts {
   return action.kind === 'request' ? describeRequest(action) : describeMessage(action);
 }
 
-function describeRequest({ method, target, rawTarget, headers, injected }: RequestAction): ActionFacts {
+function describeRequest({ method, target, rawTarget, client, headers, injected }: RequestAction): ActionFacts {
   const path = target.ok ? target.path : redactQuery(rawTarget);
   const query = target.ok ? redactQuery(target.query) : '';
   return {
-    facts: { verb: method, on: [path] },
+    facts: { verb: method, on: [path], from: client },
     payload: { text: `${method} ${path}${query}`, headers: redactHeaders(headers, injected) },
   };
 }

@@ -13,6 +13,7 @@ import { type Refusal, refusalFor, refusalOf, sendRefusal } from './deny.js';
 import { Exchange } from './forward.js';
 import { pairs, requestHeaders } from './headers.js';
 import { selectService } from './host.js';
+import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
 import { faultOf } from './request.js';
@@ -24,6 +25,7 @@ export interface HttpParts {
   readonly gate: Gate;
   readonly log: Log;
   readonly upstreams: Upstreams;
+  readonly identity: Identity;
   /** Services are reached at `<service>.<domain>`. */
   readonly domain: string;
   readonly monotonic: () => number;
@@ -49,6 +51,9 @@ export async function serveRequest(
   const fault = faultOf(req, headers);
   if (fault !== null) return refuse(fault);
   const selected = selectService(headers, parts.domain);
+  if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
+    return sendKeys(res, await parts.identity.keys);
+  }
   const entering = enter(parts.gate, selected, headers, clientOf(req));
   const entry = entering instanceof Promise ? await entering : entering;
   if (!entry.ok) return refuse(entry.refusal);
@@ -62,7 +67,10 @@ export async function serveRequest(
   if (decision.outcome !== 'allow' || !action.target.ok) return refuse(refusalOf(decision, session.id));
   if (isFull(session)) return refuse(tooMany(session));
   const { path, query } = action.target;
-  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http' } as const;
+  const asserting = parts.identity.assertion(session);
+  const assertion = typeof asserting === 'string' ? asserting : await asserting;
+  if (res.destroyed || !session.isLive()) return refuse(justEnded(session));
+  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http', assertion } as const;
   const forward = {
     method: action.method,
     path: path + query,
@@ -84,6 +92,14 @@ export async function serveRequest(
   });
   remember(parts, exchange, req, res);
   passage.release(() => exchange.start());
+}
+
+/** Where services find the keys that assertions are verified with (RFC 8615). */
+const KEYS_PATH = '/.well-known/jwks.json';
+
+function sendKeys(res: ServerResponse, keys: string): void {
+  res.writeHead(200, { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=300' });
+  res.end(keys);
 }
 
 /** Whether a session has as much under way as it may. */
@@ -115,7 +131,15 @@ export function actionOf(
 ): RequestAction {
   const rawTarget = req.url ?? '';
   const { injected } = upstreamOf(admission);
-  return { kind: 'request', method, target: readTarget(rawTarget), rawTarget, headers, injected };
+  return {
+    kind: 'request',
+    method,
+    target: readTarget(rawTarget),
+    rawTarget,
+    client: clientOf(req),
+    headers,
+    injected,
+  };
 }
 
 /** The way of one request's actions through the gate. */

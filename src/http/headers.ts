@@ -36,6 +36,8 @@ export interface Origin {
   /** The Host the client asked for. */
   readonly host: string;
   readonly proto: 'http' | 'https';
+  /** The signed assertion of who stands behind the request. */
+  readonly assertion: string;
 }
 
 /** How header names are compared: servers that map them to variables see no difference in case, `-` and `_`. */
@@ -70,6 +72,7 @@ export function requestHeaders(headers: readonly Header[], injected: readonly He
     ['x-forwarded-for', origin.client],
     ['x-forwarded-proto', origin.proto],
     ['x-forwarded-host', origin.host],
+    ['daypass-assertion', origin.assertion],
     ...injected,
   ];
 }

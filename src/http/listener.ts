@@ -30,6 +30,7 @@ import type { Log } from '../log.js';
 import { drain } from './body.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { type HttpParts, serveRequest } from './dispatch.js';
+import type { Identity } from './identity.js';
 import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
 import { serveUpgrade } from './websocket.js';
 
@@ -39,6 +40,8 @@ export interface HttpOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly domain: string;
+  /** Signs what services are told of who stands behind a request. */
+  readonly identity: Identity;
   readonly host: string;
   readonly port: number;
   /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
@@ -62,7 +65,8 @@ const KEEP_ALIVE = 65_000;
 export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const { gate, log, clock, domain } = options;
   const upstreams = new Upstreams(options.upstreamLimits ?? UPSTREAM_LIMITS);
-  const parts: HttpParts = { gate, log, upstreams, domain, monotonic: () => clock.monotonic(), open: new WeakMap() };
+  const monotonic = () => clock.monotonic();
+  const parts: HttpParts = { gate, log, upstreams, identity: options.identity, domain, monotonic, open: new WeakMap() };
   const server = createServer({
     maxHeaderSize: HEAD_BYTES,
     insecureHTTPParser: false,

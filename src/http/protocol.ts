@@ -76,7 +76,15 @@ function actionFromWords(words: readonly string[]): HttpAction {
   ) {
     throw new DaypassError('usage', 'expected a method and a path', { hint: 'POST /orders/7/retry, or WS /live' });
   }
-  return { kind: 'request', method, target: readTarget(target), rawTarget: target, headers: [], injected: [] };
+  return {
+    kind: 'request',
+    method,
+    target: readTarget(target),
+    rawTarget: target,
+    client: '',
+    headers: [],
+    injected: [],
+  };
 }
 
 /**

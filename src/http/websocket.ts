@@ -44,7 +44,10 @@ export async function serveUpgrade(
     return sendRawRefusal(socket, refusalOf(decision, admission.session.id));
   if (isFull(admission.session)) return sendRawRefusal(socket, tooMany(admission.session));
   const { path, query } = action.target;
-  const opening = new Opening({ parts, req, socket, admission, passage, action, seq, wish: wished.wish, path, query });
+  const assertion = await parts.identity.assertion(admission.session);
+  if (socket.destroyed || !admission.session.isLive()) return sendRawRefusal(socket, justEnded(admission.session));
+  const { wish } = wished;
+  const opening = new Opening({ parts, req, socket, admission, passage, action, seq, wish, path, query, assertion });
   passage.release(() => opening.start());
 }
 
@@ -59,6 +62,7 @@ interface OpeningParts {
   readonly wish: Wish;
   readonly path: string;
   readonly query: string;
+  readonly assertion: string;
 }
 
 /** How much of an answer other than 101 is passed on, bytes. */
@@ -85,9 +89,9 @@ class Opening implements Connection {
   }
 
   start(): void {
-    const { parts, req, admission, wish, path, query } = this.#parts;
+    const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
-    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http' } as const;
+    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http', assertion } as const;
     const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
     const headers = requestHeaders(kept, upstreamOf(admission).headers, origin);
     const { limits } = parts.upstreams;

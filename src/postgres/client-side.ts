@@ -1,5 +1,5 @@
-import { DENIALS } from '../policy/reason.js';
 import { type Decision, deny } from '../policy/decision.js';
+import { DENIALS } from '../policy/reason.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import type { Expectation } from './expectations.js';
@@ -8,8 +8,17 @@ import type { Outbox } from './outbox.js';
 import type { PostgresRole } from './policy.js';
 import { analyse } from './sql/analyse.js';
 import type { Statement } from './sql/analysis.js';
-import { FramingError, FRONTEND, type FrontendHandler } from './wire/framer.js';
-import { parse, query, readBind, readExecute, readParse, readQuery, readTarget, type StatementText } from './wire/frontend.js';
+import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
+import {
+  parse,
+  query,
+  readBind,
+  readExecute,
+  readParse,
+  readQuery,
+  readTarget,
+  type StatementText,
+} from './wire/frontend.js';
 
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */
 const UNPARSABLE = 'refused by the gateway';
@@ -132,7 +141,10 @@ export class ClientSide implements FrontendHandler {
     const all = portals.flatMap((one) => one.statements);
     const absent = this.#missingName(statement);
     const action = this.#action(statement, all, 'execute', portal.parameters);
-    const { decision, seq } = this.#talk.passage.propose(action, absent?.decision ?? this.#judgeOnce(statement, action));
+    const { decision, seq } = this.#talk.passage.propose(
+      action,
+      absent?.decision ?? this.#judgeOnce(statement, action),
+    );
     if (decision.outcome !== 'allow') return this.#refuse(false, absent ?? asRefusal(decision));
     this.#define(statement);
     this.#forward(frame, { kind: 'execute', seq });
@@ -140,8 +152,17 @@ export class ClientSide implements FrontendHandler {
 
   /** FunctionCall runs a function by its number, past the parser: refused for everyone (PROTOCOLS.md, 15). */
   #functionCall(): void {
-    const decision = deny('unknown_effect', 'FunctionCall messages', 'calling functions by number is not offered', 'use SELECT');
-    const action = this.#action({ text: '(FunctionCall message)', analysis: { ok: true, statements: [] } }, [], 'query');
+    const decision = deny(
+      'unknown_effect',
+      'FunctionCall messages',
+      'calling functions by number is not offered',
+      'use SELECT',
+    );
+    const action = this.#action(
+      { text: '(FunctionCall message)', analysis: { ok: true, statements: [] } },
+      [],
+      'query',
+    );
     this.#talk.passage.propose(action, decision);
     this.#refuse(true, asRefusal(decision));
     this.#outbox.release();
@@ -170,13 +191,15 @@ export class ClientSide implements FrontendHandler {
 
   #skipped(expectation: Expectation): void {
     const { passage, statements, portals } = this.#talk;
-    if (expectation.kind === 'execute' || expectation.kind === 'query') passage.result(expectation.seq, { status: 'skipped' });
+    if (expectation.kind === 'execute' || expectation.kind === 'query')
+      passage.result(expectation.seq, { status: 'skipped' });
     else if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
     else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
   }
 
   #prepared({ text, validUtf8 }: StatementText): Prepared {
-    if (!validUtf8) return { text, analysis: { ok: false, reason: 'unparsable', message: 'the statement is not valid UTF-8' } };
+    if (!validUtf8)
+      return { text, analysis: { ok: false, reason: 'unparsable', message: 'the statement is not valid UTF-8' } };
     return { text, analysis: analyse(text) };
   }
 
@@ -235,8 +258,19 @@ export class ClientSide implements FrontendHandler {
 }
 
 const NOTHING: readonly never[] = [];
-const COPY_IN: ReadonlySet<number> = new Set([FRONTEND.copyDone, FRONTEND.copyFail, FRONTEND.flush, FRONTEND.sync, FRONTEND.terminate]);
-const TOO_MANY_NAMES = deny('too_large', 'names of one session', 'this session has too many prepared statements', 'close some of them');
+const COPY_IN: ReadonlySet<number> = new Set([
+  FRONTEND.copyDone,
+  FRONTEND.copyFail,
+  FRONTEND.flush,
+  FRONTEND.sync,
+  FRONTEND.terminate,
+]);
+const TOO_MANY_NAMES = deny(
+  'too_large',
+  'names of one session',
+  'this session has too many prepared statements',
+  'close some of them',
+);
 
 function asRefusal(decision: Decision): { sqlstate: string; decision: Decision } {
   return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };

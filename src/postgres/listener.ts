@@ -37,7 +37,7 @@ import { postgresProtocol } from './protocol.js';
 import { Relay } from './relay.js';
 import { asRefusal, openConnection, refuseConnection } from './startup.js';
 import { dial, type Upstream } from './upstream.js';
-import { authenticationOk, backendKeyData, parameterStatus, readyForQuery, type Report } from './wire/backend.js';
+import { authenticationOk, backendKeyData, parameterStatus, type Report, readyForQuery } from './wire/backend.js';
 
 export interface PostgresParts {
   readonly gate: Gate;
@@ -65,7 +65,10 @@ const MOST_HANDSHAKES = 1_000;
 /** Listens for PostgreSQL clients. */
 export async function startPostgres(parts: PostgresParts): Promise<PostgresListener> {
   const door = new Door(parts);
-  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => void door.open(socket));
+  const server = createServer(
+    { pauseOnConnect: true, noDelay: true, keepAlive: true },
+    (socket) => void door.open(socket),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(parts.port, parts.host, resolve);
@@ -106,8 +109,10 @@ class Door {
       await this.#greet(raw);
     } catch (thrown) {
       const refusal = asRefusal(thrown);
-      if (refusal.report !== null) this.#parts.log.warn({ client: raw.remoteAddress, err: refusal.message }, 'a connection was refused');
-      else if (!(thrown instanceof Error && thrown === refusal)) this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
+      if (refusal.report !== null)
+        this.#parts.log.warn({ client: raw.remoteAddress, err: refusal.message }, 'a connection was refused');
+      else if (!(thrown instanceof Error && thrown === refusal))
+        this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
       refuseConnection(raw, refusal.report);
     } finally {
       this.#handshakes.delete(raw);
@@ -116,7 +121,9 @@ class Door {
 
   async #greet(raw: Socket): Promise<void> {
     const timer = setTimeout(() => raw.destroy(), HANDSHAKE_LIMIT);
-    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress)).finally(() => clearTimeout(timer));
+    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress)).finally(() =>
+      clearTimeout(timer),
+    );
     if (opening.kind === 'cancel') {
       this.#keys.use(opening.pid, opening.secret, this.#parts.clock.monotonic());
       return void raw.destroy();
@@ -154,7 +161,10 @@ class Door {
       this.#start(socket, upstream, passage);
     } catch (thrown) {
       if (session.end !== null) return;
-      this.#parts.log.error({ session: session.id, err: messageOf(thrown), cause: causeOf(thrown) }, 'no upstream connection');
+      this.#parts.log.error(
+        { session: session.id, err: messageOf(thrown), cause: causeOf(thrown) },
+        'no upstream connection',
+      );
       session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
       refuseConnection(socket, {
         severity: 'FATAL',
@@ -171,7 +181,11 @@ class Door {
 
   #refuseStart(socket: Socket, { session }: Admission, decision: Decision): void {
     const { reason, rule } = decision;
-    session.recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason: reason ?? '' }, { text: decision.message });
+    session.recording.append(
+      'action',
+      { verb: 'connect', outcome: 'deny', rule, reason: reason ?? '' },
+      { text: decision.message },
+    );
     this.#parts.log.warn({ session: session.id, reason, rule, err: decision.message }, 'refused');
     refuseConnection(socket, reportOf(decision));
     session.finish('protocol_error');
@@ -208,7 +222,13 @@ function unjoined(client: Socket): Connection {
 
 function reportOf(decision: Decision): Report {
   const { sqlstate } = DENIALS[decision.reason ?? 'out_of_scope'];
-  return { severity: 'FATAL', sqlstate, message: `Daypass: ${decision.message}`, detail: `Reason: ${decision.reason}`, hint: decision.hint };
+  return {
+    severity: 'FATAL',
+    sqlstate,
+    message: `Daypass: ${decision.message}`,
+    detail: `Reason: ${decision.reason}`,
+    hint: decision.hint,
+  };
 }
 
 /** `alice+<grant id>` names alice: the user name splits at its last `+` (DETAILS.md, Grants). */

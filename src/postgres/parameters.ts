@@ -1,4 +1,4 @@
-import { deny, type Decision } from '../policy/decision.js';
+import { type Decision, deny } from '../policy/decision.js';
 import type { PostgresRole } from './policy.js';
 
 /** Start-up parameters a client may choose, by their lower-case names (PROTOCOLS.md, "Start and TLS", 6). */
@@ -18,7 +18,9 @@ const FREE: ReadonlySet<string> = new Set([
 ]);
 
 /** What the client asked for, as it will stand in the upstream's start-up packet; or why not. */
-export type StartupParameters = { readonly ok: true; readonly parameters: Map<string, string> } | { readonly ok: false; readonly decision: Decision };
+export type StartupParameters =
+  | { readonly ok: true; readonly parameters: Map<string, string> }
+  | { readonly ok: false; readonly decision: Decision };
 
 /**
  * Rebuilds the start-up packet from an allow-list: nothing a client chose is passed on unread (THREATS.md C20). What the
@@ -52,7 +54,8 @@ export function startupParameters(asked: ReadonlyMap<string, string>, role: Post
 }
 
 function refusedForAnyone(name: string, value: string): string | null {
-  if (name === 'replication') return ['false', 'off', 'no', '0'].includes(value.toLowerCase()) ? null : 'replication is not offered';
+  if (name === 'replication')
+    return ['false', 'off', 'no', '0'].includes(value.toLowerCase()) ? null : 'replication is not offered';
   if (name === 'client_encoding') return isUtf8(value) ? null : 'only UTF8 is offered';
   return null;
 }
@@ -73,7 +76,15 @@ function isUtf8(value: string): boolean {
 
 function refused(name: string, problem: string): StartupParameters {
   const shown = JSON.stringify(name.slice(0, 63));
-  return { ok: false, decision: deny('out_of_scope', 'start-up parameters', `start-up parameter ${shown}: ${problem}`, 'leave it out of the connection string') };
+  return {
+    ok: false,
+    decision: deny(
+      'out_of_scope',
+      'start-up parameters',
+      `start-up parameter ${shown}: ${problem}`,
+      'leave it out of the connection string',
+    ),
+  };
 }
 
 /**

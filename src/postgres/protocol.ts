@@ -20,8 +20,10 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
 
 /** One event in words for a person. */
 function render({ kind, facts, payload }: RecordedEvent): string {
-  if (kind === 'action') return `${decisionOf(facts)}${payload?.text ?? facts.verb ?? ''}${parametersOf(payload?.parameters)}`;
-  if (kind === 'result') return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}`;
+  if (kind === 'action')
+    return `${decisionOf(facts)}${payload?.text ?? facts.verb ?? ''}${parametersOf(payload?.parameters)}`;
+  if (kind === 'result')
+    return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}`;
   return '';
 }
 
@@ -34,5 +36,9 @@ function parametersOf(parameters: unknown): string {
 }
 
 function rowsOf({ status, rows }: Facts): string {
-  return status === '00000' && rows ? `${rows} rows` : status !== undefined && status !== '00000' ? `SQLSTATE ${status}` : '';
+  return status === '00000' && rows
+    ? `${rows} rows`
+    : status !== undefined && status !== '00000'
+      ? `SQLSTATE ${status}`
+      : '';
 }

@@ -34,7 +34,14 @@ export class Relay implements Connection {
   #over = false;
 
   /** @param finished - called once when the connection is over, for whatever cause */
-  constructor(client: Socket, upstream: Upstream, passage: Passage<PostgresAction>, clock: Clock, log: Log, finished: () => void) {
+  constructor(
+    client: Socket,
+    upstream: Upstream,
+    passage: Passage<PostgresAction>,
+    clock: Clock,
+    log: Log,
+    finished: () => void,
+  ) {
     this.client = client;
     this.#upstream = upstream;
     this.#passage = passage;
@@ -103,9 +110,14 @@ export class Relay implements Connection {
     try {
       this.#fromClient.push(chunk, this.#clientSide);
     } catch (thrown) {
-      if (!(thrown instanceof FramingError)) this.#log.error({ err: thrown, session: this.#passage.session.id }, 'the relay failed');
+      if (!(thrown instanceof FramingError))
+        this.#log.error({ err: thrown, session: this.#passage.session.id }, 'the relay failed');
       const sqlstate = thrown instanceof FramingError ? (thrown.tooLarge ? '54000' : '08P01') : 'XX000';
-      this.#break({ severity: 'FATAL', sqlstate, message: `Daypass: ${thrown instanceof FramingError ? thrown.message : 'internal error'}` });
+      this.#break({
+        severity: 'FATAL',
+        sqlstate,
+        message: `Daypass: ${thrown instanceof FramingError ? thrown.message : 'internal error'}`,
+      });
     }
   }
 
@@ -145,7 +157,10 @@ export class Relay implements Connection {
   #checkSetting(name: string, value: string): void {
     const role = this.#passage.session.role as PostgresRole;
     const pinned = PINNED[name];
-    const broken = name === 'default_transaction_read_only' ? role.readOnly && value !== 'on' : pinned !== undefined && value !== pinned;
+    const broken =
+      name === 'default_transaction_read_only'
+        ? role.readOnly && value !== 'on'
+        : pinned !== undefined && value !== pinned;
     if (role.any || !broken) return;
     this.#passage.session.recording.append('notice', { about: 'tripwire', setting: name });
     this.#passage.session.cut('tripwire');
@@ -153,7 +168,12 @@ export class Relay implements Connection {
 
   #upstreamGone(): void {
     if (this.#over) return;
-    this.#break({ severity: 'FATAL', sqlstate: '08006', message: 'Daypass: the database closed the connection', hint: 'connect again' });
+    this.#break({
+      severity: 'FATAL',
+      sqlstate: '08006',
+      message: 'Daypass: the database closed the connection',
+      hint: 'connect again',
+    });
   }
 
   /** Ends this connection for a fault of one side; the session ends with it. */

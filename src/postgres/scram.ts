@@ -35,9 +35,11 @@ export class ScramClient {
     const nonce = attributes.get('r') ?? '';
     const salt = Buffer.from(attributes.get('s') ?? '', 'base64');
     const iterations = Number(attributes.get('i'));
-    if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length || nonce.length > MOST_NONCE) fail('a nonce that is not ours');
+    if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length || nonce.length > MOST_NONCE)
+      fail('a nonce that is not ours');
     if (salt.length === 0) fail('no salt');
-    if (!Number.isInteger(iterations) || iterations < 1 || iterations > MOST_ITERATIONS) fail(`${attributes.get('i')} iterations`);
+    if (!Number.isInteger(iterations) || iterations < 1 || iterations > MOST_ITERATIONS)
+      fail(`${attributes.get('i')} iterations`);
     const salted = await saltedPassword(this.#password, salt, iterations);
     const clientKey = hmac(salted, 'Client Key');
     const withoutProof = `c=biws,r=${nonce}`;
@@ -55,7 +57,8 @@ export class ScramClient {
   verify(serverFinal: string): void {
     const given = Buffer.from(readAttributes(serverFinal).get('v') ?? '', 'base64');
     const expected = this.#expected;
-    if (expected === null || given.length !== expected.length || !timingSafeEqual(given, expected)) fail('no valid signature');
+    if (expected === null || given.length !== expected.length || !timingSafeEqual(given, expected))
+      fail('no valid signature');
   }
 
   #firstBare(): string {
@@ -68,12 +71,15 @@ const SALTED = new Map<string, Promise<Buffer>>();
 const MOST_SALTED = 256;
 
 function saltedPassword(password: string, salt: Buffer, iterations: number): Promise<Buffer> {
-  const key = createHash('sha256').update(`${iterations}\0${salt.toString('base64')}\0${password}`).digest('base64');
+  const key = createHash('sha256')
+    .update(`${iterations}\0${salt.toString('base64')}\0${password}`)
+    .digest('base64');
   const known = SALTED.get(key);
   if (known !== undefined) return known;
   const computed = derive(password.normalize('NFKC'), salt, iterations, 32, 'sha256');
   if (SALTED.size >= MOST_SALTED) SALTED.clear();
   SALTED.set(key, computed);
+  computed.catch(() => SALTED.delete(key));
   return computed;
 }
 

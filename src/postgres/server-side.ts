@@ -66,7 +66,8 @@ export class ServerSide implements BackendHandler {
     } else if (type === BACKEND.closeComplete && head?.kind === 'close') {
       (head.target === 'S' ? statements : portals).close(head.name);
       expectations.pop();
-    } else if ((type === BACKEND.rowDescription || type === BACKEND.noData) && head?.kind === 'describe') expectations.pop();
+    } else if ((type === BACKEND.rowDescription || type === BACKEND.noData) && head?.kind === 'describe')
+      expectations.pop();
     else if ((type === BACKEND.portalSuspended || type === BACKEND.emptyQuery) && head?.kind === 'execute') {
       this.#result(head.seq, '00000', type === BACKEND.portalSuspended ? 'suspended' : '');
       expectations.pop();
@@ -120,7 +121,8 @@ export class ServerSide implements BackendHandler {
     const { passage, statements, portals } = this.#talk;
     if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
     else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
-    else if (expectation.kind === 'execute' || expectation.kind === 'query') passage.result(expectation.seq, { status: 'skipped' });
+    else if (expectation.kind === 'execute' || expectation.kind === 'query')
+      passage.result(expectation.seq, { status: 'skipped' });
   }
 
   #result(seq: number, status: string, tag: string): void {

@@ -1,14 +1,19 @@
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { DenialReason } from '../policy/reason.js';
-import { askPassword, type Report, errorResponse, negotiateProtocolVersion } from './wire/backend.js';
+import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
 import { FramingError } from './wire/framer.js';
 import { CODE, readPassword, readStartupParameters } from './wire/frontend.js';
 
 /** What a client wants before it is asked who it is. */
 export type Opening =
   | { readonly kind: 'cancel'; readonly pid: number; readonly secret: Buffer }
-  | { readonly kind: 'startup'; readonly socket: Socket; readonly parameters: Map<string, string>; readonly password: string };
+  | {
+      readonly kind: 'startup';
+      readonly socket: Socket;
+      readonly parameters: Map<string, string>;
+      readonly password: string;
+    };
 
 /** A connection that ends before it has begun, with what its client is told. */
 export class StartupRefused extends Error {
@@ -50,7 +55,8 @@ export async function openConnection(raw: Socket, tls: SecureContext | null, pla
     const packet = await input.packet(8, MOST_STARTUP);
     const code = packet.readInt32BE(4);
     if (code === CODE.ssl || code === CODE.gssenc) {
-      if (secured || asked.has(code) || packet.length !== 8) throw refused('08P01', 'encryption was already negotiated');
+      if (secured || asked.has(code) || packet.length !== 8)
+        throw refused('08P01', 'encryption was already negotiated');
       asked.add(code);
       if (!input.isEmpty) throw refused('08P01', 'data arrived before encryption was negotiated');
       if (code === CODE.ssl && tls !== null) {
@@ -61,13 +67,15 @@ export async function openConnection(raw: Socket, tls: SecureContext | null, pla
       continue;
     }
     if (!secured && !plainAllowed) throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require');
-    if (code === CODE.cancel) return { kind: 'cancel', pid: packet.length >= 12 ? packet.readInt32BE(8) : 0, secret: packet.subarray(12) };
+    if (code === CODE.cancel)
+      return { kind: 'cancel', pid: packet.length >= 12 ? packet.readInt32BE(8) : 0, secret: packet.subarray(12) };
     return startup(input, packet, code);
   }
 }
 
 async function startup(input: Input, packet: Buffer, version: number): Promise<Opening> {
-  if (version >> 16 !== 3) throw refused('0A000', `protocol version ${version >> 16}.${version & 0xffff} is not supported`);
+  if (version >> 16 !== 3)
+    throw refused('0A000', `protocol version ${version >> 16}.${version & 0xffff} is not supported`);
   const parameters = readStartupParameters(packet.subarray(8));
   const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
   for (const name of unknown) parameters.delete(name);
@@ -155,7 +163,8 @@ class Input {
   async message(type: string, most: number): Promise<Buffer> {
     await this.#need(5);
     const length = this.#buffer.readInt32BE(1);
-    if (this.#buffer[0] !== type.charCodeAt(0) || length < 4 || length > most) throw refused('08P01', 'a password message was expected');
+    if (this.#buffer[0] !== type.charCodeAt(0) || length < 4 || length > most)
+      throw refused('08P01', 'a password message was expected');
     return this.#take(length + 1);
   }
 

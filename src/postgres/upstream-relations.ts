@@ -10,14 +10,28 @@ import type { PostgresRole } from './policy.js';
  */
 export async function warnOfMissingRelations(services: Iterable<ServicePolicy>, log: Log): Promise<void> {
   const ours = [...services].filter((service) => service.protocol === 'postgres');
-  await Promise.all(ours.flatMap((service) => [...service.roles.values()].map((role) => check(service, role as PostgresRole, log))));
+  await Promise.all(
+    ours.flatMap((service) => [...service.roles.values()].map((role) => check(service, role as PostgresRole, log))),
+  );
 }
 
 async function check(service: ServicePolicy, role: PostgresRole, log: Log): Promise<void> {
   if (role.relations.length === 0) return;
   const { host, port, user, password, database, tls } = role.upstream;
-  const ssl = tls.mode === 'disable' ? false : { rejectUnauthorized: tls.mode === 'verify-full', ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
-  const client = new pg.Client({ host, port, user, password, database, ssl, connectionTimeoutMillis: 5_000, query_timeout: 5_000 });
+  const ssl =
+    tls.mode === 'disable'
+      ? false
+      : { rejectUnauthorized: tls.mode === 'verify-full', ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
+  const client = new pg.Client({
+    host,
+    port,
+    user,
+    password,
+    database,
+    ssl,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 5_000,
+  });
   client.on('error', () => {});
   try {
     await client.connect();
@@ -26,10 +40,16 @@ async function check(service: ServicePolicy, role: PostgresRole, log: Log): Prom
       [role.relations.map((relation) => quoted(relation))],
     );
     for (const { name } of rows) {
-      log.warn({ service: service.name, role: role.name, relation: name }, 'the policy names a relation that the upstream lacks');
+      log.warn(
+        { service: service.name, role: role.name, relation: name },
+        'the policy names a relation that the upstream lacks',
+      );
     }
   } catch (thrown) {
-    log.warn({ service: service.name, role: role.name, err: messageOf(thrown) }, 'the upstream could not be asked for its relations');
+    log.warn(
+      { service: service.name, role: role.name, err: messageOf(thrown) },
+      'the upstream could not be asked for its relations',
+    );
   } finally {
     await client.end().catch(() => {});
   }

@@ -3,23 +3,19 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { PostgresRole, PostgresTarget } from './policy.js';
-import { ScramClient } from './scram.js';
+import { UpstreamLogin, unacceptable } from './upstream-login.js';
 import { readFields } from './wire/backend.js';
-import {
-  cancelRequest,
-  passwordMessage,
-  saslInitialResponse,
-  saslResponse,
-  sslRequest,
-  startupMessage,
-} from './wire/frontend.js';
+import { cancelRequest, sslRequest, startupMessage } from './wire/frontend.js';
 
 /** How long an upstream may take to let us in, milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
 const CANCEL_LIMIT = 2_000;
 /** A statement that had reached the server behind the running one is cancelled too: asked again after these milliseconds. */
 const CANCEL_AGAIN = [0, 25, 100, 250];
+/** A server says all it has to say before it is ready in far less than this, bytes. */
 const MOST_HANDSHAKE = 256 * 1024;
+/** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
+const MOST_SECRET = 256;
 
 /** An open, authenticated connection to the service's database, paused. */
 export interface Upstream {
@@ -30,19 +26,27 @@ export interface Upstream {
   readonly status: number;
   /** Asks the server to cancel what this connection runs. */
   cancel(): void;
-  /** Cancels what runs and destroys the connection. */
-  sever(): void;
+  /**
+   * Destroys the connection.
+   * @param running - whether a statement may be running there: it is cancelled too
+   */
+  sever(running: boolean): void;
 }
 
 /**
  * Connects to the database of an admission's role and logs in with the injected credentials.
+ * @param limit - how long the upstream may take, milliseconds
  * @throws DaypassError `upstream_unavailable` (nobody answers, or not in time) or `upstream_auth`
  */
-export async function dial(admission: Admission, parameters: ReadonlyMap<string, string>): Promise<Upstream> {
+export async function dial(
+  admission: Admission,
+  parameters: ReadonlyMap<string, string>,
+  limit = HANDSHAKE_LIMIT,
+): Promise<Upstream> {
   const target = (admission.session.role as PostgresRole).upstream;
   const startup = new Map([...parameters, ['user', target.user], ['database', target.database]]);
   let socket: Socket | null = null;
-  const timer = setTimeout(() => socket?.destroy(new Error('no answer in time')), HANDSHAKE_LIMIT);
+  const timer = setTimeout(() => socket?.destroy(new Error('no answer in time')), limit);
   try {
     socket = await open(target, (made) => {
       socket = made;
@@ -62,11 +66,15 @@ export async function dial(admission: Admission, parameters: ReadonlyMap<string,
 async function open(target: PostgresTarget, made: (socket: Socket) => void): Promise<Socket> {
   const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
   made(socket);
+  // Whoever waits hears of an error by 'close'; an error that nobody waits for must not end the process.
+  socket.on('error', () => {});
   await once(socket, 'connect');
   if (target.tls.mode === 'disable') return socket;
   socket.write(sslRequest());
   const answer = await new Replies(socket).bytes(1);
-  if (answer.toString('latin1') !== 'S') throw new DaypassError('upstream_unavailable', 'the database does not offer TLS');
+  if (answer.toString('latin1') !== 'S')
+    throw new DaypassError('upstream_unavailable', 'the database does not offer TLS');
+  if (socket.readableLength > 0) throw unacceptable('sends data before encryption is negotiated');
   const verify = target.tls.mode === 'verify-full';
   const secured: TLSSocket = connectTls({
     socket,
@@ -76,6 +84,7 @@ async function open(target: PostgresTarget, made: (socket: Socket) => void): Pro
     ...(target.tls.ca === undefined ? {} : { ca: target.tls.ca }),
   });
   made(secured);
+  secured.on('error', () => {});
   await once(secured, 'secureConnect');
   return secured;
 }
@@ -88,44 +97,27 @@ interface Greeting {
 
 async function authenticate(replies: Replies, socket: Socket, target: PostgresTarget): Promise<Greeting> {
   const parameters = new Map<string, string>();
+  const login = new UpstreamLogin(target);
   let key: Greeting['key'] = null;
-  let scram: ScramClient | null = null;
-  let proven = false;
   for (;;) {
     const message = await replies.message();
     const type = String.fromCharCode(message[0]!);
     if (type === 'R') {
-      const code = message.readInt32BE(5);
-      if (code === 0 && scram !== null && !proven) throw unacceptable('ended SCRAM without proving itself');
-      else if (code === 3) socket.write(passwordMessage(cleartext(target)));
-      else if (code === 10) {
-        if (!message.toString('latin1', 9).split('\0').includes('SCRAM-SHA-256')) throw unacceptable('offers no SCRAM-SHA-256');
-        scram = new ScramClient(target.password);
-        socket.write(saslInitialResponse('SCRAM-SHA-256', scram.first()));
-      } else if (code === 11 && scram) socket.write(saslResponse(await scram.final(message.toString('utf8', 9))));
-      else if (code === 12 && scram) {
-        scram.verify(message.toString('utf8', 9));
-        proven = true;
-      } else if (code !== 0) throw unacceptable(`asks for authentication method ${code}`);
+      const answer = await login.answer(message);
+      if (answer !== null) socket.write(answer);
     } else if (type === 'E') throw serverRefused(message);
-    else if (type === 'S') {
+    else if (type === 'S' && login.done) {
       const [name, value] = message.toString('utf8', 5).split('\0');
       parameters.set(name ?? '', value ?? '');
-    } else if (type === 'K') key = { pid: message.readInt32BE(5), secret: Buffer.from(message.subarray(9)) };
-    else if (type === 'Z') return { parameters, status: message[5]!, key };
-    else if (type !== 'N') throw unacceptable(`sends a message of type ${JSON.stringify(type)} before it is ready`);
+    } else if (type === 'K' && login.done && key === null) key = readKey(message);
+    else if (type === 'Z' && login.done && message.length === 6) return { parameters, status: message[5]!, key };
+    else if (type !== 'N') throw unacceptable(`sends a message of type ${JSON.stringify(type)} out of turn`);
   }
 }
 
-/** The password in clear goes only through TLS or stays on this machine. */
-function cleartext(target: PostgresTarget): string {
-  const local = /^(127\.|::1$|localhost$)/.test(target.host);
-  if (target.tls.mode === 'disable' && !local) throw unacceptable('asks for the password in clear without TLS');
-  return target.password;
-}
-
-function unacceptable(what: string): DaypassError {
-  return new DaypassError('upstream_auth', `the database ${what}`);
+function readKey(message: Buffer): Greeting['key'] {
+  if (message.length < 13 || message.length > 9 + MOST_SECRET) throw unacceptable('sends an impossible cancel key');
+  return { pid: message.readInt32BE(5), secret: Buffer.from(message.subarray(9)) };
 }
 
 function serverRefused(message: Buffer): DaypassError {
@@ -141,8 +133,8 @@ function canceller(target: PostgresTarget, socket: Socket, key: Greeting['key'])
   };
   return {
     cancel,
-    sever: () => {
-      for (const after of CANCEL_AGAIN) after === 0 ? cancel() : setTimeout(cancel, after).unref();
+    sever: (running) => {
+      if (running) for (const after of CANCEL_AGAIN) after === 0 ? cancel() : setTimeout(cancel, after).unref();
       socket.destroy();
     },
   };
@@ -156,8 +148,8 @@ async function sendCancel(target: PostgresTarget, packet: Buffer): Promise<void>
     const opened = await open(target, (made) => {
       socket = made;
     });
-    opened.on('error', () => {});
     opened.end(packet);
+    opened.resume(); // the server's end is seen only by who reads
     await new Promise((resolve) => opened.once('close', resolve));
   } catch {
     // The connection it is about is destroyed all the same.
@@ -182,6 +174,7 @@ function once(socket: Socket, event: string): Promise<void> {
 /** Reads a server's messages one by one during the handshake, bounded in size. */
 class Replies {
   readonly #socket: Socket;
+  #left = MOST_HANDSHAKE;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -191,7 +184,9 @@ class Replies {
   async message(): Promise<Buffer> {
     const header = await this.bytes(5);
     const length = header.readInt32BE(1);
-    if (length < 4 || length > MOST_HANDSHAKE) throw unacceptable(`sends a message of ${length} bytes`);
+    // All messages together: neither one of them nor their number can fill the memory.
+    this.#left -= length + 1;
+    if (length < 4 || this.#left < 0) throw unacceptable('sends more than a handshake can be, or an impossible length');
     return length === 4 ? header : Buffer.concat([header, await this.bytes(length - 4)]);
   }
 
@@ -199,7 +194,8 @@ class Replies {
     for (;;) {
       const got: Buffer | null = this.#socket.read(size);
       if (got !== null && got.length === size) return got;
-      if (this.#socket.destroyed || this.#socket.readableEnded || got !== null) throw new Error('the connection was closed');
+      if (this.#socket.destroyed || this.#socket.readableEnded || got !== null)
+        throw new Error('the connection was closed');
       await this.#readable();
     }
   }

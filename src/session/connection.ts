@@ -23,3 +23,14 @@ export interface Connection {
   /** The policy was reloaded: what is still under way is judged again. */
   policyChanged(): void;
 }
+
+/** How long a peer may take to receive the last that it is sent, milliseconds. */
+const FLUSH_LIMIT = 250;
+
+/** Ends a stream politely, and surely: destroyed when everything is flushed, or when the limit has passed. */
+export function endSurely(stream: Duplex): void {
+  if (stream.destroyed) return;
+  const timer = setTimeout(() => stream.destroy(), FLUSH_LIMIT);
+  stream.once('close', () => clearTimeout(timer));
+  stream.end(() => stream.destroy());
+}

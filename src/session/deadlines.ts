@@ -16,6 +16,8 @@ export interface Due {
 const LONGEST_SLEEP = 3_600_000;
 /** How many ends are served before the event loop gets a turn. */
 const SLICE = 256;
+/** The wall clock has been stepped (or slewed so far) that the heap is put in order again, milliseconds. */
+const STEP = 1;
 
 /**
  * All deadlines of the process: one binary heap, one timer. A deadline has come at the earlier of the wall clock reaching
@@ -27,9 +29,12 @@ export class Deadlines {
   readonly #heap: Due[] = [];
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
+  /** Wall clock less monotonic clock, as the heap was ordered by. */
+  #offset: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#offset = clock.wall() - clock.monotonic();
   }
 
   get size(): number {
@@ -64,16 +69,40 @@ export class Deadlines {
     return this.#clock.wall() >= due.expiresAt || this.#clock.monotonic() >= due.dueMonotonic;
   }
 
-  /** Serves every deadline that has come. Called by the timer, and whenever a clock may have been stepped. */
+  /**
+   * Serves every deadline that has come. Called by the timer, and whenever a clock may have been stepped.
+   * @throws the first of what the deadlines' own ends threw, when all that had come are served
+   */
   serve(): void {
+    this.#follow();
+    const thrown: unknown[] = [];
     for (let served = 0; served < SLICE; served += 1) {
       const head = this.#heap[0];
       if (head === undefined || !this.isOver(head)) break;
       this.remove(head);
-      head.expire();
+      try {
+        head.expire();
+      } catch (error) {
+        thrown.push(error);
+      }
     }
     this.#armedFor = Number.POSITIVE_INFINITY;
     this.#arm();
+    if (thrown.length > 0) throw thrown[0];
+  }
+
+  /**
+   * After a step of the wall clock the ends armed before it and after it no longer stand in one order: each is put to the
+   * earlier of what it was and what the wall clock says now, so that a step can shorten and never lengthen.
+   */
+  #follow(): void {
+    const monotonic = this.#clock.monotonic();
+    const offset = this.#clock.wall() - monotonic;
+    if (Math.abs(offset - this.#offset) < STEP) return;
+    this.#offset = offset;
+    for (const due of this.#heap) due.dueMonotonic = Math.min(due.dueMonotonic, due.expiresAt - offset);
+    this.#heap.sort((one, other) => one.dueMonotonic - other.dueMonotonic);
+    for (const [place, due] of this.#heap.entries()) due.place = place;
   }
 
   /** Stops the timer; deadlines stay readable. */
@@ -111,7 +140,8 @@ export class Deadlines {
     for (;;) {
       let below = 2 * place + 1;
       if (below >= this.#heap.length) break;
-      if (below + 1 < this.#heap.length && this.#heap[below + 1]!.dueMonotonic < this.#heap[below]!.dueMonotonic) below += 1;
+      if (below + 1 < this.#heap.length && this.#heap[below + 1]!.dueMonotonic < this.#heap[below]!.dueMonotonic)
+        below += 1;
       const other = this.#heap[below]!;
       if (other.dueMonotonic >= due.dueMonotonic) break;
       this.#put(other, place);

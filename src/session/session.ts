@@ -6,11 +6,9 @@ import type { Grant } from '../grant/grant.js';
 import type { Log } from '../log.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
 import type { SessionLog } from '../recording/log.js';
-import type { Connection, Cut } from './connection.js';
+import { type Connection, type Cut, endSurely } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
 
-/** How long a client may take to receive its farewell, milliseconds. */
-const FLUSH_LIMIT = 250;
 /** How long before the end the client is warned, milliseconds. */
 const WARN_BEFORE = [300_000, 60_000, 10_000];
 
@@ -135,7 +133,8 @@ export class Session implements Due {
   repolicy(policy: ServicePolicy | undefined): void {
     if (this.end !== null || policy?.version === this.policy.version) return;
     const role = policy?.roles.get(this.grant.role);
-    if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol) return this.cut('policy_gone');
+    if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol)
+      return this.cut('policy_gone');
     // What is connected already keeps its account and its address: a change of either ends it.
     if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
     this.policy = policy;
@@ -157,7 +156,7 @@ export class Session implements Due {
     const cut = this.#wording(reason);
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
-    for (const { client } of connections) attempt(this.#parts.log, () => endWithin(client, FLUSH_LIMIT));
+    for (const { client } of connections) attempt(this.#parts.log, () => endSurely(client));
     this.#conclude();
   }
 
@@ -175,7 +174,12 @@ export class Session implements Due {
     this.#connections.clear();
     for (const done of this.#whenEnded) attempt(this.#parts.log, done);
     const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.#bytesAfterDue };
-    this.recording.close(receipt, { ...receipt, dueAt: iso(end.dueAt), cutAt: iso(end.cutAt), endedAt: iso(receipt.endedAt) });
+    this.recording.close(receipt, {
+      ...receipt,
+      dueAt: iso(end.dueAt),
+      cutAt: iso(end.cutAt),
+      endedAt: iso(receipt.endedAt),
+    });
     this.#parts.log.info(
       {
         session: this.id,
@@ -233,20 +237,13 @@ const HINTS: Readonly<Record<CutReason, string>> = {
 
 /** Whether two policies, or two roles with an upstream of their own, lead to the same place as the same account. */
 function sameUpstream(before: unknown, after: unknown): boolean {
-  const upstream = (of: unknown) => (typeof of === 'object' && of !== null && 'upstream' in of ? of.upstream : undefined);
+  const upstream = (of: unknown) =>
+    typeof of === 'object' && of !== null && 'upstream' in of ? of.upstream : undefined;
   return isDeepStrictEqual(upstream(before), upstream(after));
 }
 
 function iso(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
-}
-
-/** Ends a socket politely, and surely: destroyed when everything is flushed, or when `limit` ms have passed. */
-function endWithin(client: Duplex, limit: number): void {
-  if (client.destroyed) return;
-  const timer = setTimeout(() => client.destroy(), limit);
-  client.once('close', () => clearTimeout(timer));
-  client.end(() => client.destroy());
 }
 
 function attempt(log: Log, step: () => void): void {

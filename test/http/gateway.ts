@@ -11,6 +11,8 @@ import { Gate } from '../../src/gate/gate.js';
 import { Policies } from '../../src/gate/policies.js';
 import type { Grant, GrantCheck } from '../../src/grant/grant.js';
 import { confirmationOf, formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
+import { readSigningKey } from '../../src/grant/keys.js';
+import { Identity } from '../../src/http/identity.js';
 import { startHttp } from '../../src/http/listener.js';
 import { httpProtocol } from '../../src/http/protocol.js';
 import type { UpstreamLimits } from '../../src/http/upstream.js';
@@ -21,6 +23,7 @@ import type { RecordedEvent } from '../../src/recording/event.js';
 import { migrate } from '../../src/recording/migrate.js';
 import { Recorder } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
+import { TEST_KEY } from '../support/key.js';
 import { type Database, freshDatabase } from '../support/postgres.js';
 
 /** What a test's policy says. */
@@ -93,6 +96,7 @@ export async function startGateway(
     log,
     clock,
     domain: 'localhost',
+    identity: new Identity(readSigningKey(TEST_KEY), () => clock.wall()),
     host: '127.0.0.1',
     port: 0,
     ...(headTimeout === undefined ? {} : { headTimeout }),

@@ -98,7 +98,9 @@ t.test('a revocation cuts a streaming cursor, an idle session and a half-sent pi
   await cursor.read(100);
   const idle = await throughGateway(t, port, handle);
   const pipelining = await throughGateway(t, port, handle);
-  const stream = (pipelining as unknown as { connection: { parse(q: object): void; bind(q: object): void; flush(): void } }).connection;
+  const stream = (
+    pipelining as unknown as { connection: { parse(q: object): void; bind(q: object): void; flush(): void } }
+  ).connection;
   stream.parse({ text: 'select 1' });
   stream.bind({});
   const ends = [streaming, idle, pipelining].map(ended);
@@ -118,7 +120,11 @@ t.test('a renewal moves the deadline of an open connection without dropping it',
   const client = await throughGateway(t, gateway.ports.postgres, handle);
   const first = Date.parse(expiresAt);
   const sleeping = client.query('select pg_sleep(2.5)');
-  const renewed = await gateway.operator('POST', `/v1/grants/${id}/renew`, { durationSeconds: 2, reason: 'a little longer', by: 'ops' });
+  const renewed = await gateway.operator('POST', `/v1/grants/${id}/renew`, {
+    durationSeconds: 2,
+    reason: 'a little longer',
+    by: 'ops',
+  });
   t.equal(renewed.status, 200);
   t.equal(Date.parse(String(renewed.body.expiresAt)), first + 2_000, 'exp = old exp + for');
   await sleeping;
@@ -127,51 +133,63 @@ t.test('a renewal moves the deadline of an open connection without dropping it',
   t.ok(at >= first + 2_000 && at <= first + 2_000 + LATEST, `${at - first - 2_000} ms after the second end`);
 });
 
-t.test('a prepared statement executed after the role was narrowed is refused; a session whose role is gone is cut', async (t) => {
-  const gateway = await gatewayToOrders(t);
-  const { handle } = await gateway.issue({ service: 'orders-db' });
-  const client = await throughGateway(t, gateway.ports.postgres, handle);
-  const read = { name: 'items', text: 'select count(*)::int as n from order_items' };
-  t.equal((await client.query(read)).rows[0].n, 1000);
-  await client.query('begin');
-  const cursor = client.query(new Cursor('select sku from order_items'));
-  t.equal((await cursor.read(5)).length, 5);
-  await gateway.policy('orders-db', gateway.orders.policy({ reader: '{ statements: [select], relations: [public.orders] }' }));
-  await t.rejects(cursor.read(5), { code: '42501' }, 'the next rows of an open cursor');
-  await client.query('rollback');
-  await t.rejects(client.query(read), { code: '42501' }, 'the old prepared statement');
-  t.equal((await client.query('select count(*)::int as n from orders')).rows[0].n, 1000);
-  const told = fatal(client);
-  await gateway.policy('orders-db', gateway.orders.policy().replace('  reader:\n', '  looker:\n').replace('extends: reader', 'extends: looker'));
-  t.match((await told).message, /policy no longer allows/);
-});
+t.test(
+  'a prepared statement executed after the role was narrowed is refused; a session whose role is gone is cut',
+  async (t) => {
+    const gateway = await gatewayToOrders(t);
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const client = await throughGateway(t, gateway.ports.postgres, handle);
+    const read = { name: 'items', text: 'select count(*)::int as n from order_items' };
+    t.equal((await client.query(read)).rows[0].n, 1000);
+    await client.query('begin');
+    const cursor = client.query(new Cursor('select sku from order_items'));
+    t.equal((await cursor.read(5)).length, 5);
+    await gateway.policy(
+      'orders-db',
+      gateway.orders.policy({ reader: '{ statements: [select], relations: [public.orders] }' }),
+    );
+    await t.rejects(cursor.read(5), { code: '42501' }, 'the next rows of an open cursor');
+    await client.query('rollback');
+    await t.rejects(client.query(read), { code: '42501' }, 'the old prepared statement');
+    t.equal((await client.query('select count(*)::int as n from orders')).rows[0].n, 1000);
+    const told = fatal(client);
+    await gateway.policy(
+      'orders-db',
+      gateway.orders.policy().replace('  reader:\n', '  looker:\n').replace('extends: reader', 'extends: looker'),
+    );
+    t.match((await told).message, /policy no longer allows/);
+  },
+);
 
-t.test('while the ledger cannot commit, the upstream sees no byte; after 5 s the session is cut and nothing was lost', async (t) => {
-  const orders = await ordersDatabase(t);
-  const proxy = await tapProxy(t, orders.database.config.host, orders.database.config.port);
-  const { startGateway } = await import('../support/gateway.js');
-  const policy = orders.policy({ upstream: `127.0.0.1:${proxy.port}` });
-  const gateway = await startGateway(t, { services: { 'orders-db': policy }, env: orders.env });
-  const { handle } = await gateway.issue({ service: 'orders-db' });
-  const client = await throughGateway(t, gateway.ports.postgres, handle);
-  await client.query('select 1');
-  const blocker = await gateway.ledger.client();
-  await blocker.query('begin; lock table daypass.blocks in access exclusive mode');
-  proxy.forget();
-  const told = fatal(client);
-  const asked = Date.now();
-  client.query('select count(*) from orders').catch(() => {});
-  await pause(1_000);
-  t.equal(proxy.seen().length, 0, 'nothing is forwarded unrecorded');
-  const { message, at } = await told;
-  t.match(message, /could not be recorded in time/);
-  t.ok(at - asked >= 5_000 && at - asked < 6_000, `${at - asked} ms`);
-  t.notMatch(proxy.seen().toString('latin1'), /count/, 'not even then');
-  await blocker.query('rollback');
-  await gateway.stop();
-  const texts = (await gateway.events()).map((event) => event.payload?.text);
-  t.ok(texts.includes('select count(*) from orders'), 'the attempt is in the record');
-});
+t.test(
+  'while the ledger cannot commit, the upstream sees no byte; after 5 s the session is cut and nothing was lost',
+  async (t) => {
+    const orders = await ordersDatabase(t);
+    const proxy = await tapProxy(t, orders.database.config.host, orders.database.config.port);
+    const { startGateway } = await import('../support/gateway.js');
+    const policy = orders.policy({ upstream: `127.0.0.1:${proxy.port}` });
+    const gateway = await startGateway(t, { services: { 'orders-db': policy }, env: orders.env });
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const client = await throughGateway(t, gateway.ports.postgres, handle);
+    await client.query('select 1');
+    const blocker = await gateway.ledger.client();
+    await blocker.query('begin; lock table daypass.blocks in access exclusive mode');
+    proxy.forget();
+    const told = fatal(client);
+    const asked = Date.now();
+    client.query('select count(*) from orders').catch(() => {});
+    await pause(1_000);
+    t.equal(proxy.seen().length, 0, 'nothing is forwarded unrecorded');
+    const { message, at } = await told;
+    t.match(message, /could not be recorded in time/);
+    t.ok(at - asked >= 5_000 && at - asked < 6_000, `${at - asked} ms`);
+    t.notMatch(proxy.seen().toString('latin1'), /count/, 'not even then');
+    await blocker.query('rollback');
+    await gateway.stop();
+    const texts = (await gateway.events()).map((event) => event.payload?.text);
+    t.ok(texts.includes('select count(*) from orders'), 'the attempt is in the record');
+  },
+);
 
 t.test('psql shows why it was cut', async (t) => {
   const gateway = await gatewayToOrders(t);

@@ -6,7 +6,13 @@ import { type Database, freshDatabase } from '../support/postgres.js';
 export interface Orders {
   readonly database: Database;
   /** The policy file of `orders-db`, with more lines for its roles if given. */
-  policy(options?: { reader?: string; more?: string; mode?: 'strict' | 'buffered'; grants?: string; upstream?: string }): string;
+  policy(options?: {
+    reader?: string;
+    more?: string;
+    mode?: 'strict' | 'buffered';
+    grants?: string;
+    upstream?: string;
+  }): string;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -35,12 +41,20 @@ export async function ordersDatabase(t: Test): Promise<Orders> {
     grant update on orders to ${fixer};
     revoke temporary on database ${database.name} from public;
     alter role ${reader} set default_transaction_read_only = on`);
-  t.teardown(() => database.query(`drop owned by ${reader}, ${fixer} cascade; drop role ${reader}, ${fixer}`).catch(() => {}));
+  t.teardown(() =>
+    database.query(`drop owned by ${reader}, ${fixer} cascade; drop role ${reader}, ${fixer}`).catch(() => {}),
+  );
   const { host, port } = database.config;
   return {
     database,
     env: { READER_PASSWORD: 'reader-secret', FIXER_PASSWORD: 'fixer-secret' },
-    policy: ({ reader: rules, more = '', mode = 'strict', grants = '{ max_duration: 4h, max_renewals: 2 }', upstream } = {}) => `
+    policy: ({
+      reader: rules,
+      more = '',
+      mode = 'strict',
+      grants = '{ max_duration: 4h, max_renewals: 2 }',
+      upstream,
+    } = {}) => `
 service: orders-db
 protocol: postgres
 lane: production
@@ -64,9 +78,16 @@ recording: { mode: ${mode} }
 }
 
 /** A gateway in front of an orders database. */
-export async function gatewayToOrders(t: Test, options: Partial<GatewayOptions> & { policy?: Parameters<Orders['policy']>[0] } = {}): Promise<TestGateway & { orders: Orders }> {
+export async function gatewayToOrders(
+  t: Test,
+  options: Partial<GatewayOptions> & { policy?: Parameters<Orders['policy']>[0] } = {},
+): Promise<TestGateway & { orders: Orders }> {
   const orders = await ordersDatabase(t);
   const { policy, ...rest } = options;
-  const gateway = await startGateway(t, { services: { 'orders-db': orders.policy(policy) }, ...rest, env: { ...orders.env, ...rest.env } });
+  const gateway = await startGateway(t, {
+    services: { 'orders-db': orders.policy(policy) },
+    ...rest,
+    env: { ...orders.env, ...rest.env },
+  });
   return { ...gateway, orders };
 }

@@ -4,7 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
-import { ask, type GatewayOptions, type IssuedGrant, type IssueGrant, issueWith, writeConfiguration } from './gateway.js';
+import {
+  ask,
+  type GatewayOptions,
+  type IssuedGrant,
+  type IssueGrant,
+  issueWith,
+  writeConfiguration,
+} from './gateway.js';
 import type { Database } from './postgres.js';
 import { endWithUs } from './watchdog.js';
 
@@ -132,7 +139,12 @@ class Served {
     });
   }
 
-  static async start(config: string, data: string, env: Readonly<Record<string, string>>, lines: Lines): Promise<Served> {
+  static async start(
+    config: string,
+    data: string,
+    env: Readonly<Record<string, string>>,
+    lines: Lines,
+  ): Promise<Served> {
     const child = spawn(process.execPath, [CLI, 'serve', '--config', config, '--data', data], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],

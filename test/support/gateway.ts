@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { parseDuration } from '../../src/config/duration.js';
 import { createLog, type Log } from '../../src/log.js';
 import { type Gateway, serve } from '../../src/main.js';
+import { TEST_KEY } from './key.js';
 import { type Database, freshDatabase, type PostgresServer } from './postgres.js';
 
 /** A whole gateway in this process, on free ports, with a ledger of its own. */
@@ -73,7 +74,11 @@ export async function startGateway(t: Test, options: GatewayOptions): Promise<Te
   await writeConfiguration(configDirectory, options);
   const ledger = options.ledger ?? (await freshDatabase(t, options.ledgerServer));
   const lines: Record<string, unknown>[] = [];
-  const env = { DATABASE_URL: ledger.url, ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }), ...options.env };
+  const env = {
+    DATABASE_URL: ledger.url,
+    ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
+    ...options.env,
+  };
   const gateway = await serve({ configDirectory, dataDirectory, env }, capturingLog(lines));
   let stopped: Promise<void> | null = null;
   const stop = () => {
@@ -119,14 +124,9 @@ export async function writeConfiguration(directory: string, options: GatewayOpti
     options.settings ?? 'drain: 0s',
   ];
   await writeFile(join(directory, 'daypass.yaml'), `${settings.join('\n')}\n`);
-  for (const [name, yaml] of Object.entries(options.services)) await writeFile(join(directory, 'services', `${name}.yaml`), yaml);
+  for (const [name, yaml] of Object.entries(options.services))
+    await writeFile(join(directory, 'services', `${name}.yaml`), yaml);
 }
-
-/** An Ed25519 key for tests alone. */
-const TEST_KEY = `-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIB9ye7xwlhtQBVij2HJHFqYzuEQBR8pHZtFDIcFon1tu
------END PRIVATE KEY-----
-`;
 
 /** The real log, its finished lines caught instead of written. */
 function capturingLog(lines: Record<string, unknown>[]): Log {
@@ -134,7 +134,12 @@ function capturingLog(lines: Record<string, unknown>[]): Log {
 }
 
 /** One request to the operator's socket of a data directory. */
-export function ask(socketPath: string, method: string, path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
+export function ask(
+  socketPath: string,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<{ status: number; body: Record<string, unknown> }> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' };
     const req = request({ socketPath, method, path, headers }, (res) => {
@@ -178,14 +183,28 @@ export async function readEvents(ledger: Database): Promise<RecordedLine[]> {
       if (i % 2 === 1) return [];
       const { n, t, k, f } = JSON.parse(line);
       const body = lines[i + 1] ?? '';
-      return [{ session: session_id, seq: n, at: t, kind: k, facts: f, payload: body === '' ? null : JSON.parse(body) }];
+      return [
+        { session: session_id, seq: n, at: t, kind: k, facts: f, payload: body === '' ? null : JSON.parse(body) },
+      ];
     });
   });
 }
 
 /** A connected node-postgres client through a gateway's Postgres port. */
-export async function throughGateway(t: Test, port: number, handle: string, options: pg.ClientConfig = {}): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'alice', database: 'orders-db', password: handle, ...options });
+export async function throughGateway(
+  t: Test,
+  port: number,
+  handle: string,
+  options: pg.ClientConfig = {},
+): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port,
+    user: 'alice',
+    database: 'orders-db',
+    password: handle,
+    ...options,
+  });
   client.on('error', () => {}); // being cut is what many tests are about
   await client.connect();
   t.teardown(() => client.end().catch(() => {}));

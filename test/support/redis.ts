@@ -27,7 +27,7 @@ export interface RedisServer {
  * Starts a real redis-server on a free loopback port and stops it when `t` ends.
  * @param extra more options of redis-server, for example `['--requirepass', 'x']`
  */
-export async function startRedis(t: Test, extra: readonly string[] = []): Promise<RedisServer> {
+export async function startRedis(t: Pick<Test, 'teardown'>, extra: readonly string[] = []): Promise<RedisServer> {
   const port = await freePort();
   let server = await launch(port, extra);
   const stop = () => server.end('SIGTERM');

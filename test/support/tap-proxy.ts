@@ -22,7 +22,10 @@ export async function tapProxy(t: Test, host: string, port: number): Promise<Tap
       upstream.write(chunk);
     });
     upstream.on('data', (chunk) => client.write(chunk));
-    for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       one.on('error', () => other.destroy());
       one.on('close', () => other.destroy());
     }

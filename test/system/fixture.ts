@@ -12,6 +12,8 @@ export interface Ground {
   readonly redis: RedisServer;
   readonly ledger: Database;
   readonly orders: Orders;
+  /** What the web service was sent: paths and WebSocket messages. */
+  readonly webSaw: readonly string[];
   /** Starts a gateway process on all of it. */
   gateway(options?: {
     settings?: string;
@@ -28,7 +30,8 @@ export async function ground(
   const redis = await startRedis(t);
   const ledger = await freshDatabase(t, options.ledgerServer);
   const orders = await ordersDatabase(t);
-  const web = await webService(t);
+  const webSaw: string[] = [];
+  const web = await webService(t, webSaw);
   const { upstream } = options;
   const services = {
     'orders-db': orders.policy(upstream === undefined ? {} : { upstream }),
@@ -38,6 +41,7 @@ export async function ground(
     redis,
     ledger,
     orders,
+    webSaw,
     gateway: ({ settings, redisUrl = redis.url, services: others } = {}) =>
       startGatewayProcess(t, {
         services: { ...services, ...others },
@@ -66,15 +70,16 @@ lane: production
 owner: group:payments-leads
 upstream: { url: "http://127.0.0.1:${port}" }
 roles:
-  viewer: { allow: [GET /, GET /stream, WS /live] }
+  viewer: { allow: [GET /, GET /n/:number, GET /stream, WS /live] }
 grants: { max_duration: 8h, max_renewals: 2 }
 recording: { mode: strict }
 `;
 }
 
 /** A page, a stream of a line each 20 ms, and a WebSocket that echoes. */
-async function webService(t: Test): Promise<number> {
+async function webService(t: Test, saw: string[]): Promise<number> {
   const server = createServer((request, response) => {
+    saw.push(request.url ?? '');
     if (request.url !== '/stream') return response.end('hello\n');
     const timer = setInterval(() => response.write('tick\n'), 20);
     response.once('close', () => clearInterval(timer));
@@ -82,7 +87,10 @@ async function webService(t: Test): Promise<number> {
   });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   sockets.on('connection', (socket) => {
-    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+    socket.on('message', (data, isBinary) => {
+      saw.push(String(data));
+      socket.send(data, { binary: isBinary });
+    });
     socket.on('error', () => {});
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -3,6 +3,7 @@
  * one type byte, a 32-bit length that counts itself, the body. A length is never trusted: it is held against a cap for its
  * type, and nothing is allocated from it.
  */
+import { Parts } from './parts.js';
 
 /** A peer that does not keep to the framing. `tooLarge` tells a legal message over a cap from nonsense. */
 export class FramingError extends Error {
@@ -53,8 +54,7 @@ export interface FrontendHandler {
 
 /** Splits what a client sends. */
 export class FrontendFramer {
-  #parts: Buffer[] = [];
-  #held = 0;
+  readonly #held = new Parts();
   #copyLeft = 0;
 
   /**
@@ -65,23 +65,19 @@ export class FrontendFramer {
     let rest = chunk;
     if (this.#copyLeft > 0) rest = this.#passCopy(rest, handler, false);
     if (rest.length === 0) return;
-    if (this.#held > 0) {
-      this.#parts.push(rest);
-      this.#held += rest.length;
+    if (this.#held.length > 0) {
+      this.#held.add(rest);
       if (!this.#complete()) return;
-      rest = Buffer.concat(this.#parts, this.#held);
-      this.#parts = [];
-      this.#held = 0;
+      rest = this.#held.take();
     }
     this.#split(rest, handler);
   }
 
-  /** Whether the collected parts hold a whole message (or enough of a header to go on with). */
+  /** Whether the collected parts hold a whole message (or the header of one that is not collected). */
   #complete(): boolean {
-    if (this.#held < HEADER) return false;
-    if (this.#parts[0]!.length < HEADER) this.#parts = [Buffer.concat(this.#parts, this.#held)];
-    const [first] = this.#parts;
-    return first![0] === FRONTEND.copyData || this.#held >= totalLength(first!, 0);
+    const head = this.#held.head(HEADER);
+    if (head === undefined) return false;
+    return this.#held.length >= totalLength(head, 0) || head[0] === FRONTEND.copyData;
   }
 
   #split(bytes: Buffer, handler: FrontendHandler): void {
@@ -97,10 +93,7 @@ export class FrontendFramer {
       handler.message(rest[0]!, rest.subarray(0, total));
       rest = rest.subarray(total);
     }
-    if (rest.length > 0) {
-      this.#parts = [rest];
-      this.#held = rest.length;
-    }
+    if (rest.length > 0) this.#held.add(rest);
   }
 
   #passCopy(bytes: Buffer, handler: FrontendHandler, starts: boolean): Buffer {
@@ -117,13 +110,18 @@ function totalLength(bytes: Buffer, at: number): number {
   const length = bytes.readInt32BE(at + 1);
   if (length < 4) throw new FramingError(`message length ${length} is impossible`);
   const most = MOST[String.fromCharCode(type)] ?? SMALL;
-  if (length > most) throw new FramingError(`a message of ${length} bytes is over the limit of ${most}`, length <= LARGEST);
+  if (length > most)
+    throw new FramingError(`a message of ${length} bytes is over the limit of ${most}`, length <= LARGEST);
   return length + 1;
 }
 
 const KNOWN: ReadonlySet<number> = new Set(Object.values(FRONTEND));
 
-/** Type bytes of a server's messages that the relay reads; all others pass by unread. */
+/**
+ * Type bytes of the messages a server may send once the client is in. What belongs to the start alone (authentication, the
+ * server's own cancel key, version negotiation) or to what is never asked for (replication, FunctionCall) is not among
+ * them: a server that sends it has broken the protocol (THREATS.md C22, C23).
+ */
 export const BACKEND = {
   parseComplete: 0x31,
   bindComplete: 0x32,
@@ -135,68 +133,69 @@ export const BACKEND = {
   copyIn: 0x47,
   copyOut: 0x48,
   emptyQuery: 0x49,
-  keyData: 0x4b,
   notice: 0x4e,
-  authentication: 0x52,
   parameterStatus: 0x53,
   rowDescription: 0x54,
-  functionResult: 0x56,
-  copyBoth: 0x57,
   ready: 0x5a,
   copyDone: 0x63,
   copyData: 0x64,
   noData: 0x6e,
   portalSuspended: 0x73,
   parameterDescription: 0x74,
-  negotiate: 0x76,
 } as const;
 
-/** Messages whose body the relay reads: collected whole, and therefore capped. */
-const READ: ReadonlySet<number> = new Set([BACKEND.error, BACKEND.commandComplete, BACKEND.ready, BACKEND.parameterStatus]);
+/** Messages whose body the relay reads: collected whole, up to so many bytes. */
+const READ: ReadonlyMap<number, number> = new Map([
+  [BACKEND.error, MiB],
+  [BACKEND.commandComplete, SMALL],
+  [BACKEND.ready, 5],
+  [BACKEND.parameterStatus, MiB],
+]);
 const PASSED: ReadonlySet<number> = new Set(Object.values(BACKEND));
-const MOST_READ = MiB;
 
 /** What a server's side hears, for each message as its header is known. */
 export interface BackendHandler {
   /**
    * @param type - the type byte
-   * @param frame - the whole message for the types the relay reads, null for those that pass by
+   * @param frame - the whole message for the types the relay reads, null for those that pass by (an error of more than
+   * a MiB among them: the server quotes its input)
    * @param length - the whole length, header included
-   * @returns what to send to the client instead; undefined to pass the message on as it is
+   * @returns what to send to the client instead (of a whole message only); undefined to pass it on as it is
    */
   message(type: number, frame: Buffer | null, length: number): Buffer | undefined;
 }
 
 /** Splits what a server sends, passing rows and copy data through without collecting them. */
 export class BackendFramer {
-  #carry: Buffer | null = null;
+  readonly #held = new Parts();
+  /** Of a message that has begun to pass. */
   #left = 0;
 
-  /** Whether the client has got the beginning of a message and not its end. */
+  /** Whether what was answered so far ends in the middle of a message. */
   get midMessage(): boolean {
     return this.#left > 0;
   }
 
   /**
    * Feeds received bytes.
-   * @returns what is to be written to the client, in order: mostly one slice of the chunk itself
+   * @returns what is to be written to the client, in order: mostly one slice of the chunk itself. Every piece but the last
+   * ends where a message ends.
    * @throws FramingError on an unknown type or an impossible length
    */
   push(chunk: Buffer, handler: BackendHandler): Buffer[] {
-    const bytes = this.#carry === null ? chunk : Buffer.concat([this.#carry, chunk]);
-    this.#carry = null;
+    const bytes = this.#collected(chunk);
+    if (bytes === null) return [];
     const out: Buffer[] = [];
     let from = 0;
     let at = Math.min(this.#left, bytes.length);
     this.#left -= at;
-    while (at < bytes.length) {
-      if (bytes.length - at < HEADER) break;
+    while (bytes.length - at >= HEADER) {
       const type = bytes[at]!;
       const total = backendLength(type, bytes.readInt32BE(at + 1));
-      const read = READ.has(type);
+      const read = total <= (READ.get(type) ?? 0) + 1;
       if (read && bytes.length - at < total) break;
       const instead = handler.message(type, read ? bytes.subarray(at, at + total) : null, total);
-      if (instead !== undefined) {
+      if (read && instead !== undefined) {
         if (at > from) out.push(bytes.subarray(from, at));
         if (instead.length > 0) out.push(instead);
         from = at + total;
@@ -206,14 +205,29 @@ export class BackendFramer {
       at += here;
     }
     if (at > from) out.push(bytes.subarray(from, at));
-    if (at < bytes.length) this.#carry = bytes.subarray(at);
+    if (at < bytes.length) this.#held.add(bytes.subarray(at));
     return out;
+  }
+
+  /** The chunk behind what was held; null while that is no whole message yet. */
+  #collected(chunk: Buffer): Buffer | null {
+    if (this.#held.length === 0) return chunk;
+    this.#held.add(chunk);
+    const head = this.#held.head(HEADER);
+    if (head === undefined) return null;
+    const total = backendLength(head[0]!, head.readInt32BE(1));
+    const read = total <= (READ.get(head[0]!) ?? 0) + 1;
+    return read && this.#held.length < total ? null : this.#held.take();
   }
 }
 
 function backendLength(type: number, length: number): number {
-  if (!PASSED.has(type)) throw new FramingError(`server message type 0x${type.toString(16)} is unknown`);
+  if (!PASSED.has(type)) throw new FramingError(`server message type 0x${type.toString(16)} is unexpected`);
   if (length < 4 || length > LARGEST) throw new FramingError(`server message length ${length} is impossible`);
-  if (READ.has(type) && length > MOST_READ) throw new FramingError(`a server message of ${length} bytes is over the limit`);
+  const most = READ.get(type);
+  if (type === BACKEND.ready && length !== 5) throw new FramingError('a ReadyForQuery has one byte');
+  if (most !== undefined && length > most && type !== BACKEND.error) {
+    throw new FramingError(`a server message of ${length} bytes is over the limit of ${most}`);
+  }
   return length + 1;
 }

@@ -1,0 +1,47 @@
+import { type Assertion, publicKeySet, signAssertion } from '../grant/assertion.js';
+import { keyRing, type SigningKey } from '../grant/keys.js';
+import type { Session } from '../session/session.js';
+
+/** An assertion with less than this left is replaced before it is used again, milliseconds. */
+const LEAST_LEFT = 20_000;
+
+/** What services are told about who stands behind a request, signed. One assertion serves a session's requests for a while. */
+export class Identity {
+  readonly #key: SigningKey;
+  readonly #wall: () => number;
+  readonly #current = new WeakMap<Session, Assertion>();
+  readonly #signing = new WeakMap<Session, Promise<string>>();
+  /** The JWK Set that services verify with. */
+  readonly keys: Promise<string>;
+
+  constructor(key: SigningKey, wall: () => number) {
+    this.#key = key;
+    this.#wall = wall;
+    this.keys = publicKeySet(keyRing(key));
+  }
+
+  /** The session's assertion: at once when a good one is at hand, else when it is signed. */
+  assertion(session: Session): string | Promise<string> {
+    const current = this.#current.get(session);
+    if (current !== undefined && this.#isGood(current, session)) return current.token;
+    const under = this.#signing.get(session) ?? this.#sign(session);
+    this.#signing.set(session, under);
+    return under;
+  }
+
+  /** Good for a while, or for as long as the grant itself. */
+  #isGood({ expiresAt }: Assertion, session: Session): boolean {
+    const left = expiresAt - this.#wall();
+    return left >= LEAST_LEFT || (left > 0 && expiresAt === session.expiresAt);
+  }
+
+  async #sign(session: Session): Promise<string> {
+    try {
+      const assertion = await signAssertion(this.#key, session.grant, session.id, this.#wall());
+      this.#current.set(session, assertion);
+      return assertion.token;
+    } finally {
+      this.#signing.delete(session);
+    }
+  }
+}

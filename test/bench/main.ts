@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+import { benchPostgres } from './postgres.js';
+import { Report } from './report.js';
+import { Scope } from './scope.js';
+import { type Settings, settingsOf } from './settings.js';
+
+const PARTS: Readonly<Record<string, (scope: Scope, settings: Settings, report: Report) => Promise<void>>> = {
+  postgres: benchPostgres,
+};
+
+const USAGE = `usage: npm run bench -- [${Object.keys(PARTS).join('|')}]… [--json] [--quick] [--rounds N] [--seconds N] [--only way,…] [--profile folder]`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    only: { type: 'string' },
+    profile: { type: 'string' },
+  },
+});
+
+const unknown = positionals.filter((part) => !(part in PARTS));
+if (unknown.length > 0) {
+  process.stderr.write(`${USAGE}\n`);
+  process.exit(2);
+}
+const settings = settingsOf(values.quick, {
+  ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
+  ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  only: values.only?.split(',') ?? [],
+  profile: values.profile,
+});
+const report = new Report(values.json);
+let failed = false;
+for (const [name, run] of Object.entries(PARTS)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  const scope = new Scope();
+  try {
+    report.progress(`${name} …`);
+    await run(scope, settings, report);
+  } catch (thrown) {
+    failed = true;
+    process.stderr.write(
+      `bench: ${name} failed: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`,
+    );
+  } finally {
+    await scope.end();
+  }
+}
+report.finish();
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,172 @@
+import { loadavg } from 'node:os';
+import { pgbench } from '../support/commands.js';
+import { type PostgresServer, startPostgres } from '../support/postgres.js';
+import { startRedis } from '../support/redis.js';
+import { Child } from './child.js';
+import { type BenchGateway, makeDatabase, runSql, startBenchGateway } from './gateway.js';
+import { startPgbouncer } from './peers/pgbouncer.js';
+import { missingProgram } from './peers/program.js';
+import { median, type Report } from './report.js';
+import type { Scope } from './scope.js';
+import type { Settings } from './settings.js';
+
+/** A way to the database: where pgbench connects, and as whom. */
+interface Way {
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+const CLIENTS = 8;
+const MODES = ['simple', 'prepared'] as const;
+const PEERS = ['direct', 'pgbouncer', 'pipe'] as const;
+const OURS = ['null', 'buffered', 'strict'] as const;
+
+/** `pgbench -S` and a large result, on every way to the same database, in turns. */
+export async function benchPostgres(scope: Scope, settings: Settings, report: Report): Promise<void> {
+  const upstream = await startPostgres(scope, { durable: true });
+  const ledger = await startPostgres(scope, { durable: true });
+  const ways = await startWays(scope, upstream, ledger, settings, report);
+  for (const mode of MODES) {
+    const rates = await inTurns(ways, settings.rounds, (way) => tps(way, mode, settings.seconds));
+    compare(report, mode, rates);
+    report.progress(`pgbench ${mode}: ${[...rates].map(([name, rate]) => `${name} ${Math.round(rate)}`).join(', ')}`);
+  }
+  await actionsPerCommit(report, ledger);
+  const large = new Map([...ways].filter(([name]) => name !== 'null'));
+  const result = await inTurns(large, settings.quick ? 1 : 3, (way) => largeResult(way, settings.resultBytes));
+  compare(report, settings.resultBytes >= 1e9 ? '1 GB result' : `${settings.resultBytes / 1e6} MB result`, result);
+}
+
+function compare(report: Report, work: string, rates: ReadonlyMap<string, number>): void {
+  for (const ours of OURS) {
+    for (const peer of PEERS) {
+      const [rate, theirs] = [rates.get(ours), rates.get(peer)];
+      if (rate !== undefined && theirs !== undefined) report.add('postgres', `${work} ${ours}`, peer, rate, theirs);
+    }
+  }
+}
+
+/** Rounds in which each way has its turn, so that what else the machine does falls on all alike. Medians. */
+async function inTurns(
+  ways: ReadonlyMap<string, Way>,
+  rounds: number,
+  measure: (way: Way) => Promise<number>,
+): Promise<Map<string, number>> {
+  const seen = new Map([...ways.keys()].map((name) => [name, [] as number[]]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, way] of ways) seen.get(name)?.push(await measure(way));
+  }
+  if (process.env.DAYPASS_BENCH_VERBOSE) process.stderr.write(`${JSON.stringify([...seen])} load ${loadavg()[0]}\n`);
+  return new Map([...seen].map(([name, values]) => [name, median(values)]));
+}
+
+async function startWays(
+  scope: Scope,
+  upstream: PostgresServer,
+  ledger: PostgresServer,
+  settings: Settings,
+  report: Report,
+): Promise<Map<string, Way>> {
+  const database = await makeDatabase(upstream);
+  const name = new URL(database).pathname.slice(1);
+  await fill(database);
+  const direct: Way = { port: upstream.port, database: name, user: 'bench_reader', password: 'bench-secret' };
+  const ways = new Map<string, Way>([['direct', direct]]);
+  const missing = missingProgram('pgbouncer', 'pgbouncer');
+  if (missing === null) ways.set('pgbouncer', { ...direct, port: await startPgbouncer(scope, direct) });
+  else report.note(missing);
+  const pipe = await Child.start(scope, 'pipe', { args: [String(upstream.port)] });
+  ways.set('pipe', { ...direct, port: Number(pipe.ready.port) });
+  const redis = await startRedis(scope);
+  const services = Object.fromEntries(
+    (['buffered', 'strict'] as const).map((mode) => [`db-${mode}`, policy(direct, mode)]),
+  );
+  const common = { services, env: { BENCH_PASSWORD: direct.password }, redisUrl: redis.url, profile: settings.profile };
+  const real = await startBenchGateway(scope, { ...common, ledger: await makeDatabase(ledger) });
+  const bare = await startBenchGateway(scope, { ...common, ledger: await makeDatabase(ledger), recordsNothing: true });
+  ways.set('null', await wayThrough(bare, 'db-buffered'));
+  ways.set('buffered', await wayThrough(real, 'db-buffered'));
+  ways.set('strict', await wayThrough(real, 'db-strict'));
+  const chosen = settings.only;
+  return chosen.length === 0 ? ways : new Map([...ways].filter(([way]) => chosen.includes(way)));
+}
+
+async function wayThrough({ ports, issue }: BenchGateway, service: string): Promise<Way> {
+  const { handle } = await issue({ service, for: '1h' });
+  return { port: ports.postgres, database: service, user: 'alice', password: handle };
+}
+
+/** What `pgbench -i -s 5` makes. */
+async function fill(url: string): Promise<void> {
+  await runSql(
+    url,
+    `create table pgbench_accounts (aid int primary key, bid int, abalance int, filler char(84)) with (fillfactor = 100);
+     create table pgbench_branches (bid int primary key, bbalance int, filler char(88));
+     insert into pgbench_branches select n, 0, '' from generate_series(1, 5) n;
+     insert into pgbench_accounts select n, 1 + n % 5, 0, '' from generate_series(1, 500000) n;
+     create role bench_reader login password 'bench-secret';
+     grant select on pgbench_accounts, pgbench_branches to bench_reader;`,
+  );
+  await runSql(url, 'vacuum analyze');
+}
+
+function policy(way: Way, mode: 'buffered' | 'strict'): string {
+  return `
+service: db-${mode}
+protocol: postgres
+lane: data
+owner: group:bench
+upstream: { address: "127.0.0.1:${way.port}", database: ${way.database}, user: ${way.user}, password: { env: BENCH_PASSWORD } }
+roles:
+  reader: { search_path: [public], allow: [{ statements: [select, copy-out], relations: [public.pgbench_accounts, public.pgbench_branches] }] }
+grants: { max_duration: 8h, max_renewals: 1 }
+recording: { mode: ${mode} }
+`;
+}
+
+/** Transactions per second, the time to connect left out, as pgbench itself says. */
+async function tps(way: Way, mode: (typeof MODES)[number], seconds: number): Promise<number> {
+  const args = ['-S', '-n', '-M', mode, '-c', String(CLIENTS), '-j', '1', '-T', String(seconds)];
+  const { stdout, stderr, code } = await pgbench([...args, '-s', '5', way.database], {
+    env: environment(way),
+    timeout: 120_000,
+  });
+  const rate = /tps = ([\d.]+) \(without initial/.exec(stdout)?.[1];
+  if (rate === undefined || code !== 0) throw new Error(`pgbench: ${stderr}`);
+  return Number(rate);
+}
+
+function environment({ port, user, password }: Way) {
+  return { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGSSLMODE: 'disable' };
+}
+
+/** Megabytes per second of one statement's rows: read by a raw client in a process of its own, which drops them. */
+async function largeResult(way: Way, bytes: number): Promise<number> {
+  const scope = new (await import('./scope.js')).Scope();
+  try {
+    const reader = await Child.start(scope, 'pg-reader', {});
+    const rows = Math.ceil(bytes / 1024);
+    const text = `select repeat('x', 1013) from generate_series(1, ${rows})`;
+    const { ms, bytes: seen } = await reader.ask({ do: 'read', ...way, text });
+    return Number(seen) / 1e6 / (Number(ms) / 1000);
+  } finally {
+    await scope.end();
+  }
+}
+
+/** How many recorded actions share a commit, over all strict sessions of this bench. */
+async function actionsPerCommit(report: Report, ledger: PostgresServer): Promise<void> {
+  const [found] = await runSql(
+    ledger.url('bench_2'),
+    `select count(*)::float8 as blocks, count(distinct b.xmin::text)::float8 as commits,
+       (sum(last_seq - first_seq + 1) / 2)::float8 as actions, sum(length(payload))::float8 as bytes
+     from daypass.blocks b join daypass.sessions s on s.id = b.session_id where s.mode = 'strict'`,
+  );
+  const actions = Number(found?.actions);
+  if (!(actions > 0)) return;
+  report.note(
+    `strict: ${(actions / Number(found?.commits)).toFixed(1)} actions per commit, ${(Number(found?.bytes) / actions / 2).toFixed(0)} bytes per event`,
+  );
+}

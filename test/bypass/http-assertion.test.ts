@@ -1,0 +1,24 @@
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import t from 'tap';
+import { startEcho } from '../http/echo.js';
+import { startGateway } from '../http/gateway.js';
+import { curl } from '../support/commands.js';
+
+t.test('A4: the service gets a signed, audience-bound assertion of who asks, and can verify it offline', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const url = `http://web.localhost:${gateway.port}/`;
+  const published = await curl(['-s', `http://localhost:${gateway.port}/.well-known/jwks.json`]);
+  t.notMatch(published.stdout, /"d"/, 'no private key');
+  const keys = createLocalJWKSet(JSON.parse(published.stdout));
+  await curl(['-s', '-H', `Authorization: Bearer ${handle}`, '-H', 'Daypass-Assertion: eyJhbGciOiJub25lIn0.e30.', url]);
+  const sent = (echo.requests[0]?.headers ?? []).filter(([name]) => name === 'daypass-assertion');
+  t.equal(sent.length, 1, "the client's own is gone");
+  const options = { issuer: 'daypass', audience: 'web', typ: 'daypass-assertion+jwt', algorithms: ['EdDSA'] };
+  const { payload } = await jwtVerify(sent[0]?.[1] ?? '', keys, options);
+  t.match(payload, { sub: 'alice', role: 'viewer' });
+  t.ok((payload.exp ?? 0) - (payload.iat ?? 0) <= 60);
+  await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, audience: 'other' }), 'useless elsewhere');
+  await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, typ: 'daypass-grant+jwt' }), 'and no grant');
+});

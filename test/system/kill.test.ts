@@ -1,0 +1,150 @@
+import { request } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { readEvents } from '../support/gateway.js';
+import type { GatewayProcess } from '../support/gateway-process.js';
+import { sharedPostgres } from '../support/postgres.js';
+import { tapProxy } from '../support/tap-proxy.js';
+import { database, webSocket } from './clients.js';
+import { type Ground, ground } from './fixture.js';
+
+/** How often the gateway is killed: more by hand, `KILLS=100`. */
+const KILLS = Number(process.env.KILLS ?? 10);
+/** What every statement, request and message carries, so that it can be found again. */
+const TOKEN = /n\d+_\d+_\d+_/g;
+
+/** A client that sends numbered things, one after the other, until its connection breaks. */
+type Worker = (next: () => string, sent: Set<string>) => Promise<void>;
+
+/** Simple, extended and prepared statements on one connection. */
+function statements(t: Test, gateway: GatewayProcess, handle: string): Worker {
+  return async (next, answered) => {
+    const { client } = await database(t, gateway.ports.postgres, handle);
+    for (;;) {
+      const [simple, extended, prepared] = [next(), next(), next()];
+      await client.query(`select count(*) from orders /* ${simple} */`);
+      answered.add(simple);
+      await client.query({
+        text: `select id from orders where customer = $1 /* ${extended} */`,
+        values: ['customer 1'],
+      });
+      answered.add(extended);
+      await client.query({ name: 'one', text: 'select $1::text as given', values: [prepared] });
+      answered.add(prepared);
+    }
+  };
+}
+
+function requests(gateway: GatewayProcess, handle: string): Worker {
+  return async (next, answered) => {
+    for (;;) {
+      const one = next();
+      await get(gateway.ports.http, `/n/${one}`, handle);
+      answered.add(one);
+    }
+  };
+}
+
+function get(port: number, path: string, handle: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = { host: 'orders-web.localhost', authorization: `Bearer ${handle}` };
+    const asked = request({ host: '127.0.0.1', port, path, headers, agent: false }, (response) => {
+      response.on('error', reject).resume().once('end', resolve);
+    });
+    asked.on('error', reject).end();
+  });
+}
+
+function messages(t: Test, gateway: GatewayProcess, handle: string): Worker {
+  return async (next, answered) => {
+    const { client, ended } = await webSocket(t, gateway.ports.http, handle);
+    for (;;) {
+      const one = next();
+      const echo = new Promise((resolve) => client.once('message', resolve));
+      client.send(one);
+      if ((await Promise.race([echo, ended.then(() => null)])) === null) return;
+      answered.add(one);
+    }
+  };
+}
+
+/** Runs the workers until the gateway is killed under them; the tokens of everything that was answered. */
+async function killUnderLoad(
+  t: Test,
+  gateway: GatewayProcess,
+  round: number,
+  workers: readonly Worker[],
+): Promise<ReadonlySet<string>> {
+  const answered = new Set<string>();
+  const running = workers.map((worker, number) => {
+    let count = 0;
+    return worker(() => `n${round}_${number}_${count++}_`, answered).catch(() => {}); // the connection broke
+  });
+  while (answered.size < workers.length) await pause(5); // all under way, more or less
+  await pause(Math.random() * 500);
+  gateway.kill('SIGKILL');
+  await Promise.all([...running, gateway.ended()]);
+  t.comment(`kill ${round}: ${answered.size} answered`);
+  return answered;
+}
+
+/** The ledger's clock is not waited for: the dead gateway's last sign of life is made old. */
+async function interrupted(t: Test, { ledger }: Ground, gateway: GatewayProcess, dead: string): Promise<void> {
+  const open = async () =>
+    ledger.query('select id from daypass.sessions where gateway_id = $1 and ended_at is null', [dead]);
+  const lost = await open();
+  t.ok(lost.length > 0, `${lost.length} sessions were live at the kill`);
+  await ledger.query(`update daypass.gateways set seen_at = now() - interval '46 seconds' where id = $1`, [dead]);
+  await gateway.restart();
+  while ((await open()).length > 0) await pause(20);
+  const rows = await ledger.query('select id, end_reason from daypass.sessions where id = any($1)', [
+    lost.map(({ id }) => id),
+  ]);
+  t.ok(
+    rows.every(({ end_reason }) => end_reason === 'interrupted'),
+    'closed as interrupted',
+  );
+}
+
+function tokensIn(text: string): Set<string> {
+  return new Set(text.match(TOKEN) ?? []);
+}
+
+t.test(
+  `a gateway killed ${KILLS} times under load: what upstreams saw is in the record, and every chain verifies`,
+  async (t) => {
+    const { port } = await sharedPostgres();
+    const proxy = await tapProxy(t, '127.0.0.1', port);
+    const under = await ground(t, { upstream: `127.0.0.1:${proxy.port}` });
+    // Without Redis: each restart fills its grants from the ledger.
+    const gateway = await under.gateway({ redisUrl: '' });
+    const db = await gateway.issue({ service: 'orders-db', for: '4h' });
+    const web = await gateway.issue({ service: 'orders-web', for: '4h' });
+    const answered = new Set<string>();
+    for (let round = 1; round <= KILLS; round += 1) {
+      const workers = [
+        ...Array.from({ length: 5 }, () => statements(t, gateway, db.handle)),
+        requests(gateway, web.handle),
+        requests(gateway, web.handle),
+        messages(t, gateway, web.handle),
+      ];
+      for (const one of await killUnderLoad(t, gateway, round, workers)) answered.add(one);
+      await interrupted(t, under, gateway, gateway.id);
+    }
+    const seen = tokensIn(`${proxy.seen().toString('latin1')}\n${under.webSaw.join('\n')}`);
+    const events = await readEvents(under.ledger);
+    const recorded = tokensIn(JSON.stringify(events));
+    t.comment(`${answered.size} answered, ${seen.size} seen by the upstreams, ${recorded.size} in the record`);
+    t.ok(seen.size >= answered.size && answered.size > 0, 'there was something to lose');
+    t.same(
+      [...seen].filter((one) => !recorded.has(one)),
+      [],
+      'strict: nothing was forwarded that is not in the record',
+    );
+    const gaps = events.filter(({ kind, facts }) => kind === 'gap' && facts.about === 'gateway_lost');
+    const lost = await under.ledger.query(`select id from daypass.sessions where end_reason = 'interrupted'`);
+    t.same(new Set(gaps.map(({ session }) => session)), new Set(lost.map(({ id }) => id)), 'each has its gap event');
+    const verified = await gateway.operator('POST', '/v1/verify', { by: 'ops' });
+    t.match(verified.body, { ok: true, findings: [] });
+  },
+);
