@@ -25,10 +25,23 @@ function run(args) {
   process.on('SIGINT', () => pass('SIGINT'));
   process.on('SIGTERM', () => pass('SIGTERM'));
   process.on('SIGHUP', () => pass('SIGTERM'));
+  whenOrphaned(() => pass('SIGTERM'));
   child.once('error', (failure) => fail(failure));
   child.once('exit', (code, signal) => {
     process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0);
   });
+}
+
+/** npm starts us through a shell that dies of a signal without passing it on: the gateway must not go on alone. */
+function whenOrphaned(act) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    act();
+  }, 500);
+  timer.unref();
 }
 
 function fail(failure) {
