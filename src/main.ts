@@ -9,7 +9,8 @@ import type { Pool } from 'pg';
 import { missing, startHealth } from './api/health.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
-import { systemClock } from './clock.js';
+import { type Clock, systemClock } from './clock.js';
+import type { Address } from './config/address.js';
 import { readEnvFile } from './config/env-file.js';
 import type { GatewayConfig, SigningKeySource } from './config/gateway.js';
 import { type ConfigProblem, loadConfig } from './config/load.js';
@@ -28,10 +29,13 @@ import { Identity } from './http/identity.js';
 import { startHttp } from './http/listener.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
+import { Metrics } from './metrics.js';
+import { readinessOf, readingsOf } from './observe.js';
 import { startPostgres } from './postgres/listener.js';
 import { warnOfMissingRelations } from './postgres/upstream-relations.js';
 import { loadProtocols } from './protocols.js';
 import { openDatabase } from './recording/database.js';
+import { examineDatabase } from './recording/examine.js';
 import { Presence } from './recording/gateways.js';
 import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
@@ -46,6 +50,8 @@ export interface ServeOptions {
   readonly dataDirectory: string;
   /** The process's environment unless given. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The machine's unless given. */
+  readonly clock?: Clock;
 }
 
 /** A gateway that serves. */
@@ -93,8 +99,9 @@ export async function start(options: ServeOptions, log: Log = createLog()): Prom
 }
 
 async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
-  const { dataDirectory } = options;
-  const clock = systemClock;
+  const { dataDirectory, clock = systemClock } = options;
+  const metrics = new Metrics();
+  metrics.describeProcess(version);
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   const protocols = await loadProtocols();
   const { gateway: config, services } = load(options, protocols);
@@ -102,11 +109,12 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const databaseUrl = config.database ?? (await startLedger(dataDirectory, log, lifecycle));
   const pool = openDatabase(databaseUrl, { log });
   lifecycle.onStop('ledger connections', () => pool.end());
+  await examineDatabase(pool);
   await migrate(pool);
   await ensurePartitions(pool, clock.wall());
   await rememberPolicies(pool, services.values());
 
-  const store = await openStore(config, log);
+  const store = await openStore(config, clock, log);
   lifecycle.onStop('grant store', () => store.close());
   const ledger = new Ledger(pool);
   const policies = new Policies(services);
@@ -127,7 +135,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const index = new IndexWriter({ pool, log });
   const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
   lifecycle.onStop('recorder connections', () => writing.end());
-  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, committed: index.committed });
+  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed: index.committed });
   const presence = new Presence({
     pool,
     gatewayId,
@@ -139,7 +147,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
   });
   await presence.start();
-  const gate = new Gate({ grants, policies, recorder, clock, log });
+  const gate = new Gate({ grants, policies, recorder, clock, log, metrics });
   grants.onChange((id) => gate.recheck(id));
   lifecycle.onStop('recorder', () => endRecording(recorder, index, presence, gate, log));
   lifecycle.onStop('grants', () => grants.close());
@@ -153,30 +161,33 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   });
   lifecycle.onStop('grant watch', () => watch.stop());
 
-  const reload = () => reloadPolicies(options, protocols, { policies, gate, pool, log });
+  metrics.reloaded(clock.wall());
+  const reload = oneAtATime(() => reloadPolicies(options, protocols, { policies, gate, pool, clock, log, metrics }));
   let draining = false;
-  const unless = (works: () => boolean, otherwise: string) => () => (works() ? null : otherwise);
-  const checks = {
-    store: unless(() => watch.health().store, 'the grant store does not answer'),
-    feed: unless(() => watch.health().feed, 'changes of grants are not heard'),
-    ledger: unless(() => watch.health().ledger && presence.answers, 'the ledger does not answer'),
-    recorder: unless(() => recorder.healthy, 'recording to Postgres fails'),
-    accepting: unless(() => !draining, 'the gateway is stopping'),
-  };
+  const observed = { watch, presence, recorder, stopping: () => draining };
+  const checks = readinessOf(observed);
+  metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
   const { listen } = config;
-  const http = await startHttp({
-    gate,
-    log,
-    clock,
-    domain: config.domain,
-    identity: new Identity(key, () => clock.wall()),
-    ...listen.http,
-  });
+  const identity = new Identity(key, () => clock.wall());
+  const serving = { gate, log, clock };
+  const http = await listening(
+    'HTTP',
+    listen.http,
+    startHttp({ ...serving, domain: config.domain, identity, ...listen.http }),
+  );
   lifecycle.onStop('HTTP', () => http.stop());
-  const postgres = await startPostgres({ gate, clock, log, ...listen.postgres, tls: config.tls });
+  const postgres = await listening(
+    'Postgres',
+    listen.postgres,
+    startPostgres({ ...serving, ...listen.postgres, tls: config.tls }),
+  );
   lifecycle.onStop('Postgres', () => postgres.stop());
-  const health = await startHealth({ ...listen.health, checks });
+  const health = await listening(
+    'health',
+    listen.health,
+    startHealth({ ...listen.health, checks, metrics: metrics.registry }),
+  );
   lifecycle.onStop('health', () => health.close());
   const addresses = { http: http.address.port, postgres: postgres.port, health: health.port };
   const at = (host: string, port: number) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
@@ -199,18 +210,27 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const socketPath = join(dataDirectory, 'daypass.sock');
   const api = await startApi({ socketPath, grants, gate, policies, pool, protocols, reload, status, clock, log });
   lifecycle.onStop('operator socket', () => api.close());
+  // Stopped after `drain`: policies may still be narrowed for those who stay so long.
+  const watcher = watchConfiguration(options.configDirectory, reload, log);
+  lifecycle.onStop('configuration watch', () => watcher.stop());
   lifecycle.onStop('drain', async () => {
     draining = true;
+    // The listeners stay open until the end: whoever comes is told why, in the client's own protocol.
     gate.stopAdmitting();
-    postgres.refuseNew();
+    log.info({ sessions: gate.registry.all().length, drain: config.drainSeconds }, 'the gateway stops');
     await untilIdle(gate, config.drainSeconds * 1000);
     gate.cutAll('shutdown');
   });
-  const watcher = watchConfiguration(options.configDirectory, reload, log);
-  lifecycle.onStop('configuration watch', () => watcher.stop());
   void warnOfMissingRelations(services.values(), log);
   log.info({ gateway: gatewayId, ...addresses, services: [...services.keys()] }, 'the gateway serves');
   return { config, addresses, stop: () => lifecycle.stop() };
+}
+
+/** @throws DaypassError `listen_failed`, naming whose address cannot be had */
+function listening<Listener>(who: string, { host, port }: Address, starting: Promise<Listener>): Promise<Listener> {
+  return starting.catch((cause: unknown) => {
+    throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
+  });
 }
 
 function load(options: ServeOptions, protocols: readonly Protocol[]) {
@@ -242,8 +262,8 @@ async function startLedger(dataDirectory: string, log: Log, lifecycle: Lifecycle
   return ledger.databaseUrl;
 }
 
-async function openStore(config: GatewayConfig, log: Log): Promise<GrantStore> {
-  return config.redis === undefined ? new MemoryGrantStore(systemClock) : await RedisGrantStore.open(config.redis, log);
+async function openStore(config: GatewayConfig, clock: Clock, log: Log): Promise<GrantStore> {
+  return config.redis === undefined ? new MemoryGrantStore(clock) : await RedisGrantStore.open(config.redis, log);
 }
 
 async function signingKey(source: SigningKeySource | undefined, dataDirectory: string): Promise<SigningKey> {
@@ -261,18 +281,31 @@ async function keptKey(path: string): Promise<string> {
   }
 }
 
+/** A reload that is asked for while one is under way begins after it: an older file never wins over a newer one. */
+function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return () => {
+    const next = last.then(work, work);
+    last = next;
+    return next;
+  };
+}
+
 interface Live {
   readonly policies: Policies;
   readonly gate: Gate;
   readonly pool: Pool;
+  readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 }
 
 /** Puts changed policies in force; wrong ones change nothing and are said loudly. Settings of `daypass.yaml` need a restart. */
 async function reloadPolicies(options: ServeOptions, protocols: readonly Protocol[], live: Live): Promise<Reloaded> {
-  const { policies, gate, pool, log } = live;
+  const { policies, gate, pool, clock, log, metrics } = live;
   const problems = await replacePolicies(options, protocols, policies, pool);
   const services = policies.all().map(({ name }) => name);
+  metrics.reloaded(problems.length > 0 ? null : clock.wall());
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
   else {
     gate.policiesChanged();

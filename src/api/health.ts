@@ -8,6 +8,14 @@ export interface HealthOptions {
   readonly host: string;
   readonly port: number;
   readonly checks: Readonly<Record<string, HealthCheck>>;
+  /** What /metrics answers; without it there is no such page. */
+  readonly metrics?: Scraped;
+}
+
+/** What a scrape reads: prom-client's registry. */
+export interface Scraped {
+  readonly contentType: string;
+  metrics(): Promise<string>;
 }
 
 /** A running health listener. */
@@ -27,15 +35,16 @@ export function missing(checks: HealthOptions['checks']): Record<string, string>
 }
 
 /**
- * `/livez`: 200 as long as the event loop answers. `/readyz`: 200, or 503 with what is missing. Nothing else is told
- * here, and nothing about people or services.
+ * `/livez`: 200 as long as the event loop answers. `/readyz`: 200, or 503 with what is missing. `/metrics`: numbers, by
+ * service at most. Nothing else is told here, and nothing about people.
  */
-export async function startHealth({ host, port, checks }: HealthOptions): Promise<Health> {
+export async function startHealth({ host, port, checks, metrics }: HealthOptions): Promise<Health> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { error: 'GET only' });
     if (path === '/livez') return answer(response, 200, { live: true });
-    if (path !== '/readyz') return answer(response, 404, { error: 'there are /livez and /readyz here' });
+    if (path === '/metrics' && metrics !== undefined) return void scrape(response, metrics);
+    if (path !== '/readyz') return answer(response, 404, { error: 'there are /livez, /readyz and /metrics here' });
     const lacking = missing(checks);
     const ready = Object.keys(lacking).length === 0;
     return answer(response, ready ? 200 : 503, { ready, missing: lacking });
@@ -54,6 +63,15 @@ export async function startHealth({ host, port, checks }: HealthOptions): Promis
       await closed;
     },
   };
+}
+
+async function scrape(response: ServerResponse, metrics: Scraped): Promise<void> {
+  try {
+    const text = await metrics.metrics();
+    response.writeHead(200, { 'content-type': metrics.contentType, 'cache-control': 'no-store' }).end(text);
+  } catch {
+    answer(response, 500, { error: 'the metrics cannot be read' });
+  }
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {

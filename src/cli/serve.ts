@@ -70,5 +70,7 @@ function stopAsked(): Promise<void> {
     };
     process.on('SIGINT', ask);
     process.on('SIGTERM', ask);
+    // A reload while it serves (reload.ts); before and after that it must not end the process.
+    process.on('SIGHUP', () => {});
   });
 }

@@ -3,6 +3,7 @@ import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
 import { type Handle, parseHandle, secretMatches } from '../grant/handle.js';
 import type { Log } from '../log.js';
+import { Metrics } from '../metrics.js';
 import { type Decision, deny } from '../policy/decision.js';
 import type { CutReason, DenialReason } from '../policy/reason.js';
 import type { Recorder } from '../recording/recorder.js';
@@ -37,6 +38,8 @@ export interface GateParts {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of its own, which nobody scrapes, when not given. */
+  readonly metrics?: Metrics;
 }
 
 /** A shared session without anything under way ends after this long, milliseconds. */
@@ -51,6 +54,7 @@ export class Gate implements GrantWatcher {
   readonly deadlines: Deadlines;
   readonly registry = new Registry();
   readonly #parts: GateParts;
+  readonly #metrics: Metrics;
   readonly #shared = new Map<string, Admission>();
   readonly #opening = new Map<string, Promise<Admitted>>();
   readonly #idleSince = new Map<Session, number>();
@@ -58,19 +62,25 @@ export class Gate implements GrantWatcher {
 
   constructor(parts: GateParts) {
     this.#parts = parts;
+    this.#metrics = parts.metrics ?? new Metrics();
     this.deadlines = new Deadlines(parts.clock);
   }
 
   /** Lets a client in, or says why not. Never throws; every refusal is one log line. */
   async admit(request: AdmitRequest): Promise<Admitted> {
     const answer = await this.#admit(request);
-    if (!answer.ok) {
-      const { service, principal, client } = request;
-      const { reason, rule } = answer.decision;
-      const grant = request.credential === null ? undefined : parseHandle(request.credential)?.id;
-      this.#parts.log.warn({ service, principal, client, grant, reason, rule }, 'not admitted');
-    }
+    if (answer.ok) this.#metrics.admitted(request.service, null);
+    else this.turnedAway(request, answer.decision);
     return answer;
+  }
+
+  /** A client was refused before or instead of an admission: one log line, and one count. */
+  turnedAway(request: Omit<AdmitRequest, 'protocol'>, { reason, rule }: Pick<Decision, 'reason' | 'rule'>): void {
+    const { service, principal, client, credential } = request;
+    const grant = credential === null ? undefined : parseHandle(credential)?.id;
+    const known = this.#parts.policies.get(service) !== undefined;
+    this.#metrics.admitted(known ? service : '', reason ?? '');
+    this.#parts.log.warn({ service, principal, client, grant, reason, rule }, 'not admitted');
   }
 
   /** A shared session that is live for this credential, without waiting: the path of every HTTP request but the first. */
@@ -104,7 +114,8 @@ export class Gate implements GrantWatcher {
   recheck(id: string): void {
     this.registry.touch(id);
     if (this.registry.ofGrant(id).length === 0) return;
-    void this.#parts.grants.check(id).then((check) => this.#apply(id, check));
+    const heardAt = this.#parts.clock.wall();
+    void this.#parts.grants.check(id).then((check) => this.#apply(id, check, heardAt));
   }
 
   stale(): void {
@@ -116,11 +127,13 @@ export class Gate implements GrantWatcher {
     this.#endIdle();
   }
 
-  #apply(id: string, check: GrantCheck): void {
+  #apply(id: string, check: GrantCheck, heardAt: number): void {
     for (const session of this.registry.ofGrant(id)) {
       if (check.ok) session.renew(check.grant);
-      else if (check.reason === 'revoked' || check.reason === 'unknown_grant') session.cut('revoked');
-      else if (check.reason === 'expired') session.isLive();
+      else if (check.reason === 'revoked' || check.reason === 'unknown_grant') {
+        session.cut('revoked');
+        this.#metrics.cutAfterRevocation(this.#parts.clock.wall() - (check.revokedAt ?? heardAt));
+      } else if (check.reason === 'expired') session.isLive();
       else this.#parts.log.warn({ grant: id, reason: check.reason }, 'a live grant could not be read again');
     }
   }
@@ -137,7 +150,11 @@ export class Gate implements GrantWatcher {
       );
     }
     if (request.credential === null)
-      return refuse('malformed', 'no handle was presented', 'present the handle of your grant');
+      return refuse(
+        'malformed',
+        'no handle was presented',
+        'present the handle of your grant: as the password, or in Authorization: Bearer',
+      );
     const handle = parseHandle(request.credential);
     if (handle === null)
       return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
@@ -217,11 +234,14 @@ export class Gate implements GrantWatcher {
       policy: policy.version,
     };
     recording.append('open', facts, { token: grant.token });
+    const meter = this.#metrics.service(policy.name, policy.protocol);
+    meter.live.value += 1;
     const session = new Session({
       id,
       grant,
       policy,
       recording,
+      meter,
       deadlines: this.deadlines,
       clock,
       log,
@@ -238,6 +258,12 @@ export class Gate implements GrantWatcher {
   }
 
   #ended(session: Session): void {
+    const { end, meter, expiresAt, dueMonotonic } = session;
+    meter.ended(end?.reason ?? '');
+    if (end?.reason === 'expired') {
+      const { clock } = this.#parts;
+      this.#metrics.cutLate(Math.max(clock.wall() - expiresAt, clock.monotonic() - dueMonotonic));
+    }
     this.registry.remove(session);
     this.#idleSince.delete(session);
     const key = sharedKey(session.grant.id, session.policy.name);

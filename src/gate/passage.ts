@@ -45,6 +45,7 @@ export class Passage<Action> {
     const decided: Facts =
       decision.reason === null ? { ...facts, outcome, rule } : { ...facts, outcome, rule, reason: decision.reason };
     const seq = this.session.recording.append('action', decided, payload ?? null);
+    this.session.meter.decided(outcome, decision.reason);
     if (outcome !== 'allow') this.#logRefusal(decided, decision);
     return { decision, seq };
   }
@@ -62,7 +63,7 @@ export class Passage<Action> {
 
   /** Records what came of an action. */
   result(of: number, facts: Facts, payload: Payload | null = null): void {
-    if (this.session.end === null) this.session.recording.append('result', { of, ...facts }, payload);
+    if (this.session.end === null) this.session.recording.append('result', { ...facts, of }, payload);
   }
 
   #describe(action: Action): ActionFacts {

@@ -13,6 +13,7 @@ import { mintToken } from './mint.js';
 import { PendingRevocations } from './pending.js';
 import { type Act, type GrantView, type LedgerRow, type RecordedAct, viewOf } from './record.js';
 import { type Revoked, Revoker } from './revoker.js';
+import { makeScramVerifier } from './scram.js';
 import type { GrantStore } from './store.js';
 import { TombstoneRetry } from './tombstones.js';
 import { TokenVerifier } from './verifier.js';
@@ -79,7 +80,8 @@ export class GrantAuthority implements GrantSource {
     const allowed = checkIssue(request, this.#parts.policyOf(request.service));
     const now = this.#parts.clock.wall();
     const handle = { id: mintId(), secret: mintSecret() };
-    const grant = await this.#sign(newClaims(request, allowed, handle, now));
+    const scram = await makeScramVerifier(formatHandle(handle));
+    const grant = await this.#sign(newClaims(request, allowed, { ...handle, scram }, now));
     await this.#parts.ledger.insert(grant, { by: request.by, reason: request.reason, at: now });
     await this.#publish(grant).catch(async (error: unknown) => {
       await this.#withdraw(handle.id, request.by);

@@ -3,7 +3,7 @@ import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { GrantCheck, GrantSource } from './grant.js';
 import { isGrantId } from './handle.js';
-import { type Answers, denied, judgeAnswers, type Verdict } from './judge.js';
+import { type Answers, denied, judgeAnswers, revoked, type Verdict } from './judge.js';
 import type { Ledger } from './ledger.js';
 import type { LedgerRow } from './record.js';
 import type { GrantStore, StoredGrant } from './store.js';
@@ -64,7 +64,7 @@ export class GrantChecker implements GrantSource {
       ledger.get(id, ANSWER_LIMIT_MS),
     ]);
     // Either side's no is a no, also while the other is down: a revocation must not wait for an outage to end.
-    if (saysRevoked(stored, row)) return denied('revoked', 'The grant was revoked.');
+    if (saysRevoked(stored, row)) return revoked(row.status === 'fulfilled' ? row.value : null);
     if (stored.status === 'rejected') throw stored.reason;
     if (row.status === 'rejected') throw row.reason;
     const answers: Answers = { stored: stored.value, row: row.value, asked, answered: clock.wall() };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readScramVerifier } from './scram.js';
 
 /** `typ` of a grant's token: a token made for anything else is not a grant. */
 export const TOKEN_TYPE = 'daypass-grant+jwt';
@@ -33,8 +34,14 @@ export const claimsSchema = z.strictObject({
   own: z.string(),
   /** How often it was renewed. */
   rnw: z.int().min(0),
-  /** Confirmation (RFC 7800): SHA-256 of the handle's secret, base64url. */
-  cnf: z.strictObject({ 'dp:s256': z.string().regex(/^[0-9A-Za-z_-]{43}$/) }),
+  /** Confirmation (RFC 7800): SHA-256 of the handle's secret, base64url; and the SCRAM verifier of the whole handle. */
+  cnf: z.strictObject({
+    'dp:s256': z.string().regex(/^[0-9A-Za-z_-]{43}$/),
+    'dp:scram': z
+      .string()
+      .refine((text) => readScramVerifier(text) !== null)
+      .optional(),
+  }),
 });
 
 export type GrantClaims = z.infer<typeof claimsSchema>;

@@ -19,6 +19,8 @@ export interface Grant {
   readonly renewals: number;
   /** SHA-256 of the handle's secret: the `cnf` claim. */
   readonly confirmation: Uint8Array;
+  /** The SCRAM verifier of the handle, for clients that prove it instead of sending it; null in grants without one. */
+  readonly scram: string | null;
   /** The signed token itself, kept in the record so that a session can be decided again offline. */
   readonly token: string;
 }
@@ -26,7 +28,13 @@ export interface Grant {
 /** What asking the store and the ledger about a grant answers. A denial, an outage and nonsense are all `ok: false`. */
 export type GrantCheck =
   | { readonly ok: true; readonly grant: Grant }
-  | { readonly ok: false; readonly reason: DenialReason; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly reason: DenialReason;
+      readonly message: string;
+      /** When the ledger says that it was revoked, where it says so. */
+      readonly revokedAt?: number;
+    };
 
 /** What the gate needs of the grants: one question, answered by the store, the ledger and the signature together. */
 export interface GrantSource {

@@ -14,6 +14,15 @@ export interface Answers {
 /** The store's clock may differ from ours by this much: beyond it one of the two would end grants at the wrong time. */
 export const MAX_SKEW_MS = 2_000;
 
+/**
+ * How far our clock is ahead of the store's, milliseconds (negative: behind), at least: the answer was made at some moment
+ * between the question and its arrival, so within that stretch there is no difference to speak of.
+ */
+export function skewOf(now: number, asked: number, answered: number): number {
+  if (now < asked) return asked - now;
+  return now <= answered ? 0 : answered - now; // also what is no number: it compares as no
+}
+
 /** Where the answers lead: a denial, a token on which both agree, or two tokens that differ. */
 export type Verdict =
   | { readonly kind: 'denied'; readonly check: GrantCheck }
@@ -22,15 +31,22 @@ export type Verdict =
 
 /** Judges the answers. Either side's no is a no. Pure. */
 export function judgeAnswers({ stored, row, asked, answered }: Answers): Verdict {
-  if (!(stored.now >= asked - MAX_SKEW_MS && stored.now <= answered + MAX_SKEW_MS)) {
+  if (!(Math.abs(skewOf(stored.now, asked, answered)) <= MAX_SKEW_MS)) {
     return denied('store_unavailable', 'Grants cannot be checked: the clock skew to the grant store exceeds 2 s.');
   }
-  if (stored.revoked || (row !== null && row.revokedAt !== null)) return denied('revoked', 'The grant was revoked.');
+  if (stored.revoked || (row !== null && row.revokedAt !== null)) return revoked(row);
   if (row === null) return denied('unknown_grant', 'There is no such grant.');
   if (!(answered < row.expiresAt)) return denied('expired', 'The grant has expired.');
   if (stored.token === null) return denied('unknown_grant', 'The grant is not in force.');
   if (stored.token !== row.token) return { kind: 'differ', stored: stored.token, ledger: row.token };
   return { kind: 'agreed', token: row.token, expiresAt: row.expiresAt };
+}
+
+/** @param row - what the ledger knows of the grant, if it answered */
+export function revoked(row: LedgerRow | null): { readonly kind: 'denied'; readonly check: GrantCheck } {
+  const revokedAt = row?.revokedAt ?? null;
+  const said = { ok: false, reason: 'revoked', message: 'The grant was revoked.' } as const;
+  return { kind: 'denied', check: revokedAt === null ? said : { ...said, revokedAt } };
 }
 
 export function denied(reason: DenialReason, message: string): { readonly kind: 'denied'; readonly check: GrantCheck } {

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { GrantWatcher } from './grant.js';
@@ -9,6 +10,7 @@ const EVERY_MS = 2_000;
 export class LedgerWatch {
   readonly #ledger: Pick<Ledger, 'states'>;
   readonly #watcher: GrantWatcher;
+  readonly #clock: Clock;
   readonly #log: Log;
   /** The end of each held grant when it was last asked about. */
   readonly #ends = new Map<string, number>();
@@ -16,11 +18,19 @@ export class LedgerWatch {
   #stopped = false;
   /** Whether the last question was answered. */
   answers = true;
+  #confirmed: number;
 
-  constructor(ledger: Pick<Ledger, 'states'>, watcher: GrantWatcher, log: Log) {
+  constructor(ledger: Pick<Ledger, 'states'>, watcher: GrantWatcher, clock: Clock, log: Log) {
     this.#ledger = ledger;
     this.#watcher = watcher;
+    this.#clock = clock;
     this.#log = log;
+    this.#confirmed = clock.monotonic();
+  }
+
+  /** How long ago the question was asked that was answered last, milliseconds. */
+  get age(): number {
+    return this.#clock.monotonic() - this.#confirmed;
   }
 
   start(): void {
@@ -34,8 +44,10 @@ export class LedgerWatch {
 
   /** The next round is armed when this one is over: they never overlap. */
   async #round(): Promise<void> {
+    const asked = this.#clock.monotonic();
     try {
       await this.#ask();
+      this.#confirmed = asked;
       if (!this.answers) this.#log.info('the ledger answers');
       this.answers = true;
     } catch (error) {
@@ -48,7 +60,7 @@ export class LedgerWatch {
   async #ask(): Promise<void> {
     const ids = this.#watcher.heldIds();
     this.#forgetAllBut(ids);
-    if (ids.length === 0) return;
+    // Also when nothing is held: whether the ledger answers must be known before somebody asks to be let in.
     const states = await this.#ledger.states(ids);
     if (this.#stopped) return;
     for (const id of ids) if (this.#moved(id, states.get(id))) this.#watcher.recheck(id);

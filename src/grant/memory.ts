@@ -55,7 +55,9 @@ export class MemoryGrantStore implements GrantStore {
     return async () => void this.#listeners.delete(listener);
   }
 
-  async ping(): Promise<void> {}
+  async ping(): Promise<number> {
+    return this.#clock.wall();
+  }
 
   async close(): Promise<void> {
     this.#listeners.clear();

@@ -24,6 +24,7 @@ export class RedisGrantStore implements GrantStore {
   /** Set once the server said that it is a primary and evicts nothing; asked again after every reconnect. */
   #fit = false;
   #silentPings = 0;
+  #lastError: Error | undefined;
 
   private constructor(client: Redis, feed: RedisFeed, log: Log) {
     this.#client = client;
@@ -32,7 +33,10 @@ export class RedisGrantStore implements GrantStore {
     client.on('close', () => {
       this.#fit = false;
     });
-    client.on('error', (error) => this.#log.debug({ error: messageOf(error) }, 'redis connection'));
+    client.on('error', (error) => {
+      this.#lastError = error;
+      this.#log.debug({ error: messageOf(error) }, 'redis connection');
+    });
   }
 
   /**
@@ -49,7 +53,8 @@ export class RedisGrantStore implements GrantStore {
       return store;
     } catch (error) {
       await store.close();
-      throw unavailable(error);
+      // `connect` only says that the connection is closed; why, the client told before.
+      throw unavailable(error instanceof DaypassError ? error : (store.#lastError ?? error));
     }
   }
 
@@ -78,11 +83,13 @@ export class RedisGrantStore implements GrantStore {
     return this.#feed.subscribe(heard, state);
   }
 
-  async ping(): Promise<void> {
+  async ping(): Promise<number> {
     this.#feed.probe();
     try {
       await this.#examine();
+      const [seconds, micros] = await this.#client.time();
       this.#silentPings = 0;
+      return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
     } catch (error) {
       this.#silentPings += 1;
       if (this.#silentPings % SILENT_PINGS === 0 && this.#client.status === 'ready') this.#client.disconnect(true);

@@ -19,6 +19,11 @@ export class Staleness {
     this.#confirmed = clock.monotonic();
   }
 
+  /** How long ago the question was asked that was answered last, milliseconds. */
+  get age(): number {
+    return this.#clock.monotonic() - this.#confirmed;
+  }
+
   /** @param asked - when the question was asked (monotonic) */
   answered(asked: number): void {
     this.#confirmed = asked;

@@ -29,8 +29,8 @@ export interface GrantStore {
    * what changed meanwhile was missed, so `state` says when it was lost and when it is heard again.
    */
   subscribe(heard: (id: string) => void, state?: FeedState): Promise<() => Promise<void>>;
-  /** Resolves when the store answers. */
-  ping(): Promise<void>;
+  /** Resolves when the store answers, to its own clock (milliseconds since the epoch). */
+  ping(): Promise<number>;
   close(): Promise<void>;
 }
 

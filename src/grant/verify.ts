@@ -87,6 +87,7 @@ function grantOf(claims: GrantClaims, token: string): Grant {
     expiresAt: claims.exp * 1000,
     renewals: claims.rnw,
     confirmation: Buffer.from(claims.cnf['dp:s256'], 'base64url'),
+    scram: claims.cnf['dp:scram'] ?? null,
     token,
   });
 }

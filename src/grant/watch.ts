@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { GrantWatcher } from './grant.js';
 import type { Ledger } from './ledger.js';
+import { MAX_SKEW_MS, skewOf } from './judge.js';
 import { LedgerWatch } from './ledger-watch.js';
 import { Staleness } from './staleness.js';
 import type { GrantStore } from './store.js';
@@ -24,6 +25,11 @@ export interface WatchHealth {
   readonly feed: boolean;
   readonly store: boolean;
   readonly ledger: boolean;
+  /** How old the last answer of the store and of the ledger is, milliseconds. */
+  readonly storeAge: number;
+  readonly ledgerAge: number;
+  /** How far our clock is ahead of the store's, milliseconds; negative: behind. Nobody is admitted beyond 2 s. */
+  readonly skew: number;
 }
 
 export interface GrantWatch {
@@ -49,6 +55,7 @@ class Watch implements GrantWatch {
   #unsubscribe: (() => Promise<void>) | undefined;
   #feed = false;
   #store = false;
+  #skew = 0;
   #pinging = false;
   #subscribing = false;
   #timer: NodeJS.Timeout | undefined;
@@ -57,7 +64,7 @@ class Watch implements GrantWatch {
   constructor(parts: WatchParts) {
     this.#parts = parts;
     this.#staleness = new Staleness(parts.staleness, parts.clock, () => this.#stale());
-    this.#ledger = new LedgerWatch(parts.ledger, parts.watcher, parts.log);
+    this.#ledger = new LedgerWatch(parts.ledger, parts.watcher, parts.clock, parts.log);
   }
 
   async start(): Promise<void> {
@@ -68,7 +75,8 @@ class Watch implements GrantWatch {
   }
 
   health(): WatchHealth {
-    return { feed: this.#feed, store: this.#store, ledger: this.#ledger.answers };
+    const { answers: ledger, age: ledgerAge } = this.#ledger;
+    return { feed: this.#feed, store: this.#store, ledger, storeAge: this.#staleness.age, ledgerAge, skew: this.#skew };
   }
 
   async stop(): Promise<void> {
@@ -122,15 +130,25 @@ class Watch implements GrantWatch {
   async #ping(): Promise<void> {
     if (this.#pinging || this.#stopped) return;
     this.#pinging = true;
-    const asked = this.#parts.clock.monotonic();
+    const { store, clock } = this.#parts;
+    const [asked, askedWall] = [clock.monotonic(), clock.wall()];
     try {
-      await this.#parts.store.ping();
+      this.#compare(skewOf(await store.ping(), askedWall, clock.wall()));
       this.#answered(asked);
     } catch (error) {
       this.#silent(error);
     } finally {
       this.#pinging = false;
     }
+  }
+
+  /** Only said here: each admission compares the clocks by itself. */
+  #compare(skew: number): void {
+    const wasApart = isApart(this.#skew);
+    this.#skew = skew;
+    if (isApart(skew) === wasApart) return;
+    if (wasApart) this.#parts.log.info("the clock agrees with the grant store's again");
+    else this.#parts.log.error({ skew }, "the clock differs from the grant store's by more than 2 s: nobody is admitted");
   }
 
   #answered(asked: number): void {
@@ -151,4 +169,9 @@ class Watch implements GrantWatch {
     this.#parts.log.error({ staleness: this.#parts.staleness }, 'live grants could not be confirmed for too long');
     this.#parts.watcher.stale();
   }
+}
+
+/** Whether two clocks differ by more than admission allows; a difference that is no number counts. */
+export function isApart(skew: number): boolean {
+  return !(Math.abs(skew) <= MAX_SKEW_MS);
 }

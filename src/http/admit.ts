@@ -1,6 +1,7 @@
 import type { Admission } from '../gate/admission.js';
 import type { Gate } from '../gate/gate.js';
 import type { Header } from './action.js';
+import type { DenialReason } from '../policy/reason.js';
 import { readCredential } from './credential.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
 import type { Selected } from './host.js';
@@ -20,9 +21,16 @@ export function enter(
   headers: readonly Header[],
   client: string,
 ): Entry | Promise<Entry> {
-  if (selected.kind !== 'service') return { ok: false, refusal: refusalOfHost(selected) };
+  const away = (service: string, reason: DenialReason) =>
+    gate.turnedAway({ service, credential: null, client }, { reason, rule: 'admission' });
+  if (selected.kind !== 'service') {
+    if (selected.kind === 'unknown') away(selected.host, 'unknown_service');
+    if (selected.kind === 'invalid') away('', 'malformed');
+    return { ok: false, refusal: refusalOfHost(selected) };
+  }
   const credential = readCredential(headers);
   if (credential === null) {
+    away(selected.name, 'malformed');
     return {
       ok: false,
       refusal: refusalFor('malformed', 'The request presents more than one handle.', { hint: 'send one' }),

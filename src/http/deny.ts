@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../policy/decision.js';
@@ -89,19 +90,39 @@ function title({ status, reason }: Refusal): string {
   return `${STATUS_CODES[status] ?? 'Refused'} (${reason})`;
 }
 
+/** The page's only style; the policy below allows exactly it, by its hash, and no script. */
+const STYLE =
+  'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 1.5rem;color:#1c2430;background:#f6f7f9}' +
+  'main{background:#fff;border:1px solid #dde1e7;border-radius:10px;padding:2rem}' +
+  'h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.do{color:#374151}' +
+  'dl{margin:1.5rem 0 0;font-size:.85rem;color:#5b6472;display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem}' +
+  'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}footer{margin-top:1rem;font-size:.8rem;color:#8a93a1}';
+const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
+
+/** A refusal for a person in a browser: what happened, what they can do, then the facts to quote when they ask. */
 function page(refusal: Refusal): string {
-  const rows = [
-    ['What happened', refusal.detail],
-    ['What you can do', refusal.hint],
-    ['Rule', refusal.rule],
+  const facts = [
     ['Reason', refusal.reason],
+    ['Rule', refusal.rule],
     ['Session', refusal.session],
   ];
-  const list = rows
+  const list = facts
     .flatMap(([name, value]) => (value ? [`<dt>${name}</dt><dd>${escapeHtml(value)}</dd>`] : []))
     .join('');
   const heading = escapeHtml(STATUS_CODES[refusal.status] ?? 'Refused');
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${refusal.status} ${heading}</title><h1>${heading}</h1><dl>${list}</dl><p>Daypass</p></html>\n`;
+  const hint = refusal.hint ? `<p class="do">${escapeHtml(sentence(refusal.hint))}</p>` : '';
+  return [
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+    `<title>${refusal.status} ${heading}</title><style>${STYLE}</style></head><body><main>`,
+    `<h1>${heading}</h1><p>${escapeHtml(sentence(refusal.detail))}</p>${hint}<dl>${list}</dl></main>`,
+    '<footer>Daypass: access for one task and a short time</footer></body></html>\n',
+  ].join('');
+}
+
+/** Begins with a capital letter and ends with a full stop. */
+function sentence(text: string): string {
+  const ended = /[.!?]$/.test(text) ? text : `${text}.`;
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
 }
 
 function escapeHtml(text: string): string {
@@ -114,7 +135,7 @@ export function ownHeaders(status: number, { type, body }: Wording): Record<stri
     'content-type': type,
     'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
     ...(status === 401 ? { 'www-authenticate': 'Bearer realm="daypass"' } : {}),
   };

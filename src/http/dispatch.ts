@@ -49,7 +49,10 @@ export async function serveRequest(
     drain(req);
   };
   const fault = faultOf(req, headers);
-  if (fault !== null) return refuse(fault);
+  if (fault !== null) {
+    logFault(parts, req, fault);
+    return refuse(fault);
+  }
   const selected = selectService(headers, parts.domain);
   if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
     return sendKeys(res, await parts.identity.keys);
@@ -65,7 +68,7 @@ export async function serveRequest(
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) return refuse(refusalOf(decision, session.id));
-  if (isFull(session)) return refuse(tooMany(session));
+  if (isFull(session)) return refuse(tooMany(session, parts.log));
   const { path, query } = action.target;
   const asserting = parts.identity.assertion(session);
   const assertion = typeof asserting === 'string' ? asserting : await asserting;
@@ -102,13 +105,19 @@ function sendKeys(res: ServerResponse, keys: string): void {
   res.end(keys);
 }
 
+/** One line for a request that no service is asked about, since it is not one that may be passed on. */
+export function logFault({ log }: HttpParts, req: IncomingMessage, { status, reason }: Refusal): void {
+  log.warn({ client: clientOf(req), status, reason, rule: 'well-formed request' }, 'refused');
+}
+
 /** Whether a session has as much under way as it may. */
 export function isFull(session: Session): boolean {
   return session.connections >= MAX_AT_ONCE;
 }
 
 /** The refusal of a session that has too much under way. */
-export function tooMany(session: Session): Refusal {
+export function tooMany(session: Session, log: Log): Refusal {
+  log.warn({ session: session.id, reason: 'upstream_unavailable', rule: 'requests at once' }, 'refused');
   const detail = `More than ${MAX_AT_ONCE} requests of this session are under way.`;
   return refusalFor('upstream_unavailable', detail, {
     status: 503,

@@ -1,5 +1,7 @@
-import { type Dispatcher, errors, Pool } from 'undici';
+import { buildConnector, type Dispatcher, errors, Pool } from 'undici';
+import { systemClock } from '../clock.js';
 import type { Admission } from '../gate/admission.js';
+import type { ServiceMeter } from '../metrics.js';
 import type { Session } from '../session/session.js';
 import type { Header } from './action.js';
 import type { RequestBody } from './body.js';
@@ -23,6 +25,7 @@ export interface UpstreamLimits {
 export const UPSTREAM_LIMITS: UpstreamLimits = { connect: 5_000, response: 60_000 };
 
 interface Dialled {
+  readonly session: Session;
   readonly upstream: HttpUpstream;
   pool: Pool;
 }
@@ -75,17 +78,17 @@ export class Upstreams {
     if (existing === undefined) session.whenEnded(() => this.#drop(session));
     // A reloaded policy may name another address: what is under way there finishes, nothing new goes there.
     else void existing.pool.close().catch(() => {});
-    const dialled = { upstream, pool: this.#open(upstream) };
+    const dialled = { session, upstream, pool: this.#open(upstream, session) };
     this.#dialled.set(session, dialled);
     return dialled;
   }
 
-  #open({ url }: HttpUpstream): Pool {
+  #open({ url }: HttpUpstream, { meter }: Session): Pool {
     return new Pool(url.origin, {
       pipelining: 1,
       headersTimeout: this.limits.response,
       bodyTimeout: 0, // an event stream may be silent for hours; the lease ends it
-      connect: { timeout: this.limits.connect, rejectUnauthorized: true },
+      connect: metered(buildConnector({ timeout: this.limits.connect, rejectUnauthorized: true, allowH2: false }), meter),
       allowH2: false,
     });
   }
@@ -110,13 +113,25 @@ export class Upstreams {
       onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
       onResponseError: (controller, error) => {
         if (isRefusedByUs(error) && dialled.pool === pool) {
-          dialled.pool = this.#open(dialled.upstream);
+          dialled.pool = this.#open(dialled.upstream, dialled.session);
           void pool.close().catch(() => {});
         }
         handler.onResponseError?.(controller, error);
       },
     };
   }
+}
+
+/** Counts connections that are made, and those that fail. */
+function metered(dial: buildConnector.connector, meter: ServiceMeter): buildConnector.connector {
+  return (options, done) => {
+    const from = systemClock.monotonic();
+    dial(options, (...answer) => {
+      if (answer[0] === null) meter.dialled(systemClock.monotonic() - from);
+      else meter.dialFailed();
+      done(...answer);
+    });
+  };
 }
 
 const DEAD: Dispatcher.DispatchController = {

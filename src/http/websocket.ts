@@ -6,7 +6,7 @@ import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, isFull, judge, justEnded, passageOf, tooMany } from './dispatch.js';
+import { actionOf, clientOf, type HttpParts, isFull, logFault, judge, justEnded, passageOf, tooMany } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectService } from './host.js';
@@ -24,14 +24,19 @@ export async function serveUpgrade(
 ): Promise<void> {
   const headers = pairs(req.rawHeaders);
   const fault = faultOf(req, headers);
-  if (fault !== null) return sendRawRefusal(socket, fault);
+  if (fault !== null) {
+    logFault(parts, req, fault);
+    return sendRawRefusal(socket, fault);
+  }
   const wished = readWish(req, headers, head);
-  if (!wished.ok)
+  if (!wished.ok) {
+    logFault(parts, req, wished.refusal);
     return sendRawRefusal(
       socket,
       wished.refusal,
       wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {},
     );
+  }
   const entry = await enter(parts.gate, selectService(headers, parts.domain), headers, clientOf(req));
   if (!entry.ok) return sendRawRefusal(socket, entry.refusal);
   if (socket.destroyed) return;
@@ -42,7 +47,7 @@ export async function serveUpgrade(
   const { decision, seq } = passage.propose(action, judge(passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok)
     return sendRawRefusal(socket, refusalOf(decision, admission.session.id));
-  if (isFull(admission.session)) return sendRawRefusal(socket, tooMany(admission.session));
+  if (isFull(admission.session)) return sendRawRefusal(socket, tooMany(admission.session, parts.log));
   const { path, query } = action.target;
   const assertion = await parts.identity.assertion(admission.session);
   if (socket.destroyed || !admission.session.isLive()) return sendRawRefusal(socket, justEnded(admission.session));
@@ -95,13 +100,24 @@ class Opening implements Connection {
     const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
     const headers = requestHeaders(kept, upstreamOf(admission).headers, origin);
     const { limits } = parts.upstreams;
+    const { meter } = admission.session;
+    const from = parts.monotonic();
     this.#cancel = dialWebSocket(
       admission,
       { path: path + query, headers, wish, limits },
       {
-        opened: (upstream, answer, head) => this.#opened(upstream, answer, head),
-        declined: (response) => this.#declined(response),
-        failed: (why, timeout) => this.#failed(why, timeout),
+        opened: (upstream, answer, head) => {
+          meter.dialled(parts.monotonic() - from);
+          this.#opened(upstream, answer, head);
+        },
+        declined: (response) => {
+          meter.dialled(parts.monotonic() - from);
+          this.#declined(response);
+        },
+        failed: (why, timeout) => {
+          meter.dialFailed();
+          this.#failed(why, timeout);
+        },
       },
     );
   }

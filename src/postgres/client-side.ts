@@ -1,5 +1,7 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
+import type { Catalog } from './catalog/catalog.js';
+import { lacks } from './catalog/lacks.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import type { Expectation } from './expectations.js';
@@ -7,7 +9,7 @@ import type { Portal, Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
 import type { PostgresRole } from './policy.js';
 import { analyse } from './sql/analyse.js';
-import type { Statement } from './sql/analysis.js';
+import type { Analysis, Statement } from './sql/analysis.js';
 import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
 import {
   parse,
@@ -36,7 +38,7 @@ export class ClientSide implements FrontendHandler {
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
   readonly #leave: () => void;
-  readonly #decided = new WeakMap<Prepared, { readonly role: unknown; readonly decision: Decision }>();
+  readonly #decided = new WeakMap<Analysis, Decided>();
 
   /** @param leave - the client said goodbye */
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
@@ -59,13 +61,13 @@ export class ClientSide implements FrontendHandler {
         return this.#execute(frame);
       case FRONTEND.describe:
         readTarget(frame);
-        return this.#forward(frame, { kind: 'describe' });
+        return this.#forward(frame, DESCRIBE);
       case FRONTEND.close: {
         const { kind, name } = readTarget(frame);
         return this.#forward(frame, { kind: 'close', target: kind, name });
       }
       case FRONTEND.sync:
-        if (!this.#talk.copyIn) this.#talk.expectations.add({ kind: 'sync' });
+        if (!this.#talk.copyIn) this.#talk.expectations.add(SYNC);
         this.#outbox.hold(frame);
         return this.#outbox.release();
       case FRONTEND.flush:
@@ -98,12 +100,13 @@ export class ClientSide implements FrontendHandler {
     const statement = this.#prepared(readQuery(frame));
     const defined = this.#define(statement);
     const action = this.#action(statement, [], 'query');
-    const missing = this.#missingName(statement);
-    const { decision, seq } = this.#talk.passage.propose(action, missing?.decision);
+    const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
+    const decided = refusal?.decision ?? this.#judgeOnce(statement, action);
+    const { decision, seq } = this.#talk.passage.propose(action, decided);
     if (decision.outcome === 'allow') this.#forward(frame, { kind: 'query', seq, failed: false });
     else {
-      this.#undefine(defined);
-      this.#refuse(true, missing ?? asRefusal(decision));
+      undo(defined);
+      this.#refuse(true, refusal ?? asRefusal(decision));
     }
     this.#outbox.release();
   }
@@ -112,7 +115,7 @@ export class ClientSide implements FrontendHandler {
     const message = readParse(frame);
     const statement = this.#prepared(message);
     const action = this.#action(statement, [], 'parse');
-    const decision = this.#talk.statements.hasRoom(message.name) ? this.#talk.passage.judge(action) : TOO_MANY_NAMES;
+    const decision = this.#talk.statements.hasRoom(message.name) ? this.#judge(action) : TOO_MANY_NAMES;
     if (decision.outcome !== 'allow') {
       this.#talk.passage.propose(action, decision);
       return this.#refuse(false, asRefusal(decision));
@@ -138,15 +141,18 @@ export class ClientSide implements FrontendHandler {
     const portal = portals[portals.length - 1];
     const statement = portal?.statements[portal.statements.length - 1];
     if (portal === undefined || statement === undefined) return this.#refuse(false, missing('cursor', name));
-    const all = portals.flatMap((one) => one.statements);
-    const absent = this.#missingName(statement);
+    const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
+    const defined = this.#define(statement);
+    const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
     const action = this.#action(statement, all, 'execute', portal.parameters);
     const { decision, seq } = this.#talk.passage.propose(
       action,
       absent?.decision ?? this.#judgeOnce(statement, action),
     );
-    if (decision.outcome !== 'allow') return this.#refuse(false, absent ?? asRefusal(decision));
-    this.#define(statement);
+    if (decision.outcome !== 'allow') {
+      undo(defined);
+      return this.#refuse(false, absent ?? asRefusal(decision));
+    }
     this.#forward(frame, { kind: 'execute', seq });
   }
 
@@ -168,15 +174,26 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.release();
   }
 
-  /** A statement that runs nothing by name is decided once for each version of the policy, however often it is executed. */
+  /**
+   * A statement that runs nothing by name is decided once for each version of the policy and of the catalog, however often
+   * this session runs it: the decision depends on nothing but them and what the text does (THREATS.md B10).
+   */
   #judgeOnce(statement: Prepared, action: PostgresAction): Decision {
-    if (action.contained.length > 0) return this.#talk.passage.judge(action);
+    if (action.contained.length > 0) return this.#judge(action);
     const { role } = this.#talk.passage.session;
-    const known = this.#decided.get(statement);
-    if (known?.role === role && known !== undefined) return known.decision;
-    const decision = this.#talk.passage.judge(action);
-    this.#decided.set(statement, { role, decision });
+    const { catalog } = action;
+    const known = this.#decided.get(statement.analysis);
+    if (known !== undefined && known.role === role && known.catalog === catalog) return known.decision;
+    const decision = this.#judge(action);
+    this.#decided.set(statement.analysis, { role, catalog, decision });
     return decision;
+  }
+
+  #judge(action: PostgresAction): Decision {
+    const { catalog } = action;
+    const { searchPath } = this.#talk.passage.session.role as PostgresRole;
+    if (catalog && lacks(catalog, action.analysis, searchPath[0])) this.#talk.catalog.wanted();
+    return this.#talk.passage.judge(action);
   }
 
   #forward(frame: Buffer, expectation: Expectation): void {
@@ -208,12 +225,16 @@ export class ClientSide implements FrontendHandler {
     statement: Prepared,
     candidates: readonly Prepared[],
     via: PostgresAction['via'],
-    parameters: readonly (string | null)[] = [],
+    parameters: readonly (string | null)[] = NOTHING,
   ): PostgresAction {
-    const named = this.#runs(statement).flatMap(({ kind, name }) => this.#named(kind, name));
+    const catalog = (this.#talk.passage.session.role as PostgresRole).any ? undefined : this.#talk.catalog.current();
+    const runs = this.#runs(statement);
+    const alone = runs.length === 0 && candidates.every((one) => one === statement);
+    if (alone) return { text: statement.text, analysis: statement.analysis, contained: NOTHING, via, parameters, catalog };
+    const named = runs.flatMap(({ kind, name }) => this.#named(kind, name));
     const others = candidates.filter((one) => one !== statement);
     const contained = others.length + named.length === 0 ? NOTHING : [...others, ...named].map((one) => one.analysis);
-    return { text: statement.text, analysis: statement.analysis, contained, via, parameters };
+    return { text: statement.text, analysis: statement.analysis, contained, via, parameters, catalog };
   }
 
   #named(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
@@ -223,8 +244,9 @@ export class ClientSide implements FrontendHandler {
 
   #runs(statement: Prepared): readonly NonNullable<Statement['runs']>[] {
     if (!statement.analysis.ok) return NOTHING;
-    const runs = statement.analysis.statements.flatMap((one) => [one.runs, one.body?.runs]);
-    return runs.length === 0 ? NOTHING : runs.filter((one) => one !== null && one !== undefined);
+    const { statements } = statement.analysis;
+    if (!statements.some((one) => one.runs || one.body?.runs)) return NOTHING;
+    return statements.flatMap((one) => [one.runs, one.body?.runs]).filter((one) => one !== null && one !== undefined);
   }
 
   /** The first name the statement runs that the server cannot know; a role that may do anything is left to the server. */
@@ -234,27 +256,55 @@ export class ClientSide implements FrontendHandler {
     return absent === undefined ? null : missing(absent.kind, absent.name);
   }
 
-  /** PREPARE and DECLARE give names of their own; they may stand for more than one thing until the session ends. */
-  #define(statement: Prepared): (() => void)[] {
+  /**
+   * PREPARE and DECLARE give names of their own; they may stand for more than one thing until the session ends.
+   * @returns how to take them back; null when there is no room for them
+   */
+  #define(statement: Prepared): (() => void)[] | null {
     if (!statement.analysis.ok) return [];
-    return statement.analysis.statements.flatMap(({ defines, body }) => {
-      if (defines === null || body === null) return [];
-      const meaning: Prepared = { text: statement.text, analysis: { ok: true, statements: [body] } };
+    const defined: (() => void)[] = [];
+    for (const { defines, body } of statement.analysis.statements) {
+      if (defines === null || body === null) continue;
       const { kind, name } = defines;
-      if (this.#named(kind, name).some((known) => known.text === meaning.text)) return [];
-      if (kind === 'statement') {
-        this.#talk.statements.propose(name, meaning);
-        return [() => this.#talk.statements.withdraw(name, meaning)];
+      if (this.#named(kind, name).some((known) => isOf(known, body))) continue;
+      if (!(kind === 'statement' ? this.#talk.statements : this.#talk.portals).hasRoom(name)) {
+        undo(defined);
+        return null;
       }
-      const portal: Portal = { statements: [meaning], parameters: [] };
-      this.#talk.portals.propose(name, portal);
-      return [() => this.#talk.portals.withdraw(name, portal)];
-    });
+      defined.push(this.#propose(kind, name, { text: statement.text, analysis: { ok: true, statements: [body] } }));
+    }
+    return defined;
   }
 
-  #undefine(defined: readonly (() => void)[]): void {
-    for (const withdraw of defined) withdraw();
+  #propose(kind: 'statement' | 'cursor', name: string, meaning: Prepared): () => void {
+    const { statements, portals } = this.#talk;
+    if (kind === 'statement') {
+      statements.propose(name, meaning);
+      return () => statements.withdraw(name, meaning);
+    }
+    const portal: Portal = { statements: [meaning], parameters: [] };
+    portals.propose(name, portal);
+    return () => portals.withdraw(name, portal);
   }
+}
+
+/** Whether a known meaning is this very statement: one text may give one name two meanings. */
+function isOf(known: Prepared, body: Statement): boolean {
+  return known.analysis.ok && known.analysis.statements.length === 1 && known.analysis.statements[0] === body;
+}
+
+function undo(defined: readonly (() => void)[] | null): void {
+  for (const withdraw of defined ?? []) withdraw();
+}
+
+/** Those without parts of their own are shared: a flood of them costs a place in the queue each. */
+const SYNC: Expectation = { kind: 'sync' };
+const DESCRIBE: Expectation = { kind: 'describe' };
+/** A decision, and what it was made from besides the statement. */
+interface Decided {
+  readonly role: unknown;
+  readonly catalog: Catalog | null | undefined;
+  readonly decision: Decision;
 }
 
 const NOTHING: readonly never[] = [];

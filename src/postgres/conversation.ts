@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { Passage } from '../gate/passage.js';
+import type { CatalogSource } from './catalog/keeper.js';
 import type { PostgresAction } from './decide.js';
 import { Expectations } from './expectations.js';
 import { Names, type Portal, type Prepared } from './names.js';
@@ -8,6 +9,8 @@ import { Names, type Portal, type Prepared } from './names.js';
 export class Conversation {
   readonly passage: Passage<PostgresAction>;
   readonly clock: Clock;
+  /** What the upstream's database holds. */
+  readonly catalog: CatalogSource;
   readonly expectations = new Expectations();
   readonly statements = new Names<Prepared>();
   readonly portals = new Names<Portal>();
@@ -20,9 +23,12 @@ export class Conversation {
   rows = 0;
   bytesOut = 0;
   since = 0;
+  /** A definition was run that may have changed the catalog once its transaction has ended. */
+  redefined = false;
 
-  constructor(passage: Passage<PostgresAction>, clock: Clock) {
+  constructor(passage: Passage<PostgresAction>, catalog: CatalogSource, clock: Clock) {
     this.passage = passage;
+    this.catalog = catalog;
     this.clock = clock;
   }
 

@@ -1,5 +1,7 @@
 import type { ActionFacts } from '../gate/protocol.js';
 import { allow, type Decision, deny } from '../policy/decision.js';
+import type { Facts } from '../recording/event.js';
+import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { Judge } from './judge.js';
 import type { PostgresRole } from './policy.js';
 import { type Analysis, nameOf, type Relation, resolve, type Statement } from './sql/analysis.js';
@@ -16,6 +18,11 @@ export interface PostgresAction {
   readonly via: 'query' | 'parse' | 'execute';
   /** Of a Bind, as text where they are text; null is SQL's null. */
   readonly parameters?: readonly (string | null)[];
+  /**
+   * What the database holds. Null when it cannot be read: a restricted role is refused. Absent where there is no
+   * database to ask (`daypass policy test`): judged by the grammar alone.
+   */
+  readonly catalog?: Catalog | null | undefined;
 }
 
 /**
@@ -24,7 +31,7 @@ export interface PostgresAction {
  */
 export function decide(role: PostgresRole, action: PostgresAction): Decision {
   if (role.any) return allow(`${role.name}: any`);
-  const judge = new Judge(role);
+  const judge = new Judge(role, action.catalog);
   for (const analysis of [action.analysis, ...action.contained]) {
     const refusal = judgeAnalysis(judge, analysis);
     if (refusal) return refusal;
@@ -58,23 +65,41 @@ const UNJUDGED_HINT = 'check the statement, or split it into smaller ones';
  * @param searchPath - the schema of unqualified names; without it they are recorded as written
  */
 export function describeSql(action: PostgresAction, searchPath?: string): ActionFacts {
+  const { parameters, contained } = action;
+  const facts = contained.length > 0 ? factsOf(action, searchPath) : knownFacts(action, searchPath);
+  const text = redactSql(action.text);
+  return { facts, payload: parameters && parameters.length > 0 ? { text, parameters } : { text } };
+}
+
+/** By what is described and how: the facts of a text do not change, and most texts come often. */
+const known = new WeakMap<Analysis, Map<string, Facts>>();
+
+function knownFacts(action: PostgresAction, searchPath: string | undefined): Facts {
+  const ofAnalysis = known.get(action.analysis) ?? new Map<string, Facts>();
+  if (ofAnalysis.size === 0) known.set(action.analysis, ofAnalysis);
+  const key = `${action.via} ${searchPath ?? ''}`;
+  const facts = ofAnalysis.get(key) ?? factsOf(action, searchPath);
+  // A handful of search paths at most: those of the roles that ran the text.
+  if (ofAnalysis.size < MOST_DESCRIPTIONS) ofAnalysis.set(key, facts);
+  return facts;
+}
+
+const MOST_DESCRIPTIONS = 64;
+
+function factsOf(action: PostgresAction, searchPath: string | undefined): Facts {
   const parts = [action.analysis, ...action.contained].flatMap((analysis) =>
     analysis.ok ? analysis.statements.flatMap(partsOf) : [],
   );
   const verbs = new Set(parts.flatMap((part) => [part.verb, ...part.writes.map((write) => write.verb)]));
-  const on = new Set(parts.flatMap(relationsOf).map((relation) => nameOf(resolve(relation, searchPath))));
+  const { catalog } = action;
+  const known = (relation: Relation) => (catalog ? resolveIn(catalog, relation, searchPath) : resolve(relation, searchPath));
+  const on = new Set(parts.flatMap(relationsOf).map((relation) => nameOf(known(relation))));
   const functions = new Set(parts.flatMap((part) => part.functions.map(nameOf)));
   return {
-    facts: {
-      verb: verbs.size > 0 ? [...verbs].join(',') : action.analysis.ok ? 'empty' : 'unknown',
-      on: [...on],
-      via: action.via,
-      ...(functions.size > 0 ? { functions: [...functions] } : {}),
-    },
-    payload: {
-      text: redactSql(action.text),
-      ...(action.parameters && action.parameters.length > 0 ? { parameters: action.parameters } : {}),
-    },
+    verb: verbs.size > 0 ? [...verbs].join(',') : action.analysis.ok ? 'empty' : 'unknown',
+    on: [...on],
+    via: action.via,
+    ...(functions.size > 0 ? { functions: [...functions] } : {}),
   };
 }
 

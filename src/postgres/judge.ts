@@ -1,12 +1,26 @@
 import { type Decision, deny } from '../policy/decision.js';
+import { type Catalog, resolveIn } from './catalog/catalog.js';
+import { UsedRules } from './grants.js';
+import { HiddenCalls } from './judge-hidden.js';
 import type { PostgresRole } from './policy.js';
-import type { Call, Relation, RuleKind, Setting, Statement, Transaction, WriteKind } from './sql/analysis.js';
+import type {
+  Attribute,
+  Call,
+  Relation,
+  RuleKind,
+  Setting,
+  Statement,
+  Transaction,
+  TypeUse,
+  Verb,
+  WriteKind,
+} from './sql/analysis.js';
 import { nameOf, resolve } from './sql/analysis.js';
 import { READABLE_CATALOGS, READABLE_INFORMATION_SCHEMA, SHOWING_CATALOGS } from './sql/catalogs.js';
 import {
   ALLOWED_FUNCTIONS,
   INFORMATION_SCHEMA_FUNCTIONS,
-  NAMED_FUNCTIONS,
+  isBuiltIn,
   NEVER_FUNCTIONS,
   SHOWING_FUNCTIONS,
 } from './sql/functions.js';
@@ -16,16 +30,29 @@ import { mayReset, maySet } from './sql/settings.js';
 const READING: readonly RuleKind[] = ['select'];
 const EXPLAINING: readonly RuleKind[] = ['explain', 'select'];
 const COPYING: readonly RuleKind[] = ['copy-out'];
+/** What touches nothing but the session. */
+const STEERING: ReadonlySet<Verb> = new Set(['transaction', 'set', 'reset', 'show', 'close', 'deallocate', 'discard']);
 
-/** Holds statements against one role. `used` gathers the rules that granted something. */
+/** Holds statements against one role, and what they name against the catalog of the database. */
 export class Judge {
-  readonly used = new Set<string>();
+  readonly #rules: UsedRules;
   readonly #role: PostgresRole;
   readonly #schema: string | undefined;
+  readonly #catalog: Catalog | null | undefined;
+  readonly #hidden: HiddenCalls | null;
 
-  constructor(role: PostgresRole) {
+  /** @param catalog - null when it cannot be read; undefined when there is none to be had: by the grammar alone */
+  constructor(role: PostgresRole, catalog: Catalog | null | undefined) {
     this.#role = role;
+    this.#rules = new UsedRules(role);
     this.#schema = role.searchPath[0];
+    this.#catalog = catalog;
+    this.#hidden = catalog ? new HiddenCalls(catalog, this.#schema ?? '', this.#rules) : null;
+  }
+
+  /** The rules that granted something. */
+  get used(): ReadonlySet<string> {
+    return this.#rules.used;
   }
 
   /** The refusal of a statement and what it contains, or null. */
@@ -33,8 +60,11 @@ export class Judge {
     const kinds = readingOf(statement, reading);
     return (
       this.#effect(statement) ??
+      this.#unread(statement) ??
       this.#kind(statement) ??
       first(statement.functions, (call) => this.#call(call)) ??
+      first(statement.attributes, (attribute) => this.#attribute(attribute)) ??
+      (this.#hidden ? this.#hidden.refuse(statement) : first(statement.types, (type) => this.#type(type))) ??
       first(statement.writes, ({ verb, relation }) => this.#write(verb, relation, kinds)) ??
       first(statement.locks, (relation) => this.#lock(relation)) ??
       first(statement.reads, (relation) => this.#read(relation, kinds)) ??
@@ -53,6 +83,13 @@ export class Judge {
     return deny('unknown_effect', 'what is not known is refused', `what ${what} would do is not known: ${unknown}`);
   }
 
+  /** Without its catalog nothing that names anything can be judged: what steers the session alone still passes. */
+  #unread(statement: Statement): Decision | null {
+    if (this.#catalog !== null || STEERING.has(statement.verb)) return null;
+    const message = `${statement.what} cannot be judged: the catalog of the database cannot be read right now`;
+    return deny('store_unavailable', 'the catalog cannot be read', message, 'try again in a moment');
+  }
+
   /** EXPLAIN and COPY take a rule of their kind even when they touch nothing; SHOW has no relation at all. */
   #kind({ verb }: Statement): Decision | null {
     if (verb !== 'explain' && verb !== 'copy-out' && verb !== 'show') return null;
@@ -60,14 +97,11 @@ export class Judge {
   }
 
   #anyRule(kind: RuleKind): Decision | null {
-    const rule = this.#role.rules.find((one) => one.kinds.has(kind));
-    if (!rule) return this.#missing(kind, null);
-    this.used.add(rule.text);
-    return null;
+    return this.#rules.find((one) => one.kinds.has(kind)) ? null : this.#missing(kind, null);
   }
 
   #read(named: Relation, kinds: readonly RuleKind[]): Decision | null {
-    const relation = resolve(named, this.#schema);
+    const relation = this.#resolve(named);
     const readable = relation.schema === 'pg_catalog' ? READABLE_CATALOGS : READABLE_INFORMATION_SCHEMA;
     if (isSystem(relation) && readable.has(relation.name)) return null;
     if (relation.schema === 'pg_catalog' && SHOWING_CATALOGS.has(relation.name)) return this.#anyRule('show');
@@ -75,13 +109,13 @@ export class Judge {
   }
 
   #write(verb: WriteKind, named: Relation, kinds: readonly RuleKind[]): Decision | null {
-    const relation = resolve(named, this.#schema);
+    const relation = this.#resolve(named);
     if (isSystem(relation)) return this.#missing(verb, relation);
     return this.#granted(verb, relation) ?? (kinds.includes('explain') ? this.#granted('explain', relation) : null);
   }
 
   #lock(named: Relation): Decision | null {
-    const relation = resolve(named, this.#schema);
+    const relation = this.#resolve(named);
     if (isSystem(relation)) return this.#missing('update', relation);
     return this.#granted('update', relation);
   }
@@ -89,12 +123,10 @@ export class Judge {
   #granted(kind: RuleKind, relation: Relation): Decision | null {
     const name = nameOf(relation);
     const wide = `${relation.schema ?? ''}.*`;
-    const rule = this.#role.rules.find(
+    const rule = this.#rules.find(
       ({ kinds, relations }) => kinds.has(kind) && (relations.has(name) || relations.has(wide)),
     );
-    if (!rule) return this.#missing(kind, relation);
-    this.used.add(rule.text);
-    return null;
+    return rule ? null : this.#missing(kind, relation);
   }
 
   #missing(kind: RuleKind, relation: Relation | null): Decision {
@@ -115,10 +147,26 @@ export class Judge {
     if (builtIn && SHOWING_FUNCTIONS.has(name)) return this.#anyRule('show');
     const schema = builtIn ? 'pg_catalog' : (call.schema ?? this.#schema ?? '');
     const qualified = `${schema}.${name}`;
-    const rule = this.#role.rules.find(({ functions }) => functions.has(qualified));
-    if (!rule || (builtIn && NEVER_FUNCTIONS.has(name))) return this.#missingFunction(qualified, builtIn);
-    this.used.add(rule.text);
-    return null;
+    if (builtIn && NEVER_FUNCTIONS.has(name)) return this.#missingFunction(qualified, builtIn);
+    return this.#rules.names(qualified) ? null : this.#missingFunction(qualified, builtIn);
+  }
+
+  /** `(x).pg_read_file` calls the function as surely as `pg_read_file(x)` does. */
+  #attribute(attribute: Attribute): Decision | null {
+    const { name } = attribute;
+    if (ALLOWED_FUNCTIONS.has(name) || !isBuiltIn(name) || this.#hidden?.isColumn(attribute)) return null;
+    return this.#call({ schema: null, name });
+  }
+
+  /** A type by its name alone: PostgreSQL's own, or one that the upstream's search path settles. */
+  #type({ schema, name }: TypeUse): Decision | null {
+    if (schema === null || schema === 'pg_catalog' || schema === 'information_schema') return null;
+    if (this.#rules.names(`${schema}.${name}`)) return null;
+    return deny('unknown_effect', 'what is not known is refused', `what the type ${schema}.${name} runs is not known`);
+  }
+
+  #resolve(relation: Relation): Relation {
+    return this.#catalog ? resolveIn(this.#catalog, relation, this.#schema) : resolve(relation, this.#schema);
   }
 
   #missingFunction(name: string, builtIn: boolean): Decision {
@@ -148,12 +196,6 @@ export class Judge {
 function readingOf(statement: Statement, outer: readonly RuleKind[]): readonly RuleKind[] {
   if (statement.verb === 'explain') return EXPLAINING;
   return statement.verb === 'copy-out' ? COPYING : outer;
-}
-
-function isBuiltIn(name: string): boolean {
-  return (
-    ALLOWED_FUNCTIONS.has(name) || NAMED_FUNCTIONS.has(name) || NEVER_FUNCTIONS.has(name) || SHOWING_FUNCTIONS.has(name)
-  );
 }
 
 function isSystem({ schema }: Relation): boolean {

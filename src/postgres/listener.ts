@@ -31,12 +31,15 @@ import type { Decision } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
 import { type CancelKey, CancelKeys } from './cancel.js';
+import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
+import type { PostgresAction } from './decide.js';
 import { startupParameters } from './parameters.js';
 import type { PostgresRole } from './policy.js';
 import { postgresProtocol } from './protocol.js';
 import { Relay } from './relay.js';
 import { asRefusal, openConnection, refuseConnection } from './startup.js';
 import { dial, type Upstream } from './upstream.js';
+import { loadCatalog } from './upstream-catalog.js';
 import { authenticationOk, backendKeyData, parameterStatus, type Report, readyForQuery } from './wire/backend.js';
 
 export interface PostgresParts {
@@ -47,12 +50,12 @@ export interface PostgresParts {
   readonly port: number;
   /** The listener's certificate; clients off loopback are refused without TLS. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** How long each handshake may take, with a client and with an upstream, milliseconds; 10,000 unless told. */
+  readonly handshakeLimit?: number;
 }
 
 export interface PostgresListener {
   readonly port: number;
-  /** Accepts no more connections; open ones go on. */
-  refuseNew(): void;
   /** Closes what has not become a session; sessions are the gate's to end. */
   stop(): void;
 }
@@ -76,7 +79,6 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
   server.on('error', (thrown) => parts.log.error({ err: messageOf(thrown) }, 'the Postgres listener failed'));
   return {
     port: portOf(server),
-    refuseNew: () => void server.close(),
     stop: () => {
       server.close();
       door.close();
@@ -88,16 +90,23 @@ class Door {
   readonly #parts: PostgresParts;
   readonly #tls: SecureContext | null;
   readonly #keys = new CancelKeys();
+  readonly #catalogs: Catalogs;
   readonly #handshakes = new Set<Socket>();
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
+    this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
     this.#tls = parts.tls === undefined ? null : createSecureContext(parts.tls);
+  }
+
+  get #handshakeLimit(): number {
+    return this.#parts.handshakeLimit ?? HANDSHAKE_LIMIT;
   }
 
   /** Closes what has not become a session. */
   close(): void {
     for (const socket of this.#handshakes) socket.destroy();
+    this.#catalogs.stop();
   }
 
   /** Takes one connection from its first byte to a session. Never throws. */
@@ -105,23 +114,26 @@ class Door {
     raw.on('error', () => raw.destroy());
     if (this.#handshakes.size >= MOST_HANDSHAKES) return void raw.destroy();
     this.#handshakes.add(raw);
+    let socket = raw;
     try {
-      await this.#greet(raw);
+      await this.#greet(raw, (secured) => {
+        socket = secured.on('error', () => secured.destroy());
+      });
     } catch (thrown) {
       const refusal = asRefusal(thrown);
       if (refusal.report !== null)
         this.#parts.log.warn({ client: raw.remoteAddress, err: refusal.message }, 'a connection was refused');
       else if (!(thrown instanceof Error && thrown === refusal))
         this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
-      refuseConnection(raw, refusal.report);
+      refuseConnection(socket, refusal.report);
     } finally {
       this.#handshakes.delete(raw);
     }
   }
 
-  async #greet(raw: Socket): Promise<void> {
-    const timer = setTimeout(() => raw.destroy(), HANDSHAKE_LIMIT);
-    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress)).finally(() =>
+  async #greet(raw: Socket, secured: (socket: Socket) => void): Promise<void> {
+    const timer = setTimeout(() => raw.destroy(), this.#handshakeLimit);
+    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress), secured).finally(() =>
       clearTimeout(timer),
     );
     if (opening.kind === 'cancel') {
@@ -129,7 +141,6 @@ class Door {
       return void raw.destroy();
     }
     const { socket, parameters, password } = opening;
-    socket.on('error', () => socket.destroy());
     const user = parameters.get('user') ?? '';
     const answer = await this.#parts.gate.admit({
       protocol: 'postgres',
@@ -149,16 +160,25 @@ class Door {
     const detach = session.attach(unjoined(socket));
     const gone = () => session.finish('client_left');
     socket.once('close', gone);
+    const catalog = this.#catalogs.hold((session.role as PostgresRole).upstream);
+    let joined = false;
     try {
+      // It left while it was being admitted: no event will say so again.
+      if (isGone(socket)) return gone();
       const startup = startupParameters(asked, session.role as PostgresRole);
       if (!startup.ok) return this.#refuseStart(socket, admission, startup.decision);
       await new Promise<void>((resolve, reject) => {
         passage.release(resolve);
         socket.once('close', () => reject(new DaypassError('client_left', 'the client left')));
       });
-      const upstream = await dial(admission, startup.parameters);
-      if (!session.isLive()) return upstream.sever();
-      this.#start(socket, upstream, passage);
+      const { any } = session.role as PostgresRole;
+      const [upstream] = await Promise.all([
+        this.#dial(admission, startup.parameters),
+        any ? undefined : catalog.ready(),
+      ]);
+      if (!session.isLive()) return upstream.sever(false);
+      joined = true;
+      this.#start(socket, upstream, passage, catalog);
     } catch (thrown) {
       if (session.end !== null) return;
       this.#parts.log.error(
@@ -174,13 +194,29 @@ class Door {
       });
       session.finish('upstream_closed');
     } finally {
+      if (!joined) catalog.release();
       socket.off('close', gone);
       detach();
     }
   }
 
+  async #dial(admission: Admission, parameters: ReadonlyMap<string, string>): Promise<Upstream> {
+    const { clock } = this.#parts;
+    const { meter } = admission.session;
+    const from = clock.monotonic();
+    try {
+      const upstream = await dial(admission, parameters, this.#handshakeLimit);
+      meter.dialled(clock.monotonic() - from);
+      return upstream;
+    } catch (thrown) {
+      meter.dialFailed();
+      throw thrown;
+    }
+  }
+
   #refuseStart(socket: Socket, { session }: Admission, decision: Decision): void {
-    const { reason, rule } = decision;
+    const { outcome, reason, rule } = decision;
+    session.meter.decided(outcome, reason);
     session.recording.append(
       'action',
       { verb: 'connect', outcome: 'deny', rule, reason: reason ?? '' },
@@ -191,16 +227,19 @@ class Door {
     session.finish('protocol_error');
   }
 
-  #start(socket: Socket, upstream: Upstream, passage: Passage<Parameters<typeof postgresProtocol.decide>[1]>): void {
+  #start(socket: Socket, upstream: Upstream, passage: Passage<PostgresAction>, catalog: HeldCatalog): void {
     const { session } = passage;
     let key: CancelKey | null = null;
     let detach = () => {};
-    const relay = new Relay(socket, upstream, passage, this.#parts.clock, this.#parts.log, () => {
+    const relay = new Relay(socket, upstream, passage, catalog, this.#parts.clock, this.#parts.log, () => {
+      catalog.release();
       if (key !== null) this.#keys.withdraw(key.pid);
       detach();
     });
     key = this.#keys.issue(() => relay.cancel());
     detach = session.attach(relay);
+    relay.checkStart();
+    if (session.end !== null) return;
     const hello = [authenticationOk()];
     for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, value));
     hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
@@ -235,6 +274,10 @@ function reportOf(decision: Decision): Report {
 function principalOf(user: string): string {
   const plus = user.lastIndexOf('+');
   return plus === -1 ? user : user.slice(0, plus);
+}
+
+function isGone(socket: Socket): boolean {
+  return socket.destroyed || socket.readableEnded || socket.writableEnded;
 }
 
 function isLoopback(address: string | undefined): boolean {

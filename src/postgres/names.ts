@@ -29,8 +29,9 @@ export class Names<T> {
 
   /** Everything the name may stand for; empty when the server cannot know it. */
   candidates(name: string): readonly T[] {
-    const pending = this.#pending.get(name) ?? [];
+    const pending = this.#pending.get(name);
     const confirmed = this.#confirmed.get(name);
+    if (pending === undefined) return confirmed === undefined ? [] : [confirmed];
     // A copy: what was asked for once must not change under the asker.
     return confirmed === undefined ? [...pending] : [confirmed, ...pending];
   }

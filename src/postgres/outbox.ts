@@ -23,6 +23,8 @@ export class Outbox {
   readonly #ends: OutboxEnds;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** Each held frame begins where the one before it ends: they are sent as they were received, without a copy. */
+  #inOnePiece = true;
   #waitingBytes = 0;
 
   constructor(passage: Passage<PostgresAction>, ends: OutboxEnds) {
@@ -36,6 +38,8 @@ export class Outbox {
   }
 
   hold(frame: Buffer): void {
+    const last = this.#held[this.#held.length - 1];
+    if (last !== undefined && !follows(frame, last)) this.#inOnePiece = false;
     this.#held.push(frame);
     this.#heldBytes += frame.length;
     if (this.#heldBytes > MOST_HELD) this.release();
@@ -43,9 +47,7 @@ export class Outbox {
 
   /** Sends what is held as soon as it is recorded; `then` runs right after. */
   release(then: () => void = () => {}): void {
-    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes);
-    this.#held = [];
-    this.#heldBytes = 0;
+    const bytes = this.#take();
     this.#waitingBytes += bytes.length;
     if (this.#waitingBytes > MOST_WAITING) this.#ends.pause();
     this.#passage.release(() => {
@@ -55,4 +57,23 @@ export class Outbox {
       if (this.#waitingBytes <= MOST_WAITING) this.#ends.resume();
     });
   }
+
+  #take(): Buffer {
+    const [first] = this.#held;
+    if (first === undefined) return NOTHING;
+    const whole = this.#inOnePiece
+      ? Buffer.from(first.buffer, first.byteOffset, this.#heldBytes)
+      : Buffer.concat(this.#held, this.#heldBytes);
+    const bytes = this.#held.length === 1 ? first : whole;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#inOnePiece = true;
+    return bytes;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function follows(frame: Buffer, last: Buffer): boolean {
+  return frame.buffer === last.buffer && frame.byteOffset === last.byteOffset + last.length;
 }

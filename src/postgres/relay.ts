@@ -3,11 +3,13 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
-import type { Connection, Cut } from '../session/connection.js';
+import { type Connection, type Cut, endSurely } from '../session/connection.js';
+import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Outbox } from './outbox.js';
+import { isAsPinned } from './pinned.js';
 import type { PostgresRole } from './policy.js';
 import { ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
@@ -27,17 +29,22 @@ export class Relay implements Connection {
   readonly #fromServer = new BackendFramer();
   readonly #clientSide: ClientSide;
   readonly #serverSide: ServerSide;
+  readonly #talk: Conversation;
+  readonly #outbox: Outbox;
   readonly #finished: () => void;
   /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
   #waiting = false;
   #congested = false;
   #over = false;
+  /** What the client was given so far ends in the middle of a message. */
+  #midMessage = false;
 
   /** @param finished - called once when the connection is over, for whatever cause */
   constructor(
     client: Socket,
     upstream: Upstream,
     passage: Passage<PostgresAction>,
+    catalog: CatalogSource,
     clock: Clock,
     log: Log,
     finished: () => void,
@@ -47,12 +54,14 @@ export class Relay implements Connection {
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
-    const talk = new Conversation(passage, clock);
+    const talk = new Conversation(passage, catalog, clock);
+    this.#talk = talk;
     const outbox = new Outbox(passage, {
       send: (bytes) => this.#send(bytes),
       pause: () => this.#pauseClient(true),
       resume: () => this.#pauseClient(false),
     });
+    this.#outbox = outbox;
     this.#clientSide = new ClientSide(talk, outbox, () => this.#leave());
     this.#serverSide = new ServerSide(
       talk,
@@ -63,6 +72,7 @@ export class Relay implements Connection {
 
   /** Begins to relay. Both sockets must be paused and authenticated. */
   start(): void {
+    if (this.client.destroyed) return this.#leave();
     const { client } = this;
     const upstream = this.#upstream.socket;
     client.on('data', (chunk: Buffer) => this.#onClient(chunk));
@@ -82,7 +92,7 @@ export class Relay implements Connection {
 
   severUpstream(): void {
     this.#over = true;
-    this.#upstream.sever();
+    this.#upstream.sever(this.#running);
   }
 
   farewell({ message, hint }: Cut): void {
@@ -92,12 +102,17 @@ export class Relay implements Connection {
   }
 
   warn(message: string): void {
-    if (this.#over || this.#fromServer.midMessage) return;
+    if (this.#over || this.#midMessage) return;
     this.client.write(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message }));
   }
 
   policyChanged(): void {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
+  }
+
+  /** Holds what the server reported at its start against what the role pins; cuts the session when it differs. */
+  checkStart(): void {
+    for (const [name, value] of this.#upstream.parameters) this.#checkSetting(name, value);
   }
 
   /** Passes the client's own cancel request on. */
@@ -125,9 +140,12 @@ export class Relay implements Connection {
     if (this.#over) return;
     const { session } = this.#passage;
     try {
-      for (const piece of this.#fromServer.push(chunk, this.#serverSide)) {
+      const pieces = this.#fromServer.push(chunk, this.#serverSide);
+      for (const [i, piece] of pieces.entries()) {
         if (this.#over) return;
         if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
+        // A deadline that came just now has cut the session instead: what the client has is what it had.
+        if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
       }
       if (!this.client.writableNeedDrain) this.#upstream.socket.resume();
     } catch (thrown) {
@@ -153,17 +171,17 @@ export class Relay implements Connection {
     else if (this.client.isPaused()) this.client.resume();
   }
 
-  /** A state that the role pins has changed: whatever did it got past the first three walls (PROTOCOLS.md, wall 4). */
+  /**
+   * Holds a reported setting against what the role pins: whatever changed it got past the first three walls, or the
+   * start-up packet was not heeded (PROTOCOLS.md, wall 4).
+   */
   #checkSetting(name: string, value: string): void {
-    const role = this.#passage.session.role as PostgresRole;
-    const pinned = PINNED[name];
-    const broken =
-      name === 'default_transaction_read_only'
-        ? role.readOnly && value !== 'on'
-        : pinned !== undefined && value !== pinned;
-    if (role.any || !broken) return;
-    this.#passage.session.recording.append('notice', { about: 'tripwire', setting: name });
-    this.#passage.session.cut('tripwire');
+    const { session } = this.#passage;
+    if (session.end !== null || isAsPinned(session.role as PostgresRole, this.#upstream.parameters, name, value))
+      return;
+    session.recording.append('notice', { about: 'tripwire', setting: name });
+    this.#log.warn({ session: session.id, setting: name }, 'the upstream session left the state the policy requires');
+    session.cut('tripwire');
   }
 
   #upstreamGone(): void {
@@ -176,30 +194,34 @@ export class Relay implements Connection {
     });
   }
 
+  /** A statement of the client's runs at the server, or is on its way there. */
+  get #running(): boolean {
+    return this.#talk.expectations.head !== undefined || !this.#outbox.isEmpty;
+  }
+
   /** Ends this connection for a fault of one side; the session ends with it. */
   #break(report: Report): void {
     if (this.#over) return;
     this.#over = true;
-    this.#upstream.sever();
+    this.#upstream.sever(this.#running);
     this.#tell(report);
-    this.client.end(() => this.client.destroy());
+    endSurely(this.client);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
     this.#finished();
   }
 
+  /** What a client leaves running would run on past its grant, unseen: it ends with the session. */
   #leave(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#upstream.socket.end();
-    this.client.end();
+    if (this.#running) this.#upstream.sever(true);
+    else endSurely(this.#upstream.socket);
+    endSurely(this.client);
     this.#passage.session.finish('client_left');
     this.#finished();
   }
 
   #tell(report: Report): void {
-    if (!this.client.destroyed && !this.#fromServer.midMessage) this.client.write(errorResponse(report));
+    if (!this.client.destroyed && !this.#midMessage) this.client.write(errorResponse(report));
   }
 }
-
-/** What the start-up packet pins for every restricted role. */
-const PINNED: Readonly<Record<string, string>> = { client_encoding: 'UTF8', standard_conforming_strings: 'on' };

@@ -1,10 +1,12 @@
 import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
 import { errorResponse, readFields } from './wire/backend.js';
-import { BACKEND, type BackendHandler } from './wire/framer.js';
+import { BACKEND, type BackendHandler, FramingError } from './wire/framer.js';
 
 /** In a transaction block nothing; outside one every portal but those WITH HOLD is gone. */
 const IDLE = 0x49;
+/** What the server calls statements after which its catalog may be another. */
+const REDEFINES = /^(?:CREATE|ALTER|DROP|SELECT INTO|IMPORT|DO|CALL|DISCARD|SECURITY|REASSIGN)\b/;
 
 /**
  * What the server answers: each answer is told of the message that caused it, so that results are recorded, names are
@@ -42,7 +44,7 @@ export class ServerSide implements BackendHandler {
         this.#ready(frame![5]!);
         return undefined;
       case BACKEND.error:
-        return this.#error(frame!);
+        return this.#error(frame);
       case BACKEND.parameterStatus: {
         const [name, value] = frame!.toString('utf8', 5).split('\0');
         this.#changed(name ?? '', value ?? '');
@@ -57,53 +59,75 @@ export class ServerSide implements BackendHandler {
   #passing(type: number): void {
     const { expectations, statements, portals } = this.#talk;
     const { head } = expectations;
-    if (type === BACKEND.parseComplete && head?.kind === 'parse') {
-      statements.confirm(head.name, head.statement);
-      expectations.pop();
-    } else if (type === BACKEND.bindComplete && head?.kind === 'bind') {
-      portals.confirm(head.name, head.portal);
-      expectations.pop();
-    } else if (type === BACKEND.closeComplete && head?.kind === 'close') {
-      (head.target === 'S' ? statements : portals).close(head.name);
-      expectations.pop();
-    } else if ((type === BACKEND.rowDescription || type === BACKEND.noData) && head?.kind === 'describe')
-      expectations.pop();
-    else if ((type === BACKEND.portalSuspended || type === BACKEND.emptyQuery) && head?.kind === 'execute') {
-      this.#result(head.seq, '00000', type === BACKEND.portalSuspended ? 'suspended' : '');
-      expectations.pop();
-    } else if (type === BACKEND.copyIn) this.#copyBegins(head);
+    switch (type) {
+      case BACKEND.parseComplete:
+        if (head?.kind !== 'parse') throw outOfTurn('ParseComplete');
+        statements.confirm(head.name, head.statement);
+        break;
+      case BACKEND.bindComplete:
+        if (head?.kind !== 'bind') throw outOfTurn('BindComplete');
+        portals.confirm(head.name, head.portal);
+        break;
+      case BACKEND.closeComplete:
+        if (head?.kind !== 'close') throw outOfTurn('CloseComplete');
+        (head.target === 'S' ? statements : portals).close(head.name);
+        break;
+      case BACKEND.rowDescription:
+      case BACKEND.noData:
+        if (head?.kind !== 'describe') return;
+        break;
+      case BACKEND.portalSuspended:
+      case BACKEND.emptyQuery:
+        if (head?.kind !== 'execute') return;
+        this.#result(head.seq, '00000', type === BACKEND.portalSuspended ? 'suspended' : '');
+        break;
+      case BACKEND.copyIn:
+        return this.#copyBegins(head);
+      default:
+        return;
+    }
+    expectations.pop();
   }
 
   #copyBegins(head: Expectation | undefined): void {
+    if (head?.kind !== 'execute' && head?.kind !== 'query') throw outOfTurn('CopyInResponse');
     this.#talk.copyIn = true;
-    this.#talk.copyBytes = 0;
-    this.#talk.copySample = [];
-    if (head?.kind === 'execute') this.#talk.expectations.swallowSyncs();
+    this.#talk.expectations.swallowSyncs();
   }
 
   #complete(frame: Buffer): void {
     const { head } = this.#talk.expectations;
-    if (head?.kind !== 'execute' && head?.kind !== 'query') return;
-    this.#result(head.seq, '00000', frame.toString('utf8', 5, frame.length - 1));
+    if (head?.kind !== 'execute' && head?.kind !== 'query') throw outOfTurn('CommandComplete');
+    const tag = frame.toString('utf8', 5, frame.length - 1);
+    this.#result(head.seq, '00000', tag);
+    if (REDEFINES.test(tag)) this.#talk.redefined = true;
     if (head.kind === 'execute') this.#talk.expectations.pop();
   }
 
   #ready(status: number): void {
     const { expectations, portals } = this.#talk;
-    expectations.pop();
+    const ended = expectations.pop();
+    if (ended?.kind !== 'sync' && ended?.kind !== 'query' && !(ended?.kind === 'refused' && ended.simple)) {
+      throw outOfTurn('ReadyForQuery');
+    }
     this.#talk.copyIn = false;
+    if (this.#talk.redefined && status === IDLE) {
+      this.#talk.redefined = false;
+      this.#talk.catalog.changed();
+    }
     this.#talk.since = expectations.head === undefined ? 0 : this.#talk.clock.monotonic();
     if (status === IDLE && expectations.head === undefined && this.#quiet()) {
       portals.retain((portal) => portal.statements.some(({ text }) => /hold/i.test(text)));
     }
   }
 
-  #error(frame: Buffer): Buffer | undefined {
+  /** @param frame - null when it is too long to be read */
+  #error(frame: Buffer | null): Buffer | undefined {
     const { expectations } = this.#talk;
     const { head } = expectations;
     this.#talk.copyIn = false;
     if (head === undefined || head.kind === 'sync') return undefined;
-    const status = readFields(frame).get('C') ?? 'XX000';
+    const status = (frame === null ? undefined : readFields(frame).get('C')) ?? 'XX000';
     if (head.kind === 'query') {
       head.failed = true;
       this.#result(head.seq, status, '');
@@ -138,6 +162,14 @@ export class ServerSide implements BackendHandler {
     talk.copySample = [];
     talk.since = now;
   }
+}
+
+/**
+ * An answer to nothing that was asked. Either the server broke the protocol, or the client led it astray (a Sync inside a
+ * COPY that was failing): which answer belongs to which message is not known any more, so the session ends.
+ */
+function outOfTurn(what: string): FramingError {
+  return new FramingError(`a ${what} answers nothing that was asked`);
 }
 
 /** The refusal as the error it takes the place of. */

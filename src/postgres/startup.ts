@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { DenialReason } from '../policy/reason.js';
+import { endSurely } from '../session/connection.js';
 import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
 import { FramingError } from './wire/framer.js';
 import { CODE, readPassword, readStartupParameters } from './wire/frontend.js';
@@ -41,32 +42,43 @@ const TLS_HANDSHAKE = 0x16;
  * @param plainAllowed - whether this client may go on without TLS (loopback)
  * @throws StartupRefused with what to tell the client
  */
-export async function openConnection(raw: Socket, tls: SecureContext | null, plainAllowed: boolean): Promise<Opening> {
+export async function openConnection(
+  raw: Socket,
+  tls: SecureContext | null,
+  plainAllowed: boolean,
+  secured: (socket: Socket) => void = () => {},
+): Promise<Opening> {
   let input = new Input(raw);
-  let secured = false;
+  let isSecure = false;
+  const encrypt = async (context: SecureContext, direct: boolean) => {
+    const socket = await secure(input, context);
+    secured(socket);
+    // libpq 17's direct TLS demands ALPN on both sides, so that other protocols cannot be steered in here.
+    if (direct && socket.alpnProtocol !== ALPN) throw refused('08P01', 'direct TLS needs ALPN "postgresql"');
+    input = new Input(socket);
+    isSecure = true;
+  };
   const asked = new Set<number>();
   for (;;) {
-    if (!secured && (await input.peek()) === TLS_HANDSHAKE) {
+    if (!isSecure && (await input.peek()) === TLS_HANDSHAKE) {
       if (tls === null) throw refused('08P01', 'this gateway has no TLS certificate');
-      input = new Input(await secure(input, tls, true));
-      secured = true;
+      await encrypt(tls, true);
       continue;
     }
     const packet = await input.packet(8, MOST_STARTUP);
     const code = packet.readInt32BE(4);
     if (code === CODE.ssl || code === CODE.gssenc) {
-      if (secured || asked.has(code) || packet.length !== 8)
+      if (isSecure || asked.has(code) || packet.length !== 8)
         throw refused('08P01', 'encryption was already negotiated');
       asked.add(code);
       if (!input.isEmpty) throw refused('08P01', 'data arrived before encryption was negotiated');
       if (code === CODE.ssl && tls !== null) {
         input.socket.write('S');
-        input = new Input(await secure(input, tls, false));
-        secured = true;
+        await encrypt(tls, false);
       } else input.socket.write('N');
       continue;
     }
-    if (!secured && !plainAllowed) throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require');
+    if (!isSecure && !plainAllowed) throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require');
     if (code === CODE.cancel)
       return { kind: 'cancel', pid: packet.length >= 12 ? packet.readInt32BE(8) : 0, secret: packet.subarray(12) };
     return startup(input, packet, code);
@@ -79,7 +91,8 @@ async function startup(input: Input, packet: Buffer, version: number): Promise<O
   const parameters = readStartupParameters(packet.subarray(8));
   const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
   for (const name of unknown) parameters.delete(name);
-  if ((version & 0xffff) > 0 || unknown.length > 0) input.socket.write(negotiateProtocolVersion(0, unknown));
+  if ((version & 0xffff) > 0 || unknown.length > 0)
+    input.socket.write(negotiateProtocolVersion(CODE.version3, unknown));
   if (!parameters.get('user')) throw refused('28000', 'no user name was given');
   input.socket.write(askPassword());
   const message = await input.message('p', MOST_PASSWORD);
@@ -95,10 +108,13 @@ function refused(sqlstate: string, message: string, hint = ''): StartupRefused {
 /** Tells the client why, if there is anything to tell, and closes. */
 export function refuseConnection(socket: Socket, report: Report | null): void {
   if (report === null || socket.destroyed) socket.destroy();
-  else socket.end(errorResponse(report), () => socket.destroySoon());
+  else {
+    socket.write(errorResponse(report));
+    endSurely(socket);
+  }
 }
 
-async function secure(input: Input, context: SecureContext, direct: boolean): Promise<Socket> {
+async function secure(input: Input, context: SecureContext): Promise<TLSSocket> {
   const socket = input.release();
   const secured = new TLSSocket(socket, {
     isServer: true,
@@ -111,8 +127,6 @@ async function secure(input: Input, context: SecureContext, direct: boolean): Pr
     secured.once('error', reject);
     secured.once('close', () => reject(new StartupRefused('malformed', null)));
   });
-  // libpq 17's direct TLS demands ALPN on both sides, so that other protocols cannot be steered in here.
-  if (direct && secured.alpnProtocol !== ALPN) throw refused('08P01', 'direct TLS needs ALPN "postgresql"');
   return secured;
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { withoutHandles } from '../log.js';
 import type { EventKind, Facts, Payload, RecordedEvent } from './event.js';
 
@@ -22,8 +22,15 @@ export function genesis(sessionId: string): Buffer {
 
 /** The chain's value after one more header: SHA-256 of the value before it and the header's bytes. */
 export function link(before: Uint8Array, header: string): Buffer {
-  return createHash('sha256').update(before).update(header).digest();
+  const most = before.length + 3 * header.length;
+  if (most > SCRATCH.length) return createHash('sha256').update(before).update(header).digest();
+  SCRATCH.set(before);
+  const end = before.length + SCRATCH.write(header, before.length);
+  return hash('sha256', SCRATCH.subarray(0, end), 'buffer');
 }
+
+/** A hash in one call costs half of one in four; it takes its input in one piece. */
+const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024);
 
 /**
  * Writes an event in its stored form. Whatever a protocol put in, no handle is ever stored (THREATS.md A16, D27): it is
@@ -58,5 +65,5 @@ interface StoredHeader {
 }
 
 function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }

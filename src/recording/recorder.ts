@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { Metrics } from '../metrics.js';
 import { type Block, packBlock } from './block.js';
 import type { RecordedEvent } from './event.js';
 import { isContentFault } from './faults.js';
@@ -17,6 +18,8 @@ export interface RecorderOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly committed?: Committed;
+  /** Of its own, which nobody scrapes, when not given. */
+  readonly metrics?: Metrics;
   /** How long a session may wait for its record before it is cut, milliseconds. */
   readonly stallAfter?: number;
   /** How much may be queued before buffered sessions wait, bytes. */
@@ -47,6 +50,7 @@ interface Taken {
  */
 export class Recorder implements Sink {
   readonly #options: RecorderOptions;
+  readonly #metrics: Metrics;
   readonly #dirty = new Set<SessionLog>();
   readonly #waiting = new Set<SessionLog>();
   readonly #stallTimer: NodeJS.Timeout;
@@ -59,6 +63,7 @@ export class Recorder implements Sink {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#metrics = options.metrics ?? new Metrics();
     this.#stallTimer = setInterval(() => this.#endStalled(), 100);
     this.#stallTimer.unref();
   }
@@ -187,12 +192,15 @@ export class Recorder implements Sink {
   async #write(taken: readonly Taken[]): Promise<void> {
     let pause = RETRY_FIRST;
     for (;;) {
+      const from = this.monotonic();
       try {
         const conflicts = await writeBatch(this.#options.pool, this.#options.gatewayId, batchOf(taken));
         const heads = await readHeads(this.#options.pool, [...conflicts]);
         this.healthy = true;
+        this.#metrics.committed({ milliseconds: this.monotonic() - from, ...counted(taken) });
         return this.#settle(taken, conflicts, heads);
       } catch (thrown) {
+        this.#metrics.commitFailed();
         if (isContentFault(thrown)) return this.#writeOneByOne(taken, thrown);
         if (this.healthy)
           this.#options.log.error({ err: messageOf(thrown) }, 'recording to Postgres fails; sessions wait');
@@ -271,6 +279,16 @@ export class Recorder implements Sink {
       }
     }
   }
+}
+
+function counted(taken: readonly Taken[]): { events: number; actions: number } {
+  let events = 0;
+  let actions = 0;
+  for (const one of taken) {
+    events += one.events.length;
+    for (const event of one.events) if (event.kind === 'action') actions += 1;
+  }
+  return { events, actions };
 }
 
 function batchOf(taken: readonly Taken[]): Batch {

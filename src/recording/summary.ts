@@ -110,7 +110,7 @@ export function summarise(sessionId: string, events: Iterable<RecordedEvent>): I
 }
 
 function keep(terms: Set<string>, term: string): void {
-  if (terms.size < MOST_TERMS) terms.add(withoutHandles(term).slice(0, LONGEST_TERM));
+  if (terms.size < MOST_TERMS && !terms.has(term)) terms.add(withoutHandles(term).slice(0, LONGEST_TERM));
 }
 
 /** A count as an event claims it; nonsense counts as nothing. */

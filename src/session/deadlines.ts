@@ -1,11 +1,13 @@
 import type { Clock } from '../clock.js';
 
-/** Something that ends at an instant. The two fields after the first belong to the heap. */
+/** Something that ends at an instant. The three fields after the first belong to the heap. */
 export interface Due {
   /** Wall-clock end, milliseconds since the epoch. Change it only through `Deadlines.move`. */
   expiresAt: number;
   /** The same end on the monotonic clock, set when the deadline is armed or moved. */
   dueMonotonic: number;
+  /** What the heap is ordered by: the earlier of the two ends, on the monotonic clock as it stands to the wall clock now. */
+  key: number;
   /** Its place in the heap; -1 when it is not in it. */
   place: number;
   /** Called once, when the end has come. Must not throw. */
@@ -14,10 +16,13 @@ export interface Due {
 
 /** The longest a timer sleeps: a clock that was stepped is noticed at the latest then. */
 const LONGEST_SLEEP = 3_600_000;
-/** How many ends are served before the event loop gets a turn. */
-const SLICE = 256;
-/** The wall clock has been stepped (or slewed so far) that the heap is put in order again, milliseconds. */
-const STEP = 1;
+/**
+ * How long ends are served before the event loop gets a turn, milliseconds. Long, since a turn amid a thousand cuts goes to
+ * their sockets' closing and to writing their receipts: what is overdue comes first.
+ */
+const SLICE = 500;
+/** How far the wall clock must have been stepped, or slewed, for the heap to be put in order again, milliseconds. */
+const STEP = 20;
 
 /**
  * All deadlines of the process: one binary heap, one timer. A deadline has come at the earlier of the wall clock reaching
@@ -45,6 +50,7 @@ export class Deadlines {
   move(due: Due, expiresAt: number): void {
     due.expiresAt = expiresAt;
     due.dueMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.wall());
+    due.key = Math.min(due.dueMonotonic, expiresAt - this.#offset);
     if (due.place === -1) {
       due.place = this.#heap.length;
       this.#heap.push(due);
@@ -76,7 +82,8 @@ export class Deadlines {
   serve(): void {
     this.#follow();
     const thrown: unknown[] = [];
-    for (let served = 0; served < SLICE; served += 1) {
+    const until = this.#clock.monotonic() + SLICE;
+    do {
       const head = this.#heap[0];
       if (head === undefined || !this.isOver(head)) break;
       this.remove(head);
@@ -85,23 +92,19 @@ export class Deadlines {
       } catch (error) {
         thrown.push(error);
       }
-    }
+    } while (this.#clock.monotonic() < until);
     this.#armedFor = Number.POSITIVE_INFINITY;
     this.#arm();
     if (thrown.length > 0) throw thrown[0];
   }
 
-  /**
-   * After a step of the wall clock the ends armed before it and after it no longer stand in one order: each is put to the
-   * earlier of what it was and what the wall clock says now, so that a step can shorten and never lengthen.
-   */
+  /** After a step of the wall clock the ends armed before it and after it no longer stand in one order. */
   #follow(): void {
-    const monotonic = this.#clock.monotonic();
-    const offset = this.#clock.wall() - monotonic;
+    const offset = this.#clock.wall() - this.#clock.monotonic();
     if (Math.abs(offset - this.#offset) < STEP) return;
     this.#offset = offset;
-    for (const due of this.#heap) due.dueMonotonic = Math.min(due.dueMonotonic, due.expiresAt - offset);
-    this.#heap.sort((one, other) => one.dueMonotonic - other.dueMonotonic);
+    for (const due of this.#heap) due.key = Math.min(due.dueMonotonic, due.expiresAt - offset);
+    this.#heap.sort((one, other) => one.key - other.key);
     for (const [place, due] of this.#heap.entries()) due.place = place;
   }
 
@@ -113,10 +116,10 @@ export class Deadlines {
 
   #arm(): void {
     const head = this.#heap[0];
-    if (head === undefined || head.dueMonotonic >= this.#armedFor) return;
+    if (head === undefined || head.key >= this.#armedFor) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    const left = head.dueMonotonic - this.#clock.monotonic();
-    this.#armedFor = head.dueMonotonic;
+    const left = Math.min(head.dueMonotonic - this.#clock.monotonic(), head.expiresAt - this.#clock.wall());
+    this.#armedFor = head.key;
     this.#timer = setTimeout(() => this.serve(), Math.min(Math.max(Math.ceil(left), 0), LONGEST_SLEEP));
   }
 
@@ -126,7 +129,7 @@ export class Deadlines {
     while (place > 0) {
       const above = (place - 1) >> 1;
       const other = this.#heap[above]!;
-      if (other.dueMonotonic <= due.dueMonotonic) break;
+      if (other.key <= due.key) break;
       this.#put(other, place);
       place = above;
     }
@@ -140,10 +143,9 @@ export class Deadlines {
     for (;;) {
       let below = 2 * place + 1;
       if (below >= this.#heap.length) break;
-      if (below + 1 < this.#heap.length && this.#heap[below + 1]!.dueMonotonic < this.#heap[below]!.dueMonotonic)
-        below += 1;
+      if (below + 1 < this.#heap.length && this.#heap[below + 1]!.key < this.#heap[below]!.key) below += 1;
       const other = this.#heap[below]!;
-      if (other.dueMonotonic >= due.dueMonotonic) break;
+      if (other.key >= due.key) break;
       this.#put(other, place);
       place = below;
     }

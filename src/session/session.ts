@@ -1,9 +1,9 @@
-import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
 import type { Log } from '../log.js';
+import type { ServiceMeter } from '../metrics.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
 import type { SessionLog } from '../recording/log.js';
 import { type Connection, type Cut, endSurely } from './connection.js';
@@ -25,6 +25,7 @@ export interface SessionParts {
   readonly grant: Grant;
   readonly policy: ServicePolicy;
   readonly recording: SessionLog;
+  readonly meter: ServiceMeter;
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly log: Log;
@@ -39,8 +40,10 @@ export interface SessionParts {
 export class Session implements Due {
   readonly id: string;
   readonly recording: SessionLog;
+  readonly meter: ServiceMeter;
   expiresAt = 0;
   dueMonotonic = 0;
+  key = 0;
   place = -1;
   /** Set once the session is over; nothing passes from then on. */
   end: End | null = null;
@@ -52,7 +55,7 @@ export class Session implements Due {
   readonly #connections = new Set<Connection>();
   readonly #whenEnded: (() => void)[] = [];
   #bytesAfterDue = 0;
-  readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, place: -1, expire: () => this.#warn() };
+  readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, key: 0, place: -1, expire: () => this.#warn() };
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -61,6 +64,7 @@ export class Session implements Due {
     this.policy = parts.policy;
     this.role = parts.policy.roles.get(parts.grant.role);
     this.recording = parts.recording;
+    this.meter = parts.meter;
     this.recording.onStall = () => this.cut('recorder_stalled');
     parts.deadlines.move(this, parts.grant.expiresAt);
     this.#planWarning();
@@ -117,7 +121,8 @@ export class Session implements Due {
 
   /** The grant was renewed (or re-read): the deadline of the open session moves. */
   renew(grant: Grant): void {
-    if (this.end !== null || grant.expiresAt === this.expiresAt) return;
+    // An answer asked for before the renewal and arriving after it must not take the renewal back.
+    if (this.end !== null || grant.renewals < this.grant.renewals || grant.expiresAt === this.expiresAt) return;
     this.grant = grant;
     this.#parts.deadlines.move(this, grant.expiresAt);
     this.recording.append(
@@ -187,6 +192,8 @@ export class Session implements Due {
         service: this.policy.name,
         principal: this.grant.principal,
         reason: end.reason,
+        due_at: iso(end.dueAt),
+        cut_at: iso(end.cutAt),
         late_ms: end.dueAt === null || end.cutAt === null ? undefined : end.cutAt - end.dueAt,
         bytes_after_due: this.#bytesAfterDue,
       },

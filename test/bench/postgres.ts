@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { pgbench } from '../support/commands.js';
 import { type PostgresServer, startPostgres } from '../support/postgres.js';
@@ -16,6 +17,8 @@ interface Way {
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  /** The process in between, if there is one. */
+  readonly pid?: number;
 }
 
 const CLIENTS = 8;
@@ -29,8 +32,11 @@ export async function benchPostgres(scope: Scope, settings: Settings, report: Re
   const ledger = await startPostgres(scope, { durable: true });
   const ways = await startWays(scope, upstream, ledger, settings, report);
   for (const mode of MODES) {
-    const rates = await inTurns(ways, settings.rounds, (way) => tps(way, mode, settings.seconds));
+    const cpu = new Map<string, number[]>();
+    const rates = await inTurns(ways, settings.rounds, (way) => tps(way, mode, settings.seconds, cpu));
     compare(report, mode, rates);
+    const costs = [...ways].map(([name, way]) => `${name} ${Math.round(median(cpu.get(way.password + way.port) ?? [0]))}`);
+    report.note(`${mode}: microseconds of the proxy's CPU for each transaction: ${costs.join(', ')}`);
     report.progress(`pgbench ${mode}: ${[...rates].map(([name, rate]) => `${name} ${Math.round(rate)}`).join(', ')}`);
   }
   await actionsPerCommit(report, ledger);
@@ -75,10 +81,10 @@ async function startWays(
   const direct: Way = { port: upstream.port, database: name, user: 'bench_reader', password: 'bench-secret' };
   const ways = new Map<string, Way>([['direct', direct]]);
   const missing = missingProgram('pgbouncer', 'pgbouncer');
-  if (missing === null) ways.set('pgbouncer', { ...direct, port: await startPgbouncer(scope, direct) });
+  if (missing === null) ways.set('pgbouncer', { ...direct, ...(await startPgbouncer(scope, direct)) });
   else report.note(missing);
   const pipe = await Child.start(scope, 'pipe', { args: [String(upstream.port)] });
-  ways.set('pipe', { ...direct, port: Number(pipe.ready.port) });
+  ways.set('pipe', { ...direct, port: Number(pipe.ready.port), pid: pipe.pid });
   const redis = await startRedis(scope);
   const services = Object.fromEntries(
     (['buffered', 'strict'] as const).map((mode) => [`db-${mode}`, policy(direct, mode)]),
@@ -93,9 +99,9 @@ async function startWays(
   return chosen.length === 0 ? ways : new Map([...ways].filter(([way]) => chosen.includes(way)));
 }
 
-async function wayThrough({ ports, issue }: BenchGateway, service: string): Promise<Way> {
+async function wayThrough({ child, ports, issue }: BenchGateway, service: string): Promise<Way> {
   const { handle } = await issue({ service, for: '1h' });
-  return { port: ports.postgres, database: service, user: 'alice', password: handle };
+  return { port: ports.postgres, database: service, user: 'alice', password: handle, pid: child.pid };
 }
 
 /** What `pgbench -i -s 5` makes. */
@@ -127,7 +133,8 @@ recording: { mode: ${mode} }
 }
 
 /** Transactions per second, the time to connect left out, as pgbench itself says. */
-async function tps(way: Way, mode: (typeof MODES)[number], seconds: number): Promise<number> {
+async function tps(way: Way, mode: (typeof MODES)[number], seconds: number, cpu: Map<string, number[]>): Promise<number> {
+  const before = cpuSeconds(way.pid);
   const args = ['-S', '-n', '-M', mode, '-c', String(CLIENTS), '-j', '1', '-T', String(seconds)];
   const { stdout, stderr, code } = await pgbench([...args, '-s', '5', way.database], {
     env: environment(way),
@@ -135,7 +142,18 @@ async function tps(way: Way, mode: (typeof MODES)[number], seconds: number): Pro
   });
   const rate = /tps = ([\d.]+) \(without initial/.exec(stdout)?.[1];
   if (rate === undefined || code !== 0) throw new Error(`pgbench: ${stderr}`);
+  const transactions = Number(/actually processed: (\d+)/.exec(stdout)?.[1]);
+  const spent = ((cpuSeconds(way.pid) - before) / transactions) * 1e6;
+  const key = way.password + way.port;
+  cpu.set(key, [...(cpu.get(key) ?? []), spent]);
   return Number(rate);
+}
+
+/** User and system time of a process so far, in seconds (proc(5): fields 14 and 15, in hundredths on Linux). */
+function cpuSeconds(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function environment({ port, user, password }: Way) {
@@ -161,7 +179,7 @@ async function actionsPerCommit(report: Report, ledger: PostgresServer): Promise
   const [found] = await runSql(
     ledger.url('bench_2'),
     `select count(*)::float8 as blocks, count(distinct b.xmin::text)::float8 as commits,
-       (sum(last_seq - first_seq + 1) / 2)::float8 as actions, sum(length(payload))::float8 as bytes
+       (sum(b.last_seq - b.first_seq + 1) / 2)::float8 as actions, sum(length(payload))::float8 as bytes
      from daypass.blocks b join daypass.sessions s on s.id = b.session_id where s.mode = 'strict'`,
   );
   const actions = Number(found?.actions);

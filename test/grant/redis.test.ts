@@ -17,7 +17,8 @@ async function open(t: Test, server: RedisServer): Promise<RedisGrantStore> {
 async function answers(store: RedisGrantStore): Promise<void> {
   for (;;) {
     try {
-      return await store.ping();
+      await store.ping();
+      return;
     } catch {
       await new Promise((resolve) => setImmediate(resolve));
     }

@@ -170,6 +170,7 @@ function newGrant(service: string, role: string, principal: string, now: number,
     notBefore: now,
     expiresAt: now + forMs,
     renewals: 0,
+    scram: null,
     confirmation: confirmationOf(secret),
     token: `token of ${id}`,
   };

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import type { Test } from 'tap';
-import tap from 'tap';
 import { serverIdentity } from '../../src/embedded/account.js';
 import { serverBinaries } from '../../src/embedded/binaries.js';
 import { type Cluster, startCluster } from '../../src/embedded/cluster.js';
@@ -70,7 +69,8 @@ let databases = 0;
 
 /** The server that all tests of this file share, started at the first call and stopped when the file ends. */
 export function sharedPostgres(): Promise<PostgresServer> {
-  shared ??= startPostgres(tap);
+  // Imported here: whoever starts servers without being a test (the bench) must not start a test run.
+  shared ??= import('tap').then(({ default: root }) => startPostgres(root));
   return shared;
 }
 

@@ -70,13 +70,13 @@ lane: production
 owner: group:payments-leads
 upstream: { url: "http://127.0.0.1:${port}" }
 roles:
-  viewer: { allow: [GET /, GET /n/:number, GET /stream, WS /live] }
+  viewer: { allow: [GET /, GET /n/:number, GET /stream, WS /live, WS /ticks] }
 grants: { max_duration: 8h, max_renewals: 2 }
 recording: { mode: strict }
 `;
 }
 
-/** A page, a stream of a line each 20 ms, and a WebSocket that echoes. */
+/** A page, a stream of a line each 20 ms, a WebSocket that echoes, and one that ticks as the stream does. */
 async function webService(t: Test, saw: string[]): Promise<number> {
   const server = createServer((request, response) => {
     saw.push(request.url ?? '');
@@ -86,7 +86,9 @@ async function webService(t: Test, saw: string[]): Promise<number> {
     return response.write('begin\n');
   });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
-  sockets.on('connection', (socket) => {
+  sockets.on('connection', (socket, request) => {
+    const ticks = request.url === '/ticks' ? setInterval(() => socket.send('tick'), 20) : undefined;
+    socket.on('close', () => clearInterval(ticks));
     socket.on('message', (data, isBinary) => {
       saw.push(String(data));
       socket.send(data, { binary: isBinary });

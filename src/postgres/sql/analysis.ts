@@ -51,6 +51,40 @@ export interface Call {
   readonly name: string;
 }
 
+/** One item of a FROM clause, or the target of a change: what a column may come from. */
+export interface Source {
+  /** The name that columns are qualified with; null when the item has none. */
+  readonly alias: string | null;
+  /** Null for a query, a function, a WITH name: its columns are not known here. */
+  readonly relation: Relation | null;
+  /** Its columns may be used under other names or all at once (column aliases, NATURAL, an alias of the whole join). */
+  readonly whole: boolean;
+}
+
+/** What is written like a column: `a`, `o.a`, `s.o.a`, `*`, `o.*`. */
+export interface Reference {
+  /** Without the star. */
+  readonly fields: readonly string[];
+  readonly star: boolean;
+  /** The items of the same query. */
+  readonly own: readonly Source[];
+  /** Every item it may stand for: `own` and those of the queries around. */
+  readonly visible: readonly Source[];
+}
+
+/** `(expression).name`: a field of a composite value, or a call of the function `name` in disguise. */
+export interface Attribute {
+  readonly name: string;
+  /** What the expression is when it is one bare name. */
+  readonly of: Reference | null;
+}
+
+/** A type as the text names it. */
+export interface TypeUse {
+  readonly schema: string | null;
+  readonly name: string;
+}
+
 export interface Setting {
   /** Lower case. Null in RESET ALL. */
   readonly name: string | null;
@@ -77,6 +111,11 @@ export interface Statement {
   /** Relations whose rows SELECT … FOR UPDATE/SHARE locks: as good as an update. */
   readonly locks: readonly Relation[];
   readonly functions: readonly Call[];
+  readonly references: readonly Reference[];
+  readonly attributes: readonly Attribute[];
+  /** Operators by unqualified name, also those that BETWEEN, CASE, IN and USING stand for. */
+  readonly operators: readonly string[];
+  readonly types: readonly TypeUse[];
   /** Why its effect is unknown, or null. Unknown is refused. */
   readonly unknown: string | null;
   /** What EXPLAIN, PREPARE, DECLARE or COPY (query) contains. */

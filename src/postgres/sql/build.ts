@@ -1,4 +1,4 @@
-import type { Call, Relation, Statement, Verb, Write } from './analysis.js';
+import type { Call, Relation, Statement, TypeUse, Verb, Write } from './analysis.js';
 import type { Walker } from './walk.js';
 
 /** A statement of which only the verb is known yet. */
@@ -13,6 +13,10 @@ const EMPTY: Statement = {
   writes: [],
   locks: [],
   functions: [],
+  references: [],
+  attributes: [],
+  operators: [],
+  types: [],
   unknown: null,
   body: null,
   defines: null,
@@ -34,6 +38,10 @@ export function seen(verb: Verb, walker: Walker, rest: Partial<Statement> = {}):
     writes: distinct(walker.writes, writeKey),
     locks: distinct(walker.locks, relationKey),
     functions: distinct(walker.functions, relationKey),
+    references: walker.references,
+    attributes: walker.attributes,
+    operators: [...walker.operators],
+    types: distinct(walker.types, relationKey),
     unknown: walker.unknown,
     ...rest,
   });
@@ -44,7 +52,7 @@ export function other(what: string): Statement {
   return plain('other', { what });
 }
 
-function relationKey({ schema, name }: Relation | Call): string {
+function relationKey({ schema, name }: Relation | Call | TypeUse): string {
   return `${schema ?? ''}\0${name}`;
 }
 

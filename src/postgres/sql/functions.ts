@@ -330,3 +330,10 @@ export const INFORMATION_SCHEMA_FUNCTIONS: ReadonlySet<string> = words(`
 
 /** Judged as SHOW: they read one setting. */
 export const SHOWING_FUNCTIONS: ReadonlySet<string> = words('current_setting');
+
+/** Whether PostgreSQL itself has a function of this name that one of the lists above sorts. */
+export function isBuiltIn(name: string): boolean {
+  return (
+    ALLOWED_FUNCTIONS.has(name) || NAMED_FUNCTIONS.has(name) || NEVER_FUNCTIONS.has(name) || SHOWING_FUNCTIONS.has(name)
+  );
+}

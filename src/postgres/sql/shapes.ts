@@ -9,7 +9,9 @@ export type Shape =
   | 'value' // a scalar, or names that cannot have an effect (columns, aliases)
   | 'node' // a node or a list of nodes
   | 'operator' // a possibly qualified operator name: pg_catalog's only
-  | 'names' // a possibly qualified collation, operator class or sampling method: pg_catalog's only
+  | 'type' // a possibly qualified type name: pg_catalog's, or one that the catalog of the service settles
+  | 'method' // a sampling method: pg_catalog's two only
+  | 'names' // a possibly qualified collation or operator class: pg_catalog's only
   | { readonly struct: string }; // a node written without its tag
 
 export type Shapes = Readonly<Record<string, Readonly<Record<string, Shape>>>>;
@@ -61,7 +63,7 @@ const EXPRESSIONS: Shapes = {
   ResTarget: { ...values('name'), ...nodes('indirection val') },
   XmlExpr: { ...values('op name xmloption indent arg_names typmod'), ...nodes('named_args args') },
   XmlSerialize: { ...values('xmloption indent'), ...nodes('expr'), typeName: struct('TypeName') },
-  TypeName: { ...values('setof typemod arrayBounds'), names: 'names', ...nodes('typmods') },
+  TypeName: { ...values('setof typemod arrayBounds'), names: 'type', ...nodes('typmods') },
 };
 
 const JSON_NODES: Shapes = {
@@ -130,7 +132,7 @@ const FROM_ITEMS: Shapes = {
     ...nodes('colexpr coldefexpr'),
     typeName: struct('TypeName'),
   },
-  RangeTableSample: { ...nodes('relation args repeatable'), method: 'names' },
+  RangeTableSample: { ...nodes('relation args repeatable'), method: 'method' },
   RangeVar: values('catalogname schemaname relname inh relpersistence alias'),
 };
 

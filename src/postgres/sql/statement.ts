@@ -2,7 +2,7 @@ import type { Statement, Verb, Write } from './analysis.js';
 import { other, plain, seen, unknownStatement } from './build.js';
 import { controlStatement } from './control.js';
 import { walkDefinition } from './definitions.js';
-import { isFields, listOf, type Node, nodeOf, textOf } from './tree.js';
+import { isFields, listOf, type Node, namesOf, nodeOf, textOf } from './tree.js';
 import { Walker } from './walk.js';
 
 const CHANGES: Readonly<Record<string, Verb>> = {
@@ -61,7 +61,7 @@ function copy({ fields }: Node): Statement {
   }
   if (fields.query !== undefined) return seen('copy-out', walker, { body: statementOf(fields.query) });
   const relation = walker.relation(fields.relation);
-  if (relation) walker.reads.push(relation);
+  if (relation) walker.copy(relation, namesOf(fields.attlist) ?? []);
   return seen('copy-out', walker);
 }
 

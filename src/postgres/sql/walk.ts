@@ -1,15 +1,13 @@
-import type { Call, Relation, Write, WriteKind } from './analysis.js';
+import type { Attribute, Call, Reference, Relation, Source, TypeUse, Write, WriteKind } from './analysis.js';
+import { aliasOf, conflictActionOf, impliedOperators, isStar, returningNames } from './columns.js';
+import { isNamed, type Scope, scopeIn, visibleFrom } from './scope.js';
 import { POSITIONS, SHAPES, type Shape } from './shapes.js';
 import { type Fields, isFields, listOf, namesOf, nodeOf, textOf } from './tree.js';
 
-/** Names that WITH gave to queries, from the innermost outwards. They hide unqualified relations of the same name. */
-interface Scope {
-  readonly names: ReadonlySet<string>;
-  readonly outer: Scope | null;
-}
-
-/** Schemas whose operators, types, collations and methods are PostgreSQL's own. */
+/** Schemas whose operators, collations and operator classes are PostgreSQL's own. */
 const BUILT_IN: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema']);
+/** Any other sampling method is a function that nobody named. */
+const METHODS: ReadonlySet<string> = new Set(['bernoulli', 'system']);
 
 /** One item of FROM that a FOR UPDATE can name, with the stretch of `reads` that it brought. */
 interface FromLeaf {
@@ -27,8 +25,31 @@ export class Walker {
   readonly writes: Write[] = [];
   readonly locks: Relation[] = [];
   readonly functions: Call[] = [];
+  readonly operators = new Set<string>();
+  readonly types: TypeUse[] = [];
   unknown: string | null = null;
+  readonly #references: { readonly fields: readonly string[]; readonly star: boolean; readonly scope: Scope }[] = [];
+  readonly #attributes: { readonly name: string; readonly of: Fields | null; readonly scope: Scope }[] = [];
   readonly #stretches = new Map<Fields, readonly [from: number, to: number]>();
+
+  /** What is written like a column; complete once everything is walked. */
+  get references(): readonly Reference[] {
+    const visible = new Map<Scope, readonly Source[]>();
+    return this.#references.map(({ fields, star, scope }) => {
+      const items = visible.get(scope) ?? visibleFrom(scope);
+      visible.set(scope, items);
+      return { fields, star, own: scope.items, visible: items };
+    });
+  }
+
+  /** The fields taken from expressions; complete once everything is walked. */
+  get attributes(): readonly Attribute[] {
+    return this.#attributes.map(({ name, of, scope }) => {
+      const fields = of === null ? null : namesOf(of.fields);
+      const bare = fields?.length === 1 ? fields : null;
+      return { name, of: bare && { fields: bare, star: false, own: scope.items, visible: visibleFrom(scope) } };
+    });
+  }
 
   /** Notes why the effect is unknown; the first reason stays. */
   refuse(why: string): void {
@@ -63,6 +84,15 @@ export class Walker {
     return relation;
   }
 
+  /** Notes that a relation is read whole, or these columns of it: COPY. */
+  copy(relation: Relation, columns: readonly string[]): void {
+    const scope = scopeIn(null);
+    scope.items.push({ alias: relation.name, relation, whole: false });
+    this.reads.push(relation);
+    if (columns.length === 0) this.#references.push({ fields: [], star: true, scope });
+    for (const column of columns) this.#references.push({ fields: [column], star: false, scope });
+  }
+
   /** The relation of a RangeVar's fields; one in another database is unknown. */
   relation(value: unknown): Relation | null {
     const name = isFields(value) ? textOf(value.relname) : null;
@@ -70,6 +100,8 @@ export class Walker {
       this.refuse('a relation that is not schema.name');
       return null;
     }
+    // Not `public.orders` but the session's own: PostgreSQL looks there first.
+    if (value.relpersistence === 't' && value.schemaname === undefined) return { schema: 'pg_temp', name };
     return { schema: textOf(value.schemaname), name };
   }
 
@@ -91,6 +123,28 @@ export class Walker {
       case 'MergeStmt':
         this.#change(tag, fields, scope);
         break;
+      case 'JoinExpr':
+        this.#join(fields, scope);
+        break;
+      case 'ColumnRef':
+        this.#column(fields, scope);
+        break;
+      case 'A_Indirection':
+        this.#indirection(fields, scope);
+        break;
+      case 'A_Expr':
+      case 'CaseExpr':
+      case 'SubLink':
+        for (const operator of impliedOperators(tag, fields)) this.operators.add(operator);
+        this.#generic(tag, fields, scope);
+        break;
+      case 'RangeSubselect':
+      case 'RangeFunction':
+      case 'RangeTableFunc':
+      case 'JsonTable':
+        this.#generic(tag, fields, scope);
+        scope?.items.push({ alias: aliasOf(fields), relation: null, whole: true });
+        break;
       default:
         this.#generic(tag, fields, scope);
     }
@@ -107,7 +161,9 @@ export class Walker {
     if (kind === 'value') return;
     if (kind === 'node') this.walk(value, scope);
     else if (kind === 'operator') this.#qualified('an operator', value, 'pg_catalog');
-    else if (kind === 'names') this.#qualified('a type, collation or method', value, null);
+    else if (kind === 'names') this.#qualified('a collation or operator class', value, null);
+    else if (kind === 'type') this.#type(value);
+    else if (kind === 'method') this.#method(value);
     else if (isFields(value)) this.#visit(kind.struct, value, scope);
     else this.refuse('a malformed parse tree');
   }
@@ -122,10 +178,62 @@ export class Walker {
     }
   }
 
+  #type(value: unknown): void {
+    const names = namesOf(value);
+    const name = names?.at(-1);
+    if (!names || name === undefined || names.length > 2) this.refuse('a type that is not schema.name');
+    else this.types.push({ schema: names.length === 2 ? (names[0] ?? null) : null, name });
+  }
+
+  #method(value: unknown): void {
+    const names = namesOf(value) ?? [];
+    if (!METHODS.has(names.at(-1) ?? '') || (names.length > 1 && names[0] !== 'pg_catalog')) this.refuse('a sampling method');
+  }
+
+  #column(fields: Fields, scope: Scope | null): void {
+    const list = listOf(fields.fields);
+    const star = isStar(list.at(-1));
+    const names = namesOf(star ? list.slice(0, -1) : list);
+    if (names === null || (names.length === 0 && !star) || names.length > 3) this.refuse('a column that is not schema.table.column');
+    else this.#references.push({ fields: names, star, scope: scope ?? scopeIn(null) });
+  }
+
+  /** `(x).a.b[1]`: every name is a field, or a function that takes what stands before it. */
+  #indirection(fields: Fields, scope: Scope | null): void {
+    this.#generic('A_Indirection', fields, scope);
+    const base = nodeOf(fields.arg);
+    for (const [index, item] of listOf(fields.indirection).entries()) {
+      const node = nodeOf(item);
+      const name = node?.tag === 'String' ? textOf(node.fields.sval) : null;
+      const of = index === 0 && base?.tag === 'ColumnRef' ? base.fields : null;
+      if (name !== null) this.#attributes.push({ name, of, scope: scope ?? scopeIn(null) });
+    }
+  }
+
+  #join(fields: Fields, scope: Scope | null): void {
+    const from = scope?.items.length ?? 0;
+    this.#generic('JoinExpr', fields, scope);
+    const columns = namesOf(fields.usingClause) ?? [];
+    if (columns.length > 0 || fields.isNatural === true) this.operators.add('=');
+    if (scope === null) return;
+    for (const column of columns) this.#references.push({ fields: [column], star: false, scope });
+    const alias = aliasOf(fields);
+    if (alias !== null || fields.isNatural === true) {
+      for (let at = from; at < scope.items.length; at += 1) scope.items[at] = { ...scope.items[at]!, whole: true };
+    }
+    for (const name of [alias, aliasOf({ alias: fields.join_using_alias })]) {
+      if (name !== null) scope.items.push({ alias: name, relation: null, whole: true });
+    }
+  }
+
   #read(fields: Fields, scope: Scope | null): void {
     this.#generic('RangeVar', fields, scope);
     const relation = this.relation(fields);
-    if (relation && !(relation.schema === null && isNamed(relation.name, scope))) this.reads.push(relation);
+    if (!relation) return;
+    const query = relation.schema === null && isNamed(relation.name, scope);
+    if (!query) this.reads.push(relation);
+    const renamed = isFields(fields.alias) && listOf(fields.alias.colnames).length > 0;
+    scope?.items.push({ alias: aliasOf(fields) ?? relation.name, relation: query ? null : relation, whole: query || renamed });
   }
 
   #call(fields: Fields, scope: Scope | null): void {
@@ -137,17 +245,22 @@ export class Walker {
   }
 
   #select(fields: Fields, outer: Scope | null): void {
-    const scope = this.#with(fields.withClause, outer);
+    const scope = scopeIn(this.#with(fields.withClause, outer));
     if (isFields(fields.intoClause)) this.write('ddl', fields.intoClause.rel);
     this.#generic('SelectStmt', fields, scope);
     for (const clause of listOf(fields.lockingClause)) this.#lock(clause, fields.fromClause);
   }
 
   #change(tag: keyof typeof CHANGES, fields: Fields, outer: Scope | null): void {
-    const scope = this.#with(fields.withClause, outer);
+    const around = this.#with(fields.withClause, outer);
+    const scope = scopeIn(around);
     const target = this.write(CHANGES[tag], fields.relation);
-    this.#generic(tag, fields, scope);
-    const conflict = nodeActionOf(fields.onConflictClause);
+    if (target) this.#target(target, fields, scope);
+    // What an INSERT takes its rows from sees nothing of the target.
+    const { selectStmt, ...rest } = fields;
+    if (selectStmt !== undefined) this.walk(selectStmt, around);
+    this.#generic(tag, rest, scope);
+    const conflict = conflictActionOf(fields.onConflictClause);
     if (conflict === 'ONCONFLICT_UPDATE') this.write('update', fields.relation);
     // PostgreSQL asks for SELECT on what is read of the target: by RETURNING, by WHERE, by SET x = x + 1.
     const readsTarget =
@@ -155,14 +268,20 @@ export class Walker {
     if (target && readsTarget) this.reads.push(target);
   }
 
+  #target(relation: Relation, fields: Fields, scope: Scope): void {
+    const alias = isFields(fields.relation) ? aliasOf(fields.relation) : null;
+    const names = [alias ?? relation.name, 'excluded', ...returningNames(fields.returningClause)];
+    for (const name of names) scope.items.push({ alias: name, relation, whole: false });
+  }
+
   /** The scope below a WITH. Without RECURSIVE a query sees only those before it; with it, all of them. */
   #with(clause: unknown, outer: Scope | null): Scope | null {
     if (!isFields(clause)) return outer;
     const queries = listOf(clause.ctes).map((item) => nodeOf(item));
     const recursive = clause.recursive === true;
-    const names = new Set<string>();
+    const all = scopeIn(outer);
+    const { names } = all;
     if (recursive) for (const query of queries) names.add(textOf(query?.fields.ctename) ?? '');
-    const all: Scope = { names, outer };
     for (const query of queries) {
       if (query?.tag !== 'CommonTableExpr') this.refuse('a malformed WITH');
       else this.walkShaped('CommonTableExpr', query.fields, COMMON_TABLE, all);
@@ -197,8 +316,7 @@ export class Walker {
     if (tag === 'RangeTableSample') return this.#leaves(fields.relation);
     const stretch = this.#stretches.get(fields);
     if (!stretch) return [];
-    const alias = isFields(fields.alias) ? textOf(fields.alias.aliasname) : null;
-    return [{ name: alias ?? textOf(fields.relname), from: stretch[0], to: stretch[1] }];
+    return [{ name: aliasOf(fields) ?? textOf(fields.relname), from: stretch[0], to: stretch[1] }];
   }
 }
 
@@ -227,15 +345,6 @@ const COMMON_TABLE: ReadonlyMap<string, Shape> = new Map<string, Shape>([
   ['cterecursive', 'value'],
   ['cterefcount', 'value'],
 ]);
-
-function isNamed(name: string, scope: Scope | null): boolean {
-  for (let at = scope; at; at = at.outer) if (at.names.has(name)) return true;
-  return false;
-}
-
-function nodeActionOf(clause: unknown): string | null {
-  return isFields(clause) ? textOf(clause.action) : null;
-}
 
 function unnamed(leaf: FromLeaf): FromLeaf {
   return { ...leaf, name: null };

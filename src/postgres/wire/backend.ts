@@ -53,9 +53,12 @@ export function readyForQuery(status: number): Buffer {
   return frame('Z', Buffer.of(status));
 }
 
-/** NegotiateProtocolVersion (`v`): the newest minor version we speak, and the options we do not know. */
-export function negotiateProtocolVersion(minor: number, unknown: readonly string[]): Buffer {
-  return frame('v', Buffer.concat([int32(minor), int32(unknown.length), cstrings(...unknown)]));
+/**
+ * NegotiateProtocolVersion (`v`): the newest version we speak, and the options we do not know. The documentation says
+ * "minor version"; the server sends, and libpq 18 expects, the whole version number.
+ */
+export function negotiateProtocolVersion(version: number, unknown: readonly string[]): Buffer {
+  return frame('v', Buffer.concat([int32(version), int32(unknown.length), cstrings(...unknown)]));
 }
 
 /** Reads the fields of an ErrorResponse or NoticeResponse frame by their one-letter codes. */

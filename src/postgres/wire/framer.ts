@@ -11,6 +11,7 @@ export class FramingError extends Error {
 
   constructor(message: string, tooLarge = false) {
     super(message);
+    this.name = 'FramingError';
     this.tooLarge = tooLarge;
   }
 }
@@ -81,19 +82,19 @@ export class FrontendFramer {
   }
 
   #split(bytes: Buffer, handler: FrontendHandler): void {
-    let rest = bytes;
-    while (rest.length >= HEADER) {
-      const total = totalLength(rest, 0);
-      if (rest[0] === FRONTEND.copyData) {
+    let at = 0;
+    while (bytes.length - at >= HEADER) {
+      const total = totalLength(bytes, at);
+      if (bytes[at] === FRONTEND.copyData) {
         this.#copyLeft = total;
-        rest = this.#passCopy(rest, handler, true);
+        at = bytes.length - this.#passCopy(bytes.subarray(at), handler, true).length;
         continue;
       }
-      if (rest.length < total) break;
-      handler.message(rest[0]!, rest.subarray(0, total));
-      rest = rest.subarray(total);
+      if (bytes.length - at < total) break;
+      handler.message(bytes[at]!, total === bytes.length ? bytes : bytes.subarray(at, at + total));
+      at += total;
     }
-    if (rest.length > 0) this.#held.add(rest);
+    if (at < bytes.length) this.#held.add(bytes.subarray(at));
   }
 
   #passCopy(bytes: Buffer, handler: FrontendHandler, starts: boolean): Buffer {

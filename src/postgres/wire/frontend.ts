@@ -58,14 +58,18 @@ export function readBind(message: Buffer): BindMessage {
   const reader = new Reader(message);
   const portal = reader.text();
   const statement = reader.text();
-  const formats = Array.from({ length: reader.int16() }, () => reader.int16());
-  const parameters = Array.from({ length: reader.int16() }, (_, i) => {
+  const formats: number[] = [];
+  for (let left = reader.int16(); left > 0; left -= 1) formats.push(reader.int16());
+  let room = PRINTED_IN_ALL;
+  const parameters: (string | null)[] = [];
+  for (let left = reader.int16(); left > 0; left -= 1) {
     const size = reader.int32();
     if (size < -1) throw new FramingError(`a parameter length of ${size} is impossible`);
-    if (size === -1) return null;
-    const binary = (formats.length === 1 ? formats[0] : formats[i]) === 1;
-    return printedParameter(reader.bytes(size), binary);
-  });
+    const binary = (formats.length === 1 ? formats[0] : formats[parameters.length]) === 1;
+    const printed = size === -1 ? null : printedParameter(reader.bytes(size), binary, Math.min(room, PRINTED));
+    room = Math.max(0, room - (printed?.length ?? 0));
+    parameters.push(printed);
+  }
   reader.skip(2 * reader.int16());
   reader.end();
   return { portal, statement, parameters };
@@ -157,14 +161,17 @@ export function terminate(): Buffer {
   return frame('X', Buffer.alloc(0));
 }
 
-/** How much of a parameter the record keeps, bytes. */
+/** How much of a parameter the record keeps, and of all those of one Bind together, bytes. */
 const PRINTED = 1024;
+const PRINTED_IN_ALL = 64 * 1024;
 
-function printedParameter(bytes: Buffer, binary: boolean): string {
-  const head = bytes.subarray(0, PRINTED);
+function printedParameter(bytes: Buffer, binary: boolean, most: number): string {
+  const head = bytes.subarray(0, most);
   const text = binary || !isUtf8(bytes) ? `\\x${head.toString('hex')}` : head.toString('utf8');
-  return bytes.length > PRINTED ? `${text}… (${bytes.length} bytes)` : text;
+  return bytes.length > most ? `${text}… (${bytes.length} bytes)` : text;
 }
+
+const EMPTY: StatementText = { text: '', validUtf8: true };
 
 /** Reads a body front to back; every step checks that the bytes are there. */
 class Reader {
@@ -183,31 +190,39 @@ class Reader {
   }
 
   statement(): StatementText {
-    const end = this.#bytes.indexOf(0, this.#at);
+    const from = this.#at;
+    const end = this.#bytes.indexOf(0, from);
     if (end === -1) throw new FramingError('a string does not end');
-    const slice = this.#bytes.subarray(this.#at, end);
     this.#at = end + 1;
-    return { text: slice.toString('utf8'), validUtf8: isUtf8(slice) };
+    if (end === from) return EMPTY;
+    const text = this.#bytes.toString('utf8', from, end);
+    // What is not valid is read as U+FFFD; only a text that holds one has to be looked at again.
+    return { text, validUtf8: !text.includes('\ufffd') || isUtf8(this.#bytes.subarray(from, end)) };
   }
 
   int16(): number {
-    return this.bytes(2).readUInt16BE(0);
+    return this.#bytes.readUInt16BE(this.#pass(2));
   }
 
   int32(): number {
-    return this.bytes(4).readInt32BE(0);
+    return this.#bytes.readInt32BE(this.#pass(4));
   }
 
   bytes(size: number): Buffer {
-    const end = this.#at + size;
-    if (end > this.#bytes.length) throw new FramingError('a message is shorter than it says');
-    const out = this.#bytes.subarray(this.#at, end);
-    this.#at = end;
-    return out;
+    const from = this.#pass(size);
+    return this.#bytes.subarray(from, this.#at);
   }
 
   skip(size: number): void {
-    this.bytes(size);
+    this.#pass(size);
+  }
+
+  /** Goes on by `size`. @returns where that began */
+  #pass(size: number): number {
+    const from = this.#at;
+    if (from + size > this.#bytes.length) throw new FramingError('a message is shorter than it says');
+    this.#at = from + size;
+    return from;
   }
 
   end(): void {

@@ -10,7 +10,7 @@ import { runProgram } from './program.js';
 export async function startPgbouncer(
   scope: Scope,
   upstream: { readonly port: number; readonly database: string; readonly user: string; readonly password: string },
-): Promise<number> {
+): Promise<{ readonly port: number; readonly pid: number }> {
   const root = await folder(scope);
   const port = await freePort();
   const { user, password, database } = upstream;
@@ -40,9 +40,9 @@ log_stats = 0
     if (owner) await chown(join(root, name), owner.uid, owner.gid);
   }
   if (owner) await chown(root, owner.uid, owner.gid);
-  await runProgram(scope, 'pgbouncer', [join(root, 'pgbouncer.ini')], {
+  const pid = await runProgram(scope, 'pgbouncer', [join(root, 'pgbouncer.ini')], {
     port,
     ...(owner ? { uid: owner.uid, gid: owner.gid } : {}),
   });
-  return port;
+  return { port, pid };
 }

@@ -1,0 +1,260 @@
+/*
+ * What a gateway counts, in Prometheus's terms; docs/metrics.md says what each metric means and what to alert on. One
+ * registry for each gateway, passed to whoever counts. No label is ever a person, a path or a statement: label values are
+ * the services of the policy and closed lists.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
+const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+/** Seconds: from a commit on a local disk to the limit at which the recorder gives a connection up. */
+const COMMIT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const DIAL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
+
+/** A number of one label set. Adding to it is all the hot path does. */
+export interface Count {
+  value: number;
+}
+
+interface Labelled<Label extends string> extends Count {
+  readonly labels: Readonly<Record<Label, string>>;
+}
+
+/** What prom-client's counters and gauges have in common for us. */
+interface Exported<Label extends string> {
+  reset(): void;
+  inc(labels: Partial<Record<Label, string>>, value: number): void;
+}
+
+/**
+ * Numbers by labels, handed to prom-client only when somebody scrapes: its own counters build a key from the labels at every
+ * call, which a proxy would feel on every statement.
+ */
+class Tally<Label extends string> {
+  readonly #names: readonly Label[];
+  readonly #counts = new Map<string, Labelled<Label>>();
+
+  constructor(names: readonly Label[]) {
+    this.#names = names;
+  }
+
+  /** The number of these labels, made with the first call. Look it up once and keep it. */
+  of(labels: Readonly<Record<Label, string>>): Count {
+    const key = this.#names.map((name) => labels[name]).join('\0');
+    const existing = this.#counts.get(key);
+    if (existing !== undefined) return existing;
+    const count = { labels, value: 0 };
+    this.#counts.set(key, count);
+    return count;
+  }
+
+  exportTo(metric: Exported<Label>): void {
+    metric.reset();
+    for (const { labels, value } of this.#counts.values()) metric.inc(labels, value);
+  }
+}
+
+/** What is asked at each scrape instead of being counted. Times are seconds. */
+export interface Readings {
+  /** Whether /readyz would answer 200. */
+  ready(): boolean;
+  /** By dependency (`feed`, `store`, `ledger`, `recorder`): whether it answers. */
+  dependencies(): Readonly<Record<string, boolean>>;
+  /** By dependency: how long ago the question was asked that it answered last. */
+  answerAges(): Readonly<Record<string, number>>;
+  /** How far this machine's clock is ahead of the grant store's; negative when behind. */
+  clockSkew(): number;
+  /** Bytes that wait to be recorded. */
+  queueBytes(): number;
+}
+
+/** What one service's sessions count; looked up once for each session. */
+export class ServiceMeter {
+  /** Sessions that are live now. */
+  readonly live: Count;
+  readonly #service: string;
+  readonly #metrics: Metrics;
+  readonly #decisions = new Map<string, Map<string, Count>>();
+
+  /** For `Metrics.service` alone. */
+  constructor(metrics: Metrics, service: string, protocol: string) {
+    this.#metrics = metrics;
+    this.#service = service;
+    this.live = metrics.sessions.of({ service, protocol });
+    metrics.dialFailures.of({ service });
+  }
+
+  /** An action was decided. `reason` is null when it was allowed. Allocates nothing but for the first of its kind. */
+  decided(outcome: string, reason: string | null): void {
+    const count = this.#decisions.get(outcome)?.get(reason ?? '');
+    if (count === undefined) this.#first(outcome, reason ?? '').value += 1;
+    else count.value += 1;
+  }
+
+  /** A session ended. */
+  ended(reason: string): void {
+    this.live.value -= 1;
+    this.#metrics.ends.of({ service: this.#service, reason }).value += 1;
+  }
+
+  /** A connection to the service was made and could be used after this many milliseconds. */
+  dialled(milliseconds: number): void {
+    this.#metrics.dials.observe({ service: this.#service }, milliseconds / 1_000);
+  }
+
+  /** A connection to the service could not be made. */
+  dialFailed(): void {
+    this.#metrics.dialFailures.of({ service: this.#service }).value += 1;
+  }
+
+  #first(outcome: string, reason: string): Count {
+    const count = this.#metrics.decisions.of({ service: this.#service, outcome, reason });
+    const reasons = this.#decisions.get(outcome) ?? new Map<string, Count>();
+    this.#decisions.set(outcome, reasons.set(reason, count));
+    return count;
+  }
+}
+
+/** One commit of the recorder. */
+export interface Commit {
+  readonly milliseconds: number;
+  readonly events: number;
+  /** How many of the events are actions. */
+  readonly actions: number;
+}
+
+/** A gateway's metrics. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly sessions = new Tally(['service', 'protocol']);
+  readonly ends = new Tally(['service', 'reason']);
+  readonly decisions = new Tally(['service', 'outcome', 'reason']);
+  readonly dialFailures = new Tally(['service']);
+  readonly dials: Histogram<'service'>;
+  readonly #admissions = new Tally(['service', 'outcome', 'reason']);
+  readonly #commitFailures = new Tally([]);
+  readonly #meters = new Map<string, ServiceMeter>();
+  readonly #lateness: Histogram;
+  readonly #revocations: Histogram;
+  readonly #commits: Histogram;
+  readonly #commitEvents: Histogram;
+  readonly #commitActions: Histogram;
+  readonly #reloadFailed: Gauge;
+  readonly #reloadedAt: Gauge;
+
+  constructor() {
+    this.#gauge('daypass_sessions_live', 'Sessions that are live on this gateway.', this.sessions, ['service', 'protocol']);
+    this.#counter('daypass_sessions_ended_total', 'Sessions that ended, by why.', this.ends, ['service', 'reason']);
+    this.#counter('daypass_decisions_total', 'Actions decided.', this.decisions, ['service', 'outcome', 'reason']);
+    this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions, ['service', 'outcome', 'reason']);
+    this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, ['service']);
+    this.#counter('daypass_recorder_commit_failures_total', 'Commits of the recorder that failed.', this.#commitFailures, []);
+    this.#commitFailures.of({});
+    this.dials = new Histogram({
+      name: 'daypass_upstream_dial_seconds',
+      help: 'Until a connection to a service could be used, its login included.',
+      labelNames: ['service'],
+      buckets: DIAL_BUCKETS,
+      registers: [this.registry],
+    });
+    this.#lateness = this.#histogram('daypass_cut_lateness_seconds', 'From the end of a grant to the cut of its session.', CUT_BUCKETS);
+    this.#revocations = this.#histogram('daypass_revoke_to_cut_seconds', 'From a revocation to the cut of its session.', CUT_BUCKETS);
+    this.#commits = this.#histogram('daypass_recorder_commit_seconds', 'A commit of the recorder.', COMMIT_BUCKETS);
+    this.#commitEvents = this.#histogram('daypass_recorder_commit_events', 'Events in a commit.', BATCH_BUCKETS);
+    this.#commitActions = this.#histogram('daypass_recorder_commit_actions', 'Actions in a commit.', [0, ...BATCH_BUCKETS]);
+    this.#reloadFailed = this.#plain('daypass_policy_reload_failed', '1 when the last reload was refused: the old policy is in force.');
+    this.#reloadedAt = this.#plain('daypass_policy_reload_success_timestamp_seconds', 'When the policy in force was loaded.');
+  }
+
+  /** The meter of a service, the same for every session. */
+  service(service: string, protocol: string): ServiceMeter {
+    const key = `${service}\0${protocol}`;
+    const meter = this.#meters.get(key) ?? new ServiceMeter(this, service, protocol);
+    this.#meters.set(key, meter);
+    return meter;
+  }
+
+  /**
+   * A client asked to be let in.
+   * @param service - empty when there is no such service: a client must not be able to invent label values
+   * @param reason - why not; null when it was let in
+   */
+  admitted(service: string, reason: string | null): void {
+    const outcome = reason === null ? 'admitted' : 'refused';
+    this.#admissions.of({ service, outcome, reason: reason ?? '' }).value += 1;
+  }
+
+  /** A session was cut this many milliseconds after its grant's end. */
+  cutLate(milliseconds: number): void {
+    this.#lateness.observe(Math.max(0, milliseconds) / 1_000);
+  }
+
+  /** A session was cut this many milliseconds after its grant's revocation. */
+  cutAfterRevocation(milliseconds: number): void {
+    this.#revocations.observe(Math.max(0, milliseconds) / 1_000);
+  }
+
+  committed({ milliseconds, events, actions }: Commit): void {
+    this.#commits.observe(milliseconds / 1_000);
+    this.#commitEvents.observe(events);
+    this.#commitActions.observe(actions);
+  }
+
+  commitFailed(): void {
+    this.#commitFailures.of({}).value += 1;
+  }
+
+  /** The policies were loaded (at `now`, milliseconds since the epoch) or, null, refused. */
+  reloaded(now: number | null): void {
+    this.#reloadFailed.set(now === null ? 1 : 0);
+    if (now !== null) this.#reloadedAt.set(now / 1_000);
+  }
+
+  /** Adds what a process says of itself (Node's and Prometheus's usual names, event loop lag among them) and the build. */
+  describeProcess(version: string): void {
+    collectDefaultMetrics({ register: this.registry });
+    const info = { name: 'daypass_build_info', help: 'Always 1: the version that runs.', labelNames: ['version', 'node'] };
+    new Gauge({ ...info, registers: [this.registry] }).set({ version, node: process.versions.node }, 1);
+  }
+
+  /** Adds what is asked at each scrape. */
+  read(readings: Readings): void {
+    this.#asked('daypass_ready', '1 when /readyz answers 200.', () => Number(readings.ready()));
+    this.#asked('daypass_clock_skew_seconds', "How far the clock is ahead of the grant store's.", () => readings.clockSkew());
+    this.#asked('daypass_recorder_queue_bytes', 'Bytes that wait to be recorded.', () => readings.queueBytes());
+    const up = () => Object.entries(readings.dependencies()).map(([name, works]) => [name, Number(works)] as const);
+    this.#askedByDependency('daypass_dependency_up', '1 when it answers.', up);
+    const ages = () => Object.entries(readings.answerAges());
+    this.#askedByDependency('daypass_dependency_answer_age_seconds', 'How old its last answer is.', ages);
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.registry] });
+  }
+
+  #plain(name: string, help: string): Gauge {
+    return new Gauge({ name, help, registers: [this.registry] });
+  }
+
+  #counter<Label extends string>(name: string, help: string, tally: Tally<Label>, labelNames: Label[]): void {
+    const collect = () => tally.exportTo(metric);
+    const metric: Counter<Label> = new Counter({ name, help, labelNames, registers: [this.registry], collect });
+  }
+
+  #gauge<Label extends string>(name: string, help: string, tally: Tally<Label>, labelNames: Label[]): void {
+    const collect = () => tally.exportTo(metric);
+    const metric: Gauge<Label> = new Gauge({ name, help, labelNames, registers: [this.registry], collect });
+  }
+
+  #asked(name: string, help: string, ask: () => number): void {
+    const metric: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => metric.set(ask()) });
+  }
+
+  #askedByDependency(name: string, help: string, ask: () => readonly (readonly [string, number])[]): void {
+    const collect = () => {
+      for (const [dependency, value] of ask()) metric.set({ dependency }, value);
+    };
+    const metric = new Gauge({ name, help, labelNames: ['dependency'], registers: [this.registry], collect });
+  }
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { ByName, Catalog, CatalogFunctions, CatalogRelation } from './catalog.js';
+
+/** The rows of the queries in queries.ts; nothing that a server sends is believed to have a shape. */
+const number = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]);
+const rows = z.object({
+  relations: z.array(
+    z.object({
+      schema: z.string(),
+      name: z.string(),
+      kind: z.string(),
+      row_type: number,
+      columns: z.array(z.string()),
+      types: z.array(number),
+      children: z.array(z.string()),
+    }),
+  ),
+  functions: z.array(z.object({ schema: z.string(), name: z.string(), takes_row: z.boolean().nullable(), takes_one: z.boolean() })),
+  operators: z.array(z.object({ schema: z.string(), name: z.string(), by: z.array(z.string()) })),
+  types: z.array(z.object({ id: number, schema: z.string(), name: z.string(), kind: z.string(), element: number })),
+  casts: z.array(
+    z.object({ source: number, target: number, target_name: z.string(), by: z.string(), implicit: z.boolean() }),
+  ),
+  system: z.array(z.object({ relations: z.array(z.string()), types: z.array(z.string()) })).length(1),
+});
+
+/** What a catalog is made of, as it was read. */
+export type CatalogRows = z.input<typeof rows>;
+
+/**
+ * Makes a catalog of what was read.
+ * @throws ZodError when the rows are not what was asked for
+ */
+export function catalogOf(read: unknown): Catalog {
+  const given = rows.parse(read);
+  const [system] = given.system;
+  return {
+    version: createHash('sha256').update(JSON.stringify(given)).digest('hex'),
+    relations: byName(given.relations, (row): CatalogRelation => {
+      const { schema, name, kind, columns, types, children } = row;
+      return { schema, name, kind, columns, types, children, rowType: row.row_type };
+    }),
+    functions: byName(given.functions, (row): CatalogFunctions => {
+      return { takesRow: row.takes_row ?? false, takesOne: row.takes_one };
+    }),
+    operators: byName(given.operators, ({ by }): ReadonlySet<string> => new Set(by)),
+    types: new Map(given.types.map(({ id, ...type }) => [id, type])),
+    typeNames: byName(given.types, (row) => row),
+    casts: given.casts.map(({ target_name, ...cast }) => ({ ...cast, targetName: target_name })),
+    systemRelations: new Set(system?.relations),
+    systemTypes: new Set(system?.types),
+  };
+}
+
+function byName<R extends { readonly schema: string; readonly name: string }, T>(
+  given: readonly R[],
+  make: (row: R) => T,
+): ByName<T> {
+  const schemas = new Map<string, Map<string, T>>();
+  for (const row of given) {
+    const names = schemas.get(row.schema) ?? new Map<string, T>();
+    schemas.set(row.schema, names);
+    names.set(row.name, make(row));
+  }
+  return schemas;
+}

@@ -1,0 +1,24 @@
+import type { Catalog } from './catalog/catalog.js';
+import { CASTS, FUNCTIONS, OPERATORS, RELATIONS, SYSTEM_NAMES, TYPES } from './catalog/queries.js';
+import { catalogOf } from './catalog/rows.js';
+import type { PostgresTarget } from './policy.js';
+import { askUpstream } from './upstream-client.js';
+
+/**
+ * Reads what a database holds, in one moment of it.
+ * @throws when it cannot be reached, does not answer within five seconds, or answers nonsense
+ */
+export function loadCatalog(target: PostgresTarget): Promise<Catalog> {
+  return askUpstream(target, 'catalog', async (client) => {
+    await client.query('begin transaction isolation level repeatable read, read only');
+    const ask = async (text: string) => (await client.query(text)).rows;
+    return catalogOf({
+      relations: await ask(RELATIONS),
+      functions: await ask(FUNCTIONS),
+      operators: await ask(OPERATORS),
+      types: await ask(TYPES),
+      casts: await ask(CASTS),
+      system: await ask(SYSTEM_NAMES),
+    });
+  });
+}

@@ -1,0 +1,36 @@
+import type pg from 'pg';
+import { DaypassError, messageOf } from '../errors.js';
+
+/** What a first connection fails with, by SQLSTATE (PostgreSQL manual, appendix A); all else is `database_unreachable`. */
+const REFUSALS: Readonly<Record<string, readonly [code: string, words: string]>> = {
+  '28P01': ['database_login_refused', 'refuses the login of the gateway'],
+  '28000': ['database_login_refused', 'refuses the login of the gateway'],
+  '3D000': ['database_missing', 'is missing'],
+};
+const HINT = 'It is the `database` of daypass.yaml: DATABASE_URL in the shipped one.';
+
+/**
+ * Makes the first connection to the ledger and asks whether it can be written, so that a gateway that cannot work says why in
+ * one sentence, without the password.
+ * @throws DaypassError `database_unreachable`, `database_login_refused`, `database_missing`, `database_read_only`
+ */
+export async function examineDatabase(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool
+    .query<{ standby: boolean; read_only: boolean }>(
+      `select pg_is_in_recovery() as standby, current_setting('transaction_read_only')::boolean as read_only`,
+    )
+    .catch(explained);
+  if (rows[0]?.standby === false && rows[0].read_only === false) return;
+  const why = rows[0]?.standby === true ? 'it is a standby' : 'its transactions are read-only';
+  throw new DaypassError('database_read_only', `The database cannot be written: ${why}.`, {
+    hint: `Point the gateway at the primary. ${HINT}`,
+  });
+}
+
+function explained(thrown: unknown): never {
+  // A host name with several addresses fails with an error for each of them, and with no words of its own.
+  const cause: unknown = thrown instanceof AggregateError ? thrown.errors[0] : thrown;
+  const sqlstate = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const [code, words] = REFUSALS[sqlstate] ?? ['database_unreachable', 'cannot be reached'];
+  throw new DaypassError(code, `The database ${words}: ${messageOf(cause)}.`, { cause: thrown, hint: HINT });
+}

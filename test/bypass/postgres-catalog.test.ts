@@ -1,0 +1,175 @@
+import t from 'tap';
+import { throughGateway } from '../support/gateway.js';
+import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
+import { startGateway } from '../support/gateway.js';
+
+/** What a careless or hostile owner of the schema may have left behind; every one of them writes when it is run. */
+const TRAPS = `
+  create table touched (what text);
+  grant insert, select on touched to public;
+  create function danger(orders) returns text language sql as $$ insert into touched values ('danger') returning what $$;
+  create function doubled(int) returns text language sql as $$ insert into touched values ('doubled') returning what $$;
+  create function anything(anyelement) returns text language sql as $$ insert into touched values ('anything') returning what $$;
+  create function lower(orders) returns text language sql as $$ insert into touched values ('lower') returning what $$;
+  create function evil_plus(orders, int) returns text language sql as $$ insert into touched values ('plus') returning what $$;
+  create operator + (leftarg = orders, rightarg = int, function = evil_plus);
+  create function evil_equal(orders, int) returns boolean language sql as $$ insert into touched values ('equal') returning true $$;
+  create operator = (leftarg = orders, rightarg = int, function = evil_equal);
+  create function evil_text(orders) returns text language sql as $$ insert into touched values ('cast') returning what $$;
+  create cast (orders as text) with function evil_text(orders);
+  create function check_it(text) returns boolean language sql as $$ insert into touched values ('domain') returning true $$;
+  create domain checked as text check (check_it(value));
+  create type state as enum ('open', 'paid');
+  create type pair as (a checked, b int);
+  create schema other;
+  create function other.hidden(orders) returns text language sql as $$ insert into touched values ('hidden') returning what $$;
+  create sequence numbers;
+  grant usage on sequence numbers to public;
+  grant execute on all functions in schema public to public`;
+
+t.test('a function that looks like a column, an operator, a cast or a type is refused, and nothing of it runs', async (t) => {
+  const gateway = await trapped(t);
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  for (const text of [
+    'select o.danger from orders o',
+    'select orders.danger from orders',
+    'select public.orders.danger from orders',
+    'select (o).danger from orders o',
+    'select (select o.danger) from orders o limit 1',
+    'select q.danger from (select o from orders o) as x(q)',
+    'select (q.o).danger from (select o from orders o) q',
+    'with q as (select * from orders) select q.danger from q',
+    'select o.anything from orders o',
+    'select (id).doubled from orders',
+    'select (o.id).doubled from orders o',
+    'select (1).doubled',
+    'select (now()).anything',
+    'select lower(o) from orders o',
+    'select o.lower from orders o',
+    'select o + 1 from orders o',
+    'select 1 from orders o where o = 1',
+    'select 1 from orders o where o in (1)',
+    'select case o when 1 then 2 end from orders o',
+    'select 1 from orders o where o = any (select 1)',
+    'select o::text from orders o',
+    'select cast(o as text) from orders o',
+    'select cast(o as character varying) || cast(o as text) from orders o',
+    "select 'x'::checked",
+    "select 'x'::public.checked",
+    "select '(x,1)'::pair",
+    "select '{x}'::checked[]",
+    "select row('x', 1)::pair",
+    'select danger(o) from orders o',
+    'select other.hidden(o) from orders o',
+    "select ('numbers'::regclass).nextval",
+    "select ('numbers').nextval",
+    "select ('/etc/passwd'::text).pg_read_file",
+    "select ('select 1').ts_stat",
+    'select (1).pg_advisory_lock',
+    "update orders set status = o.danger from orders o where o.id = orders.id",
+    'update orders set status = status returning orders.danger',
+    'update orders set status = status returning old.danger',
+    'prepare p as select o.danger from orders o',
+    'declare c cursor for select o.danger from orders o',
+    'explain analyze select o.danger from orders o',
+    'copy (select o.danger from orders o) to stdout',
+    'create temp table orders (id int)',
+    'select 1 into temp orders',
+    'select * from orders tablesample evil(1)',
+  ]) {
+    await t.rejects(client.query(text), { code: '42501', message: /^Daypass: / }, text);
+  }
+  t.same(await gateway.orders.database.query('select * from touched'), [], 'nothing ran');
+  t.same(await gateway.orders.database.query('select is_called from numbers'), [{ is_called: false }]);
+});
+
+t.test('the same through prepared statements of the protocol', async (t) => {
+  const gateway = await trapped(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  await t.rejects(client.query({ name: 'p', text: 'select o.danger from orders o where id = $1', values: [1] }), { code: '42501' });
+  t.equal((await client.query({ name: 'q', text: 'select o.status from orders o where id = $1', values: [3] })).rows[0].status, 'paid');
+});
+
+t.test('what is PostgreSQL own, an enum or a plain column passes beside the traps', async (t) => {
+  const gateway = await trapped(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  for (const text of [
+    'select o.status, orders.id from orders o, orders limit 1',
+    'select public.orders.status from public.orders limit 1',
+    'select o.* from orders o limit 1',
+    'select (o).status from orders o limit 1',
+    "select 'open'::state, 'paid'::public.state, array['open']::state[]",
+    "select 1::text, '1'::int, 'orders'::regclass, '2024-01-01'::date, '{1}'::int[], 'x'::\"char\"",
+    "select customer || 'x', amount * 2, upper(status), amount - 1 from orders limit 1",
+    'select s.status from (select status from orders) s limit 1',
+    'select exists (select from order_items i where i.order_id is not null)',
+    'select n.n from generate_series(1, 2) as n(n)',
+    'select (information_schema._pg_expandarray(array[1])).n',
+  ]) {
+    await t.resolves(client.query(text), text);
+  }
+});
+
+t.test('a rule that names the function behind it allows it', async (t) => {
+  const rules = `{ statements: [select], relations: [public.orders], functions: [public.doubled, public.evil_plus, public.evil_equal, public.evil_text, public.lower, public.checked, public.check_it] }`;
+  const gateway = await trapped(t, `{ statements: [select, update], relations: [public.orders] }\n      - ${rules}`);
+  await gateway.orders.database.query('grant insert on touched to public');
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  t.same((await client.query('select (id).doubled from orders limit 1')).rows, [{ doubled: 'doubled' }]);
+  t.same((await client.query('select lower(o) as l from orders o limit 1')).rows, [{ l: 'lower' }]);
+  t.same((await client.query('select o + 1 as p from orders o limit 1')).rows, [{ p: 'plus' }]);
+  t.same((await client.query("select o::text as c, 'x'::checked from orders o limit 1")).rows, [{ c: 'cast', checked: 'x' }]);
+  await t.rejects(client.query('select o.danger from orders o'), { code: '42501', hint: /functions: \[public\.danger\]/ });
+});
+
+async function trapped(t: Parameters<typeof ordersDatabase>[0], reader?: string) {
+  const orders = await ordersDatabase(t);
+  await orders.database.query(TRAPS);
+  const gateway = await startGateway(t, { services: { 'orders-db': orders.policy(reader === undefined ? {} : { reader }) }, env: orders.env });
+  return { ...gateway, orders };
+}
+
+t.test('without its catalog a restricted role is refused, what ends its transaction passes, and `any` goes on', async (t) => {
+  const gateway = await gatewayToOrders(t, { policy: { more: '  admin:\n    allow: [{ statements: [any] }]' } });
+  const reader = gateway.orders.policy().match(/user: (reader_\w+)/)![1]!;
+  // Its account may log in, and may not look at what there is.
+  await gateway.orders.database.query(`revoke select on pg_catalog.pg_proc from public; grant select on pg_catalog.pg_proc to ${gateway.orders.database.config.user}`);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const client = await throughGateway(t, gateway.ports.postgres, handle);
+  await client.query('begin');
+  await t.rejects(client.query('select 1'), { code: '57P03', message: /catalog .* cannot be read/ });
+  await client.query('rollback');
+  t.match(gateway.lines.find((line) => line.msg === 'the catalog cannot be read'), { user: reader, err: /permission denied/ });
+  const admin = await throughGateway(t, gateway.ports.postgres, (await gateway.issue({ service: 'orders-db', role: 'admin' })).handle);
+  t.equal((await admin.query('select 1 as one')).rows[0].one, 1);
+});
+
+t.test('what a definition through the gateway changes counts from its end on', async (t) => {
+  const orders = await ordersDatabase(t);
+  const { config } = orders.database;
+  const more = `  admin:\n    upstream: { user: ${config.user}, password: { env: ADMIN_PASSWORD } }\n    allow: [{ statements: [any] }]`;
+  const services = { 'orders-db': orders.policy({ more }) };
+  const gateway = await startGateway(t, { services, env: { ...orders.env, ADMIN_PASSWORD: config.password } });
+  const client = await throughGateway(t, gateway.ports.postgres, (await gateway.issue({ service: 'orders-db' })).handle);
+  const admin = await throughGateway(t, gateway.ports.postgres, (await gateway.issue({ service: 'orders-db', role: 'admin' })).handle);
+  await t.rejects(client.query('select o.surprise from orders o'), { code: '42703' }, "PostgreSQL's own answer: no such column");
+  await admin.query('begin; create function surprise(orders) returns int language sql as $$ select 1 $$; commit');
+  await t.rejects(until(client, 'select o.surprise from orders o', '42501'), { code: '42501', message: /public\.surprise/ });
+});
+
+/** Asks until the answer has this code: the catalog is read beside the session. Bounded. */
+async function until(client: { query(text: string): Promise<unknown> }, text: string, code: string): Promise<unknown> {
+  for (let round = 0; round < 200; round += 1) {
+    const failure = await client.query(text).then(
+      () => null,
+      (thrown: { code?: string }) => thrown,
+    );
+    if (failure?.code === code) throw failure;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return 'never';
+}

@@ -1,0 +1,296 @@
+import t, { type Test } from 'tap';
+import {
+  bind,
+  close,
+  cstring,
+  describe,
+  execute,
+  fields,
+  flush,
+  front,
+  int16,
+  int32,
+  loggedIn,
+  parse,
+  query,
+  shapes,
+  start,
+  sync,
+  terminate,
+  type WireClient,
+  wire,
+} from '../support/wire.js';
+import { gatewayToOrders } from './fixture.js';
+
+const REFUSED = 'E:42501';
+
+/** A gateway, a client logged in through it as `role`, and the same orders asked of the database itself. */
+async function joined(t: Test, role = 'reader', options: Parameters<typeof gatewayToOrders>[1] = {}) {
+  const gateway = await gatewayToOrders(t, options);
+  const { handle } = await gateway.issue({ service: 'orders-db', role });
+  const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+  const status = async (id: number) => (await gateway.orders.database.query<{ status: string }>('select status from orders where id = $1', [id]))[0]?.status;
+  return { ...gateway, handle, client, hello, status };
+}
+
+/** The same messages sent to PostgreSQL itself, as its superuser. */
+async function direct(t: Test, config: { port: number; user: string; password: string; database: string }): Promise<WireClient> {
+  const { ScramClient } = await import('../../src/postgres/scram.js');
+  const client = await wire(t, config.port);
+  client.send(start({ user: config.user, database: config.database }));
+  const scram = new ScramClient(config.password);
+  await client.message();
+  const first = Buffer.from(scram.first());
+  client.send(front('p', cstring('SCRAM-SHA-256'), int32(first.length), first));
+  client.send(front('p', Buffer.from(await scram.final((await client.message()).body.toString('utf8', 4)))));
+  await client.until();
+  return client;
+}
+
+const update = (id: number, status: string) => `update orders set status = '${status}' where id = ${id}`;
+
+t.test('a simple Query of which one statement is refused does nothing at all', async (t) => {
+  const { client, status } = await joined(t, 'order-editor');
+  client.send(query(`${update(1, 'x')}; delete from orders where id = 2; ${update(3, 'x')}`));
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+  t.not(await status(1), 'x');
+  client.send(query(`begin; ${update(1, 'x')}; commit; delete from orders`));
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`, 'not even what it would have committed before');
+  t.not(await status(1), 'x');
+});
+
+t.test('a refused Query in a transaction leaves it failed, and a COMMIT rolls back', async (t) => {
+  const { client, status } = await joined(t, 'order-editor');
+  client.send(query('begin'));
+  t.equal(shapes(await client.until()), 'C:BEGIN Z:T');
+  client.send(query(update(1, 'x')));
+  t.equal(shapes(await client.until()), 'C:UPDATE 1 Z:T');
+  client.send(query('truncate orders'));
+  t.equal(shapes(await client.until()), `${REFUSED} Z:E`);
+  client.send(query('commit'));
+  t.equal(shapes(await client.until()), 'C:ROLLBACK Z:I');
+  t.not(await status(1), 'x');
+});
+
+t.test('a pipeline in which the second statement is refused has no effect, and its answers are in PostgreSQL order', async (t) => {
+  const { client, status, orders } = await joined(t, 'order-editor');
+  const pipeline = (second: string) =>
+    Buffer.concat([
+      ...[parse('', update(1, 'x')), bind('', ''), describe('P', ''), execute('')],
+      ...[parse('', second), bind('', ''), describe('P', ''), execute('')],
+      ...[parse('', update(3, 'x')), bind('', ''), execute(''), sync(), query('select 1')],
+    ]);
+  client.send(pipeline('delete from orders'));
+  const ours = shapes(await client.until('Z', 2));
+  t.equal(ours, `1 2 n C:UPDATE 1 ${REFUSED} Z:I T D C:SELECT 1 Z:I`);
+  t.not(await status(1), 'x');
+  t.not(await status(3), 'x');
+  const server = await direct(t, orders.database.config);
+  server.send(pipeline('select nonsense('));
+  t.equal(shapes(await server.until('Z', 2)), ours.replace(REFUSED, 'E:42601'), 'as the server itself answers an error there');
+});
+
+t.test('every position of a refusal in a pipeline answers as PostgreSQL itself would', async (t) => {
+  const { client, orders } = await joined(t, 'order-editor');
+  const server = await direct(t, orders.database.config);
+  for (let position = 0; position < 4; position += 1) {
+    const pipeline = (bad: string) => {
+      const statements = ['select 1', 'select 2', update(1, 'y'), 'select 4'].map((text, i) => (i === position ? bad : text));
+      return Buffer.concat([...statements.flatMap((text, i) => [parse(`s${i}`, text), bind('', `s${i}`), execute('')]), sync(), ...[0, 1, 2, 3].map((i) => close('S', `s${i}`)), sync()]);
+    };
+    client.send(pipeline('delete from orders'));
+    server.send(pipeline('delete from'));
+    const ours = shapes(await client.until('Z', 2));
+    t.equal(ours, shapes(await server.until('Z', 2)).replace('E:42601', REFUSED), `refused at ${position}`);
+  }
+});
+
+t.test('a Flush in the middle gives what there is, and the refusal behind it still undoes the first half', async (t) => {
+  const { client, status } = await joined(t, 'order-editor');
+  client.send(parse('', update(5, 'x')), bind('', ''), execute(''), flush());
+  t.equal(shapes(await client.until('C')), '1 2 C:UPDATE 1');
+  client.send(parse('', 'drop table orders'), flush());
+  t.equal(shapes(await client.until('E')), REFUSED);
+  client.send(parse('', 'select 1'), bind('', ''), execute(''), sync());
+  t.equal(shapes(await client.until()), 'Z:I', 'skipped up to the Sync');
+  t.not(await status(5), 'x');
+});
+
+t.test('unknown statements and portals, and a Bind to a refused Parse, are errors of the name', async (t) => {
+  const { client } = await joined(t);
+  client.send(bind('', 'nothing'), execute(''), sync());
+  t.equal(shapes(await client.until()), 'E:26000 Z:I');
+  client.send(execute('nothing'), sync());
+  t.equal(shapes(await client.until()), 'E:34000 Z:I');
+  client.send(parse('evil', 'delete from orders'), sync());
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+  client.send(bind('', 'evil'), execute(''), sync());
+  t.equal(shapes(await client.until()), 'E:26000 Z:I');
+  client.send(describe('S', 'evil'), sync());
+  t.equal(shapes(await client.until()), 'E:26000 Z:I');
+  client.send(parse('evil', 'delete from orders'), bind('', 'evil'), execute(''), sync());
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`, 'in one pipeline too');
+});
+
+t.test('a name that is parsed twice keeps what the server keeps', async (t) => {
+  const { client } = await joined(t);
+  client.send(parse('s', 'select 1'), sync(), parse('s', 'select 2'), sync(), bind('', 's'), execute(''), sync());
+  const answers = await client.until('Z', 3);
+  t.equal(shapes(answers), '1 Z:I E:42P05 Z:I 2 D C:SELECT 1 Z:I');
+  t.equal(answers.find(({ type }) => type === 'D')?.body.toString('latin1', 6), '1');
+  client.send(close('S', 's'), parse('s', 'select 2'), bind('', 's'), execute(''), sync());
+  t.equal(shapes(await client.until()), '3 1 2 D C:SELECT 1 Z:I');
+  client.send(parse('', 'select 3'), parse('', 'select 4'), bind('', ''), execute(''), sync());
+  const unnamed = await client.until();
+  t.equal(unnamed.find(({ type }) => type === 'D')?.body.toString('latin1', 6), '4', 'the unnamed one is replaced');
+});
+
+t.test('a portal that is executed twice goes on, and is recorded twice; a closed one is gone', async (t) => {
+  const gateway = await joined(t);
+  const { client } = gateway;
+  client.send(parse('', 'select id from orders order by id'), bind('p', ''), execute('p', 2), execute('p', 3), sync());
+  t.equal(shapes(await client.until()), '1 2 D D s D D D s Z:I');
+  client.send(parse('', 'select 1'), bind('p', ''), close('P', 'p'), execute('p'), sync());
+  t.match(shapes(await client.until()), /^1 2 3 E:34000 Z:I$/);
+  client.send(terminate());
+  await client.closed;
+  await gateway.stop();
+  const events = await gateway.events();
+  t.equal(events.filter(({ facts }) => facts.via === 'execute' && facts.outcome === 'allow').length, 3);
+  t.same(events.filter(({ kind, facts }) => kind === 'result' && facts.tag === 'suspended').map(({ facts }) => facts.rows), [2, 3]);
+});
+
+t.test('PREPARE, EXECUTE and DEALLOCATE work by SQL and by protocol under the same names', async (t) => {
+  const { client } = await joined(t);
+  client.send(query('prepare a as select 1'), query('execute a'), parse('b', 'select 2'), sync(), query('execute b'), query('deallocate a'), query('execute a'));
+  t.equal(shapes(await client.until('Z', 6)), 'C:PREPARE Z:I T D C:SELECT 1 Z:I 1 Z:I T D C:SELECT 1 Z:I C:DEALLOCATE Z:I E:26000 Z:I');
+  client.send(query('prepare evil as delete from orders'));
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+  client.send(query('execute evil'));
+  t.equal(shapes(await client.until()), 'E:26000 Z:I');
+});
+
+t.test('one text that gives one name two meanings is judged by both when the role is narrowed (B11)', async (t) => {
+  const gateway = await joined(t, 'order-editor');
+  const { client, orders } = gateway;
+  client.send(query(`prepare x as select 1; deallocate x; prepare x as ${update(9, 'late')}`));
+  t.equal(shapes(await client.until()), 'C:PREPARE C:DEALLOCATE C:PREPARE Z:I');
+  await gateway.policy('orders-db', orders.policy().replace('statements: [update]', 'statements: [select]'));
+  client.send(query('execute x'));
+  t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+  t.not(await gateway.status(9), 'late');
+});
+
+t.test('FunctionCall is refused for every role, and the connection goes on', async (t) => {
+  for (const role of ['reader', 'master']) {
+    const { client } = await joined(t, role, { policy: { more: '  master:\n    allow:\n      - { statements: [any] }\n' } });
+    client.send(front('F', int32(957), int16(0), int16(0), int16(0)));
+    t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+    client.send(query('select 1'));
+    t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+  }
+});
+
+const COPIER = '  copier:\n    extends: order-editor\n    upstream: { user: FIXER, password: { env: FIXER_PASSWORD } }\n    allow:\n      - { statements: [copy-in], relations: [public.inbox] }\n';
+
+async function copying(t: Test) {
+  const gateway = await gatewayToOrders(t);
+  const { database } = gateway.orders;
+  await database.query(`create table inbox (n int); grant insert, select on inbox to fixer_${database.name}`);
+  await gateway.policy('orders-db', gateway.orders.policy({ more: COPIER.replace('FIXER,', `fixer_${database.name},`) }));
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'copier' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+  const rows = async () => (await database.query<{ n: number }>('select n from inbox order by n')).map(({ n }) => n);
+  return { ...gateway, client, rows };
+}
+
+t.test('COPY FROM STDIN works by Query and by Execute, and its bytes are in the record', async (t) => {
+  const gateway = await copying(t);
+  const { client } = gateway;
+  client.send(query('copy inbox from stdin'));
+  t.equal(shapes([await client.message()]), 'G');
+  client.send(front('d', Buffer.from('1\n2\n')), front('c'));
+  t.equal(shapes(await client.until()), 'C:COPY 2 Z:I');
+  client.send(parse('', 'copy inbox from stdin'), bind('', ''), execute(''), sync());
+  t.equal(shapes(await client.until('G')), '1 2 G');
+  client.send(front('d', Buffer.from('3\n')), front('c'), sync());
+  t.equal(shapes(await client.until()), 'C:COPY 1 Z:I');
+  client.send(query('copy inbox from stdin'));
+  await client.message();
+  client.send(front('d', Buffer.from('not a number\n')), front('d', Buffer.from('4\n')), front('c'), query('select 1'));
+  t.equal(shapes(await client.until('Z', 2)), 'E:22P02 Z:I T D C:SELECT 1 Z:I', 'a failing COPY');
+  client.send(query('copy inbox from stdin'));
+  await client.message();
+  client.send(front('f', cstring('changed my mind')));
+  t.equal(shapes(await client.until()), 'E:57014 Z:I');
+  t.same(await gateway.rows(), [1, 2, 3]);
+  client.socket.destroy();
+  await gateway.stop();
+  const copies = (await gateway.events()).filter(({ kind, facts }) => kind === 'result' && facts.tag === 'COPY 2');
+  t.match(copies, [{ facts: { bytesIn: 9 }, payload: { copy: /1\n2\n/ } }]);
+});
+
+t.test('a Query inside a COPY ends the session; the COPY has no effect', async (t) => {
+  const { client, rows } = await copying(t);
+  client.send(query('copy inbox from stdin'));
+  await client.message();
+  client.send(front('d', Buffer.from('1\n')), query('select 1'));
+  t.equal(shapes(await client.rest()), 'E:08P01');
+  t.same(await rows(), []);
+});
+
+t.test('CopyData out of place has no effect', async (t) => {
+  const { client, rows } = await copying(t);
+  client.send(front('d', Buffer.from('1\n')), front('c'), query('select 1'));
+  t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+  t.same(await rows(), []);
+});
+
+t.test('Syncs that lead answers astray end the session at the latest when an answer fits nothing', async (t) => {
+  const { client } = await copying(t);
+  client.send(query('copy inbox from stdin'), sync(), sync());
+  t.equal(shapes([await client.message()]), 'G');
+  client.send(front('c'), query('select 1'), sync());
+  const answers = shapes(await client.until('Z', 3));
+  t.equal(answers, 'C:COPY 0 Z:I T D C:SELECT 1 Z:I Z:I', 'Syncs inside a COPY are no answers to wait for');
+});
+
+t.test('a flood of Syncs, Flushes and Closes is answered one by one', async (t) => {
+  const { client } = await joined(t);
+  client.send(Buffer.concat(Array.from({ length: 20_000 }, () => sync())));
+  t.equal((await client.until('Z', 20_000)).length, 20_000);
+  client.send(Buffer.concat(Array.from({ length: 5_000 }, () => Buffer.concat([flush(), close('P', 'x'), close('S', 'y')]))), sync());
+  t.equal((await client.until()).filter(({ type }) => type === '3').length, 10_000);
+});
+
+t.test('a framing error ends the session with the reason, and nothing after it is run', async (t) => {
+  for (const [bytes, code] of [
+    [Buffer.concat([Buffer.from('Q'), int32(3)]), '08P01'],
+    [Buffer.concat([Buffer.from('Q'), int32(2 ** 30)]), '54000'],
+    [Buffer.concat([Buffer.from('~'), int32(4)]), '08P01'],
+    [front('Q', Buffer.from('no end')), '08P01'],
+    [front('p', cstring('again')), '08P01'],
+    [front('E', cstring(''), int32(0), int32(0)), '08P01'],
+  ] as const) {
+    const { client, status } = await joined(t, 'order-editor');
+    client.send(bytes, query(update(1, 'x')));
+    const [error] = await client.rest();
+    t.match(error && fields(error), { S: 'FATAL', C: code });
+    t.not(await status(1), 'x');
+  }
+});
+
+t.test('what a client leaves running ends with it: it would run on past its grant, unseen', async (t) => {
+  for (const goodbye of ['socket', 'terminate'] as const) {
+    const { client, status, orders } = await joined(t, 'order-editor');
+    client.send(query(`${update(1, 'late')} and pg_sleep(3) is not null`));
+    const running = async () => (await orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%late%' and pid <> pg_backend_pid()`)).length;
+    while ((await running()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    if (goodbye === 'socket') client.socket.destroy();
+    else client.send(terminate());
+    await client.closed;
+    for (let tries = 0; (await running()) > 0 && tries < 50; tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    t.equal(await running(), 0, goodbye);
+    t.not(await status(1), 'late');
+  }
+});

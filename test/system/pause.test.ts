@@ -1,0 +1,97 @@
+import { get } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import t from 'tap';
+import { database, webSocket } from './clients.js';
+import { ground } from './fixture.js';
+
+/** A byte count as it grows, and when it grew last. */
+class Meter {
+  bytes = 0;
+  /** Bytes that came at or after this instant, milliseconds since the epoch. */
+  after = 0;
+  readonly #due: number;
+
+  constructor(due: number) {
+    this.#due = due;
+  }
+
+  count(chunk: Uint8Array): void {
+    this.bytes += chunk.byteLength;
+    if (Date.now() >= this.#due) this.after += chunk.byteLength;
+  }
+}
+
+/** Rows of 9 kB, so that each leaves PostgreSQL's own buffer at once, fifty a second. */
+const SLOW = `select repeat('x', 9000), pg_sleep(0.02) from generate_series(1, 100000)`;
+
+t.test(
+  'a gateway that slept across the end of a grant gives no byte of a service to a client when it wakes',
+  async (t) => {
+    const under = await ground(t);
+    const gateway = await under.gateway();
+    const db = await gateway.issue({ service: 'orders-db', for: '6s' });
+    const web = await gateway.issue({ service: 'orders-web', for: '6s' });
+    const due = Math.min(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
+    const last = Math.max(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
+
+    const rows = new Meter(due);
+    const { client, ended } = await database(t, gateway.ports.postgres, db.handle);
+    let fatal = 0;
+    const { connection } = client as unknown as { connection: NodeJS.EventEmitter & { stream: NodeJS.ReadableStream } };
+    connection.on('errorMessage', ({ length }: { length: number }) => (fatal += length + 1));
+    connection.stream.on('data', (chunk: Buffer) => rows.count(chunk));
+    client.query(SLOW).catch(() => {}); // it is cut
+
+    const lines = new Meter(due);
+    const streamed = stream(gateway.ports.http, web.handle, lines);
+    const frames = new Meter(due);
+    const socket = await webSocket(t, gateway.ports.http, web.handle, '/ticks');
+    socket.client.on('message', (data: Buffer) => frames.count(data));
+
+    await pause(due - 2_000 - Date.now());
+    const meters = [rows, lines, frames];
+    t.ok(
+      meters.every(({ bytes }) => bytes > 0),
+      `all three stream: ${meters.map(({ bytes }) => bytes).join(', ')} bytes`,
+    );
+    gateway.kill('SIGSTOP');
+    await pause(500); // what was in the sockets' buffers has come
+    const before = meters.map(({ bytes }) => bytes);
+    await pause(last + 1_500 - Date.now());
+    gateway.kill('SIGCONT');
+
+    await ended; // with a farewell only where no row was half-sent
+    t.match(await socket.ended, { code: '4001', message: /the grant has expired/ });
+    await streamed;
+    t.equal(rows.bytes - (before[0] ?? 0), fatal, 'nothing but the farewell');
+    t.equal(rows.after, fatal);
+    t.same([lines.after, frames.after], [0, 0]);
+    t.same([lines.bytes, frames.bytes], before.slice(1));
+
+    await gateway.stop();
+    const receipts = await under.ledger.query(
+      'select service, end_reason, due_at, cut_at, bytes_after_due::int as after from daypass.sessions',
+    );
+    t.equal(receipts.length, 2);
+    for (const { service, end_reason, due_at, cut_at, after } of receipts) {
+      t.match({ end_reason, after }, { end_reason: 'expired', after: 0 }, service);
+      t.ok(
+        cut_at - due_at >= 1_000 && cut_at - due_at < 4_000,
+        `cut ${cut_at - due_at} ms after it was due, on waking`,
+      );
+    }
+  },
+);
+
+/** Reads the endless stream until it breaks off. */
+function stream(port: number, handle: string, meter: Meter): Promise<void> {
+  return new Promise((resolve) => {
+    const headers = { host: 'orders-web.localhost', authorization: `Bearer ${handle}` };
+    const asked = get({ host: '127.0.0.1', port, path: '/stream', headers, agent: false }, (response) => {
+      response.on('data', (chunk: Buffer) => meter.count(chunk));
+      response.on('error', () => {});
+      response.once('close', resolve);
+    });
+    asked.on('error', () => resolve());
+  });
+}
