@@ -32,7 +32,7 @@ import { createLog, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { readinessOf, readingsOf } from './observe.js';
 import { startPostgres } from './postgres/listener.js';
-import { warnOfMissingRelations } from './postgres/upstream-relations.js';
+import { warnOfUpstreams } from './postgres/upstream-check.js';
 import { loadProtocols } from './protocols.js';
 import { openDatabase } from './recording/database.js';
 import { examineDatabase } from './recording/examine.js';
@@ -221,7 +221,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     await untilIdle(gate, config.drainSeconds * 1000);
     gate.cutAll('shutdown');
   });
-  void warnOfMissingRelations(services.values(), log);
+  void warnOfUpstreams(services.values(), log);
   log.info({ gateway: gatewayId, ...addresses, services: [...services.keys()] }, 'the gateway serves');
   return { config, addresses, stop: () => lifecycle.stop() };
 }
@@ -310,7 +310,7 @@ async function reloadPolicies(options: ServeOptions, protocols: readonly Protoco
   else {
     gate.policiesChanged();
     log.info({ services }, 'the policies were reloaded');
-    void warnOfMissingRelations(policies.all(), log);
+    void warnOfUpstreams(policies.all(), log);
   }
   return { ok: problems.length === 0, services, problems };
 }

@@ -144,12 +144,26 @@ export class Metrics {
   readonly #reloadedAt: Gauge;
 
   constructor() {
-    this.#gauge('daypass_sessions_live', 'Sessions that are live on this gateway.', this.sessions, ['service', 'protocol']);
+    this.#gauge('daypass_sessions_live', 'Sessions that are live on this gateway.', this.sessions, [
+      'service',
+      'protocol',
+    ]);
     this.#counter('daypass_sessions_ended_total', 'Sessions that ended, by why.', this.ends, ['service', 'reason']);
     this.#counter('daypass_decisions_total', 'Actions decided.', this.decisions, ['service', 'outcome', 'reason']);
-    this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions, ['service', 'outcome', 'reason']);
-    this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, ['service']);
-    this.#counter('daypass_recorder_commit_failures_total', 'Commits of the recorder that failed.', this.#commitFailures, []);
+    this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions, [
+      'service',
+      'outcome',
+      'reason',
+    ]);
+    this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, [
+      'service',
+    ]);
+    this.#counter(
+      'daypass_recorder_commit_failures_total',
+      'Commits of the recorder that failed.',
+      this.#commitFailures,
+      [],
+    );
     this.#commitFailures.of({});
     this.dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
@@ -158,13 +172,30 @@ export class Metrics {
       buckets: DIAL_BUCKETS,
       registers: [this.registry],
     });
-    this.#lateness = this.#histogram('daypass_cut_lateness_seconds', 'From the end of a grant to the cut of its session.', CUT_BUCKETS);
-    this.#revocations = this.#histogram('daypass_revoke_to_cut_seconds', 'From a revocation to the cut of its session.', CUT_BUCKETS);
+    this.#lateness = this.#histogram(
+      'daypass_cut_lateness_seconds',
+      'From the end of a grant to the cut of its session.',
+      CUT_BUCKETS,
+    );
+    this.#revocations = this.#histogram(
+      'daypass_revoke_to_cut_seconds',
+      'From a revocation to the cut of its session.',
+      CUT_BUCKETS,
+    );
     this.#commits = this.#histogram('daypass_recorder_commit_seconds', 'A commit of the recorder.', COMMIT_BUCKETS);
     this.#commitEvents = this.#histogram('daypass_recorder_commit_events', 'Events in a commit.', BATCH_BUCKETS);
-    this.#commitActions = this.#histogram('daypass_recorder_commit_actions', 'Actions in a commit.', [0, ...BATCH_BUCKETS]);
-    this.#reloadFailed = this.#plain('daypass_policy_reload_failed', '1 when the last reload was refused: the old policy is in force.');
-    this.#reloadedAt = this.#plain('daypass_policy_reload_success_timestamp_seconds', 'When the policy in force was loaded.');
+    this.#commitActions = this.#histogram('daypass_recorder_commit_actions', 'Actions in a commit.', [
+      0,
+      ...BATCH_BUCKETS,
+    ]);
+    this.#reloadFailed = this.#plain(
+      'daypass_policy_reload_failed',
+      '1 when the last reload was refused: the old policy is in force.',
+    );
+    this.#reloadedAt = this.#plain(
+      'daypass_policy_reload_success_timestamp_seconds',
+      'When the policy in force was loaded.',
+    );
   }
 
   /** The meter of a service, the same for every session. */
@@ -214,14 +245,20 @@ export class Metrics {
   /** Adds what a process says of itself (Node's and Prometheus's usual names, event loop lag among them) and the build. */
   describeProcess(version: string): void {
     collectDefaultMetrics({ register: this.registry });
-    const info = { name: 'daypass_build_info', help: 'Always 1: the version that runs.', labelNames: ['version', 'node'] };
+    const info = {
+      name: 'daypass_build_info',
+      help: 'Always 1: the version that runs.',
+      labelNames: ['version', 'node'],
+    };
     new Gauge({ ...info, registers: [this.registry] }).set({ version, node: process.versions.node }, 1);
   }
 
   /** Adds what is asked at each scrape. */
   read(readings: Readings): void {
     this.#asked('daypass_ready', '1 when /readyz answers 200.', () => Number(readings.ready()));
-    this.#asked('daypass_clock_skew_seconds', "How far the clock is ahead of the grant store's.", () => readings.clockSkew());
+    this.#asked('daypass_clock_skew_seconds', "How far the clock is ahead of the grant store's.", () =>
+      readings.clockSkew(),
+    );
     this.#asked('daypass_recorder_queue_bytes', 'Bytes that wait to be recorded.', () => readings.queueBytes());
     const up = () => Object.entries(readings.dependencies()).map(([name, works]) => [name, Number(works)] as const);
     this.#askedByDependency('daypass_dependency_up', '1 when it answers.', up);

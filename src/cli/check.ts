@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { withEnvFile } from '../config/env-file.js';
 import { type ConfigProblem, type LoadedConfig, loadConfig } from '../config/load.js';
 import type { Protocol } from '../gate/protocol.js';
+import type { AccountFinding } from '../postgres/upstream-check.js';
 
 /** What commands that read the configuration are given by the command line's root. */
 export interface PolicyTools {
@@ -17,6 +18,12 @@ export interface ConfigOptions {
   readonly config: string;
   readonly data?: string;
   readonly json?: boolean;
+}
+
+/** Options of `daypass check`. */
+export interface CheckOptions extends ConfigOptions {
+  /** Also ask the databases what the accounts may really do. */
+  readonly connect?: boolean;
 }
 
 /** What a command prints, and how it ends: 0 done, 1 refused or failed, 2 usage. */
@@ -44,8 +51,26 @@ export function loadForCommand(
 }
 
 /** Every problem as `file:line:column  message` with its hint below, or how many services there are. */
-export async function check(options: ConfigOptions, tools: PolicyTools): Promise<Answer> {
-  return report(loadForCommand(options, tools, await tools.loadProtocols()), options.json === true);
+export async function check(options: CheckOptions, tools: PolicyTools): Promise<Answer> {
+  const loaded = loadForCommand(options, tools, await tools.loadProtocols());
+  const answer = report(loaded, options.json === true);
+  if (!loaded.ok || options.connect !== true) return answer;
+  const { checkUpstreams } = await import('../postgres/upstream-check.js');
+  const accounts = await checkUpstreams(loaded.services.values());
+  const asWanted = accounts.every((one) => one.ok && one.exceeds.length + one.lacks.length === 0);
+  const exitCode = asWanted ? 0 : 1;
+  if (options.json === true) return { text: JSON.stringify({ ...JSON.parse(answer.text), ok: asWanted, accounts }), exitCode };
+  return { text: [answer.text, ...accounts.map(describeAccount)].join('\n'), exitCode };
+}
+
+/** One account of an upstream in words: a line, and one more for everything that is not as the policy wants it. */
+function describeAccount(finding: AccountFinding): string {
+  const who = `${finding.service}, account ${finding.user}`;
+  if (!finding.ok) return `${who}: cannot be asked: ${finding.message}`;
+  const { exceeds, lacks } = finding;
+  if (exceeds.length + lacks.length === 0) return `${who}: may do what the policy says, and no more`;
+  const more = exceeds.map((what) => `    more than the policy says: ${what}`);
+  return [`${who}:`, ...more, ...lacks.map((what) => `    less than the policy says: ${what}`)].join('\n');
 }
 
 /** The answer of `daypass check` for a configuration. */
@@ -75,6 +100,8 @@ export function give({ text, exitCode }: Answer): void {
 
 /** `daypass check`: is everything in the configuration directory as it should be? */
 export function checkCommand(tools: PolicyTools): Command {
-  const command = new Command('check').description('validate the configuration and report every problem at once');
-  return withConfigOptions(command).action(async (options: ConfigOptions) => give(await check(options, tools)));
+  const command = new Command('check')
+    .description('validate the configuration and report every problem at once')
+    .option('--connect', 'also ask the databases whether the accounts may do what the policy says, and no more');
+  return withConfigOptions(command).action(async (options: CheckOptions) => give(await check(options, tools)));
 }

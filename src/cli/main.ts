@@ -28,18 +28,23 @@ async function program(words: readonly string[]): Promise<Command> {
   return root;
 }
 
-/** `check` and `policy`, or their names alone for the list of verbs. */
+/** `check`, `policy` and `service`, or their names alone for the list of verbs. */
 async function policyVerbs(words: readonly string[]): Promise<Command[]> {
-  if (!words.includes('check') && !words.includes('policy')) {
+  if (!['check', 'policy', 'service'].some((verb) => words.includes(verb))) {
     return [
       new Command('check').description('validate the configuration and report every problem at once'),
       new Command('policy').description('ask the policy'),
+      new Command('service').description('what a service needs of its upstream'),
     ];
   }
-  const [{ checkCommand }, { policyCommand }] = await Promise.all([import('./check.js'), import('./policy.js')]);
+  const [{ checkCommand }, { policyCommand }, { serviceCommand }] = await Promise.all([
+    import('./check.js'),
+    import('./policy.js'),
+    import('./service.js'),
+  ]);
   const loadProtocols = async () => (await import('../protocols.js')).loadProtocols();
   const tools = { loadProtocols, dataDirectory: () => dataDirectoryOf(undefined) };
-  return [checkCommand(tools), policyCommand(tools)];
+  return [checkCommand(tools), policyCommand(tools), serviceCommand(tools)];
 }
 
 function withChildren(command: Command): Command[] {

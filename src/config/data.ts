@@ -23,11 +23,13 @@ export interface Account {
 export function dataDirectory(
   env: Readonly<Record<string, string | undefined>>,
   checkoutRoot: string,
-  account: Account = currentAccount(),
+  account?: Account,
 ): string {
   if (env.DAYPASS_DATA) return resolve(env.DAYPASS_DATA);
+  // Asked only now: a container's user may have no entry in the system's list, and so no home.
+  const { uid, home } = account ?? currentAccount();
   const name = createHash('sha256').update(realpathSync(checkoutRoot)).digest('hex').slice(0, 12);
-  return account.uid === 0 ? join('/var/lib/daypass', name) : join(account.home, '.local/share/daypass', name);
+  return uid === 0 ? join('/var/lib/daypass', name) : join(home, '.local/share/daypass', name);
 }
 
 function currentAccount(): Account {

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
+import { messageOf } from '../errors.js';
 import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
-import { type Handle, parseHandle, secretMatches } from '../grant/handle.js';
+import { isGrantId, parseHandle, secretMatches } from '../grant/handle.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { type Decision, deny } from '../policy/decision.js';
@@ -12,6 +13,7 @@ import { Deadlines } from '../session/deadlines.js';
 import { Registry } from '../session/registry.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
+import { type Credential, grantNamed, type Presented, present } from './credential.js';
 import type { Policies } from './policies.js';
 
 /** A client that asks to be let in to one service. */
@@ -19,7 +21,7 @@ export interface AdmitRequest {
   readonly protocol: string;
   readonly service: string;
   /** What it presented; null when it presented nothing. */
-  readonly credential: string | null;
+  readonly credential: Credential;
   /** Whom it says it is, where the protocol says it; the grant must be that principal's. */
   readonly principal?: string;
   /** Its address as the listener sees it. */
@@ -77,7 +79,7 @@ export class Gate implements GrantWatcher {
   /** A client was refused before or instead of an admission: one log line, and one count. */
   turnedAway(request: Omit<AdmitRequest, 'protocol'>, { reason, rule }: Pick<Decision, 'reason' | 'rule'>): void {
     const { service, principal, client, credential } = request;
-    const grant = credential === null ? undefined : parseHandle(credential)?.id;
+    const grant = grantNamed(credential);
     const known = this.#parts.policies.get(service) !== undefined;
     this.#metrics.admitted(known ? service : '', reason ?? '');
     this.#parts.log.warn({ service, principal, client, grant, reason, rule }, 'not admitted');
@@ -115,7 +117,7 @@ export class Gate implements GrantWatcher {
     this.registry.touch(id);
     if (this.registry.ofGrant(id).length === 0) return;
     const heardAt = this.#parts.clock.wall();
-    void this.#parts.grants.check(id).then((check) => this.#apply(id, check, heardAt));
+    void this.#check(id).then((check) => this.#apply(id, check, heardAt));
   }
 
   stale(): void {
@@ -155,51 +157,71 @@ export class Gate implements GrantWatcher {
         'no handle was presented',
         'present the handle of your grant: as the password, or in Authorization: Bearer',
       );
-    const handle = parseHandle(request.credential);
-    if (handle === null)
+    const presented = present(request.credential);
+    if (presented === null || !isGrantId(presented.id))
       return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
-    if (request.shared !== true) return this.#open(request, handle);
-    return this.#openShared(request, handle);
+    if (request.shared !== true || presented.key === null) return this.#open(request, presented);
+    return this.#openShared(request, presented);
   }
 
-  #openShared(request: AdmitRequest, handle: Handle): Promise<Admitted> {
+  /** A check that breaks its word and throws is an outage: nothing opens on an error (THREATS.md B13). */
+  async #check(id: string): Promise<GrantCheck> {
+    try {
+      return await this.#parts.grants.check(id);
+    } catch (thrown) {
+      this.#parts.log.error({ err: thrown, grant: id }, 'checking a grant failed');
+      return { ok: false, reason: 'store_unavailable', message: 'Grants cannot be checked at the moment.' };
+    }
+  }
+
+  #openShared(request: AdmitRequest, presented: Presented): Promise<Admitted> {
     // Keyed by the secret too: whoever waits for an admission under way has presented the very same handle.
-    const key = `${sharedKey(handle.id, request.service)} ${handle.secret}`;
+    const key = `${sharedKey(presented.id, request.service)} ${presented.key}`;
     const under = this.#opening.get(key);
     if (under !== undefined) return under;
-    const opening = this.#open(request, handle).finally(() => this.#opening.delete(key));
+    const opening = this.#open(request, presented).finally(() => this.#opening.delete(key));
     this.#opening.set(key, opening);
     return opening;
   }
 
-  async #open(request: AdmitRequest, handle: Handle): Promise<Admitted> {
-    const watch = this.registry.watch(handle.id);
+  async #open(request: AdmitRequest, presented: Presented): Promise<Admitted> {
+    const watch = this.registry.watch(presented.id);
     try {
       // Subscribe, then check, then arm: a change that arrives during the check makes it be asked again.
       for (let round = 0; round < CHECKS; round += 1) {
         watch.touched = false;
-        const check = await this.#parts.grants.check(handle.id);
+        const check = await this.#check(presented.id);
+        const holds = check.ok && (await this.#holds(presented, check.grant));
         // Only a yes may have been overtaken; a no stands, and is not kept waiting.
         if (watch.touched && check.ok) continue;
-        return this.#conclude(request, handle, check);
+        return this.#conclude(request, holds, check);
       }
       return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
     } finally {
-      this.registry.unwatch(handle.id, watch);
+      this.registry.unwatch(presented.id, watch);
     }
   }
 
-  #conclude(request: AdmitRequest, handle: Handle, check: GrantCheck): Admitted {
+  /** A proof that breaks off is none. */
+  async #holds(presented: Presented, grant: Grant): Promise<boolean> {
+    try {
+      return await presented.holds(grant);
+    } catch (thrown) {
+      this.#parts.log.info({ grant: grant.id, err: messageOf(thrown) }, 'a proof of a handle broke off');
+      return false;
+    }
+  }
+
+  #conclude(request: AdmitRequest, holds: boolean, check: GrantCheck): Admitted {
     if (!check.ok) return refuse(check.reason, check.message, HINTS[check.reason] ?? '');
     const { grant } = check;
-    if (!secretMatches(grant, handle.secret))
-      return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
+    if (!holds) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
     const wrong = mismatch(request, grant, this.#parts.clock.wall());
     if (wrong !== null) return wrong;
     if (this.#closedFor !== null)
       return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
     const policy = this.#parts.policies.get(request.service);
-    if (policy === undefined) return refuse('unknown_service', 'the service is gone', '');
+    if (policy?.protocol !== request.protocol) return refuse('unknown_service', 'the service is gone', '');
     if (!policy.roles.has(grant.role)) {
       return refuse('out_of_scope', `the role ${grant.role} no longer exists on ${policy.name}`, 'ask for a new grant');
     }
@@ -258,12 +280,9 @@ export class Gate implements GrantWatcher {
   }
 
   #ended(session: Session): void {
-    const { end, meter, expiresAt, dueMonotonic } = session;
+    const { end, meter } = session;
     meter.ended(end?.reason ?? '');
-    if (end?.reason === 'expired') {
-      const { clock } = this.#parts;
-      this.#metrics.cutLate(Math.max(clock.wall() - expiresAt, clock.monotonic() - dueMonotonic));
-    }
+    if (end?.reason === 'expired') this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
     this.registry.remove(session);
     this.#idleSince.delete(session);
     const key = sharedKey(session.grant.id, session.policy.name);

@@ -21,6 +21,11 @@ export class Passage<Action> {
   readonly session: Session;
   readonly #protocol: Protocol<unknown, Action>;
   readonly #log: Log;
+  #last: { facts: Facts | null; decision: Decision | null; decided: Facts } = {
+    facts: null,
+    decision: null,
+    decided: {},
+  };
 
   constructor(session: Session, protocol: Protocol<unknown, Action>, log: Log) {
     this.session = session;
@@ -41,9 +46,8 @@ export class Passage<Action> {
   /** Decides an action and records it with its decision. Nothing of it may be forwarded before `release` calls back. */
   propose(action: Action, decision: Decision = this.judge(action)): Proposal {
     const { facts, payload } = this.#describe(action);
-    const { outcome, rule } = decision;
-    const decided: Facts =
-      decision.reason === null ? { ...facts, outcome, rule } : { ...facts, outcome, rule, reason: decision.reason };
+    const { outcome } = decision;
+    const decided = this.#withDecision(facts, decision);
     const seq = this.session.recording.append('action', decided, payload ?? null);
     this.session.meter.decided(outcome, decision.reason);
     if (outcome !== 'allow') this.#logRefusal(decided, decision);
@@ -64,6 +68,15 @@ export class Passage<Action> {
   /** Records what came of an action. */
   result(of: number, facts: Facts, payload: Payload | null = null): void {
     if (this.session.end === null) this.session.recording.append('result', { ...facts, of }, payload);
+  }
+
+  /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */
+  #withDecision(facts: Facts, decision: Decision): Facts {
+    if (this.#last.facts === facts && this.#last.decision === decision) return this.#last.decided;
+    const { outcome, rule, reason } = decision;
+    const decided = reason === null ? { ...facts, outcome, rule } : { ...facts, outcome, rule, reason };
+    this.#last = { facts, decision, decided };
+    return decided;
   }
 
   #describe(action: Action): ActionFacts {

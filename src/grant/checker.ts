@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { Batch } from './batch.js';
 import type { GrantCheck, GrantSource } from './grant.js';
 import { isGrantId } from './handle.js';
 import { type Answers, denied, judgeAnswers, revoked, type Verdict } from './judge.js';
@@ -22,9 +23,11 @@ export interface PendingGate {
 /** Asks the store and the ledger about a grant and verifies its token. */
 export class GrantChecker implements GrantSource {
   readonly #parts: CheckerParts;
+  readonly #rows: Batch<LedgerRow>;
 
   constructor(parts: CheckerParts) {
     this.#parts = parts;
+    this.#rows = new Batch((ids) => parts.ledger.getAll(ids, ANSWER_LIMIT_MS));
   }
 
   async check(id: string): Promise<GrantCheck> {
@@ -57,11 +60,11 @@ export class GrantChecker implements GrantSource {
   }
 
   async #verdict(id: string): Promise<Verdict> {
-    const { clock, store, ledger } = this.#parts;
+    const { clock, store } = this.#parts;
     const asked = clock.wall();
     const [stored, row] = await Promise.allSettled([
       within(ANSWER_LIMIT_MS, store.get(id), late),
-      ledger.get(id, ANSWER_LIMIT_MS),
+      within(ANSWER_LIMIT_MS, this.#rows.get(id), late),
     ]);
     // Either side's no is a no, also while the other is down: a revocation must not wait for an outage to end.
     if (saysRevoked(stored, row)) return revoked(row.status === 'fulfilled' ? row.value : null);

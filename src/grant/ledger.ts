@@ -116,6 +116,12 @@ export class Ledger {
     return rows.map(rowOf)[0] ?? null;
   }
 
+  /** The rows of several grants, by id. @param limit - milliseconds until the answer is given up */
+  async getAll(ids: readonly string[], limit = WRITE_LIMIT_MS): Promise<ReadonlyMap<string, LedgerRow>> {
+    const rows = await this.#ask(limit, `select ${COLUMNS} from grants where id = any($1)`, [ids]);
+    return new Map(rows.map(rowOf).map((row) => [row.id, row]));
+  }
+
   /** Every act on a grant, the first one first. */
   async acts(id: string): Promise<readonly RecordedAct[]> {
     const rows = await this.#ask(

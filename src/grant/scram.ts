@@ -34,5 +34,10 @@ export function readScramVerifier(text: string): ScramVerifier | null {
   const [, iterations, salt, storedKey, serverKey] = FORM.exec(text) ?? [];
   if (iterations === undefined || salt === undefined || storedKey === undefined || serverKey === undefined) return null;
   const bytes = (base64: string) => Buffer.from(base64, 'base64');
-  return { iterations: Number(iterations), salt: bytes(salt), storedKey: bytes(storedKey), serverKey: bytes(serverKey) };
+  return {
+    iterations: Number(iterations),
+    salt: bytes(salt),
+    storedKey: bytes(storedKey),
+    serverKey: bytes(serverKey),
+  };
 }

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { GrantWatcher } from './grant.js';
-import type { Ledger } from './ledger.js';
 import { MAX_SKEW_MS, skewOf } from './judge.js';
+import type { Ledger } from './ledger.js';
 import { LedgerWatch } from './ledger-watch.js';
 import { Staleness } from './staleness.js';
 import type { GrantStore } from './store.js';
@@ -148,7 +148,8 @@ class Watch implements GrantWatch {
     this.#skew = skew;
     if (isApart(skew) === wasApart) return;
     if (wasApart) this.#parts.log.info("the clock agrees with the grant store's again");
-    else this.#parts.log.error({ skew }, "the clock differs from the grant store's by more than 2 s: nobody is admitted");
+    else
+      this.#parts.log.error({ skew }, "the clock differs from the grant store's by more than 2 s: nobody is admitted");
   }
 
   #answered(asked: number): void {

@@ -1,7 +1,7 @@
 import type { Admission } from '../gate/admission.js';
 import type { Gate } from '../gate/gate.js';
-import type { Header } from './action.js';
 import type { DenialReason } from '../policy/reason.js';
+import type { Header } from './action.js';
 import { readCredential } from './credential.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
 import type { Selected } from './host.js';

@@ -88,7 +88,10 @@ export class Upstreams {
       pipelining: 1,
       headersTimeout: this.limits.response,
       bodyTimeout: 0, // an event stream may be silent for hours; the lease ends it
-      connect: metered(buildConnector({ timeout: this.limits.connect, rejectUnauthorized: true, allowH2: false }), meter),
+      connect: metered(
+        buildConnector({ timeout: this.limits.connect, rejectUnauthorized: true, allowH2: false }),
+        meter,
+      ),
       allowH2: false,
     });
   }

@@ -6,7 +6,17 @@ import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, isFull, logFault, judge, justEnded, passageOf, tooMany } from './dispatch.js';
+import {
+  actionOf,
+  clientOf,
+  type HttpParts,
+  isFull,
+  judge,
+  justEnded,
+  logFault,
+  passageOf,
+  tooMany,
+} from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectService } from './host.js';

@@ -23,11 +23,11 @@ export interface CancelKey {
 export class CancelKeys {
   readonly #entries = new Map<number, Entry>();
 
-  /** Makes a key for a connection. */
-  issue(cancel: () => void): CancelKey {
+  /** Makes a key for a connection: 4 secret bytes under protocol 3.0, up to 256 under 3.2. */
+  issue(cancel: () => void, secretBytes = 4): CancelKey {
     let pid = randomInt(1, 2 ** 31 - 1);
     while (this.#entries.has(pid)) pid = randomInt(1, 2 ** 31 - 1);
-    const secret = randomBytes(4);
+    const secret = randomBytes(secretBytes);
     this.#entries.set(pid, { secret, cancel, window: 0, count: 0 });
     return { pid, secret };
   }

@@ -230,7 +230,8 @@ export class ClientSide implements FrontendHandler {
     const catalog = (this.#talk.passage.session.role as PostgresRole).any ? undefined : this.#talk.catalog.current();
     const runs = this.#runs(statement);
     const alone = runs.length === 0 && candidates.every((one) => one === statement);
-    if (alone) return { text: statement.text, analysis: statement.analysis, contained: NOTHING, via, parameters, catalog };
+    if (alone)
+      return { text: statement.text, analysis: statement.analysis, contained: NOTHING, via, parameters, catalog };
     const named = runs.flatMap(({ kind, name }) => this.#named(kind, name));
     const others = candidates.filter((one) => one !== statement);
     const contained = others.length + named.length === 0 ? NOTHING : [...others, ...named].map((one) => one.analysis);

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { ActionFacts } from '../gate/protocol.js';
 import { allow, type Decision, deny } from '../policy/decision.js';
 import type { Facts } from '../recording/event.js';
 import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { Judge } from './judge.js';
-import type { PostgresRole } from './policy.js';
+import type { PostgresRecording, PostgresRole } from './policy.js';
 import { type Analysis, nameOf, type Relation, resolve, type Statement } from './sql/analysis.js';
 import { namesRun, partsOf } from './sql/names.js';
 import { redactSql } from './sql/redact.js';
@@ -63,12 +64,23 @@ const UNJUDGED_HINT = 'check the statement, or split it into smaller ones';
 /**
  * What the record says of an action. Passwords and connection strings in the text are cut out.
  * @param searchPath - the schema of unqualified names; without it they are recorded as written
+ * @param kept - what becomes of the parameters
  */
-export function describeSql(action: PostgresAction, searchPath?: string): ActionFacts {
-  const { parameters, contained } = action;
+export function describeSql(
+  action: PostgresAction,
+  searchPath?: string,
+  kept: PostgresRecording['parameters'] = 'recorded',
+): ActionFacts {
+  const { contained } = action;
+  const parameters = kept === 'recorded' ? action.parameters : keptParameters(action.parameters ?? [], kept);
   const facts = contained.length > 0 ? factsOf(action, searchPath) : knownFacts(action, searchPath);
   const text = redactSql(action.text);
   return { facts, payload: parameters && parameters.length > 0 ? { text, parameters } : { text } };
+}
+
+function keptParameters(values: readonly (string | null)[], kept: 'hashed' | 'off'): readonly (string | null)[] {
+  if (kept === 'off') return [];
+  return values.map((value) => value && `sha256:${createHash('sha256').update(value).digest('hex')}`);
 }
 
 /** By what is described and how: the facts of a text do not change, and most texts come often. */
@@ -77,7 +89,7 @@ const known = new WeakMap<Analysis, Map<string, Facts>>();
 function knownFacts(action: PostgresAction, searchPath: string | undefined): Facts {
   const ofAnalysis = known.get(action.analysis) ?? new Map<string, Facts>();
   if (ofAnalysis.size === 0) known.set(action.analysis, ofAnalysis);
-  const key = `${action.via} ${searchPath ?? ''}`;
+  const key = `${action.via} ${searchPath ?? ''} ${action.catalog?.version ?? ''}`;
   const facts = ofAnalysis.get(key) ?? factsOf(action, searchPath);
   // A handful of search paths at most: those of the roles that ran the text.
   if (ofAnalysis.size < MOST_DESCRIPTIONS) ofAnalysis.set(key, facts);
@@ -92,7 +104,8 @@ function factsOf(action: PostgresAction, searchPath: string | undefined): Facts 
   );
   const verbs = new Set(parts.flatMap((part) => [part.verb, ...part.writes.map((write) => write.verb)]));
   const { catalog } = action;
-  const known = (relation: Relation) => (catalog ? resolveIn(catalog, relation, searchPath) : resolve(relation, searchPath));
+  const known = (relation: Relation) =>
+    catalog ? resolveIn(catalog, relation, searchPath) : resolve(relation, searchPath);
   const on = new Set(parts.flatMap(relationsOf).map((relation) => nameOf(known(relation))));
   const functions = new Set(parts.flatMap((part) => part.functions.map(nameOf)));
   return {

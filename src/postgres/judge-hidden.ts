@@ -9,6 +9,10 @@ const FIRST_MADE = 16_384;
 /** Words for a column with a sequence (parse_utilcmd.c): no types. */
 const SERIALS: ReadonlySet<string> = new Set('serial serial2 serial4 serial8 bigserial smallserial'.split(' '));
 
+/** The types of other making that values of a statement can have; `any` when that cannot be told. */
+type Present = ReadonlySet<number> | 'any';
+const NONE: Present = new Set();
+
 /**
  * Refuses what looks harmless in the text and runs code that somebody put into the database: `o.f` and `(x).f` that call
  * a function, overloads of PostgreSQL's own functions, operators, casts and types of other making. A rule that names the
@@ -35,15 +39,16 @@ export class HiddenCalls {
       const refusal = this.#reference(reference);
       if (refusal) return refusal;
     }
-    for (const operator of statement.operators) {
-      const refusal = this.#operator(operator);
-      if (refusal) return refusal;
-    }
     for (const type of statement.types) {
       const refusal = this.#type(type);
       if (refusal) return refusal;
     }
-    return this.#attributes(statement.attributes) ?? this.#casts(statement);
+    const present = this.#catalog.operators.size + this.#catalog.casts.length > 0 ? this.#present(statement) : NONE;
+    for (const operator of statement.operators) {
+      const refusal = this.#operator(operator, present);
+      if (refusal) return refusal;
+    }
+    return this.#attributes(statement.attributes) ?? this.#casts(statement, present);
   }
 
   /** Whether a bare name's field is surely a column of a relation that the name stands for. */
@@ -53,7 +58,7 @@ export class HiddenCalls {
 
   /** Which of two functions of one name runs depends on the types of the arguments, which the text does not tell. */
   #overload({ schema, name }: Call): Decision | null {
-    if (schema === null && isBuiltIn(name) && find(this.#catalog.functions, this.#schema, name)) {
+    if (schema === null && isBuiltIn(name) && find(this.#catalog.functions, this.#schema, name)?.made) {
       const refusal = this.#unnamed(`${name}(…)`, `${this.#schema}.${name}`);
       if (refusal) return refusal;
     }
@@ -103,10 +108,16 @@ export class HiddenCalls {
     return known?.columns.includes(column) ?? false;
   }
 
-  #operator(name: string): Decision | null {
+  /**
+   * One of PostgreSQL's own operators fits better than one for a type that cannot occur. Where it has none of that name,
+   * literals without a type may become anything.
+   */
+  #operator(name: string, present: Present): Decision | null {
+    const occurs = (type: number) => type < FIRST_MADE || present === 'any' || present.has(type);
+    const own = this.#catalog.systemOperators.has(name);
     for (const schema of [this.#schema, 'pg_catalog']) {
-      for (const by of find(this.#catalog.operators, schema, name) ?? []) {
-        const refusal = this.#unnamed(`the operator ${name}`, by);
+      for (const { left, right, by } of find(this.#catalog.operators, schema, name) ?? []) {
+        const refusal = !own || (occurs(left) && occurs(right)) ? this.#unnamed(`the operator ${name}`, by) : null;
         if (refusal) return refusal;
       }
     }
@@ -121,7 +132,7 @@ export class HiddenCalls {
       const name = `${use.schema ?? this.#schema}.${use.name}`;
       return deny('unknown_effect', 'types that are not known', `nobody knows the type ${name}`, 'check its name');
     }
-    if (type.kind === 'e') return null;
+    if (type.kind === 'e' || type.extension) return null;
     return this.#unnamed(`the type ${type.name}`, `${type.schema}.${type.name}`);
   }
 
@@ -137,28 +148,29 @@ export class HiddenCalls {
   }
 
   /** A cast that somebody made, when its types can occur here and it is asked for or applied by itself. */
-  #casts(statement: Statement): Decision | null {
-    if (this.#catalog.casts.length === 0) return null;
-    const present = this.#present(statement);
+  #casts(statement: Statement, present: Present): Decision | null {
     const occurs = (type: number) => present === 'any' || present.has(type);
     for (const cast of this.#catalog.casts) {
       const asked = isNamed(cast, statement.types) && (cast.source < FIRST_MADE || occurs(cast.source));
-      const applied = cast.implicit && ((cast.source < FIRST_MADE && cast.target < FIRST_MADE) || occurs(cast.source) || occurs(cast.target));
+      const applied =
+        cast.implicit &&
+        ((cast.source < FIRST_MADE && cast.target < FIRST_MADE) || occurs(cast.source) || occurs(cast.target));
       const refusal = asked || applied ? this.#unnamed(`a cast to ${cast.targetName}`, cast.by) : null;
       if (refusal) return refusal;
     }
     return null;
   }
 
-  /** The types of other making that values of this statement can have; `any` when that cannot be told. */
-  #present(statement: Statement): ReadonlySet<number> | 'any' {
+  #present(statement: Statement): Present {
     const found = new Set<number>();
     const isPlain = (type: number): boolean => {
       const made = this.#catalog.types.get(type);
       found.add(made?.element || type);
-      return made === undefined || made.kind === 'e' || made.kind === 'b';
+      return made === undefined || made.extension || made.kind === 'e' || made.kind === 'b';
     };
-    const called = statement.functions.some(({ schema, name }) => schema === null ? !isBuiltIn(name) : schema !== 'pg_catalog' && schema !== 'information_schema');
+    const called = statement.functions.some(({ schema, name }) =>
+      schema === null ? !isBuiltIn(name) : schema !== 'pg_catalog' && schema !== 'information_schema',
+    );
     if (called) return 'any';
     for (const use of statement.types) {
       const named = find(this.#catalog.typeNames, use.schema ?? this.#schema, use.name);
@@ -169,10 +181,24 @@ export class HiddenCalls {
       if (resolved.schema === 'pg_catalog' || resolved.schema === 'information_schema') continue;
       const known = relationIn(this.#catalog, resolved);
       if (known === undefined) return 'any';
-      found.add(known.rowType);
       if (!known.types.every(isPlain)) return 'any';
     }
+    for (const type of this.#rowTypes(statement.references)) found.add(type);
+    for (const { implicit, source, target } of this.#catalog.casts) {
+      if (implicit && (source < FIRST_MADE || found.has(source))) found.add(target);
+    }
     return found;
+  }
+
+  /** `o` alone, and `o.*` inside an expression, stand for a whole row of `orders o`. */
+  *#rowTypes(references: readonly Reference[]): Iterable<number> {
+    for (const { fields, star, visible } of references) {
+      if (!star && fields.length !== 1) continue;
+      for (const { alias, relation } of visible) {
+        if (alias !== fields.at(-1) || relation === null) continue;
+        yield relationIn(this.#catalog, resolveIn(this.#catalog, relation, this.#schema))?.rowType ?? 0;
+      }
+    }
   }
 
   /** The refusal of what runs `by`, unless a rule names it. */

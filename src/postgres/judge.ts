@@ -1,7 +1,9 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { UsedRules } from './grants.js';
+import { refuseColumns } from './judge-columns.js';
 import { HiddenCalls } from './judge-hidden.js';
+import { refuseTimeout } from './limits.js';
 import type { PostgresRole } from './policy.js';
 import type {
   Attribute,
@@ -67,7 +69,7 @@ export class Judge {
       (this.#hidden ? this.#hidden.refuse(statement) : first(statement.types, (type) => this.#type(type))) ??
       first(statement.writes, ({ verb, relation }) => this.#write(verb, relation, kinds)) ??
       first(statement.locks, (relation) => this.#lock(relation)) ??
-      first(statement.reads, (relation) => this.#read(relation, kinds)) ??
+      first(statement.reads, (relation) => this.#read(relation, kinds, statement)) ??
       (statement.setting ? this.#setting(statement.setting) : null) ??
       (statement.transaction ? this.#transaction(statement.transaction) : null) ??
       (statement.body ? this.statement(statement.body, kinds) : null)
@@ -100,12 +102,24 @@ export class Judge {
     return this.#rules.find((one) => one.kinds.has(kind)) ? null : this.#missing(kind, null);
   }
 
-  #read(named: Relation, kinds: readonly RuleKind[]): Decision | null {
+  #read(named: Relation, kinds: readonly RuleKind[], statement: Statement): Decision | null {
     const relation = this.#resolve(named);
     const readable = relation.schema === 'pg_catalog' ? READABLE_CATALOGS : READABLE_INFORMATION_SCHEMA;
     if (isSystem(relation) && readable.has(relation.name)) return null;
     if (relation.schema === 'pg_catalog' && SHOWING_CATALOGS.has(relation.name)) return this.#anyRule('show');
-    return first(kinds, (kind) => this.#granted(kind, relation));
+    return first(kinds, (kind) => this.#granted(kind, relation) ?? this.#columns(kind, relation, statement));
+  }
+
+  /** Rules for the same columns and more add up; one rule without columns allows them all. */
+  #columns(kind: RuleKind, relation: Relation, statement: Statement): Decision | null {
+    const name = nameOf(relation);
+    const wide = `${relation.schema ?? ''}.*`;
+    const rules = this.#role.rules.filter(
+      ({ kinds, relations }) => kinds.has(kind) && (relations.has(name) || relations.has(wide)),
+    );
+    if (rules.some((rule) => rule.columns === null)) return null;
+    const columns = new Set(rules.flatMap((rule) => [...(rule.columns ?? [])]));
+    return refuseColumns(statement, { relation, columns, schema: this.#schema, catalog: this.#catalog ?? undefined });
   }
 
   #write(verb: WriteKind, named: Relation, kinds: readonly RuleKind[]): Decision | null {
@@ -180,6 +194,8 @@ export class Judge {
 
   #setting({ name, value, kind }: Setting): Decision | null {
     if (kind === 'show' || name === null) return null;
+    const long = kind === 'set' && name === 'statement_timeout' ? refuseTimeout(value ?? '', this.#role.statementTimeout) : null;
+    if (long !== null) return deny('out_of_scope', 'statement_timeout of the role', `${long} in the role ${this.#role.name}`, 'leave it as it is');
     if (kind === 'reset' ? mayReset(name) : maySet(name, value ?? '')) return null;
     const shown = kind === 'reset' ? `resetting ${name}` : `setting ${name}${mayReset(name) ? ' to this value' : ''}`;
     const hint = 'the gateway sets what a restricted role needs when it connects';

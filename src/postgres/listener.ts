@@ -19,8 +19,9 @@
  *     |                   (end)  | CancelRequest + close -------------------> |
  *     | <------- FATAL 57P01     |                                            |
  */
+import { X509Certificate } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
@@ -32,6 +33,7 @@ import { DENIALS } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
 import { type CancelKey, CancelKeys } from './cancel.js';
 import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
+import { tlsServerEndPoint } from './channel-binding.js';
 import type { PostgresAction } from './decide.js';
 import { startupParameters } from './parameters.js';
 import type { PostgresRole } from './policy.js';
@@ -62,6 +64,9 @@ export interface PostgresListener {
 
 /** No phase before the session may last longer than this, however slowly a client sends (THREATS.md C18), milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
+/** Secret bytes of a cancel key under protocol 3.0, and under 3.2. */
+const SHORT_KEY = 4;
+const LONG_KEY = 32;
 /** Connections that are not admitted yet, all together. */
 const MOST_HANDSHAKES = 1_000;
 
@@ -89,6 +94,7 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
 class Door {
   readonly #parts: PostgresParts;
   readonly #tls: SecureContext | null;
+  readonly #binding: Buffer | null;
   readonly #keys = new CancelKeys();
   readonly #catalogs: Catalogs;
   readonly #handshakes = new Set<Socket>();
@@ -97,10 +103,16 @@ class Door {
     this.#parts = parts;
     this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
     this.#tls = parts.tls === undefined ? null : createSecureContext(parts.tls);
+    this.#binding = parts.tls === undefined ? null : tlsServerEndPoint(new X509Certificate(parts.tls.cert).raw);
   }
 
   get #handshakeLimit(): number {
     return this.#parts.handshakeLimit ?? HANDSHAKE_LIMIT;
+  }
+
+  /** What binds a client's proof to the TLS connection it came through; null without TLS. */
+  #bindingOf(socket: Socket): Buffer | null {
+    return socket instanceof TLSSocket ? this.#binding : null;
   }
 
   /** Closes what has not become a session. */
@@ -133,28 +145,36 @@ class Door {
 
   async #greet(raw: Socket, secured: (socket: Socket) => void): Promise<void> {
     const timer = setTimeout(() => raw.destroy(), this.#handshakeLimit);
-    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress), secured).finally(() =>
-      clearTimeout(timer),
-    );
+    try {
+      await this.#admit(raw, secured, () => clearTimeout(timer));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #admit(raw: Socket, secured: (socket: Socket) => void, admitted: () => void): Promise<void> {
+    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress), secured);
     if (opening.kind === 'cancel') {
       this.#keys.use(opening.pid, opening.secret, this.#parts.clock.monotonic());
       return void raw.destroy();
     }
-    const { socket, parameters, password } = opening;
+    const { socket, parameters, minor, login } = opening;
     const user = parameters.get('user') ?? '';
     const answer = await this.#parts.gate.admit({
       protocol: 'postgres',
       service: parameters.get('database') || user,
-      credential: password,
+      credential: login.kind === 'password' ? login.password : login.proof(this.#bindingOf(socket)),
       principal: principalOf(user),
       client: `${raw.remoteAddress}:${raw.remotePort}`,
     });
+    admitted();
+    if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
-    await this.#join(socket, parameters, answer.admission);
+    await this.#join(socket, parameters, answer.admission, minor);
   }
 
   /** The session exists from here on: whatever fails ends it. */
-  async #join(socket: Socket, asked: ReadonlyMap<string, string>, admission: Admission): Promise<void> {
+  async #join(socket: Socket, asked: ReadonlyMap<string, string>, admission: Admission, minor: 0 | 2): Promise<void> {
     const { session } = admission;
     const passage = new Passage(session, postgresProtocol, this.#parts.log);
     const detach = session.attach(unjoined(socket));
@@ -178,7 +198,7 @@ class Door {
       ]);
       if (!session.isLive()) return upstream.sever(false);
       joined = true;
-      this.#start(socket, upstream, passage, catalog);
+      this.#start(socket, upstream, passage, catalog, minor);
     } catch (thrown) {
       if (session.end !== null) return;
       this.#parts.log.error(
@@ -227,7 +247,13 @@ class Door {
     session.finish('protocol_error');
   }
 
-  #start(socket: Socket, upstream: Upstream, passage: Passage<PostgresAction>, catalog: HeldCatalog): void {
+  #start(
+    socket: Socket,
+    upstream: Upstream,
+    passage: Passage<PostgresAction>,
+    catalog: HeldCatalog,
+    minor: 0 | 2,
+  ): void {
     const { session } = passage;
     let key: CancelKey | null = null;
     let detach = () => {};
@@ -236,7 +262,7 @@ class Door {
       if (key !== null) this.#keys.withdraw(key.pid);
       detach();
     });
-    key = this.#keys.issue(() => relay.cancel());
+    key = this.#keys.issue(() => relay.cancel(), minor === 2 ? LONG_KEY : SHORT_KEY);
     detach = session.attach(relay);
     relay.checkStart();
     if (session.end !== null) return;

@@ -1,4 +1,5 @@
 import { type Decision, deny } from '../policy/decision.js';
+import { refuseTimeout } from './limits.js';
 import type { PostgresRole } from './policy.js';
 
 /** Start-up parameters a client may choose, by their lower-case names (PROTOCOLS.md, "Start and TLS", 6). */
@@ -44,6 +45,7 @@ export function startupParameters(asked: ReadonlyMap<string, string>, role: Post
     if (problem !== null) return refused(name, problem);
     out.set(name, value);
   }
+  if (role.statementTimeout !== null && !out.has('statement_timeout')) out.set('statement_timeout', String(role.statementTimeout));
   out.set('client_encoding', 'UTF8');
   if (!role.any) {
     out.set('standard_conforming_strings', 'on');
@@ -66,6 +68,7 @@ function refusedForRole(name: string, value: string, role: PostgresRole): string
     return asked.join() === role.searchPath.join() ? null : `the role's search path is ${role.searchPath.join(', ')}`;
   }
   if (name === 'standard_conforming_strings') return value === 'on' ? null : 'it stays on';
+  if (name === 'statement_timeout') return refuseTimeout(value, role.statementTimeout);
   if (name === 'client_encoding' || name === 'replication') return refusedForAnyone(name, value);
   return FREE.has(name) ? null : 'this role may not set it';
 }

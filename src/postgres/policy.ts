@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isLoopback } from '../config/address.js';
 import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
-import { hinted, type ValueSchemas } from '../config/values.js';
+import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { nameOf, type Relation, RULE_KINDS, type RuleKind } from './sql/analysis.js';
 import { NEVER_FUNCTIONS } from './sql/functions.js';
 
@@ -27,8 +27,10 @@ export interface PostgresRule {
   readonly kinds: ReadonlySet<RuleKind>;
   /** `schema.name`, or `schema.*`. */
   readonly relations: ReadonlySet<string>;
-  /** `schema.name`. */
+  /** `schema.name` of functions, of the functions behind operators and casts, and of types. */
   readonly functions: ReadonlySet<string>;
+  /** The only columns that may be read of its relations; null: all of them. */
+  readonly columns: ReadonlySet<string> | null;
 }
 
 /** A role of a database service, compiled. */
@@ -42,8 +44,22 @@ export interface PostgresRole {
   /** No rule allows a write. */
   readonly readOnly: boolean;
   readonly upstream: PostgresTarget;
+  /** What the result of one statement may have at most; null: no limit. */
+  readonly maxRows: number | null;
+  readonly maxBytes: number | null;
+  /** How long one statement may run at most, milliseconds; null: no limit. */
+  readonly statementTimeout: number | null;
+  readonly recording: PostgresRecording;
   /** Every relation that a rule names (`schema.*` is not among them), for the check against the upstream at start. */
   readonly relations: readonly Relation[];
+}
+
+/** What the record keeps of statements besides their text. */
+export interface PostgresRecording {
+  /** `hashed`: SHA-256 of each value, which finds equal values and shows none. */
+  readonly parameters: 'recorded' | 'hashed' | 'off';
+  /** The first rows of each result. */
+  readonly results: number;
 }
 
 const WRITES: ReadonlySet<RuleKind> = new Set(['insert', 'update', 'delete', 'merge', 'copy-in', 'ddl']);
@@ -65,31 +81,57 @@ const functionSchema = z
     ),
   });
 
+const columnSchema = z.string().regex(/^[^\s".*]+$/, hinted('not a column', 'write its bare name, for example status'));
+
+/** Kinds that `columns:` narrows. */
+const COLUMN_READING: ReadonlySet<string> = new Set(['select', 'copy-out', 'explain']);
+
 const ruleSchema = z.strictObject({
   statements: z.array(z.enum([...RULE_KINDS, 'any'])).min(1),
   relations: z.array(relationSchema).min(1).optional(),
   functions: z.array(functionSchema).min(1).optional(),
+  columns: z.array(columnSchema).min(1).optional(),
 });
 type RuleBlock = z.output<typeof ruleSchema>;
 
 const schemaName = z
   .string()
-  .regex(/^[^\s.",]+$/, 'not the name of a schema')
+  .regex(/^[^\s.",$]+$/, 'not the name of a schema')
   .refine(
     (name) => !/^pg_/i.test(name),
     hinted('not a schema of your own', 'PostgreSQL searches pg_catalog by itself'),
   );
 
-function roleSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
+const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+const SIZE_PROBLEM = hinted('not a size', 'a whole number and a unit: 500KiB, 10MiB, 2GiB');
+
+/** `10MiB` → bytes. */
+const sizeSchema = z
+  .string(SIZE_PROBLEM)
+  .regex(/^[1-9]\d{0,8}(?:B|KiB|MiB|GiB)$/, SIZE_PROBLEM)
+  .transform((size) => Number.parseInt(size, 10) * (SIZE_UNITS[size.replace(/^\d+/, '')] ?? 1));
+
+/** @param machine - how secrets, durations (seconds) and sizes (bytes) are written: in a file, or read already */
+function roleSchema(machine: Pick<ValueSchemas, 'secret'> & { duration: z.ZodType<number>; size: z.ZodType<number> }) {
+  const { secret, duration, size } = machine;
   return z.strictObject({
     search_path: z.array(schemaName).min(1).optional(),
     allow: z.array(ruleSchema).min(1),
+    max_rows: z.int().min(1).optional(),
+    max_bytes: size.optional(),
+    statement_timeout: duration.optional(),
+    recording: z
+      .strictObject({
+        parameters: z.enum(['recorded', 'hashed', 'off']).optional(),
+        results: z.int().min(0).max(1_000).optional(),
+      })
+      .optional(),
     upstream: z.strictObject({ user: z.string().min(1), password: secret }).optional(),
   });
 }
 
-/** A role block once its secrets are read. */
-const resolvedRole = roleSchema({ secret: z.string() });
+/** A role block once what it refers to is read. */
+const resolvedRole = roleSchema({ secret: z.string(), duration: z.number(), size: z.number() });
 
 function upstreamSchema({ address, secret }: ValueSchemas): z.ZodType<PostgresUpstream> {
   const mode = z.enum(['disable', 'require', 'verify-full']);
@@ -112,7 +154,7 @@ function upstreamSchema({ address, secret }: ValueSchemas): z.ZodType<PostgresUp
     }));
 }
 
-/** Compiles a role from its chain: rules add up, the last `search_path` and the last `upstream` count. */
+/** Compiles a role from its chain: rules add up; of everything else the last block that says it counts. */
 function compileRole(name: string, chain: readonly unknown[], upstream: PostgresUpstream): Compiled<PostgresRole> {
   const blocks = z.array(resolvedRole).parse(chain);
   const own = blocks.at(-1);
@@ -129,7 +171,22 @@ function compileRole(name: string, chain: readonly unknown[], upstream: Postgres
   const target = { ...upstream, ...login };
   return {
     ok: true,
-    value: { name, rules, searchPath, any, readOnly, upstream: target, relations: relationsOf(rules) },
+    value: { name, rules, searchPath, any, readOnly, upstream: target, relations: relationsOf(rules), ...limitsOf(blocks) },
+  };
+}
+
+function limitsOf(blocks: readonly z.output<typeof resolvedRole>[]) {
+  const last = <T>(of: (block: z.output<typeof resolvedRole>) => T | undefined): T | undefined =>
+    blocks.map(of).findLast((value) => value !== undefined);
+  const seconds = last((block) => block.statement_timeout);
+  return {
+    maxRows: last((block) => block.max_rows) ?? null,
+    maxBytes: last((block) => block.max_bytes) ?? null,
+    statementTimeout: seconds === undefined ? null : seconds * 1000,
+    recording: {
+      parameters: last((block) => block.recording?.parameters) ?? 'recorded',
+      results: last((block) => block.recording?.results) ?? 0,
+    },
   };
 }
 
@@ -147,7 +204,7 @@ function problemsOf(rule: RuleBlock, path: readonly (string | number)[]): Proble
   const problems: Problem[] = [];
   const add = (key: string, message: string, hint: string) => problems.push({ path: [...path, key], message, hint });
   if (saysAny(rule)) {
-    if (rule.statements.length > 1 || rule.relations || rule.functions) {
+    if (rule.statements.length > 1 || rule.relations || rule.functions || rule.columns) {
       add('statements', '`any` stands alone: it allows everything', 'write { statements: [any] }, or leave any out');
     }
     return problems;
@@ -157,7 +214,13 @@ function problemsOf(rule: RuleBlock, path: readonly (string | number)[]): Proble
     add('statements', `${needing.join(', ')}: on which relations?`, 'add relations: [schema.name, …]');
   }
   const writes = rule.statements.filter((kind) => kind !== 'any' && WRITES.has(kind));
+  if (rule.columns && !rule.relations) add('columns', 'columns of which relations?', 'add relations: [schema.name, …]');
+  if (rule.columns && rule.statements.some((kind) => !COLUMN_READING.has(kind))) {
+    add('columns', 'columns narrow what is read', 'write a rule of its own for select, copy-out or explain');
+  }
   for (const relation of rule.relations ?? []) {
+    if (rule.columns && relation.endsWith('.*'))
+      add('columns', `columns of ${relation}`, 'name the relations one by one');
     const system = /^(?:pg_.*|information_schema)\./.test(relation);
     if (system && (writes.length > 0 || relation.endsWith('.*'))) {
       add('relations', `${relation} cannot be granted so`, 'name one system relation at a time, and only for reading');
@@ -169,11 +232,13 @@ function problemsOf(rule: RuleBlock, path: readonly (string | number)[]): Proble
 function compileRule(rule: RuleBlock): PostgresRule {
   const relations = rule.relations ?? [];
   const on = [...relations, ...(rule.functions ?? [])];
+  const of = rule.columns ? ` (${shortened(rule.columns)})` : '';
   return {
-    text: on.length > 0 ? `${rule.statements.join(', ')} on ${shortened(on)}` : rule.statements.join(', '),
+    text: on.length > 0 ? `${rule.statements.join(', ')} on ${shortened(on)}${of}` : rule.statements.join(', '),
     kinds: new Set(rule.statements.filter((kind) => kind !== 'any')),
     relations: new Set(relations),
     functions: new Set(rule.functions ?? []),
+    columns: rule.columns ? new Set(rule.columns) : null,
   };
 }
 
@@ -194,6 +259,6 @@ function relationsOf(rules: readonly PostgresRule[]): readonly Relation[] {
 export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
   name: 'postgres',
   upstream: upstreamSchema,
-  role: roleSchema,
+  role: ({ secret }) => roleSchema({ secret, duration: durationSchema, size: sizeSchema }),
   compileRole,
 };

@@ -9,7 +9,7 @@ import { analyse } from './sql/analyse.js';
 export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUpstream> = {
   ...postgresConfig,
   decide,
-  describe: (action, role) => describeSql(action, role.any ? undefined : role.searchPath[0]),
+  describe: (action, role) => describeSql(action, role.any ? undefined : role.searchPath[0], role.recording.parameters),
   actionFromWords: (words) => {
     const text = words.join(' ');
     if (text.trim() === '') throw new DaypassError('usage', 'Expected a statement, like "select * from orders".');

@@ -11,10 +11,15 @@ import type { PostgresAction } from './decide.js';
 import { Outbox } from './outbox.js';
 import { isAsPinned } from './pinned.js';
 import type { PostgresRole } from './policy.js';
+import { LONGEST_ROW } from './sampled.js';
 import { ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
 import { errorResponse, noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer, FramingError, FrontendFramer } from './wire/framer.js';
+
+/** How often what runs too long is looked for, and how long past its time it may run before we end it, milliseconds. */
+const OVERTIME_CHECK = 1_000;
+const OVERTIME_GRACE = 500;
 
 /**
  * One client and one upstream connection, joined: bytes in both directions, back-pressure both ways, and the cut.
@@ -36,6 +41,9 @@ export class Relay implements Connection {
   #waiting = false;
   #congested = false;
   #over = false;
+  /** What the server answers while a statement is being stopped. */
+  #held: Buffer[] | null = null;
+  #overtime: NodeJS.Timeout | null = null;
   /** What the client was given so far ends in the middle of a message. */
   #midMessage = false;
 
@@ -67,6 +75,7 @@ export class Relay implements Connection {
       talk,
       (name, value) => this.#checkSetting(name, value),
       () => outbox.isEmpty,
+      () => this.#stopStatement(),
     );
   }
 
@@ -76,7 +85,9 @@ export class Relay implements Connection {
     const { client } = this;
     const upstream = this.#upstream.socket;
     client.on('data', (chunk: Buffer) => this.#onClient(chunk));
-    client.on('drain', () => upstream.resume());
+    client.on('drain', () => {
+      if (this.#held === null) upstream.resume();
+    });
     client.on('error', () => client.destroy());
     client.on('close', () => this.#leave());
     upstream.on('data', (chunk: Buffer) => this.#onServer(chunk));
@@ -86,6 +97,7 @@ export class Relay implements Connection {
     });
     upstream.on('error', () => upstream.destroy());
     upstream.on('close', () => this.#upstreamGone());
+    this.policyChanged();
     client.resume();
     upstream.resume();
   }
@@ -108,6 +120,34 @@ export class Relay implements Connection {
 
   policyChanged(): void {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
+    const role = this.#passage.session.role as PostgresRole;
+    this.#fromServer.rowLimit = role.recording.results > 0 ? LONGEST_ROW : 0;
+    if (this.#overtime !== null) clearInterval(this.#overtime);
+    this.#overtime = role.statementTimeout === null ? null : setInterval(() => this.#checkTime(role), OVERTIME_CHECK).unref();
+  }
+
+  /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
+  #checkTime({ statementTimeout }: PostgresRole): void {
+    const { since, expectations, clock } = this.#talk;
+    const { head } = expectations;
+    if (this.#over && this.#overtime !== null) return clearInterval(this.#overtime);
+    if (statementTimeout === null || since === 0 || (head?.kind !== 'query' && head?.kind !== 'execute')) return;
+    if (clock.monotonic() - since > statementTimeout + OVERTIME_GRACE) void this.#upstream.cancel();
+  }
+
+  /**
+   * Cancels the statement whose result is over a limit. What the server answers waits until it has been told: a cancel that
+   * comes late must not hit the statement behind.
+   */
+  #stopStatement(): void {
+    const held: Buffer[] = [];
+    this.#held = held;
+    this.#upstream.socket.pause();
+    void this.#upstream.cancel().then(() => {
+      this.#held = null;
+      if (this.#over) return;
+      this.#deliver(held);
+    });
   }
 
   /** Holds what the server reported at its start against what the role pins; cuts the session when it differs. */
@@ -117,7 +157,7 @@ export class Relay implements Connection {
 
   /** Passes the client's own cancel request on. */
   cancel(): void {
-    if (!this.#over && this.#passage.session.isLive()) this.#upstream.cancel();
+    if (!this.#over && this.#passage.session.isLive()) void this.#upstream.cancel();
   }
 
   #onClient(chunk: Buffer): void {
@@ -141,17 +181,23 @@ export class Relay implements Connection {
     const { session } = this.#passage;
     try {
       const pieces = this.#fromServer.push(chunk, this.#serverSide);
-      for (const [i, piece] of pieces.entries()) {
-        if (this.#over) return;
-        if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
-        // A deadline that came just now has cut the session instead: what the client has is what it had.
-        if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
-      }
-      if (!this.client.writableNeedDrain) this.#upstream.socket.resume();
+      if (this.#held === null) this.#deliver(pieces);
+      else this.#held.push(...pieces.map((piece) => Buffer.from(piece)));
     } catch (thrown) {
       this.#log.warn({ err: messageOf(thrown), session: session.id }, 'the upstream broke the protocol');
       this.#break({ severity: 'FATAL', sqlstate: '08P01', message: 'Daypass: the database broke the protocol' });
     }
+  }
+
+  #deliver(pieces: readonly Buffer[]): void {
+    const { session } = this.#passage;
+    for (const [i, piece] of pieces.entries()) {
+      if (this.#over) return;
+      if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
+      // A deadline that came just now has cut the session instead: what the client has is what it had.
+      if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
+    }
+    if (!this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
   }
 
   #send(bytes: Buffer): void {

@@ -2,7 +2,9 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import type { ScramVerifier } from '../grant/scram.js';
 
 /** What a client's SCRAM message was not. Said to the client as a failed authentication. */
-export class ScramError extends Error {}
+export class ScramError extends Error {
+  override readonly name = 'ScramError';
+}
 
 const PLUS = 'SCRAM-SHA-256-PLUS';
 const PLAIN = 'SCRAM-SHA-256';
@@ -41,9 +43,11 @@ export class ScramServer {
    */
   first(mechanism: string, message: string): string {
     const [, flag, bare, nonce] = FIRST.exec(message) ?? [];
-    if (flag === undefined || bare === undefined || nonce === undefined || !NONCE.test(nonce)) throw new ScramError('a malformed message');
+    if (flag === undefined || bare === undefined || nonce === undefined || !NONCE.test(nonce))
+      throw new ScramError('a malformed message');
     const bound = flag.startsWith('p=');
-    if ((mechanism === PLUS) !== bound || !ScramServer.mechanisms(this.#binding).includes(mechanism)) throw new ScramError('a mechanism that does not fit');
+    if ((mechanism === PLUS) !== bound || !ScramServer.mechanisms(this.#binding).includes(mechanism))
+      throw new ScramError('a mechanism that does not fit');
     // "y": the client could bind and believes that we cannot. We can: somebody took the offer out on the way.
     if (flag === 'y' && this.#binding !== null) throw new ScramError('a downgrade of channel binding');
     this.#gs2 = message.slice(0, message.length - bare.length);
@@ -61,13 +65,18 @@ export class ScramServer {
    */
   final(message: string): string {
     const [, withoutProof, binding, nonce, proof] = FINAL.exec(message) ?? [];
-    if (withoutProof === undefined || proof === undefined || nonce !== this.#fullNonce) throw new ScramError('a malformed message');
-    const bound = Buffer.concat([Buffer.from(this.#gs2), this.#gs2.startsWith('p=') ? this.#binding! : Buffer.alloc(0)]);
+    if (withoutProof === undefined || proof === undefined || nonce !== this.#fullNonce)
+      throw new ScramError('a malformed message');
+    const bound = Buffer.concat([
+      Buffer.from(this.#gs2),
+      this.#gs2.startsWith('p=') ? this.#binding! : Buffer.alloc(0),
+    ]);
     if (binding !== bound.toString('base64')) throw new ScramError('another channel');
     const signed = `${this.#messages},${withoutProof}`;
     const signature = hmac(this.#verifier.storedKey, signed);
     const key = Buffer.from(Buffer.from(proof, 'base64').map((byte, i) => byte ^ signature[i]!));
-    if (!timingSafeEqual(createHash('sha256').update(key).digest(), this.#verifier.storedKey)) throw new ScramError('a wrong proof');
+    if (!timingSafeEqual(createHash('sha256').update(key).digest(), this.#verifier.storedKey))
+      throw new ScramError('a wrong proof');
     return `v=${hmac(this.#verifier.serverKey, signed).toString('base64')}`;
   }
 }

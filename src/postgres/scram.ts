@@ -15,15 +15,24 @@ const MOST_NONCE = 512;
 export class ScramClient {
   readonly #password: string;
   readonly #nonce = randomBytes(18).toString('base64');
+  /** gs2-header, and the channel's binding where it is bound (RFC 5802 section 6). */
+  readonly #gs2: string;
+  readonly #binding: Buffer;
   #expected: Buffer | null = null;
 
-  constructor(password: string) {
+  /**
+   * @param channel - the binding of the TLS channel to use; `unoffered` when we could bind and the server does not offer to
+   * (a server that did offer then knows of a downgrade); `none` without TLS
+   */
+  constructor(password: string, channel: Buffer | 'unoffered' | 'none' = 'none') {
     this.#password = password;
+    this.#gs2 = channel === 'none' ? 'n,,' : channel === 'unoffered' ? 'y,,' : 'p=tls-server-end-point,,';
+    this.#binding = typeof channel === 'string' ? Buffer.alloc(0) : channel;
   }
 
-  /** client-first-message, without channel binding. */
+  /** client-first-message. */
   first(): string {
-    return `n,,${this.#firstBare()}`;
+    return `${this.#gs2}${this.#firstBare()}`;
   }
 
   /**
@@ -42,7 +51,8 @@ export class ScramClient {
       fail(`${attributes.get('i')} iterations`);
     const salted = await saltedPassword(this.#password, salt, iterations);
     const clientKey = hmac(salted, 'Client Key');
-    const withoutProof = `c=biws,r=${nonce}`;
+    const bound = Buffer.concat([Buffer.from(this.#gs2), this.#binding]).toString('base64');
+    const withoutProof = `c=${bound},r=${nonce}`;
     const signed = `${this.#firstBare()},${serverFirst},${withoutProof}`;
     const signature = hmac(createHash('sha256').update(clientKey).digest(), signed);
     const proof = Buffer.from(clientKey.map((byte, i) => byte ^ signature[i]!));

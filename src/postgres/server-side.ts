@@ -1,7 +1,11 @@
 import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
+import type { Payload } from '../recording/event.js';
+import { type Overrun, overrun } from './limits.js';
+import type { PostgresRole } from './policy.js';
+import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
 import { errorResponse, readFields } from './wire/backend.js';
-import { BACKEND, type BackendHandler, FramingError } from './wire/framer.js';
+import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
 /** In a transaction block nothing; outside one every portal but those WITH HOLD is gone. */
 const IDLE = 0x49;
@@ -16,15 +20,23 @@ export class ServerSide implements BackendHandler {
   readonly #talk: Conversation;
   readonly #changed: (name: string, value: string) => void;
   readonly #quiet: () => boolean;
+  readonly #stop: () => void;
 
   /**
    * @param changed - a run-time parameter was reported
    * @param quiet - whether nothing of the client's is on its way
+   * @param stop - the statement under way is to be cancelled
    */
-  constructor(talk: Conversation, changed: (name: string, value: string) => void, quiet: () => boolean) {
+  constructor(
+    talk: Conversation,
+    changed: (name: string, value: string) => void,
+    quiet: () => boolean,
+    stop: () => void,
+  ) {
     this.#talk = talk;
     this.#changed = changed;
     this.#quiet = quiet;
+    this.#stop = stop;
   }
 
   message(type: number, frame: Buffer | null, length: number): Buffer | undefined {
@@ -33,18 +45,30 @@ export class ServerSide implements BackendHandler {
       case BACKEND.dataRow:
         talk.rows += 1;
         talk.bytesOut += length;
-        return undefined;
+        if (frame !== null) this.#sample(frame);
+        return this.#withinLimits(talk.rows);
       case BACKEND.copyData:
+        talk.copiedOut += 1;
         talk.bytesOut += length;
-        return undefined;
+        return this.#withinLimits(talk.copiedOut);
       case BACKEND.commandComplete:
-        this.#complete(frame!);
-        return undefined;
+        return this.#complete(frame!);
       case BACKEND.ready:
         this.#ready(frame![5]!);
         return undefined;
       case BACKEND.error:
         return this.#error(frame);
+      case BACKEND.notice:
+        return undefined;
+      case BACKEND.portalSuspended: {
+        const over = talk.overrun;
+        this.#passing(type);
+        return this.#concluded(over, 'The rest of the rows stays with the server.');
+      }
+      case BACKEND.rowDescription:
+        if (frame !== null && talk.rows === 0) talk.sampledColumns = readColumns(frame);
+        this.#passing(type);
+        return talk.muted ? DROP : undefined;
       case BACKEND.parameterStatus: {
         const [name, value] = frame!.toString('utf8', 5).split('\0');
         this.#changed(name ?? '', value ?? '');
@@ -52,8 +76,27 @@ export class ServerSide implements BackendHandler {
       }
       default:
         this.#passing(type);
-        return undefined;
+        return talk.muted || talk.overrun !== null ? DROP : undefined;
     }
+  }
+
+  /** A row over a limit of the role is not the client's any more: the statement is cancelled, and its end becomes an error. */
+  #withinLimits(rows: number): Buffer | undefined {
+    const talk = this.#talk;
+    if (talk.muted || talk.overrun !== null) return DROP;
+    const role = talk.passage.session.role as PostgresRole;
+    talk.overrun = overrun(role, rows, talk.bytesOut);
+    if (talk.overrun === null) return undefined;
+    this.#stop();
+    return DROP;
+  }
+
+  #sample(frame: Buffer): void {
+    const talk = this.#talk;
+    const { results } = (talk.passage.session.role as PostgresRole).recording;
+    if (talk.sampled.length >= results || talk.sampledBytes + frame.length > MOST_SAMPLED) return;
+    talk.sampled.push(readRow(frame));
+    talk.sampledBytes += frame.length;
   }
 
   #passing(type: number): void {
@@ -95,13 +138,29 @@ export class ServerSide implements BackendHandler {
     this.#talk.expectations.swallowSyncs();
   }
 
-  #complete(frame: Buffer): void {
-    const { head } = this.#talk.expectations;
+  #complete(frame: Buffer): Buffer | undefined {
+    const talk = this.#talk;
+    const { head } = talk.expectations;
     if (head?.kind !== 'execute' && head?.kind !== 'query') throw outOfTurn('CommandComplete');
     const tag = frame.toString('utf8', 5, frame.length - 1);
-    this.#result(head.seq, '00000', tag);
-    if (REDEFINES.test(tag)) this.#talk.redefined = true;
-    if (head.kind === 'execute') this.#talk.expectations.pop();
+    const over = talk.overrun;
+    this.#result(head.seq, over === null ? '00000' : OVER_LIMIT, tag);
+    if (REDEFINES.test(tag)) talk.redefined = true;
+    if (head.kind === 'execute') talk.expectations.pop();
+    return this.#concluded(over, `The server had completed the statement (${tag}) before it could be stopped.`);
+  }
+
+  /** What the client hears in the place of the end of a statement whose result went over a limit. */
+  #concluded(over: Overrun | null, detail: string): Buffer | undefined {
+    const talk = this.#talk;
+    // What the client takes for skipped was run: where it may have changed something, nobody can say what counts.
+    if (talk.muted && !(talk.passage.session.role as PostgresRole).readOnly) {
+      throw new FramingError('a statement ran behind a result that was over a limit of the role', true);
+    }
+    if (talk.muted) return DROP;
+    if (over === null) return undefined;
+    talk.muted = true;
+    return overrunReport(over, detail);
   }
 
   #ready(status: number): void {
@@ -111,6 +170,7 @@ export class ServerSide implements BackendHandler {
       throw outOfTurn('ReadyForQuery');
     }
     this.#talk.copyIn = false;
+    this.#talk.muted = false;
     if (this.#talk.redefined && status === IDLE) {
       this.#talk.redefined = false;
       this.#talk.catalog.changed();
@@ -127,18 +187,20 @@ export class ServerSide implements BackendHandler {
     const { head } = expectations;
     this.#talk.copyIn = false;
     if (head === undefined || head.kind === 'sync') return undefined;
-    const status = (frame === null ? undefined : readFields(frame).get('C')) ?? 'XX000';
+    const over = this.#talk.overrun;
+    const status = over ? OVER_LIMIT : ((frame === null ? undefined : readFields(frame).get('C')) ?? 'XX000');
+    const instead = over ? overrunReport(over, 'The statement was stopped.') : this.#talk.muted ? DROP : undefined;
     if (head.kind === 'query') {
       head.failed = true;
       this.#result(head.seq, status, '');
-      return undefined;
+      return instead;
     }
     if (head.kind === 'refused' && head.simple) return refusalOf(head.refusal);
     const [failed, ...skipped] = expectations.fail();
     if (failed?.kind === 'execute') this.#result(failed.seq, status, '');
     else if (failed !== undefined) this.#dropped(failed);
     for (const one of skipped) this.#dropped(one);
-    return failed?.kind === 'refused' ? refusalOf(failed.refusal) : undefined;
+    return failed?.kind === 'refused' && instead === undefined ? refusalOf(failed.refusal) : instead;
   }
 
   #dropped(expectation: Expectation): void {
@@ -154,14 +216,40 @@ export class ServerSide implements BackendHandler {
     const now = talk.clock.monotonic();
     const ms = talk.since === 0 ? 0 : Math.round((now - talk.since) * 1000) / 1000;
     const copied = talk.copyBytes > 0 ? { bytesIn: talk.copyBytes } : {};
-    const sample = talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : null;
-    talk.passage.result(seq, { status, tag, rows: talk.rows, bytesOut: talk.bytesOut, ...copied, ms }, sample);
+    const sample = talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
+    const limit = talk.overrun === null ? {} : { limit: talk.overrun.key };
+    talk.passage.result(seq, { status, tag, rows: talk.rows, bytesOut: talk.bytesOut, ...copied, ...limit, ms }, sample);
     talk.rows = 0;
+    talk.copiedOut = 0;
+    talk.overrun = null;
     talk.bytesOut = 0;
     talk.copyBytes = 0;
     talk.copySample = [];
     talk.since = now;
   }
+
+  #sampled(): Payload | null {
+    const talk = this.#talk;
+    if (talk.sampled.length === 0) return null;
+    const { sampled, sampledColumns } = talk;
+    talk.sampled = [];
+    talk.sampledColumns = null;
+    talk.sampledBytes = 0;
+    return { ...(sampledColumns === null ? {} : { columns: sampledColumns }), results: sampled };
+  }
+}
+
+/** program_limit_exceeded */
+const OVER_LIMIT = '54000';
+
+function overrunReport({ key, message }: Overrun, detail: string): Buffer {
+  return errorResponse({
+    severity: 'ERROR',
+    sqlstate: OVER_LIMIT,
+    message: `Daypass: ${message}`,
+    detail: `Decided by: ${key} of the role. ${detail}`,
+    hint: 'ask for less: a narrower WHERE, fewer columns, or LIMIT',
+  });
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
-import type { DenialReason } from '../policy/reason.js';
 import { endSurely } from '../session/connection.js';
+import { Input, MOST_PASSWORD, MOST_STARTUP, refused, StartupRefused } from './input.js';
+import { type Login, scramLogin } from './login.js';
 import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
 import { FramingError } from './wire/framer.js';
 import { CODE, readPassword, readStartupParameters } from './wire/frontend.js';
@@ -13,26 +14,15 @@ export type Opening =
       readonly kind: 'startup';
       readonly socket: Socket;
       readonly parameters: Map<string, string>;
-      readonly password: string;
+      /** The minor version of protocol 3 that is spoken: 0 or 2. */
+      readonly minor: 0 | 2;
+      readonly login: Login;
     };
 
-/** A connection that ends before it has begun, with what its client is told. */
-export class StartupRefused extends Error {
-  readonly report: Report | null;
-  readonly reason: DenialReason;
-
-  constructor(reason: DenialReason, report: Report | null) {
-    super(report?.message ?? 'the client left');
-    this.reason = reason;
-    this.report = report;
-  }
-}
-
-/** PostgreSQL's own limit for the packet. */
-const MOST_STARTUP = 10_000;
-const MOST_PASSWORD = 4_096;
 const ALPN = 'postgresql';
 const TLS_HANDSHAKE = 0x16;
+/** The newest minor version: 3.2 brought longer cancel keys. */
+const NEWEST_MINOR = 2;
 
 /**
  * Takes a connection through TLS negotiation and the start-up packet up to its password.
@@ -91,18 +81,23 @@ async function startup(input: Input, packet: Buffer, version: number): Promise<O
   const parameters = readStartupParameters(packet.subarray(8));
   const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
   for (const name of unknown) parameters.delete(name);
-  if ((version & 0xffff) > 0 || unknown.length > 0)
-    input.socket.write(negotiateProtocolVersion(CODE.version3, unknown));
-  if (!parameters.get('user')) throw refused('28000', 'no user name was given');
-  input.socket.write(askPassword());
-  const message = await input.message('p', MOST_PASSWORD);
-  const password = readPassword(message);
-  if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
-  return { kind: 'startup', socket: input.release(), parameters, password };
+  const asked = version & 0xffff;
+  const minor = asked >= NEWEST_MINOR ? NEWEST_MINOR : 0;
+  if (asked !== minor || unknown.length > 0)
+    input.socket.write(negotiateProtocolVersion(CODE.version3 + minor, unknown));
+  const user = parameters.get('user');
+  if (!user) throw refused('28000', 'no user name was given');
+  const plus = user.lastIndexOf('+');
+  const login = plus === -1 ? await askForPassword(input) : scramLogin(input, user.slice(plus + 1));
+  return { kind: 'startup', socket: input.socket, parameters, minor, login };
 }
 
-function refused(sqlstate: string, message: string, hint = ''): StartupRefused {
-  return new StartupRefused('malformed', { severity: 'FATAL', sqlstate, message: `Daypass: ${message}`, hint });
+async function askForPassword(input: Input): Promise<Login> {
+  input.socket.write(askPassword());
+  const password = readPassword(await input.message('p', MOST_PASSWORD));
+  if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
+  input.release();
+  return { kind: 'password', password };
 }
 
 /** Tells the client why, if there is anything to tell, and closes. */
@@ -130,90 +125,11 @@ async function secure(input: Input, context: SecureContext): Promise<TLSSocket> 
   return secured;
 }
 
-/** Reads a socket packet by packet; gives it back paused, with what was not consumed put back. */
-class Input {
-  readonly socket: Socket;
-  #buffer: Buffer = Buffer.alloc(0);
-  #wake: (() => void) | null = null;
-  #gone = false;
-  readonly #onData = (chunk: Buffer) => {
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
-    if (this.#buffer.length > MOST_STARTUP + MOST_PASSWORD) this.socket.pause();
-    this.#wake?.();
-  };
-  readonly #onGone = () => {
-    this.#gone = true;
-    this.#wake?.();
-  };
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('data', this.#onData);
-    socket.on('close', this.#onGone);
-    socket.on('end', this.#onGone);
-    socket.on('error', this.#onGone);
-    socket.resume();
-  }
-
-  get isEmpty(): boolean {
-    return this.#buffer.length === 0;
-  }
-
-  /** The first byte, without taking it. */
-  async peek(): Promise<number> {
-    await this.#need(1);
-    return this.#buffer[0]!;
-  }
-
-  /** A packet that begins with its own length. */
-  async packet(least: number, most: number): Promise<Buffer> {
-    await this.#need(4);
-    const length = this.#buffer.readInt32BE(0);
-    if (length < least || length > most) throw refused('08P01', 'the length of the start-up packet is impossible');
-    return this.#take(length);
-  }
-
-  /** A message of one type. */
-  async message(type: string, most: number): Promise<Buffer> {
-    await this.#need(5);
-    const length = this.#buffer.readInt32BE(1);
-    if (this.#buffer[0] !== type.charCodeAt(0) || length < 4 || length > most)
-      throw refused('08P01', 'a password message was expected');
-    return this.#take(length + 1);
-  }
-
-  /** Stops reading; what was received and not taken stands in the socket again. */
-  release(): Socket {
-    this.socket.pause();
-    this.socket.off('data', this.#onData);
-    this.socket.off('close', this.#onGone);
-    this.socket.off('end', this.#onGone);
-    this.socket.off('error', this.#onGone);
-    if (this.#buffer.length > 0) this.socket.unshift(this.#buffer);
-    return this.socket;
-  }
-
-  async #take(length: number): Promise<Buffer> {
-    await this.#need(length);
-    const out = this.#buffer.subarray(0, length);
-    this.#buffer = this.#buffer.subarray(length);
-    return out;
-  }
-
-  async #need(length: number): Promise<void> {
-    while (this.#buffer.length < length) {
-      if (this.#gone || this.socket.destroyed) throw new StartupRefused('malformed', null);
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = null;
-    }
-  }
-}
-
 /** Whether a start-up read failed for what the client sent. */
 export function asRefusal(thrown: unknown): StartupRefused {
   if (thrown instanceof StartupRefused) return thrown;
   if (thrown instanceof FramingError) return refused('08P01', thrown.message);
   return new StartupRefused('malformed', null);
 }
+
+export { StartupRefused } from './input.js';

@@ -1,3 +1,4 @@
+import { isLoopback } from '../config/address.js';
 import { DaypassError } from '../errors.js';
 import type { PostgresTarget } from './policy.js';
 import { ScramClient } from './scram.js';
@@ -11,13 +12,16 @@ const CODE = { ok: 0, cleartext: 3, sasl: 10, saslContinue: 11, saslFinal: 12 } 
  */
 export class UpstreamLogin {
   readonly #target: PostgresTarget;
-  readonly #scram: ScramClient;
+  /** The binding of the TLS channel; null without TLS, or where its certificate allows none. */
+  readonly #binding: Buffer | null;
+  #scram: ScramClient;
   #next: ReadonlySet<number> = new Set([CODE.ok, CODE.cleartext, CODE.sasl]);
   /** The server has let us in. */
   done = false;
 
-  constructor(target: PostgresTarget) {
+  constructor(target: PostgresTarget, binding: Buffer | null = null) {
     this.#target = target;
+    this.#binding = binding;
     this.#scram = new ScramClient(target.password);
   }
 
@@ -33,10 +37,8 @@ export class UpstreamLogin {
         this.#next = new Set([CODE.ok]);
         return passwordMessage(cleartext(this.#target));
       case CODE.sasl:
-        if (!message.toString('latin1', 9).split('\0').includes(MECHANISM))
-          throw unacceptable('offers no SCRAM-SHA-256');
         this.#next = new Set([CODE.saslContinue]);
-        return saslInitialResponse(MECHANISM, this.#scram.first());
+        return this.#begin(message.toString('latin1', 9).split('\0'));
       case CODE.saslContinue:
         this.#next = new Set([CODE.saslFinal]);
         return saslResponse(await this.#scram.final(message.toString('utf8', 9)));
@@ -50,14 +52,26 @@ export class UpstreamLogin {
         return null;
     }
   }
+
+  /** Bound to the channel where both sides can: nobody in between can then pass the exchange on. */
+  #begin(offered: readonly string[]): Buffer {
+    const { password } = this.#target;
+    if (this.#binding !== null && offered.includes(BOUND)) {
+      this.#scram = new ScramClient(password, this.#binding);
+      return saslInitialResponse(BOUND, this.#scram.first());
+    }
+    if (!offered.includes(MECHANISM)) throw unacceptable('offers no SCRAM-SHA-256');
+    this.#scram = new ScramClient(password, this.#binding === null ? 'none' : 'unoffered');
+    return saslInitialResponse(MECHANISM, this.#scram.first());
+  }
 }
 
 const MECHANISM = 'SCRAM-SHA-256';
+const BOUND = 'SCRAM-SHA-256-PLUS';
 
 /** The password in clear goes only through TLS or stays on this machine. */
 function cleartext(target: PostgresTarget): string {
-  const local = /^(127\.|::1$|localhost$)/.test(target.host);
-  if (target.tls.mode === 'disable' && !local) throw unacceptable('asks for the password in clear without TLS');
+  if (target.tls.mode === 'disable' && !isLoopback(target.host)) throw unacceptable('asks for the password in clear without TLS');
   return target.password;
 }
 

@@ -1,8 +1,10 @@
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
+import { tlsServerEndPoint } from './channel-binding.js';
 import type { PostgresRole, PostgresTarget } from './policy.js';
+import { Replies } from './replies.js';
 import { UpstreamLogin, unacceptable } from './upstream-login.js';
 import { readFields } from './wire/backend.js';
 import { cancelRequest, sslRequest, startupMessage } from './wire/frontend.js';
@@ -12,8 +14,6 @@ const HANDSHAKE_LIMIT = 10_000;
 const CANCEL_LIMIT = 2_000;
 /** A statement that had reached the server behind the running one is cancelled too: asked again after these milliseconds. */
 const CANCEL_AGAIN = [0, 25, 100, 250];
-/** A server says all it has to say before it is ready in far less than this, bytes. */
-const MOST_HANDSHAKE = 256 * 1024;
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
 const MOST_SECRET = 256;
 
@@ -24,8 +24,8 @@ export interface Upstream {
   readonly parameters: ReadonlyMap<string, string>;
   /** The transaction status of the first ReadyForQuery. */
   readonly status: number;
-  /** Asks the server to cancel what this connection runs. */
-  cancel(): void;
+  /** Asks the server to cancel what this connection runs; resolves when the server has been told, or could not be. */
+  cancel(): Promise<void>;
   /**
    * Destroys the connection.
    * @param running - whether a statement may be running there: it is cancelled too
@@ -52,7 +52,9 @@ export async function dial(
       socket = made;
     });
     socket.write(startupMessage(startup));
-    const greeting = await authenticate(new Replies(socket), socket, target);
+    const replies = new Replies(socket);
+    const greeting = await authenticate(replies, socket, target);
+    replies.release();
     return { ...greeting, socket, ...canceller(target, socket, greeting.key) };
   } catch (thrown) {
     socket?.destroy();
@@ -71,10 +73,11 @@ async function open(target: PostgresTarget, made: (socket: Socket) => void): Pro
   await once(socket, 'connect');
   if (target.tls.mode === 'disable') return socket;
   socket.write(sslRequest());
-  const answer = await new Replies(socket).bytes(1);
+  const replies = new Replies(socket);
+  const answer = await replies.bytes(1);
   if (answer.toString('latin1') !== 'S')
     throw new DaypassError('upstream_unavailable', 'the database does not offer TLS');
-  if (socket.readableLength > 0) throw unacceptable('sends data before encryption is negotiated');
+  if (replies.release() > 0) throw unacceptable('sends data before encryption is negotiated');
   const verify = target.tls.mode === 'verify-full';
   const secured: TLSSocket = connectTls({
     socket,
@@ -97,7 +100,7 @@ interface Greeting {
 
 async function authenticate(replies: Replies, socket: Socket, target: PostgresTarget): Promise<Greeting> {
   const parameters = new Map<string, string>();
-  const login = new UpstreamLogin(target);
+  const login = new UpstreamLogin(target, bindingOf(socket));
   let key: Greeting['key'] = null;
   for (;;) {
     const message = await replies.message();
@@ -115,6 +118,13 @@ async function authenticate(replies: Replies, socket: Socket, target: PostgresTa
   }
 }
 
+/** What the login is bound to: the certificate of the server at the other end. */
+function bindingOf(socket: Socket): Buffer | null {
+  if (!(socket instanceof TLSSocket)) return null;
+  const { raw } = socket.getPeerCertificate();
+  return raw === undefined ? null : tlsServerEndPoint(raw);
+}
+
 function readKey(message: Buffer): Greeting['key'] {
   if (message.length < 13 || message.length > 9 + MOST_SECRET) throw unacceptable('sends an impossible cancel key');
   return { pid: message.readInt32BE(5), secret: Buffer.from(message.subarray(9)) };
@@ -128,13 +138,13 @@ function serverRefused(message: Buffer): DaypassError {
 }
 
 function canceller(target: PostgresTarget, socket: Socket, key: Greeting['key']): Pick<Upstream, 'cancel' | 'sever'> {
-  const cancel = () => {
-    if (key !== null) void sendCancel(target, cancelRequest(key.pid, key.secret));
+  const cancel = async () => {
+    if (key !== null) await sendCancel(target, cancelRequest(key.pid, key.secret));
   };
   return {
     cancel,
     sever: (running) => {
-      if (running) for (const after of CANCEL_AGAIN) after === 0 ? cancel() : setTimeout(cancel, after).unref();
+      if (running) for (const after of CANCEL_AGAIN) after === 0 ? void cancel() : setTimeout(cancel, after).unref();
       socket.destroy();
     },
   };
@@ -169,45 +179,4 @@ function once(socket: Socket, event: string): Promise<void> {
       resolve();
     });
   });
-}
-
-/** Reads a server's messages one by one during the handshake, bounded in size. */
-class Replies {
-  readonly #socket: Socket;
-  #left = MOST_HANDSHAKE;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.pause();
-  }
-
-  async message(): Promise<Buffer> {
-    const header = await this.bytes(5);
-    const length = header.readInt32BE(1);
-    // All messages together: neither one of them nor their number can fill the memory.
-    this.#left -= length + 1;
-    if (length < 4 || this.#left < 0) throw unacceptable('sends more than a handshake can be, or an impossible length');
-    return length === 4 ? header : Buffer.concat([header, await this.bytes(length - 4)]);
-  }
-
-  async bytes(size: number): Promise<Buffer> {
-    for (;;) {
-      const got: Buffer | null = this.#socket.read(size);
-      if (got !== null && got.length === size) return got;
-      if (this.#socket.destroyed || this.#socket.readableEnded || got !== null)
-        throw new Error('the connection was closed');
-      await this.#readable();
-    }
-  }
-
-  #readable(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const done = (thrown?: Error) => {
-        for (const event of ['readable', 'end', 'close', 'error']) this.#socket.off(event, done);
-        if (thrown) reject(thrown);
-        else resolve();
-      };
-      for (const event of ['readable', 'end', 'close', 'error']) this.#socket.once(event, done);
-    });
-  }
 }

@@ -39,9 +39,33 @@ export function packBlock(sessionId: string, before: Buffer, events: readonly Re
     toAt: last.at,
     hashBefore: before,
     hashAfter: hash,
-    payload: deflateRawSync(lines.join('\n'), { level: 1 }),
+    payload: compress(lines.join('\n')),
     format: 1,
   };
+}
+
+/** Below this, in UTF-16 code units, making zlib's tables costs more than all the rest and saves a hundred bytes. */
+const NOT_DEFLATED = 512;
+/** What fits into small tables, whose making is half of the cost of a small block. */
+const SMALL = 4 * 1024;
+const SMALL_TABLES = { level: 1, windowBits: 12, memLevel: 4 } as const;
+const LEVEL = { level: 1 } as const;
+
+/** Any of the forms is a raw deflate stream (RFC 1951): readers need not know which. */
+function compress(text: string): Buffer {
+  if (text.length < NOT_DEFLATED) return stored(text);
+  return deflateRawSync(text, text.length < SMALL ? SMALL_TABLES : LEVEL);
+}
+
+/** One final block "with no compression" (RFC 1951 section 3.2.4): a length, its complement, and the bytes as they are. */
+function stored(text: string): Buffer {
+  const size = Buffer.byteLength(text);
+  const out = Buffer.allocUnsafe(5 + size);
+  out[0] = 1;
+  out.writeUInt16LE(size, 1);
+  out.writeUInt16LE(0xffff - size, 3);
+  out.write(text, 5);
+  return out;
 }
 
 /** The events of a stored block, still encoded. Throws on a format or a payload that is not ours. */

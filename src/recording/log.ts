@@ -198,7 +198,8 @@ function weight(value: Json | undefined): number {
   if (typeof value !== 'object' || value === null) return 8;
   // Parameters and headers: a list or a map of short texts; what is nested deeper counts by its own parts.
   let size = 16;
-  for (const part of Object.values(value)) size += weight(part);
+  if (Array.isArray(value)) for (const part of value) size += weight(part);
+  else for (const part of Object.values(value)) size += weight(part);
   return size;
 }
 

@@ -29,7 +29,9 @@ export interface RecorderOptions {
 const STALL_AFTER = 5_000;
 const BUFFER_BYTES = 64 * 1024 * 1024;
 /** Buffered events are written at least this often, milliseconds. */
-const BUFFERED_FLUSH = 50;
+const BUFFERED_FLUSH = 100;
+/** Sessions in one commit: packing them holds up everything else, cuts included. */
+const MOST_LOGS = 256;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
 
@@ -150,7 +152,7 @@ export class Recorder implements Sink {
       if (!log.waiting) this.#waiting.delete(log);
     }
     if (this.#dirty.size > 0) {
-      if (this.#waiting.size > 0) this.#flushSoon();
+      if (this.#waiting.size > 0 || taken.length >= MOST_LOGS) this.#flushSoon();
       else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
     }
   }
@@ -158,11 +160,12 @@ export class Recorder implements Sink {
   #take(): Taken[] {
     const taken: Taken[] = [];
     for (const log of this.#dirty) {
+      if (taken.length >= MOST_LOGS) break;
+      this.#dirty.delete(log);
       if (!log.hasPending) continue;
       const one = this.#pack(log);
       if (one !== null) taken.push(one);
     }
-    this.#dirty.clear();
     return taken;
   }
 

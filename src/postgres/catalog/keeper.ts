@@ -153,7 +153,10 @@ class Keeper {
         this.#readAt = this.#askedAt;
       } catch (thrown) {
         const { host, port, database, user } = this.target;
-        this.#log.warn({ upstream: `${host}:${port}`, database, user, err: messageOf(thrown) }, 'the catalog cannot be read');
+        this.#log.warn(
+          { upstream: `${host}:${port}`, database, user, err: messageOf(thrown) },
+          'the catalog cannot be read',
+        );
       }
     } while (this.#again);
   }

@@ -11,7 +11,9 @@ export function lacks(catalog: Catalog, analysis: Analysis, schema: string | und
   return analysis.statements.flatMap(partsOf).some(({ reads, writes }) =>
     [...reads, ...writes.map((write) => write.relation)].some((relation) => {
       const resolved = resolveIn(catalog, relation, schema);
-      return resolved.schema !== 'pg_catalog' && resolved.schema !== 'information_schema' && !relationIn(catalog, resolved);
+      return (
+        resolved.schema !== 'pg_catalog' && resolved.schema !== 'information_schema' && !relationIn(catalog, resolved)
+      );
     }),
   );
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { ByName, Catalog, CatalogFunctions, CatalogRelation } from './catalog.js';
+import type { ByName, Catalog, CatalogFunctions, CatalogOperator, CatalogRelation, CatalogType } from './catalog.js';
 
 /** The rows of the queries in queries.ts; nothing that a server sends is believed to have a shape. */
 const number = z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]);
@@ -16,13 +16,32 @@ const rows = z.object({
       children: z.array(z.string()),
     }),
   ),
-  functions: z.array(z.object({ schema: z.string(), name: z.string(), takes_row: z.boolean().nullable(), takes_one: z.boolean() })),
-  operators: z.array(z.object({ schema: z.string(), name: z.string(), by: z.array(z.string()) })),
-  types: z.array(z.object({ id: number, schema: z.string(), name: z.string(), kind: z.string(), element: number })),
+  functions: z.array(
+    z.object({
+      schema: z.string(),
+      name: z.string(),
+      takes_row: z.boolean().nullable(),
+      takes_one: z.boolean(),
+      made: z.boolean(),
+    }),
+  ),
+  operators: z.array(z.object({ schema: z.string(), name: z.string(), left: number, right: number, by: z.string() })),
+  types: z.array(
+    z.object({
+      id: number,
+      schema: z.string(),
+      name: z.string(),
+      kind: z.string(),
+      element: number,
+      extension: z.boolean(),
+    }),
+  ),
   casts: z.array(
     z.object({ source: number, target: number, target_name: z.string(), by: z.string(), implicit: z.boolean() }),
   ),
-  system: z.array(z.object({ relations: z.array(z.string()), types: z.array(z.string()) })).length(1),
+  system: z
+    .array(z.object({ relations: z.array(z.string()), types: z.array(z.string()), operators: z.array(z.string()) }))
+    .length(1),
 });
 
 /** What a catalog is made of, as it was read. */
@@ -35,6 +54,7 @@ export type CatalogRows = z.input<typeof rows>;
 export function catalogOf(read: unknown): Catalog {
   const given = rows.parse(read);
   const [system] = given.system;
+  const types = new Map<number, CatalogType>(given.types.map(({ id, ...type }) => [id, type]));
   return {
     version: createHash('sha256').update(JSON.stringify(given)).digest('hex'),
     relations: byName(given.relations, (row): CatalogRelation => {
@@ -42,26 +62,38 @@ export function catalogOf(read: unknown): Catalog {
       return { schema, name, kind, columns, types, children, rowType: row.row_type };
     }),
     functions: byName(given.functions, (row): CatalogFunctions => {
-      return { takesRow: row.takes_row ?? false, takesOne: row.takes_one };
+      return { takesRow: row.takes_row ?? false, takesOne: row.takes_one, made: row.made };
     }),
-    operators: byName(given.operators, ({ by }): ReadonlySet<string> => new Set(by)),
-    types: new Map(given.types.map(({ id, ...type }) => [id, type])),
+    operators: operatorsOf(given.operators, types),
+    types,
     typeNames: byName(given.types, (row) => row),
     casts: given.casts.map(({ target_name, ...cast }) => ({ ...cast, targetName: target_name })),
     systemRelations: new Set(system?.relations),
     systemTypes: new Set(system?.types),
+    systemOperators: new Set(system?.operators),
   };
+}
+
+function operatorsOf(
+  given: z.output<typeof rows>['operators'],
+  types: ReadonlyMap<number, CatalogType>,
+): ByName<readonly CatalogOperator[]> {
+  const element = (type: number) => types.get(type)?.element || type;
+  return byName(given, (row, known?: readonly CatalogOperator[]) => {
+    const { left, right, by } = row;
+    return [...(known ?? []), { left: element(left), right: element(right), by }];
+  });
 }
 
 function byName<R extends { readonly schema: string; readonly name: string }, T>(
   given: readonly R[],
-  make: (row: R) => T,
+  make: (row: R, known?: T) => T,
 ): ByName<T> {
   const schemas = new Map<string, Map<string, T>>();
   for (const row of given) {
     const names = schemas.get(row.schema) ?? new Map<string, T>();
     schemas.set(row.schema, names);
-    names.set(row.name, make(row));
+    names.set(row.name, make(row, names.get(row.name)));
   }
   return schemas;
 }

@@ -187,14 +187,16 @@ export class Walker {
 
   #method(value: unknown): void {
     const names = namesOf(value) ?? [];
-    if (!METHODS.has(names.at(-1) ?? '') || (names.length > 1 && names[0] !== 'pg_catalog')) this.refuse('a sampling method');
+    if (!METHODS.has(names.at(-1) ?? '') || (names.length > 1 && names[0] !== 'pg_catalog'))
+      this.refuse('a sampling method');
   }
 
   #column(fields: Fields, scope: Scope | null): void {
     const list = listOf(fields.fields);
     const star = isStar(list.at(-1));
     const names = namesOf(star ? list.slice(0, -1) : list);
-    if (names === null || (names.length === 0 && !star) || names.length > 3) this.refuse('a column that is not schema.table.column');
+    if (names === null || (names.length === 0 && !star) || names.length > 3)
+      this.refuse('a column that is not schema.table.column');
     else this.#references.push({ fields: names, star, scope: scope ?? scopeIn(null) });
   }
 
@@ -217,6 +219,8 @@ export class Walker {
     if (columns.length > 0 || fields.isNatural === true) this.operators.add('=');
     if (scope === null) return;
     for (const column of columns) this.#references.push({ fields: [column], star: false, scope });
+    // What both sides have in common is compared: any column may be read.
+    if (fields.isNatural === true) this.#references.push({ fields: [], star: true, scope });
     const alias = aliasOf(fields);
     if (alias !== null || fields.isNatural === true) {
       for (let at = from; at < scope.items.length; at += 1) scope.items[at] = { ...scope.items[at]!, whole: true };
@@ -233,7 +237,11 @@ export class Walker {
     const query = relation.schema === null && isNamed(relation.name, scope);
     if (!query) this.reads.push(relation);
     const renamed = isFields(fields.alias) && listOf(fields.alias.colnames).length > 0;
-    scope?.items.push({ alias: aliasOf(fields) ?? relation.name, relation: query ? null : relation, whole: query || renamed });
+    scope?.items.push({
+      alias: aliasOf(fields) ?? relation.name,
+      relation: query ? null : relation,
+      whole: query || renamed,
+    });
   }
 
   #call(fields: Fields, scope: Scope | null): void {

@@ -33,6 +33,21 @@ export function askPassword(): Buffer {
   return frame('R', int32(3));
 }
 
+/** AuthenticationSASL (`R`, 10): the mechanisms to choose from. */
+export function saslMechanisms(names: readonly string[]): Buffer {
+  return frame('R', Buffer.concat([int32(10), cstrings(...names, '')]));
+}
+
+/** AuthenticationSASLContinue (`R`, 11). */
+export function saslContinue(message: string): Buffer {
+  return frame('R', Buffer.concat([int32(11), Buffer.from(message)]));
+}
+
+/** AuthenticationSASLFinal (`R`, 12). */
+export function saslFinal(message: string): Buffer {
+  return frame('R', Buffer.concat([int32(12), Buffer.from(message)]));
+}
+
 /** AuthenticationOk (`R`, 0). */
 export function authenticationOk(): Buffer {
   return frame('R', int32(0));

@@ -161,20 +161,27 @@ export interface BackendHandler {
    * @param frame - the whole message for the types the relay reads, null for those that pass by (an error of more than
    * a MiB among them: the server quotes its input)
    * @param length - the whole length, header included
-   * @returns what to send to the client instead (of a whole message only); undefined to pass it on as it is
+   * @returns what to send to the client instead: of a whole message anything, of one that passes by nothing (`DROP`);
+   * undefined to pass it on as it is
    */
   message(type: number, frame: Buffer | null, length: number): Buffer | undefined;
 }
 
+/** Nothing in the place of a message. */
+export const DROP: Buffer = Buffer.alloc(0);
+
 /** Splits what a server sends, passing rows and copy data through without collecting them. */
 export class BackendFramer {
   readonly #held = new Parts();
-  /** Of a message that has begun to pass. */
+  /** Rows up to this length are collected and read, too; the handler sets it while it wants them. Bytes. */
+  rowLimit = 0;
+  /** Of a message that has begun to pass, or to be dropped. */
   #left = 0;
+  #dropping = false;
 
   /** Whether what was answered so far ends in the middle of a message. */
   get midMessage(): boolean {
-    return this.#left > 0;
+    return this.#left > 0 && !this.#dropping;
   }
 
   /**
@@ -190,24 +197,32 @@ export class BackendFramer {
     let from = 0;
     let at = Math.min(this.#left, bytes.length);
     this.#left -= at;
+    if (this.#dropping) from = at;
+    this.#dropping &&= this.#left > 0;
     while (bytes.length - at >= HEADER) {
       const type = bytes[at]!;
       const total = backendLength(type, bytes.readInt32BE(at + 1));
-      const read = total <= (READ.get(type) ?? 0) + 1;
+      const read = this.#isRead(type, total);
       if (read && bytes.length - at < total) break;
       const instead = handler.message(type, read ? bytes.subarray(at, at + total) : null, total);
-      if (read && instead !== undefined) {
-        if (at > from) out.push(bytes.subarray(from, at));
-        if (instead.length > 0) out.push(instead);
-        from = at + total;
-      }
       const here = Math.min(total, bytes.length - at);
       this.#left = total - here;
+      if (instead !== undefined && (read || instead === DROP)) {
+        if (at > from) out.push(bytes.subarray(from, at));
+        if (instead.length > 0) out.push(instead);
+        from = at + here;
+        this.#dropping = this.#left > 0;
+      }
       at += here;
     }
     if (at > from) out.push(bytes.subarray(from, at));
     if (at < bytes.length) this.#held.add(bytes.subarray(at));
     return out;
+  }
+
+  #isRead(type: number, total: number): boolean {
+    if (type === BACKEND.dataRow || type === BACKEND.rowDescription) return total <= this.rowLimit;
+    return total <= (READ.get(type) ?? 0) + 1;
   }
 
   /** The chunk behind what was held; null while that is no whole message yet. */
@@ -217,7 +232,7 @@ export class BackendFramer {
     const head = this.#held.head(HEADER);
     if (head === undefined) return null;
     const total = backendLength(head[0]!, head.readInt32BE(1));
-    const read = total <= (READ.get(head[0]!) ?? 0) + 1;
+    const read = this.#isRead(head[0]!, total);
     return read && this.#held.length < total ? null : this.#held.take();
   }
 }

@@ -102,6 +102,20 @@ export function readPassword(message: Buffer): string {
   return password;
 }
 
+/** SASLInitialResponse: the mechanism chosen and the client's first message. */
+export function readSaslInitialResponse(message: Buffer): { readonly mechanism: string; readonly data: string } {
+  const reader = new Reader(message);
+  const mechanism = reader.text();
+  const data = reader.bytes(reader.int32()).toString('utf8');
+  reader.end();
+  return { mechanism, data };
+}
+
+/** SASLResponse: the whole body is the client's message. */
+export function readSaslResponse(message: Buffer): string {
+  return message.toString('utf8', 5);
+}
+
 /** The parameters of a StartupMessage, after its length and version. */
 export function readStartupParameters(body: Buffer): Map<string, string> {
   const reader = new Reader(body, 0);

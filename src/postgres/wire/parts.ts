@@ -30,6 +30,13 @@ export class Parts {
     return this.#parts[0];
   }
 
+  /** Takes the first `size` bytes, which must be there; the rest stays. */
+  cut(size: number): Buffer {
+    const all = this.take();
+    if (all.length > size) this.add(all.subarray(size));
+    return all.subarray(0, size);
+  }
+
   /** Everything in one buffer; nothing is left. */
   take(): Buffer {
     const [only] = this.#parts;

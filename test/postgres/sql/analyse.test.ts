@@ -143,23 +143,64 @@ t.test('FOR UPDATE and FOR SHARE lock what they name, or everything', async (t) 
   t.equal(locks('select * from a'), '');
 });
 
-t.test('what could run code that nobody named has an unknown effect', async (t) => {
+t.test('a type of another schema is noted wherever one may stand', async (t) => {
   for (const text of [
-    'select 1 operator(evil.+) 2',
-    'select * from a order by x using operator(evil.<)',
-    'select (1, 2) = any (select 1, 2) and x operator(evil.=) any (array[1])',
-    'select x operator(evil.=) any (select 1)',
     "select 'x'::evil.typ",
     'select cast(null as evil.typ[])',
-    'select x collate evil.c from a',
-    'select * from a tablesample evil.m(1)',
-    'select * from other.public.orders',
     'select * from f() as (x evil.typ)',
     "select * from xmltable('/r' passing x columns y evil.typ path 'y')",
     "select * from json_table('1', '$' columns (y evil.typ path '$'))",
     "select json_value('1', '$' returning evil.typ)",
     'select xmlserialize(content x as evil.typ)',
     'prepare p (evil.typ) as select $1',
+  ]) {
+    const types = partsOf(only(text)).flatMap((part) => part.types);
+    t.match(types.at(-1), { schema: 'evil', name: 'typ' }, text);
+  }
+});
+
+t.test('what is written like a column is noted with everything it may stand for', async (t) => {
+  const notes = (text: string) =>
+    only(text).references.map(({ fields, star, visible }) => {
+      const items = visible.map(
+        ({ alias, relation, whole }) => `${alias}=${relation ? nameOf(relation) : '?'}${whole ? '!' : ''}`,
+      );
+      return `${[...fields, ...(star ? ['*'] : [])].join('.')} of ${items.join(' ')}`;
+    });
+  t.same(notes('select o.x, y from s.orders o'), ['o.x of o=s.orders', 'y of o=s.orders']);
+  t.same(notes('select *, a.* from a, b'), ['* of a=a b=b', 'a.* of a=a b=b']);
+  t.same(notes('select (select x from b) from a'), ['x of b=b a=a']);
+  t.same(notes('select 1 from a join b using (z)'), ['z of a=a b=b']);
+  t.same(notes('select 1 from a natural join b'), ['* of a=a! b=b!']);
+  t.same(notes('with q as (select 1 as x from a) select q.x from q'), ['q.x of q=?!']);
+  t.same(notes('select x from (select 1 from a) q, f() g'), ['x of q=?! g=?!']);
+  t.same(notes('select x from a as b(c), (a join d on true) j'), ['x of b=a! a=a! d=d! j=?!']);
+  t.same(notes('insert into a select x from b returning y'), ['x of b=b', 'y of a=a excluded=a old=a new=a']);
+  t.same(notes('copy a (x, y) to stdout'), ['x of a=a', 'y of a=a']);
+  t.same(notes('copy a to stdout'), ['* of a=a']);
+});
+
+t.test('operators are noted by the names that are looked up', async (t) => {
+  const operators = (text: string) => [...only(text).operators].sort().join(' ');
+  t.equal(operators('select a + b, a operator(pg_catalog.-) b, -a'), '+ -');
+  t.equal(operators('select a between 1 and 2'), '< <= > >=');
+  t.equal(operators('select a in (1), b not in (2), c like 1'), '<> = ~~');
+  t.equal(operators('select a in (select 1)'), '=');
+  t.equal(operators('select a < all (select 1)'), '<');
+  t.equal(operators('select case a when 1 then 2 end'), '=');
+  t.equal(operators('select 1 from a join b using (c)'), '=');
+  t.equal(operators('select nullif(a, 1)'), '=');
+});
+
+t.test('what could run code that nobody named has an unknown effect', async (t) => {
+  for (const text of [
+    'select 1 operator(evil.+) 2',
+    'select * from a order by x using operator(evil.<)',
+    'select (1, 2) = any (select 1, 2) and x operator(evil.=) any (array[1])',
+    'select x operator(evil.=) any (select 1)',
+    'select x collate evil.c from a',
+    'select * from a tablesample evil.m(1)',
+    'select * from other.public.orders',
     'select a.b.c(1)',
     'insert into a values (1) on conflict (x evil.ops) do nothing',
     'explain (evil) select 1',

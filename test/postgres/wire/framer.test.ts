@@ -3,8 +3,8 @@ import {
   BACKEND,
   BackendFramer,
   type BackendHandler,
-  FramingError,
   FRONTEND,
+  FramingError,
   FrontendFramer,
   type FrontendHandler,
 } from '../../../src/postgres/wire/framer.js';
@@ -52,8 +52,10 @@ t.test('what a client sends is the same messages however it is cut', async (t) =
     for (const second of [first, first + 1, first + 5, stream.length]) {
       const heard = new Heard();
       const framer = new FrontendFramer();
-      for (const piece of [stream.subarray(0, first), stream.subarray(first, second), stream.subarray(second)]) framer.push(piece, heard);
-      if (heard.messages.join() !== whole.messages.join()) t.same(heard.messages, whole.messages, `cut at ${first} and ${second}`);
+      for (const piece of [stream.subarray(0, first), stream.subarray(first, second), stream.subarray(second)])
+        framer.push(piece, heard);
+      if (heard.messages.join() !== whole.messages.join())
+        t.same(heard.messages, whole.messages, `cut at ${first} and ${second}`);
     }
   }
   const heard = new Heard();
@@ -72,7 +74,16 @@ t.test('a length of a client is never trusted, whatever the type', async (t) => 
 });
 
 t.test('a message over the cap of its type is refused by its header alone, as too large', async (t) => {
-  const caps = { Q: 16 * 2 ** 20, P: 16 * 2 ** 20, B: 256 * 2 ** 20, E: 65_536, S: 65_536, C: 65_536, D: 65_536, X: 65_536 };
+  const caps = {
+    Q: 16 * 2 ** 20,
+    P: 16 * 2 ** 20,
+    B: 256 * 2 ** 20,
+    E: 65_536,
+    S: 65_536,
+    C: 65_536,
+    D: 65_536,
+    X: 65_536,
+  };
   for (const [type, cap] of Object.entries(caps)) {
     new FrontendFramer().push(Buffer.concat([Buffer.from(type), int32(cap)]), new Heard());
     try {
@@ -135,8 +146,11 @@ t.test('what a server sends comes through unchanged however it is cut, and is re
       const framer = new BackendFramer();
       const types: string[] = [];
       const handler: BackendHandler = { message: (type) => void types.push(String.fromCharCode(type)) };
-      const out = [ANSWERS.subarray(0, first), ANSWERS.subarray(first, second), ANSWERS.subarray(second)].flatMap((piece) => framer.push(piece, handler));
-      if (!Buffer.concat(out).equals(ANSWERS) || types.join('') !== 'TDDCSNEZ') t.fail(`cut at ${first} and ${second}: ${types}`);
+      const out = [ANSWERS.subarray(0, first), ANSWERS.subarray(first, second), ANSWERS.subarray(second)].flatMap(
+        (piece) => framer.push(piece, handler),
+      );
+      if (!Buffer.concat(out).equals(ANSWERS) || types.join('') !== 'TDDCSNEZ')
+        t.fail(`cut at ${first} and ${second}: ${types}`);
       if (framer.midMessage) t.fail('in the middle at the end');
     }
   }
@@ -169,7 +183,8 @@ t.test('a length of a server is never trusted, whatever the type', async (t) => 
 });
 
 t.test('what belongs to the start, to replication or to FunctionCall does not pass once a session runs', async (t) => {
-  for (const type of ['R', 'K', 'v', 'W', 'V']) t.throws(() => new BackendFramer().push(front(type, int32(0)), PASS), FRAMING, type);
+  for (const type of ['R', 'K', 'v', 'W', 'V'])
+    t.throws(() => new BackendFramer().push(front(type, int32(0)), PASS), FRAMING, type);
 });
 
 t.test('an error longer than what is collected passes by unread', async (t) => {
@@ -183,33 +198,36 @@ t.test('an error longer than what is collected passes by unread', async (t) => {
   t.ok(Buffer.concat(out).equals(long));
 });
 
-t.test('random bytes make neither framer throw anything but a FramingError, nor keep more than it was given', async (t) => {
-  const random = seeded(20_261_123);
-  const types = [...Object.values(FRONTEND), ...Object.values(BACKEND)];
-  for (let round = 0; round < 3_000; round += 1) {
-    const front = new FrontendFramer();
-    const back = new BackendFramer();
-    let given = 0;
-    let passed = 0;
-    try {
-      for (let i = 0; i < 20; i += 1) {
-        const bytes = Buffer.from(Array.from({ length: random() % 40 }, () => random() % 256));
-        // Mostly plausible headers, so that the fuzz gets past the first byte.
-        if (bytes.length >= 5 && random() % 8 > 0) {
-          bytes[0] = types[random() % types.length] ?? 0;
-          bytes.writeInt32BE(random() % 16 === 0 ? random() | 0 : 4 + (random() % 40), 1);
+t.test(
+  'random bytes make neither framer throw anything but a FramingError, nor keep more than it was given',
+  async (t) => {
+    const random = seeded(20_261_123);
+    const types = [...Object.values(FRONTEND), ...Object.values(BACKEND)];
+    for (let round = 0; round < 3_000; round += 1) {
+      const front = new FrontendFramer();
+      const back = new BackendFramer();
+      let given = 0;
+      let passed = 0;
+      try {
+        for (let i = 0; i < 20; i += 1) {
+          const bytes = Buffer.from(Array.from({ length: random() % 40 }, () => random() % 256));
+          // Mostly plausible headers, so that the fuzz gets past the first byte.
+          if (bytes.length >= 5 && random() % 8 > 0) {
+            bytes[0] = types[random() % types.length] ?? 0;
+            bytes.writeInt32BE(random() % 16 === 0 ? random() | 0 : 4 + (random() % 40), 1);
+          }
+          given += bytes.length;
+          if (round % 2 === 0) front.push(bytes, new Heard());
+          else for (const piece of back.push(bytes, PASS)) passed += piece.length;
         }
-        given += bytes.length;
-        if (round % 2 === 0) front.push(bytes, new Heard());
-        else for (const piece of back.push(bytes, PASS)) passed += piece.length;
+        if (passed > given) t.fail('more than it was given');
+      } catch (thrown) {
+        if (!(thrown instanceof FramingError)) throw thrown;
       }
-      if (passed > given) t.fail('more than it was given');
-    } catch (thrown) {
-      if (!(thrown instanceof FramingError)) throw thrown;
     }
-  }
-  t.pass();
-});
+    t.pass();
+  },
+);
 
 /** mulberry32: the same numbers every time. */
 function seeded(seed: number): () => number {

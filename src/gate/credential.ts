@@ -1,0 +1,34 @@
+import type { Grant } from '../grant/grant.js';
+import { parseHandle, secretMatches } from '../grant/handle.js';
+
+/** A client that proves its handle without sending it. */
+export interface Proof {
+  readonly grantId: string;
+  /** Whether the client has proven the handle of this very grant. May talk to the client; a rejection is a denial. */
+  holds(grant: Grant): Promise<boolean>;
+}
+
+/** What a client presents: a handle as text, a proof of one, or nothing. */
+export type Credential = string | Proof | null;
+
+/** A credential that names a grant, in one form for the gate. */
+export interface Presented {
+  readonly id: string;
+  /** Tells this credential from another for the same grant; null for one that is never shared. */
+  readonly key: string | null;
+  holds(grant: Grant): boolean | Promise<boolean>;
+}
+
+/** Reads a credential; null when it is not one. */
+export function present(credential: Exclude<Credential, null>): Presented | null {
+  if (typeof credential !== 'string')
+    return { id: credential.grantId, key: null, holds: (grant) => credential.holds(grant) };
+  const handle = parseHandle(credential);
+  if (handle === null) return null;
+  return { id: handle.id, key: handle.secret, holds: (grant) => secretMatches(grant, handle.secret) };
+}
+
+/** The grant a credential names, for the log; undefined when it names none. */
+export function grantNamed(credential: Credential): string | undefined {
+  return credential === null ? undefined : (present(credential)?.id ?? undefined);
+}

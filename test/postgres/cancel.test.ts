@@ -1,0 +1,123 @@
+import t, { type Test } from 'tap';
+import { CancelKeys } from '../../src/postgres/cancel.js';
+import { startPsql } from '../support/commands.js';
+import { fields, int32, loggedIn, packet, query, shapes, wire, type WireMessage } from '../support/wire.js';
+import { tapProxy } from '../support/tap-proxy.js';
+import { startGateway } from '../support/gateway.js';
+import { gatewayToOrders, ordersDatabase } from './fixture.js';
+
+const keyOf = (hello: readonly WireMessage[]) => {
+  const body = hello.find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8);
+  return { pid: body.readInt32BE(0), secret: body.subarray(4) };
+};
+const cancelRequest = (pid: number, secret: Uint8Array) => packet(80877102, int32(pid), secret);
+
+async function sleeper(t: Test) {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+  const key = keyOf(hello);
+  const running = async () => (await gateway.orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()`)).length;
+  const sleep = async () => {
+    client.send(query('select pg_sleep(20)'));
+    while ((await running()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  const cancel = async (pid: number, secret: Uint8Array) => {
+    const canceller = await wire(t, gateway.ports.postgres);
+    canceller.send(cancelRequest(pid, secret));
+    await canceller.closed;
+    await t.rejects(canceller.bytes(1), 'a cancel request is never answered');
+  };
+  return { ...gateway, client, key, running, sleep, cancel, handle };
+}
+
+t.test('the key the client was given cancels its statement, and the connection goes on', async (t) => {
+  const { client, key, sleep, cancel } = await sleeper(t);
+  await sleep();
+  await cancel(key.pid, key.secret);
+  t.equal(shapes(await client.until()), 'T E:57014 Z:I');
+  client.send(query('select 1'));
+  t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+});
+
+t.test('a wrong secret, a wrong length and a wrong process number cancel nothing', async (t) => {
+  const { key, sleep, cancel, running } = await sleeper(t);
+  await sleep();
+  const flipped = Buffer.from(key.secret);
+  flipped[0] = (flipped[0] ?? 0) ^ 1;
+  for (const secret of [flipped, key.secret.subarray(0, 3), Buffer.concat([key.secret, Buffer.of(0)]), Buffer.alloc(0), Buffer.alloc(256)]) await cancel(key.pid, secret);
+  await cancel(key.pid ^ 1, key.secret);
+  t.equal(await running(), 1);
+});
+
+t.test('psql passes Ctrl-C on', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const target = `host=127.0.0.1 port=${gateway.ports.postgres} dbname=orders-db user=alice`;
+  const psql = startPsql(target, ['-c', 'select pg_sleep(20)'], { env: { PGPASSWORD: handle } });
+  while ((await gateway.orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(20)%' and pid <> pg_backend_pid()`)).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  psql.process.kill('SIGINT');
+  const { stderr } = await psql.finished;
+  t.match(stderr, /canceling statement due to user request/);
+});
+
+t.test('a key is worth nothing once its session has ended', async (t) => {
+  const { client, key, cancel, handle, ports, running } = await sleeper(t);
+  client.socket.end();
+  await client.closed;
+  const { client: next } = await loggedIn(t, ports.postgres, handle);
+  next.send(query('select pg_sleep(20)'));
+  while ((await running()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await cancel(key.pid, key.secret);
+  t.equal(await running(), 1);
+});
+
+t.test('the key of the server is never seen by the client, nor that of the client by the server (C22)', async (t) => {
+  const orders = await ordersDatabase(t);
+  const proxy = await tapProxy(t, orders.database.config.host, orders.database.config.port);
+  const gateway = await startGateway(t, { services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) }, env: orders.env });
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+  const { pid, secret } = keyOf(hello);
+  t.equal(hello.filter(({ type }) => type === 'K').length, 1);
+  client.send(query('select pg_backend_pid()'));
+  const row = (await client.until()).find(({ type }) => type === 'D');
+  t.not(Number(row?.body.toString('latin1', 6)), pid);
+  const canceller = await wire(t, gateway.ports.postgres);
+  canceller.send(cancelRequest(pid, secret));
+  await canceller.closed;
+  t.notOk(proxy.seen().includes(secret.length === 0 ? Buffer.of(1) : Buffer.concat([int32(pid), secret])));
+});
+
+t.test('guessing and flooding are limited for each session, each second; a right key counts too', async (t) => {
+  const keys = new CancelKeys();
+  let cancelled = 0;
+  const { pid, secret } = keys.issue(() => {
+    cancelled += 1;
+  });
+  for (let i = 0; i < 50; i += 1) keys.use(pid, secret, 1_000 + i);
+  t.equal(cancelled, 10);
+  for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 2_000 + i);
+  t.notOk(keys.use(pid, secret, 2_999), 'guesses use the second up');
+  t.ok(keys.use(pid, secret, 3_000));
+  keys.withdraw(pid);
+  t.notOk(keys.use(pid, secret, 5_000));
+  const many = Array.from({ length: 2_000 }, () => keys.issue(() => {}));
+  t.equal(new Set(many.map((key) => key.pid)).size, 2_000, 'numbers are the session\'s own');
+});
+
+t.test('a cancel request that is cut short or too long is dropped without a word', async (t) => {
+  const { port } = await gatewayToOrders(t).then(({ ports }) => ({ port: ports.postgres }));
+  for (const bytes of [packet(80877102), packet(80877102, Buffer.alloc(3)), packet(80877102, Buffer.alloc(9_000))]) {
+    const client = await wire(t, port);
+    client.send(bytes);
+    await client.closed;
+    await t.rejects(client.bytes(1));
+  }
+  const long = await wire(t, port);
+  long.send(packet(80877102, Buffer.alloc(10_000)).subarray(0, 20));
+  const [error] = await long.rest();
+  t.match(error && fields(error), { C: '08P01' });
+});

@@ -1,0 +1,151 @@
+import { PassThrough } from 'node:stream';
+import t, { type Test } from 'tap';
+import type { Connection, Cut } from '../../src/session/connection.js';
+import { policyOf, startGate, TestClock } from '../gate/fixture.js';
+
+/** A connection that notes what is done to it, and in what order. */
+class TestConnection implements Connection {
+  readonly client = new PassThrough();
+  readonly warnings: string[] = [];
+  readonly #name: string;
+  readonly #done: string[];
+  readonly #throws: boolean;
+
+  constructor(name: string, done: string[], throws = false) {
+    this.#name = name;
+    this.#done = done;
+    this.#throws = throws;
+    this.client.end = ((...rest: unknown[]) => {
+      this.#note('end');
+      const done = rest.find((one) => typeof one === 'function');
+      if (typeof done === 'function') done();
+      return this.client;
+    }) as typeof this.client.end;
+  }
+
+  severUpstream(): void {
+    this.#note('sever');
+  }
+
+  farewell({ message }: Cut): void {
+    this.#note(`farewell ${/:\s(.*) \(grant/.exec(message)?.[1]?.replace(/ at .*/, '')}`);
+  }
+
+  warn(message: string): void {
+    this.warnings.push(message);
+  }
+
+  policyChanged(): void {
+    this.#note('policy');
+  }
+
+  #note(step: string): void {
+    this.#done.push(`${this.#name} ${step}`);
+    if (this.#throws) throw new Error(`${this.#name} throws`);
+  }
+}
+
+async function session(t: Test, seconds = 60) {
+  const clock = new TestClock();
+  const parts = await startGate(t, policyOf('echo', { reader: 'rules', other: 'others' }), { clock });
+  const { grant, handle } = parts.grants.add({ expiresAt: clock.wall() + seconds * 1_000 }, clock.wall());
+  const answer = await parts.gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
+  if (!answer.ok) throw new Error(answer.decision.message);
+  return { ...parts, clock, grant, session: answer.admission.session, done: [] as string[] };
+}
+
+t.test('a cut severs every upstream first, then says farewell, then ends: one that throws stops nothing', async (t) => {
+  const { session: live, done } = await session(t);
+  for (const [name, throws] of [['a', true], ['b', false]] as const) live.attach(new TestConnection(name, done, throws));
+  live.cut('revoked');
+  t.same(done, ['a sever', 'b sever', 'a farewell the grant was revoked', 'b farewell the grant was revoked', 'a end', 'b end']);
+  t.match(live.end, { reason: 'revoked' });
+  live.cut('expired');
+  live.finish('client_left');
+  t.match(live.end, { reason: 'revoked' }, 'once');
+});
+
+t.test('after a pause of the process nothing is delivered past the deadline, though no timer has fired', async (t) => {
+  const { session: live, clock, done } = await session(t, 60);
+  live.attach(new TestConnection('a', done));
+  const written: string[] = [];
+  const socket = { write: (chunk: Uint8Array) => written.push(String(chunk)) > 0 };
+  t.ok(live.deliver(socket, Buffer.from('before')));
+  clock.pass(59_999);
+  t.ok(live.deliver(socket, Buffer.from('last')));
+  clock.pass(1);
+  t.notOk(live.deliver(socket, Buffer.from('late')));
+  t.same(written, ['before', 'last']);
+  t.match(live.end, { reason: 'expired', dueAt: live.expiresAt, cutAt: live.expiresAt });
+  t.equal(done[0], 'a sever', 'and the session is cut right there');
+});
+
+t.test('neither a clock set back nor one set forward lengthens a session', async (t) => {
+  for (const step of [-86_400_000, 86_400_000]) {
+    const { session: live, clock } = await session(t, 60);
+    clock.wallTime += step;
+    if (step > 0) t.notOk(live.isLive(), 'forward: at once');
+    clock.pass(59_999);
+    if (step < 0) t.ok(live.isLive());
+    clock.pass(1);
+    t.notOk(live.isLive());
+  }
+});
+
+t.test('a renewal moves the end of the open session; one that arrives late takes nothing back', async (t) => {
+  const { session: live, clock, grant, done } = await session(t, 60);
+  const connection = new TestConnection('a', done);
+  live.attach(connection);
+  const renewed = { ...grant, expiresAt: grant.expiresAt + 60_000, renewals: 1 };
+  live.renew(renewed);
+  t.match(connection.warnings, [/extended until/]);
+  live.renew(grant);
+  t.equal(live.expiresAt, renewed.expiresAt, 'the answer to an older question');
+  clock.pass(119_999);
+  t.ok(live.isLive());
+  clock.pass(1);
+  t.notOk(live.isLive());
+  live.renew({ ...renewed, expiresAt: renewed.expiresAt + 60_000, renewals: 2 });
+  t.notOk(live.isLive(), 'nothing revives a session that is over');
+});
+
+t.test('a policy without the role cuts the session; one with it is in force for what comes next', async (t) => {
+  const { session: live, done, policies, gate } = await session(t);
+  live.attach(new TestConnection('a', done));
+  const put = (version: string, roles: Record<string, unknown>) => {
+    policies.replace(new Map([['echo', policyOf('echo', roles, { version })]]));
+    gate.policiesChanged();
+  };
+  put('v2', { reader: 'new rules' });
+  t.equal(live.role, 'new rules');
+  t.same(done, ['a policy']);
+  put('v3', { other: 'others' });
+  t.match(live.end, { reason: 'policy_gone' });
+});
+
+t.test('warnings come before the end, each once, and never after it', async (t) => {
+  const { session: live, clock, gate, done } = await session(t, 600);
+  const connection = new TestConnection('a', done);
+  live.attach(connection);
+  for (let passed = 0; passed < 600_000; passed += 1_000) {
+    clock.pass(1_000);
+    gate.tick();
+  }
+  t.match(connection.warnings, [/ends in 300 s/, /ends in 60 s/, /ends in 10 s/]);
+  t.equal(connection.warnings.length, 3);
+  t.match(live.end, { reason: 'expired' });
+});
+
+t.test('what is attached to a session that is over is severed and destroyed', async (t) => {
+  const { session: live, done } = await session(t);
+  live.cut('ended');
+  const late = new TestConnection('late', done);
+  live.attach(late);
+  t.same(done, ['late sever']);
+  t.ok(late.client.destroyed);
+  let told = false;
+  live.whenEnded(() => {
+    told = true;
+  });
+  t.ok(told);
+});
