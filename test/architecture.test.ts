@@ -28,7 +28,9 @@ function roomOf(path: string): string {
 }
 
 function importsOf(path: string, text: string) {
-  const found = text.matchAll(/^(?:import|export)\s+(type\s+)?[^;'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)|^import\s+'([^']+)'/gm);
+  const found = text.matchAll(
+    /^(?:import|export)\s+(type\s+)?[^;'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)|^import\s+'([^']+)'/gm,
+  );
   return [...found].map(([, typeOnly, from, dynamic, bare]) => {
     const name = from ?? dynamic ?? bare ?? '';
     const local = name.startsWith('.') ? normalize(join(dirname(path), name)).replace(/\.js$/, '.ts') : name;
@@ -55,7 +57,14 @@ const HEIGHT: Readonly<Record<string, number>> = {
   cli: 4,
 };
 /** Rooms of one height that know nothing of each other. */
-const SIBLINGS = [['http', 'postgres'], ['http', 'api'], ['postgres', 'api'], ['embedded', 'http'], ['embedded', 'postgres'], ['embedded', 'api']];
+const SIBLINGS = [
+  ['http', 'postgres'],
+  ['http', 'api'],
+  ['postgres', 'api'],
+  ['embedded', 'http'],
+  ['embedded', 'postgres'],
+  ['embedded', 'api'],
+];
 /** Files of the top folder that every room may know; the others are the composition root. */
 const LEAVES = new Set(['clock.ts', 'errors.ts', 'log.ts', 'metrics.ts']);
 
@@ -67,8 +76,10 @@ t.test('arrows run downwards only', async (t) => {
     for (const { from } of imports) {
       if (!from.endsWith('.ts')) continue;
       const other = roomOf(from);
-      if (other === '' ? !LEAVES.has(from) && room !== 'cli' : (HEIGHT[other] ?? 99) > (HEIGHT[room] ?? -1)) wrong.push(`${path} → ${from}`);
-      if (SIBLINGS.some((pair) => pair.includes(room) && pair.includes(other) && room !== other)) wrong.push(`${path} → ${from} (sibling)`);
+      if (other === '' ? !LEAVES.has(from) && room !== 'cli' : (HEIGHT[other] ?? 99) > (HEIGHT[room] ?? -1))
+        wrong.push(`${path} → ${from}`);
+      if (SIBLINGS.some((pair) => pair.includes(room) && pair.includes(other) && room !== other))
+        wrong.push(`${path} → ${from} (sibling)`);
     }
   }
   t.same(wrong, []);
@@ -84,8 +95,13 @@ t.test('a leaf imports nothing of ours but leaves and config', async (t) => {
 });
 
 t.test('embedded is reached from the composition root alone, so that production does not load it', async (t) => {
-  const users = SOURCES.filter(({ room, imports }) => room !== 'embedded' && imports.some(({ from }) => from.startsWith('embedded/')));
-  t.same(users.map(({ path }) => path).filter((path) => path !== 'main.ts'), []);
+  const users = SOURCES.filter(
+    ({ room, imports }) => room !== 'embedded' && imports.some(({ from }) => from.startsWith('embedded/')),
+  );
+  t.same(
+    users.map(({ path }) => path).filter((path) => path !== 'main.ts'),
+    [],
+  );
 });
 
 /** What decides is pure: values in, a value out. */
@@ -99,7 +115,8 @@ const PURE = [
 ];
 /** Loads the grammar's WebAssembly once, before anything is decided. */
 const LOADER = 'postgres/sql/parser.ts';
-const IO = /^(node:(net|tls|http|https|http2|fs|fs\/promises|child_process|dgram|dns|timers|worker_threads)|pg|pg-cursor|ioredis|undici|ws|fastify|pino)$/;
+const IO =
+  /^(node:(net|tls|http|https|http2|fs|fs\/promises|child_process|dgram|dns|timers|worker_threads)|pg|pg-cursor|ioredis|undici|ws|fastify|pino)$/;
 
 t.test('what decides does no I/O, reads no clock and no environment', async (t) => {
   const wrong: string[] = [];
@@ -108,7 +125,12 @@ t.test('what decides does no I/O, reads no clock and no environment', async (t) 
     if (!PURE.some((pattern) => pattern.test(path)) || path === LOADER) continue;
     files += 1;
     for (const { from, typeOnly } of imports) if (!typeOnly && IO.test(from)) wrong.push(`${path} imports ${from}`);
-    if (/\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(|\bsetTimeout\(|\bsetInterval\(|\bprocess\.env\b|\bMath\.random\(/.test(text)) wrong.push(`${path} reads a clock or the environment`);
+    if (
+      /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(|\bsetTimeout\(|\bsetInterval\(|\bprocess\.env\b|\bMath\.random\(/.test(
+        text,
+      )
+    )
+      wrong.push(`${path} reads a clock or the environment`);
   }
   t.ok(files > 20, `${files} files`);
   t.same(wrong, []);
@@ -117,18 +139,24 @@ t.test('what decides does no I/O, reads no clock and no environment', async (t) 
 t.test('only the gate makes admissions', async (t) => {
   const minting = SOURCES.filter(({ text }) => text.includes('mintAdmission')).map(({ path }) => path);
   t.same(minting.sort(), ['gate/admission.ts', 'gate/gate.ts']);
-  const casting = SOURCES.filter(({ text }) => /\bas (unknown as )?Admission\b|<Admission>\s*[({[]|new Admission\(/.test(text)).map(({ path }) => path);
+  const casting = SOURCES.filter(({ text }) =>
+    /\bas (unknown as )?Admission\b|<Admission>\s*[({[]|new Admission\(/.test(text),
+  ).map(({ path }) => path);
   t.same(casting, ['gate/admission.ts']);
   const { Admission } = await import('../src/gate/admission.js');
   t.throws(() => Reflect.construct(Admission, []).policy, 'one made around the type has no session to show');
 });
 
 t.test('connections are opened in files that say so alone', async (t) => {
-  const opens = /\bconnect(Tls)?\(\{|\bnew Pool\(|\bnew pg\.(Pool|Client)\(|\bnew (Redis|Client|Agent)\(|\bnew WebSocket\(|\bfetch\(|\bhttps?\.request\(|\bcreateConnection\(/;
+  const opens =
+    /\bconnect(Tls)?\(\{|\bnew Pool\(|\bnew pg\.(Pool|Client)\(|\bnew (Redis|Client|Agent)\(|\bnew WebSocket\(|\bfetch\(|\bhttps?\.request\(|\bcreateConnection\(/;
   const found = SOURCES.filter(({ text, room }) => opens.test(text) && room !== 'embedded').map(({ path }) => path);
   /** Not towards a service: the ledger, Redis, and the command line's way to its own gateway. */
   const OWN = ['recording/database.ts', 'grant/redis.ts', 'cli/client.ts'];
-  t.same(found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)), []);
+  t.same(
+    found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)),
+    [],
+  );
   t.ok(found.includes('postgres/upstream.ts') && found.includes('http/upstream.ts'));
 });
 

@@ -59,7 +59,8 @@ export async function check(options: CheckOptions, tools: PolicyTools): Promise<
   const accounts = await checkUpstreams(loaded.services.values());
   const asWanted = accounts.every((one) => one.ok && one.exceeds.length + one.lacks.length === 0);
   const exitCode = asWanted ? 0 : 1;
-  if (options.json === true) return { text: JSON.stringify({ ...JSON.parse(answer.text), ok: asWanted, accounts }), exitCode };
+  if (options.json === true)
+    return { text: JSON.stringify({ ...JSON.parse(answer.text), ok: asWanted, accounts }), exitCode };
   return { text: [answer.text, ...accounts.map(describeAccount)].join('\n'), exitCode };
 }
 

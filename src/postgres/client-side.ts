@@ -1,5 +1,6 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
+import { advise } from './advice.js';
 import type { Catalog } from './catalog/catalog.js';
 import { lacks } from './catalog/lacks.js';
 import type { Conversation } from './conversation.js';
@@ -16,6 +17,7 @@ import {
   query,
   readBind,
   readExecute,
+  readFunctionCall,
   readParse,
   readQuery,
   readTarget,
@@ -64,17 +66,19 @@ export class ClientSide implements FrontendHandler {
         return this.#forward(frame, DESCRIBE);
       case FRONTEND.close: {
         const { kind, name } = readTarget(frame);
+        (kind === 'S' ? this.#talk.statements : this.#talk.portals).closing(name);
         return this.#forward(frame, { kind: 'close', target: kind, name });
       }
       case FRONTEND.sync:
         if (!this.#talk.copyIn) this.#talk.expectations.add(SYNC);
+        this.#endSegment();
         this.#outbox.hold(frame);
         return this.#outbox.release();
       case FRONTEND.flush:
         this.#outbox.hold(frame);
         return this.#outbox.release();
       case FRONTEND.functionCall:
-        return this.#functionCall();
+        return this.#functionCall(frame);
       case FRONTEND.copyDone:
       case FRONTEND.copyFail:
         this.#talk.copyIn = false;
@@ -96,8 +100,14 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.release();
   }
 
+  #endSegment(): void {
+    this.#talk.statements.sync();
+    this.#talk.portals.sync();
+  }
+
   #query(frame: Buffer): void {
     const statement = this.#prepared(readQuery(frame));
+    this.#endSegment();
     const defined = this.#define(statement);
     const action = this.#action(statement, [], 'query');
     const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
@@ -114,7 +124,8 @@ export class ClientSide implements FrontendHandler {
   #parse(frame: Buffer): void {
     const message = readParse(frame);
     const statement = this.#prepared(message);
-    const action = this.#action(statement, [], 'parse');
+    const { madeTypes } = message;
+    const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
     const decision = this.#talk.statements.hasRoom(message.name) ? this.#judge(action) : TOO_MANY_NAMES;
     if (decision.outcome !== 'allow') {
       this.#talk.passage.propose(action, decision);
@@ -127,7 +138,7 @@ export class ClientSide implements FrontendHandler {
   #bind(frame: Buffer): void {
     const { portal: name, statement, parameters } = readBind(frame);
     const statements = this.#talk.statements.candidates(statement);
-    if (statements.length === 0) return this.#refuse(false, missing('statement', statement));
+    if (statements.length === 0 && !this.#mayDoAnything) return this.#refuse(false, missing('statement', statement));
     if (!this.#talk.portals.hasRoom(name)) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
     const portal: Portal = { statements, parameters };
     this.#talk.portals.propose(name, portal);
@@ -138,9 +149,9 @@ export class ClientSide implements FrontendHandler {
   #execute(frame: Buffer): void {
     const name = readExecute(frame);
     const portals = this.#talk.portals.candidates(name);
-    const portal = portals[portals.length - 1];
-    const statement = portal?.statements[portal.statements.length - 1];
-    if (portal === undefined || statement === undefined) return this.#refuse(false, missing('cursor', name));
+    const portal = portals[portals.length - 1] ?? (this.#mayDoAnything ? UNKNOWN_PORTAL : undefined);
+    if (portal === undefined) return this.#refuse(false, missing('cursor', name));
+    const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
     const defined = this.#define(statement);
     const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
@@ -156,21 +167,17 @@ export class ClientSide implements FrontendHandler {
     this.#forward(frame, { kind: 'execute', seq });
   }
 
-  /** FunctionCall runs a function by its number, past the parser: refused for everyone (PROTOCOLS.md, 15). */
-  #functionCall(): void {
-    const decision = deny(
-      'unknown_effect',
-      'FunctionCall messages',
-      'calling functions by number is not offered',
-      'use SELECT',
+  /** FunctionCall runs a function by its number, past the parser: only for who may do anything (PROTOCOLS.md, 15). */
+  #functionCall(frame: Buffer): void {
+    const { oid, parameters } = readFunctionCall(frame);
+    const statement: Prepared = { text: `(FunctionCall message: function ${oid})`, analysis: NO_STATEMENT };
+    const action = this.#action(statement, [], 'query', parameters);
+    const { decision, seq } = this.#talk.passage.propose(
+      action,
+      this.#mayDoAnything ? this.#judge(action) : NO_FUNCTION_CALL,
     );
-    const action = this.#action(
-      { text: '(FunctionCall message)', analysis: { ok: true, statements: [] } },
-      [],
-      'query',
-    );
-    this.#talk.passage.propose(action, decision);
-    this.#refuse(true, asRefusal(decision));
+    if (decision.outcome === 'allow') this.#forward(frame, { kind: 'query', seq, failed: false, call: true });
+    else this.#refuse(true, asRefusal(decision));
     this.#outbox.release();
   }
 
@@ -193,7 +200,9 @@ export class ClientSide implements FrontendHandler {
     const { catalog } = action;
     const { searchPath } = this.#talk.passage.session.role as PostgresRole;
     if (catalog && lacks(catalog, action.analysis, searchPath[0])) this.#talk.catalog.wanted();
-    return this.#talk.passage.judge(action);
+    const { passage } = this.#talk;
+    const decision = passage.judge(action);
+    return decision.outcome === 'allow' ? decision : advise(decision, action, passage.session.policy);
   }
 
   #forward(frame: Buffer, expectation: Expectation): void {
@@ -220,6 +229,11 @@ export class ClientSide implements FrontendHandler {
     return { text, analysis: analyse(text) };
   }
 
+  /** Of names the gateway does not know (a function opened the cursor), the server then says what becomes of them. */
+  get #mayDoAnything(): boolean {
+    return (this.#talk.passage.session.role as PostgresRole).any;
+  }
+
   /** The action of a statement, with everything that it runs by name. */
   #action(
     statement: Prepared,
@@ -243,6 +257,11 @@ export class ClientSide implements FrontendHandler {
     return this.#talk.portals.candidates(name).flatMap((portal) => portal.statements);
   }
 
+  #known(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
+    if (kind === 'statement') return this.#talk.statements.all(name);
+    return this.#talk.portals.all(name).flatMap((portal) => portal.statements);
+  }
+
   #runs(statement: Prepared): readonly NonNullable<Statement['runs']>[] {
     if (!statement.analysis.ok) return NOTHING;
     const { statements } = statement.analysis;
@@ -252,7 +271,7 @@ export class ClientSide implements FrontendHandler {
 
   /** The first name the statement runs that the server cannot know; a role that may do anything is left to the server. */
   #missingName(statement: Prepared): { sqlstate: string; decision: Decision } | null {
-    if ((this.#talk.passage.session.role as PostgresRole).any) return null;
+    if (this.#mayDoAnything) return null;
     const absent = this.#runs(statement).find(({ kind, name }) => this.#named(kind, name).length === 0);
     return absent === undefined ? null : missing(absent.kind, absent.name);
   }
@@ -267,8 +286,8 @@ export class ClientSide implements FrontendHandler {
     for (const { defines, body } of statement.analysis.statements) {
       if (defines === null || body === null) continue;
       const { kind, name } = defines;
-      if (this.#named(kind, name).some((known) => isOf(known, body))) continue;
-      if (!(kind === 'statement' ? this.#talk.statements : this.#talk.portals).hasRoom(name)) {
+      if (this.#known(kind, name).some((known) => isOf(known, body))) continue;
+      if (!(kind === 'statement' ? this.#talk.statements : this.#talk.portals).mayDefine(name)) {
         undo(defined);
         return null;
       }
@@ -280,11 +299,11 @@ export class ClientSide implements FrontendHandler {
   #propose(kind: 'statement' | 'cursor', name: string, meaning: Prepared): () => void {
     const { statements, portals } = this.#talk;
     if (kind === 'statement') {
-      statements.propose(name, meaning);
+      statements.define(name, meaning);
       return () => statements.withdraw(name, meaning);
     }
     const portal: Portal = { statements: [meaning], parameters: [] };
-    portals.propose(name, portal);
+    portals.define(name, portal);
     return () => portals.withdraw(name, portal);
   }
 }
@@ -323,8 +342,23 @@ const TOO_MANY_NAMES = deny(
   'close some of them',
 );
 
+const NO_FUNCTION_CALL = deny(
+  'unknown_effect',
+  'FunctionCall messages',
+  'calling functions by number is not offered',
+  'use SELECT',
+);
+const NO_STATEMENT: Analysis = { ok: true, statements: [] };
+
 function asRefusal(decision: Decision): { sqlstate: string; decision: Decision } {
   return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };
+}
+
+const UNKNOWN_PORTAL: Portal = { statements: [], parameters: [] };
+
+/** What stands in the record for a name whose statement only the server knows. */
+function unknown(kind: 'statement' | 'cursor', name: string): Prepared {
+  return { text: `(${kind} ${JSON.stringify(name)} of the server's own)`, analysis: NO_STATEMENT };
 }
 
 /** The same codes the server uses: 26000 invalid_sql_statement_name, 34000 invalid_cursor_name. */

@@ -19,6 +19,8 @@ export interface PostgresAction {
   readonly via: 'query' | 'parse' | 'execute';
   /** Of a Bind, as text where they are text; null is SQL's null. */
   readonly parameters?: readonly (string | null)[];
+  /** Of a Parse: the types of other making that it declares for parameters. */
+  readonly madeTypes?: readonly number[];
   /**
    * What the database holds. Null when it cannot be read: a restricted role is refused. Absent where there is no
    * database to ask (`daypass policy test`): judged by the grammar alone.
@@ -33,6 +35,8 @@ export interface PostgresAction {
 export function decide(role: PostgresRole, action: PostgresAction): Decision {
   if (role.any) return allow(`${role.name}: any`);
   const judge = new Judge(role, action.catalog);
+  const declared = judge.declared(action.madeTypes ?? []);
+  if (declared) return declared;
   for (const analysis of [action.analysis, ...action.contained]) {
     const refusal = judgeAnalysis(judge, analysis);
     if (refusal) return refusal;

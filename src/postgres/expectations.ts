@@ -3,7 +3,8 @@ import type { Portal, Prepared } from './names.js';
 
 /** What the server is going to answer, one entry for each message it was sent, in order. */
 export type Expectation =
-  | { readonly kind: 'query'; readonly seq: number; failed: boolean }
+  /** `call`: a FunctionCall, which is answered like a Query but with one result of its own. */
+  | { readonly kind: 'query'; readonly seq: number; failed: boolean; readonly call?: true }
   | { readonly kind: 'parse'; readonly name: string; readonly statement: Prepared }
   | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal }
   | { readonly kind: 'describe' }

@@ -58,10 +58,17 @@ function excessOfAccount(account: Account, held: HeldRights): string[] {
   return [
     ...held.attributes.map((attribute) => `is ${attribute}`),
     ...held.memberOf.map((role) => `is a member of ${role}`),
-    ...held.database.map((what) => `may ${what === 'create' ? 'create schemas in' : 'make temporary tables in'} ${account.target.database}`),
-    ...held.createsIn.filter((schema) => !account.defines.has(`${schema}.*`)).map((schema) => `may create in the schema ${schema}`),
+    ...held.database.map(
+      (what) =>
+        `may ${what === 'create' ? 'create schemas in' : 'make temporary tables in'} ${account.target.database}`,
+    ),
+    ...held.createsIn
+      .filter((schema) => !account.defines.has(`${schema}.*`))
+      .map((schema) => `may create in the schema ${schema}`),
     ...unnamed.map((name) => `may call ${name}, which runs with its owner's rights`),
-    ...(writers.length > 0 ? [`may call ${writers.join(', ')}: large objects can be written even in a read-only session`] : []),
+    ...(writers.length > 0
+      ? [`may call ${writers.join(', ')}: large objects can be written even in a read-only session`]
+      : []),
   ];
 }
 
@@ -92,7 +99,10 @@ function readColumns(needed: readonly NeededRights[]): ReadonlySet<string> | nul
   return new Set(reading.flatMap(({ columns }) => [...(columns ?? [])]));
 }
 
-function rightsOn(account: Account, { schema, name }: { readonly schema: string; readonly name: string }): NeededRights[] {
+function rightsOn(
+  account: Account,
+  { schema, name }: { readonly schema: string; readonly name: string },
+): NeededRights[] {
   return account.relations.filter((one) => one.schema === schema && (one.name === null || one.name === name));
 }
 
@@ -105,7 +115,9 @@ function missingRelations(account: Account, held: HeldRights): string[] {
 function lacking(account: Account, held: HeldRights): string[] {
   const own = [...account.schemas].filter((schema) => !isSystem(schema));
   const missing = held.relations.flatMap((one) => rightsOn(account, one).flatMap((needed) => lackingOn(needed, one)));
-  const functions = [...account.functions].filter((name) => !isSystem(name.split('.')[0] ?? '') && !held.functions.has(name));
+  const functions = [...account.functions].filter(
+    (name) => !isSystem(name.split('.')[0] ?? '') && !held.functions.has(name),
+  );
   return [
     ...missingRelations(account, held),
     ...own.filter((schema) => !held.schemas.has(schema)).map((schema) => `may not use the schema ${schema}`),

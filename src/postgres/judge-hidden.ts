@@ -12,6 +12,7 @@ const SERIALS: ReadonlySet<string> = new Set('serial serial2 serial4 serial8 big
 /** The types of other making that values of a statement can have; `any` when that cannot be told. */
 type Present = ReadonlySet<number> | 'any';
 const NONE: Present = new Set();
+const JSON_TYPES: ReadonlySet<string> = new Set(['json', 'jsonb']);
 
 /**
  * Refuses what looks harmless in the text and runs code that somebody put into the database: `o.f` and `(x).f` that call
@@ -49,6 +50,33 @@ export class HiddenCalls {
       if (refusal) return refusal;
     }
     return this.#attributes(statement.attributes) ?? this.#casts(statement, present);
+  }
+
+  /**
+   * The refusal of parameters that a Parse message declares to be of these types, or null: they bring values of types that
+   * the text does not show. An enum that nothing was made for, and what an extension brings, is harmless.
+   */
+  declared(types: readonly number[]): Decision | null {
+    for (const id of types) {
+      const type = this.#catalog.types.get(this.#catalog.types.get(id)?.element || id);
+      const element = this.#catalog.types.get(id)?.element || id;
+      if (type?.extension || (type?.kind === 'e' && !this.#hasOperations(element))) continue;
+      const name = type ? `${type.schema}.${type.name}` : `number ${id}`;
+      const hint = 'declare the parameter as text and leave its type to the statement';
+      return deny(
+        'unknown_effect',
+        'types of parameters',
+        `a parameter of the type ${name} may run code of its own`,
+        hint,
+      );
+    }
+    return null;
+  }
+
+  #hasOperations(type: number): boolean {
+    if (this.#catalog.casts.some(({ source, target }) => source === type || target === type)) return true;
+    const named = [...this.#catalog.operators.values()].flatMap((names) => [...names.values()].flat());
+    return named.some(({ left, right }) => left === type || right === type);
   }
 
   /** Whether a bare name's field is surely a column of a relation that the name stands for. */
@@ -152,9 +180,14 @@ export class HiddenCalls {
     const occurs = (type: number) => present === 'any' || present.has(type);
     for (const cast of this.#catalog.casts) {
       const asked = isNamed(cast, statement.types) && (cast.source < FIRST_MADE || occurs(cast.source));
+      // to_json and its like look for a cast of their own accord (jsonfuncs.c, json_categorize_type).
+      const unasked =
+        cast.implicit || JSON_TYPES.has(cast.targetName) || (cast.assigned && statement.writes.length > 0);
       const applied =
-        cast.implicit &&
-        ((cast.source < FIRST_MADE && cast.target < FIRST_MADE) || occurs(cast.source) || occurs(cast.target));
+        unasked &&
+        ((cast.source < FIRST_MADE && cast.target < FIRST_MADE) ||
+          occurs(cast.source) ||
+          (cast.implicit && cast.target >= FIRST_MADE && occurs(cast.target)));
       const refusal = asked || applied ? this.#unnamed(`a cast to ${cast.targetName}`, cast.by) : null;
       if (refusal) return refusal;
     }

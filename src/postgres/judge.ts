@@ -57,6 +57,11 @@ export class Judge {
     return this.#rules.used;
   }
 
+  /** The refusal of the types that a client declares for parameters, or null. */
+  declared(types: readonly number[]): Decision | null {
+    return types.length === 0 ? null : (this.#hidden?.declared(types) ?? null);
+  }
+
   /** The refusal of a statement and what it contains, or null. */
   statement(statement: Statement, reading: readonly RuleKind[] = READING): Decision | null {
     const kinds = readingOf(statement, reading);
@@ -194,8 +199,15 @@ export class Judge {
 
   #setting({ name, value, kind }: Setting): Decision | null {
     if (kind === 'show' || name === null) return null;
-    const long = kind === 'set' && name === 'statement_timeout' ? refuseTimeout(value ?? '', this.#role.statementTimeout) : null;
-    if (long !== null) return deny('out_of_scope', 'statement_timeout of the role', `${long} in the role ${this.#role.name}`, 'leave it as it is');
+    const long =
+      kind === 'set' && name === 'statement_timeout' ? refuseTimeout(value ?? '', this.#role.statementTimeout) : null;
+    if (long !== null)
+      return deny(
+        'out_of_scope',
+        'statement_timeout of the role',
+        `${long} in the role ${this.#role.name}`,
+        'leave it as it is',
+      );
     if (kind === 'reset' ? mayReset(name) : maySet(name, value ?? '')) return null;
     const shown = kind === 'reset' ? `resetting ${name}` : `setting ${name}${mayReset(name) ? ' to this value' : ''}`;
     const hint = 'the gateway sets what a restricted role needs when it connects';

@@ -15,15 +15,28 @@ export interface Overrun {
 /** What the role's limits say of a result that has come this far, the message at hand included; null while it is within them. */
 export function overrun(role: PostgresRole, rows: number, bytes: number): Overrun | null {
   if (role.maxRows !== null && rows > role.maxRows) {
-    return { key: 'max_rows', message: `the result has more than the ${role.maxRows} rows that the role ${role.name} may take` };
+    return {
+      key: 'max_rows',
+      message: `the result has more than the ${role.maxRows} rows that the role ${role.name} may take`,
+    };
   }
   if (role.maxBytes !== null && bytes > role.maxBytes) {
-    return { key: 'max_bytes', message: `the result has more than the ${role.maxBytes} bytes that the role ${role.name} may take` };
+    return {
+      key: 'max_bytes',
+      message: `the result has more than the ${role.maxBytes} bytes that the role ${role.name} may take`,
+    };
   }
   return null;
 }
 
-const UNITS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /**
  * A time as PostgreSQL reads a setting whose unit is the millisecond (guc.c, parse_int).

@@ -1,4 +1,5 @@
 import type { Analysis } from './sql/analysis.js';
+import { FramingError } from './wire/framer.js';
 
 /** A statement as the gateway knows it: its text and what it does. */
 export interface Prepared {
@@ -15,52 +16,98 @@ export interface Portal {
 
 /** How many names one session may keep: a client cannot fill the gateway's memory with them. */
 const MOST_NAMES = 10_000;
-/** How many meanings one name may gather without the server confirming one. */
-const MOST_MEANINGS = 1_000;
+/** How many meanings one name may have when it is used: judging all of them must not take long. */
+const MOST_MEANINGS = 100;
 
 /**
  * What the names of a session (prepared statements, or portals) may stand for. The server alone knows which of several
  * messages with the same name succeeded, so a name stands for everything it could be until the server confirms one:
  * whoever uses it must be allowed all of them (THREATS.md B11). It can therefore never stand for less than what will run.
+ *
+ * Between two Syncs there is no doubt: had the newest message that names it failed, the server would skip whatever uses
+ * the name up to the Sync. A pipeline of any length is judged statement by statement.
  */
 export class Names<T> {
   readonly #confirmed = new Map<string, T>();
   readonly #pending = new Map<string, T[]>();
+  /** The newest meaning of each name that was given one since the last Sync. */
+  readonly #newest = new Map<string, T>();
 
-  /** Everything the name may stand for; empty when the server cannot know it. */
+  /**
+   * Everything the name may stand for; empty when the server cannot know it.
+   * @throws FramingError when that is too much to judge: the client sends without ever waiting for an answer
+   */
   candidates(name: string): readonly T[] {
-    const pending = this.#pending.get(name);
+    const newest = this.#newest.get(name);
+    if (newest !== undefined) return [newest];
+    const all = this.all(name);
+    if (all.length > MOST_MEANINGS)
+      throw new FramingError('too much is unanswered: read the answers before sending on', true);
+    return all;
+  }
+
+  /** Everything that was ever asked for and not refused, the newest last. */
+  all(name: string): readonly T[] {
+    const pending = this.#pending.get(name) ?? [];
     const confirmed = this.#confirmed.get(name);
-    if (pending === undefined) return confirmed === undefined ? [] : [confirmed];
     // A copy: what was asked for once must not change under the asker.
     return confirmed === undefined ? [...pending] : [confirmed, ...pending];
   }
 
-  /** Whether the name may get one more meaning. */
+  /** Whether there may be one more name. Meanings on their way are bounded by how much may be under way at all. */
   hasRoom(name: string): boolean {
-    const names = this.#confirmed.size + this.#pending.size;
-    return names < MOST_NAMES && (this.#pending.get(name)?.length ?? 0) < MOST_MEANINGS;
+    return (
+      this.#confirmed.has(name) || this.#pending.has(name) || this.#confirmed.size + this.#pending.size < MOST_NAMES
+    );
   }
 
-  /** The client asked the server to give the name this meaning. */
+  /** Whether SQL may give the name one more meaning: those stay until the session ends. */
+  mayDefine(name: string): boolean {
+    return this.hasRoom(name) && (this.#pending.get(name)?.length ?? 0) < MOST_MEANINGS;
+  }
+
+  /** The client asked the server to give the name this meaning, by a message that fails with everything behind it. */
   propose(name: string, meaning: T): void {
+    this.define(name, meaning);
+    this.#newest.set(name, meaning);
+  }
+
+  /** SQL text asks for it: whether and when it comes about is not known. */
+  define(name: string, meaning: T): void {
+    this.#newest.delete(name);
     const pending = this.#pending.get(name);
     if (pending === undefined) this.#pending.set(name, [meaning]);
     else pending.push(meaning);
   }
 
+  /** The client asked the server to close the name. */
+  closing(name: string): void {
+    this.#newest.delete(name);
+  }
+
+  /** A Sync, or a simple Query: from here on what came before may have failed, and what comes next runs all the same. */
+  sync(): void {
+    this.#newest.clear();
+  }
+
   /** The server did. */
   confirm(name: string, meaning: T): void {
-    this.withdraw(name, meaning);
+    this.#settle(name, meaning);
     this.#confirmed.set(name, meaning);
   }
 
   /** The server did not. */
   withdraw(name: string, meaning: T): void {
+    if (this.#newest.get(name) === meaning) this.#newest.delete(name);
+    this.#settle(name, meaning);
+  }
+
+  #settle(name: string, meaning: T): void {
     const pending = this.#pending.get(name);
     const at = pending?.indexOf(meaning) ?? -1;
     if (pending === undefined || at === -1) return;
-    pending.splice(at, 1);
+    if (at === 0) pending.shift();
+    else pending.splice(at, 1);
     if (pending.length === 0) this.#pending.delete(name);
   }
 
@@ -71,6 +118,7 @@ export class Names<T> {
 
   /** The server closed every name whose meaning does not satisfy `survives`. Only when nothing is under way. */
   retain(survives: (meaning: T) => boolean): void {
+    this.#newest.clear();
     for (const [name, meaning] of this.#confirmed) if (!survives(meaning)) this.#confirmed.delete(name);
     for (const [name, meanings] of this.#pending) {
       const left = meanings.filter(survives);

@@ -45,7 +45,8 @@ export function startupParameters(asked: ReadonlyMap<string, string>, role: Post
     if (problem !== null) return refused(name, problem);
     out.set(name, value);
   }
-  if (role.statementTimeout !== null && !out.has('statement_timeout')) out.set('statement_timeout', String(role.statementTimeout));
+  if (role.statementTimeout !== null && !out.has('statement_timeout'))
+    out.set('statement_timeout', String(role.statementTimeout));
   out.set('client_encoding', 'UTF8');
   if (!role.any) {
     out.set('standard_conforming_strings', 'on');

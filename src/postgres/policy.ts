@@ -171,7 +171,16 @@ function compileRole(name: string, chain: readonly unknown[], upstream: Postgres
   const target = { ...upstream, ...login };
   return {
     ok: true,
-    value: { name, rules, searchPath, any, readOnly, upstream: target, relations: relationsOf(rules), ...limitsOf(blocks) },
+    value: {
+      name,
+      rules,
+      searchPath,
+      any,
+      readOnly,
+      upstream: target,
+      relations: relationsOf(rules),
+      ...limitsOf(blocks),
+    },
   };
 }
 

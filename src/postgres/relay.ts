@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
@@ -37,6 +38,8 @@ export class Relay implements Connection {
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
   readonly #finished: () => void;
+  /** The role as the policy had it when the session began. */
+  readonly #began: PostgresRole;
   /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
   #waiting = false;
   #congested = false;
@@ -62,6 +65,7 @@ export class Relay implements Connection {
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
+    this.#began = passage.session.role as PostgresRole;
     const talk = new Conversation(passage, catalog, clock);
     this.#talk = talk;
     const outbox = new Outbox(passage, {
@@ -121,9 +125,15 @@ export class Relay implements Connection {
   policyChanged(): void {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
     const role = this.#passage.session.role as PostgresRole;
+    if (!role.any && (this.#began.any || !isDeepStrictEqual(this.#began.searchPath, role.searchPath))) {
+      // What names mean to the server was settled when the session began: they would be judged as something else.
+      this.#passage.session.cut('policy_gone');
+      return;
+    }
     this.#fromServer.rowLimit = role.recording.results > 0 ? LONGEST_ROW : 0;
     if (this.#overtime !== null) clearInterval(this.#overtime);
-    this.#overtime = role.statementTimeout === null ? null : setInterval(() => this.#checkTime(role), OVERTIME_CHECK).unref();
+    this.#overtime =
+      role.statementTimeout === null ? null : setInterval(() => this.#checkTime(role), OVERTIME_CHECK).unref();
   }
 
   /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
@@ -184,8 +194,11 @@ export class Relay implements Connection {
       if (this.#held === null) this.#deliver(pieces);
       else this.#held.push(...pieces.map((piece) => Buffer.from(piece)));
     } catch (thrown) {
-      this.#log.warn({ err: messageOf(thrown), session: session.id }, 'the upstream broke the protocol');
-      this.#break({ severity: 'FATAL', sqlstate: '08P01', message: 'Daypass: the database broke the protocol' });
+      const overLimit = thrown instanceof FramingError && thrown.tooLarge;
+      const what = overLimit ? 'a limit of the role ended the session' : 'the upstream broke the protocol';
+      this.#log.warn({ err: messageOf(thrown), session: session.id }, what);
+      const message = overLimit ? thrown.message : 'the database broke the protocol';
+      this.#break({ severity: 'FATAL', sqlstate: overLimit ? '54000' : '08P01', message: `Daypass: ${message}` });
     }
   }
 

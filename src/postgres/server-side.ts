@@ -1,6 +1,6 @@
+import type { Payload } from '../recording/event.js';
 import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
-import type { Payload } from '../recording/event.js';
 import { type Overrun, overrun } from './limits.js';
 import type { PostgresRole } from './policy.js';
 import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
@@ -124,6 +124,9 @@ export class ServerSide implements BackendHandler {
         if (head?.kind !== 'execute') return;
         this.#result(head.seq, '00000', type === BACKEND.portalSuspended ? 'suspended' : '');
         break;
+      case BACKEND.functionResult:
+        if (head?.kind !== 'query' || head.call !== true) throw outOfTurn('FunctionCallResponse');
+        return this.#result(head.seq, '00000', 'FUNCTION CALL');
       case BACKEND.copyIn:
         return this.#copyBegins(head);
       default:
@@ -218,7 +221,11 @@ export class ServerSide implements BackendHandler {
     const copied = talk.copyBytes > 0 ? { bytesIn: talk.copyBytes } : {};
     const sample = talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
     const limit = talk.overrun === null ? {} : { limit: talk.overrun.key };
-    talk.passage.result(seq, { status, tag, rows: talk.rows, bytesOut: talk.bytesOut, ...copied, ...limit, ms }, sample);
+    talk.passage.result(
+      seq,
+      { status, tag, rows: talk.rows, bytesOut: talk.bytesOut, ...copied, ...limit, ms },
+      sample,
+    );
     talk.rows = 0;
     talk.copiedOut = 0;
     talk.overrun = null;

@@ -39,7 +39,11 @@ export async function warnOfUpstreams(services: Iterable<ServicePolicy>, log: Lo
       continue;
     }
     const { exceeds, lacks } = finding;
-    if (exceeds.length > 0) log.warn({ service, user, exceeds }, 'the upstream account may do more than the policy says: daypass service sql');
+    if (exceeds.length > 0)
+      log.warn(
+        { service, user, exceeds },
+        'the upstream account may do more than the policy says: daypass service sql',
+      );
     if (lacks.length > 0) log.warn({ service, user, lacks }, 'the upstream account may do less than the policy says');
   }
 }

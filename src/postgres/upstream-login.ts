@@ -71,7 +71,8 @@ const BOUND = 'SCRAM-SHA-256-PLUS';
 
 /** The password in clear goes only through TLS or stays on this machine. */
 function cleartext(target: PostgresTarget): string {
-  if (target.tls.mode === 'disable' && !isLoopback(target.host)) throw unacceptable('asks for the password in clear without TLS');
+  if (target.tls.mode === 'disable' && !isLoopback(target.host))
+    throw unacceptable('asks for the password in clear without TLS');
   return target.password;
 }
 

@@ -79,7 +79,11 @@ export function loadRights(target: PostgresTarget): Promise<HeldRights> {
       database: account.database,
       createsIn: schemas.filter(({ creates }) => creates).map(({ schema }) => schema),
       schemas: new Set(schemas.filter(({ uses }) => uses).map(({ schema }) => schema)),
-      relations: relations.map((row) => ({ ...row, privileges: new Set(row.privileges), readable: new Set(row.readable) })),
+      relations: relations.map((row) => ({
+        ...row,
+        privileges: new Set(row.privileges),
+        readable: new Set(row.readable),
+      })),
       definers: functions.filter(({ definer }) => definer).map(({ name }) => name),
       functions: new Set(functions.map(({ name }) => name)),
       writers: (await ask(WRITERS, writerRow)).map(({ name }) => name),

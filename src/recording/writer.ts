@@ -19,14 +19,11 @@ export interface Batch {
 const WRITE_ROWS = `
   insert into sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
     started_at, ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
-  select id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
-    to_timestamp(started_at / 1000), to_timestamp(ended_at / 1000), end_reason, to_timestamp(due_at / 1000),
-    to_timestamp(cut_at / 1000), bytes_after_due, last_seq, last_hash
+  select a, b, c, d, e, f, g, h, i, j, to_timestamp(k / 1e3), to_timestamp(l / 1e3), m, to_timestamp(n / 1e3),
+    to_timestamp(o / 1e3), p, q, r
   from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::text[], $10::text[], $11::float8[], $12::float8[], $13::text[], $14::float8[], $15::float8[], $16::bigint[],
-    $17::bigint[], $18::bytea[])
-    as given(id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version, started_at,
-      ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
+    $17::bigint[], $18::bytea[]) as x(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r)
   on conflict (id) do update set ended_at = excluded.ended_at, end_reason = excluded.end_reason, due_at = excluded.due_at,
     cut_at = excluded.cut_at, bytes_after_due = excluded.bytes_after_due, last_seq = excluded.last_seq,
     last_hash = excluded.last_hash
@@ -42,8 +39,11 @@ export const WRITE_BLOCKS = `
     as given(session_id, first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format)
   on conflict (session_id, first_seq) do nothing`;
 
-/** The same with the rows first: one statement, so one round trip and one commit. Its parameters follow the blocks'. */
-const WRITE_BOTH = `with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + 9}`)}) ${WRITE_BLOCKS}`;
+/**
+ * The same with the rows first: one statement, so one round trip and one commit. Its parameters follow the blocks'. It begins
+ * with what it is for, since `pg_stat_activity` shows the first kilobyte alone.
+ */
+const WRITE_BOTH = `/* insert into blocks, sessions */ with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + 9}`)}) ${WRITE_BLOCKS}`;
 
 const OTHER_BLOCKS = `
   select distinct given.session_id::text as id

@@ -45,7 +45,8 @@ async function expiries(scope: Scope, database: string, settings: Settings, repo
     await gateway.ask({ do: 'plan', ends, apart: spread / leases });
     const { seconds } = await swarm.ask({ do: 'connect', port: Number(gateway.ready.port), clients: leases });
     if (Date.now() > ends) report.note(`${name}: the first leases ended before the last had begun`);
-    if (spread > 0) report.add('cuts', 'sessions opened per second without an upstream', 'none', leases / Number(seconds), null);
+    if (spread > 0)
+      report.add('cuts', 'sessions opened per second without an upstream', 'none', leases / Number(seconds), null);
     const { late } = await swarm.ask({ do: 'wait' });
     const { late: recorded, live } = await gateway.ask({ do: 'late' });
     if (live !== 0) report.note(`${name}: ${live} sessions are still live`);
@@ -67,7 +68,13 @@ function numbers(value: unknown): number[] {
 }
 
 /** From the request to revoke at one gateway to the close of a WebSocket at the other, one after another. */
-async function revocations(scope: Scope, a: BenchGateway, b: BenchGateway, settings: Settings, report: Report): Promise<void> {
+async function revocations(
+  scope: Scope,
+  a: BenchGateway,
+  b: BenchGateway,
+  settings: Settings,
+  report: Report,
+): Promise<void> {
   const client = await Child.start(scope, 'revoked');
   const times: number[] = [];
   for (let round = 0; round < (settings.quick ? 100 : 300); round += 1) {
@@ -96,7 +103,13 @@ async function sessionsPerSecond(
   const load = await Child.start(scope, 'session-load');
   const { handle } = await gateway.issue({ service: 'db', for: '10m' });
   const milliseconds = settings.seconds * 1000;
-  const ours = await load.ask({ port: gateway.ports.postgres, user: 'alice', database: 'db', password: handle, milliseconds });
+  const ours = await load.ask({
+    port: gateway.ports.postgres,
+    user: 'alice',
+    database: 'db',
+    password: handle,
+    milliseconds,
+  });
   const name = new URL(database).pathname.slice(1);
   const theirs = await load.ask({ port, user: 'bench_reader', database: name, password: 'bench-secret', milliseconds });
   report.add('cuts', 'postgres sessions per second strict', 'direct', Number(ours.perSecond), Number(theirs.perSecond));
@@ -112,7 +125,13 @@ async function idleConnections(scope: Scope, gateway: BenchGateway, settings: Se
     await load.ask({ port: gateway.ports.http, handle, connections: each });
   }
   const after = await gateway.child.memory();
-  report.add('cuts', `${settings.idle} idle websockets KiB each`, 'none', (after - before) / settings.idle / 1024, null);
+  report.add(
+    'cuts',
+    `${settings.idle} idle websockets KiB each`,
+    'none',
+    (after - before) / settings.idle / 1024,
+    null,
+  );
 }
 
 function webPolicy(port: number): string {

@@ -5,7 +5,7 @@ import { Child } from './child.js';
 import { makeDatabase, startBenchGateway } from './gateway.js';
 import { startNginxProxies, startWebService } from './peers/nginx.js';
 import { missingProgram } from './peers/program.js';
-import { type Report, median } from './report.js';
+import { median, type Report } from './report.js';
 import type { Scope } from './scope.js';
 import type { Settings } from './settings.js';
 
@@ -36,7 +36,8 @@ export async function benchHttp(scope: Scope, settings: Settings, report: Report
     ['get 100 MB', Math.min(rounds, 3), (way) => download(way, '/large.bin')],
     ['websocket echo', rounds, (way) => echoes(load, way, seconds)],
   ];
-  for (const [work, times, measure] of works) {
+  const chosen = works.filter(([work]) => settings.only.includes(work));
+  for (const [work, times, measure] of chosen.length === 0 ? works : chosen) {
     const seen = new Map([...ways.keys()].map((name) => [name, [] as number[]]));
     for (let round = 0; round < times; round += 1) {
       for (const [name, way] of ways) seen.get(name)?.push(await measure(way));
@@ -86,7 +87,7 @@ async function startWays(scope: Scope, settings: Settings): Promise<Map<string, 
     ways.set(mode, { port: http, echoPort: http, host: `web-${mode}.localhost`, token: handle });
     echoTokens.set(mode, echoing.handle);
   }
-  const { only } = settings;
+  const only = settings.only.filter((name) => ways.has(name));
   return only.length === 0 ? ways : new Map([...ways].filter(([name]) => only.includes(name)));
 }
 

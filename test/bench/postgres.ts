@@ -8,7 +8,7 @@ import { type BenchGateway, makeDatabase, runSql, startBenchGateway } from './ga
 import { startPgbouncer } from './peers/pgbouncer.js';
 import { missingProgram } from './peers/program.js';
 import { median, type Report } from './report.js';
-import type { Scope } from './scope.js';
+import { Scope } from './scope.js';
 import type { Settings } from './settings.js';
 
 /** A way to the database: where pgbench connects, and as whom. */
@@ -35,7 +35,9 @@ export async function benchPostgres(scope: Scope, settings: Settings, report: Re
     const cpu = new Map<string, number[]>();
     const rates = await inTurns(ways, settings.rounds, (way) => tps(way, mode, settings.seconds, cpu));
     compare(report, mode, rates);
-    const costs = [...ways].map(([name, way]) => `${name} ${Math.round(median(cpu.get(way.password + way.port) ?? [0]))}`);
+    const costs = [...ways].map(
+      ([name, way]) => `${name} ${Math.round(median(cpu.get(way.password + way.port) ?? [0]))}`,
+    );
     report.note(`${mode}: microseconds of the proxy's CPU for each transaction: ${costs.join(', ')}`);
     report.progress(`pgbench ${mode}: ${[...rates].map(([name, rate]) => `${name} ${Math.round(rate)}`).join(', ')}`);
   }
@@ -133,7 +135,12 @@ recording: { mode: ${mode} }
 }
 
 /** Transactions per second, the time to connect left out, as pgbench itself says. */
-async function tps(way: Way, mode: (typeof MODES)[number], seconds: number, cpu: Map<string, number[]>): Promise<number> {
+async function tps(
+  way: Way,
+  mode: (typeof MODES)[number],
+  seconds: number,
+  cpu: Map<string, number[]>,
+): Promise<number> {
   const before = cpuSeconds(way.pid);
   const args = ['-S', '-n', '-M', mode, '-c', String(CLIENTS), '-j', '1', '-T', String(seconds)];
   const { stdout, stderr, code } = await pgbench([...args, '-s', '5', way.database], {
@@ -152,7 +159,9 @@ async function tps(way: Way, mode: (typeof MODES)[number], seconds: number, cpu:
 /** User and system time of a process so far, in seconds (proc(5): fields 14 and 15, in hundredths on Linux). */
 function cpuSeconds(pid: number | undefined): number {
   if (pid === undefined) return 0;
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
@@ -162,7 +171,7 @@ function environment({ port, user, password }: Way) {
 
 /** Megabytes per second of one statement's rows: read by a raw client in a process of its own, which drops them. */
 async function largeResult(way: Way, bytes: number): Promise<number> {
-  const scope = new (await import('./scope.js')).Scope();
+  const scope = new Scope();
   try {
     const reader = await Child.start(scope, 'pg-reader', {});
     const rows = Math.ceil(bytes / 1024);

@@ -22,6 +22,7 @@ export async function benchRecording(scope: Scope, settings: Settings, report: R
     const work = `${sessions} sessions ${mode}`;
     report.add('recording', `events per second ${work}`, 'none', middle('eventsPerSecond'), null);
     report.add('recording', `bytes per event ${work}`, 'none', middle('bytesPerEvent'), null);
-    if (mode === 'strict') report.add('recording', `actions per commit ${work}`, 'none', middle('actionsPerCommit'), null);
+    if (mode === 'strict')
+      report.add('recording', `actions per commit ${work}`, 'none', middle('actionsPerCommit'), null);
   }
 }

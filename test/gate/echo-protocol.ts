@@ -15,7 +15,10 @@ export const echoProtocol: Protocol<EchoRole, string, { port: number }> = {
   name: 'echo',
   upstream: () => z.strictObject({ port: z.number() }),
   role: () => z.strictObject({ allow: z.array(z.string()) }),
-  compileRole: (_, chain) => ({ ok: true, value: new Set(chain.flatMap((block) => z.object({ allow: z.array(z.string()) }).parse(block).allow)) }),
+  compileRole: (_, chain) => ({
+    ok: true,
+    value: new Set(chain.flatMap((block) => z.object({ allow: z.array(z.string()) }).parse(block).allow)),
+  }),
   decide: (role, line) => {
     const [word = ''] = line.split(' ');
     if (word === 'crash') throw new Error('a decision that fails');
@@ -33,7 +36,12 @@ export function serveEcho(gate: Gate, upstreamPort: number, log: Log): Server {
     const lines = createInterface(client)[Symbol.asyncIterator]();
     const first = await lines.next();
     const credential = first.done ? null : String(first.value);
-    const answer = await gate.admit({ protocol: 'echo', service: 'echo', credential, client: `${client.remoteAddress}` });
+    const answer = await gate.admit({
+      protocol: 'echo',
+      service: 'echo',
+      credential,
+      client: `${client.remoteAddress}`,
+    });
     if (!answer.ok) return void client.end(`refused ${answer.decision.reason}\n`);
     const { session } = answer.admission;
     const upstream = connect(upstreamPort, '127.0.0.1').on('error', () => client.destroy());
@@ -48,12 +56,15 @@ export function serveEcho(gate: Gate, upstreamPort: number, log: Log): Server {
     upstream.on('data', (chunk) => session.deliver(client, chunk));
     client.on('close', () => session.finish('client_left'));
     passage.release(() => client.write('welcome\n'));
-    for (let next = await lines.next(); !next.done; next = await lines.next()) forward(String(next.value), passage, client, upstream);
+    for (let next = await lines.next(); !next.done; next = await lines.next())
+      forward(String(next.value), passage, client, upstream);
   });
 }
 
 function forward(line: string, passage: Passage<string>, client: Socket, upstream: Socket): void {
   if (!passage.session.isLive()) return;
   const { decision } = passage.propose(line);
-  passage.release(() => (decision.outcome === 'allow' ? upstream.write(`${line}\n`) : client.write(`denied ${decision.reason}\n`)));
+  passage.release(() =>
+    decision.outcome === 'allow' ? upstream.write(`${line}\n`) : client.write(`denied ${decision.reason}\n`),
+  );
 }

@@ -36,7 +36,11 @@ export class TestGrants implements GrantSource {
   during: (id: string) => Promise<void> | void = () => {};
 
   async check(id: string): Promise<GrantCheck> {
-    const answer = this.held.get(id) ?? { ok: false as const, reason: 'unknown_grant' as const, message: 'no such grant' };
+    const answer = this.held.get(id) ?? {
+      ok: false as const,
+      reason: 'unknown_grant' as const,
+      message: 'no such grant',
+    };
     await this.during(id);
     return answer;
   }
@@ -71,7 +75,11 @@ export class TestGrants implements GrantSource {
   }
 }
 
-export function policyOf(protocol: string, roles: Readonly<Record<string, unknown>>, over: Partial<ServicePolicy> = {}): ServicePolicy {
+export function policyOf(
+  protocol: string,
+  roles: Readonly<Record<string, unknown>>,
+  over: Partial<ServicePolicy> = {},
+): ServicePolicy {
   return {
     name: 'echo',
     protocol,

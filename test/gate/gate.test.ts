@@ -44,26 +44,29 @@ async function echoGateway(t: Test) {
   return { ...parts, seen, open };
 }
 
-t.test('the test protocol goes through the same steps: decided, recorded, forwarded; refused in its own words', async (t) => {
-  const { open, grants, seen, database, recorder } = await echoGateway(t);
-  const { handle } = grants.add();
-  const { send, next } = await open(handle);
-  t.equal(await next(), 'welcome');
-  send('read one');
-  t.equal(await next(), 'echo read one');
-  send('write two');
-  t.equal(await next(), 'denied out_of_scope');
-  send('crash three');
-  t.equal(await next(), 'denied unknown_effect', 'a decision that throws is a denial');
-  t.same(seen, ['read one']);
-  await recorder.drain(2_000);
-  const actions = (await readEvents(database)).filter(({ kind }) => kind === 'action');
-  t.match(actions, [
-    { facts: { verb: 'read', outcome: 'allow' }, payload: { text: 'read one' } },
-    { facts: { verb: 'write', outcome: 'deny', reason: 'out_of_scope' } },
-    { facts: { verb: 'crash', outcome: 'deny', reason: 'unknown_effect' } },
-  ]);
-});
+t.test(
+  'the test protocol goes through the same steps: decided, recorded, forwarded; refused in its own words',
+  async (t) => {
+    const { open, grants, seen, database, recorder } = await echoGateway(t);
+    const { handle } = grants.add();
+    const { send, next } = await open(handle);
+    t.equal(await next(), 'welcome');
+    send('read one');
+    t.equal(await next(), 'echo read one');
+    send('write two');
+    t.equal(await next(), 'denied out_of_scope');
+    send('crash three');
+    t.equal(await next(), 'denied unknown_effect', 'a decision that throws is a denial');
+    t.same(seen, ['read one']);
+    await recorder.drain(2_000);
+    const actions = (await readEvents(database)).filter(({ kind }) => kind === 'action');
+    t.match(actions, [
+      { facts: { verb: 'read', outcome: 'allow' }, payload: { text: 'read one' } },
+      { facts: { verb: 'write', outcome: 'deny', reason: 'out_of_scope' } },
+      { facts: { verb: 'crash', outcome: 'deny', reason: 'unknown_effect' } },
+    ]);
+  },
+);
 
 t.test('the upstream sees nothing before the ledger has committed it', async (t) => {
   const { open, grants, seen, database } = await echoGateway(t);
@@ -81,7 +84,13 @@ t.test('the upstream sees nothing before the ledger has committed it', async (t)
 t.test('a revocation, a cut and the end of the grant close the test protocol in its own words', async (t) => {
   const { open, grants, gate } = await echoGateway(t);
   for (const [reason, end] of [
-    ['revoked', (id: string) => { grants.revoke(id); gate.recheck(id); }],
+    [
+      'revoked',
+      (id: string) => {
+        grants.revoke(id);
+        gate.recheck(id);
+      },
+    ],
     ['ended', () => gate.registry.all()[0]?.cut('ended')],
     ['stale', () => gate.stale()],
   ] as const) {
@@ -106,28 +115,33 @@ t.test('two roles with the same text get their own decisions, and a new policy g
   t.same([await reader.next(), await writer.next()], ['welcome', 'welcome']);
   for (const one of [reader, writer]) one.send('write it');
   t.same([await reader.next(), await writer.next()], ['denied out_of_scope', 'echo write it']);
-  policies.replace(new Map([['echo', policyOf('echo', { reader: new Set(['write']), writer: new Set([]) }, { version: 'v2' })]]));
+  policies.replace(
+    new Map([['echo', policyOf('echo', { reader: new Set(['write']), writer: new Set([]) }, { version: 'v2' })]]),
+  );
   gate.policiesChanged();
   for (const one of [reader, writer]) one.send('write it');
   t.same([await reader.next(), await writer.next()], ['echo write it', 'denied out_of_scope']);
 });
 
-t.test('a revocation that arrives while the grant is being checked is not missed: subscribe, then check, then arm', async (t) => {
-  const { open, grants, gate } = await echoGateway(t);
-  const { handle, grant } = grants.add();
-  let rounds = 0;
-  grants.during = (id) => {
-    rounds += 1;
-    if (rounds > 1) return;
-    grants.revoke(id); // after the answer was read, before it is given
-    gate.recheck(id);
-  };
-  const { next } = await open(handle);
-  t.equal(await next(), 'refused revoked');
-  t.equal(rounds, 2, 'asked again');
-  t.same(gate.registry.ofGrant(grant.id), []);
-  t.same(gate.heldIds(), [], 'nothing is held for it any more');
-});
+t.test(
+  'a revocation that arrives while the grant is being checked is not missed: subscribe, then check, then arm',
+  async (t) => {
+    const { open, grants, gate } = await echoGateway(t);
+    const { handle, grant } = grants.add();
+    let rounds = 0;
+    grants.during = (id) => {
+      rounds += 1;
+      if (rounds > 1) return;
+      grants.revoke(id); // after the answer was read, before it is given
+      gate.recheck(id);
+    };
+    const { next } = await open(handle);
+    t.equal(await next(), 'refused revoked');
+    t.equal(rounds, 2, 'asked again');
+    t.same(gate.registry.ofGrant(grant.id), []);
+    t.same(gate.heldIds(), [], 'nothing is held for it any more');
+  },
+);
 
 t.test('a grant that never stops changing is refused in the end', async (t) => {
   const { open, grants, gate } = await echoGateway(t);
@@ -170,11 +184,21 @@ t.test('what is no handle of this service is refused with its reason', async (t)
     [grants.add({ notBefore: Date.now() + 60_000 }).handle, 'not_yet'],
     [grants.add({ role: 'gone' }).handle, 'out_of_scope'],
   ];
-  for (const [credential, reason] of cases) t.equal(await (await open(credential)).next(), `refused ${reason}`, credential);
+  for (const [credential, reason] of cases)
+    t.equal(await (await open(credential)).next(), `refused ${reason}`, credential);
   gate.stopAdmitting();
   t.equal(await (await open(handle)).next(), 'refused store_unavailable');
 });
 
 t.test('the test protocol is small, and adds nothing the contract does not ask for', async (t) => {
-  t.same(Object.keys(echoProtocol).sort(), ['actionFromWords', 'compileRole', 'decide', 'describe', 'name', 'render', 'role', 'upstream']);
+  t.same(Object.keys(echoProtocol).sort(), [
+    'actionFromWords',
+    'compileRole',
+    'decide',
+    'describe',
+    'name',
+    'render',
+    'role',
+    'upstream',
+  ]);
 });

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap';
 import { CancelKeys } from '../../src/postgres/cancel.js';
 import { startPsql } from '../support/commands.js';
-import { fields, int32, loggedIn, packet, query, shapes, wire, type WireMessage } from '../support/wire.js';
-import { tapProxy } from '../support/tap-proxy.js';
 import { startGateway } from '../support/gateway.js';
+import { tapProxy } from '../support/tap-proxy.js';
+import { fields, int32, loggedIn, packet, query, shapes, type WireMessage, wire } from '../support/wire.js';
 import { gatewayToOrders, ordersDatabase } from './fixture.js';
 
 const keyOf = (hello: readonly WireMessage[]) => {
@@ -17,7 +17,12 @@ async function sleeper(t: Test) {
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
   const key = keyOf(hello);
-  const running = async () => (await gateway.orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()`)).length;
+  const running = async () =>
+    (
+      await gateway.orders.database.query(
+        `select 1 from pg_stat_activity where datname = current_database() and query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()`,
+      )
+    ).length;
   const sleep = async () => {
     client.send(query('select pg_sleep(20)'));
     while ((await running()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -45,7 +50,14 @@ t.test('a wrong secret, a wrong length and a wrong process number cancel nothing
   await sleep();
   const flipped = Buffer.from(key.secret);
   flipped[0] = (flipped[0] ?? 0) ^ 1;
-  for (const secret of [flipped, key.secret.subarray(0, 3), Buffer.concat([key.secret, Buffer.of(0)]), Buffer.alloc(0), Buffer.alloc(256)]) await cancel(key.pid, secret);
+  for (const secret of [
+    flipped,
+    key.secret.subarray(0, 3),
+    Buffer.concat([key.secret, Buffer.of(0)]),
+    Buffer.alloc(0),
+    Buffer.alloc(256),
+  ])
+    await cancel(key.pid, secret);
   await cancel(key.pid ^ 1, key.secret);
   t.equal(await running(), 1);
 });
@@ -55,7 +67,13 @@ t.test('psql passes Ctrl-C on', async (t) => {
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const target = `host=127.0.0.1 port=${gateway.ports.postgres} dbname=orders-db user=alice`;
   const psql = startPsql(target, ['-c', 'select pg_sleep(20)'], { env: { PGPASSWORD: handle } });
-  while ((await gateway.orders.database.query(`select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(20)%' and pid <> pg_backend_pid()`)).length === 0) {
+  while (
+    (
+      await gateway.orders.database.query(
+        `select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(20)%' and pid <> pg_backend_pid()`,
+      )
+    ).length === 0
+  ) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   psql.process.kill('SIGINT');
@@ -77,7 +95,10 @@ t.test('a key is worth nothing once its session has ended', async (t) => {
 t.test('the key of the server is never seen by the client, nor that of the client by the server (C22)', async (t) => {
   const orders = await ordersDatabase(t);
   const proxy = await tapProxy(t, orders.database.config.host, orders.database.config.port);
-  const gateway = await startGateway(t, { services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) }, env: orders.env });
+  const gateway = await startGateway(t, {
+    services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
+    env: orders.env,
+  });
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
   const { pid, secret } = keyOf(hello);
@@ -105,7 +126,7 @@ t.test('guessing and flooding are limited for each session, each second; a right
   keys.withdraw(pid);
   t.notOk(keys.use(pid, secret, 5_000));
   const many = Array.from({ length: 2_000 }, () => keys.issue(() => {}));
-  t.equal(new Set(many.map((key) => key.pid)).size, 2_000, 'numbers are the session\'s own');
+  t.equal(new Set(many.map((key) => key.pid)).size, 2_000, "numbers are the session's own");
 });
 
 t.test('a cancel request that is cut short or too long is dropped without a word', async (t) => {

@@ -77,17 +77,24 @@ t.test('a rule with columns lets these be read and no others, however they are r
     'explain analyze select customer from orders',
     'prepare p as select customer from orders',
     'declare d cursor for select * from orders',
-    "select sum(amount) over (partition by status) from orders",
-    "select id from orders o where (o.*) is not null",
+    'select sum(amount) over (partition by status) from orders',
+    'select id from orders o where (o.*) is not null',
   ]) {
     await t.rejects(client.query(text), { code: '42501', message: /^Daypass: / }, text);
   }
-  await t.rejects(client.query('select customer from orders'), { hint: /may be read: id, status/, message: /the column customer of public\.orders/ });
+  await t.rejects(client.query('select customer from orders'), {
+    hint: /may be read: id, status/,
+    message: /the column customer of public\.orders/,
+  });
 });
 
 t.test('COPY reads the columns it names', async (t) => {
-  const role = roleOf({ search_path: ['public'], allow: [{ statements: ['copy-out'], relations: ['public.orders'], columns: ['id'] }] });
-  const decided = (text: string) => decide(role, { text, analysis: analyse(text), contained: [], via: 'query' }).outcome;
+  const role = roleOf({
+    search_path: ['public'],
+    allow: [{ statements: ['copy-out'], relations: ['public.orders'], columns: ['id'] }],
+  });
+  const decided = (text: string) =>
+    decide(role, { text, analysis: analyse(text), contained: [], via: 'query' }).outcome;
   t.equal(decided('copy orders (id) to stdout'), 'allow');
   t.equal(decided('copy orders to stdout'), 'deny');
   t.equal(decided('copy orders (id, customer) to stdout'), 'deny');
@@ -96,7 +103,11 @@ t.test('COPY reads the columns it names', async (t) => {
 });
 
 t.test('rules for the same relation add up, and one without columns allows them all', async (t) => {
-  const rule = (columns?: string[]) => ({ statements: ['select'], relations: ['public.orders'], ...(columns ? { columns } : {}) });
+  const rule = (columns?: string[]) => ({
+    statements: ['select'],
+    relations: ['public.orders'],
+    ...(columns ? { columns } : {}),
+  });
   const decided = (text: string, ...allow: unknown[]) =>
     decide(roleOf({ allow }), { text, analysis: analyse(text), contained: [], via: 'query' }).outcome;
   t.equal(decided('select id, status from orders', rule(['id']), rule(['status'])), 'allow');
@@ -110,7 +121,10 @@ t.test('columns: without relations, for writes or with a whole schema is refused
     return compiled.ok ? 'fine' : compiled.problems.map(({ message }) => message).join('; ');
   };
   t.equal(problem({ statements: ['select'], relations: ['public.orders'], columns: ['id'] }), 'fine');
-  t.match(problem({ statements: ['select', 'update'], relations: ['public.orders'], columns: ['id'] }), /narrow what is read/);
+  t.match(
+    problem({ statements: ['select', 'update'], relations: ['public.orders'], columns: ['id'] }),
+    /narrow what is read/,
+  );
   t.match(problem({ statements: ['select'], relations: ['public.*'], columns: ['id'] }), /columns of public\.\*/);
   t.match(problem({ statements: ['show'], columns: ['id'] }), /which relations/);
   t.match(problem({ statements: ['any'], columns: ['id'] }), /stands alone/);

@@ -5,7 +5,9 @@ t.test('a name stands for everything it could be until the server says which', a
   const names = new Names<string>();
   t.same(names.candidates('s'), [], 'nothing, before it is given');
   names.propose('s', 'first');
+  names.sync();
   names.propose('s', 'second');
+  names.sync();
   t.same(names.candidates('s'), ['first', 'second']);
   names.confirm('s', 'first');
   t.same(names.candidates('s'), ['first', 'second'], 'the second may still replace it');
@@ -37,6 +39,7 @@ t.test('withdrawing takes one meaning out, once, and nothing that is not there',
   names.withdraw('s', 'never');
   names.propose('s', 'same');
   names.propose('s', 'same');
+  names.sync();
   names.withdraw('s', 'same');
   t.same(names.candidates('s'), ['same']);
   names.withdraw('s', 'same');
@@ -48,10 +51,42 @@ t.test('a client cannot fill the memory with names, nor with meanings of one nam
   const names = new Names<number>();
   for (let n = 0; n < 10_000; n += 1) if (names.hasRoom(`s${n}`)) names.propose(`s${n}`, n);
   t.notOk(names.hasRoom('one more'));
+  t.ok(names.hasRoom('s1'), 'though what it has may change');
   const meanings = new Names<number>();
-  for (let n = 0; n < 1_000; n += 1) meanings.propose('s', n);
-  t.notOk(meanings.hasRoom('s'));
-  t.ok(meanings.hasRoom('another'));
+  for (let n = 0; n < 100; n += 1) meanings.define('s', n);
+  t.notOk(meanings.mayDefine('s'));
+  t.ok(meanings.mayDefine('another'));
+});
+
+t.test('between two Syncs the newest meaning is the one: were it not, what uses it would be skipped', async (t) => {
+  const names = new Names<string>();
+  names.propose('s', 'old');
+  names.confirm('s', 'old');
+  names.propose('s', 'new');
+  t.same(names.candidates('s'), ['new']);
+  t.same(names.all('s'), ['old', 'new']);
+  names.sync();
+  t.same(names.candidates('s'), ['old', 'new'], 'behind the Sync it may have failed');
+  names.propose('s', 'newest');
+  names.closing('s');
+  t.same(names.candidates('s'), ['old', 'new', 'newest'], 'a Close may have closed it');
+  names.propose('s', 'last');
+  names.define('s', 'by SQL');
+  t.same(names.candidates('s').slice(-2), ['last', 'by SQL'], 'SQL may have given it another');
+  names.propose('s', 'refused');
+  names.withdraw('s', 'refused');
+  t.notOk(names.candidates('s').includes('refused'));
+});
+
+t.test('a client that never waits for an answer cannot make judging long', async (t) => {
+  const names = new Names<number>();
+  for (let n = 0; n <= 100; n += 1) names.propose('s', n);
+  t.same(names.candidates('s'), [100]);
+  names.sync();
+  t.throws(() => names.candidates('s'), { name: 'FramingError', tooLarge: true });
+  names.confirm('s', 0);
+  for (let n = 1; n <= 10; n += 1) names.confirm('s', n);
+  t.equal(names.candidates('s').length, 91, 'and it is as before once the answers came');
 });
 
 t.test('only what survives the end of a transaction is kept', async (t) => {

@@ -217,17 +217,53 @@ t.test('one text that gives one name two meanings is judged by both when the rol
   t.not(await gateway.status(9), 'late');
 });
 
-t.test('FunctionCall is refused for every role, and the connection goes on', async (t) => {
-  for (const role of ['reader', 'master']) {
-    const { client } = await joined(t, role, {
+t.test('FunctionCall is refused, and the connection goes on; a role that may do anything may call', async (t) => {
+  for (const [role, answer] of [
+    ['reader', `${REFUSED} Z:I`],
+    ['order-editor', `${REFUSED} Z:I`],
+    ['master', 'V Z:I'],
+  ] as const) {
+    const gateway = await joined(t, role, {
       policy: { more: '  master:\n    allow:\n      - { statements: [any] }\n' },
     });
-    client.send(front('F', int32(957), int16(0), int16(0), int16(0)));
-    t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
+    const { client } = gateway;
+    const two = [int32(1), Buffer.from('2')];
+    client.send(front('F', int32(177), int16(0), int16(2), ...two, ...two, int16(0)));
+    t.equal(shapes(await client.until()), answer);
     client.send(query('select 1'));
     t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+    client.send(terminate());
+    await client.closed;
+    await gateway.stop();
+    const call = (await gateway.events()).find(({ payload }) => /function 177/.test(String(payload?.text)));
+    t.match(call, { facts: { outcome: role === 'master' ? 'allow' : 'deny' }, payload: { parameters: ['2', '2'] } });
   }
 });
+
+t.test(
+  'a pipeline of thousands of statements is answered in order, by work that grows with their number alone',
+  async (t) => {
+    const { client } = await joined(t);
+    const rounds = 3_000;
+    const began = process.cpuUsage();
+    const one = (n: number) => Buffer.concat([parse('', `select ${n}`), bind('', ''), execute(''), sync()]);
+    client.send(Buffer.concat(Array.from({ length: rounds }, (_, n) => one(n))));
+    const answers = await client.until('Z', rounds);
+    const values = answers.filter(({ type }) => type === 'D').map(({ body }) => Number(body.toString('latin1', 6)));
+    t.same(
+      values,
+      Array.from({ length: rounds }, (_, n) => n),
+    );
+    const many = Array.from({ length: rounds }, (_, n) => Buffer.concat([bind('', 'kept', String(n)), execute('')]));
+    client.send(parse('kept', 'select $1::text'), sync(), ...many, sync());
+    t.equal(
+      (await client.until('Z', 2)).filter(({ type }) => type === 'C').length,
+      rounds,
+      'many Binds before one Sync, too',
+    );
+    t.ok(process.cpuUsage(began).user < 20e6, 'squared, this took minutes');
+  },
+);
 
 const COPIER =
   '  copier:\n    extends: order-editor\n    upstream: { user: FIXER, password: { env: FIXER_PASSWORD } }\n    allow:\n      - { statements: [copy-in], relations: [public.inbox] }\n';

@@ -5,9 +5,9 @@ import { check } from '../../src/cli/check.js';
 import { sqlOf } from '../../src/cli/service.js';
 import { loadProtocols } from '../../src/protocols.js';
 import { command } from '../support/commands.js';
-import { gatewayToOrders } from './fixture.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
 import { connected, type Database, freshDatabase } from '../support/postgres.js';
+import { gatewayToOrders } from './fixture.js';
 
 const SCHEMA = `
   create table orders (id serial primary key, customer text not null, status text not null);
@@ -48,7 +48,11 @@ const env = { READER_PASSWORD: "it's \\ a secret", WRITER_PASSWORD: 'writer-secr
 
 /** What the command prints for the policy. */
 async function printed(t: Test, database: Database): Promise<string> {
-  const config = t.testdir({ 'daypass.yaml': SETTINGS, services: { 'shop.yaml': policyFor(database) }, 'samples.env': '' });
+  const config = t.testdir({
+    'daypass.yaml': SETTINGS,
+    services: { 'shop.yaml': policyFor(database) },
+    'samples.env': '',
+  });
   Object.assign(process.env, env);
   const answer = await sqlOf('shop', { config }, { loadProtocols, dataDirectory: () => config });
   t.equal(answer.exitCode, 0, answer.text);
@@ -60,9 +64,13 @@ async function apply(t: Test, database: Database, sql: string, variables: Readon
   writeFileSync(file, sql);
   const { host, port, user, password } = database.config;
   const args = Object.entries(variables).flatMap(([name, value]) => ['-v', `${name}=${value}`]);
-  return command('psql', ['-X', '-q', '-h', host, '-p', String(port), '-U', user, '-d', database.name, ...args, '-f', file], {
-    env: { PGPASSWORD: password },
-  });
+  return command(
+    'psql',
+    ['-X', '-q', '-h', host, '-p', String(port), '-U', user, '-d', database.name, ...args, '-f', file],
+    {
+      env: { PGPASSWORD: password },
+    },
+  );
 }
 
 t.test('the printed SQL makes accounts with which the policy works and nothing more does', async (t) => {
@@ -71,8 +79,13 @@ t.test('the printed SQL makes accounts with which the policy works and nothing m
   const sql = await printed(t, database);
   const reader = `Reader-${database.name}`;
   const writer = `writer_${database.name}`;
-  t.teardown(() => database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}));
-  const variables = { [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD, [`${writer}_password`]: env.WRITER_PASSWORD };
+  t.teardown(() =>
+    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
+  );
+  const variables = {
+    [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
+    [`${writer}_password`]: env.WRITER_PASSWORD,
+  };
 
   const without = await apply(t, database, sql, {});
   t.match(without, { code: 3, stderr: /set the password/ }, 'nothing is made without passwords');
@@ -88,14 +101,23 @@ t.test('the printed SQL makes accounts with which the policy works and nothing m
 });
 
 async function checked(t: Test, database: Database) {
-  const config = t.testdir({ 'daypass.yaml': SETTINGS, services: { 'shop.yaml': policyFor(database) }, 'samples.env': '' });
+  const config = t.testdir({
+    'daypass.yaml': SETTINGS,
+    services: { 'shop.yaml': policyFor(database) },
+    'samples.env': '',
+  });
   const answer = await check({ config, connect: true }, { loadProtocols, dataDirectory: () => config });
-  t.match(answer, { exitCode: 0, text: /account Reader-.*: may do what the policy says, and no more\n.*account writer_.*no more$/ }, answer.text);
+  t.match(
+    answer,
+    { exitCode: 0, text: /account Reader-.*: may do what the policy says, and no more\n.*account writer_.*no more$/ },
+    answer.text,
+  );
 }
 
 async function asReader(t: Test, database: Database, user: string) {
   const client = await connected(t, { ...database.config, user, password: env.READER_PASSWORD });
-  for (const text of ['select id, status from orders', 'select * from billing.invoices', 'show work_mem']) await t.resolves(client.query(text), text);
+  for (const text of ['select id, status from orders', 'select * from billing.invoices', 'show work_mem'])
+    await t.resolves(client.query(text), text);
   t.same((await client.query('select total()')).rows, [{ total: '2' }]);
   t.equal((await client.query('show default_transaction_read_only')).rows[0].default_transaction_read_only, 'on');
   await client.query('set default_transaction_read_only = off');
@@ -118,17 +140,28 @@ async function asReader(t: Test, database: Database, user: string) {
 
 async function asWriter(t: Test, database: Database, user: string) {
   const client = await connected(t, { ...database.config, user, password: env.WRITER_PASSWORD });
-  await t.resolves(client.query("insert into orders (customer, status) values ('cid', 'open')"), 'the serial column has its sequence');
+  await t.resolves(
+    client.query("insert into orders (customer, status) values ('cid', 'open')"),
+    'the serial column has its sequence',
+  );
   t.equal((await client.query("update orders set status = 'paid' where customer = 'cid' returning *")).rowCount, 1);
   t.same((await client.query('select total()')).rows, [{ total: '3' }]);
-  for (const text of ['delete from orders', 'truncate orders', "select setval('orders_id_seq', 1)", 'insert into billing.invoices values (1)', 'select cancel_everything()']) {
+  for (const text of [
+    'delete from orders',
+    'truncate orders',
+    "select setval('orders_id_seq', 1)",
+    'insert into billing.invoices values (1)',
+    'select cancel_everything()',
+  ]) {
     await t.rejects(client.query(text), { code: '42501' }, text);
   }
 }
 
 async function throughTheGateway(t: Test, database: Database) {
   const gateway = await startGateway(t, { services: { shop: policyFor(database) }, env });
-  const reader = await throughGateway(t, gateway.ports.postgres, (await gateway.issue({ service: 'shop' })).handle, { database: 'shop' });
+  const reader = await throughGateway(t, gateway.ports.postgres, (await gateway.issue({ service: 'shop' })).handle, {
+    database: 'shop',
+  });
   t.equal((await reader.query('select id, status from orders')).rowCount, 3);
   await t.rejects(reader.query('select * from orders'), { code: '42501', message: /^Daypass/ });
   const { handle } = await gateway.issue({ service: 'shop', role: 'writer' });
@@ -142,7 +175,9 @@ t.test('check --connect says what an account may beyond the policy, and what it 
   const reader = `Reader-${database.name}`;
   const writer = `writer_${database.name}`;
   const group = `group_${database.name}`;
-  t.teardown(() => database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}, ${group}`).catch(() => {}));
+  t.teardown(() =>
+    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}, ${group}`).catch(() => {}),
+  );
   await database.query(`
     create role ${group};
     create role "${reader}" login createrole password '${env.READER_PASSWORD.replace("'", "''")}';
@@ -155,8 +190,15 @@ t.test('check --connect says what an account may beyond the policy, and what it 
     grant select on billing.invoices to ${writer};
     revoke execute on function total() from public;
     alter table payment_methods owner to ${writer}`);
-  const config = t.testdir({ 'daypass.yaml': SETTINGS, services: { 'shop.yaml': policyFor(database) }, 'samples.env': '' });
-  const { text, exitCode } = await check({ config, connect: true, json: true }, { loadProtocols, dataDirectory: () => config });
+  const config = t.testdir({
+    'daypass.yaml': SETTINGS,
+    services: { 'shop.yaml': policyFor(database) },
+    'samples.env': '',
+  });
+  const { text, exitCode } = await check(
+    { config, connect: true, json: true },
+    { loadProtocols, dataDirectory: () => config },
+  );
   t.equal(exitCode, 1);
   const [ofReader, ofWriter] = JSON.parse(text).accounts;
   t.same(ofReader.exceeds, [
@@ -185,14 +227,20 @@ t.test('check --connect says what an account may beyond the policy, and what it 
 
 t.test('the start says what an account may beyond the policy', async (t) => {
   const gateway = await gatewayToOrders(t);
-  const line = () => gateway.lines.find(({ msg }) => typeof msg === 'string' && msg.startsWith('the upstream account may do more'));
-  for (let round = 0; round < 200 && line() === undefined; round += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  const line = () =>
+    gateway.lines.find(({ msg }) => typeof msg === 'string' && msg.startsWith('the upstream account may do more'));
+  for (let round = 0; round < 200 && line() === undefined; round += 1)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   t.match(line(), { service: 'orders-db', exceeds: [/large objects/] });
 });
 
 t.test('service sql says what is wrong with the question', async (t) => {
   const database = await freshDatabase(t);
-  const config = t.testdir({ 'daypass.yaml': SETTINGS, services: { 'shop.yaml': policyFor(database) }, 'samples.env': '' });
+  const config = t.testdir({
+    'daypass.yaml': SETTINGS,
+    services: { 'shop.yaml': policyFor(database) },
+    'samples.env': '',
+  });
   const tools = { loadProtocols, dataDirectory: () => config };
   t.match(await sqlOf('nothing', { config }, tools), { exitCode: 2, text: /no service is called "nothing"\n.*shop/ });
 });

@@ -153,6 +153,17 @@ t.test(
   async (t) => {
     const { port, issue } = await plainGateway(t);
     const { handle } = await issue({ service: 'orders-db' });
+    for (const [asked, spoken] of [
+      [0x30002, 32],
+      [0x30000, 4],
+    ] as const) {
+      const client = await wire(t, port);
+      client.send(start(ALICE, asked));
+      t.equal((await client.message()).type, 'R', 'spoken as asked for: nothing to negotiate');
+      client.send(front('p', cstring(handle)));
+      const key = (await client.until('Z')).find(({ type }) => type === 'K');
+      t.equal(key?.body.length, 4 + spoken, 'secret bytes of the cancel key');
+    }
     for (const version of [2 << 16, 4 << 16, 0, 1234 << 16]) {
       const client = await wire(t, port);
       client.send(start(ALICE, version));
@@ -163,7 +174,7 @@ t.test(
       client.send(start({ ...ALICE, '_pq_.some_option': 'on' }, version));
       const answer = await client.message();
       t.equal(answer.type, 'v');
-      t.equal(answer.body.readInt32BE(0), 0x30000, 'the whole version, as libpq 18 reads it');
+      t.equal(answer.body.readInt32BE(0), 0x30002, 'the whole version, as libpq 18 reads it');
       t.equal(answer.body.readInt32BE(4), 1);
       t.equal(answer.body.toString('latin1', 8), '_pq_.some_option\0');
       t.equal((await client.message()).type, 'R');

@@ -122,7 +122,11 @@ t.test('ten thousand deadlines, moved and removed at random, are served in order
   }
   t.equal(served.length, expected.size);
   const ends = served.map((name) => expected.get(name) ?? 0);
-  t.same(ends, [...ends].sort((a, b) => a - b), 'in order');
+  t.same(
+    ends,
+    [...ends].sort((a, b) => a - b),
+    'in order',
+  );
 });
 
 t.test('an end that throws does not keep the others from theirs', async (t) => {

@@ -56,9 +56,20 @@ async function session(t: Test, seconds = 60) {
 
 t.test('a cut severs every upstream first, then says farewell, then ends: one that throws stops nothing', async (t) => {
   const { session: live, done } = await session(t);
-  for (const [name, throws] of [['a', true], ['b', false]] as const) live.attach(new TestConnection(name, done, throws));
+  for (const [name, throws] of [
+    ['a', true],
+    ['b', false],
+  ] as const)
+    live.attach(new TestConnection(name, done, throws));
   live.cut('revoked');
-  t.same(done, ['a sever', 'b sever', 'a farewell the grant was revoked', 'b farewell the grant was revoked', 'a end', 'b end']);
+  t.same(done, [
+    'a sever',
+    'b sever',
+    'a farewell the grant was revoked',
+    'b farewell the grant was revoked',
+    'a end',
+    'b end',
+  ]);
   t.match(live.end, { reason: 'revoked' });
   live.cut('expired');
   live.finish('client_left');

@@ -40,7 +40,8 @@ export class WireClient {
   /** The next `size` bytes; rejects when the connection ends before. */
   async bytes(size: number): Promise<Buffer> {
     while (this.#buffer.length < size) {
-      if (this.#ended) throw new Error(`the connection was closed; left: ${JSON.stringify(this.#buffer.toString('latin1'))}`);
+      if (this.#ended)
+        throw new Error(`the connection was closed; left: ${JSON.stringify(this.#buffer.toString('latin1'))}`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -84,7 +85,12 @@ export async function wire(t: Test, port: number): Promise<WireClient> {
 }
 
 /** A connection that has logged in with a handle. The answer's `hello` is what came up to the first ReadyForQuery. */
-export async function loggedIn(t: Test, port: number, handle: string, parameters: Readonly<Record<string, string>> = {}) {
+export async function loggedIn(
+  t: Test,
+  port: number,
+  handle: string,
+  parameters: Readonly<Record<string, string>> = {},
+) {
   const client = await wire(t, port);
   client.send(start({ user: 'alice', database: 'orders-db', ...parameters }));
   await client.message();
@@ -133,7 +139,15 @@ export function start(parameters: Readonly<Record<string, string>>, version = 19
 export const query = (text: string) => front('Q', cstring(text));
 export const parse = (name: string, text: string) => front('P', cstring(name), cstring(text), int16(0));
 export const bind = (portal: string, statement: string, ...values: string[]) =>
-  front('B', cstring(portal), cstring(statement), int16(0), int16(values.length), ...values.flatMap((one) => [int32(Buffer.byteLength(one)), Buffer.from(one)]), int16(0));
+  front(
+    'B',
+    cstring(portal),
+    cstring(statement),
+    int16(0),
+    int16(values.length),
+    ...values.flatMap((one) => [int32(Buffer.byteLength(one)), Buffer.from(one)]),
+    int16(0),
+  );
 export const describe = (kind: 'S' | 'P', name: string) => front('D', Buffer.from(kind), cstring(name));
 export const close = (kind: 'S' | 'P', name: string) => front('C', Buffer.from(kind), cstring(name));
 export const execute = (portal: string, rows = 0) => front('E', cstring(portal), int32(rows));

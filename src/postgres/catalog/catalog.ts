@@ -54,8 +54,9 @@ export interface CatalogCast {
   readonly targetName: string;
   /** `schema.name` of the function. */
   readonly by: string;
-  /** Applied without being asked for. */
+  /** Applied without being asked for: everywhere, or where a value is stored (`pg_cast.castcontext`). */
   readonly implicit: boolean;
+  readonly assigned: boolean;
 }
 
 /**

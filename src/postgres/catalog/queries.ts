@@ -49,7 +49,8 @@ export const TYPES = `
 
 export const CASTS = `
   select k.castsource::int8 as source, k.casttarget::int8 as target, t.typname::text as target_name,
-    n.nspname::text || '.' || f.proname::text as by, k.castcontext = 'i' as implicit
+    n.nspname::text || '.' || f.proname::text as by, k.castcontext = 'i' as implicit,
+    k.castcontext <> 'e' as assigned
     from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid = k.casttarget
     join pg_catalog.pg_proc f on f.oid = k.castfunc join pg_catalog.pg_namespace n on n.oid = f.pronamespace
    where k.oid >= 16384 and not ${ofExtension('pg_cast', 'k.oid')} order by k.oid`;

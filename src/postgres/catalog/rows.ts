@@ -37,7 +37,14 @@ const rows = z.object({
     }),
   ),
   casts: z.array(
-    z.object({ source: number, target: number, target_name: z.string(), by: z.string(), implicit: z.boolean() }),
+    z.object({
+      source: number,
+      target: number,
+      target_name: z.string(),
+      by: z.string(),
+      implicit: z.boolean(),
+      assigned: z.boolean(),
+    }),
   ),
   system: z
     .array(z.object({ relations: z.array(z.string()), types: z.array(z.string()), operators: z.array(z.string()) }))

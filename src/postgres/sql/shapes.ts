@@ -229,3 +229,28 @@ function mapsOf(shapes: Shapes): ReadonlyMap<string, ReadonlyMap<string, Shape>>
 
 /** Fields that only say where something stands in the text. */
 export const POSITIONS: ReadonlySet<string> = new Set(['location', 'name_location', 'stmt_location', 'stmt_len']);
+
+/** What has code of its own in walk.ts. */
+export const FUNC_CALL: ReadonlyMap<string, Shape> = new Map<string, Shape>([
+  ['funcname', 'value'],
+  ['args', 'node'],
+  ['agg_order', 'node'],
+  ['agg_filter', 'node'],
+  ['over', { struct: 'WindowDef' }],
+  ['agg_within_group', 'value'],
+  ['agg_star', 'value'],
+  ['agg_distinct', 'value'],
+  ['func_variadic', 'value'],
+  ['funcformat', 'value'],
+]);
+
+export const COMMON_TABLE: ReadonlyMap<string, Shape> = new Map<string, Shape>([
+  ['ctename', 'value'],
+  ['aliascolnames', 'value'],
+  ['ctematerialized', 'value'],
+  ['ctequery', 'node'],
+  ['search_clause', 'value'],
+  ['cycle_clause', { struct: 'CTECycleClause' }],
+  ['cterecursive', 'value'],
+  ['cterefcount', 'value'],
+]);

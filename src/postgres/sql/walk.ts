@@ -1,20 +1,14 @@
 import type { Attribute, Call, Reference, Relation, Source, TypeUse, Write, WriteKind } from './analysis.js';
 import { aliasOf, conflictActionOf, impliedOperators, isStar, returningNames } from './columns.js';
+import { lockedStretches, type Stretch } from './locks.js';
 import { isNamed, type Scope, scopeIn, visibleFrom } from './scope.js';
-import { POSITIONS, SHAPES, type Shape } from './shapes.js';
+import { COMMON_TABLE, FUNC_CALL, POSITIONS, SHAPES, type Shape } from './shapes.js';
 import { type Fields, isFields, listOf, namesOf, nodeOf, textOf } from './tree.js';
 
 /** Schemas whose operators, collations and operator classes are PostgreSQL's own. */
 const BUILT_IN: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema']);
 /** Any other sampling method is a function that nobody named. */
 const METHODS: ReadonlySet<string> = new Set(['bernoulli', 'system']);
-
-/** One item of FROM that a FOR UPDATE can name, with the stretch of `reads` that it brought. */
-interface FromLeaf {
-  readonly name: string | null;
-  readonly from: number;
-  readonly to: number;
-}
 
 /**
  * Walks a statement and notes everything it touches. Knows the closed list of shapes.ts; whatever is not in it is
@@ -30,7 +24,7 @@ export class Walker {
   unknown: string | null = null;
   readonly #references: { readonly fields: readonly string[]; readonly star: boolean; readonly scope: Scope }[] = [];
   readonly #attributes: { readonly name: string; readonly of: Fields | null; readonly scope: Scope }[] = [];
-  readonly #stretches = new Map<Fields, readonly [from: number, to: number]>();
+  readonly #stretches = new Map<Fields, Stretch>();
 
   /** What is written like a column; complete once everything is walked. */
   get references(): readonly Reference[] {
@@ -136,6 +130,10 @@ export class Walker {
       case 'CaseExpr':
       case 'SubLink':
         for (const operator of impliedOperators(tag, fields)) this.operators.add(operator);
+        this.#generic(tag, fields, scope);
+        break;
+      case 'SortBy':
+        for (const operator of namesOf(fields.useOp) ?? []) this.operators.add(operator);
         this.#generic(tag, fields, scope);
         break;
       case 'RangeSubselect':
@@ -301,59 +299,10 @@ export class Walker {
 
   /** FOR UPDATE/SHARE: the relations of the FROM items it names, or of all of them. */
   #lock(clause: unknown, from: unknown): void {
-    const node = nodeOf(clause);
-    if (node?.tag !== 'LockingClause') {
-      this.refuse('a malformed FOR UPDATE');
-      return;
-    }
-    const leaves = listOf(from).flatMap((item) => this.#leaves(item));
-    const names = listOf(node.fields.lockedRels).map((item) => textOf(nodeOf(item)?.fields.relname));
-    const named = leaves.filter((leaf) => names.includes(leaf.name));
-    const everyNameFound = names.length > 0 && names.every((name) => named.some((leaf) => leaf.name === name));
-    for (const leaf of everyNameFound ? named : leaves) this.locks.push(...this.reads.slice(leaf.from, leaf.to));
-  }
-
-  #leaves(item: unknown): readonly FromLeaf[] {
-    const node = nodeOf(item);
-    if (!node) return [];
-    const { tag, fields } = node;
-    if (tag === 'JoinExpr' && fields.alias === undefined) {
-      return [...this.#leaves(fields.larg), ...this.#leaves(fields.rarg)];
-    }
-    if (tag === 'JoinExpr') return [...this.#leaves(fields.larg), ...this.#leaves(fields.rarg)].map(unnamed);
-    if (tag === 'RangeTableSample') return this.#leaves(fields.relation);
-    const stretch = this.#stretches.get(fields);
-    if (!stretch) return [];
-    return [{ name: aliasOf(fields) ?? textOf(fields.relname), from: stretch[0], to: stretch[1] }];
+    const locked = lockedStretches(clause, from, this.#stretches);
+    if (locked === null) this.refuse('a malformed FOR UPDATE');
+    for (const [begin, end] of locked ?? []) this.locks.push(...this.reads.slice(begin, end));
   }
 }
 
 const CHANGES = { InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete', MergeStmt: 'merge' } as const;
-
-const FUNC_CALL: ReadonlyMap<string, Shape> = new Map<string, Shape>([
-  ['funcname', 'value'],
-  ['args', 'node'],
-  ['agg_order', 'node'],
-  ['agg_filter', 'node'],
-  ['over', { struct: 'WindowDef' }],
-  ['agg_within_group', 'value'],
-  ['agg_star', 'value'],
-  ['agg_distinct', 'value'],
-  ['func_variadic', 'value'],
-  ['funcformat', 'value'],
-]);
-
-const COMMON_TABLE: ReadonlyMap<string, Shape> = new Map<string, Shape>([
-  ['ctename', 'value'],
-  ['aliascolnames', 'value'],
-  ['ctematerialized', 'value'],
-  ['ctequery', 'node'],
-  ['search_clause', 'value'],
-  ['cycle_clause', { struct: 'CTECycleClause' }],
-  ['cterecursive', 'value'],
-  ['cterefcount', 'value'],
-]);
-
-function unnamed(leaf: FromLeaf): FromLeaf {
-  return { ...leaf, name: null };
-}

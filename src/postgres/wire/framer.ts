@@ -25,6 +25,7 @@ const MOST: Readonly<Record<string, number>> = {
   Q: 16 * MiB,
   P: 16 * MiB,
   B: 256 * MiB,
+  F: 256 * MiB,
   d: LARGEST,
 };
 const SMALL = 64 * 1024;
@@ -120,8 +121,7 @@ const KNOWN: ReadonlySet<number> = new Set(Object.values(FRONTEND));
 
 /**
  * Type bytes of the messages a server may send once the client is in. What belongs to the start alone (authentication, the
- * server's own cancel key, version negotiation) or to what is never asked for (replication, FunctionCall) is not among
- * them: a server that sends it has broken the protocol (THREATS.md C22, C23).
+ * server's own cancel key, version negotiation) or to what is never asked for (replication) is not among them: a server that sends it has broken the protocol (THREATS.md C22, C23).
  */
 export const BACKEND = {
   parseComplete: 0x31,
@@ -137,6 +137,7 @@ export const BACKEND = {
   notice: 0x4e,
   parameterStatus: 0x53,
   rowDescription: 0x54,
+  functionResult: 0x56,
   ready: 0x5a,
   copyDone: 0x63,
   copyData: 0x64,

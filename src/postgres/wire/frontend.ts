@@ -16,6 +16,8 @@ export interface StatementText {
 /** Parse: a statement's name and text. */
 export interface ParseMessage extends StatementText {
   readonly name: string;
+  /** The types it declares for parameters, without PostgreSQL's own (object identifiers below 16384). */
+  readonly madeTypes: readonly number[];
 }
 
 /** Bind: which portal of which statement, and the parameters as they would be printed (null for SQL null). */
@@ -47,10 +49,15 @@ export function readParse(message: Buffer): ParseMessage {
   const reader = new Reader(message);
   const name = reader.text();
   const statement = reader.statement();
-  const types = reader.int16();
-  reader.skip(4 * types);
+  let made: number[] | undefined;
+  for (let left = reader.int16(); left > 0; left -= 1) {
+    const type = reader.int32() >>> 0;
+    if (type < FIRST_MADE_TYPE) continue;
+    made ??= [];
+    made.push(type);
+  }
   reader.end();
-  return { name, ...statement };
+  return { name, ...statement, madeTypes: made ?? NO_TYPES };
 }
 
 /** @throws FramingError on a body that is not a Bind message */
@@ -58,21 +65,26 @@ export function readBind(message: Buffer): BindMessage {
   const reader = new Reader(message);
   const portal = reader.text();
   const statement = reader.text();
-  const formats: number[] = [];
-  for (let left = reader.int16(); left > 0; left -= 1) formats.push(reader.int16());
-  let room = PRINTED_IN_ALL;
-  const parameters: (string | null)[] = [];
-  for (let left = reader.int16(); left > 0; left -= 1) {
-    const size = reader.int32();
-    if (size < -1) throw new FramingError(`a parameter length of ${size} is impossible`);
-    const binary = (formats.length === 1 ? formats[0] : formats[parameters.length]) === 1;
-    const printed = size === -1 ? null : printedParameter(reader.bytes(size), binary, Math.min(room, PRINTED));
-    room = Math.max(0, room - (printed?.length ?? 0));
-    parameters.push(printed);
-  }
+  const parameters = readParameters(reader);
   reader.skip(2 * reader.int16());
   reader.end();
   return { portal, statement, parameters };
+}
+
+/** FunctionCall: the number of the function and its arguments as they would be printed. */
+export interface FunctionCallMessage {
+  readonly oid: number;
+  readonly parameters: readonly (string | null)[];
+}
+
+/** @throws FramingError on a body that is not a FunctionCall message */
+export function readFunctionCall(message: Buffer): FunctionCallMessage {
+  const reader = new Reader(message);
+  const oid = reader.int32() >>> 0;
+  const parameters = readParameters(reader);
+  reader.skip(2);
+  reader.end();
+  return { oid, parameters };
 }
 
 /** The portal of an Execute message. */
@@ -175,6 +187,23 @@ export function terminate(): Buffer {
   return frame('X', Buffer.alloc(0));
 }
 
+/** Formats, then values: the same in a Bind and in a FunctionCall. */
+function readParameters(reader: Reader): readonly (string | null)[] {
+  const formats: number[] = [];
+  for (let left = reader.int16(); left > 0; left -= 1) formats.push(reader.int16());
+  let room = PRINTED_IN_ALL;
+  const parameters: (string | null)[] = [];
+  for (let left = reader.int16(); left > 0; left -= 1) {
+    const size = reader.int32();
+    if (size < -1) throw new FramingError(`a parameter length of ${size} is impossible`);
+    const binary = (formats.length === 1 ? formats[0] : formats[parameters.length]) === 1;
+    const printed = size === -1 ? null : printedParameter(reader.bytes(size), binary, Math.min(room, PRINTED));
+    room = Math.max(0, room - (printed?.length ?? 0));
+    parameters.push(printed);
+  }
+  return parameters;
+}
+
 /** How much of a parameter the record keeps, and of all those of one Bind together, bytes. */
 const PRINTED = 1024;
 const PRINTED_IN_ALL = 64 * 1024;
@@ -185,6 +214,9 @@ function printedParameter(bytes: Buffer, binary: boolean, most: number): string 
   return bytes.length > most ? `${text}… (${bytes.length} bytes)` : text;
 }
 
+/** FirstNormalObjectId of transam.h. */
+const FIRST_MADE_TYPE = 16_384;
+const NO_TYPES: readonly number[] = [];
 const EMPTY: StatementText = { text: '', validUtf8: true };
 
 /** Reads a body front to back; every step checks that the bytes are there. */

@@ -8,7 +8,12 @@ import type { Scope } from '../scope.js';
 const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin`;
 
 /** The command to type for a peer that is not installed; null when it is. */
-export function missingProgram(name: string, debianPackage: string, versionFlag = '--version', code = 0): string | null {
+export function missingProgram(
+  name: string,
+  debianPackage: string,
+  versionFlag = '--version',
+  code = 0,
+): string | null {
   const { status } = spawnSync(name, [versionFlag], { stdio: 'ignore', env: { ...process.env, PATH } });
   return status === code
     ? null

@@ -62,7 +62,13 @@ function act(session: SessionLog, until: number): Promise<number> {
       if (clock.monotonic() >= until) return resolve(actions);
       actions += 1;
       const rule = 'reader: { statements: [select], relations: [public.pgbench_accounts] }';
-      const facts = { verb: 'select', on: ['public.pgbench_accounts'], via: 'execute', outcome: 'allow', rule } as const;
+      const facts = {
+        verb: 'select',
+        on: ['public.pgbench_accounts'],
+        via: 'execute',
+        outcome: 'allow',
+        rule,
+      } as const;
       const text = 'SELECT abalance FROM pgbench_accounts WHERE aid = $1;';
       const of = session.append('action', facts, { text, parameters: [String((actions * 48271) % 500000)] });
       session.whenSafe(() => {

@@ -1,0 +1,169 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { readEvents } from '../support/gateway.js';
+import type { GatewayProcess } from '../support/gateway-process.js';
+import { type Client, type End, TOKEN } from './clients.js';
+import type { Grant, Ground } from './ground.js';
+
+/** The issue's own limits, milliseconds: no byte of a service later than the end of its grant and this. */
+const AFTER_EXPIRY = 1_000;
+const AFTER_REVOCATION = 5_000;
+/** What may be open or kept at the end that was not before the work: pools that grew, and what the allocator keeps. */
+const SPARE_DESCRIPTORS = 12;
+const SPARE_MEMORY = 128;
+/** What a gateway may say loudly while a part of it is at fault; anything else at that level is a fault of its own. */
+const EXPECTED =
+  /^(recording to Postgres fails|the ledger does not answer|the ledger did not take a revocation|the grant store does not answer|no upstream connection|live grants could not be confirmed|the catalog|this gateway could not sign|.*could not be indexed|the clock differs)/;
+
+/** Open descriptors and resident memory (MiB) of a process. */
+export function held({ pid }: GatewayProcess): { descriptors: number; memory: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const memory = Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
+  return { descriptors: readdirSync(`/proc/${pid}/fd`).length, memory };
+}
+
+/** What must hold under every fault. Clients and grants are told to it; `conclude` looks at all of it. */
+export class Checker {
+  readonly #t: Test;
+  readonly #ground: Ground;
+  #before: readonly ReturnType<typeof held>[];
+  readonly #clients: Client[] = [];
+  readonly #refusals: { readonly who: string; readonly code: string; readonly message: string }[] = [];
+
+  constructor(t: Test, ground: Ground) {
+    this.#t = t;
+    this.#ground = ground;
+    this.#before = ground.gateways.map(held);
+  }
+
+  /** The work so far was for warmth only: what the gateways hold now is what they must come back to. */
+  warm(): this {
+    this.#before = this.#ground.gateways.map(held);
+    return this;
+  }
+
+  /** Follows clients from here on. */
+  follow<Some extends readonly Client[]>(...clients: Some): Some {
+    this.#clients.push(...clients);
+    return clients;
+  }
+
+  /** Somebody must be refused: the refusal is kept and answered. Null when nobody was. */
+  async refused(who: string, asking: Promise<Client>): Promise<{ code: string; message: string } | null> {
+    try {
+      const client = await asking;
+      this.#clients.push(client);
+      await client.leave();
+      return null;
+    } catch (thrown) {
+      const { code = '', message } = thrown as Error & { code?: string };
+      this.#refusals.push({ who, code, message });
+      return { code, message };
+    }
+  }
+
+  /** Revokes as the operator; the answer is the gateway's. */
+  async revoke(grant: Grant, on = this.#ground.gateway): Promise<{ status: number }> {
+    grant.revokedAt ??= Date.now();
+    return on.operator('POST', `/v1/grants/${grant.id}/revoke`, { reason: 'the task is done', by: 'ops' });
+  }
+
+  /** Ends every client that is left, then looks at everything. The gateways are stopped. */
+  async conclude(): Promise<void> {
+    const t = this.#t;
+    const ends: (readonly [Client, End])[] = [];
+    for (const client of this.#clients) ends.push([client, await client.leave()]);
+    this.#inTime(ends);
+    this.#toldWhy(ends);
+    for (const grant of new Set(this.#clients.map((client) => client.grant))) await this.revoke(grant);
+    for (const gateway of this.#ground.gateways) await this.#letGo(gateway);
+    for (const gateway of this.#ground.gateways) t.same(await gateway.stop(), { code: 0, signal: null }, 'ends in order');
+    await this.#recorded();
+    this.#quiet();
+  }
+
+  /** (1) No byte of a service after its grant ended. */
+  #inTime(ends: readonly (readonly [Client, End])[]): void {
+    const late = ends
+      .map(([client]) => ({ name: client.name, late: client.lastByte - endOf(client.grant) }))
+      .filter(({ late }) => late > 0);
+    this.#t.same(late, [], 'no byte of a service came later than the end of its grant allows');
+  }
+
+  /** (5) Whoever was refused or ended was told why in its own protocol, wherever something could be said. */
+  #toldWhy(ends: readonly (readonly [Client, End])[]): void {
+    const silent = ends.filter(([, { told, mid, left }]) => !left && !mid && !isTold(told));
+    this.#t.same(silent.map(([{ name }, end]) => ({ name, ...end })), [], 'whoever was ended was told why');
+    const refusals = [...this.#refusals, ...ends.flatMap(([{ name: who, refusals }]) => refusals.map((one) => ({ who, ...one })))];
+    const unclear = refusals.filter((one) => !isTold(one));
+    this.#t.same(unclear, [], `each of ${refusals.length} refusals came in the client's own protocol, with a reason`);
+  }
+
+  /** (3) What was held is let go. */
+  async #letGo(gateway: GatewayProcess): Promise<void> {
+    const before = this.#before[this.#ground.gateways.indexOf(gateway)] ?? { descriptors: 0, memory: 0 };
+    const live = async () => Number((await gateway.operator('GET', '/v1/status')).body.liveSessions);
+    for (let left = 200; left > 0 && (await live()) > 0; left -= 1) await pause(50);
+    this.#t.equal(await live(), 0, 'no session is live');
+    const most = before.descriptors + SPARE_DESCRIPTORS;
+    for (let left = 100; left > 0 && held(gateway).descriptors > most; left -= 1) await pause(50);
+    const after = held(gateway);
+    this.#t.comment(`descriptors ${before.descriptors} -> ${after.descriptors}, memory ${before.memory} -> ${after.memory} MiB`);
+    this.#t.ok(after.descriptors <= most, `${after.descriptors} descriptors are open, not more than ${most}`);
+    this.#t.ok(after.memory <= before.memory + SPARE_MEMORY, `${after.memory} MiB are held, after ${before.memory} before`);
+  }
+
+  /** (2) Whatever an upstream saw is in the record, and (4) every chain verifies. */
+  async #recorded(): Promise<void> {
+    const { ledger, upstreams, web } = this.#ground;
+    const sent = [...upstreams.values()].map((proxy) => proxy.seen().toString('latin1'));
+    const saw = tokensIn([...sent, ...web.saw].join('\n'));
+    const events = await readEvents(ledger);
+    const recorded = tokensIn(JSON.stringify(events));
+    const answered = new Set(this.#clients.flatMap((client) => [...client.answered]));
+    this.#t.comment(`${answered.size} answered, ${saw.size} seen by the services, ${recorded.size} in the record`);
+    this.#t.ok(answered.size > 0 && [...answered].every((one) => saw.has(one)), 'there was something to lose');
+    this.#t.same([...saw].filter((one) => !recorded.has(one)), [], 'nothing reached a service that is not in the record');
+    const open = await ledger.query('select id from daypass.sessions where ended_at is null');
+    this.#t.same(open, [], 'every session has its end in the record');
+    const late = await ledger.query('select id from daypass.sessions where bytes_after_due > 0');
+    this.#t.same(late, [], 'and no receipt tells of a byte after the end');
+    await this.#verified();
+  }
+
+  async #verified(): Promise<void> {
+    const { openDatabase } = await import('../../src/recording/database.js');
+    const { verifyAll } = await import('../../src/recording/verify-database.js');
+    const pool = openDatabase(this.#ground.ledger.url);
+    try {
+      this.#t.same((await verifyAll(pool)).findings, [], 'every chain verifies');
+    } finally {
+      await pool.end();
+    }
+  }
+
+  /** (4) Nothing failed but what was made to fail. */
+  #quiet(): void {
+    const loud = this.#ground.gateways
+      .flatMap(({ lines }) => lines)
+      .filter(({ level, msg }) => Number(level) >= 50 && !EXPECTED.test(String(msg)));
+    this.#t.same(loud, [], 'the gateway had no fault of its own');
+  }
+}
+
+function endOf({ expiresAt, revokedAt }: Grant): number {
+  const expiry = Date.parse(expiresAt) + AFTER_EXPIRY;
+  return revokedAt === null ? expiry : Math.min(expiry, revokedAt + AFTER_REVOCATION);
+}
+
+/** A SQLSTATE, an HTTP status with a problem, or a close code; each with words. */
+function isTold(told: { readonly code: string; readonly message: string } | null): boolean {
+  if (told === null) return false;
+  if (/^[45]\d\d$/.test(told.code)) return /"reason":"\w+"/.test(told.message);
+  return /^(57P01|57P03|08006|08P01|28P01|28000|4001|1014)$/.test(told.code) && told.message.length > 10;
+}
+
+function tokensIn(text: string): Set<string> {
+  return new Set(text.match(TOKEN) ?? []);
+}

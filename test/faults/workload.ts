@@ -1,0 +1,63 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Test } from 'tap';
+import type { GatewayProcess } from '../support/gateway-process.js';
+import type { Checker } from './checker.js';
+import { type Client, database, requests, streaming, webSocket } from './clients.js';
+import type { Grant, Ground } from './ground.js';
+
+/** The one workload of these tests, every client under way: statements, rows, a long query, requests, a stream, WebSockets. */
+export interface Workload {
+  readonly db: Grant;
+  readonly web: Grant;
+  /** Those that do something all the time. */
+  readonly busy: readonly Client[];
+  /** Those that are only connected, or wait, or are given something. */
+  readonly still: readonly Client[];
+  /** All but the one that asks on after a refusal: they end with their grant. */
+  readonly lasting: readonly Client[];
+  /** Those that are left go. */
+  leave(): Promise<void>;
+}
+
+/** Starts it on a gateway, with grants of its own. */
+export async function workload(
+  t: Test,
+  ground: Ground,
+  checker: Checker,
+  gateway: GatewayProcess = ground.gateway,
+  duration = '10m',
+): Promise<Workload> {
+  const [db, web] = await Promise.all([ground.issue('orders-db', duration), ground.issue('orders-web', duration)]);
+  const busy = checker.follow(
+    await database(t, gateway, db, 'statements'),
+    requests(gateway, web),
+    await webSocket(t, gateway, web, '/live'),
+  );
+  const still = checker.follow(
+    await database(t, gateway, db, 'rows'),
+    await database(t, gateway, db, 'long'),
+    await database(t, gateway, db, 'idle'),
+    streaming(gateway, web),
+    await webSocket(t, gateway, web, '/ticks'),
+  );
+  while (busy.some(({ answered }) => answered.size < 3) || still.some(({ lastByte }) => lastByte === 0)) await pause(10);
+  const all = [...busy, ...still];
+  const lasting = all.filter(({ name }) => !/requests/.test(name));
+  const leave = async () => void (await Promise.all(all.map((client) => client.leave())));
+  return { db, web, busy, still, lasting, leave };
+}
+
+/** Resolves when each of these has been answered once more. */
+export async function goesOn(clients: readonly Client[]): Promise<void> {
+  const had = clients.map(({ answered }) => answered.size);
+  while (clients.some(({ answered }, i) => answered.size <= (had[i] ?? 0))) await pause(10);
+}
+
+/** Resolves when somebody is let in again and answered; refusals until then are kept by the checker. */
+export async function letsIn(t: Test, ground: Ground, checker: Checker, gateway = ground.gateway): Promise<void> {
+  for (;;) {
+    const grant = await ground.issue('orders-db').catch(() => null); // the ledger or the store is not back yet
+    if (grant === null) await pause(50);
+    else if ((await checker.refused('a newcomer', database(t, gateway, grant, 'idle'))) === null) return;
+  }
+}

@@ -1,0 +1,47 @@
+import t from 'tap';
+import { find, relationIn, resolveIn } from '../../../src/postgres/catalog/catalog.js';
+import { loadCatalog } from '../../../src/postgres/upstream-catalog.js';
+import { freshDatabase } from '../../support/postgres.js';
+
+t.test('a catalog holds what somebody made, and not what is PostgreSQL own', async (t) => {
+  const database = await freshDatabase(t);
+  await database.query(`
+    create table orders (id int, state text, dropped int);
+    alter table orders drop column dropped;
+    create table parted (id int, at date) partition by range (at);
+    create table parted_2026 partition of parted for values from ('2026-01-01') to ('2027-01-01');
+    create view summary as select state, count(*) from orders group by 1;
+    create type mood as enum ('good', 'bad');
+    create domain small as int check (value < 10);
+    create function of_row(orders) returns int language sql as 'select 1';
+    create function of_int(int, int default 1) returns int language sql as 'select 1';
+    create function of_two(int, int) returns int language sql as 'select 1';
+    create function pg_catalog.planted(int) returns int language sql as 'select 1';
+    create operator === (leftarg = int, rightarg = int, function = of_two);
+    create extension if not exists citext`);
+  t.teardown(() => database.query('drop function pg_catalog.planted(int)').catch(() => {}));
+  const catalog = await loadCatalog({ ...database.config, tls: { mode: 'disable' } });
+  const relation = (name: string) => relationIn(catalog, { schema: 'public', name });
+  t.match(relation('orders'), { kind: 'r', columns: ['id', 'state'] });
+  t.match(relation('parted'), { kind: 'p', children: ['public.parted_2026'] });
+  t.match(relation('summary'), { kind: 'v', columns: ['state', 'count'] });
+  t.equal(relation('pg_class'), undefined);
+  const fn = (name: string, schema = 'public') => find(catalog.functions, schema, name);
+  t.match(fn('of_row'), { takesRow: true, takesOne: true, made: true });
+  t.match(fn('of_int'), { takesRow: false, takesOne: true });
+  t.match(fn('of_two'), { takesRow: false, takesOne: false });
+  t.match(fn('planted', 'pg_catalog'), { takesOne: true, made: true });
+  t.equal(fn('lower', 'pg_catalog'), undefined);
+  t.match(fn('replace'), { made: false }, 'an overload that an extension brings');
+  t.match(find(catalog.operators, 'public', '==='), [{ by: 'public.of_two' }]);
+  t.equal(find(catalog.operators, 'public', '='), undefined, "the extension's own operators");
+  t.match(find(catalog.typeNames, 'public', 'mood'), { kind: 'e' });
+  t.match(find(catalog.typeNames, 'public', 'small'), { kind: 'd' });
+  t.match(find(catalog.typeNames, 'public', 'citext'), { extension: true });
+  t.same(resolveIn(catalog, { schema: null, name: 'pg_class' }, 'public'), { schema: 'pg_catalog', name: 'pg_class' });
+  t.same(resolveIn(catalog, { schema: null, name: 'pg_mine' }, 'public'), { schema: 'public', name: 'pg_mine' });
+  const again = await loadCatalog({ ...database.config, tls: { mode: 'disable' } });
+  t.equal(again.version, catalog.version, 'the same content has the same version');
+  await database.query('alter table orders add column note text');
+  t.not((await loadCatalog({ ...database.config, tls: { mode: 'disable' } })).version, catalog.version);
+});
