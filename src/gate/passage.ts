@@ -65,9 +65,9 @@ export class Passage<Action> {
     });
   }
 
-  /** Records what came of an action. */
+  /** Records what came of an action; of one that a cut interrupted too, as long as the receipt is not written. */
   result(of: number, facts: Facts, payload: Payload | null = null): void {
-    if (this.session.end === null) this.session.recording.append('result', { ...facts, of }, payload);
+    if (this.session.recording.receipt === null) this.session.recording.append('result', { ...facts, of }, payload);
   }
 
   /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */

@@ -43,6 +43,11 @@ export class Expectations {
     return true;
   }
 
+  /** Everything that is not answered yet, in order. */
+  unanswered(): readonly Expectation[] {
+    return this.#queue.slice(this.#from);
+  }
+
   /** The head was answered. */
   pop(): Expectation | undefined {
     const head = this.#queue[this.#from];

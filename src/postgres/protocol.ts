@@ -36,6 +36,7 @@ function parametersOf(parameters: unknown): string {
 }
 
 function rowsOf({ status, rows }: Facts): string {
+  if (status === 'interrupted') return `after ${rows ?? 0} rows`;
   return status === '00000' && rows
     ? `${rows} rows`
     : status !== undefined && status !== '00000'

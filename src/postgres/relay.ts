@@ -109,6 +109,7 @@ export class Relay implements Connection {
   severUpstream(): void {
     this.#over = true;
     this.#upstream.sever(this.#running);
+    this.#serverSide.interrupt();
   }
 
   farewell({ message, hint }: Cut): void {
@@ -263,6 +264,7 @@ export class Relay implements Connection {
     if (this.#over) return;
     this.#over = true;
     this.#upstream.sever(this.#running);
+    this.#serverSide.interrupt();
     this.#tell(report);
     endSurely(this.client);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
@@ -275,6 +277,7 @@ export class Relay implements Connection {
     this.#over = true;
     if (this.#running) this.#upstream.sever(true);
     else endSurely(this.#upstream.socket);
+    this.#serverSide.interrupt();
     endSurely(this.client);
     this.#passage.session.finish('client_left');
     this.#finished();

@@ -66,8 +66,11 @@ export class ServerSide implements BackendHandler {
         return this.#concluded(over, 'The rest of the rows stays with the server.');
       }
       case BACKEND.rowDescription:
-        if (frame !== null && talk.rows === 0) talk.sampledColumns = readColumns(frame);
         this.#passing(type);
+        // Of a Query's own rows, or of the portal that is executed next; another description is no result's.
+        if (talk.expectations.head?.kind === 'query' || talk.expectations.head?.kind === 'execute') {
+          talk.sampledColumns = frame === null ? null : readColumns(frame);
+        }
         return talk.muted ? DROP : undefined;
       case BACKEND.parameterStatus: {
         const [name, value] = frame!.toString('utf8', 5).split('\0');
@@ -214,6 +217,16 @@ export class ServerSide implements BackendHandler {
       passage.result(expectation.seq, { status: 'skipped' });
   }
 
+  /**
+   * The connection ends: what was under way, or on its way, is recorded as interrupted, with what the client had of it.
+   * Whether the server had finished one of them is not known; the cancel is on its way.
+   */
+  interrupt(): void {
+    for (const one of this.#talk.expectations.unanswered()) {
+      if (one.kind === 'execute' || (one.kind === 'query' && !one.failed)) this.#result(one.seq, 'interrupted', '');
+    }
+  }
+
   #result(seq: number, status: string, tag: string): void {
     const talk = this.#talk;
     const now = talk.clock.monotonic();
@@ -237,10 +250,10 @@ export class ServerSide implements BackendHandler {
 
   #sampled(): Payload | null {
     const talk = this.#talk;
-    if (talk.sampled.length === 0) return null;
     const { sampled, sampledColumns } = talk;
-    talk.sampled = [];
     talk.sampledColumns = null;
+    if (sampled.length === 0) return null;
+    talk.sampled = [];
     talk.sampledBytes = 0;
     return { ...(sampledColumns === null ? {} : { columns: sampledColumns }), results: sampled };
   }

@@ -44,8 +44,9 @@ export class Checker {
   }
 
   /** Follows clients from here on. */
-  follow<Some extends readonly Client[]>(...clients: Some): Some {
+  follow<Some extends readonly [Client, ...Client[]]>(...clients: Some): Some {
     this.#clients.push(...clients);
+    for (const client of clients) this.#t.teardown(() => void client.leave());
     return clients;
   }
 
@@ -78,7 +79,8 @@ export class Checker {
     this.#toldWhy(ends);
     for (const grant of new Set(this.#clients.map((client) => client.grant))) await this.revoke(grant);
     for (const gateway of this.#ground.gateways) await this.#letGo(gateway);
-    for (const gateway of this.#ground.gateways) t.same(await gateway.stop(), { code: 0, signal: null }, 'ends in order');
+    for (const gateway of this.#ground.gateways)
+      t.same(await gateway.stop(), { code: 0, signal: null }, 'ends in order');
     await this.#recorded();
     this.#quiet();
   }
@@ -94,8 +96,15 @@ export class Checker {
   /** (5) Whoever was refused or ended was told why in its own protocol, wherever something could be said. */
   #toldWhy(ends: readonly (readonly [Client, End])[]): void {
     const silent = ends.filter(([, { told, mid, left }]) => !left && !mid && !isTold(told));
-    this.#t.same(silent.map(([{ name }, end]) => ({ name, ...end })), [], 'whoever was ended was told why');
-    const refusals = [...this.#refusals, ...ends.flatMap(([{ name: who, refusals }]) => refusals.map((one) => ({ who, ...one })))];
+    this.#t.same(
+      silent.map(([{ name }, end]) => ({ name, ...end })),
+      [],
+      'whoever was ended was told why',
+    );
+    const refusals = [
+      ...this.#refusals,
+      ...ends.flatMap(([{ name: who, refusals }]) => refusals.map((one) => ({ who, ...one }))),
+    ];
     const unclear = refusals.filter((one) => !isTold(one));
     this.#t.same(unclear, [], `each of ${refusals.length} refusals came in the client's own protocol, with a reason`);
   }
@@ -109,9 +118,14 @@ export class Checker {
     const most = before.descriptors + SPARE_DESCRIPTORS;
     for (let left = 100; left > 0 && held(gateway).descriptors > most; left -= 1) await pause(50);
     const after = held(gateway);
-    this.#t.comment(`descriptors ${before.descriptors} -> ${after.descriptors}, memory ${before.memory} -> ${after.memory} MiB`);
+    this.#t.comment(
+      `descriptors ${before.descriptors} -> ${after.descriptors}, memory ${before.memory} -> ${after.memory} MiB`,
+    );
     this.#t.ok(after.descriptors <= most, `${after.descriptors} descriptors are open, not more than ${most}`);
-    this.#t.ok(after.memory <= before.memory + SPARE_MEMORY, `${after.memory} MiB are held, after ${before.memory} before`);
+    this.#t.ok(
+      after.memory <= before.memory + SPARE_MEMORY,
+      `${after.memory} MiB are held, after ${before.memory} before`,
+    );
   }
 
   /** (2) Whatever an upstream saw is in the record, and (4) every chain verifies. */
@@ -124,7 +138,11 @@ export class Checker {
     const answered = new Set(this.#clients.flatMap((client) => [...client.answered]));
     this.#t.comment(`${answered.size} answered, ${saw.size} seen by the services, ${recorded.size} in the record`);
     this.#t.ok(answered.size > 0 && [...answered].every((one) => saw.has(one)), 'there was something to lose');
-    this.#t.same([...saw].filter((one) => !recorded.has(one)), [], 'nothing reached a service that is not in the record');
+    this.#t.same(
+      [...saw].filter((one) => !recorded.has(one)),
+      [],
+      'nothing reached a service that is not in the record',
+    );
     const open = await ledger.query('select id from daypass.sessions where ended_at is null');
     this.#t.same(open, [], 'every session has its end in the record');
     const late = await ledger.query('select id from daypass.sessions where bytes_after_due > 0');

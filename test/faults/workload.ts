@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { GatewayProcess } from '../support/gateway-process.js';
 import type { Checker } from './checker.js';
-import { type Client, database, requests, streaming, webSocket } from './clients.js';
+import { type Client, type DatabaseWork, database, requests, streaming, webSocket } from './clients.js';
 import type { Grant, Ground } from './ground.js';
 
 /** The one workload of these tests, every client under way: statements, rows, a long query, requests, a stream, WebSockets. */
@@ -19,6 +19,23 @@ export interface Workload {
   leave(): Promise<void>;
 }
 
+/**
+ * Comes again as long as the gateway says that it cannot check just now: on a machine that does much else its limits for an
+ * answer are passed also without a fault.
+ */
+export async function patient(checker: Checker, connecting: () => Promise<Client>): Promise<Client> {
+  for (;;) {
+    try {
+      const [client] = checker.follow(await connecting());
+      return client;
+    } catch (thrown) {
+      const { code } = thrown as Error & { code?: string };
+      if (code !== '57P03' && code !== '503') throw thrown;
+      await pause(100);
+    }
+  }
+}
+
 /** Starts it on a gateway, with grants of its own. */
 export async function workload(
   t: Test,
@@ -27,24 +44,26 @@ export async function workload(
   gateway: GatewayProcess = ground.gateway,
   duration = '10m',
 ): Promise<Workload> {
-  const [db, web] = await Promise.all([ground.issue('orders-db', duration), ground.issue('orders-web', duration)]);
-  const busy = checker.follow(
-    await database(t, gateway, db, 'statements'),
-    requests(gateway, web),
-    await webSocket(t, gateway, web, '/live'),
-  );
-  const still = checker.follow(
-    await database(t, gateway, db, 'rows'),
-    await database(t, gateway, db, 'long'),
-    await database(t, gateway, db, 'idle'),
-    streaming(gateway, web),
-    await webSocket(t, gateway, web, '/ticks'),
-  );
-  while (busy.some(({ answered }) => answered.size < 3) || still.some(({ lastByte }) => lastByte === 0)) await pause(10);
+  const [dbGrant, webGrant] = await Promise.all([
+    ground.issue('orders-db', duration),
+    ground.issue('orders-web', duration),
+  ]);
+  const db = (work: DatabaseWork) => patient(checker, () => database(t, gateway, dbGrant, work));
+  const socket = (path: '/live' | '/ticks') => patient(checker, () => webSocket(t, gateway, webGrant, path));
+  const busy = [await db('statements'), await socket('/live'), ...checker.follow(requests(gateway, webGrant))];
+  const still = [
+    await db('rows'),
+    await db('long'),
+    await db('idle'),
+    await socket('/ticks'),
+    ...checker.follow(streaming(gateway, webGrant)),
+  ];
+  while (busy.some(({ answered }) => answered.size < 3) || still.some(({ lastByte }) => lastByte === 0))
+    await pause(10);
   const all = [...busy, ...still];
   const lasting = all.filter(({ name }) => !/requests/.test(name));
   const leave = async () => void (await Promise.all(all.map((client) => client.leave())));
-  return { db, web, busy, still, lasting, leave };
+  return { db: dbGrant, web: webGrant, busy, still, lasting, leave };
 }
 
 /** Resolves when each of these has been answered once more. */

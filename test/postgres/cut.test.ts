@@ -65,6 +65,8 @@ t.test('the connection and the running query end when the grant expires: not ear
   const [session] = await gateway.ledger.query('select * from daypass.sessions');
   t.match(session, { end_reason: 'expired', bytes_after_due: '0' });
   t.ok(session?.cut_at >= session?.due_at);
+  const last = (await gateway.events()).slice(-2);
+  t.match(last, [{ kind: 'result', facts: { status: 'interrupted', rows: 0 } }, { kind: 'close' }]);
 });
 
 t.test('a session opened one second before the end of its grant ends after one second', async (t) => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server, Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Test } from 'tap';
 
 /** What is wrong between two parts. It holds for connections that are open and for those to come, until it is changed. */
@@ -131,8 +131,18 @@ class Link {
     this.#proxy = proxy;
     this.#sockets = [client, server];
     this.#gone = gone;
-    const up = new Pipe(client, server, () => this.#shape(), (chunk) => proxy.passed.push(chunk));
-    const down = new Pipe(server, client, () => this.#shape(), () => {});
+    const up = new Pipe(
+      client,
+      server,
+      () => this.#shape(),
+      (chunk) => proxy.passed.push(chunk),
+    );
+    const down = new Pipe(
+      server,
+      client,
+      () => this.#shape(),
+      () => {},
+    );
     down.exhausted = (then) => this.#exhausted(then);
     this.#pipes = [up, down];
     for (const socket of this.#sockets) {

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import t from 'tap';
+import { Checker, held } from './checker.js';
+import { database, streaming, webSocket } from './clients.js';
+import { ground } from './ground.js';
+import { letsIn, patient, workload } from './workload.js';
+
+t.test('a client that stops reading is let go of at the cut, with what it has not taken', async (t) => {
+  const under = await ground(t);
+  const { gateway } = under;
+  const first = new Checker(t, under);
+  await (await workload(t, under, first)).leave();
+  const checker = first.warm();
+  const before = held(gateway);
+  const [db, web] = [await under.issue('orders-db', '8s'), await under.issue('orders-web', '8s')];
+  const clients = [
+    await patient(checker, () => database(t, gateway, db, 'flood')),
+    await patient(checker, () => webSocket(t, gateway, web, '/pour')),
+    ...checker.follow(streaming(gateway, web, '/flood')),
+  ];
+  const due = Math.max(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
+  while (clients.some(({ lastByte }) => lastByte === 0)) await pause(10);
+  for (const client of clients) client.stall();
+  await pause(due + 1_000 - Date.now());
+  t.same(unsent([gateway.ports.http, gateway.ports.postgres]), [], 'nothing is left to be sent a second after the end');
+  for (let left = 50; left > 0 && held(gateway).descriptors > before.descriptors + 4; left -= 1) await pause(20);
+  t.ok(held(gateway).descriptors <= before.descriptors + 4, 'and their sockets are closed');
+  const ends = await under.ledger.query(
+    `select protocol, end_reason, bytes_after_due::int as after from daypass.sessions where grant_id = any($1) order by protocol`,
+    [[db.id, web.id]],
+  );
+  t.same(ends, [
+    { protocol: 'http', end_reason: 'expired', after: 0 },
+    { protocol: 'postgres', end_reason: 'expired', after: 0 },
+  ]);
+  await checker.conclude();
+});
+
+t.test('with no descriptors left newcomers are turned away, who is in goes on, and it passes', async (t) => {
+  const { execFileSync } = await import('node:child_process');
+  const under = await ground(t);
+  const { gateway } = under;
+  const first = new Checker(t, under);
+  await (await workload(t, under, first)).leave();
+  const checker = first.warm();
+  const neighbour = await workload(t, under, checker);
+  const grant = await under.issue('orders-db');
+  const limit = held(gateway).descriptors + 6;
+  const limits = (soft: number | string) => execFileSync('prlimit', ['--pid', `${gateway.pid}`, `--nofile=${soft}:`]);
+  limits(limit);
+  let turnedAway = 0;
+  for (let comer = 0; comer < 20; comer += 1) {
+    await database(t, gateway, grant, 'idle').then(
+      (client) => checker.follow(client),
+      () => (turnedAway += 1),
+    );
+  }
+  t.ok(turnedAway > 0, `${turnedAway} of 20 were turned away`);
+  for (const client of [...neighbour.still, ...neighbour.busy]) {
+    const over = await Promise.race([client.ended, pause(0, null)]);
+    t.equal(over, null, `${client.name} goes on`);
+  }
+  const had = neighbour.busy[0]?.answered.size ?? 0;
+  while ((neighbour.busy[0]?.answered.size ?? 0) < had + 3) await pause(10);
+  limits(4096);
+  await letsIn(t, under, checker);
+  await neighbour.leave();
+  await checker.conclude();
+});
+
+/** Connections whose local port is one of these and that hold bytes which the other side has not taken. */
+function unsent(ports: readonly number[]): string[] {
+  const lines = readFileSync('/proc/net/tcp', 'utf8').trim().split('\n').slice(1);
+  return lines.filter((line) => {
+    const [, local = '', , , queues = ''] = line.trim().split(/\s+/);
+    return ports.includes(Number.parseInt(local.split(':')[1] ?? '', 16)) && !queues.startsWith('00000000:');
+  });
+}

@@ -1,0 +1,187 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import type { FaultProxy } from '../support/fault-proxy.js';
+import { Checker } from './checker.js';
+import { type Client, type DatabaseWork, database, streaming, webSocket } from './clients.js';
+import { type Ground, ground } from './ground.js';
+import { patient, workload } from './workload.js';
+
+type Break = (proxy: FaultProxy) => Promise<void> | void;
+const reset: Break = (proxy) => proxy.set({ kind: 'reset' });
+const halfOpen: Break = (proxy) => proxy.set({ kind: 'half-open' });
+
+/** What is under way when the database fails, how it fails, and what its client is told; null: it ended inside a row. */
+const DATABASES: readonly (readonly [string, DatabaseWork | 'connect', Break, RegExp | null])[] = [
+  ['refuses', 'connect', (proxy) => proxy.set({ kind: 'refuse' }), /cannot be reached/],
+  ['resets each connection', 'connect', reset, /cannot be reached/],
+  ['is reset while it asks who comes', 'connect', (proxy) => proxy.after(10, 'reset'), /cannot be reached/],
+  ['ends after its greeting', 'connect', (proxy) => proxy.after(60, 'end'), /cannot be reached/],
+  ['never answers', 'connect', halfOpen, /cannot be reached/],
+  ['falls silent during the login', 'connect', (proxy) => proxy.after(60, 'half-open'), /cannot be reached/],
+  ['is reset while idle', 'idle', reset, /closed the connection/],
+  ['is reset between statements', 'statements', reset, /closed the connection/],
+  ['is reset in a long query', 'long', reset, /closed the connection/],
+  ['ends inside a row', 'rows', (proxy) => proxy.after(12_345, 'end'), null],
+  ['is reset inside a row', 'rows', (proxy) => proxy.after(12_345, 'reset'), null],
+];
+
+/** The same for a web service. Half-open ones end with the grant. */
+const WEBS: readonly (readonly [string, '/n/1' | '/stream' | '/silent' | '/live' | '/ticks', Break, RegExp | null])[] =
+  [
+    ['refuses', '/n/1', (proxy) => proxy.set({ kind: 'refuse' }), /upstream_unavailable/],
+    ['resets each connection', '/n/1', reset, /upstream_unavailable/],
+    ['is reset inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'reset'), /upstream_unavailable/],
+    ['ends inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'end'), /upstream_unavailable/],
+    ['is reset before its answer', '/silent', reset, /upstream_unavailable/],
+    ['is reset inside a body', '/stream', reset, null],
+    ['ends inside a body', '/stream', (proxy) => proxy.after(100, 'end'), null],
+    ['is reset under a WebSocket', '/ticks', reset, /closed the connection/],
+    ['ends inside a frame of a WebSocket', '/ticks', (proxy) => proxy.after(100, 'end'), null],
+  ];
+
+const name = (kind: string, number: number) => `${kind}-${number}`;
+
+t.test(
+  'between the gateway and its services: a failing one hurts its own sessions, and its clients are told',
+  async (t) => {
+    const silent = ['db-silent', 'web-silent'] as const;
+    const under = await ground(t, {
+      databases: ['orders-db', silent[0], ...DATABASES.map((_, i) => name('db', i))],
+      webs: ['orders-web', silent[1], ...WEBS.map((_, i) => name('web', i))],
+    });
+    const first = new Checker(t, under);
+    await (await workload(t, under, first)).leave();
+    const checker = first.warm();
+    // A neighbour of all of it, whose services are well.
+    const neighbour = await workload(t, under, checker);
+
+    await t.test('what a service does', async (step) => {
+      await Promise.all([
+        ...DATABASES.map(([what, work, fail, told], i) =>
+          work === 'connect'
+            ? refused(step, under, checker, name('db', i), `a database that ${what}`, fail, told ?? /./)
+            : ends(step, under, checker, name('db', i), `a database that ${what}`, fail, told, (service) =>
+                patientDatabase(under, checker, service, work),
+              ),
+        ),
+        ...WEBS.map(([what, path, fail, told], i) =>
+          webFails(step, under, checker, name('web', i), what, path, fail, told),
+        ),
+        untilTheGrantEnds(step, under, checker, silent),
+      ]);
+    });
+
+    for (const client of [...neighbour.busy, ...neighbour.still]) {
+      const over = await Promise.race([client.ended, pause(0, null)]);
+      t.equal(over, null, `${client.name} of the neighbour goes on`);
+    }
+    await neighbour.leave();
+    for (const proxy of under.upstreams.values()) await proxy.heal();
+    await checker.conclude();
+  },
+);
+
+async function patientDatabase(under: Ground, checker: Checker, service: string, work: DatabaseWork): Promise<Client> {
+  const grant = await under.issue(service);
+  return patient(checker, () => database(t, under.gateway, grant, work));
+}
+
+/** The service fails before anybody is let in. */
+async function refused(
+  step: Test,
+  under: Ground,
+  checker: Checker,
+  service: string,
+  what: string,
+  fail: Break,
+  told: RegExp,
+): Promise<void> {
+  const grant = await under.issue(service);
+  await fail(under.seams.upstream(service));
+  for (;;) {
+    const refusal = await checker.refused(what, database(t, under.gateway, grant));
+    if (refusal?.code === '57P03') continue; // the machine is busy: not admitted yet
+    return void step.match(refusal, { code: '08006', message: told }, what);
+  }
+}
+
+/** The service fails under a client that is at work. */
+async function ends(
+  step: Test,
+  under: Ground,
+  checker: Checker,
+  service: string,
+  what: string,
+  fail: Break,
+  told: RegExp | null,
+  begin: (service: string) => Promise<Client>,
+): Promise<void> {
+  const client = await begin(service);
+  while (client.lastByte === 0) await pause(10);
+  await fail(under.seams.upstream(service));
+  const end = await client.ended;
+  if (told === null) step.ok(end.mid && end.told === null, `${what}: broken off, with nothing put inside`);
+  else step.match(end.told?.message, told, what);
+  void checker;
+}
+
+async function webFails(
+  step: Test,
+  under: Ground,
+  checker: Checker,
+  service: string,
+  what: string,
+  path: '/n/1' | '/stream' | '/silent' | '/live' | '/ticks',
+  fail: Break,
+  told: RegExp | null,
+): Promise<void> {
+  const grant = await under.issue(service);
+  const proxy = under.seams.upstream(service);
+  const words = `a web service that ${what}`;
+  if (path === '/ticks' || path === '/live')
+    return ends(step, under, checker, service, words, fail, told, () =>
+      patient(checker, () => webSocket(t, under.gateway, grant, path)),
+    );
+  if (path === '/stream')
+    return ends(step, under, checker, service, words, fail, told, async () => {
+      const [client] = checker.follow(streaming(under.gateway, grant, path));
+      return client;
+    });
+  if (path === '/n/1') await fail(proxy);
+  for (;;) {
+    const [client] = checker.follow(streaming(under.gateway, grant, path));
+    if (path === '/silent') {
+      while (!proxy.seen().includes('/silent')) await pause(10);
+      await fail(proxy);
+    }
+    const end = await client.ended;
+    if (end.told?.code === '503') continue; // the machine is busy: not admitted yet
+    return void step.match(end.told, { code: '502', message: told ?? /./ }, words);
+  }
+}
+
+/** Services that fall silent and never close: what hangs on them ends with the grant, and is told so. */
+async function untilTheGrantEnds(
+  step: Test,
+  under: Ground,
+  checker: Checker,
+  [db, web]: readonly [string, string],
+): Promise<void> {
+  const [forDb, forWeb] = [await under.issue(db, '12s'), await under.issue(web, '12s')];
+  const clients = [
+    await patient(checker, () => database(t, under.gateway, forDb, 'long')),
+    await patient(checker, () => database(t, under.gateway, forDb, 'rows')),
+    await patient(checker, () => webSocket(t, under.gateway, forWeb, '/ticks')),
+    ...checker.follow(streaming(under.gateway, forWeb)),
+  ];
+  await pause(500);
+  await halfOpen(under.seams.upstream(db));
+  await halfOpen(under.seams.upstream(web));
+  const waiting = checker.follow(streaming(under.gateway, forWeb, '/silent'));
+  for (const client of [...clients, ...waiting]) {
+    const { at, told, mid } = await client.ended;
+    const late = at - Date.parse(client.grant.expiresAt);
+    step.ok(late >= 0 && late <= 1_000, `${client.name} of a silent service ends with its grant (${late} ms)`);
+    step.ok(mid || /expired/.test(told?.message ?? ''), `${client.name} is told why, or was in the middle`);
+  }
+}
