@@ -35,7 +35,7 @@ function run(args, env) {
 try {
   build();
   const path = [...tools(), process.env.PATH, SERVERS].join(delimiter);
-  const env = { ...process.env, PATH: path, DAYPASS_LOG: process.env.DAYPASS_LOG ?? 'error' };
+  const env = { ...process.env, PATH: path };
   installPeers(env);
   run(process.argv.slice(2), env);
 } catch (failure) {

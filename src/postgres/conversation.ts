@@ -35,6 +35,8 @@ export class Conversation {
   sampled: (readonly Json[])[] = [];
   sampledColumns: readonly string[] | null = null;
   sampledBytes = 0;
+  /** The server ended the session in words of its own (FATAL), and the client has heard them. */
+  dismissed = false;
   /** A definition was run that may have changed the catalog once its transaction has ended. */
   redefined = false;
 

@@ -265,7 +265,7 @@ export class Relay implements Connection {
     this.#over = true;
     this.#upstream.sever(this.#running);
     this.#serverSide.interrupt();
-    this.#tell(report);
+    if (!this.#talk.dismissed) this.#tell(report);
     endSurely(this.client);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
     this.#finished();

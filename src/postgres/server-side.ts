@@ -56,8 +56,11 @@ export class ServerSide implements BackendHandler {
       case BACKEND.ready:
         this.#ready(frame![5]!);
         return undefined;
-      case BACKEND.error:
-        return this.#error(frame);
+      case BACKEND.error: {
+        const instead = this.#error(frame);
+        if (instead === undefined && frame !== null && isLast(frame)) talk.dismissed = true;
+        return instead;
+      }
       case BACKEND.notice:
         return undefined;
       case BACKEND.portalSuspended: {
@@ -278,6 +281,12 @@ function overrunReport({ key, message }: Overrun, detail: string): Buffer {
  */
 function outOfTurn(what: string): FramingError {
   return new FramingError(`a ${what} answers nothing that was asked`);
+}
+
+/** Whether the server hangs up after this error. */
+function isLast(frame: Buffer): boolean {
+  const fields = readFields(frame);
+  return /^(?:FATAL|PANIC)$/.test(fields.get('V') ?? fields.get('S') ?? '');
 }
 
 /** The refusal as the error it takes the place of. */

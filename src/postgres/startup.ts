@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
-import { endSurely } from '../session/connection.js';
+import { carriedBy, endSurely } from '../session/connection.js';
 import { Input, MOST_PASSWORD, MOST_STARTUP, refused, StartupRefused } from './input.js';
 import { type Login, scramLogin } from './login.js';
 import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
@@ -117,6 +117,7 @@ async function secure(input: Input, context: SecureContext): Promise<TLSSocket> 
     ALPNProtocols: [ALPN],
     requestCert: false,
   });
+  carriedBy(secured, socket);
   await new Promise<void>((resolve, reject) => {
     secured.once('secure', resolve);
     secured.once('error', reject);

@@ -1,4 +1,6 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import type { CutReason } from '../policy/reason.js';
 
 /** Why and when a session is being cut, in the words the client is told. */
@@ -27,10 +29,31 @@ export interface Connection {
 /** How long a peer may take to receive the last that it is sent, milliseconds. */
 const FLUSH_LIMIT = 250;
 
-/** Ends a stream politely, and surely: destroyed when everything is flushed, or when the limit has passed. */
+/** The TCP connections under TLS ones. */
+const carriers = new WeakMap<Duplex, Socket>();
+
+/** Tells what a TLS connection is carried by, so that it can be let go of as surely as a plain one. */
+export function carriedBy(secured: TLSSocket, carrier: Socket): void {
+  carriers.set(secured, carrier);
+}
+
+/**
+ * Ends a stream politely, and surely: destroyed when everything is flushed; let go of when the limit has passed.
+ */
 export function endSurely(stream: Duplex): void {
   if (stream.destroyed) return;
-  const timer = setTimeout(() => stream.destroy(), FLUSH_LIMIT);
+  const timer = setTimeout(() => letGo(stream), FLUSH_LIMIT);
   stream.once('close', () => clearTimeout(timer));
   stream.end(() => stream.destroy());
+}
+
+/**
+ * Destroys a stream. Whoever has not taken what was written gets no more of it: a plain close would leave megabytes with
+ * the system, which hands them on for as long as the reader likes, also after the end of the grant.
+ */
+export function letGo(stream: Duplex): void {
+  const carrier = carriers.get(stream) ?? stream;
+  const behind = stream.writableLength > 0 || carrier.writableLength > 0;
+  if (behind && carrier instanceof Socket && !(carrier instanceof TLSSocket)) carrier.resetAndDestroy();
+  stream.destroy();
 }

@@ -34,7 +34,10 @@ export async function benchCuts(scope: Scope, settings: Settings, report: Report
 
 /** Leases that end spread over one second, and the same number at one instant: as clients see it, and as the records say. */
 async function expiries(scope: Scope, database: string, settings: Settings, report: Report): Promise<void> {
-  const gateway = await Child.start(scope, 'leases', { args: [database] });
+  const gateway = await Child.start(scope, 'leases', {
+    args: [database],
+    flags: settings.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`],
+  });
   const swarm = await Child.start(scope, 'swarm');
   const { leases } = settings;
   for (const [name, spread] of [

@@ -21,6 +21,7 @@ t.test(
       await Promise.all([checker.revoke(db), checker.revoke(web)]);
       for (const client of lasting) step.match((await client.ended).left, false, client.name);
       await leave();
+      await checker.strict(step);
       await seams.ledger.heal();
     });
 
@@ -41,6 +42,7 @@ t.test(
           step.ok(mid || /expired/.test(told?.message ?? ''), `${client.name} is told why`);
         }
         await leave();
+        await checker.strict(step);
         await seams.ledger.heal();
       },
     );
@@ -69,6 +71,7 @@ t.test(
         step.ok(at - Number(quiet.revokedAt) <= 5_000, `${at - Number(quiet.revokedAt)} ms after the revocation`);
         step.comment(`${seams.upstream('orders-db').seen().length - before} bytes went to the database meanwhile`);
         await leave();
+        await checker.strict(step);
         await seams.ledger.heal();
         await letsIn(t, under, checker);
         step.match(await checker.refused('the revoked', database(t, gateway, quiet)), {

@@ -30,22 +30,22 @@ export interface FaultProxy {
   after(bytes: number, fault: 'reset' | 'half-open' | 'end'): void;
 }
 
-type Budget = { left: number; then: 'reset' | 'half-open' | 'end' };
+type Budget = { left: number; fault: 'reset' | 'half-open' | 'end' };
 /** What may wait in one direction before its source is read no further, bytes. */
 const MOST_QUEUED = 256 * 1024;
 
 /** Listens on a free loopback port and passes everything on to `port`. Ends with `t`. */
 export async function faultProxy(t: Pick<Test, 'teardown'>, port: number, host = '127.0.0.1'): Promise<FaultProxy> {
-  const proxy = new Proxy(host, port);
+  const proxy = new Injector(host, port);
   await proxy.listen();
   t.teardown(() => proxy.close());
   return proxy;
 }
 
-class Proxy implements FaultProxy {
+class Injector implements FaultProxy {
   port = 0;
   fault: Fault | null = null;
-  budget: { readonly bytes: number; readonly then: Budget['then'] } | null = null;
+  budget: { readonly bytes: number; readonly fault: Budget['fault'] } | null = null;
   readonly passed: Buffer[] = [];
   readonly #host: string;
   readonly #target: number;
@@ -78,9 +78,9 @@ class Proxy implements FaultProxy {
     for (const link of [...this.#links]) link.changed();
   }
 
-  after(bytes: number, then: Budget['then']): void {
-    this.budget = { bytes, then };
-    for (const link of this.#links) link.limit({ left: bytes, then });
+  after(bytes: number, fault: Budget['fault']): void {
+    this.budget = { bytes, fault };
+    for (const link of this.#links) link.limit({ left: bytes, fault });
   }
 
   async listen(): Promise<void> {
@@ -108,14 +108,14 @@ class Proxy implements FaultProxy {
     const server = connect({ port: this.#target, host: this.#host, allowHalfOpen: true, noDelay: true });
     const link = new Link(this, client, server, () => this.#links.delete(link));
     this.#links.add(link);
-    if (this.budget !== null) link.limit({ left: this.budget.bytes, then: this.budget.then });
+    if (this.budget !== null) link.limit({ left: this.budget.bytes, fault: this.budget.fault });
     link.changed();
   }
 }
 
 /** One connection through the proxy. */
 class Link {
-  readonly #proxy: Proxy;
+  readonly #proxy: Injector;
   readonly #sockets: readonly [Socket, Socket];
   readonly #pipes: readonly [Pipe, Pipe];
   readonly #gone: () => void;
@@ -127,7 +127,7 @@ class Link {
   /** The client has closed, and the server was not told. */
   left = false;
 
-  constructor(proxy: Proxy, client: Socket, server: Socket, gone: () => void) {
+  constructor(proxy: Injector, client: Socket, server: Socket, gone: () => void) {
     this.#proxy = proxy;
     this.#sockets = [client, server];
     this.#gone = gone;
@@ -143,7 +143,7 @@ class Link {
       () => this.#shape(),
       () => {},
     );
-    down.exhausted = (then) => this.#exhausted(then);
+    down.exhausted = (fault) => this.#exhausted(fault);
     this.#pipes = [up, down];
     for (const socket of this.#sockets) {
       socket.on('error', () => {});
@@ -173,9 +173,9 @@ class Link {
     return this.#severed ? { kind: 'half-open' } : this.#proxy.fault;
   }
 
-  #exhausted(then: Budget['then']): void {
-    if (then === 'reset') return this.reset();
-    if (then === 'end') return this.#end();
+  #exhausted(fault: Budget['fault']): void {
+    if (fault === 'reset') return this.reset();
+    if (fault === 'end') return this.#end();
     this.#severed = true;
     this.#broken = true;
   }
@@ -204,7 +204,7 @@ class Link {
 /** One direction of a connection: chunks in order, each not before its time. */
 class Pipe {
   budget: Budget | null = null;
-  exhausted: (then: Budget['then']) => void = () => {};
+  exhausted: (fault: Budget['fault']) => void = () => {};
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #shape: () => Fault | null;
@@ -268,7 +268,7 @@ class Pipe {
     if (budget !== null && budget.left <= 0) {
       this.budget = null;
       // Once what was let through is on its way.
-      setImmediate(() => this.exhausted(budget.then));
+      setImmediate(() => this.exhausted(budget.fault));
     }
   }
 }

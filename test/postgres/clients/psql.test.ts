@@ -175,21 +175,22 @@ t.test('a psql script is answered word for word alike', async (t) => {
   );
 });
 
-t.test('an interrupt reaches the server: \\watch ends and the script goes on, a statement is cancelled', async (t) => {
+t.test('an interrupt during \\watch and during a statement reaches the server', async (t) => {
   const twins = await startTwins(t);
   await sameOn(t, twins, 'what psql says', async (way) => {
     const watch = startPsql(conninfo(way), ['-f', '-'], {
       env: env(way),
-      input: "select 'seen' as watched \\watch 0.05\nselect 'and on';\nselect pg_sleep(20);\n",
+      input: "select 'seen' as watched \\watch 0.05\n",
     });
-    await watch.shows(/seen[\s\S]*seen/);
+    await watch.shows(/seen[\s\S]*seen[\s\S]*seen/);
     watch.process.kill('SIGINT');
-    await watch.shows(/and on/);
+    await watch.finished;
+    const sleep = startPsql(conninfo(way), ['-c', 'select pg_sleep(20)'], { env: env(way) });
     await asleep(way);
-    watch.process.kill('SIGINT');
-    const { stderr, code } = await watch.finished;
+    sleep.process.kill('SIGINT');
+    const { stdout, stderr, code } = await sleep.finished;
     t.match(stderr, /57014: canceling statement due to user request/);
-    return { stderr, code };
+    return { stdout, stderr, code };
   });
 });
 
@@ -197,7 +198,7 @@ t.test('an interrupt reaches the server: \\watch ends and the script goes on, a 
 async function asleep(way: Way): Promise<void> {
   const { stdout } = await psql(
     way,
-    String.raw`do $$ begin
+    `do $$ begin
       for i in 1 .. 2000 loop
         perform pg_stat_clear_snapshot();
         exit when exists (select from pg_stat_activity where query like 'select pg_sleep%' and state = 'active');

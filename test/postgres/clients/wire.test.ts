@@ -394,3 +394,19 @@ t.test('a message cut anywhere, or sent byte by byte, is answered as if it came 
   }
   t.equal((await through.client.until('Z', 3)).map(shown).join('\n'), expected, 'byte by byte');
 });
+
+t.test('a server that ends a session has the last word', async (t) => {
+  const twins = await startTwins(t);
+  for (const sent of [
+    query('select pg_terminate_backend(pg_backend_pid())'),
+    Buffer.concat([run('select 1'), run('select pg_terminate_backend(pg_backend_pid())'), run('select 2'), sync()]),
+    query("set idle_session_timeout = '20ms'"),
+    query("begin; set idle_in_transaction_session_timeout = '20ms'"),
+    front('X'),
+  ]) {
+    const [direct, through] = [await enter(t, twins.direct), await enter(t, twins.gateway)];
+    direct.client.send(sent);
+    through.client.send(sent);
+    t.same((await through.client.rest()).map(shown), (await direct.client.rest()).map(shown), sent.toString('latin1'));
+  }
+});

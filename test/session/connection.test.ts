@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
+import t, { type Test } from 'tap';
+import { carriedBy, endSurely } from '../../src/session/connection.js';
+import { unsent } from '../faults/unsent.js';
+import { selfSigned } from '../support/certificate.js';
+
+/** A server's connection and the client at its other end, which reads nothing. */
+async function pair(t: Test): Promise<{ near: Socket; far: Socket; port: number }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const far = connect(port, '127.0.0.1').on('error', () => {});
+  const [near] = (await once(server, 'connection')) as [Socket];
+  near.on('error', () => {});
+  server.close();
+  t.teardown(() => {
+    near.destroy();
+    far.destroy();
+  });
+  return { near, far, port };
+}
+
+const MORE_THAN_FITS = Buffer.alloc(32 * 1024 * 1024);
+
+t.test('a peer that does not take what it was sent gets nothing more of it once it was let go of', async (t) => {
+  const { near, port } = await pair(t);
+  near.write(MORE_THAN_FITS);
+  endSurely(near);
+  await once(near, 'close');
+  t.same(unsent([port]), []);
+});
+
+t.test('so it is under TLS', async (t) => {
+  const { near, far, port } = await pair(t);
+  const { cert, key } = await selfSigned();
+  const secured = new TLSSocket(near, { isServer: true, secureContext: createSecureContext({ cert, key }) });
+  secured.on('error', () => {});
+  carriedBy(secured, near);
+  const client = connectTls({ socket: far, rejectUnauthorized: false }).on('error', () => {});
+  await once(client, 'secureConnect');
+  client.pause();
+  far.pause();
+  secured.write(MORE_THAN_FITS);
+  endSurely(secured);
+  await once(secured, 'close');
+  t.same(unsent([port]), []);
+});
+
+t.test('a peer that reads gets all of it, and a plain end', async (t) => {
+  const { near, far } = await pair(t);
+  let bytes = 0;
+  far.on('data', (chunk: Buffer) => (bytes += chunk.length));
+  near.write(MORE_THAN_FITS.subarray(0, 1_000_000));
+  endSurely(near);
+  const [failed] = await once(far, 'close');
+  t.equal(failed, false);
+  t.equal(bytes, 1_000_000);
+});
