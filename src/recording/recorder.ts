@@ -31,7 +31,7 @@ const BUFFER_BYTES = 64 * 1024 * 1024;
 /** Buffered events are written at least this often, milliseconds. */
 const BUFFERED_FLUSH = 100;
 /** Sessions in one commit: packing them holds up everything else, cuts included. */
-const MOST_LOGS = 256;
+const MOST_LOGS = 128;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
 
