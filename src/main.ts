@@ -5,19 +5,15 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Pool } from 'pg';
 import { missing, startHealth } from './api/health.js';
-import type { GatewayStatus, Reloaded } from './api/parts.js';
+import type { GatewayStatus } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
-import { readEnvFile } from './config/env-file.js';
 import type { GatewayConfig, SigningKeySource } from './config/gateway.js';
-import { type ConfigProblem, loadConfig } from './config/load.js';
 import { DaypassError, messageOf } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Policies } from './gate/policies.js';
-import type { Protocol } from './gate/protocol.js';
 import { GrantAuthority } from './grant/authority.js';
 import { generateSigningKey, readSigningKey, type SigningKey } from './grant/keys.js';
 import { Ledger } from './grant/ledger.js';
@@ -41,7 +37,7 @@ import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
 import { rememberPolicies } from './recording/policies.js';
 import { Recorder } from './recording/recorder.js';
-import { watchConfiguration } from './reload.js';
+import { loadPolicies, reloader, watchConfiguration } from './reload.js';
 
 export interface ServeOptions {
   /** The folder with `daypass.yaml` and `services/`. */
@@ -98,14 +94,14 @@ export async function start(options: ServeOptions, log: Log = createLog()): Prom
   }
 }
 
-async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
+/** What everything else stands on: the configuration, the policies in force, the ledger's database. */
+async function foundation(options: ServeOptions, log: Log, lifecycle: Lifecycle) {
   const { dataDirectory, clock = systemClock } = options;
   const metrics = new Metrics();
   metrics.describeProcess(version);
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   const protocols = await loadProtocols();
-  const { gateway: config, services } = load(options, protocols);
-
+  const { gateway: config, services } = loadPolicies(options, protocols);
   const databaseUrl = config.database ?? (await startLedger(dataDirectory, log, lifecycle));
   const pool = openDatabase(databaseUrl, { log });
   lifecycle.onStop('ledger connections', () => pool.end());
@@ -113,101 +109,106 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   await migrate(pool);
   await ensurePartitions(pool, clock.wall());
   await rememberPolicies(pool, services.values());
+  const policies = new Policies(services);
+  return { dataDirectory, clock, metrics, protocols, config, databaseUrl, pool, policies, log, lifecycle };
+}
 
+type Foundation = Awaited<ReturnType<typeof foundation>>;
+
+/** The grants: their store, their ledger, the key that signs them. */
+async function openGrants({ config, dataDirectory, clock, pool, policies, log, lifecycle }: Foundation) {
   const store = await openStore(config, clock, log);
   lifecycle.onStop('grant store', () => store.close());
   const ledger = new Ledger(pool);
-  const policies = new Policies(services);
   const key = await signingKey(config.signingKey, dataDirectory);
-  const grants = await GrantAuthority.open({
-    store,
-    ledger,
-    signingKey: key,
-    policyOf: (service) => policies.get(service),
-    dataDirectory,
-    clock,
-    log,
-  });
+  const policyOf = (service: string) => policies.get(service);
+  const grants = await GrantAuthority.open({ store, ledger, signingKey: key, policyOf, dataDirectory, clock, log });
+  lifecycle.onStop('grants', () => grants.close());
   if (config.redis === undefined)
     log.info({ grants: await grants.refill() }, 'grants are kept in this process (no Redis is configured)');
+  return { store, ledger, key, grants };
+}
 
+/** The recorder, its index, and this gateway's presence in the ledger. */
+async function openRecording({ databaseUrl, pool, clock, metrics, log, lifecycle }: Foundation) {
   const gatewayId = randomUUID();
   const index = new IndexWriter({ pool, log });
   const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
   lifecycle.onStop('recorder connections', () => writing.end());
   const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed: index.committed });
-  const presence = new Presence({
-    pool,
-    gatewayId,
-    clock,
-    log,
-    beat: async () => {
-      await ensurePartitions(pool, clock.wall());
-      await index.repair();
-    },
-  });
+  const beat = async () => {
+    await ensurePartitions(pool, clock.wall());
+    await index.repair();
+  };
+  const presence = new Presence({ pool, gatewayId, clock, log, beat });
   await presence.start();
+  lifecycle.onStop('recorder', async () => {
+    if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');
+    recorder.close();
+    await index.close();
+    await presence.stop();
+  });
+  return { gatewayId, recorder, presence };
+}
+
+/** The gate, and the watch over what its live sessions hold. */
+async function openGate(base: Foundation, { store, ledger, grants }: Grants, { recorder }: Recording) {
+  const { config, policies, clock, metrics, log, lifecycle } = base;
   const gate = new Gate({ grants, policies, recorder, clock, log, metrics });
   grants.onChange((id) => gate.recheck(id));
-  lifecycle.onStop('recorder', () => endRecording(recorder, index, presence, gate, log));
-  lifecycle.onStop('grants', () => grants.close());
-  const watch = await startGrantWatch({
-    store,
-    ledger,
-    watcher: gate,
-    staleness: config.stalenessSeconds * 1000,
-    clock,
-    log,
-  });
+  lifecycle.onStop('deadlines', () => gate.deadlines.stop());
+  const staleness = config.stalenessSeconds * 1000;
+  const watch = await startGrantWatch({ store, ledger, watcher: gate, staleness, clock, log });
   lifecycle.onStop('grant watch', () => watch.stop());
+  return { gate, watch };
+}
+
+type Grants = Awaited<ReturnType<typeof openGrants>>;
+type Recording = Awaited<ReturnType<typeof openRecording>>;
+
+/** The protocols' doors. */
+async function openDoors({ config, clock, log, lifecycle }: Foundation, gate: Gate, key: SigningKey) {
+  const { listen, domain, tls } = config;
+  const identity = new Identity(key, () => clock.wall());
+  const serving = { gate, log, clock };
+  const http = await listening('HTTP', listen.http, startHttp({ ...serving, domain, identity, ...listen.http }));
+  lifecycle.onStop('HTTP', () => http.stop());
+  const postgres = await listening('Postgres', listen.postgres, startPostgres({ ...serving, ...listen.postgres, tls }));
+  lifecycle.onStop('Postgres', () => postgres.stop());
+  return { http: http.address.port, postgres: postgres.port };
+}
+
+async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
+  const base = await foundation(options, log, lifecycle);
+  const { config, clock, metrics, policies, protocols, pool, dataDirectory } = base;
+  const granted = await openGrants(base);
+  const recording = await openRecording(base);
+  const { gate, watch } = await openGate(base, granted, recording);
+  const { gatewayId, recorder, presence } = recording;
 
   metrics.reloaded(clock.wall());
-  const reload = oneAtATime(() => reloadPolicies(options, protocols, { policies, gate, pool, clock, log, metrics }));
+  const reload = reloader(options, protocols, { policies, gate, pool, clock, log, metrics });
   let draining = false;
   const observed = { watch, presence, recorder, stopping: () => draining };
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const { listen } = config;
-  const identity = new Identity(key, () => clock.wall());
-  const serving = { gate, log, clock };
-  const http = await listening(
-    'HTTP',
-    listen.http,
-    startHttp({ ...serving, domain: config.domain, identity, ...listen.http }),
-  );
-  lifecycle.onStop('HTTP', () => http.stop());
-  const postgres = await listening(
-    'Postgres',
-    listen.postgres,
-    startPostgres({ ...serving, ...listen.postgres, tls: config.tls }),
-  );
-  lifecycle.onStop('Postgres', () => postgres.stop());
-  const health = await listening(
-    'health',
-    listen.health,
-    startHealth({ ...listen.health, checks, metrics: metrics.registry }),
-  );
+  const doors = await openDoors(base, gate, granted.key);
+  const { listen, domain } = config;
+  const starting = startHealth({ ...listen.health, checks, metrics: metrics.registry });
+  const health = await listening('health', listen.health, starting);
   lifecycle.onStop('health', () => health.close());
-  const addresses = { http: http.address.port, postgres: postgres.port, health: health.port };
-  const at = (host: string, port: number) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+  const addresses = { ...doors, health: health.port };
   const startedAt = new Date(clock.wall()).toISOString();
   const status = (): GatewayStatus => ({
-    version,
-    gatewayId,
-    pid: process.pid,
-    startedAt,
-    domain: config.domain,
-    listen: {
-      http: at(listen.http.host, addresses.http),
-      postgres: at(listen.postgres.host, addresses.postgres),
-      health: at(listen.health.host, addresses.health),
-    },
+    ...{ version, gatewayId, pid: process.pid, startedAt, domain },
+    listen: boundAddresses(listen, addresses),
     liveSessions: gate.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   const socketPath = join(dataDirectory, 'daypass.sock');
+  const { grants } = granted;
   const api = await startApi({ socketPath, grants, gate, policies, pool, protocols, reload, status, clock, log });
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
@@ -221,9 +222,22 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     await untilIdle(gate, config.drainSeconds * 1000);
     gate.cutAll('shutdown');
   });
-  void warnOfUpstreams(services.values(), log);
-  log.info({ gateway: gatewayId, ...addresses, services: [...services.keys()] }, 'the gateway serves');
+  void warnOfUpstreams(policies.all(), log);
+  log.info(
+    { gateway: gatewayId, ...addresses, services: policies.all().map(({ name }) => name) },
+    'the gateway serves',
+  );
   return { config, addresses, stop: () => lifecycle.stop() };
+}
+
+/** Where each listener is bound really: a port may have been chosen by the system. */
+function boundAddresses(listen: GatewayConfig['listen'], ports: Gateway['addresses']): GatewayStatus['listen'] {
+  const at = ({ host }: Address, port: number) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+  return {
+    http: at(listen.http, ports.http),
+    postgres: at(listen.postgres, ports.postgres),
+    health: at(listen.health, ports.health),
+  };
 }
 
 /** @throws DaypassError `listen_failed`, naming whose address cannot be had */
@@ -231,27 +245,6 @@ function listening<Listener>(who: string, { host, port }: Address, starting: Pro
   return starting.catch((cause: unknown) => {
     throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
   });
-}
-
-function load(options: ServeOptions, protocols: readonly Protocol[]) {
-  const env = { ...readEnvFile(join(options.dataDirectory, 'samples.env')), ...(options.env ?? process.env) };
-  const loaded = loadConfig(options.configDirectory, protocols, env);
-  if (!loaded.ok) throw new ConfigRefused(loaded.problems);
-  return loaded;
-}
-
-/** The configuration has problems: all of them, in order. */
-export class ConfigRefused extends DaypassError {
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(problems: readonly ConfigProblem[]) {
-    super(
-      'config_refused',
-      `The configuration has ${problems.length} problem(s):\n${problems.map(problemLine).join('\n')}`,
-      { hint: 'daypass check' },
-    );
-    this.problems = problems;
-  }
 }
 
 async function startLedger(dataDirectory: string, log: Log, lifecycle: Lifecycle): Promise<string> {
@@ -279,74 +272,6 @@ async function keptKey(path: string): Promise<string> {
     if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown;
     return readFile(path, 'utf8');
   }
-}
-
-/** A reload that is asked for while one is under way begins after it: an older file never wins over a newer one. */
-function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return () => {
-    const next = last.then(work, work);
-    last = next;
-    return next;
-  };
-}
-
-interface Live {
-  readonly policies: Policies;
-  readonly gate: Gate;
-  readonly pool: Pool;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
-
-/** Puts changed policies in force; wrong ones change nothing and are said loudly. Settings of `daypass.yaml` need a restart. */
-async function reloadPolicies(options: ServeOptions, protocols: readonly Protocol[], live: Live): Promise<Reloaded> {
-  const { policies, gate, pool, clock, log, metrics } = live;
-  const problems = await replacePolicies(options, protocols, policies, pool);
-  const services = policies.all().map(({ name }) => name);
-  metrics.reloaded(problems.length > 0 ? null : clock.wall());
-  if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
-  else {
-    gate.policiesChanged();
-    log.info({ services }, 'the policies were reloaded');
-    void warnOfUpstreams(policies.all(), log);
-  }
-  return { ok: problems.length === 0, services, problems };
-}
-
-async function replacePolicies(
-  options: ServeOptions,
-  protocols: readonly Protocol[],
-  policies: Policies,
-  pool: Pool,
-): Promise<string[]> {
-  try {
-    const { services } = load(options, protocols);
-    await rememberPolicies(pool, services.values());
-    policies.replace(services);
-    return [];
-  } catch (thrown) {
-    return thrown instanceof ConfigRefused ? thrown.problems.map(problemLine) : [messageOf(thrown)];
-  }
-}
-
-function problemLine({ file, line, column, message }: ConfigProblem): string {
-  return `${file}:${line}:${column}  ${message}`;
-}
-
-async function endRecording(
-  recorder: Recorder,
-  index: IndexWriter,
-  presence: Presence,
-  gate: Gate,
-  log: Log,
-): Promise<void> {
-  gate.deadlines.stop();
-  if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');
-  recorder.close();
-  await index.close();
-  await presence.stop();
 }
 
 /** Resolves when no session is live, or after `limit` milliseconds. */

@@ -1,7 +1,124 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from './errors.js';
+import type { Pool } from 'pg';
+import type { Reloaded } from './api/parts.js';
+import type { Clock } from './clock.js';
+import { readEnvFile } from './config/env-file.js';
+import { type ConfigProblem, type LoadedConfig, loadConfig } from './config/load.js';
+import { DaypassError, messageOf } from './errors.js';
+import type { Gate } from './gate/gate.js';
+import type { Policies } from './gate/policies.js';
+import type { Protocol } from './gate/protocol.js';
 import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
+import { warnOfUpstreams } from './postgres/upstream-check.js';
+import { rememberPolicies } from './recording/policies.js';
+
+/** Where a configuration is read from. */
+export interface ConfigurationPlace {
+  readonly configDirectory: string;
+  readonly dataDirectory: string;
+  /** The process's environment unless given. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Reads the configuration, with the samples' addresses and passwords where the environment has none.
+ * @throws ConfigRefused with every problem
+ */
+export function loadPolicies(
+  options: ConfigurationPlace,
+  protocols: readonly Protocol[],
+): Extract<LoadedConfig, { ok: true }> {
+  const env = { ...readEnvFile(join(options.dataDirectory, 'samples.env')), ...(options.env ?? process.env) };
+  const loaded = loadConfig(options.configDirectory, protocols, env);
+  if (!loaded.ok) throw new ConfigRefused(loaded.problems);
+  return loaded;
+}
+
+/** The configuration has problems: all of them, in order. */
+export class ConfigRefused extends DaypassError {
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(
+      'config_refused',
+      `The configuration has ${problems.length} problem(s):\n${problems.map(problemLine).join('\n')}`,
+      { hint: 'daypass check' },
+    );
+    this.problems = problems;
+  }
+}
+
+/**
+ * Puts changed policies in force; wrong ones change nothing and are said loudly. Settings of `daypass.yaml` need a restart.
+ * Reloads run one at a time.
+ */
+export function reloader(
+  options: ConfigurationPlace,
+  protocols: readonly Protocol[],
+  live: Live,
+): () => Promise<Reloaded> {
+  return oneAtATime(() => reloadPolicies(options, protocols, live));
+}
+
+/** A reload that is asked for while one is under way begins after it: an older file never wins over a newer one. */
+function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return () => {
+    const next = last.then(work, work);
+    last = next;
+    return next;
+  };
+}
+
+/** What a reload touches. */
+export interface Live {
+  readonly policies: Policies;
+  readonly gate: Gate;
+  readonly pool: Pool;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+async function reloadPolicies(
+  options: ConfigurationPlace,
+  protocols: readonly Protocol[],
+  live: Live,
+): Promise<Reloaded> {
+  const { policies, gate, pool, clock, log, metrics } = live;
+  const problems = await replacePolicies(options, protocols, policies, pool);
+  const services = policies.all().map(({ name }) => name);
+  metrics.reloaded(problems.length > 0 ? null : clock.wall());
+  if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
+  else {
+    gate.policiesChanged();
+    log.info({ services }, 'the policies were reloaded');
+    void warnOfUpstreams(policies.all(), log);
+  }
+  return { ok: problems.length === 0, services, problems };
+}
+
+async function replacePolicies(
+  options: ConfigurationPlace,
+  protocols: readonly Protocol[],
+  policies: Policies,
+  pool: Pool,
+): Promise<string[]> {
+  try {
+    const { services } = loadPolicies(options, protocols);
+    await rememberPolicies(pool, services.values());
+    policies.replace(services);
+    return [];
+  } catch (thrown) {
+    return thrown instanceof ConfigRefused ? thrown.problems.map(problemLine) : [messageOf(thrown)];
+  }
+}
+
+function problemLine({ file, line, column, message }: ConfigProblem): string {
+  return `${file}:${line}:${column}  ${message}`;
+}
 
 /** Editors write a file in several steps: what changes within this time is one change, milliseconds. */
 const SETTLE = 200;

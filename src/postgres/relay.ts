@@ -166,9 +166,12 @@ export class Relay implements Connection {
     for (const [name, value] of this.#upstream.parameters) this.#checkSetting(name, value);
   }
 
-  /** Passes the client's own cancel request on. */
+  /** Passes the client's own cancel request on: behind the statement it is about, which may still wait for its record. */
   cancel(): void {
-    if (!this.#over && this.#passage.session.isLive()) void this.#upstream.cancel();
+    if (this.#over || !this.#passage.session.isLive()) return;
+    this.#passage.release(() => {
+      if (!this.#over) void this.#upstream.cancel();
+    });
   }
 
   #onClient(chunk: Buffer): void {

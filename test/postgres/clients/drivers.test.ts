@@ -135,6 +135,7 @@ t.test('a cancel request through the gateway cancels the statement of its own se
   const other = new pg.Client({ ...gateway });
   await Promise.all([one.connect(), other.connect()]);
   const sleeping = one.query('select pg_sleep(60)').catch(seen);
+  await asleep(other);
   const bystander = other.query('select pg_sleep(0.5), 1 as one');
   const canceller = new pg.Client({ ...gateway });
   // pg keeps the key and the way to send it, and does not declare it.
@@ -154,6 +155,13 @@ t.test('a cancel request through the gateway cancels the statement of its own se
   t.equal((await bystander).rowCount, 1);
   await Promise.all([one.end(), other.end()]);
 });
+
+/** Resolves when the server runs `pg_sleep` for somebody else. */
+async function asleep(client: pg.Client): Promise<void> {
+  const text =
+    "select from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and pid <> pg_backend_pid()";
+  while ((await client.query(text)).rowCount === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
 
 async function postgresJs(way: Way): Promise<unknown> {
   const heard: unknown[] = [];
