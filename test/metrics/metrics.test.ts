@@ -163,7 +163,7 @@ t.test(
   'a refusal is one line with its reason and rule, an end one line with its receipt, and no secret is in any',
   async (t) => {
     const { gateway, get } = await gatewayWithAll(t);
-    const db = await gateway.issue({ service: 'orders-db', for: '2s' });
+    const db = await gateway.issue({ service: 'orders-db', for: '5s' });
     const web = await gateway.issue({ service: 'orders-web' });
     const { client, ended } = await database(t, gateway.ports.postgres, db.handle);
     const refused = () => gateway.lines.filter(({ msg }) => msg === 'refused' || msg === 'not admitted');

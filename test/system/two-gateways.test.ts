@@ -45,7 +45,7 @@ t.test(
 
 t.test('a renewal on one gateway moves the deadline of a live connection of the other', async (t) => {
   const { a, b } = await twoGateways(t);
-  const { handle, id, expiresAt } = await a.issue({ service: 'orders-db', for: '2s' });
+  const { handle, id, expiresAt } = await a.issue({ service: 'orders-db', for: '4s' });
   const { client, ended } = await database(t, b.ports.postgres, handle);
   const first = Date.parse(expiresAt);
   const renewed = await a.operator('POST', `/v1/grants/${id}/renew`, {
