@@ -10,6 +10,14 @@ export function withoutHandles(text: string): string {
   return text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
 }
 
+/** Characters that steer a terminal or turn text around, and that JSON leaves as they are: C1, DEL, zero-width, bidi. */
+const STEERING = /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Writes such characters in a JSON text as JSON's own escapes: the same value, and harmless in a terminal (THREATS.md D25). */
+export function harmlessJson(json: string): string {
+  return json.replace(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /**
  * The process's log: JSON lines on standard error, so that standard output stays the CLI's.
  * Handles are cut out of the finished line, whatever field they came in.
@@ -18,6 +26,6 @@ export function createLog(
   level: string = process.env.DAYPASS_LOG ?? 'info',
   write: (line: string) => void = (line) => process.stderr.write(line),
 ): Log {
-  const destination = { write: (line: string) => write(withoutHandles(line)) };
+  const destination = { write: (line: string) => write(harmlessJson(withoutHandles(line))) };
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
 import { DaypassError } from '../errors.js';
+import { harmlessJson } from '../log.js';
 import { type ActorOptions, query, withActor, withGateway } from './run.js';
 
 /** How the gateway says, in a stream of events, that it could not read on. */
@@ -17,7 +18,7 @@ export function replayCommand(): Command {
       const path = `/v1/sessions/${encodeURIComponent(id)}/${json ? 'events' : 'replay'}${query({ by: options.by })}`;
       let line = '';
       for await (const piece of gateway.stream(path)) {
-        if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
+        if (!process.stdout.write(json ? harmlessJson(piece) : piece)) await once(process.stdout, 'drain');
         if (json) line = (line + piece).slice(-4_096);
       }
       const last = line.trimEnd().split('\n').pop() ?? '';

@@ -2,6 +2,7 @@ import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration } from '../config/duration.js';
 import { DaypassError, messageOf } from '../errors.js';
+import { harmlessJson } from '../log.js';
 import { neutralLines } from '../recording/neutral.js';
 import { GatewayClient } from './client.js';
 import { dataDirectoryOf } from './place.js';
@@ -59,7 +60,8 @@ export function tellFault(thrown: unknown, json: boolean): void {
   const message = messageOf(thrown);
   process.exitCode = code === 'no_gateway' ? 3 : 1;
   if (json) {
-    process.stderr.write(`${JSON.stringify({ error: { code, message, ...(hint === undefined ? {} : { hint }) } })}\n`);
+    const error = { code, message, ...(hint === undefined ? {} : { hint }) };
+    process.stderr.write(`${harmlessJson(JSON.stringify({ error }))}\n`);
     return;
   }
   const lines = [...neutralLines(`daypass: ${message}`), ...(hint === undefined ? [] : neutralLines(hint))];
@@ -68,7 +70,7 @@ export function tellFault(thrown: unknown, json: boolean): void {
 
 /** Prints the answer: as JSON, or in words. */
 export function tell<Body>(options: GatewayOptions, body: Body, words: (body: Body) => string): void {
-  process.stdout.write(options.json === true ? `${JSON.stringify(body)}\n` : `${words(body)}\n`);
+  process.stdout.write(options.json === true ? `${harmlessJson(JSON.stringify(body))}\n` : `${words(body)}\n`);
 }
 
 /** `10m` → seconds, for commander. */

@@ -1,4 +1,4 @@
-import { type Decision, deny } from '../policy/decision.js';
+import { allow, type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
 import { advise } from './advice.js';
 import type { Catalog } from './catalog/catalog.js';
@@ -41,12 +41,18 @@ export class ClientSide implements FrontendHandler {
   readonly #outbox: Outbox;
   readonly #leave: () => void;
   readonly #decided = new WeakMap<Analysis, Decided>();
+  /**
+   * What was parsed or bound since the last release and not run in it. The server plans it all the same, which evaluates
+   * constants and may answer with what it found: it is recorded too, before it leaves (THREATS.md D24).
+   */
+  #unrun: PostgresAction[] = [];
 
   /** @param leave - the client said goodbye */
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
     this.#talk = talk;
     this.#outbox = outbox;
     this.#leave = leave;
+    outbox.beforeRelease = () => this.#recordUnrun();
   }
 
   /** @throws FramingError on a message that is not legal here */
@@ -132,6 +138,7 @@ export class ClientSide implements FrontendHandler {
       return this.#refuse(false, asRefusal(decision));
     }
     this.#talk.statements.propose(message.name, statement);
+    this.#unrun.push(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
   }
 
@@ -140,8 +147,18 @@ export class ClientSide implements FrontendHandler {
     const statements = this.#talk.statements.candidates(statement);
     if (statements.length === 0 && !this.#mayDoAnything) return this.#refuse(false, missing('statement', statement));
     if (!this.#talk.portals.hasRoom(name)) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
+    const bound = statements[statements.length - 1] ?? unknown('statement', statement);
+    const action = this.#action(bound, statements, 'bind', parameters);
+    // Binding plans, and planning evaluates: an old statement is decided anew here too (THREATS.md B11).
+    const decision = this.#missingName(bound) === null ? this.#judgeOnce(bound, action) : PLANNED;
+    if (decision.outcome !== 'allow') {
+      this.#talk.passage.propose(action, decision);
+      return this.#refuse(false, asRefusal(decision));
+    }
     const portal: Portal = { statements, parameters };
     this.#talk.portals.propose(name, portal);
+    this.#isRun(bound);
+    this.#unrun.push(action);
     this.#forward(frame, { kind: 'bind', name, portal });
   }
 
@@ -164,7 +181,21 @@ export class ClientSide implements FrontendHandler {
       undo(defined);
       return this.#refuse(false, absent ?? asRefusal(decision));
     }
+    this.#isRun(statement);
     this.#forward(frame, { kind: 'execute', seq });
+  }
+
+  /** What stands for the statement in the record is about to be another event. */
+  #isRun({ analysis, text }: Prepared): void {
+    if (this.#unrun.length > 0)
+      this.#unrun = this.#unrun.filter((one) => one.analysis !== analysis || one.text !== text);
+  }
+
+  #recordUnrun(): void {
+    const unrun = this.#unrun;
+    if (unrun.length === 0) return;
+    this.#unrun = [];
+    for (const action of unrun) this.#talk.passage.propose(action, PLANNED);
   }
 
   /** FunctionCall runs a function by its number, past the parser: only for who may do anything (PROTOCOLS.md, 15). */
@@ -326,6 +357,9 @@ interface Decided {
   readonly catalog: Catalog | null | undefined;
   readonly decision: Decision;
 }
+
+/** What was allowed when it was parsed, and is decided again should it be run. */
+const PLANNED = allow('allowed to be planned; decided again when it is run');
 
 const NOTHING: readonly never[] = [];
 const COPY_IN: ReadonlySet<number> = new Set([

@@ -16,7 +16,8 @@ export interface PostgresAction {
   readonly analysis: Analysis;
   /** Everything that the names it runs (EXECUTE, FETCH, a portal) may stand for. None for a name that runs: refused. */
   readonly contained: readonly Analysis[];
-  readonly via: 'query' | 'parse' | 'execute';
+  /** How it comes: run as a Query, prepared, planned with its parameters, or run as prepared. */
+  readonly via: 'query' | 'parse' | 'bind' | 'execute';
   /** Of a Bind, as text where they are text; null is SQL's null. */
   readonly parameters?: readonly (string | null)[];
   /** Of a Parse: the types of other making that it declares for parameters. */

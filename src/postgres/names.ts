@@ -37,7 +37,8 @@ export class Names<T> {
    * Everything the name may stand for; empty when the server cannot know it.
    * @throws FramingError when that is too much to judge: the client sends without ever waiting for an answer
    */
-  candidates(name: string): readonly T[] {
+  candidates(given: string): readonly T[] {
+    const name = keyOf(given);
     const newest = this.#newest.get(name);
     if (newest !== undefined) return [newest];
     const all = this.all(name);
@@ -47,7 +48,8 @@ export class Names<T> {
   }
 
   /** Everything that was ever asked for and not refused, the newest last. */
-  all(name: string): readonly T[] {
+  all(given: string): readonly T[] {
+    const name = keyOf(given);
     const pending = this.#pending.get(name) ?? [];
     const confirmed = this.#confirmed.get(name);
     // A copy: what was asked for once must not change under the asker.
@@ -55,25 +57,29 @@ export class Names<T> {
   }
 
   /** Whether there may be one more name. Meanings on their way are bounded by how much may be under way at all. */
-  hasRoom(name: string): boolean {
+  hasRoom(given: string): boolean {
+    const name = keyOf(given);
     return (
       this.#confirmed.has(name) || this.#pending.has(name) || this.#confirmed.size + this.#pending.size < MOST_NAMES
     );
   }
 
   /** Whether SQL may give the name one more meaning: those stay until the session ends. */
-  mayDefine(name: string): boolean {
+  mayDefine(given: string): boolean {
+    const name = keyOf(given);
     return this.hasRoom(name) && (this.#pending.get(name)?.length ?? 0) < MOST_MEANINGS;
   }
 
   /** The client asked the server to give the name this meaning, by a message that fails with everything behind it. */
-  propose(name: string, meaning: T): void {
+  propose(given: string, meaning: T): void {
+    const name = keyOf(given);
     this.define(name, meaning);
     this.#newest.set(name, meaning);
   }
 
   /** SQL text asks for it: whether and when it comes about is not known. */
-  define(name: string, meaning: T): void {
+  define(given: string, meaning: T): void {
+    const name = keyOf(given);
     this.#newest.delete(name);
     const pending = this.#pending.get(name);
     if (pending === undefined) this.#pending.set(name, [meaning]);
@@ -81,7 +87,8 @@ export class Names<T> {
   }
 
   /** The client asked the server to close the name. */
-  closing(name: string): void {
+  closing(given: string): void {
+    const name = keyOf(given);
     this.#newest.delete(name);
   }
 
@@ -91,13 +98,15 @@ export class Names<T> {
   }
 
   /** The server did. */
-  confirm(name: string, meaning: T): void {
+  confirm(given: string, meaning: T): void {
+    const name = keyOf(given);
     this.#settle(name, meaning);
     this.#confirmed.set(name, meaning);
   }
 
   /** The server did not. */
-  withdraw(name: string, meaning: T): void {
+  withdraw(given: string, meaning: T): void {
+    const name = keyOf(given);
     if (this.#newest.get(name) === meaning) this.#newest.delete(name);
     this.#settle(name, meaning);
   }
@@ -112,7 +121,8 @@ export class Names<T> {
   }
 
   /** The server closed the name. */
-  close(name: string): void {
+  close(given: string): void {
+    const name = keyOf(given);
     this.#confirmed.delete(name);
   }
 
@@ -126,4 +136,13 @@ export class Names<T> {
       else this.#pending.set(name, left);
     }
   }
+}
+
+/** NAMEDATALEN less its NUL: the server compares the names of protocol messages by so many bytes, and ignores the rest. */
+const COMPARED = 63;
+
+/** What the server tells names apart by: two names that are one to it are one here (THREATS.md B11). */
+function keyOf(name: string): string {
+  if (name.length <= COMPARED && /^[\x00-\x7f]*$/.test(name)) return name;
+  return Buffer.from(name).subarray(0, COMPARED).toString('latin1');
 }

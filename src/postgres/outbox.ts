@@ -27,6 +27,9 @@ export class Outbox {
   #inOnePiece = true;
   #waitingBytes = 0;
 
+  /** Called before anything leaves: what is not in the record yet is put there. */
+  beforeRelease: () => void = () => {};
+
   constructor(passage: Passage<PostgresAction>, ends: OutboxEnds) {
     this.#passage = passage;
     this.#ends = ends;
@@ -47,6 +50,7 @@ export class Outbox {
 
   /** Sends what is held as soon as it is recorded; `then` runs right after. */
   release(then: () => void = () => {}): void {
+    this.beforeRelease();
     const bytes = this.#take();
     this.#waitingBytes += bytes.length;
     if (this.#waitingBytes > MOST_WAITING) this.#ends.pause();

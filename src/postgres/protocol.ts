@@ -21,11 +21,14 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
 /** One event in words for a person. */
 function render({ kind, facts, payload }: RecordedEvent): string {
   if (kind === 'action')
-    return `${decisionOf(facts)}${payload?.text ?? facts.verb ?? ''}${parametersOf(payload?.parameters)}`;
+    return `${decisionOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${parametersOf(payload?.parameters)}`;
   if (kind === 'result')
     return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}`;
   return '';
 }
+
+/** Events of statements that were planned and not run in the same breath. */
+const NOT_RUN: Readonly<Record<string, string>> = { parse: '[prepared] ', bind: '[planned] ' };
 
 function decisionOf({ outcome, rule }: Facts): string {
   return outcome === 'allow' ? '' : `[refused: ${rule}] `;

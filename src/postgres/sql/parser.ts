@@ -59,6 +59,16 @@ export function parseText(text: string): Parsed {
   }
 }
 
+/** What resolving names may cost: each column is looked for in each relation. */
+const MOST_LOOKUPS = 1_000_000;
+const MOST_STATEMENTS = 2_000;
+
+/** Counted in the tree's text, before anything walks it: one client's statement must not hold up the others. */
+function isTooMuch(json: string): boolean {
+  const count = (tag: string) => json.split(`"${tag}":`).length - 1;
+  return count('RangeVar') * count('ColumnRef') > MOST_LOOKUPS || count('stmt_len') > MOST_STATEMENTS;
+}
+
 // Offsets of PgQueryParseResult and PgQueryError, libpg_query's pg_query.h.
 const TREE = 0;
 const ERROR = 8;
@@ -83,5 +93,7 @@ function readResult(module: PgQueryModule, result: number): Parsed {
   if (error !== 0) {
     return { ok: false, message: module.UTF8ToString(module.getValue(error + ERROR_MESSAGE, 'i32')) };
   }
-  return { ok: true, tree: JSON.parse(module.UTF8ToString(module.getValue(result + TREE, 'i32'))) };
+  const json = module.UTF8ToString(module.getValue(result + TREE, 'i32'));
+  if (isTooMuch(json)) return { ok: false, message: 'the statement names too many relations, columns or statements' };
+  return { ok: true, tree: JSON.parse(json) };
 }
