@@ -2,12 +2,18 @@ import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
 
-/** A handle anywhere in a text: the secret half is never written to a log or a recording (THREATS.md A16, D27). */
-const HANDLE = /dp_([0-9A-Za-z]{22})_[0-9A-Za-z]{43}/g;
+/**
+ * A handle anywhere in a text: the secret half is never written to a log or a recording (THREATS.md A16, D27). Also one that a
+ * bound cut off: 42 of 43 characters are as good as all.
+ */
+const HANDLE = /dp_([0-9A-Za-z]{22})_[0-9A-Za-z]+/g;
+/** The same in hexadecimal, as values that are no text are recorded. */
+const HEX_HANDLE = /64705f(?<id>(?:[3-7][0-9a-f]){22})5f(?:[3-7][0-9a-f])+/g;
 
 /** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. */
 export function withoutHandles(text: string): string {
-  return text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
+  const plain = text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
+  return plain.includes('64705f') ? plain.replace(HEX_HANDLE, '64705f$<id>5f[redacted]') : plain;
 }
 
 /** Characters that steer a terminal or turn text around, and that JSON leaves as they are: C1, DEL, zero-width, bidi. */
