@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
+import { waitUntil } from '../support/wait.js';
 import { Checker, held } from './checker.js';
 import { database, streaming, webSocket } from './clients.js';
 import { ground } from './ground.js';
@@ -21,7 +22,7 @@ t.test('a client that stops reading is let go of at the cut, with what it has no
     ...checker.follow(streaming(gateway, web, '/flood')),
   ];
   const due = Math.max(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
-  while (clients.some(({ lastByte }) => lastByte === 0)) await pause(10);
+  await waitUntil('each is given something', () => clients.every(({ lastByte }) => lastByte > 0));
   for (const client of clients) client.stall();
   await pause(due + 1_000 - Date.now());
   t.same(unsent([gateway.ports.http, gateway.ports.postgres]), [], 'nothing is left to be sent a second after the end');
@@ -63,7 +64,7 @@ t.test('with no descriptors left newcomers are turned away, who is in goes on, a
     t.equal(over, null, `${client.name} goes on`);
   }
   const had = neighbour.busy[0]?.answered.size ?? 0;
-  while ((neighbour.busy[0]?.answered.size ?? 0) < had + 3) await pause(10);
+  await waitUntil('who is in is answered', () => (neighbour.busy[0]?.answered.size ?? 0) >= had + 3);
   limits(4096);
   await letsIn(t, under, checker);
   await neighbour.leave();

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { FaultProxy } from '../support/fault-proxy.js';
+import { waitUntil } from '../support/wait.js';
 import { Checker } from './checker.js';
 import { type Client, type DatabaseWork, database, requests, streaming, webSocket } from './clients.js';
 import { type Grant, type Ground, ground } from './ground.js';
@@ -116,7 +117,7 @@ async function ends(
   begin: (service: string) => Promise<Client>,
 ): Promise<void> {
   const client = await begin(service);
-  while (client.lastByte === 0) await pause(10);
+  await waitUntil(`${what}: its client is given a byte`, () => client.lastByte > 0);
   await fail(under.seams.upstream(service));
   const end = await client.ended;
   if (told === null) step.ok(end.mid && end.told === null, `${what}: broken off, with nothing put inside`);
@@ -149,7 +150,7 @@ async function webFails(
   if (path === '/n/1') await fail(proxy);
   const [client] = checker.follow(streaming(under.gateway, grant, path));
   if (path === '/silent') {
-    while (!proxy.seen().includes('/silent')) await pause(10);
+    await waitUntil(`${words}: it is asked`, () => proxy.seen().includes('/silent'));
     await fail(proxy);
   }
   step.match((await client.ended).told, { code: '502', message: told ?? /./ }, words);
@@ -158,7 +159,7 @@ async function webFails(
 /** Asks until it is let in: on a busy machine that may take more than one request, and what comes then needs no check. */
 async function known(under: Ground, checker: Checker, grant: Grant): Promise<void> {
   const [client] = checker.follow(requests(under.gateway, grant));
-  while (client.answered.size === 0) await pause(10);
+  await waitUntil(`${grant.service} answers once`, () => client.answered.size > 0);
   await client.leave();
 }
 

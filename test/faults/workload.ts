@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { GatewayProcess } from '../support/gateway-process.js';
+import { waitUntil } from '../support/wait.js';
 import type { Checker } from './checker.js';
 import { type Client, type DatabaseWork, database, requests, streaming, webSocket } from './clients.js';
 import type { Grant, Ground } from './ground.js';
@@ -58,8 +59,9 @@ export async function workload(
     await socket('/ticks'),
     ...checker.follow(streaming(gateway, webGrant)),
   ];
-  while (busy.some(({ answered }) => answered.size < 3) || still.some(({ lastByte }) => lastByte === 0))
-    await pause(10);
+  const underWay = () =>
+    busy.every(({ answered }) => answered.size >= 3) && still.every(({ lastByte }) => lastByte > 0);
+  await waitUntil('the whole workload is under way', underWay);
   const all = [...busy, ...still];
   const lasting = all.filter(({ name }) => !/requests/.test(name));
   const leave = async () => void (await Promise.all(all.map((client) => client.leave())));
@@ -69,7 +71,9 @@ export async function workload(
 /** Resolves when each of these has been answered once more. */
 export async function goesOn(clients: readonly Client[]): Promise<void> {
   const had = clients.map(({ answered }) => answered.size);
-  while (clients.some(({ answered }, i) => answered.size <= (had[i] ?? 0))) await pause(10);
+  await waitUntil('each is answered once more', () =>
+    clients.every(({ answered }, i) => answered.size > (had[i] ?? 0)),
+  );
 }
 
 /** Resolves when somebody is let in again and answered; refusals until then are kept by the checker. */
