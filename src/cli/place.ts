@@ -16,6 +16,15 @@ export function dataDirectoryOf(option: string | undefined): string {
   return dataDirectory(option === undefined ? process.env : { ...process.env, DAYPASS_DATA: option }, ROOT);
 }
 
+/** Whether a command that names no data directory would find this one, in a terminal where `DAYPASS_DATA` is not set. */
+export function isDefaultPlace(directory: string): boolean {
+  try {
+    return directory === dataDirectory({}, ROOT);
+  } catch {
+    return false; // a container's user may have no home
+  }
+}
+
 /** Where the gateway of a data directory listens for operators. */
 export function socketOf(dataDirectory: string): string {
   return join(dataDirectory, 'daypass.sock');

@@ -34,7 +34,7 @@ export function startCommand(): Command {
       run(options, async (where) => {
         const gateway = await (await import('../main.js')).start(where);
         const { welcome } = await import('./welcome.js');
-        await welcome(where.dataDirectory, options.data !== undefined).catch((thrown) => tellFault(thrown, false));
+        await welcome(where.dataDirectory).catch((thrown) => tellFault(thrown, false));
         process.exitCode = 0;
         return gateway;
       }),

@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { GatewayStatus } from '../api/parts.js';
 import { GatewayClient } from './client.js';
+import { isDefaultPlace } from './place.js';
 
 interface Fresh {
   readonly id: string;
@@ -24,14 +25,11 @@ const TRIES: Readonly<Record<string, readonly (readonly [string, (line: string) 
 
 const HALF_AN_HOUR = 1_800;
 
-/**
- * Prints what to paste next, with fresh grants for the sample services: asked over the operator's socket, as anyone would.
- * @param named - whether the data directory was named on the command line, so that the next commands must name it too
- */
-export async function welcome(dataDirectory: string, named: boolean): Promise<void> {
+/** Prints what to paste next, with fresh grants for the sample services: asked over the operator's socket, as anyone would. */
+export async function welcome(dataDirectory: string): Promise<void> {
   const gateway = new GatewayClient(dataDirectory);
   const { body: status } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
-  const blocks = ['\nDaypass is running; Ctrl-C ends it. Paste these in another terminal.'];
+  const blocks = ['\nDaypass is running; Ctrl-C ends it. Paste these in another terminal, in this folder.'];
   let last = '';
   for (const { name, protocol } of status.services) {
     const { body: fresh } = await gateway.ask<Fresh>('POST', '/v1/grants', asked(name));
@@ -40,7 +38,7 @@ export async function welcome(dataDirectory: string, named: boolean): Promise<vo
   }
   if (!onPath('psql'))
     blocks.push('psql is not installed here: apt-get install postgresql-client, or brew install libpq');
-  blocks.push(operatorBlock(last, named ? ` --data ${dataDirectory}` : ''));
+  blocks.push(operatorBlock(last, isDefaultPlace(dataDirectory) ? '' : ` --data ${quoted(dataDirectory)}`));
   process.stdout.write(`${blocks.join('\n\n')}\n\n`);
 }
 
@@ -70,6 +68,11 @@ function operatorBlock(grant: string, data: string): string {
     `  npx daypass verify${data}`,
     `  npx daypass grant revoke ${grant} --reason 'tried it out'${data}`,
   ].join('\n');
+}
+
+/** A path as a shell reads it back. */
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 function onPath(command: string): boolean {
