@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Test } from 'tap';
+import root, { type Test } from 'tap';
 import { type Orders, ordersDatabase } from '../postgres/fixture.js';
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.js';
 import type { IssuedGrant } from '../support/gateway.js';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
+import { endsByItself } from '../support/lingering.js';
 import { type Database, freshDatabase, sharedPostgres } from '../support/postgres.js';
 import { type RedisServer, startRedis } from '../support/redis.js';
 import { type WebService, webPolicy, webService } from './services.js';
@@ -58,6 +59,8 @@ async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
     }
   }
 }
+
+endsByItself(root);
 
 const WITHOUT_DRAIN = 'drain: 0s';
 

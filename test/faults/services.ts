@@ -38,6 +38,7 @@ export async function webService(t: Test): Promise<WebService> {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => {
+    for (const timer of ticking) clearInterval(timer);
     for (const socket of sockets.clients) socket.terminate();
     server.closeAllConnections();
     server.close();
@@ -45,9 +46,15 @@ export async function webService(t: Test): Promise<WebService> {
   return { port: (server.address() as AddressInfo).port, saw };
 }
 
+const ticking = new Set<NodeJS.Timeout>();
+
 function every(ms: number, whom: NodeJS.EventEmitter, act: () => void): void {
   const timer = setInterval(act, ms);
-  whom.once('close', () => clearInterval(timer));
+  ticking.add(timer);
+  whom.once('close', () => {
+    clearInterval(timer);
+    ticking.delete(timer);
+  });
   act();
 }
 
