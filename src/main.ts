@@ -167,11 +167,15 @@ type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
 
 /** The protocols' doors. */
-async function openDoors({ config, clock, log, lifecycle }: Foundation, gate: Gate, key: SigningKey) {
+async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation, gate: Gate, key: SigningKey) {
   const { listen, domain, tls } = config;
   const identity = new Identity(key, () => clock.wall());
   const serving = { gate, log, clock };
-  const http = await listening('HTTP', listen.http, startHttp({ ...serving, domain, identity, ...listen.http }));
+  const http = await listening(
+    'HTTP',
+    listen.http,
+    startHttp({ ...serving, domain, identity, metrics, ...listen.http }),
+  );
   lifecycle.onStop('HTTP', () => http.stop());
   const postgres = await listening('Postgres', listen.postgres, startPostgres({ ...serving, ...listen.postgres, tls }));
   lifecycle.onStop('Postgres', () => postgres.stop());

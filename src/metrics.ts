@@ -133,6 +133,7 @@ export class Metrics {
   readonly dialFailures = new Tally(['service']);
   readonly dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
+  readonly #refusals = new Tally(['service', 'status', 'reason']);
   readonly #commitFailures = new Tally([]);
   readonly #meters = new Map<string, ServiceMeter>();
   readonly #lateness: Histogram;
@@ -153,6 +154,11 @@ export class Metrics {
     this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions, [
       'service',
       'outcome',
+      'reason',
+    ]);
+    this.#counter('daypass_http_refusals_total', 'Requests and WebSockets refused as faulty.', this.#refusals, [
+      'service',
+      'status',
       'reason',
     ]);
     this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, [
@@ -214,6 +220,15 @@ export class Metrics {
   admitted(service: string, reason: string | null): void {
     const outcome = reason === null ? 'admitted' : 'refused';
     this.#admissions.of({ service, outcome, reason: reason ?? '' }).value += 1;
+  }
+
+  /**
+   * A request or a WebSocket was refused for what it is, without a decision or an admission.
+   * @param service - empty when none has been asked yet
+   * @param status - of HTTP, or the close code of a WebSocket
+   */
+  refusedOverHttp(service: string, status: number, reason: string): void {
+    this.#refusals.of({ service, status: String(status), reason }).value += 1;
   }
 
   /** A session was cut this many milliseconds after its grant's end. */

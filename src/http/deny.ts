@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../policy/decision.js';
-import { type CutReason, DENIALS, type DenialReason } from '../policy/reason.js';
+import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../policy/reason.js';
 import type { Cut } from '../session/connection.js';
+import type { Session } from '../session/session.js';
 
 /** A refusal or an end, in the words a person can act on. */
 export interface Refusal {
@@ -56,6 +57,19 @@ const CUT_STATUS: Readonly<Record<CutReason, number>> = {
 /** The refusal that tells a request under way that its session was cut. */
 export function refusalOfCut({ reason, message, hint }: Cut, session: string): Refusal {
   return { status: CUT_STATUS[reason], reason, detail: message, hint, session };
+}
+
+/** The refusal of a request whose session ended between its admission and its decision. */
+export function refusalOfEnd({ id, end }: Pick<Session, 'id' | 'end'>): Refusal {
+  const reason = end?.reason ?? 'ended';
+  const hint = 'ask again to learn whether you can come back';
+  if (!isCut(reason)) return { status: 503, reason, detail: 'The session has just ended.', hint, session: id };
+  const detail = `The session has just ended: ${CUTS[reason]}.`;
+  return { status: CUT_STATUS[reason], reason, detail, hint, session: id };
+}
+
+function isCut(reason: EndReason): reason is CutReason {
+  return reason in CUTS;
 }
 
 /** problem+json (RFC 9457), or a page for whoever prefers HTML. */
@@ -138,6 +152,7 @@ export function ownHeaders(status: number, { type, body }: Wording): Record<stri
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
     ...(status === 401 ? { 'www-authenticate': 'Bearer realm="daypass"' } : {}),
+    ...(status === 429 ? { 'retry-after': '1' } : {}),
   };
 }
 

@@ -3,27 +3,31 @@ import type { Admission } from '../gate/admission.js';
 import type { Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
-import type { Decision } from '../policy/decision.js';
+import { type Decision, deny } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { drain, hasBody } from './body.js';
 import { decide, HttpRole } from './decide.js';
-import { type Refusal, refusalFor, refusalOf, sendRefusal } from './deny.js';
+import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
+import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
 import { pairs, requestHeaders } from './headers.js';
 import { selectService } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
+import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './target.js';
+import type { Turns } from './turns.js';
 import type { Upstreams } from './upstream.js';
 
 /** What requests and WebSockets alike need of the process around them. */
 export interface HttpParts {
   readonly gate: Gate;
   readonly log: Log;
+  readonly faults: Faults;
   readonly upstreams: Upstreams;
   readonly identity: Identity;
   /** Services are reached at `<service>.<domain>`. */
@@ -31,6 +35,7 @@ export interface HttpParts {
   readonly monotonic: () => number;
   /** The exchanges under way on each client socket. */
   readonly open: WeakMap<object, Set<Exchange>>;
+  readonly turns: Turns;
 }
 
 /** How many requests and WebSockets of one session may be under way at once. */
@@ -50,7 +55,7 @@ export async function serveRequest(
   };
   const fault = faultOf(req, headers);
   if (fault !== null) {
-    logFault(parts, req, fault);
+    tellFault(parts, req, fault);
     return refuse(fault);
   }
   const selected = selectService(headers, parts.domain);
@@ -59,20 +64,24 @@ export async function serveRequest(
   }
   const entering = enter(parts.gate, selected, headers, clientOf(req));
   const entry = entering instanceof Promise ? await entering : entering;
-  if (!entry.ok) return refuse(entry.refusal);
-  if (res.destroyed || req.socket.destroyed) return;
+  if (!entry.ok) {
+    if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
+    return refuse(entry.refusal);
+  }
   const { admission } = entry;
   const { session } = admission;
-  if (!session.isLive()) return refuse(justEnded(session));
+  // Before the decision, so that nothing can come between it and its release.
+  const asserting = parts.identity.assertion(session);
+  const assertion = typeof asserting === 'string' ? asserting : await asserting;
+  if (res.destroyed || req.socket.destroyed) return;
+  if (!session.isLive()) return refuse(refusalOfEnd(session));
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(passage, action));
-  if (decision.outcome !== 'allow' || !action.target.ok) return refuse(refusalOf(decision, session.id));
-  if (isFull(session)) return refuse(tooMany(session, parts.log));
+  if (decision.outcome !== 'allow' || !action.target.ok) {
+    return refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), refuse);
+  }
   const { path, query } = action.target;
-  const asserting = parts.identity.assertion(session);
-  const assertion = typeof asserting === 'string' ? asserting : await asserting;
-  if (res.destroyed || !session.isLive()) return refuse(justEnded(session));
   const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http', assertion } as const;
   const forward = {
     method: action.method,
@@ -105,30 +114,10 @@ function sendKeys(res: ServerResponse, keys: string): void {
   res.end(keys);
 }
 
-/** One line for a request that no service is asked about, since it is not one that may be passed on. */
-export function logFault({ log }: HttpParts, req: IncomingMessage, { status, reason }: Refusal): void {
-  log.warn({ client: clientOf(req), status, reason, rule: 'well-formed request' }, 'refused');
-}
-
-/** Whether a session has as much under way as it may. */
-export function isFull(session: Session): boolean {
-  return session.connections >= MAX_AT_ONCE;
-}
-
-/** The refusal of a session that has too much under way. */
-export function tooMany(session: Session, log: Log): Refusal {
-  log.warn({ session: session.id, reason: 'upstream_unavailable', rule: 'requests at once' }, 'refused');
-  const detail = `More than ${MAX_AT_ONCE} requests of this session are under way.`;
-  return refusalFor('upstream_unavailable', detail, {
-    status: 503,
-    hint: 'wait until some have ended',
-    session: session.id,
-  });
-}
-
-/** The refusal of a request whose session ended between its admission and its decision. */
-export function justEnded(session: Session): Refusal {
-  return refusalFor('expired', 'The session has just ended.', { hint: 'ask again to learn why', session: session.id });
+/** Tells of a request that no service is asked about, since it is not one that may be passed on. */
+export function tellFault({ faults }: HttpParts, req: IncomingMessage, refusal: Refusal): void {
+  const { status, reason, rule = 'well-formed request' } = refusal;
+  faults.tell({ client: clientOf(req), status, reason, rule });
 }
 
 /** A request as it is decided and recorded. */
@@ -156,8 +145,12 @@ export function passageOf(session: Session, log: Log): Passage<HttpAction> {
   return new Passage<HttpAction>(session, httpProtocol, log);
 }
 
-/** The decision, and where a role is missing the name of one that would do: a role knows only itself. */
+/**
+ * The decision on a request: a session that has too much under way is told to wait. Where a role is missing the name of one
+ * that would do is said: a role knows only itself.
+ */
 export function judge(passage: Passage<HttpAction>, action: HttpAction): Decision {
+  if (passage.session.connections >= MAX_AT_ONCE) return TOO_MANY;
   const decision = passage.judge(action);
   if (decision.reason !== 'out_of_scope') return decision;
   const { roles, owner } = passage.session.policy;
@@ -168,6 +161,13 @@ export function judge(passage: Passage<HttpAction>, action: HttpAction): Decisio
   }
   return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
 }
+
+const TOO_MANY = deny(
+  'too_many',
+  `at most ${MAX_AT_ONCE} requests at once`,
+  `More than ${MAX_AT_ONCE} requests of this session are under way.`,
+  'wait until some have ended',
+);
 
 /** The address the client comes from, as the socket says; no header is believed (A4). */
 export function clientOf(req: IncomingMessage): string {

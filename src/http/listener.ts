@@ -21,16 +21,19 @@
  * A WebSocket goes the same way to its 101; then each message of the client is an action of its own (websocket.ts).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Gate } from '../gate/gate.js';
 import type { Log } from '../log.js';
+import { Metrics } from '../metrics.js';
 import { drain } from './body.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
-import { type HttpParts, serveRequest } from './dispatch.js';
+import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
+import { Faults } from './faults.js';
 import type { Identity } from './identity.js';
+import { Turns } from './turns.js';
 import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
 import { serveUpgrade } from './websocket.js';
 
@@ -47,6 +50,8 @@ export interface HttpOptions {
   /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
   readonly headTimeout?: number;
   readonly upstreamLimits?: UpstreamLimits;
+  /** Of its own, which nobody scrapes, when not given. */
+  readonly metrics?: Metrics;
 }
 
 /** A listener that is up. */
@@ -66,7 +71,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const { gate, log, clock, domain } = options;
   const upstreams = new Upstreams(options.upstreamLimits ?? UPSTREAM_LIMITS);
   const monotonic = () => clock.monotonic();
-  const parts: HttpParts = { gate, log, upstreams, identity: options.identity, domain, monotonic, open: new WeakMap() };
+  const parts: HttpParts = {
+    gate,
+    log,
+    faults: new Faults(log, options.metrics ?? new Metrics()),
+    upstreams,
+    identity: options.identity,
+    domain,
+    monotonic,
+    open: new WeakMap(),
+    turns: new Turns(),
+  };
   const server = createServer({
     maxHeaderSize: HEAD_BYTES,
     insecureHTTPParser: false,
@@ -90,37 +105,66 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
 }
 
 function serveOn(server: Server, parts: HttpParts): void {
-  const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => {
-    serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts.log, thrown, req, res));
-  };
+  const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
+    inTurn(parts, req, res, () => {
+      serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts.log, thrown, req, res));
+    });
   server.on('request', (req, res) => serve(req, res, false));
   server.on('checkContinue', (req, res) => serve(req, res, true));
-  server.on('checkExpectation', (req, res) => {
-    const refusal = {
-      status: 417,
-      reason: 'bad_request',
-      detail: 'This expectation is not understood.',
-      hint: 'leave out Expect',
-    };
-    sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
-    drain(req);
-  });
-  server.on('connect', (_req, socket) => {
-    socket.on('error', () => {});
-    sendRawRefusal(
-      socket,
-      { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' },
-      { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' },
-    );
+  server.on('checkExpectation', (req, res) => inTurn(parts, req, res, () => refuseExpectation(parts, req, res)));
+  server.on('connect', (req, socket) => {
+    if (mayTakeOver(parts, req, socket)) refuseConnect(parts, req, socket);
   });
   server.on('upgrade', (req, socket, head) => {
-    socket.on('error', () => {});
+    if (!mayTakeOver(parts, req, socket)) return;
     serveUpgrade(parts, req, socket, head).catch((thrown) => {
       parts.log.error({ err: thrown }, 'a WebSocket could not be served');
       socket.destroy();
     });
   });
   server.on('clientError', (error, socket) => answerUnreadable(parts, error, socket));
+}
+
+/** Serves a request when those before it on its connection are answered; ends a connection on which too many wait. */
+function inTurn({ turns, faults }: HttpParts, req: IncomingMessage, res: ServerResponse, go: () => void): void {
+  if (turns.take(req.socket, res, go)) return;
+  faults.tell({ client: clientOf(req), status: 429, reason: 'too_many', rule: 'requests waiting on a connection' });
+  req.socket.destroy();
+}
+
+/**
+ * Whether a request may have its connection for itself. Node gives it out while answers to earlier requests are still to
+ * come: they would land in the middle of what it opens.
+ */
+function mayTakeOver({ turns, faults }: HttpParts, req: IncomingMessage, socket: Duplex): boolean {
+  socket.on('error', () => {});
+  if (!turns.isTaken(socket)) return true;
+  faults.tell({
+    client: clientOf(req),
+    status: 400,
+    reason: 'bad_request',
+    rule: 'no upgrade behind a pending answer',
+  });
+  socket.destroy();
+  return false;
+}
+
+function refuseExpectation(parts: HttpParts, req: IncomingMessage, res: ServerResponse): void {
+  const refusal = {
+    status: 417,
+    reason: 'bad_request',
+    detail: 'This expectation is not understood.',
+    hint: 'leave out Expect',
+  };
+  parts.faults.tell({ client: clientOf(req), status: 417, reason: refusal.reason, rule: 'Expect: 100-continue alone' });
+  sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+  drain(req);
+}
+
+function refuseConnect(parts: HttpParts, req: IncomingMessage, socket: Duplex): void {
+  const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
+  parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
+  sendRawRefusal(socket, refusal, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */
@@ -139,9 +183,14 @@ function failed(log: Log, thrown: unknown, req: IncomingMessage, res: ServerResp
 }
 
 /** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
-function answerUnreadable({ open, log }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
+function answerUnreadable({ open, faults }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
   const refusal = unreadable(error);
-  log.info({ code: error.code, status: refusal.status }, 'an unreadable request');
+  const { status, reason } = refusal;
+  // Whoever hangs up is not refused.
+  if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') {
+    const client = (socket instanceof Socket ? socket.remoteAddress : undefined) ?? 'unknown';
+    faults.tell({ client, status, reason, rule: 'readable request', why: error.code });
+  }
   const exchanges = [...(open.get(socket) ?? [])];
   if (exchanges.length === 0) {
     sendRawRefusal(socket, refusal);

@@ -4,6 +4,7 @@ import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import type { Faults } from './faults.js';
 import { closeFrame, FrameWatch } from './frame-watch.js';
 import { clientReceiver, type FrameReceiver, type FrameSender, senderOn } from './ws-parts.js';
 
@@ -17,6 +18,7 @@ export interface RelayParts {
   readonly seq: number;
   readonly startedAt: number;
   readonly opening: RequestAction;
+  readonly faults: Faults;
   readonly monotonic: () => number;
 }
 
@@ -47,6 +49,8 @@ export class WebSocketRelay implements Connection {
   #bytesOut = 0;
   #closeCode: number | null = null;
   #closing: NodeJS.Timeout | null = null;
+  /** A frame was refused: nothing more of the client is looked at. */
+  #refused = false;
   #done = false;
 
   constructor(parts: RelayParts) {
@@ -79,7 +83,7 @@ export class WebSocketRelay implements Connection {
 
   policyChanged(): void {
     const decision = this.#parts.passage.judge(this.#parts.opening);
-    if (decision.outcome !== 'allow') this.#end(REFUSED, decision.message, 'policy_gone');
+    if (decision.outcome !== 'allow') this.#break(REFUSED, decision.message, 'policy_gone', decision.rule);
   }
 
   #readClient(): void {
@@ -101,7 +105,9 @@ export class WebSocketRelay implements Connection {
     this.#receiver.on('ping', (data) => this.#frame('ping', data));
     this.#receiver.on('pong', (data) => this.#frame('pong', data));
     this.#receiver.on('conclude', (code, reason) => this.#conclude(code, reason));
-    this.#receiver.on('error', (error) => this.#end(closeCodeOf(error.code), error.message, 'protocol_error'));
+    this.#receiver.on('error', ({ code, message }) =>
+      this.#break(closeCodeOf(code), message, 'protocol_error', 'well-formed frames', code),
+    );
   }
 
   #readService(): void {
@@ -115,14 +121,10 @@ export class WebSocketRelay implements Connection {
 
   /** Decides and records one frame, and sends it on once it is safe. Nothing of a client's bytes passes unrecorded. */
   #frame(frame: MessageAction['frame'], data: Buffer): void {
-    if (this.#done) return;
-    const { passage, path, upstream } = this.#parts;
+    if (this.#done || this.#refused) return;
+    const { upstream } = this.#parts;
     const own = Buffer.from(data);
-    const { decision } = passage.propose({ kind: 'message', path, frame, data: own });
-    if (decision.outcome !== 'allow') {
-      this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome);
-      return;
-    }
+    if (!this.#mayPass(frame, own)) return;
     this.#messages += 1;
     this.#hold(() => {
       if (frame === 'ping') this.#sender.ping(own, true);
@@ -132,12 +134,22 @@ export class WebSocketRelay implements Connection {
     });
   }
 
+  /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
+  #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
+    const { passage, path } = this.#parts;
+    const { decision } = passage.propose({ kind: 'message', path, frame, data });
+    if (decision.outcome === 'allow') return true;
+    this.#refused = true;
+    this.#hold(() => this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome));
+    return false;
+  }
+
   #conclude(code: number, reason: Buffer): void {
-    if (this.#done) return;
+    if (this.#done || this.#refused) return;
     this.#closeCode = code;
-    const { passage, path, upstream } = this.#parts;
+    const { upstream } = this.#parts;
     const own = Buffer.from(reason);
-    if (own.byteLength > 0) passage.propose({ kind: 'message', path, frame: 'close', data: own });
+    if (own.byteLength > 0 && !this.#mayPass('close', own)) return;
     this.#hold(() => {
       this.#sender.close(code === 1005 ? undefined : code, own, true);
       // RFC 6455 section 7.1.1: the service closes the connection first.
@@ -166,6 +178,7 @@ export class WebSocketRelay implements Connection {
     this.#watch.push(chunk);
     if (this.#watch.fault !== null) {
       // What was sent before may end in the middle of a frame: nothing can be said in-band.
+      this.#tell(1006, 'upstream_unavailable', 'well-formed frames', this.#watch.fault);
       this.#stop({ reason: 'upstream_unavailable', fault: this.#watch.fault });
       this.client.destroy();
       return;
@@ -177,7 +190,8 @@ export class WebSocketRelay implements Connection {
   #serviceLeft(): void {
     if (this.#done) return;
     const code = this.#watch.closeCode ?? this.#closeCode;
-    if (code === null) this.#end(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed');
+    if (code === null)
+      this.#break(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed', 'a closing handshake');
     else {
       this.#stop({ status: String(code) });
       this.client.end();
@@ -188,6 +202,19 @@ export class WebSocketRelay implements Connection {
     if (this.#done) return;
     this.#stop({ status: String(this.#closeCode ?? 1006), reason: 'client_left' });
     this.client.destroy();
+  }
+
+  /** Ends this WebSocket for what no decision in the record stands for. */
+  #break(code: number, message: string, reason: string, rule: string, why?: string): void {
+    if (this.#done) return;
+    this.#tell(code, reason, rule, why);
+    this.#end(code, message, reason);
+  }
+
+  #tell(status: number, reason: string, rule: string, why?: string): void {
+    const { id, policy } = this.#session;
+    const { faults, opening } = this.#parts;
+    faults.tell({ service: policy.name, session: id, client: opening.client, status, reason, rule, why });
   }
 
   /** Ends this WebSocket alone: the session goes on. */

@@ -5,21 +5,12 @@ import type { Passage } from '../gate/passage.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
-import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
-import {
-  actionOf,
-  clientOf,
-  type HttpParts,
-  isFull,
-  judge,
-  justEnded,
-  logFault,
-  passageOf,
-  tooMany,
-} from './dispatch.js';
+import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, refusalOfEnd, sendRawRefusal } from './deny.js';
+import { actionOf, clientOf, type HttpParts, judge, passageOf, tellFault } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectService } from './host.js';
+import { refuseOnceRecorded } from './refuse.js';
 import { WebSocketRelay } from './relay.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './target.js';
@@ -35,32 +26,35 @@ export async function serveUpgrade(
   const headers = pairs(req.rawHeaders);
   const fault = faultOf(req, headers);
   if (fault !== null) {
-    logFault(parts, req, fault);
+    tellFault(parts, req, fault);
     return sendRawRefusal(socket, fault);
   }
   const wished = readWish(req, headers, head);
   if (!wished.ok) {
-    logFault(parts, req, wished.refusal);
-    return sendRawRefusal(
-      socket,
-      wished.refusal,
-      wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {},
-    );
+    tellFault(parts, req, wished.refusal);
+    const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
+    return sendRawRefusal(socket, wished.refusal, version);
   }
-  const entry = await enter(parts.gate, selectService(headers, parts.domain), headers, clientOf(req));
-  if (!entry.ok) return sendRawRefusal(socket, entry.refusal);
-  if (socket.destroyed) return;
+  const selected = selectService(headers, parts.domain);
+  const entry = await enter(parts.gate, selected, headers, clientOf(req));
+  if (!entry.ok) {
+    if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
+    return sendRawRefusal(socket, entry.refusal);
+  }
   const { admission } = entry;
-  if (!admission.session.isLive()) return sendRawRefusal(socket, justEnded(admission.session));
+  const { session } = admission;
+  // Before the decision, so that nothing can come between it and its release.
+  const assertion = await parts.identity.assertion(session);
+  if (socket.destroyed) return;
+  if (!session.isLive()) return sendRawRefusal(socket, refusalOfEnd(session));
   const action = actionOf(req, 'WS', headers, admission);
-  const passage = passageOf(admission.session, parts.log);
+  const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(passage, action));
-  if (decision.outcome !== 'allow' || !action.target.ok)
-    return sendRawRefusal(socket, refusalOf(decision, admission.session.id));
-  if (isFull(admission.session)) return sendRawRefusal(socket, tooMany(admission.session, parts.log));
+  if (decision.outcome !== 'allow' || !action.target.ok) {
+    const refusal = refusalOf(decision, session.id);
+    return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, said));
+  }
   const { path, query } = action.target;
-  const assertion = await parts.identity.assertion(admission.session);
-  if (socket.destroyed || !admission.session.isLive()) return sendRawRefusal(socket, justEnded(admission.session));
   const { wish } = wished;
   const opening = new Opening({ parts, req, socket, admission, passage, action, seq, wish, path, query, assertion });
   passage.release(() => opening.start());
@@ -168,6 +162,7 @@ class Opening implements Connection {
       startedAt,
       opening: action,
       monotonic: parts.monotonic,
+      faults: parts.faults,
     }).start(head);
   }
 

@@ -13,6 +13,7 @@ export type DenialReason =
   | 'unknown_effect'
   | 'ambiguous_target'
   | 'too_large'
+  | 'too_many'
   | 'store_unavailable'
   | 'recorder_unavailable'
   | 'upstream_unavailable';
@@ -51,6 +52,7 @@ export const DENIALS: Readonly<Record<DenialReason, WireForm>> = {
   unknown_effect: { status: 403, sqlstate: '42501' },
   ambiguous_target: { status: 400, sqlstate: '42501' },
   too_large: { status: 413, sqlstate: '54000' },
+  too_many: { status: 429, sqlstate: '53300' },
   store_unavailable: { status: 503, sqlstate: '57P03' },
   recorder_unavailable: { status: 503, sqlstate: '57P03' },
   upstream_unavailable: { status: 502, sqlstate: '08006' },

@@ -16,6 +16,7 @@ import { Identity } from '../../src/http/identity.js';
 import { startHttp } from '../../src/http/listener.js';
 import { httpProtocol } from '../../src/http/protocol.js';
 import type { UpstreamLimits } from '../../src/http/upstream.js';
+import { Metrics } from '../../src/metrics.js';
 import { unpackBlock } from '../../src/recording/block.js';
 import { decodeEvent } from '../../src/recording/chain.js';
 import { openDatabase } from '../../src/recording/database.js';
@@ -44,11 +45,14 @@ export interface TestGateway {
   readonly port: number;
   readonly gate: Gate;
   readonly recorder: Recorder;
+  readonly metrics: Metrics;
   readonly database: Database;
   /** Log lines, as written. */
   readonly lines: string[];
   issue(service: string, options?: { role?: string; forMs?: number; principal?: string }): Issued;
   revoke(id: string): void;
+  /** Extends a grant by this long from now, milliseconds. */
+  renew(id: string, forMs: number): void;
   /** Replaces the policy of one service. */
   reload(service: string, text: ServiceText): void;
   /** Every recorded event, in order, once everything queued is written. */
@@ -62,6 +66,7 @@ export interface GatewayOptions {
   readonly upstreamLimits?: UpstreamLimits;
   readonly mode?: 'strict' | 'buffered';
   readonly stallAfter?: number;
+  readonly bufferBytes?: number;
 }
 
 /** Starts a gateway for these services; everything is stopped when `t` ends. */
@@ -76,13 +81,14 @@ export async function startGateway(
   await migrate(pool);
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
-  const { stallAfter } = options;
+  const { stallAfter, bufferBytes } = options;
   const recorder = new Recorder({
     pool,
     gatewayId: uuid7(Date.now()),
     clock,
     log,
     ...(stallAfter === undefined ? {} : { stallAfter }),
+    ...(bufferBytes === undefined ? {} : { bufferBytes }),
   });
   const texts = new Map(Object.entries(services));
   const compiled = () =>
@@ -91,6 +97,7 @@ export async function startGateway(
   const grants = new Map<string, Grant>();
   const gate = new Gate({ grants: { check: async (id) => checkOf(grants, id) }, policies, recorder, clock, log });
   const { headTimeout, upstreamLimits } = options;
+  const metrics = new Metrics();
   const http = await startHttp({
     gate,
     log,
@@ -99,6 +106,7 @@ export async function startGateway(
     identity: new Identity(readSigningKey(TEST_KEY), () => clock.wall()),
     host: '127.0.0.1',
     port: 0,
+    metrics,
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });
@@ -118,6 +126,7 @@ export async function startGateway(
     port: http.address.port,
     gate,
     recorder,
+    metrics,
     database,
     lines,
     issue: (service, { role = 'viewer', forMs = 60_000, principal = 'alice' } = {}) => {
@@ -127,6 +136,12 @@ export async function startGateway(
     },
     revoke: (id) => {
       grants.delete(id);
+      gate.recheck(id);
+    },
+    renew: (id, forMs) => {
+      const grant = grants.get(id);
+      if (grant === undefined) throw new Error(`no grant ${id}`);
+      grants.set(id, { ...grant, expiresAt: clock.wall() + forMs, renewals: grant.renewals + 1 });
       gate.recheck(id);
     },
     reload: (service, text) => {

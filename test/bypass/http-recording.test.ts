@@ -1,0 +1,93 @@
+import { once } from 'node:events';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway, type TestGateway } from '../http/gateway.js';
+
+const ROLES = { viewer: ['GET /open', 'GET /slow'] };
+const ask = (path: string, handle: string, extra = 'Connection: close\r\n') =>
+  `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${extra}\r\n`;
+const UPGRADE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+
+/** Keeps the ledger from committing any event until it is told to go on. */
+async function lockLedger(gateway: TestGateway) {
+  const locker = await gateway.database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  return () => locker.query('rollback');
+}
+
+async function opened(t: Test, options: Parameters<typeof startGateway>[2] = {}) {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } }, options);
+  const { handle, id } = gateway.issue('web');
+  await raw(t, gateway.port, ask('/open', handle)).ended;
+  await gateway.events();
+  return { echo, gateway, handle, id };
+}
+
+t.test('D24: a refusal is said only when it is recorded', async (t) => {
+  const { gateway, handle } = await opened(t);
+  const unlock = await lockLedger(gateway);
+  const clients = [raw(t, gateway.port, ask('/closed', handle)), raw(t, gateway.port, ask('/closed', handle, UPGRADE))];
+  while (gateway.lines.filter((line) => line.includes('"refused"')).length < 2)
+    await new Promise((resolve) => setImmediate(resolve));
+  await gateway.database.query('select 1');
+  t.same(
+    clients.map((client) => client.text()),
+    ['', ''],
+    'decided, not recorded, not said',
+  );
+  await unlock();
+  for (const client of clients) t.match(await client.ended, /^HTTP\/1\.1 403 /);
+});
+
+t.test('D24: while the ledger is down refusals end the session with an answer, in both modes', async (t) => {
+  for (const options of [
+    { stallAfter: 300, mode: 'strict' },
+    { stallAfter: 300, mode: 'buffered', bufferBytes: 1 },
+  ] as const) {
+    const { gateway, handle } = await opened(t, options);
+    const unlock = await lockLedger(gateway);
+    const answers = await Promise.all([
+      raw(t, gateway.port, ask('/closed', handle)).ended,
+      raw(t, gateway.port, ask('/closed', handle, UPGRADE)).ended,
+    ]);
+    for (const answer of answers) t.match(answer, /^HTTP\/1\.1 503 [\s\S]*"reason":"recorder_stalled"/, options.mode);
+    await unlock();
+  }
+});
+
+t.test('a refusal that waits for its record is answered when the grant is revoked meanwhile', async (t) => {
+  const { gateway, handle, id } = await opened(t);
+  const unlock = await lockLedger(gateway);
+  const client = raw(t, gateway.port, ask('/closed', handle));
+  while (!gateway.lines.some((line) => line.includes('"refused"')))
+    await new Promise((resolve) => setImmediate(resolve));
+  gateway.revoke(id);
+  t.match(await client.ended, /^HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
+  await unlock();
+});
+
+t.test('D24: what is too much at once is recorded as refused, never as allowed, and is 429', async (t) => {
+  const echo = await startEcho(t, () => {});
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**', 'WS /**'] } } });
+  const { handle } = gateway.issue('web');
+  for (let number = 0; number < 256; number += 1) raw(t, gateway.port, ask(`/slow/${number}`, handle));
+  await echo.request(() => echo.requests.length === 256);
+  const answer = await raw(t, gateway.port, ask('/one-more', handle)).ended;
+  t.match(answer, /^HTTP\/1\.1 429 [\s\S]*retry-after: 1[\s\S]*"reason":"too_many"/i);
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, {
+    headers: { host: 'web.localhost', 'daypass-handle': handle },
+  });
+  socket.on('error', () => {});
+  const [, response] = await once(socket, 'unexpected-response');
+  t.equal(response.statusCode, 429);
+  const events = await gateway.events();
+  const over = events.filter(({ kind, facts }) => kind === 'action' && !facts.on?.[0]?.startsWith('/slow'));
+  t.match(over, [
+    { facts: { outcome: 'deny', reason: 'too_many', rule: 'at most 256 requests at once' } },
+    { facts: { outcome: 'deny', reason: 'too_many' } },
+  ]);
+  t.equal(echo.requests.length, 256);
+});
