@@ -25,6 +25,7 @@ export class FrameWatch {
     let at = 0;
     while (at < chunk.length && this.fault === null) {
       if (this.#left > 0) at = this.#skip(chunk, at);
+      else if (this.closeCode !== null) this.fault = 'a frame behind the close frame';
       else {
         this.#header.push(chunk[at] ?? 0);
         at += 1;
@@ -48,14 +49,17 @@ export class FrameWatch {
       const length = second & 0x7f;
       if ((first & 0x70) !== 0) this.fault = 'reserved bits without an extension';
       else if ((second & 0x80) !== 0) this.fault = 'a masked frame from the service';
+      else if ((this.#opcode & 0x07) > 2) this.fault = 'a reserved opcode';
       else if (this.#opcode >= 8 && (length > 125 || (first & 0x80) === 0))
         this.fault = 'a control frame that is too long or fragmented';
+      else if (this.#opcode === 8 && length === 1) this.fault = 'half a close code';
       this.#headerLength = length === 126 ? 4 : length === 127 ? 10 : 2;
     }
     if (this.#header.length < this.#headerLength || this.fault !== null) return;
     this.#left = this.#lengthOf(second & 0x7f);
     this.#header = [];
     if (!Number.isSafeInteger(this.#left)) this.fault = 'a frame that is too long';
+    else if (this.#left < shortest(second & 0x7f)) this.fault = 'a length that is not the shortest';
     else if (this.#left === 0) this.#endFrame();
   }
 
@@ -72,6 +76,12 @@ export class FrameWatch {
     this.#payload = [];
     this.#headerLength = 2;
   }
+}
+
+/** The least length that is written in this form: each in its shortest (RFC 6455 section 5.2). */
+function shortest(short: number): number {
+  if (short === 126) return 126;
+  return short === 127 ? 65_536 : 0;
 }
 
 /** A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8). */

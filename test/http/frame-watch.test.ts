@@ -40,6 +40,15 @@ t.test('masked, reserved, oversize and fragmented control frames are faults', as
     [0x88, 126],
     [0x09, 0x00],
     [0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255],
+    [0x83, 0x00],
+    [0x87, 0x00],
+    [0x8b, 0x00],
+    [0x8f, 0x00],
+    [0x82, 126, 0, 125],
+    [0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
+    [0x88, 1, 0],
+    [0x88, 0, 0x81],
+    [0x88, 2, 3, 0xe8, 0x88, 0],
   ]) {
     const watch = new FrameWatch();
     watch.push(Buffer.from(bytes));
