@@ -13,6 +13,7 @@ import { drain, hasBody, RequestBody } from './body.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { bodySample } from './describe.js';
 import { responseHeaders } from './headers.js';
+import { upstreamOf } from './target.js';
 import { type Forward, isTimeout, type Upstreams } from './upstream.js';
 
 /** What an exchange is made of. */
@@ -85,7 +86,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     this.#status = status;
     this.#contentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
     const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
-    res.writeHead(status, [...responseHeaders(headers), expires].flat());
+    const { url } = upstreamOf(this.#parts.admission);
+    res.writeHead(status, [...responseHeaders(headers, url), expires].flat());
     // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
     process.nextTick(() => {
       if (!this.#done && !res.writableEnded) res.flushHeaders();
@@ -186,7 +188,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
       ...facts,
     };
     const type = req.headers['content-type'] ?? 'application/octet-stream';
-    const payload = body === null ? null : bodySample(body.sample, body.bytes === body.sample.byteLength, type);
+    const payload =
+      body === null
+        ? null
+        : bodySample(body.sample, body.bytes === body.sample.byteLength, type, req.headers['content-encoding']);
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (this.#session.recording.receipt === null) this.#session.recording.append('result', known, payload);
   }

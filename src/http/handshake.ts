@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
 import type { Refusal } from './deny.js';
-import { responseHeaders, valuesOf } from './headers.js';
+import { isCredentialProtocol, responseHeaders, valuesOf } from './headers.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -39,7 +40,7 @@ export function readWish(req: IncomingMessage, headers: readonly Header[], head:
   ) {
     return refuse('Sec-WebSocket-Protocol is not a list of different names.');
   }
-  return { ok: true, wish: { key, protocols } };
+  return { ok: true, wish: { key, protocols: protocols.filter((name) => !isCredentialProtocol(name)) } };
 }
 
 function refuse(detail: string, status = 400): ReadWish {
@@ -76,9 +77,11 @@ export function faultOf101(headers: readonly Header[], key: string, wish: Wish):
 }
 
 /** The 101 for the client: our own answer to its key, the service's choice of subprotocol and its other headers. */
-export function responseTo(wish: Wish, headers: readonly Header[], expires: string): string {
+export function responseTo(wish: Wish, headers: readonly Header[], upstream: WebAddress, expires: string): string {
   const protocol = valuesOf(headers, 'sec-websocket-protocol').map((name): Header => ['Sec-WebSocket-Protocol', name]);
-  const others = responseHeaders(headers).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
+  const others = responseHeaders(headers, upstream).filter(
+    ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
+  );
   const ours: Header[] = [
     ['Upgrade', 'websocket'],
     ['Connection', 'Upgrade'],

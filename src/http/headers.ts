@@ -1,3 +1,4 @@
+import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
 
 /** Headers of one connection only (RFC 9110 section 7.6.1), and what speaks about framing: each hop makes its own. */
@@ -15,20 +16,54 @@ const HOP_BY_HOP = new Set([
   'proxy-authentication-info',
 ]);
 
-/** What a client may say to the gateway and never to the service. */
-const NOT_FORWARDED = new Set(['host', 'authorization', 'expect', 'forwarded', 'via', 'x-real-ip']);
+/**
+ * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
+ * proxy believe, and `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy).
+ */
+const NOT_FORWARDED = new Set([
+  'host',
+  'authorization',
+  'expect',
+  'forwarded',
+  'via',
+  'proxy',
+  'true-client-ip',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
+]);
+
+/** The same by how names begin: proxies' words for who was authenticated, impersonation in Kubernetes, other paths (A1). */
+const NOT_FORWARDED_PREFIXES = [
+  'daypass-',
+  'x-forwarded-',
+  'impersonate-',
+  'remote-',
+  'x-remote-',
+  'x-auth-request-',
+  'x-authenticated-',
+  'x-webauth-',
+  'x-goog-authenticated-',
+  'x-goog-iap-',
+  'x-amzn-oidc-',
+  'x-ms-client-principal',
+  'x-envoy-',
+  'x-original-',
+  'x-rewrite-',
+];
 
 /** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
-const OVERRIDES = new Set([
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'x-original-url',
-  'x-original-uri',
-  'x-original-host',
-  'x-rewrite-url',
-  'x-host',
-]);
+const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
+
+/** Names of HTTP's own that have a hyphen: spelled with `_`, only a second reader would take them for what they say. */
+const STANDARD = /^(?:content-|accept-|if-|sec-|access-control-|cache-control$|user-agent$|max-forwards$)/;
+
+/** A subprotocol that carries a credential of the client's own: Kubernetes takes bearer tokens from there. */
+export function isCredentialProtocol(name: string): boolean {
+  return /^base64url\.bearer\.|dp_[0-9A-Za-z]{22}_/i.test(name);
+}
 
 /** Who asked, and how, for the service's own use. */
 export interface Origin {
@@ -65,7 +100,7 @@ export function requestHeaders(headers: readonly Header[], injected: readonly He
   const ours = new Set(injected.map(([name]) => canonical(name)));
   const kept = headers.filter(([name]) => {
     const plain = canonical(name);
-    return !listed.has(name.toLowerCase()) && !ours.has(plain) && isForwarded(plain);
+    return !listed.has(name.toLowerCase()) && !ours.has(plain) && isForwarded(name, plain);
   });
   return [
     ...kept,
@@ -77,18 +112,39 @@ export function requestHeaders(headers: readonly Header[], injected: readonly He
   ];
 }
 
-function isForwarded(plain: string): boolean {
+function isForwarded(name: string, plain: string): boolean {
   if (HOP_BY_HOP.has(plain) || NOT_FORWARDED.has(plain) || OVERRIDES.has(plain)) return false;
-  return !plain.startsWith('daypass-') && !plain.startsWith('x-forwarded-');
+  if (name.includes('_') && STANDARD.test(plain)) return false;
+  return !NOT_FORWARDED_PREFIXES.some((prefix) => plain.startsWith(prefix));
 }
 
-/** The headers a client gets of a service's answer: without those of its connection, and without any in our name. */
-export function responseHeaders(headers: readonly Header[]): Header[] {
+/**
+ * The headers a client gets of a service's answer: without those of its connection, and without any in our name. A service
+ * speaks for itself alone: its cookies reach no sibling, `Alt-Svc` leads nobody past the gateway, and a redirect to its own
+ * address leads to where the client knows it.
+ */
+export function responseHeaders(headers: readonly Header[], upstream: WebAddress): Header[] {
   const listed = connectionList(headers);
-  return headers.filter(([name]) => {
+  return headers.flatMap(([name, value]): Header[] => {
     const plain = canonical(name);
-    return !listed.has(name.toLowerCase()) && !HOP_BY_HOP.has(plain) && !plain.startsWith('daypass-');
+    if (listed.has(name.toLowerCase()) || HOP_BY_HOP.has(plain) || plain.startsWith('daypass-')) return [];
+    if (plain === 'alt-svc') return [];
+    if (plain === 'set-cookie' || plain === 'set-cookie2') return [[name, value.replace(COOKIE_DOMAIN, '')]];
+    return [[name, plain === 'location' ? publicLocation(value, upstream) : value]];
   });
+}
+
+/** The attribute as browsers find it (RFC 6265 section 5.2). */
+const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
+
+/** A whole address at the service's own origin becomes a path, under which the client reaches the same. */
+function publicLocation(location: string, { origin, basePath }: WebAddress): string {
+  if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location) || !URL.canParse(location, origin)) return location;
+  const { origin: named, pathname, search, hash } = new URL(location, origin);
+  if (named !== origin || !`${pathname}/`.startsWith(`${basePath}/`)) return location;
+  const path = pathname.slice(basePath.length) || '/';
+  // What begins with two slashes would be another host.
+  return path.startsWith('//') ? location : `${path}${search}${hash}`;
 }
 
 /** The names that `Connection` takes away; framing and what makes a message whole cannot be taken. */

@@ -1,5 +1,6 @@
-import { withoutHandles } from '../log.js';
 import type { Header } from './action.js';
+import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
+import { canonical, isCredentialProtocol } from './headers.js';
 
 const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
@@ -8,13 +9,17 @@ const SECRET_NAME =
 
 /** Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. */
 export function redactHeaders(headers: readonly Header[], injected: readonly string[]): string[] {
-  return headers.map(
-    ([name, value]) => `${name}: ${isSecretHeader(name, injected) ? REDACTED : withoutHandles(value)}`,
-  );
+  return headers.map(([name, value]) => `${name}: ${redactHeader(canonical(name), value, injected)}`);
 }
 
-function isSecretHeader(name: string, injected: readonly string[]): boolean {
-  const plain = name.toLowerCase().replaceAll('_', '-');
+function redactHeader(plain: string, value: string, injected: readonly string[]): string {
+  if (isSecretHeader(plain, injected)) return REDACTED;
+  if (plain === 'sec-websocket-protocol')
+    return value.replace(/[^\s,]+/g, (name) => (isCredentialProtocol(name) ? REDACTED : withoutAnyHandle(name)));
+  return redactQuery(value); // Referer holds a query, and others may
+}
+
+function isSecretHeader(plain: string, injected: readonly string[]): boolean {
   return (
     SECRET_HEADERS.includes(plain) ||
     plain.startsWith('daypass-') ||
@@ -23,17 +28,96 @@ function isSecretHeader(name: string, injected: readonly string[]): boolean {
   );
 }
 
-/** A query (or a form's body) as it may be recorded: values of parameters named like credentials replaced. */
+/** Before each comes a parameter: some servers separate them by `;`, and an ambiguous target may have several `?`. */
+const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
+
+/**
+ * A query, a URL or a form's body as it may be recorded: values of parameters named like credentials replaced, up to the next
+ * `&`, and the name and password before a host.
+ */
 export function redactQuery(query: string): string {
-  const parts = query.split('&').map((part) => {
-    const equals = part.indexOf('=');
-    const name = equals === -1 ? part : part.slice(0, equals);
-    return equals !== -1 && SECRET_NAME.test(decoded(name.replace(/^\?/, ''))) ? `${name}=${REDACTED}` : part;
-  });
-  return withoutHandles(parts.join('&'));
+  const safe = query.replace(/(:\/\/)[^/?#\s]*@/g, `$1${REDACTED}@`);
+  return withoutAnyHandle(
+    redactValues(
+      safe,
+      PARAMETER,
+      (name) => isSecretName(decoded(name)),
+      endOfParameter,
+      () => REDACTED,
+    ),
+  );
 }
 
-const JSON_MEMBER = /("((?:[^"\\]|\\.){1,256})"\s{0,8}:\s{0,8}")(?:[^"\\]|\\.)*("|$)/gs;
+function endOfParameter(text: string, from: number): number {
+  const end = text.indexOf('&', from);
+  return end === -1 ? text.length : end;
+}
+
+/** Whether a parameter or a member is named like a credential; of `user[password]` the last part counts. */
+function isSecretName(name: string): boolean {
+  const last =
+    name
+      .trim()
+      .replace(/[[\]]+$/, '')
+      .split(/[[.]/)
+      .at(-1) ?? '';
+  return SECRET_NAME.test(name) || SECRET_NAME.test(last);
+}
+
+/** Replaces the values of what is named like a credential: `head` finds a name, `end` where the value behind it ends. */
+function redactValues(
+  text: string,
+  head: RegExp,
+  isSecret: (name: string) => boolean,
+  end: (text: string, from: number) => number,
+  instead: (value: string) => string,
+): string {
+  let safe = '';
+  let from = 0;
+  head.lastIndex = 0;
+  for (let found = head.exec(text); found !== null; found = head.exec(text)) {
+    if (!isSecret(found[1] ?? '')) continue;
+    const value = head.lastIndex;
+    const next = end(text, value);
+    safe += text.slice(from, value) + instead(text.slice(value, next));
+    from = next;
+    head.lastIndex = next;
+  }
+  return safe + text.slice(from);
+}
+
+const JSON_NAME = /"((?:[^"\\]|\\.){1,256})"\s*:\s*/gs;
+const JSON_STRING = /"(?:[^"\\]|\\.)*("|$)/sy;
+const JSON_WORD = /[^\s,\]}]*/y;
+
+/** Where a JSON value ends: a string, a number or word, or an array or object with all that is in it. */
+function endOfValue(text: string, from: number): number {
+  let at = from;
+  let depth = 0;
+  do {
+    const character = text.charAt(at);
+    if (character === '[' || character === '{') depth += 1;
+    else if (character === ']' || character === '}') depth -= 1;
+    at =
+      character === '"'
+        ? endOf(JSON_STRING, text, at)
+        : /[[\]{},:\s]/.test(character)
+          ? at + 1
+          : endOf(JSON_WORD, text, at);
+  } while (depth > 0 && at < text.length);
+  return Math.min(at, text.length);
+}
+
+function endOf(pattern: RegExp, text: string, at: number): number {
+  pattern.lastIndex = at;
+  return pattern.test(text) ? Math.max(pattern.lastIndex, at + 1) : text.length;
+}
+
+/** Strings keep their quotes, of which the second may have been cut off; everything else becomes a string. */
+function redactedValue(value: string): string {
+  if (!value.startsWith('"')) return `"${REDACTED}"`;
+  return value.length > 1 && value.endsWith('"') ? `"${REDACTED}"` : `"${REDACTED}`;
+}
 
 /** A part of a multipart body: its name, and its content up to the next boundary (RFC 7578). */
 const FORM_PART =
@@ -58,18 +142,17 @@ function unescaped(name: string): string {
   }
 }
 
-/** The beginning of a body as it may be recorded. A member cut off by the bound is redacted to its end. */
-export function redactText(text: string, contentType: string): string {
-  if (/^application\/x-www-form-urlencoded/i.test(contentType)) return redactQuery(text);
-  const whole = /^multipart\//i.test(contentType) ? redactParts(text) : text;
-  const safe = whole.replace(JSON_MEMBER, (member, start: string, name: string, end: string) =>
-    SECRET_NAME.test(unescaped(name)) ? `${start}${REDACTED}${end}` : member,
-  );
-  return withoutHandles(safe);
+/** A text as it may be recorded: of one that is only a beginning, what is cut off is redacted to its end. */
+export function redactText(text: string, contentType: string, whole = true): string {
+  const handles = whole ? withoutAnyHandle : beginningWithoutAnyHandle;
+  if (/^application\/x-www-form-urlencoded/i.test(contentType)) return handles(redactQuery(text));
+  const parts = /^multipart\//i.test(contentType) ? redactParts(text) : text;
+  const isSecret = (name: string) => isSecretName(unescaped(name));
+  return handles(redactValues(parts, JSON_NAME, isSecret, endOfValue, redactedValue));
 }
 
 function redactParts(text: string): string {
   return text.replace(FORM_PART, (part, start: string, name: string) =>
-    SECRET_NAME.test(name) ? `${start}${REDACTED}` : part,
+    isSecretName(name) ? `${start}${REDACTED}` : part,
   );
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Header } from './action.js';
 import { type Refusal, refusalFor } from './deny.js';
+import { holdsHandle } from './disguised.js';
 import { valuesOf } from './headers.js';
 
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
@@ -14,6 +15,7 @@ export function faultOf(req: IncomingMessage, headers: readonly Header[]): Refus
   if (headers.length > MAX_HEADERS) {
     return refusalFor('too_large', `The request has more than ${MAX_HEADERS} headers.`, { status: 431 });
   }
+  if (holdsHandle(req.url ?? '')) return HANDLE_IN_URL;
   const lengths = valuesOf(headers, 'content-length');
   const codings = valuesOf(headers, 'transfer-encoding');
   if (lengths.length > 1 || lengths.some((value) => !/^\d{1,15}$/.test(value))) return badFraming('Content-Length');
@@ -22,6 +24,15 @@ export function faultOf(req: IncomingMessage, headers: readonly Header[]): Refus
   if (codings.length > 0 && (lengths.length > 0 || req.httpVersion !== '1.1')) return badFraming('Transfer-Encoding');
   return null;
 }
+
+/** Never forwarded and never recorded: it says nothing of the target. */
+const HANDLE_IN_URL: Refusal = {
+  status: 400,
+  reason: 'bad_request',
+  detail: 'The address of this request holds a handle.',
+  rule: 'no handle in a URL',
+  hint: 'send it in Authorization: Bearer or Daypass-Handle; have this one revoked, since addresses are written down on their way',
+};
 
 function badFraming(header: string): Refusal {
   return { status: 400, reason: 'bad_request', detail: `The ${header} of this request is not understood.` };

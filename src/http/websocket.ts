@@ -1,5 +1,6 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { WebAddress } from '../config/address.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
 import type { Connection, Cut } from '../session/connection.js';
@@ -144,14 +145,15 @@ class Opening implements Connection {
   }
 
   #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
-    const { parts, passage, path, seq, wish, action } = this.#parts;
+    const { parts, admission, passage, path, seq, wish, action } = this.#parts;
     const { session } = passage;
     if (this.#done || !session.isLive()) {
       upstream.destroy();
       return;
     }
     this.#release();
-    this.client.write(responseTo(wish, answer, new Date(session.expiresAt).toISOString()), 'latin1');
+    const { url } = upstreamOf(admission);
+    this.client.write(responseTo(wish, answer, url, new Date(session.expiresAt).toISOString()), 'latin1');
     const startedAt = this.#startedAt;
     new WebSocketRelay({
       client: this.client,
@@ -168,7 +170,8 @@ class Opening implements Connection {
 
   /** The service says no in its own words: passed on as a plain answer, bounded, and the connection ends. */
   #declined(response: IncomingMessage): void {
-    const { passage, seq } = this.#parts;
+    const { admission, passage, seq } = this.#parts;
+    const { url } = upstreamOf(admission);
     const body: Buffer[] = [];
     let bytes = 0;
     const answer = () => {
@@ -179,7 +182,7 @@ class Opening implements Connection {
       }
       this.#release();
       passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ms: this.#ms() });
-      passage.session.deliver(this.client, plainAnswer(response, Buffer.concat(body)));
+      passage.session.deliver(this.client, plainAnswer(response, Buffer.concat(body), url));
       this.client.end();
     };
     response.on('data', (chunk: Buffer) => {
@@ -237,8 +240,8 @@ class Opening implements Connection {
   }
 }
 
-function plainAnswer(response: IncomingMessage, body: Buffer): Buffer {
-  const kept = responseHeaders(pairs(response.rawHeaders)).filter(
+function plainAnswer(response: IncomingMessage, body: Buffer, upstream: WebAddress): Buffer {
+  const kept = responseHeaders(pairs(response.rawHeaders), upstream).filter(
     ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
   );
   const headers = [...kept, ['Content-Length', String(body.byteLength)], ['Connection', 'close']];

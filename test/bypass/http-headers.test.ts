@@ -56,6 +56,67 @@ t.test('A3: a client neither sets nor removes an injected header, in any spellin
   );
 });
 
+t.test('A4: no client says to a service who it is, where it comes from or which proxy to use', async (t) => {
+  const echo = await startEcho(t);
+  const headers = { 'impersonate-user': 'injected' };
+  const gateway = await startGateway(t, { web: { url: echo.url, headers, roles: { viewer: ['GET /**'] } } });
+  const names = [
+    ...['Impersonate-User', 'Impersonate-Group', 'Impersonate-Extra-scopes', 'Impersonate_Uid'],
+    ...['Remote-User', 'Remote_User', 'Remote-Groups', 'X-Remote-User', 'X-Remote-Group', 'X-Remote-Extra-a'],
+    ...['Proxy', 'PROXY', 'True-Client-IP', 'X-Real-IP', 'X_Real_IP', 'X-Client-IP', 'CF-Connecting-IP'],
+    ...['X-Envoy-External-Address', 'X-Envoy-Original-Path', 'X-Original-URL', 'X-Original-Method', 'X_Original_Uri'],
+    ...['X-Rewrite-URL', 'X-Rewrite-Path', 'X-Auth-Request-User', 'X_Auth_Request_Email', 'X-Authenticated-User'],
+    ...['X-Authenticated-Userid', 'X-WEBAUTH-USER', 'X-Goog-Authenticated-User-Email', 'X-Ms-Client-Principal'],
+    ...[
+      'Content_Length',
+      'Transfer_Encoding',
+      'Content_Type',
+      'User_Agent',
+      'Accept_Encoding',
+      'If_Match',
+      'Sec_Fetch_Site',
+    ],
+  ];
+  const lines = names.map((name) => `${name}: evil\r\n`).join('');
+  const { handle } = gateway.issue('web');
+  const answer = await raw(
+    t,
+    gateway.port,
+    `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n${lines}User_Id: kept\r\n\r\n`,
+  ).ended;
+  t.match(answer, /^HTTP\/1\.1 200 /);
+  const got = echo.requests[0]?.headers ?? [];
+  t.same(
+    got.filter(([, value]) => value === 'evil'),
+    [],
+  );
+  t.match(
+    got.filter(([name]) => name === 'impersonate-user'),
+    [['impersonate-user', 'injected']],
+  );
+  t.ok(got.some(([name, value]) => name === 'user_id' && value === 'kept'));
+});
+
+t.test('A16: a handle in a URL is refused with a hint, and stands nowhere', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**', 'WS /**'] } } });
+  const { handle } = gateway.issue('web');
+  const escaped = [...handle].map((character) => `%${character.charCodeAt(0).toString(16)}`).join('');
+  const websocket =
+    'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: Upgrade';
+  for (const target of [`/x?h=${handle}`, `/${handle}/x`, `/x?h=${escaped}`, `/x?h=%64${handle.slice(1)}`]) {
+    for (const connection of ['Connection: close', websocket]) {
+      const head = `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${connection}\r\n\r\n`;
+      const answer = await raw(t, gateway.port, head).ended;
+      t.match(answer, /^HTTP\/1\.1 400 [\s\S]*"rule":"no handle in a URL"[\s\S]*Authorization: Bearer/);
+      t.notOk(answer.includes(handle.slice(-43)));
+    }
+  }
+  t.same([echo.requests, await gateway.events()], [[], []], 'neither forwarded nor recorded');
+  t.notOk(gateway.lines.join('').includes(handle.slice(-43)));
+  t.notOk(gateway.lines.join('').includes(escaped.slice(-43)));
+});
+
 t.test('A3: the Connection list of a client takes away its own headers only, and no framing', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, headers: INJECTED, roles: { viewer: ['POST /**'] } } });
@@ -88,6 +149,55 @@ t.test('a service cannot speak in the name of the gateway, nor break its framing
   t.match(answer, /Set-Cookie: a=1\r\n/);
   t.match(answer, /Set-Cookie: b=2\r\n/);
   t.equal(answer.match(/daypass-expires/gi)?.length, 1);
+});
+
+t.test('a service reaches no sibling with its cookies, and leads nobody past the gateway', async (t) => {
+  const locations: Record<string, string> = {
+    '/own': 'ORIGIN/base/orders?x=1#y',
+    '/root': 'ORIGIN/base',
+    '/relative': '../x',
+    '/elsewhere': 'https://other.test/x',
+    '/outside': 'ORIGIN/other',
+    '/double': 'ORIGIN/base//evil.test/x',
+  };
+  let origin = '';
+  const echo = await startEcho(t, (req, res) => {
+    res.setHeader('Alt-Svc', 'h3="evil.test:443"');
+    res.setHeader('Set-Cookie', [
+      'a=1; Domain=localhost; Path=/',
+      'b=2;domain=.localhost;Secure',
+      'c=3; DOMAIN',
+      'd=domain=x',
+    ]);
+    const location = locations[(req.url ?? '').replace('/base', '')] ?? '';
+    res.writeHead(302, { Location: location.replace('ORIGIN', origin) });
+    res.end();
+  });
+  origin = echo.url;
+  const gateway = await startGateway(t, { web: { url: `${echo.url}/base`, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const ask = (path: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+    ).ended;
+  const answer = await ask('/own');
+  t.notMatch(answer, /alt-svc/i);
+  t.same(
+    [...answer.matchAll(/^Set-Cookie: (.*)\r$/gim)].map(([, value]) => value),
+    ['a=1; Path=/', 'b=2;Secure', 'c=3', 'd=domain=x'],
+  );
+  const expected: Record<string, string> = {
+    '/own': '/orders?x=1#y',
+    '/root': '/',
+    '/relative': '../x',
+    '/elsewhere': 'https://other.test/x',
+    '/outside': `${origin}/other`,
+    '/double': `${origin}/base//evil.test/x`,
+  };
+  for (const [path, location] of Object.entries(expected))
+    t.equal(/^Location: (.*)\r$/im.exec(await ask(path))?.[1], location, path);
 });
 
 t.test('A16, D27: no handle and no credential stands in record, log, answer or upstream request', async (t) => {

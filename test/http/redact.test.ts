@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
-import { bodySample } from '../../src/http/describe.js';
+import { formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
+import { bodySample, describe } from '../../src/http/describe.js';
+import { holdsHandle } from '../../src/http/disguised.js';
 import { redactHeaders, redactQuery, redactText } from '../../src/http/redact.js';
 
 t.test('headers that carry credentials, ours or injected are recorded by name only', async (t) => {
@@ -40,6 +44,127 @@ t.test('a sample is text where it is text, also when the bound cuts a character 
   const euro = Buffer.from('10 €');
   t.same(bodySample(euro.subarray(0, 5), false, 'text/plain'), { text: '10 ', type: 'text/plain', whole: false });
   t.same(bodySample(euro, true, 'text/plain'), { text: '10 €', type: 'text/plain', whole: true });
-  t.same(bodySample(Buffer.from([0, 1, 255]), true, 'image/png'), { base64: 'AAH/', type: 'image/png', whole: true });
+  t.same(bodySample(Buffer.from([0, 1, 255]), true, 'image/png'), {
+    sha256: createHash('sha256')
+      .update(Buffer.from([0, 1, 255]))
+      .digest('hex'),
+    bytes: 3,
+    type: 'image/png',
+    whole: true,
+  });
   t.equal(bodySample(Buffer.alloc(0), true, 'text/plain'), null);
+});
+
+t.test('D27: a body that cannot be searched for secrets is recorded as its digest and size', async (t) => {
+  const json = '{"password":"canary"}';
+  const bodies: readonly (readonly [Buffer, string, string?])[] = [
+    [gzipSync(json), 'application/json', 'gzip'],
+    [Buffer.from(json), 'application/json', 'br'],
+    [Buffer.from(json, 'utf16le'), 'application/json'],
+    [Buffer.from(json), 'application/json; charset=utf-7'],
+    [Buffer.concat([Buffer.from(json), Buffer.from([0xff])]), 'application/json'],
+  ];
+  for (const [bytes, type, encoding] of bodies) {
+    const payload = bodySample(bytes, true, type, encoding);
+    t.match(payload, { sha256: /^[0-9a-f]{64}$/, bytes: bytes.byteLength }, `${type} ${encoding}`);
+    t.same(Object.keys(payload ?? {}).sort(), ['bytes', 'sha256', 'type', 'whole']);
+  }
+  t.match(bodySample(Buffer.from('{}'), true, 'application/json; charset="UTF-8"', 'identity'), { text: '{}' });
+});
+
+t.test('D27: secrets in JSON are redacted whatever their type', async (t) => {
+  const cases: Readonly<Record<string, string>> = {
+    '{"pin":123456,"n":1}': '{"pin":"[redacted]","n":1}',
+    '{"password":["x","y]"],"n":1}': '{"password":"[redacted]","n":1}',
+    '{"secret":{"a":{"b":"x}"}},"n":1}': '{"secret":"[redacted]","n":1}',
+    '{"token":true}': '{"token":"[redacted]"}',
+    '{"token"            :            "x"}': '{"token"            :            "[redacted]"}',
+    '{"password":["cut","of': '{"password":"[redacted]"',
+    '{"pin":12': '{"pin":"[redacted]"',
+    '[{"user":"a"},{"otp":-1.5e3}]': '[{"user":"a"},{"otp":"[redacted]"}]',
+  };
+  for (const [text, expected] of Object.entries(cases)) t.equal(redactText(text, 'application/json'), expected);
+});
+
+t.test(
+  'D27: parameters are found behind every separator, in every header, and in a target with two meanings',
+  async (t) => {
+    t.equal(redactQuery('?a=1;token=x'), '?a=1;token=[redacted]');
+    t.equal(redactQuery('//x?code=abc&b=1'), '//x?code=[redacted]&b=1');
+    t.equal(redactQuery('http://alice:pw@host/x?sig=a;b&c=1'), 'http://[redacted]@host/x?sig=[redacted]&c=1');
+    t.equal(redactQuery('user[password]=x&b=1'), 'user[password]=[redacted]&b=1');
+    t.same(redactHeaders([['Referer', 'https://a.test/x?page=1&access_token=abc']], []), [
+      'Referer: https://a.test/x?page=1&access_token=[redacted]',
+    ]);
+    const token = Buffer.from('canary').toString('base64url');
+    t.same(redactHeaders([['Sec-WebSocket-Protocol', `base64url.bearer.authorization.k8s.io.${token}, v4`]], []), [
+      'Sec-WebSocket-Protocol: [redacted], v4',
+    ]);
+  },
+);
+
+const spellings = (handle: string): Readonly<Record<string, string>> => ({
+  plain: handle,
+  percent: [...handle].map((character) => `%${character.charCodeAt(0).toString(16)}`).join(''),
+  'percent, the first alone': `%64${handle.slice(1)}`,
+  'percent twice': `%2564${handle.slice(1)}`,
+  'JSON escapes': handle.replace('dp_', '\\u0064\\u0070\\u005f'),
+  hex: Buffer.from(handle).toString('hex'),
+  ...Object.fromEntries(
+    ['', 'x', 'xy'].flatMap((before) => [
+      [`base64 behind ${before}`, Buffer.from(`${before}${handle} and more`).toString('base64')],
+      [`base64url behind ${before}`, Buffer.from(`${before}${handle}`).toString('base64url')],
+    ]),
+  ),
+});
+
+t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', async (t) => {
+  for (let round = 0; round < 20; round += 1) {
+    const secret = mintSecret();
+    const handle = formatHandle({ id: mintId(), secret });
+    for (const [name, spelled] of Object.entries(spellings(handle))) {
+      const traces = [secret, spelled.slice(-12)];
+      const wrapped = `before ${spelled} after`;
+      const binary = Buffer.concat([Buffer.from([255, 0]), Buffer.from(wrapped)]);
+      const frame = (kind: 'text' | 'binary', data: Buffer) =>
+        describe({ kind: 'message', path: '/live', frame: kind, data }).payload ?? {};
+      const unpacked = Buffer.from(String(frame('binary', binary).base64), 'base64').toString('latin1');
+      const recorded = [
+        redactText(wrapped, 'text/plain'),
+        redactText(`a=${spelled}`, 'application/x-www-form-urlencoded'),
+        redactQuery(`?x=${spelled}&y=1`),
+        String(frame('text', Buffer.from(wrapped)).text),
+        unpacked,
+      ];
+      for (const text of recorded)
+        t.notOk(
+          traces.some((trace) => text.includes(trace)),
+          name,
+        );
+      t.match(unpacked, /before .* after/, 'the rest of a frame stays');
+    }
+    const wide = describe({
+      kind: 'message',
+      path: '/live',
+      frame: 'binary',
+      data: Buffer.from(`\xff${handle}`, 'utf16le'),
+    });
+    t.same(Object.keys(wide.payload ?? {}).sort(), ['bytes', 'sha256']);
+  }
+});
+
+t.test('A16, D27: a handle that the bound of a sample cuts is not recorded in part', async (t) => {
+  const handle = formatHandle({ id: mintId(), secret: mintSecret() });
+  for (let kept = 3; kept < handle.length; kept += 1) {
+    const sample = Buffer.from(`text ${handle.slice(0, kept)}`);
+    t.equal(bodySample(sample, false, 'text/plain')?.text, 'text [redacted]', `${kept} characters`);
+  }
+});
+
+t.test('A16: a whole handle in a target is found, and nothing less is', async (t) => {
+  const handle = formatHandle({ id: mintId(), secret: mintSecret() });
+  for (const name of ['plain', 'percent', 'percent, the first alone', 'percent twice'])
+    t.ok(holdsHandle(`/x?h=${spellings(handle)[name]}`), name);
+  t.notOk(holdsHandle(`/x?h=${handle.slice(0, -1)}`));
+  t.notOk(holdsHandle('/dp_x'));
 });

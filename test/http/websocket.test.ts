@@ -119,6 +119,38 @@ t.test('an idle socket is closed with 4001 and the reason when its grant ends or
   t.same(results.sort(), ['expired', 'revoked']);
 });
 
+t.test('a renewal moves the end of an idle socket, and takes nothing from it', async (t) => {
+  const { url } = await service(t, () => {});
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web', { forMs: 2_000 });
+  const firstEnd = Date.now() + 2_000;
+  const socket = dial(t, gateway, handle);
+  await once(socket, 'open');
+  gateway.renew(id, 4_000);
+  const secondEnd = Date.now() + 4_000;
+  const [code, reason] = await once(socket, 'close');
+  t.ok(secondEnd > firstEnd && Date.now() >= secondEnd - 50, 'not at the first end');
+  t.ok(Date.now() <= secondEnd + 2_000, 'but at the second');
+  t.same([code, /the grant has expired/.test(String(reason))], [4001, true]);
+  const events = await gateway.events();
+  t.match(
+    events.find(({ kind }) => kind === 'renewed'),
+    { facts: { renewals: 1 } },
+  );
+  t.match(events.at(-1), { kind: 'close', facts: { reason: 'expired', bytesAfterDue: 0 } });
+});
+
+t.test('a subprotocol that carries a credential goes no further than the gateway', async (t) => {
+  const { url, headers } = await service(t, () => {});
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const bearer = `base64url.bearer.authorization.k8s.io.${Buffer.from('canary-token').toString('base64url')}`;
+  const socket = dial(t, gateway, gateway.issue('web').handle, [bearer, 'v4']);
+  await once(socket, 'open');
+  t.equal(socket.protocol, 'v4');
+  t.equal(headers[0]?.['sec-websocket-protocol'], 'v4');
+  t.notMatch(JSON.stringify(await gateway.events()), bearer.slice(-12));
+});
+
 t.test('a narrowed policy closes the socket with 1008', async (t) => {
   const { url } = await service(t, () => {});
   const gateway = await startGateway(t, { web: { url, roles: ROLES } });
