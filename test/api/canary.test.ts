@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { inflateRawSync } from 'node:zlib';
 import t from 'tap';
+import { WebSocket, WebSocketServer } from 'ws';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { until } from '../recording/fixture.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
@@ -43,3 +47,93 @@ t.test('THREATS A16, D27: the secret of a handle is in no table, no block and no
   t.ok(gateway.lines.length > 0);
   t.notOk(JSON.stringify(gateway.lines).includes(secret), 'the log');
 });
+
+t.test('THREATS A16, D27: the secret of a handle that is sent over HTTP stands nowhere, in no spelling', async (t) => {
+  const server = createServer((req, res) => req.resume().once('end', () => res.end('ok'))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const sockets = new WebSocketServer({ server });
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const policy = `
+service: web
+protocol: http
+lane: production
+owner: group:leads
+upstream: { url: "http://127.0.0.1:${port}" }
+roles:
+  viewer: { allow: [GET /x, POST /x, WS /live] }
+grants: { max_duration: 8h, max_renewals: 2 }
+recording: { mode: strict }
+`;
+  const gateway = await startGateway(t, { services: { web: policy } });
+  const { handle } = await gateway.issue({ service: 'web' });
+  const secret = handle.split('_')[2] ?? '';
+  const hex = Buffer.from(handle).toString('hex');
+  const base64 = ['', 'x', 'xy'].map((before) => Buffer.from(before + handle).toString('base64'));
+  const spellings = [handle, `%64${handle.slice(1)}`, hex, ...base64];
+  const send = (path: string, headers: Record<string, string> = {}, body?: string) =>
+    fetchFrom(gateway.ports.http, path, { host: 'web.localhost', 'daypass-handle': handle, ...headers }, body);
+  for (const spelled of spellings) {
+    const asked = await send(`/x?h=${encodeURIComponent(spelled).replaceAll('%25', '%')}`);
+    t.ok([200, 400].includes(asked), `${asked}`);
+    t.equal(await send('/x', { referer: `https://a.test/?h=${spelled}`, 'x-note': spelled }), 200);
+    const types = ['application/json', 'application/x-www-form-urlencoded', 'text/plain'];
+    for (const type of types)
+      t.equal(await send('/x', { 'content-type': type }, `{"a":"${spelled}"}&b=${spelled}`), 200);
+    for (const kept of [20, 40, 68]) {
+      const cut = 'x'.repeat(8 * 1024 - kept - 1);
+      t.equal(await send('/x', { 'content-type': 'text/plain' }, `${cut} ${spelled} and more`), 200);
+    }
+  }
+  for (const encoding of ['utf16le', 'latin1'] as const) {
+    t.equal(
+      await send('/x', { 'content-type': 'text/plain' }, Buffer.from(`\xff${handle}`, encoding).toString('latin1')),
+      200,
+    );
+  }
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.ports.http}/live`, {
+    headers: { host: 'web.localhost', 'daypass-handle': handle },
+  });
+  await once(socket, 'open');
+  for (const spelled of spellings) {
+    socket.send(spelled);
+    socket.send(Buffer.concat([Buffer.from([255, 0]), Buffer.from(spelled)]));
+  }
+  socket.send(Buffer.from(`\xff${handle}`, 'utf16le'));
+  socket.close();
+  await once(socket, 'close');
+  sockets.close();
+  await gateway.stop();
+  const blocks = await gateway.ledger.query<{ payload: Buffer }>('select payload from daypass.blocks');
+  const recorded = blocks.map(({ payload }) => inflateRawSync(payload).toString()).join('\n');
+  t.match(recorded, /\[redacted\]/);
+  const unpacked = [...recorded.matchAll(/"base64":"([^"]*)"/g)].map(([, text = '']) =>
+    Buffer.from(text, 'base64').toString('latin1'),
+  );
+  t.equal(unpacked.length, spellings.length, 'frames that are no text, but for the one in wide characters');
+  const index = await gateway.ledger.query<{ row: string }>('select r::text as row from daypass.block_index r');
+  const places = {
+    recorded,
+    unpacked: unpacked.join('\n'),
+    index: JSON.stringify(index),
+    log: JSON.stringify(gateway.lines),
+  };
+  const traces = [secret, secret.slice(0, 16), hex.slice(-40), ...base64.map((text) => text.slice(-24, -4))];
+  for (const [place, text] of Object.entries(places)) {
+    for (const trace of traces) t.notOk(text.includes(trace), place);
+    t.notOk(text.replaceAll('\0', '').includes(secret), place);
+  }
+});
+
+/** One request; the body's characters are its bytes. */
+function fetchFrom(port: number, path: string, headers: Record<string, string>, body?: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const req = request({ port, path, headers, method: body === undefined ? 'GET' : 'POST' });
+    req.once('response', (res) => res.resume().once('end', () => resolve(res.statusCode ?? 0)));
+    req.once('error', reject);
+    req.end(body, 'latin1');
+  });
+}

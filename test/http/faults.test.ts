@@ -1,0 +1,116 @@
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { refusalOfEnd } from '../../src/http/deny.js';
+import { acceptFor } from '../../src/http/handshake.js';
+import { raw, startGateway, type TestGateway } from './gateway.js';
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
+
+/** A service whose WebSockets are bare sockets. */
+async function service(t: Test) {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.once('data', (chunk: Buffer) => {
+      const key = /sec-websocket-key: (\S+)/i.exec(chunk.toString('latin1'))?.[1] ?? '';
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
+      );
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, sockets };
+}
+
+async function counted({ metrics }: TestGateway): Promise<Record<string, string>[]> {
+  const text = await metrics.registry.getSingleMetricAsString('daypass_http_refusals_total');
+  return [...text.matchAll(/^daypass_http_refusals_total\{(.*)\} 1$/gm)].map(([, labels = '']) =>
+    Object.fromEntries([...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value])),
+  );
+}
+
+const told = ({ lines }: TestGateway) =>
+  lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'refused' || msg === 'not admitted');
+
+t.test('a request that is no request is one log line with reason and rule, and one count', async (t) => {
+  const { url } = await service(t);
+  const cases: Readonly<Record<string, readonly [number, string, string]>> = {
+    'GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n': [404, 'not_found', 'well-formed request'],
+    'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n': [405, 'bad_request', 'no forward proxy'],
+    'GET /x HTTP/1.1\r\nHost: web.localhost\r\nExpect: tea\r\n\r\n': [417, 'bad_request', 'Expect: 100-continue alone'],
+    'nonsense\r\n\r\n': [400, 'bad_request', 'readable request'],
+    [`GET / HTTP/1.1\r\nHost: web.localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`]: [
+      431,
+      'too_large',
+      'readable request',
+    ],
+    [`GET / HTTP/1.1\r\nHost: web.localhost\r\nConnection: close\r\n${'a:b\r\n'.repeat(300)}\r\n`]: [
+      431,
+      'too_large',
+      'well-formed request',
+    ],
+    'GET /x HTTP/1.1\r\nHost: web.localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n': [
+      400,
+      'bad_request',
+      'well-formed request',
+    ],
+  };
+  for (const [bytes, [status, reason, rule]] of Object.entries(cases)) {
+    const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } });
+    t.match(await raw(t, gateway.port, bytes).ended, new RegExp(`^HTTP/1\\.1 ${status} `));
+    t.match(told(gateway), [{ client: '127.0.0.1', status, reason, rule }]);
+    t.equal(told(gateway).length, 1, `${status}: one line`);
+    t.same(await counted(gateway), [{ service: '', status: String(status), reason }]);
+    await gateway.stop();
+  }
+});
+
+t.test('a WebSocket that breaks on either side is one log line with reason and rule, and one count', async (t) => {
+  const { url, sockets } = await service(t);
+  const large = Buffer.alloc(14);
+  large.set([0x82, 0xff]);
+  large.writeBigUInt64BE(BigInt(2 * 1024 * 1024), 2);
+  const client = (bytes: Iterable<number>) => (socket: Socket) => void socket.write(Buffer.from([...bytes]));
+  const cases: readonly (readonly [number, string, (client: Socket, service: Socket | undefined) => void])[] = [
+    [1009, 'protocol_error', client(large)],
+    [1002, 'protocol_error', client([0x81, 0x01, 0x61])],
+    [1007, 'protocol_error', client([0x81, 0x81, 0, 0, 0, 0, 0xff])],
+    [1014, 'upstream_closed', (_, upstream) => upstream?.destroy()],
+    [1006, 'upstream_unavailable', (_, upstream) => upstream?.write(Buffer.from([0x83, 0]))],
+  ];
+  for (const [status, reason, act] of cases) {
+    const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } });
+    const { handle } = gateway.issue('web');
+    const opened = raw(
+      t,
+      gateway.port,
+      `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`,
+    );
+    await opened.sees(/\r\n\r\n/);
+    act(opened.socket, sockets.at(-1));
+    await opened.ended;
+    t.match(told(gateway), [{ service: 'web', client: '127.0.0.1', status, reason, rule: String, session: String }]);
+    t.equal(told(gateway).length, 1, `${status}: one line`);
+    t.same(await counted(gateway), [{ service: 'web', status: String(status), reason }]);
+    await gateway.stop();
+  }
+});
+
+t.test('who comes as the session ends is told how it really ended', async (t) => {
+  const end = (reason: 'revoked' | 'policy_gone' | 'shutdown' | 'idle') =>
+    refusalOfEnd({ id: 'x', end: { reason, dueAt: null, cutAt: null } });
+  t.match(end('revoked'), { status: 401, reason: 'revoked', detail: /the grant was revoked/ });
+  t.match(end('policy_gone'), { status: 403, reason: 'policy_gone' });
+  t.match(end('shutdown'), { status: 503, reason: 'shutdown' });
+  t.match(end('idle'), { status: 503, reason: 'idle' });
+});
