@@ -48,6 +48,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   #status: number | null = null;
   #contentType: string | undefined;
   #bytesOut = 0;
+  /** How long the head of the response is, while it is not given. */
+  #headBytes = 0;
   /** The exchange is over: nothing of the upstream is passed on any more. */
   #done = false;
 
@@ -87,18 +89,31 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     this.#contentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
     const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
     const { url } = upstreamOf(this.#parts.admission);
-    res.writeHead(status, [...responseHeaders(headers, url), expires].flat());
+    const head = [...responseHeaders(headers, url), expires];
+    res.writeHead(status, head.flat());
+    this.#headBytes = bytesOf(head);
     // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
     process.nextTick(() => {
-      if (!this.#done && !res.writableEnded) res.flushHeaders();
+      if (this.#done || this.#headBytes === 0) return;
+      this.#give(0, () => {
+        res.flushHeaders();
+        return true;
+      });
     });
+  }
+
+  /** Gives the client what came of the service; the head goes with the first of it. */
+  #give(bytes: number, write: () => boolean): boolean {
+    const head = this.#headBytes;
+    this.#headBytes = 0;
+    return this.#session.give(head + bytes, write);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done) return;
     const { res } = this.#parts;
     this.#bytesOut += chunk.byteLength;
-    if (this.#session.deliver(res, chunk) || this.#done) return;
+    if (this.#give(chunk.byteLength, () => res.write(chunk)) || this.#done) return;
     controller.pause();
     res.once('drain', () => controller.resume());
   }
@@ -106,7 +121,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#done || !this.#session.isLive()) return;
     this.#finish({});
-    this.#parts.res.end();
+    this.#give(0, () => {
+      this.#parts.res.end();
+      return true;
+    });
     drain(this.#parts.req);
   }
 
@@ -201,6 +219,11 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
 function breakOff({ httpVersion, socket }: IncomingMessage): void {
   if (httpVersion === '1.0') socket.resetAndDestroy();
   else letGo(socket);
+}
+
+/** What header lines take, bytes (RFC 9112, section 5). */
+function bytesOf(head: readonly Header[]): number {
+  return head.reduce((sum, [name, value]) => sum + name.length + value.length + ': \r\n'.length, 0);
 }
 
 /** undici hands out the raw head as buffers or strings; Node writes header values as latin1. */

@@ -151,9 +151,15 @@ class Opening implements Connection {
       upstream.destroy();
       return;
     }
-    this.#release();
     const { url } = upstreamOf(admission);
-    this.client.write(responseTo(wish, answer, url, new Date(session.expiresAt).toISOString()), 'latin1');
+    const response = responseTo(wish, answer, url, new Date(session.expiresAt).toISOString());
+    session.deliver(this.client, Buffer.from(response, 'latin1'));
+    // The end came just now: nothing was given, and this was cut with the session.
+    if (session.end !== null) {
+      upstream.destroy();
+      return;
+    }
+    this.#release();
     const startedAt = this.#startedAt;
     new WebSocketRelay({
       client: this.client,

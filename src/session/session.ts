@@ -91,9 +91,20 @@ export class Session implements Due {
    * @returns false when the socket asks for a pause, or nothing was written
    */
   deliver(client: { write(chunk: Uint8Array): boolean }, chunk: Uint8Array): boolean {
+    return this.give(chunk.byteLength, () => client.write(chunk));
+  }
+
+  /**
+   * The one way of upstream-origin bytes to a client, heads of answers included. The deadline is asked before the bytes are
+   * given, and again after: those of a write that was not over when the end came are in the receipt, as given after it. What
+   * the system had been given before, and sends later, is not: the cut takes it back where it can (`letGo`).
+   * @param bytes - how many `write` gives
+   * @returns false when `write` asks for a pause, or was not called
+   */
+  give(bytes: number, write: () => boolean): boolean {
     if (!this.isLive()) return false;
-    const flowing = client.write(chunk);
-    if (this.#parts.deadlines.isOver(this)) this.#bytesAfterDue += chunk.byteLength;
+    const flowing = write();
+    if (this.#parts.deadlines.isOver(this)) this.#bytesAfterDue += bytes;
     return flowing;
   }
 

@@ -91,6 +91,18 @@ t.test('after a pause of the process nothing is delivered past the deadline, tho
   t.equal(done[0], 'a sever', 'and the session is cut right there');
 });
 
+t.test('bytes of a write during which the end came are in the receipt as given after it', async (t) => {
+  const { session: live, clock } = await session(t, 60);
+  const slow = { write: () => clock.pass(2) === undefined };
+  clock.pass(59_990);
+  live.deliver(slow, Buffer.from('before'));
+  clock.pass(7);
+  live.deliver(slow, Buffer.from('while'));
+  live.deliver(slow, Buffer.from('after'));
+  live.give(1_000, () => t.fail('nothing is written after the end'));
+  t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 'while'.length });
+});
+
 t.test('neither a clock set back nor one set forward lengthens a session', async (t) => {
   for (const step of [-86_400_000, 86_400_000]) {
     const { session: live, clock } = await session(t, 60);
