@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import t from 'tap';
 import { curl, start } from '../support/commands.js';
 import { startEcho } from './echo.js';
-import { raw, startGateway } from './gateway.js';
+import { LATEST, lateness, raw, startGateway } from './gateway.js';
 
 const ROLES = { viewer: ['GET /**', 'POST /upload'] };
 const get = (path: string, handle: string, extra = '') =>
@@ -41,6 +41,8 @@ t.test('an event stream is cut when the grant ends: not before, not late, and ne
     { facts: { reason: 'expired', status: '200', bytesOut: Number } },
   );
   t.match(events.at(-1), { kind: 'close', facts: { reason: 'expired', bytesAfterDue: 0 } });
+  const late = lateness(events.at(-1));
+  t.ok(late >= 0 && late <= LATEST, `the receipt says ${late} ms late`);
   const again = await curl(['-H', `Daypass-Handle: ${handle}`, `http://web.localhost:${gateway.port}/`]);
   t.match(JSON.parse(again.stdout), { status: 401, reason: 'expired' });
 });

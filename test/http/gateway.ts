@@ -225,6 +225,17 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
   };
 }
 
+/** README, "What is promised": a session is cut at the most so much late, milliseconds. */
+export const LATEST = 250;
+
+/**
+ * How late a session was cut by its own receipt, milliseconds; NaN when the event is no receipt of a cut. Measured inside the
+ * gateway: what a client sees comes later, by as much as the machine has other things to do.
+ */
+export function lateness(receipt: RecordedEvent | undefined): number {
+  return Date.parse(String(receipt?.facts.cutAt)) - Date.parse(String(receipt?.facts.dueAt));
+}
+
 /** A client that speaks bytes: what is sent is what arrives. */
 export interface RawClient {
   readonly socket: Socket;

@@ -3,7 +3,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { acceptFor } from '../../src/http/handshake.js';
-import { raw, startGateway, type TestGateway } from './gateway.js';
+import { LATEST, lateness, raw, startGateway, type TestGateway } from './gateway.js';
 
 const ROLES = { viewer: ['WS /live', 'GET /live'] };
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -115,7 +115,10 @@ t.test('an idle socket is closed with 4001 and the reason when its grant ends or
   const [revokedCode, revokedReason] = await once(two, 'close');
   t.same([revokedCode, /revoked/.test(String(revokedReason))], [4001, true]);
   await Promise.all(left);
-  const results = (await gateway.events()).filter(({ kind }) => kind === 'result').map(({ facts }) => facts.reason);
+  const events = await gateway.events();
+  const late = lateness(events.find(({ kind, facts }) => kind === 'close' && facts.reason === 'expired'));
+  t.ok(late >= 0 && late <= LATEST, `the receipt says ${late} ms late`);
+  const results = events.filter(({ kind }) => kind === 'result').map(({ facts }) => facts.reason);
   t.same(results.sort(), ['expired', 'revoked']);
 });
 

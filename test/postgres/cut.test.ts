@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
 import Cursor from 'pg-cursor';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startPsql } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
 import type { Database } from '../support/postgres.js';
@@ -16,6 +16,19 @@ interface Fatal {
   readonly code: string;
   readonly message: string;
   readonly at: number;
+}
+
+/** What the receipts say, which a busy machine cannot spoil: the gateway's own lateness. */
+async function inTime(t: Test, ledger: Database): Promise<void> {
+  const receipts = await ledger.query<{ late: number; bytes_after_due: string }>(
+    `select extract(epoch from cut_at - due_at)::float8 * 1000 as late, bytes_after_due from daypass.sessions
+     where end_reason = 'expired'`,
+  );
+  t.ok(receipts.length > 0, 'there is a receipt');
+  for (const { late, bytes_after_due } of receipts) {
+    t.ok(late >= 0 && late <= LATEST, `the receipt says ${late} ms late`);
+    t.equal(bytes_after_due, '0');
+  }
 }
 
 /** The FATAL a client is sent, and when: read off the connection, since a running query would swallow it. */
@@ -65,6 +78,7 @@ t.test('the connection and the running query end when the grant expires: not ear
   const [session] = await gateway.ledger.query('select * from daypass.sessions');
   t.match(session, { end_reason: 'expired', bytes_after_due: '0' });
   t.ok(session?.cut_at >= session?.due_at);
+  await inTime(t, gateway.ledger);
   const last = (await gateway.events()).slice(-2);
   t.match(last, [{ kind: 'result', facts: { status: 'interrupted', rows: 0 } }, { kind: 'close' }]);
 });
@@ -78,14 +92,20 @@ t.test('a session opened one second before the end of its grant ends after one s
   await client.query('select 1');
   const at = await ended(client);
   t.ok(at >= due && at <= due + LATEST, `${at - due} ms after the end`);
+  await gateway.stop();
+  await inTime(t, gateway.ledger);
 });
 
 t.test('an interrupted UPDATE leaves no change', async (t) => {
   const gateway = await gatewayToOrders(t);
   const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor', for: '3s' });
   const client = await throughGateway(t, gateway.ports.postgres, handle);
+  const cut = fatal(client);
   const update = client.query("update orders set status = 'touched' where id <= 3 and pg_sleep(2) is not null");
-  await t.rejects(update);
+  const rejected = t.rejects(update, { code: '57P01', message: /the grant has expired/ });
+  await untilRunning(gateway.orders.database, 'update%touched%');
+  await rejected;
+  t.match(await cut, { code: '57P01' });
   await pause(LATEST);
   t.equal(await running(gateway.orders.database, '%touched%'), 0);
   t.same(await gateway.orders.database.query("select * from orders where status = 'touched'"), []);
@@ -133,6 +153,8 @@ t.test('a renewal moves the deadline of an open connection without dropping it',
   t.ok(Date.now() > first, 'alive after the first end');
   const at = await ended(client);
   t.ok(at >= first + 4_000 && at <= first + 4_000 + LATEST, `${at - first - 4_000} ms after the second end`);
+  await gateway.stop();
+  await inTime(t, gateway.ledger);
 });
 
 t.test(
