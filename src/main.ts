@@ -65,6 +65,8 @@ const { version }: { version: string } = JSON.parse(
 
 /** How long what is queued may take to be written at the end, milliseconds. */
 const LAST_WRITE = 5_000;
+/** How long one query of what nobody waits for may take: signs of life, lost sessions, the index. Milliseconds. */
+const KEEPING_LIMIT = 10_000;
 
 /**
  * Runs a gateway until `stop`.
@@ -130,17 +132,20 @@ async function openGrants({ config, dataDirectory, clock, pool, policies, log, l
 }
 
 /** The recorder, its index, and this gateway's presence in the ledger. */
-async function openRecording({ databaseUrl, pool, clock, metrics, log, lifecycle }: Foundation) {
+async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Foundation) {
   const gatewayId = randomUUID();
-  const index = new IndexWriter({ pool, log });
+  const housekeeping = { max: 3, applicationName: 'daypass-housekeeping', answerWithin: KEEPING_LIMIT, log };
+  const keeping = openDatabase(databaseUrl, housekeeping);
+  lifecycle.onStop('housekeeping connections', () => keeping.end());
+  const index = new IndexWriter({ pool: keeping, log });
   const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
   lifecycle.onStop('recorder connections', () => writing.end());
   const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed: index.committed });
   const beat = async () => {
-    await ensurePartitions(pool, clock.wall());
+    await ensurePartitions(keeping, clock.wall());
     await index.repair();
   };
-  const presence = new Presence({ pool, gatewayId, clock, log, beat });
+  const presence = new Presence({ pool: keeping, gatewayId, clock, log, beat });
   await presence.start();
   lifecycle.onStop('recorder', async () => {
     if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');

@@ -13,12 +13,13 @@ const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
 
 /**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
- * take is its caller's to say. An idle connection that breaks is logged and replaced, never thrown.
+ * take is its caller's to say, or the pool's: `answerWithin`, milliseconds, holds for each of its queries, those of
+ * transactions too. An idle connection that breaks is logged and replaced, never thrown.
  * @param connection - a `postgres://` URL or what `pg` takes
  */
 export function openDatabase(
   connection: string | pg.PoolConfig,
-  options: { max?: number; applicationName?: string; log?: Log } = {},
+  options: { max?: number; applicationName?: string; answerWithin?: number; log?: Log } = {},
 ): pg.Pool {
   const given = typeof connection === 'string' ? fromUrl(connection) : connection;
   const pool = new pg.Pool({
@@ -28,6 +29,7 @@ export function openDatabase(
     options: [given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
     connectionTimeoutMillis: 2_000,
     idleTimeoutMillis: 30_000,
+    ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   });

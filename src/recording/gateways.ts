@@ -1,59 +1,83 @@
 import { hostname } from 'node:os';
-import type { Pool } from 'pg';
+import type { Pool, QueryConfig } from 'pg';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
-import { reapSessions } from './reap.js';
+import { reapSessions, UNSEEN_SECONDS } from './reap.js';
 import { rebuildIndex } from './rebuild.js';
+import { Unbroken } from './unbroken.js';
 
 export interface PresenceOptions {
+  /** Its queries need a limit (`answerWithin`): one that is never answered would keep the next from being asked. */
   readonly pool: Pool;
   /** Fresh for every process: a restarted gateway is another one. */
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called at every beat, for what else is to be looked after now and then. Must not throw. */
+  /** Called now and then, for what else is to be looked after. */
   readonly beat?: () => Promise<void>;
+  /** How often it reports, milliseconds; everything else here is a multiple. */
+  readonly beatEvery?: number;
 }
 
 const BEAT = 10_000;
-/** Half a beat: so a gateway that died just after a beat is found within 45 + 5 s. */
-const REAP = 5_000;
+/** A gateway unseen for so many beats is lost: 45 s. Less than that the ledger must not have answered to say so. */
+const UNSEEN_BEATS = (UNSEEN_SECONDS * 1_000) / BEAT;
 
 const SEEN = `
   insert into gateways (id, started_at, seen_at, host, pid) values ($1, now(), now(), $2, $3)
-  on conflict (id) do update set seen_at = now()`;
+  on conflict (id) do update set seen_at = now() returning seen_at`;
 
 /** Rows of gateways that are long gone and have no open session. */
 const FORGET = `
   delete from gateways g where g.seen_at < now() - interval '1 day'
   and not exists (select from sessions s where s.gateway_id = g.id and s.ended_at is null)`;
 
+/** `pg` takes the limit with each query; its types do not say so. */
+type Limited = QueryConfig & { readonly query_timeout: number };
+
 /**
  * Tells the ledger that this gateway lives, and closes the sessions of those that do not. Times are the database's, so
  * that the gateways' clocks need not agree.
+ *
+ * When the ledger comes back from an outage nobody has been seen for as long as it lasted, and all may live. So a gateway
+ * takes nobody for lost before the ledger has answered itself for as long as the others may be unseen: whoever lives has
+ * reported by then. This holds from the start on, since a gateway cannot know what was before. A dead gateway is found within
+ * 45 + 5 s of its death, of the start of the gateway that finds it, or of the ledger's return.
  */
 export class Presence {
   readonly #options: PresenceOptions;
+  readonly #beatEvery: number;
+  readonly #unbroken: Unbroken;
   readonly #timers: NodeJS.Timeout[] = [];
-  #working = new Set<Promise<void>>();
-  #beating = false;
-  #reaping = false;
+  readonly #working = new Set<Promise<unknown>>();
+  /** What is under way, by its name: it is not begun again meanwhile. */
+  readonly #busy = new Set<string>();
+  #beating: Promise<boolean> | null = null;
   /** Whether the ledger took the last beat. */
   answers = true;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
+    this.#beatEvery = options.beatEvery ?? BEAT;
+    this.#unbroken = new Unbroken(2 * this.#beatEvery);
   }
 
   /** Writes this gateway's row (throws when that fails) and goes on from there. */
   async start(): Promise<void> {
-    await this.#seen();
+    await this.#report();
     this.#timers.push(
-      setInterval(() => this.#track(this.#beat()), BEAT).unref(),
-      setInterval(() => this.#track(this.#reap()), REAP).unref(),
+      setInterval(() => this.#track(this.#beat()), this.#beatEvery).unref(),
+      setInterval(
+        () => this.#once('the ledger could not be looked after', () => this.#tidy()),
+        this.#beatEvery,
+      ).unref(),
+      // Half a beat: so a gateway that died just after a beat is found within 45 + 5 s.
+      setInterval(
+        () => this.#once('lost sessions could not be looked for', () => this.#look()),
+        this.#beatEvery / 2,
+      ).unref(),
     );
-    this.#track(this.#reap());
   }
 
   /**
@@ -62,7 +86,7 @@ export class Presence {
    */
   async reap(): Promise<readonly string[]> {
     const { pool, gatewayId, clock, log } = this.#options;
-    const closed = await reapSessions(pool, gatewayId, clock.wall());
+    const closed = await reapSessions(pool, gatewayId, clock.wall(), this.#unseen / 1_000);
     for (const session of closed) {
       log.warn({ session }, 'a session whose gateway is gone was closed as interrupted');
       await rebuildIndex(pool, { session }).catch((thrown) =>
@@ -82,40 +106,59 @@ export class Presence {
     });
   }
 
-  #track(work: Promise<void>): void {
+  /** How long a gateway may be unseen, milliseconds. */
+  get #unseen(): number {
+    return UNSEEN_BEATS * this.#beatEvery;
+  }
+
+  #track(work: Promise<unknown>): void {
     this.#working.add(work);
     void work.finally(() => this.#working.delete(work));
   }
 
-  async #seen(): Promise<void> {
-    await this.#options.pool.query(SEEN, [this.#options.gatewayId, hostname(), process.pid]);
+  /** Does some work unless it is under way; `failing` is said when it throws. */
+  #once(failing: string, work: () => Promise<void>): void {
+    if (this.#busy.has(failing)) return;
+    this.#busy.add(failing);
+    const done = work()
+      .catch((thrown) => this.#options.log.warn({ err: messageOf(thrown) }, failing))
+      .finally(() => this.#busy.delete(failing));
+    this.#track(done);
   }
 
-  async #beat(): Promise<void> {
-    if (this.#beating) return;
-    this.#beating = true;
-    try {
-      await this.#seen();
-      this.answers = true;
-      await this.#options.pool.query(FORGET);
-      await this.#options.beat?.();
-    } catch (thrown) {
-      this.answers = false;
-      this.#options.log.warn({ err: messageOf(thrown) }, 'the gateway could not report to the ledger');
-    } finally {
-      this.#beating = false;
-    }
+  /** Writes this gateway's row. A connection that has gone half open is given up within half a beat. */
+  async #report(): Promise<void> {
+    const values = [this.#options.gatewayId, hostname(), process.pid];
+    const write: Limited = { text: SEEN, values, query_timeout: this.#beatEvery / 2 };
+    const { rows } = await this.#options.pool.query<{ seen_at: Date }>(write);
+    this.#unbroken.answered(rows[0]?.seen_at.getTime() ?? 0);
   }
 
-  async #reap(): Promise<void> {
-    if (this.#reaping) return;
-    this.#reaping = true;
-    try {
-      await this.reap();
-    } catch (thrown) {
-      this.#options.log.warn({ err: messageOf(thrown) }, 'lost sessions could not be looked for');
-    } finally {
-      this.#reaping = false;
-    }
+  /** Reports, and says so when the ledger does not answer. @returns whether it did */
+  #beat(): Promise<boolean> {
+    this.#beating ??= this.#report()
+      .then(
+        () => true,
+        (thrown) => {
+          this.#unbroken.failed();
+          this.#options.log.warn({ err: messageOf(thrown) }, 'the gateway could not report to the ledger');
+          return false;
+        },
+      )
+      .then((answers) => {
+        this.#beating = null;
+        this.answers = answers;
+        return answers;
+      });
+    return this.#beating;
+  }
+
+  async #tidy(): Promise<void> {
+    await this.#options.pool.query(FORGET);
+    await this.#options.beat?.();
+  }
+
+  async #look(): Promise<void> {
+    if ((await this.#beat()) && this.#unbroken.length >= this.#unseen) await this.reap();
   }
 }

@@ -17,11 +17,14 @@ interface Lost {
   readonly hash: Buffer;
 }
 
-/** Sessions whose gateway is not there. The lock keeps two reapers apart; whoever comes second finds nothing. */
+/**
+ * Sessions whose gateway is not there; never the reaper's own, whatever its row says. The lock keeps two reapers apart;
+ * whoever comes second finds nothing.
+ */
 const FIND = `
   select s.id, s.gateway_id, g.seen_at
   from sessions s left join gateways g on g.id = s.gateway_id
-  where s.ended_at is null and (g.id is null or g.seen_at < now() - make_interval(secs => $1))
+  where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or g.seen_at < now() - make_interval(secs => $1))
   order by s.id limit ${A_TIME} for update of s skip locked`;
 
 const WRITE = `${WRITE_BLOCKS} returning session_id as id`;
@@ -35,21 +38,34 @@ const CLOSE = `
  * Closes the sessions of gateways that died: a gap and a close continue each chain, and the row says `interrupted`.
  * Any gateway may do it, several at once. Should the lost gateway only have slept and write just now, one of the two
  * blocks is refused by its key: here the session is then left as it is, and there the writer continues behind our block.
+ * After an outage of the ledger nobody has been seen for a while: `Presence` asks for this only when it is over long enough.
+ * @param by - the id of the gateway that reaps
  * @param now - milliseconds since the epoch
+ * @param unseen - seconds
  * @returns the sessions that were closed
  */
-export async function reapSessions(pool: Pool, by: string, now: number): Promise<readonly string[]> {
+export async function reapSessions(
+  pool: Pool,
+  by: string,
+  now: number,
+  unseen: number = UNSEEN_SECONDS,
+): Promise<readonly string[]> {
   const closed: string[] = [];
   for (;;) {
-    const some = await inTransaction(pool, (client) => reapSome(client, by, now));
+    const some = await inTransaction(pool, (client) => reapSome(client, by, now, unseen));
     closed.push(...some.closed);
     // A refused block's session would be found again at once: it is left for the next time.
     if (some.found < A_TIME || some.closed.length === 0) return closed;
   }
 }
 
-async function reapSome(client: PoolClient, by: string, now: number): Promise<{ found: number; closed: string[] }> {
-  const lost = await findLost(client);
+async function reapSome(
+  client: PoolClient,
+  by: string,
+  now: number,
+  unseen: number,
+): Promise<{ found: number; closed: string[] }> {
+  const lost = await findLost(client, by, unseen);
   if (lost.length === 0) return { found: 0, closed: [] };
   const blocks = lost.map((session) => packBlock(session.id, session.hash, lastEvents(session, by, now)));
   const { rows } = await client.query<{ id: string }>(WRITE, blockColumns(blocks));
@@ -64,8 +80,8 @@ async function reapSome(client: PoolClient, by: string, now: number): Promise<{ 
   return { found: lost.length, closed };
 }
 
-async function findLost(client: PoolClient): Promise<Lost[]> {
-  const found = await client.query<{ id: string; gateway_id: string; seen_at: Date | null }>(FIND, [UNSEEN_SECONDS]);
+async function findLost(client: PoolClient, by: string, unseen: number): Promise<Lost[]> {
+  const found = await client.query<{ id: string; gateway_id: string; seen_at: Date | null }>(FIND, [unseen, by]);
   const headOf = await readHeads(
     client,
     found.rows.map(({ id }) => id),

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import t from 'tap';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.js';
 import { readEvents } from '../../src/recording/blocks.js';
+import { openDatabase } from '../../src/recording/database.js';
 import { Presence } from '../../src/recording/gateways.js';
 import { reapSessions } from '../../src/recording/reap.js';
 import { verifyAll } from '../../src/recording/verify-database.js';
-import { act, freshLedger, open, quiet, record, safe, startRecorder } from './fixture.js';
+import { faultProxy } from '../support/fault-proxy.js';
+import { sharedPostgres } from '../support/postgres.js';
+import { act, freshLedger, open, quiet, record, safe, startRecorder, until } from './fixture.js';
 
 const DIE = `update gateways set seen_at = now() - interval '46 seconds' where id = $1`;
 
@@ -47,7 +51,19 @@ t.test('a session whose row stands without a block, or whose gateway row is gone
   t.same(await reapSessions(pool, 'x', Date.now()), [log.row.id]);
 });
 
-t.test('a living gateway beats, reaps at its start, and indexes what the dead one had not', async (t) => {
+t.test('a gateway never reaps its own sessions, however old its last sign of life', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  await pool.query(DIE, [gatewayId]);
+  t.same(await reapSessions(pool, gatewayId, Date.now()), []);
+  await pool.query('delete from gateways where id = $1', [gatewayId]);
+  t.same(await reapSessions(pool, gatewayId, Date.now()), [], 'nor when its row is gone');
+  t.same(await reapSessions(pool, 'another', Date.now()), [log.row.id]);
+});
+
+t.test('a living gateway beats, reaps, and indexes what the dead one had not', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
   const log = open(recorder);
@@ -57,6 +73,7 @@ t.test('a living gateway beats, reaps at its start, and indexes what the dead on
   const me = randomUUID();
   const presence = new Presence({ pool, gatewayId: me, clock: systemClock, log: quiet });
   await presence.start();
+  t.same(await presence.reap(), [log.row.id]);
   await presence.stop();
   const { rows } = await pool.query('select end_reason from sessions');
   t.same(rows, [{ end_reason: 'interrupted' }]);
@@ -66,4 +83,60 @@ t.test('a living gateway beats, reaps at its start, and indexes what the dead on
   t.same(index.rows, [{ actions: 1 }]);
   const gateways = await pool.query('select id from gateways where id = $1', [me]);
   t.same(gateways.rows, [], 'an orderly end signs off');
+});
+
+/** A beat of these tests, milliseconds; a gateway is lost after four and a half. */
+const BEAT = 400;
+const UNSEEN = 4.5 * BEAT;
+
+/** A gateway of this process with one idle session, that reaches its ledger at `url`. */
+async function gatewayAt(t: Test, url: string) {
+  const pool = openDatabase(url, { max: 3, answerWithin: 2 * BEAT });
+  t.teardown(() => pool.end());
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  const presence = new Presence({ pool, gatewayId, clock: systemClock, log: quiet, beatEvery: BEAT });
+  await presence.start();
+  return { presence, gatewayId, session: log.row.id, startedAt: Date.now() };
+}
+
+for (const fault of ['half-open', 'refuse'] as const) {
+  t.test(`after an outage of the ledger (${fault}) no living gateway's session is taken for lost`, async (t) => {
+    const { database, pool } = await freshLedger(t);
+    const { port } = await sharedPostgres();
+    const proxy = await faultProxy(t, port);
+    const url = database.url.replace(`:${port}/`, `:${proxy.port}/`);
+    const gateways = await Promise.all([gatewayAt(t, url), gatewayAt(t, url)]);
+    await pause(UNSEEN + BEAT); // both have been answered for long enough to reap
+    await proxy.set({ kind: fault });
+    await pause(UNSEEN + 2 * BEAT);
+    await proxy.heal();
+    for (const { gatewayId } of gateways)
+      await until(database, "select seen_at > now() - interval '0.3 seconds' from daypass.gateways where id = $1", [
+        gatewayId,
+      ]);
+    await pause(UNSEEN + BEAT); // and again
+    for (const { presence } of gateways) t.ok(presence.answers);
+    const { rows } = await pool.query('select id, end_reason from sessions where ended_at is not null');
+    t.same(rows, [], 'both sessions stay open');
+    for (const { presence } of gateways) await presence.stop();
+  });
+}
+
+t.test('a gateway takes nobody for lost before the ledger has answered it for long enough; then it does', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  await pool.query(DIE, [gatewayId]);
+  const living = await gatewayAt(t, database.url);
+  await until(database, 'select end_reason = $2 from daypass.sessions where id = $1', [log.row.id, 'interrupted']);
+  const after = Date.now() - living.startedAt;
+  t.ok(after >= UNSEEN - BEAT / 4, `not early: ${after} ms after its start`);
+  t.ok(after <= UNSEEN + 10 * BEAT, `not late: ${after} ms after its start`);
+  t.match((await pool.query('select ended_at from sessions where id = $1', [living.session])).rows, [
+    { ended_at: null },
+  ]);
+  await living.presence.stop();
 });
