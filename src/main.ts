@@ -35,7 +35,7 @@ import { examineDatabase } from './recording/examine.js';
 import { Presence } from './recording/gateways.js';
 import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
-import { rememberPolicies } from './recording/policies.js';
+import { PolicyTexts, rememberPolicies } from './recording/policies.js';
 import { Recorder } from './recording/recorder.js';
 import { loadPolicies, reloader, watchConfiguration } from './reload.js';
 
@@ -196,7 +196,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const { gatewayId, recorder, presence } = recording;
 
   metrics.reloaded(clock.wall());
-  const reload = reloader(options, protocols, { policies, gate, pool, clock, log, metrics });
+  const texts = new PolicyTexts(pool, log);
+  lifecycle.onStop('policy texts', () => texts.stop());
+  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics });
   let draining = false;
   const observed = { watch, presence, recorder, stopping: () => draining };
   const checks = readinessOf(observed);

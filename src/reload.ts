@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
-import type { Pool } from 'pg';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Reloaded } from './api/parts.js';
 import type { Clock } from './clock.js';
 import { readEnvFile } from './config/env-file.js';
@@ -12,7 +12,7 @@ import type { Protocol } from './gate/protocol.js';
 import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
 import { warnOfUpstreams } from './postgres/upstream-check.js';
-import { rememberPolicies } from './recording/policies.js';
+import type { PolicyTexts } from './recording/policies.js';
 
 /** Where a configuration is read from. */
 export interface ConfigurationPlace {
@@ -76,7 +76,7 @@ function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
 export interface Live {
   readonly policies: Policies;
   readonly gate: Gate;
-  readonly pool: Pool;
+  readonly texts: PolicyTexts;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -87,8 +87,8 @@ async function reloadPolicies(
   protocols: readonly Protocol[],
   live: Live,
 ): Promise<Reloaded> {
-  const { policies, gate, pool, clock, log, metrics } = live;
-  const problems = await replacePolicies(options, protocols, policies, pool);
+  const { policies, gate, texts, clock, log, metrics } = live;
+  const problems = await replacePolicies(options, protocols, policies, texts);
   const services = policies.all().map(({ name }) => name);
   metrics.reloaded(problems.length > 0 ? null : clock.wall());
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
@@ -100,15 +100,25 @@ async function reloadPolicies(
   return { ok: problems.length === 0, services, problems };
 }
 
+/** How long a new policy waits for the ledger to have its text, milliseconds. */
+const REMEMBER_WITHIN = 1_000;
+
+/**
+ * The texts first, since records name what decided by its version, and a version without its text explains nothing. But not
+ * at any price: what takes access away must not wait for a ledger that is silent, so after a second the policies are put in
+ * force all the same, and their texts follow as soon as the ledger takes them. Little passes under a version that is
+ * unknown there: strict sessions wait for the same ledger to take their record. Only a process that dies in between leaves
+ * a version whose text stands in the configuration's files alone.
+ */
 async function replacePolicies(
   options: ConfigurationPlace,
   protocols: readonly Protocol[],
   policies: Policies,
-  pool: Pool,
+  texts: PolicyTexts,
 ): Promise<string[]> {
   try {
     const { services } = loadPolicies(options, protocols);
-    await rememberPolicies(pool, services.values());
+    await Promise.race([texts.keep(services.values()), pause(REMEMBER_WITHIN, undefined, { ref: false })]);
     policies.replace(services);
     return [];
   } catch (thrown) {
