@@ -4,6 +4,10 @@ import { database, webSocket } from './clients.js';
 import { ground } from './ground.js';
 import { goesOn, letsIn, patient, workload } from './workload.js';
 
+/** How long a session may wait for its record, and how much later its client may see the end; milliseconds. */
+const STALL = 5_000;
+const MARGIN = 2_500;
+
 t.test(
   'between the gateway and its ledger: nothing passes unrecorded, and what waited is written when it is back',
   async (t) => {
@@ -58,12 +62,17 @@ t.test(
         const idle = await patient(checker, () => database(t, gateway, quiet, 'idle'));
         const visitor = await under.issue('orders-web');
         const before = seams.upstream('orders-db').seen().length;
+        const faultAt = Date.now();
         await seams.ledger.set(fault);
         step.match(await checker.refused('a database client', database(t, gateway, quiet)), { code: '57P03' });
         step.match(await checker.refused('a web client', webSocket(t, gateway, visitor)), { code: '503' });
         for (const client of busy.filter(({ name }) => !/requests/.test(name))) {
-          const { told } = await client.ended;
+          const { at, told } = await client.ended;
           step.match(told?.message, /could not be recorded in time/, client.name);
+          const after = at - faultAt;
+          // What waited when the fault came had waited for a commit's time by then.
+          step.ok(after >= STALL - 500, `${client.name}: ${after} ms after the fault, not early`);
+          step.ok(after <= STALL + MARGIN, `${client.name}: ${after} ms after the fault, not late`);
         }
         await checker.revoke(quiet);
         const { at, told } = await idle.ended;

@@ -37,6 +37,18 @@ export async function patient(checker: Checker, connecting: () => Promise<Client
   }
 }
 
+/**
+ * The refusal of somebody whose grant was really looked at: as long as the gateway says that it cannot check just now, it is
+ * asked again. Null when somebody was let in.
+ */
+export async function checked(checker: Checker, who: string, connecting: () => Promise<Client>) {
+  for (;;) {
+    const refused = await checker.refused(who, connecting());
+    if (refused?.code !== '57P03') return refused;
+    await pause(100);
+  }
+}
+
 /** Starts it on a gateway, with grants of its own. */
 export async function workload(
   t: Test,
