@@ -12,6 +12,12 @@ export interface Proposal {
   readonly seq: number;
 }
 
+const UNDESCRIBED = deny(
+  'unknown_effect',
+  'what cannot be recorded is refused',
+  'the gateway could not describe this for the record',
+);
+
 /**
  * The way of one connection's actions through the gate, always in this order:
  * `propose` (decide, record) → `release` (wait until the record is safe) → the caller forwards → `result`.
@@ -43,9 +49,14 @@ export class Passage<Action> {
     }
   }
 
-  /** Decides an action and records it with its decision. Nothing of it may be forwarded before `release` calls back. */
-  propose(action: Action, decision: Decision = this.judge(action)): Proposal {
-    const { facts, payload } = this.#describe(action);
+  /**
+   * Decides an action and records it with its decision. Nothing of it may be forwarded before `release` calls back.
+   * An action that cannot be described is denied, whatever was judged: the decision answered is the one that counts.
+   */
+  propose(action: Action, judged: Decision = this.judge(action)): Proposal {
+    const described = this.#describe(action);
+    const decision = described === null && judged.outcome !== 'deny' ? UNDESCRIBED : judged;
+    const { facts, payload } = described ?? { facts: { verb: 'unknown' } };
     const { outcome } = decision;
     const decided = this.#withDecision(facts, decision);
     const seq = this.session.recording.append('action', decided, payload ?? null);
@@ -79,12 +90,13 @@ export class Passage<Action> {
     return decided;
   }
 
-  #describe(action: Action): ActionFacts {
+  /** Null when the protocol finds no words for it: what the record could not say must not happen. */
+  #describe(action: Action): ActionFacts | null {
     try {
       return this.#protocol.describe(action, this.session.role);
     } catch (thrown) {
-      this.#log.error({ err: thrown, session: this.session.id }, 'an action could not be described');
-      return { facts: { verb: 'unknown' } };
+      this.#log.error({ err: thrown, session: this.session.id }, 'an action could not be described; denied');
+      return null;
     }
   }
 

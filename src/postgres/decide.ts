@@ -5,6 +5,7 @@ import type { Facts } from '../recording/event.js';
 import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { Judge } from './judge.js';
 import type { PostgresRecording, PostgresRole } from './policy.js';
+import { MAX_TEXT } from './sql/analyse.js';
 import { type Analysis, nameOf, type Relation, resolve, type Statement } from './sql/analysis.js';
 import { namesRun, partsOf } from './sql/names.js';
 import { redactSql } from './sql/redact.js';
@@ -66,21 +67,32 @@ const UNJUDGED_RULE = {
 } as const;
 const UNJUDGED_HINT = 'check the statement, or split it into smaller ones';
 
+/** What the record keeps of a text that is too long to be judged and so never runs, in UTF-16 code units. */
+const HEAD = 8_192;
+
 /**
- * What the record says of an action. Passwords and connection strings in the text are cut out.
+ * What the record says of an action. Passwords and connection strings in the text are cut out. What may run is recorded
+ * whole; a text that is refused for its length by its beginning, its length and its SHA-256 (of the UTF-8).
  * @param searchPath - the schema of unqualified names; without it they are recorded as written
  * @param kept - what becomes of the parameters
+ * @param runsUnjudged - for a role that may do anything a text of any length runs
  */
 export function describeSql(
   action: PostgresAction,
   searchPath?: string,
   kept: PostgresRecording['parameters'] = 'recorded',
+  runsUnjudged = false,
 ): ActionFacts {
-  const { contained } = action;
+  const { contained, text } = action;
   const parameters = kept === 'recorded' ? action.parameters : keptParameters(action.parameters ?? [], kept);
   const facts = contained.length > 0 ? factsOf(action, searchPath) : knownFacts(action, searchPath);
-  const text = redactSql(action.text);
-  return { facts, payload: parameters && parameters.length > 0 ? { text, parameters } : { text } };
+  const shown = runsUnjudged || text.length <= MAX_TEXT ? { text: redactSql(text) } : headOf(text);
+  return { facts, payload: parameters && parameters.length > 0 ? { ...shown, parameters } : shown };
+}
+
+function headOf(text: string): { text: string; length: number; sha256: string } {
+  const sha256 = createHash('sha256').update(text).digest('hex');
+  return { text: redactSql(text.slice(0, HEAD), true), length: text.length, sha256 };
 }
 
 function keptParameters(values: readonly (string | null)[], kept: 'hashed' | 'off'): readonly (string | null)[] {

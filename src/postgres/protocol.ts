@@ -9,7 +9,8 @@ import { analyse } from './sql/analyse.js';
 export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUpstream> = {
   ...postgresConfig,
   decide,
-  describe: (action, role) => describeSql(action, role.any ? undefined : role.searchPath[0], role.recording.parameters),
+  describe: (action, { any, searchPath, recording }) =>
+    describeSql(action, any ? undefined : searchPath[0], recording.parameters, any),
   actionFromWords: (words) => {
     const text = words.join(' ');
     if (text.trim() === '') throw new DaypassError('usage', 'Expected a statement, like "select * from orders".');
@@ -21,7 +22,7 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
 /** One event in words for a person. */
 function render({ kind, facts, payload }: RecordedEvent): string {
   if (kind === 'action')
-    return `${decisionOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${parametersOf(payload?.parameters)}`;
+    return `${decisionOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${lengthOf(payload?.length)}${parametersOf(payload?.parameters)}`;
   if (kind === 'result')
     return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}`;
   return '';
@@ -32,6 +33,10 @@ const NOT_RUN: Readonly<Record<string, string>> = { parse: '[prepared] ', bind: 
 
 function decisionOf({ outcome, rule }: Facts): string {
   return outcome === 'allow' ? '' : `[refused: ${rule}] `;
+}
+
+function lengthOf(length: unknown): string {
+  return typeof length === 'number' ? ` … (${length} characters in all)` : '';
 }
 
 function parametersOf(parameters: unknown): string {

@@ -24,7 +24,10 @@ export const echoProtocol: Protocol<EchoRole, string, { port: number }> = {
     if (word === 'crash') throw new Error('a decision that fails');
     return role.has(word) ? allow(word) : deny('out_of_scope', `no rule allows ${word}`, `${word} is outside the role`);
   },
-  describe: (line) => ({ facts: { verb: line.split(' ')[0] ?? '' }, payload: { text: line } }),
+  describe: (line) => {
+    if (line.includes('unspeakable')) throw new RangeError('words fail');
+    return { facts: { verb: line.split(' ')[0] ?? '' }, payload: { text: line } };
+  },
   actionFromWords: (words) => words.join(' '),
   render: ({ payload }) => payload?.text ?? '',
 };

@@ -68,6 +68,28 @@ t.test(
   },
 );
 
+t.test('an action that cannot be described is denied and recorded so, though a rule allows it', async (t) => {
+  const { open, grants, seen, database, recorder } = await echoGateway(t);
+  const { send, next } = await open(grants.add().handle);
+  t.equal(await next(), 'welcome');
+  send('read unspeakable');
+  t.equal(await next(), 'denied unknown_effect');
+  send('write unspeakable');
+  t.equal(await next(), 'denied out_of_scope', 'what is refused anyway keeps its reason');
+  send('read two');
+  t.equal(await next(), 'echo read two');
+  t.same(seen, ['read two']);
+  await recorder.drain(2_000);
+  const actions = (await readEvents(database)).filter(({ kind }) => kind === 'action');
+  t.match(actions, [
+    {
+      facts: { verb: 'unknown', outcome: 'deny', reason: 'unknown_effect', rule: 'what cannot be recorded is refused' },
+    },
+    { facts: { verb: 'unknown', outcome: 'deny', reason: 'out_of_scope' } },
+    { facts: { verb: 'read', outcome: 'allow' } },
+  ]);
+});
+
 t.test('the upstream sees nothing before the ledger has committed it', async (t) => {
   const { open, grants, seen, database } = await echoGateway(t);
   const { send, next } = await open(grants.add().handle);

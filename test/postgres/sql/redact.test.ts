@@ -27,6 +27,12 @@ t.test('no form of a literal keeps a password in the record', async (t) => {
     "do $do$ begin perform dblink_connect('c', 'user=u password=hunter2'); end $do$",
     "selec; alter user a password 'hunter2'",
     "update users set password = 'hunter2' where id = 1",
+    "select dblink_connect(E'user=u password=\\'hunter2\\'')",
+    "do $a$ begin execute $b$alter user a password 'hunter2'$b$; end $a$",
+    "do $a$ begin execute $b$ x $a$; alter user a password 'hunter2'",
+    'do $a$alter user a password$a$; alter user a password $a$hunter2$a$',
+    "select a$b$c; alter user a password 'hunter2'",
+    "select $1; alter user a password e'\\'hunter2'",
   ]) {
     t.notMatch(redactSql(text), 'hunter2', text);
   }
@@ -50,6 +56,14 @@ t.test('the rest of the text stays as it was', async (t) => {
 t.test('a long hostile text is redacted in one pass', async (t) => {
   const text = `select ${"'password' || ".repeat(20_000)}1`;
   t.equal(redactSql(text).length, text.length);
+});
+
+t.test('texts of nothing but openers end', async (t) => {
+  for (const piece of ["'", '"', '$', '$$', '$a$', "e'\\'", '/*', '--', 'password ', "password ''"]) {
+    t.type(redactSql(`${piece.repeat(200_000 / piece.length)} pass`), 'string', piece);
+  }
+  const unended = Array.from({ length: 50_000 }, (_, i) => `$a${i}$`).join('');
+  t.equal(redactSql(`$z$${unended} pass$z$ ${unended}`), `$z$${unended} pass$z$ ${unended}`);
 });
 
 t.test('literals as long as a text may be are no trouble', async (t) => {
