@@ -21,26 +21,38 @@ export function refuseColumns(statement: Statement, limit: ColumnLimit): Decisio
   const known = catalog && relationIn(catalog, relation)?.columns;
   if (known?.every((column) => columns.has(column))) return null;
   if (catalog && !known) return refusal(limit, `the columns of ${nameOf(relation)} are not known`);
+  // Most references of a query see the very same items, which are looked through once.
+  const ours = new Map<readonly Source[], readonly Source[]>();
   for (const reference of statement.references) {
-    const read = readBy(reference, limit, known);
+    const visible = ours.get(reference.visible) ?? reference.visible.filter((item) => isRelation(item, limit));
+    ours.set(reference.visible, visible);
+    const read = visible.length === 0 ? null : readBy(reference, visible, limit, known);
     if (read !== null) return refusal(limit, `${read} of ${nameOf(relation)}`);
   }
   return null;
 }
 
-/** What a reference may read beyond the limit, in words; or null. */
-function readBy(reference: Reference, limit: ColumnLimit, known: readonly string[] | undefined): string | null {
-  const { fields, star, own } = reference;
-  const isOurs = (item: Source) => isRelation(item, limit);
-  const visible = reference.visible.filter(isOurs);
-  if (visible.length === 0) return null;
+/**
+ * What a reference may read beyond the limit, in words; or null.
+ * @param visible - the items it may stand for that are the relation
+ */
+function readBy(
+  { fields, star, own }: Reference,
+  visible: readonly Source[],
+  limit: ColumnLimit,
+  known: readonly string[] | undefined,
+): string | null {
   const [last = '', alias] = fields.toReversed();
   if (star) {
-    const items = fields.length === 0 ? own.filter(isOurs) : visible.filter((item) => item.alias === last);
+    const items =
+      fields.length === 0
+        ? own.filter((item) => isRelation(item, limit))
+        : visible.filter((item) => item.alias === last);
     return items.length > 0 ? 'every column' : null;
   }
   if (visible.some(({ whole }) => whole)) return 'columns under other names';
-  if (limit.columns.has(last) && (alias === undefined || known?.includes(last) !== false)) return null;
+  // A column that the rule names and the relation lacks would be something else: an alias, and so the whole row.
+  if (limit.columns.has(last) && known?.includes(last) !== false) return null;
   if (alias !== undefined) return visible.some((item) => item.alias === alias) ? `the column ${last}` : null;
   if (visible.some((item) => item.alias === last) && !known?.includes(last)) return 'every column';
   return known === undefined || known.includes(last) || SYSTEM_COLUMNS.has(last) ? `the column ${last}` : null;

@@ -74,7 +74,7 @@ export class Judge {
       (this.#hidden ? this.#hidden.refuse(statement) : first(statement.types, (type) => this.#type(type))) ??
       first(statement.writes, ({ verb, relation }) => this.#write(verb, relation, kinds)) ??
       first(statement.locks, (relation) => this.#lock(relation)) ??
-      first(statement.reads, (relation) => this.#read(relation, kinds, statement)) ??
+      first(distinct(statement.reads), (relation) => this.#read(relation, kinds, statement)) ??
       (statement.setting ? this.#setting(statement.setting) : null) ??
       (statement.transaction ? this.#transaction(statement.transaction) : null) ??
       (statement.body ? this.statement(statement.body, kinds) : null)
@@ -230,7 +230,13 @@ function isSystem({ schema }: Relation): boolean {
   return schema === 'information_schema' || (schema?.startsWith('pg_') ?? false);
 }
 
-function first<T>(items: readonly T[], judge: (item: T) => Decision | null): Decision | null {
+/** Each once: a thousand aliases of one relation are judged as one. */
+function distinct(relations: readonly Relation[]): Iterable<Relation> {
+  // No name holds a NUL, so that no two of them make one key.
+  return new Map(relations.map((relation) => [`${relation.schema ?? ''}\0${relation.name}`, relation])).values();
+}
+
+function first<T>(items: Iterable<T>, judge: (item: T) => Decision | null): Decision | null {
   for (const item of items) {
     const refusal = judge(item);
     if (refusal) return refusal;

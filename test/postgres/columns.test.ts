@@ -10,6 +10,26 @@ await loadParser();
 const LIMITED = `{ statements: [select, explain, copy-out], relations: [public.orders], columns: [id, status] }
       - { statements: [select], relations: [public.order_items] }`;
 
+t.test('a column that the rule names and the relation lacks allows nothing, least of all the whole row', async (t) => {
+  const reader = '{ statements: [select], relations: [public.orders], columns: [id, ghost] }';
+  const gateway = await gatewayToOrders(t, { policy: { reader } });
+  const client = await throughGateway(
+    t,
+    gateway.ports.postgres,
+    (await gateway.issue({ service: 'orders-db' })).handle,
+  );
+  for (const text of [
+    'select ghost from orders ghost',
+    'select row_to_json(ghost) from orders ghost',
+    'select ghost.ghost from orders ghost',
+    'select (ghost).customer from orders ghost',
+    'select x from (select ghost as x from orders ghost) q',
+  ]) {
+    await t.rejects(client.query(text), { code: '42501', message: /^Daypass: / }, text);
+  }
+  await t.resolves(client.query('select ghost.id from orders ghost limit 1'));
+});
+
 t.test('a rule with columns lets these be read and no others, however they are reached', async (t) => {
   const gateway = await gatewayToOrders(t, { policy: { reader: LIMITED } });
   const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });

@@ -59,14 +59,28 @@ export function parseText(text: string): Parsed {
   }
 }
 
-/** What resolving names may cost: each column is looked for in each relation. */
+/** What resolving names may cost: each column is looked for in each item of FROM. */
 const MOST_LOOKUPS = 1_000_000;
 const MOST_STATEMENTS = 2_000;
+/** Whatever stands in FROM and gives columns a name to come from. */
+const FROM_ITEMS = [
+  'RangeVar',
+  'RangeFunction',
+  'RangeSubselect',
+  'RangeTableFunc',
+  'RangeTableSample',
+  'JsonTable',
+  'JoinExpr',
+];
+/** What is looked for in them, and what is made of them: the more numerous counts, since one mostly stands in the other. */
+const COLUMNS = ['ColumnRef', 'A_Indirection', 'ResTarget'];
 
 /** Counted in the tree's text, before anything walks it: one client's statement must not hold up the others. */
 function isTooMuch(json: string): boolean {
   const count = (tag: string) => json.split(`"${tag}":`).length - 1;
-  return count('RangeVar') * count('ColumnRef') > MOST_LOOKUPS || count('stmt_len') > MOST_STATEMENTS;
+  const items = FROM_ITEMS.reduce((all, tag) => all + count(tag), 0);
+  const columns = Math.max(...COLUMNS.map(count));
+  return columns * items > MOST_LOOKUPS || count('stmt_len') > MOST_STATEMENTS;
 }
 
 // Offsets of PgQueryParseResult and PgQueryError, libpg_query's pg_query.h.
