@@ -86,8 +86,9 @@ export class HiddenCalls {
 
   /** Which of two functions of one name runs depends on the types of the arguments, which the text does not tell. */
   #overload({ schema, name }: Call): Decision | null {
-    if (schema === null && isBuiltIn(name) && find(this.#catalog.functions, this.#schema, name)?.made) {
-      const refusal = this.#unnamed(`${name}(…)`, `${this.#schema}.${name}`);
+    if (schema === null && isBuiltIn(name)) {
+      const made = find(this.#catalog.functions, this.#schema, name)?.made;
+      const refusal = (made ? this.#unnamed(`${name}(…)`, `${this.#schema}.${name}`) : null) ?? this.#castTo(name);
       if (refusal) return refusal;
     }
     if (schema !== null && schema !== 'pg_catalog') return null;
@@ -100,15 +101,18 @@ export class HiddenCalls {
     const [name = '', alias = '', schema] = fields.toReversed();
     if (star || fields.length < 2) return null;
     const made = this.#made(name, 'takesRow');
-    if (made === null || this.#isColumnOf(reference, alias, schema, name)) return null;
-    return this.#unnamed(`${alias}.${name}`, made);
+    const domain = this.#typeMeant(name)?.kind === 'd';
+    if ((made === null && !domain) || this.#isColumnOf(reference, alias, schema, name)) return null;
+    // A row can only be cast to a domain over it this way (parse_func.c, func_get_detail).
+    return (made === null ? null : this.#unnamed(`${alias}.${name}`, made)) ?? (domain ? this.#castTo(name) : null);
   }
 
   #attributes(attributes: readonly Attribute[]): Decision | null {
     for (const attribute of attributes) {
-      const made = this.#made(attribute.name, 'takesOne');
-      if (made === null || this.isColumn(attribute)) continue;
-      const refusal = this.#unnamed(`(…).${attribute.name}`, made);
+      if (this.isColumn(attribute)) continue;
+      const { name } = attribute;
+      const made = this.#made(name, 'takesOne');
+      const refusal = (made === null ? null : this.#unnamed(`(…).${name}`, made)) ?? this.#castTo(name);
       if (refusal) return refusal;
     }
     return null;
@@ -164,6 +168,19 @@ export class HiddenCalls {
     return this.#unnamed(`the type ${type.name}`, `${type.schema}.${type.name}`);
   }
 
+  /** `f(x)` and `(x).f` are casts where `f` is a type (parse_func.c, func_get_detail), even beside a function `f`. */
+  #castTo(name: string): Decision | null {
+    const type = this.#typeMeant(name);
+    // An enum runs nothing, and what has the name of a table is never taken for a cast (parse_func.c, FuncNameAsType).
+    if (type === undefined || type.extension || type.kind === 'e' || type.kind === 'c') return null;
+    return this.#unnamed(`a cast to ${type.name}`, `${type.schema}.${type.name}`);
+  }
+
+  /** The made type that an unqualified name means, or whose elements it means. */
+  #typeMeant(name: string): CatalogType | undefined {
+    return this.#isSystemType({ schema: null, name }) ? undefined : this.#madeType({ schema: null, name });
+  }
+
   #isSystemType({ schema, name }: TypeUse): boolean {
     if (schema === 'information_schema') return true;
     if (schema === null && SERIALS.has(name)) return true;
@@ -171,7 +188,8 @@ export class HiddenCalls {
   }
 
   #madeType({ schema, name }: TypeUse): CatalogType | undefined {
-    const type = find(this.#catalog.typeNames, schema ?? this.#schema, name);
+    const planted = schema === null ? find(this.#catalog.typeNames, 'pg_catalog', name) : undefined;
+    const type = planted ?? find(this.#catalog.typeNames, schema ?? this.#schema, name);
     return type === undefined || type.element === 0 ? type : this.#catalog.types.get(type.element);
   }
 

@@ -20,6 +20,10 @@ const TRAPS = `
   create cast (orders as text) with function evil_text(orders);
   create function check_it(text) returns boolean language sql as $$ insert into touched values ('domain') returning true $$;
   create domain checked as text check (check_it(value));
+  create domain host as text check (check_it(value));
+  create function check_row(orders) returns boolean language sql as $$ insert into touched values ('row') returning true $$;
+  create domain whole as orders check (check_row(value));
+  create table version (id int, at date);
   create type state as enum ('open', 'paid');
   create type pair as (a checked, b int);
   create schema other;
@@ -66,6 +70,22 @@ t.test(
       "select '(x,1)'::pair",
       "select '{x}'::checked[]",
       "select row('x', 1)::pair",
+      "select ('x').checked",
+      "select ('x'::text).checked",
+      'select (id).checked from orders',
+      'select (o.status).checked from orders o',
+      "select ('{x}')._checked",
+      'prepare p as select ($1).checked',
+      'prepare p (text) as select ($1).checked',
+      "select host('x')",
+      "select host('127.0.0.1'::inet)",
+      "select ('x').host",
+      'select o.whole from orders o',
+      'select (o).whole from orders o',
+      'select whole(o) from orders o',
+      "select pg_input_is_valid('x', 'checked')",
+      "select pg_catalog.pg_input_is_valid('x', 'public.checked')",
+      "select * from pg_input_error_info('x', 'checked')",
       'select danger(o) from orders o',
       'select other.hidden(o) from orders o',
       "select ('numbers'::regclass).nextval",
@@ -98,6 +118,7 @@ t.test('the same through prepared statements of the protocol', async (t) => {
   await t.rejects(client.query({ name: 'p', text: 'select o.danger from orders o where id = $1', values: [1] }), {
     code: '42501',
   });
+  await t.rejects(client.query({ name: 'r', text: 'select ($1).checked', values: ['x'] }), { code: '42501' });
   t.equal(
     (await client.query({ name: 'q', text: 'select o.status from orders o where id = $1', values: [3] })).rows[0]
       .status,
@@ -200,6 +221,9 @@ t.test('what is PostgreSQL own, an enum or a plain column passes beside the trap
     'select s.status from (select status from orders) s limit 1',
     'select exists (select from order_items i where i.order_id is not null)',
     'select n.n from generate_series(1, 2) as n(n)',
+    'select version(), (1).text, (now()).date',
+    "select ('open').state, (status).state from orders limit 1",
+    'select s.version from (select 1 as version) s',
     'select (information_schema._pg_expandarray(array[1])).n',
   ]) {
     await t.resolves(client.query(text), text);

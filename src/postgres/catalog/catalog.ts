@@ -11,8 +11,6 @@ export interface CatalogRelation {
   readonly types: readonly number[];
   /** The type of a whole row; 0 where there is none. */
   readonly rowType: number;
-  /** Inheritance and partition children, as `schema.name`. A rule on this relation covers them when they are read through it. */
-  readonly children: readonly string[];
 }
 
 /** All functions of one name in one schema. */

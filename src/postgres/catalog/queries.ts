@@ -9,10 +9,7 @@ export const RELATIONS = `
     array(select a.attname::text from pg_catalog.pg_attribute a
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns,
     array(select a.atttypid::int8 from pg_catalog.pg_attribute a
-           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum)::text[] as types,
-    array(select m.nspname::text || '.' || d.relname::text from pg_catalog.pg_inherits i
-            join pg_catalog.pg_class d on d.oid = i.inhrelid join pg_catalog.pg_namespace m on m.oid = d.relnamespace
-           where i.inhparent = c.oid order by 1) as children
+           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum)::text[] as types
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
    where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and n.nspname !~ '^pg_(toast|temp)'
    order by n.nspname, c.relname`;
@@ -59,6 +56,6 @@ export const SYSTEM_NAMES = `
   select array(select relname::text from pg_catalog.pg_class where relnamespace = 'pg_catalog'::pg_catalog.regnamespace
                   and relkind <> 'i' order by 1) as relations,
          array(select typname::text from pg_catalog.pg_type where typnamespace = 'pg_catalog'::pg_catalog.regnamespace
-                order by 1) as types,
+                  and oid < 16384 order by 1) as types,
          array(select distinct oprname::text from pg_catalog.pg_operator where oprnamespace = 'pg_catalog'::pg_catalog.regnamespace
                   and oid < 16384 order by 1) as operators`;

@@ -13,7 +13,6 @@ const rows = z.object({
       row_type: number,
       columns: z.array(z.string()),
       types: z.array(number),
-      children: z.array(z.string()),
     }),
   ),
   functions: z.array(
@@ -65,8 +64,8 @@ export function catalogOf(read: unknown): Catalog {
   return {
     version: createHash('sha256').update(JSON.stringify(given)).digest('hex'),
     relations: byName(given.relations, (row): CatalogRelation => {
-      const { schema, name, kind, columns, types, children } = row;
-      return { schema, name, kind, columns, types, children, rowType: row.row_type };
+      const { schema, name, kind, columns, types } = row;
+      return { schema, name, kind, columns, types, rowType: row.row_type };
     }),
     functions: byName(given.functions, (row): CatalogFunctions => {
       return { takesRow: row.takes_row ?? false, takesOne: row.takes_one, made: row.made };

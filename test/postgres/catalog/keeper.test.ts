@@ -14,7 +14,6 @@ function catalog(name: string): Catalog {
     row_type: '20000',
     columns: ['id'],
     types: ['23'],
-    children: [],
   };
   return catalogOf({
     relations: [relation],
