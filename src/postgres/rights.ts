@@ -6,6 +6,15 @@ import type { RuleKind } from './sql/analysis.js';
 export const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 export type Privilege = (typeof PRIVILEGES)[number];
 
+/** Everything that PostgreSQL grants on a relation; no rule needs the others. MAINTAIN since PostgreSQL 17. */
+export const TABLE_PRIVILEGES = [...PRIVILEGES, 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'] as const;
+export type TablePrivilege = (typeof TABLE_PRIVILEGES)[number];
+/** What it grants on single columns, reading aside. */
+export const COLUMN_PRIVILEGES = ['INSERT', 'UPDATE', 'REFERENCES'] as const;
+export type ColumnPrivilege = (typeof COLUMN_PRIVILEGES)[number];
+export const SEQUENCE_PRIVILEGES = ['USAGE', 'SELECT', 'UPDATE'] as const;
+export type SequencePrivilege = (typeof SEQUENCE_PRIVILEGES)[number];
+
 /** What a rule's kinds need of the account. EXPLAIN and SHOW need nothing of their own; definitions need ownership. */
 const NEEDED_BY: Readonly<Record<RuleKind, readonly Privilege[]>> = {
   select: ['SELECT'],

@@ -101,7 +101,7 @@ function relationSql({ schema, name, privileges, columns }: NeededRights, user: 
   const lines = [`grant ${words.join(', ')} on ${on} to ${user};`];
   if (name === null)
     lines.push(`alter default privileges in schema ${quote(schema)} grant ${words.join(', ')} on tables to ${user};`);
-  if (privileges.has('INSERT') && name !== null) lines.push(...sequences(on, plainUser));
+  if (privileges.has('INSERT')) lines.push(...(name === null ? allSequences(schema, user) : sequences(on, plainUser)));
   return lines;
 }
 
@@ -111,6 +111,14 @@ function sequences(table: string, user: string): string[] {
     `select format('grant usage on sequence %s to %I', d.objid::regclass, ${text(user)}) from pg_depend d join pg_class s on s.oid = d.objid`,
     ` where s.relkind = 'S' and d.deptype = 'a' and d.classid = 'pg_class'::regclass and d.refobjid = ${text(table)}::regclass`,
     '\\gexec',
+  ];
+}
+
+/** Tables that are made later have sequences that are made later. */
+function allSequences(schema: string, user: string): string[] {
+  return [
+    `grant usage on all sequences in schema ${quote(schema)} to ${user};`,
+    `alter default privileges in schema ${quote(schema)} grant usage on sequences to ${user};`,
   ];
 }
 

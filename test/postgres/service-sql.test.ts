@@ -47,10 +47,10 @@ const SETTINGS = 'domain: localhost\nlisten: { http: 127.0.0.1:0, postgres: 127.
 const env = { READER_PASSWORD: "it's \\ a secret", WRITER_PASSWORD: 'writer-secret' };
 
 /** What the command prints for the policy. */
-async function printed(t: Test, database: Database): Promise<string> {
+async function printed(t: Test, database: Database, policy = policyFor(database)): Promise<string> {
   const config = t.testdir({
     'daypass.yaml': SETTINGS,
-    services: { 'shop.yaml': policyFor(database) },
+    services: { 'shop.yaml': policy },
     'samples.env': '',
   });
   Object.assign(process.env, env);
@@ -209,10 +209,12 @@ t.test('check --connect says what an account may beyond the policy, and what it 
     'may create in the schema billing',
     "may call public.cancel_everything, which runs with its owner's rights",
     'may call lo_creat, lo_create, lo_from_bytea, lo_put, lo_truncate, lo_truncate64, lo_unlink, lowrite: large objects can be written even in a read-only session',
+    'may call pg_cancel_backend, pg_terminate_backend: whoever shares the account can be cut off',
     'may delete public.orders',
     'may read customer of public.orders',
     'may select from public.payment_methods',
     'may change card of public.payment_methods',
+    'may read the sequence public.orders_id_seq',
   ]);
   t.same(ofReader.lacks, ['may not call public.total, or there is no such function']);
   t.ok(ofWriter.exceeds.includes('owns public.payment_methods'));
@@ -224,6 +226,115 @@ t.test('check --connect says what an account may beyond the policy, and what it 
     'may not call public.total, or there is no such function',
   ]);
 });
+
+t.test('check --connect sees every kind of right that the policy does not need', async (t) => {
+  const database = await freshDatabase(t);
+  await database.query(SCHEMA);
+  const sql = await printed(t, database);
+  const reader = `Reader-${database.name}`;
+  const writer = `writer_${database.name}`;
+  t.teardown(() =>
+    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
+  );
+  const passwords = {
+    [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
+    [`${writer}_password`]: env.WRITER_PASSWORD,
+  };
+  t.match(await apply(t, database, sql, passwords), { code: 0 });
+  await database.query(`
+    create sequence numbers;
+    create function extra() returns int language sql as 'select 1';
+    create function fires() returns trigger language plpgsql as 'begin return new; end';
+    create extension postgres_fdw;
+    create server away foreign data wrapper postgres_fdw;
+    grant usage, update on sequence numbers to "${reader}";
+    grant select on sequence orders_id_seq to ${writer};
+    grant truncate, references, trigger, maintain on orders to "${reader}";
+    grant insert (card), references (card) on payment_methods to "${reader}";
+    grant update (amount) on billing.invoices to ${writer};
+    grant temporary, create on database ${database.name} to "${reader}";
+    grant execute on function extra(), fires() to "${reader}";
+    grant execute on function pg_read_file(text), lo_import(text) to "${reader}";
+    grant usage on foreign server away to "${reader}";
+    grant set on parameter log_statement to "${reader}"`);
+  const [ofReader, ofWriter] = await accounts(t, policyFor(database));
+  t.same(ofReader?.exceeds, [
+    `may create schemas in ${database.name}`,
+    `may make temporary tables in ${database.name}`,
+    'may call public.extra',
+    'may call lo_import: large objects can be written even in a read-only session',
+    'may call pg_read_file, which PostgreSQL keeps from everybody',
+    'may set log_statement',
+    'may use the foreign server away',
+    'may truncate public.orders',
+    'may refer to public.orders',
+    'may make triggers on public.orders',
+    'may maintain public.orders',
+    'may insert card of public.payment_methods',
+    'may refer to card of public.payment_methods',
+    'may draw numbers from the sequence public.numbers',
+    'may set the sequence public.numbers',
+  ]);
+  t.same(ofWriter?.exceeds, ['may change amount of billing.invoices', 'may read the sequence public.orders_id_seq']);
+});
+
+t.test('an account that a role with `any` shares is no wall for the others, and check says so', async (t) => {
+  const database = await freshDatabase(t);
+  await database.query(SCHEMA);
+  const reader = `Reader-${database.name}`;
+  await database.query(`create role "${reader}" login password '${env.READER_PASSWORD.replace("'", "''")}'`);
+  t.teardown(() => database.query(`drop owned by "${reader}"; drop role "${reader}"`).catch(() => {}));
+  const policy = policyFor(database).replace(
+    / {2}writer:[\s\S]*?grants:/,
+    '  master:\n    allow: [{ statements: [any] }]\ngrants:',
+  );
+  const [ofReader] = await accounts(t, policy);
+  t.same(ofReader?.exceeds, ['is shared with master (any): to reader the account sets no limits']);
+});
+
+t.test(
+  'who may insert into every table of a schema may draw the numbers of them all, also of later ones',
+  async (t) => {
+    const database = await freshDatabase(t);
+    await database.query(`${SCHEMA}; create table billing.payments (id serial primary key, amount int)`);
+    const policy = policyFor(database).replace(
+      /( {2}writer:[\s\S]*?)public\.orders\] }\ngrants/,
+      '$1billing.*] }\ngrants',
+    );
+    const sql = await printed(t, database, policy);
+    const reader = `Reader-${database.name}`;
+    const writer = `writer_${database.name}`;
+    t.teardown(() =>
+      database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
+    );
+    const passwords = {
+      [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
+      [`${writer}_password`]: env.WRITER_PASSWORD,
+    };
+    t.match(await apply(t, database, sql, passwords), { code: 0, stderr: '' });
+    await database.query('create table billing.later (id serial primary key, amount int)');
+    const client = await connected(t, { ...database.config, user: writer, password: env.WRITER_PASSWORD });
+    await t.resolves(client.query('insert into billing.payments (amount) values (1)'));
+    await t.resolves(client.query('insert into billing.later (amount) values (1)'));
+    t.match(await accounts(t, policy), [
+      { exceeds: [], lacks: [] },
+      { exceeds: [], lacks: [] },
+    ]);
+    await database.query(`revoke usage on sequence billing.payments_id_seq from ${writer}`);
+    t.same((await accounts(t, policy))[1]?.lacks, ['may not draw numbers from the sequence billing.payments_id_seq']);
+  },
+);
+
+/** What `check --connect` finds of the accounts of a policy. */
+async function accounts(
+  t: Test,
+  policy: string,
+): Promise<{ readonly exceeds: readonly string[]; readonly lacks: readonly string[] }[]> {
+  const config = t.testdir({ 'daypass.yaml': SETTINGS, services: { 'shop.yaml': policy }, 'samples.env': '' });
+  Object.assign(process.env, env);
+  const { text } = await check({ config, connect: true, json: true }, { loadProtocols, dataDirectory: () => config });
+  return JSON.parse(text).accounts;
+}
 
 t.test('the start says what an account may beyond the policy', async (t) => {
   const gateway = await gatewayToOrders(t);
