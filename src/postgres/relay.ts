@@ -208,13 +208,16 @@ export class Relay implements Connection {
 
   #deliver(pieces: readonly Buffer[]): void {
     const { session } = this.#passage;
+    // The message that began in the chunk before and the rest of this one are one write to the system.
+    if (pieces.length > 1) this.client.cork();
     for (const [i, piece] of pieces.entries()) {
-      if (this.#over) return;
+      if (this.#over) break;
       if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
       // A deadline that came just now has cut the session instead: what the client has is what it had.
       if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
     }
-    if (!this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
+    this.client.uncork();
+    if (!this.#over && !this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
   }
 
   #send(bytes: Buffer): void {

@@ -3,10 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
 import Cursor from 'pg-cursor';
 import t, { type Test } from 'tap';
-import { startPsql } from '../support/commands.js';
+import { command, startPsql } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
 import type { Database } from '../support/postgres.js';
 import { tapProxy } from '../support/tap-proxy.js';
+import { loggedIn, query } from '../support/wire.js';
 import { gatewayToOrders, ordersDatabase } from './fixture.js';
 
 /** THREATS.md, "Promises": not early at all, and at the most 250 ms late. */
@@ -214,6 +215,26 @@ t.test(
     t.ok(texts.includes('select count(*) from orders'), 'the attempt is in the record');
   },
 );
+
+t.test('a client whose rows are streaming hears why it is cut', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const rows = "select n, repeat('x', n % 90) from generate_series(1, 100000000) n";
+  const raw = await gateway.issue({ service: 'orders-db', for: '2s' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, raw.handle);
+  client.socket.removeAllListeners('data');
+  let last = Buffer.alloc(0);
+  client.socket.on('data', (chunk: Buffer) => {
+    last = Buffer.concat([last, chunk]).subarray(-1_000);
+  });
+  client.send(query(`copy (${rows}) to stdout`));
+  await client.closed;
+  t.match(last.toString('latin1'), /SFATAL\0.*C57P01\0.*the grant has expired/s);
+  const { handle } = await gateway.issue({ service: 'orders-db', for: '2s' });
+  const target = `host=127.0.0.1 port=${gateway.ports.postgres} dbname=orders-db user=alice`;
+  const script = `set -o pipefail; psql "${target}" -X -c "\\copy (${rows}) to stdout" > /dev/null`;
+  const { stderr } = await command('bash', ['-c', script], { env: { PGPASSWORD: handle } });
+  t.match(stderr, /FATAL: {2}(57P01: )?Daypass ended this session: the grant has expired/);
+});
 
 t.test('psql shows why it was cut', async (t) => {
   const gateway = await gatewayToOrders(t);

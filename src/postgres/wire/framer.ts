@@ -171,8 +171,13 @@ export interface BackendHandler {
 /** Nothing in the place of a message. */
 export const DROP: Buffer = Buffer.alloc(0);
 
-/** Splits what a server sends, passing rows and copy data through without collecting them. */
+/**
+ * Splits what a server sends. Long messages pass through without being collected; of one up to `SMALL` the end of a chunk
+ * is kept until its rest has come, so that what the client has nearly always ends where a message ends and it can still
+ * be told why it is cut.
+ */
 export class BackendFramer {
+  /** The beginning of a message that is not whole yet; nothing else. */
   readonly #held = new Parts();
   /** Rows up to this length are collected and read, too; the handler sets it while it wants them. Bytes. */
   rowLimit = 0;
@@ -187,14 +192,23 @@ export class BackendFramer {
 
   /**
    * Feeds received bytes.
-   * @returns what is to be written to the client, in order: mostly one slice of the chunk itself. Every piece but the last
-   * ends where a message ends.
+   * @returns what is to be written to the client, in order: slices of the chunk itself, and the one message that began in
+   * the chunk before. Every piece but the last ends where a message ends.
    * @throws FramingError on an unknown type or an impossible length
    */
   push(chunk: Buffer, handler: BackendHandler): Buffer[] {
-    const bytes = this.#collected(chunk);
-    if (bytes === null) return [];
     const out: Buffer[] = [];
+    let rest = chunk;
+    if (this.#held.length > 0) {
+      rest = this.#fill(chunk);
+      if (!this.#isDue()) return out;
+      this.#split(this.#held.take(), handler, out);
+    }
+    if (rest.length > 0) this.#split(rest, handler, out);
+    return out;
+  }
+
+  #split(bytes: Buffer, handler: BackendHandler, out: Buffer[]): void {
     let from = 0;
     let at = Math.min(this.#left, bytes.length);
     this.#left -= at;
@@ -204,7 +218,7 @@ export class BackendFramer {
       const type = bytes[at]!;
       const total = backendLength(type, bytes.readInt32BE(at + 1));
       const read = this.#isRead(type, total);
-      if (read && bytes.length - at < total) break;
+      if (bytes.length - at < total && (read || total <= SMALL)) break;
       const instead = handler.message(type, read ? bytes.subarray(at, at + total) : null, total);
       const here = Math.min(total, bytes.length - at);
       this.#left = total - here;
@@ -218,7 +232,6 @@ export class BackendFramer {
     }
     if (at > from) out.push(bytes.subarray(from, at));
     if (at < bytes.length) this.#held.add(bytes.subarray(at));
-    return out;
   }
 
   #isRead(type: number, total: number): boolean {
@@ -226,15 +239,32 @@ export class BackendFramer {
     return total <= (READ.get(type) ?? 0) + 1;
   }
 
-  /** The chunk behind what was held; null while that is no whole message yet. */
-  #collected(chunk: Buffer): Buffer | null {
-    if (this.#held.length === 0) return chunk;
-    this.#held.add(chunk);
+  /** Puts what the held message lacks to it, its header first. @returns the rest of the chunk */
+  #fill(chunk: Buffer): Buffer {
+    const rest = this.#hold(chunk, HEADER - this.#held.length);
+    const total = this.#heldTotal();
+    return total === null || !this.#isCollected(total) ? rest : this.#hold(rest, total - this.#held.length);
+  }
+
+  #hold(chunk: Buffer, size: number): Buffer {
+    if (size <= 0 || chunk.length === 0) return chunk;
+    this.#held.add(chunk.subarray(0, size));
+    return chunk.subarray(size);
+  }
+
+  /** Whether the held message is whole, or long enough to pass as it comes. */
+  #isDue(): boolean {
+    const total = this.#heldTotal();
+    return total !== null && (this.#held.length >= total || !this.#isCollected(total));
+  }
+
+  #isCollected(total: number): boolean {
+    return total <= SMALL || this.#isRead(this.#held.head(HEADER)![0]!, total);
+  }
+
+  #heldTotal(): number | null {
     const head = this.#held.head(HEADER);
-    if (head === undefined) return null;
-    const total = backendLength(head[0]!, head.readInt32BE(1));
-    const read = this.#isRead(head[0]!, total);
-    return read && this.#held.length < total ? null : this.#held.take();
+    return head === undefined ? null : backendLength(head[0]!, head.readInt32BE(1));
   }
 }
 

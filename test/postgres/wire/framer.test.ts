@@ -157,6 +157,41 @@ t.test('what a server sends comes through unchanged however it is cut, and is re
   t.pass();
 });
 
+t.test(
+  'what is passed on ends where a message ends, however short the pieces, while messages are of ordinary size',
+  async (t) => {
+    const rows = Array.from({ length: 40 }, (_, n) => front('D', Buffer.alloc(n * 100, n)));
+    rows.push(front('D', Buffer.alloc(60_000, 1)), front('d', Buffer.alloc(65_000, 2)));
+    const stream = Buffer.concat(rows);
+    for (const size of [1, 4, 7, 100, 1_000, 65_536]) {
+      const framer = new BackendFramer();
+      const ends = new Set(rows.map((_, i) => Buffer.concat(rows.slice(0, i + 1)).length));
+      const out: Buffer[] = [];
+      let given = 0;
+      for (let at = 0; at < stream.length; at += size) {
+        const pieces = framer.push(stream.subarray(at, at + size), PASS);
+        out.push(...pieces);
+        for (const piece of pieces) given += piece.length;
+        if (framer.midMessage || (given > 0 && !ends.has(given))) t.fail(`in the middle, by pieces of ${size}`);
+      }
+      t.ok(Buffer.concat(out).equals(stream), `by ${size}`);
+    }
+  },
+);
+
+t.test('a longer one passes as it comes, and what is behind it is whole again', async (t) => {
+  const long = front('D', Buffer.alloc(200_000, 1));
+  const short = front('D', Buffer.from('a row'));
+  const framer = new BackendFramer();
+  const pass = (bytes: Buffer) => Buffer.concat(framer.push(bytes, PASS)).length;
+  t.equal(pass(long.subarray(0, 3)), 0, 'not before its header is there');
+  t.equal(pass(long.subarray(3, 1_000)), 1_000);
+  t.ok(framer.midMessage);
+  t.equal(pass(Buffer.concat([long.subarray(1_000), short.subarray(0, 8)])), long.length - 1_000);
+  t.notOk(framer.midMessage);
+  t.equal(pass(short.subarray(8)), short.length);
+});
+
 t.test('an error that is replaced is replaced whole, however it is cut', async (t) => {
   const ours = front('E', cstring('C42501'), Buffer.of(0));
   const theirs = front('E', cstring('C42601'), cstring('Mold'), Buffer.of(0));
