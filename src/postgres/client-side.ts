@@ -5,8 +5,8 @@ import type { Catalog } from './catalog/catalog.js';
 import { lacks } from './catalog/lacks.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
-import type { Expectation } from './expectations.js';
-import type { Portal, Prepared } from './names.js';
+import type { Expectation, QueryExpectation } from './expectations.js';
+import { type Definition, mayHold, type Names, type Portal, type Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
 import type { PostgresRole } from './policy.js';
 import { analyse } from './sql/analyse.js';
@@ -52,7 +52,10 @@ export class ClientSide implements FrontendHandler {
     this.#talk = talk;
     this.#outbox = outbox;
     this.#leave = leave;
-    outbox.beforeRelease = () => this.#recordUnrun();
+    outbox.beforeRelease = () => {
+      this.#recordUnrun();
+      talk.leaves();
+    };
   }
 
   /** @throws FramingError on a message that is not legal here */
@@ -68,15 +71,15 @@ export class ClientSide implements FrontendHandler {
       case FRONTEND.execute:
         return this.#execute(frame);
       case FRONTEND.describe:
-        readTarget(frame);
+        readTarget(frame, this.#mayDoAnything);
         return this.#forward(frame, DESCRIBE);
       case FRONTEND.close: {
-        const { kind, name } = readTarget(frame);
+        const { kind, name } = readTarget(frame, this.#mayDoAnything);
         (kind === 'S' ? this.#talk.statements : this.#talk.portals).closing(name);
         return this.#forward(frame, { kind: 'close', target: kind, name });
       }
       case FRONTEND.sync:
-        if (!this.#talk.copyIn) this.#talk.expectations.add(SYNC);
+        if (!this.#talk.copyIn) this.#talk.expect(SYNC);
         this.#endSegment();
         this.#outbox.hold(frame);
         return this.#outbox.release();
@@ -100,8 +103,10 @@ export class ClientSide implements FrontendHandler {
 
   copyData(piece: Buffer): void {
     const talk = this.#talk;
-    if (talk.copyBytes < COPY_SAMPLE) talk.copySample.push(piece.subarray(0, COPY_SAMPLE - talk.copyBytes));
-    talk.copyBytes += piece.length;
+    if (talk.takesCopyData) {
+      if (talk.copyBytes < COPY_SAMPLE) talk.copySample.push(piece.subarray(0, COPY_SAMPLE - talk.copyBytes));
+      talk.copyBytes += piece.length;
+    }
     this.#outbox.hold(piece);
     this.#outbox.release();
   }
@@ -114,39 +119,41 @@ export class ClientSide implements FrontendHandler {
   #query(frame: Buffer): void {
     const statement = this.#prepared(readQuery(frame));
     this.#endSegment();
-    const defined = this.#define(statement);
+    const defined = this.#define([statement]);
     const action = this.#action(statement, [], 'query');
     const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
     const decided = refusal?.decision ?? this.#judgeOnce(statement, action);
     const { decision, seq } = this.#talk.passage.propose(action, decided);
-    if (decision.outcome === 'allow') this.#forward(frame, { kind: 'query', seq, failed: false });
+    if (decision.outcome === 'allow') this.#forward(frame, asked(seq, statement.analysis, defined ?? NOTHING));
     else {
-      undo(defined);
+      withdraw(defined);
       this.#refuse(true, refusal ?? asRefusal(decision));
     }
     this.#outbox.release();
   }
 
   #parse(frame: Buffer): void {
-    const message = readParse(frame);
+    const message = readParse(frame, this.#mayDoAnything);
     const statement = this.#prepared(message);
     const { madeTypes } = message;
     const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
-    const decision = this.#talk.statements.hasRoom(message.name) ? this.#judge(action) : TOO_MANY_NAMES;
+    const tracked = this.#talk.statements.hasRoom(message.name);
+    const decision = tracked || this.#mayDoAnything ? this.#judge(action) : TOO_MANY_NAMES;
     if (decision.outcome !== 'allow') {
       this.#talk.passage.propose(action, decision);
       return this.#refuse(false, asRefusal(decision));
     }
-    this.#talk.statements.propose(message.name, statement);
+    if (tracked) this.#talk.statements.propose(message.name, statement);
     this.#unrun.push(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
   }
 
   #bind(frame: Buffer): void {
-    const { portal: name, statement, parameters } = readBind(frame);
-    const statements = this.#talk.statements.candidates(statement);
+    const { portal: name, statement, parameters } = readBind(frame, this.#mayDoAnything);
+    const statements = this.#meanings(this.#talk.statements, statement);
     if (statements.length === 0 && !this.#mayDoAnything) return this.#refuse(false, missing('statement', statement));
-    if (!this.#talk.portals.hasRoom(name)) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
+    const tracked = this.#talk.portals.hasRoom(name);
+    if (!tracked && !this.#mayDoAnything) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
     const bound = statements[statements.length - 1] ?? unknown('statement', statement);
     const action = this.#action(bound, statements, 'bind', parameters);
     // Binding plans, and planning evaluates: an old statement is decided anew here too (THREATS.md B11).
@@ -156,21 +163,21 @@ export class ClientSide implements FrontendHandler {
       return this.#refuse(false, asRefusal(decision));
     }
     const portal: Portal = { statements, parameters };
-    this.#talk.portals.propose(name, portal);
+    if (tracked) this.#talk.portals.propose(name, portal);
     this.#isRun(bound);
     this.#unrun.push(action);
-    this.#forward(frame, { kind: 'bind', name, portal });
+    this.#forward(frame, { kind: 'bind', name, statement, portal });
   }
 
   /** Every Execute is decided anew by the policy in force, and recorded: an old prepared statement is no way around a change. */
   #execute(frame: Buffer): void {
-    const name = readExecute(frame);
-    const portals = this.#talk.portals.candidates(name);
+    const name = readExecute(frame, this.#mayDoAnything);
+    const portals = this.#meanings(this.#talk.portals, name);
     const portal = portals[portals.length - 1] ?? (this.#mayDoAnything ? UNKNOWN_PORTAL : undefined);
     if (portal === undefined) return this.#refuse(false, missing('cursor', name));
     const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
-    const defined = this.#define(statement);
+    const defined = this.#define(all.length === 0 ? [statement] : all);
     const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
     const action = this.#action(statement, all, 'execute', portal.parameters);
     const { decision, seq } = this.#talk.passage.propose(
@@ -178,11 +185,11 @@ export class ClientSide implements FrontendHandler {
       absent?.decision ?? this.#judgeOnce(statement, action),
     );
     if (decision.outcome !== 'allow') {
-      undo(defined);
+      withdraw(defined);
       return this.#refuse(false, absent ?? asRefusal(decision));
     }
     this.#isRun(statement);
-    this.#forward(frame, { kind: 'execute', seq });
+    this.#forward(frame, { kind: 'execute', seq, portal: name, defined: defined ?? NOTHING });
   }
 
   /** What stands for the statement in the record is about to be another event. */
@@ -207,7 +214,7 @@ export class ClientSide implements FrontendHandler {
       action,
       this.#mayDoAnything ? this.#judge(action) : NO_FUNCTION_CALL,
     );
-    if (decision.outcome === 'allow') this.#forward(frame, { kind: 'query', seq, failed: false, call: true });
+    if (decision.outcome === 'allow') this.#forward(frame, { ...asked(seq, NO_STATEMENT, NOTHING), call: true });
     else this.#refuse(true, asRefusal(decision));
     this.#outbox.release();
   }
@@ -237,8 +244,7 @@ export class ClientSide implements FrontendHandler {
   }
 
   #forward(frame: Buffer, expectation: Expectation): void {
-    this.#talk.sent();
-    if (!this.#talk.expectations.add(expectation)) this.#skipped(expectation);
+    if (!this.#talk.expect(expectation)) this.#skipped(expectation);
     this.#outbox.hold(frame);
   }
 
@@ -248,9 +254,10 @@ export class ClientSide implements FrontendHandler {
 
   #skipped(expectation: Expectation): void {
     const { passage, statements, portals } = this.#talk;
-    if (expectation.kind === 'execute' || expectation.kind === 'query')
+    if (expectation.kind === 'execute' || expectation.kind === 'query') {
+      withdraw(expectation.defined);
       passage.result(expectation.seq, { status: 'skipped' });
-    else if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
+    } else if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
     else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
   }
 
@@ -284,13 +291,13 @@ export class ClientSide implements FrontendHandler {
   }
 
   #named(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
-    if (kind === 'statement') return this.#talk.statements.candidates(name);
-    return this.#talk.portals.candidates(name).flatMap((portal) => portal.statements);
+    if (kind === 'statement') return this.#meanings(this.#talk.statements, name);
+    return this.#meanings(this.#talk.portals, name).flatMap((portal) => portal.statements);
   }
 
-  #known(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
-    if (kind === 'statement') return this.#talk.statements.all(name);
-    return this.#talk.portals.all(name).flatMap((portal) => portal.statements);
+  /** What a name may stand for. How many may be judged is no bound for a role that is judged by none of them. */
+  #meanings<T>(names: Names<T>, name: string): readonly T[] {
+    return this.#mayDoAnything ? names.newest(name) : names.candidates(name);
   }
 
   #runs(statement: Prepared): readonly NonNullable<Statement['runs']>[] {
@@ -308,44 +315,56 @@ export class ClientSide implements FrontendHandler {
   }
 
   /**
-   * PREPARE and DECLARE give names of their own; they may stand for more than one thing until the session ends.
-   * @returns how to take them back; null when there is no room for them
+   * PREPARE and DECLARE give names of their own: proposed until the server has completed them.
+   * @param statements - what is about to run, as far as that is known
+   * @returns null when there is no room for them; a role that may do anything is not refused for it, the name is not tracked
    */
-  #define(statement: Prepared): (() => void)[] | null {
-    if (!statement.analysis.ok) return [];
-    const defined: (() => void)[] = [];
-    for (const { defines, body } of statement.analysis.statements) {
-      if (defines === null || body === null) continue;
-      const { kind, name } = defines;
-      if (this.#known(kind, name).some((known) => isOf(known, body))) continue;
-      if (!(kind === 'statement' ? this.#talk.statements : this.#talk.portals).mayDefine(name)) {
-        undo(defined);
-        return null;
+  #define(statements: readonly Prepared[]): readonly Definition[] | null {
+    if (!statements.some(definesNames)) return NOTHING;
+    const defined: Definition[] = [];
+    for (const { text, analysis } of statements) {
+      for (const { defines, body } of analysis.ok ? analysis.statements : NOTHING) {
+        if (defines === null || body === null) continue;
+        const { kind, name } = defines;
+        const names = kind === 'statement' ? this.#talk.statements : this.#talk.portals;
+        if (names.mayDefine(name)) defined.push(this.#propose(kind, name, text, body));
+        else if (!this.#mayDoAnything) {
+          withdraw(defined);
+          return null;
+        }
       }
-      defined.push(this.#propose(kind, name, { text: statement.text, analysis: { ok: true, statements: [body] } }));
     }
     return defined;
   }
 
-  #propose(kind: 'statement' | 'cursor', name: string, meaning: Prepared): () => void {
-    const { statements, portals } = this.#talk;
+  #propose(kind: 'statement' | 'cursor', name: string, text: string, body: Statement): Definition {
+    const { statements, portals, taken } = this.#talk;
+    const meaning: Prepared = { text, analysis: { ok: true, statements: [body] } };
     if (kind === 'statement') {
       statements.define(name, meaning);
-      return () => statements.withdraw(name, meaning);
+      const confirm = () => statements.confirm(name, meaning);
+      return { body, confirm, withdraw: () => statements.withdraw(name, meaning) };
     }
     const portal: Portal = { statements: [meaning], parameters: [] };
     portals.define(name, portal);
-    return () => portals.withdraw(name, portal);
+    const confirm = () => {
+      portals.confirm(name, portal);
+      taken.begins(name, mayHold(portal));
+    };
+    return { body, confirm, withdraw: () => portals.withdraw(name, portal) };
   }
 }
 
-/** Whether a known meaning is this very statement: one text may give one name two meanings. */
-function isOf(known: Prepared, body: Statement): boolean {
-  return known.analysis.ok && known.analysis.statements.length === 1 && known.analysis.statements[0] === body;
+function definesNames({ analysis }: Prepared): boolean {
+  return analysis.ok && analysis.statements.some(({ defines }) => defines !== null);
 }
 
-function undo(defined: readonly (() => void)[] | null): void {
-  for (const withdraw of defined ?? []) withdraw();
+function withdraw(defined: readonly Definition[] | null): void {
+  for (const one of defined ?? NOTHING) one.withdraw();
+}
+
+function asked(seq: number, analysis: Analysis, defined: readonly Definition[]): QueryExpectation {
+  return { kind: 'query', seq, analysis, done: 0, failed: false, defined };
 }
 
 /** Those without parts of their own are shared: a flood of them costs a place in the queue each. */

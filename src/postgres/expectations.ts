@@ -1,18 +1,39 @@
 import type { Decision } from '../policy/decision.js';
-import type { Portal, Prepared } from './names.js';
+import type { Definition, Portal, Prepared } from './names.js';
+import type { Analysis } from './sql/analysis.js';
 
 /** What the server is going to answer, one entry for each message it was sent, in order. */
 export type Expectation =
-  /** `call`: a FunctionCall, which is answered like a Query but with one result of its own. */
-  | { readonly kind: 'query'; readonly seq: number; failed: boolean; readonly call?: true }
+  | QueryExpectation
   | { readonly kind: 'parse'; readonly name: string; readonly statement: Prepared }
-  | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal }
+  | { readonly kind: 'bind'; readonly name: string; readonly statement: string; readonly portal: Portal }
   | { readonly kind: 'describe' }
   | { readonly kind: 'close'; readonly target: 'S' | 'P'; readonly name: string }
-  | { readonly kind: 'execute'; readonly seq: number }
+  | ExecuteExpectation
   /** A refused message, in whose place the server got one it cannot parse: its error becomes ours. */
   | { readonly kind: 'refused'; readonly simple: boolean; readonly refusal: Refusal }
   | { readonly kind: 'sync' };
+
+/** A Query: one result for each statement of its text. */
+export interface QueryExpectation {
+  readonly kind: 'query';
+  readonly seq: number;
+  readonly analysis: Analysis;
+  /** How many of its statements are completed. */
+  done: number;
+  failed: boolean;
+  readonly defined: readonly Definition[];
+  /** A FunctionCall, which is answered like a Query but with one result of its own. */
+  readonly call?: true;
+}
+
+/** An Execute: one result, or a part of one. */
+export interface ExecuteExpectation {
+  readonly kind: 'execute';
+  readonly seq: number;
+  readonly portal: string;
+  readonly defined: readonly Definition[];
+}
 
 /** How a refusal reads in PostgreSQL's words. */
 export interface Refusal {
@@ -28,6 +49,7 @@ export interface Refusal {
 export class Expectations {
   #queue: Expectation[] = [];
   #from = 0;
+  #results = 0;
   /** The server skips what it is sent until a Sync. */
   #skipping = false;
 
@@ -35,11 +57,22 @@ export class Expectations {
     return this.#queue[this.#from];
   }
 
+  /** How many are not answered yet. */
+  get size(): number {
+    return this.#queue.length - this.#from;
+  }
+
+  /** Whether one of them is the answer to an Execute or a Query. */
+  get awaitsResult(): boolean {
+    return this.#results > 0;
+  }
+
   /** Adds what was just sent. @returns false when the server will skip it */
   add(expectation: Expectation): boolean {
     if (this.#skipping && expectation.kind !== 'sync') return false;
     this.#skipping = false;
     this.#queue.push(expectation);
+    if (hasResult(expectation)) this.#results += 1;
     return true;
   }
 
@@ -52,6 +85,7 @@ export class Expectations {
   pop(): Expectation | undefined {
     const head = this.#queue[this.#from];
     if (head === undefined) return undefined;
+    if (hasResult(head)) this.#results -= 1;
     this.#from += 1;
     if (this.#from > 64 && this.#from * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#from);
@@ -76,4 +110,8 @@ export class Expectations {
     this.#queue = [head, ...(next === -1 ? [] : rest.slice(next))];
     this.#from = 0;
   }
+}
+
+function hasResult({ kind }: Expectation): boolean {
+  return kind === 'execute' || kind === 'query';
 }

@@ -1,4 +1,4 @@
-import type { Analysis } from './sql/analysis.js';
+import type { Analysis, Statement } from './sql/analysis.js';
 import { FramingError } from './wire/framer.js';
 
 /** A statement as the gateway knows it: its text and what it does. */
@@ -12,6 +12,19 @@ export interface Portal {
   /** The statements it may stand for: more than one only while the server has not said which. */
   readonly statements: readonly Prepared[];
   readonly parameters: readonly (string | null)[];
+}
+
+/** Whether the portal may outlive its transaction: WITH HOLD, or a text that says so somewhere. */
+export function mayHold(portal: Portal): boolean {
+  return portal.statements.some(({ text }) => /hold/i.test(text));
+}
+
+/** A name that SQL (PREPARE, DECLARE) gives a meaning: in doubt until the server has completed the statement. */
+export interface Definition {
+  /** The statement the name stands for, as it stands in the analysis of the text. */
+  readonly body: Statement;
+  confirm(): void;
+  withdraw(): void;
 }
 
 /** How many names one session may keep: a client cannot fill the gateway's memory with them. */
@@ -56,6 +69,17 @@ export class Names<T> {
     return confirmed === undefined ? [...pending] : [confirmed, ...pending];
   }
 
+  /** As `candidates`, for who is judged by none of them: the newest, as many as may be judged. */
+  newest(given: string): readonly T[] {
+    const newest = this.#newest.get(keyOf(given));
+    return newest === undefined ? this.all(given).slice(-MOST_MEANINGS) : [newest];
+  }
+
+  /** What the server has said the name stands for; read while it answers, that is what it stands for there. */
+  confirmed(given: string): T | undefined {
+    return this.#confirmed.get(keyOf(given));
+  }
+
   /** Whether there may be one more name. Meanings on their way are bounded by how much may be under way at all. */
   hasRoom(given: string): boolean {
     const name = keyOf(given);
@@ -64,7 +88,7 @@ export class Names<T> {
     );
   }
 
-  /** Whether SQL may give the name one more meaning: those stay until the session ends. */
+  /** Whether SQL may give the name one more meaning while the server has not said what became of the others. */
   mayDefine(given: string): boolean {
     const name = keyOf(given);
     return this.hasRoom(name) && (this.#pending.get(name)?.length ?? 0) < MOST_MEANINGS;
@@ -97,11 +121,14 @@ export class Names<T> {
     this.#newest.clear();
   }
 
-  /** The server did. */
-  confirm(given: string, meaning: T): void {
+  /**
+   * The server did. A meaning that was never proposed is not kept: there was no room for it.
+   * @param known - what it turned out to be, when that is more exact
+   */
+  confirm(given: string, meaning: T, known: T = meaning): void {
     const name = keyOf(given);
-    this.#settle(name, meaning);
-    this.#confirmed.set(name, meaning);
+    if (!this.#settle(name, meaning)) return;
+    this.#confirmed.set(name, known);
   }
 
   /** The server did not. */
@@ -111,13 +138,19 @@ export class Names<T> {
     this.#settle(name, meaning);
   }
 
-  #settle(name: string, meaning: T): void {
+  #settle(name: string, meaning: T): boolean {
     const pending = this.#pending.get(name);
     const at = pending?.indexOf(meaning) ?? -1;
-    if (pending === undefined || at === -1) return;
+    if (pending === undefined || at === -1) return false;
     if (at === 0) pending.shift();
     else pending.splice(at, 1);
     if (pending.length === 0) this.#pending.delete(name);
+    return true;
+  }
+
+  /** The server closed every name, but for the unnamed one: DEALLOCATE ALL leaves it. */
+  closeAll(): void {
+    for (const name of this.#confirmed.keys()) if (name !== '') this.#confirmed.delete(name);
   }
 
   /** The server closed the name. */
@@ -142,7 +175,9 @@ export class Names<T> {
 const COMPARED = 63;
 
 /** What the server tells names apart by: two names that are one to it are one here (THREATS.md B11). */
-function keyOf(name: string): string {
+export function keyOf(name: string): string {
+  // One that is not UTF-8, a character for each byte (`readParse`).
+  if (name.startsWith('\0')) return name.slice(0, COMPARED + 1);
   if (name.length <= COMPARED && /^[\x00-\x7f]*$/.test(name)) return name;
   return Buffer.from(name).subarray(0, COMPARED).toString('latin1');
 }

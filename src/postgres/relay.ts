@@ -13,7 +13,7 @@ import { Outbox } from './outbox.js';
 import { isAsPinned } from './pinned.js';
 import type { PostgresRole } from './policy.js';
 import { LONGEST_ROW } from './sampled.js';
-import { ServerSide } from './server-side.js';
+import { LedAstray, ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
 import { errorResponse, noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer, FramingError, FrontendFramer } from './wire/framer.js';
@@ -199,9 +199,12 @@ export class Relay implements Connection {
       else this.#held.push(...pieces.map((piece) => Buffer.from(piece)));
     } catch (thrown) {
       const overLimit = thrown instanceof FramingError && thrown.tooLarge;
-      const what = overLimit ? 'a limit of the role ended the session' : 'the upstream broke the protocol';
+      const astray = thrown instanceof LedAstray;
+      const what = overLimit
+        ? 'a limit of the role ended the session'
+        : `the ${astray ? 'client' : 'upstream'} broke the protocol`;
       this.#log.warn({ err: messageOf(thrown), session: session.id }, what);
-      const message = overLimit ? thrown.message : 'the database broke the protocol';
+      const message = overLimit || astray ? thrown.message : 'the database broke the protocol';
       this.#break({ severity: 'FATAL', sqlstate: overLimit ? '54000' : '08P01', message: `Daypass: ${message}` });
     }
   }

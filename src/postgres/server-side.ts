@@ -2,8 +2,11 @@ import type { Payload } from '../recording/event.js';
 import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
+import { mayHold, type Portal } from './names.js';
 import type { PostgresRole } from './policy.js';
 import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
+import type { Share } from './taken.js';
+import { type Running, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
 import { errorResponse, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
@@ -91,10 +94,20 @@ export class ServerSide implements BackendHandler {
     const talk = this.#talk;
     if (talk.muted || talk.overrun !== null) return DROP;
     const role = talk.passage.session.role as PostgresRole;
-    talk.overrun = overrun(role, rows, talk.bytesOut);
+    if (role.maxRows === null && role.maxBytes === null) return undefined;
+    const before = this.#before();
+    talk.overrun = overrun(role, before.rows + rows, before.bytes + talk.bytesOut);
     if (talk.overrun === null) return undefined;
     this.#stop();
     return DROP;
+  }
+
+  /** What the client had of the same portal before: a result that is fetched in parts is one. */
+  #before(): Share {
+    const talk = this.#talk;
+    const { head } = talk.expectations;
+    talk.before ??= talk.taken.most(isRunning(head) ? sourcesUnderWay(talk, head) : []);
+    return talk.before;
   }
 
   #sample(frame: Buffer): void {
@@ -106,7 +119,7 @@ export class ServerSide implements BackendHandler {
   }
 
   #passing(type: number): void {
-    const { expectations, statements, portals } = this.#talk;
+    const { expectations, statements, portals, taken } = this.#talk;
     const { head } = expectations;
     switch (type) {
       case BACKEND.parseComplete:
@@ -115,11 +128,13 @@ export class ServerSide implements BackendHandler {
         break;
       case BACKEND.bindComplete:
         if (head?.kind !== 'bind') throw outOfTurn('BindComplete');
-        portals.confirm(head.name, head.portal);
+        portals.confirm(head.name, head.portal, this.#bound(head.portal, head.statement));
+        taken.begins(head.name, false);
         break;
       case BACKEND.closeComplete:
         if (head?.kind !== 'close') throw outOfTurn('CloseComplete');
         (head.target === 'S' ? statements : portals).close(head.name);
+        if (head.target === 'P') taken.closes(head.name);
         break;
       case BACKEND.rowDescription:
       case BACKEND.noData:
@@ -128,34 +143,57 @@ export class ServerSide implements BackendHandler {
       case BACKEND.portalSuspended:
       case BACKEND.emptyQuery:
         if (head?.kind !== 'execute') return;
-        this.#result(head.seq, '00000', type === BACKEND.portalSuspended ? 'suspended' : '');
+        this.#result(
+          head,
+          this.#talk.overrun === null ? '00000' : OVER_LIMIT,
+          type === BACKEND.portalSuspended ? 'suspended' : '',
+        );
         break;
       case BACKEND.functionResult:
         if (head?.kind !== 'query' || head.call !== true) throw outOfTurn('FunctionCallResponse');
-        return this.#result(head.seq, '00000', 'FUNCTION CALL');
+        return this.#result(head, '00000', 'FUNCTION CALL');
       case BACKEND.copyIn:
         return this.#copyBegins(head);
       default:
         return;
     }
-    expectations.pop();
+    this.#talk.answered();
   }
 
+  /** A portal with the statement that its name stood for, now that the server has said which of several that was. */
+  #bound(portal: Portal, name: string): Portal {
+    const statement = this.#talk.statements.confirmed(name);
+    if (portal.statements.length < 2 || statement === undefined || !portal.statements.includes(statement))
+      return portal;
+    return { ...portal, statements: [statement] };
+  }
+
+  /**
+   * Behind a COPY the server takes nothing but its data: another message it discards, or hangs up. Which answer would
+   * belong to which message is not known any more.
+   */
   #copyBegins(head: Expectation | undefined): void {
-    if (head?.kind !== 'execute' && head?.kind !== 'query') throw outOfTurn('CopyInResponse');
+    const { expectations } = this.#talk;
+    if (!isRunning(head)) throw outOfTurn('CopyInResponse');
+    if (expectations.unanswered().some((one) => one !== head && one.kind !== 'sync')) {
+      throw new LedAstray('a message was sent behind a COPY that takes its data first');
+    }
     this.#talk.copyIn = true;
-    this.#talk.expectations.swallowSyncs();
+    this.#talk.copying = true;
+    expectations.swallowSyncs();
   }
 
   #complete(frame: Buffer): Buffer | undefined {
     const talk = this.#talk;
     const { head } = talk.expectations;
-    if (head?.kind !== 'execute' && head?.kind !== 'query') throw outOfTurn('CommandComplete');
+    if (!isRunning(head)) throw outOfTurn('CommandComplete');
     const tag = frame.toString('utf8', 5, frame.length - 1);
     const over = talk.overrun;
-    this.#result(head.seq, over === null ? '00000' : OVER_LIMIT, tag);
+    this.#result(head, over === null ? '00000' : OVER_LIMIT, tag);
     if (REDEFINES.test(tag)) talk.redefined = true;
-    if (head.kind === 'execute') talk.expectations.pop();
+    settleNames(talk, head, tag);
+    if (head.kind === 'execute') talk.answered();
+    else head.done += 1;
     return this.#concluded(over, `The server had completed the statement (${tag}) before it could be stopped.`);
   }
 
@@ -174,7 +212,7 @@ export class ServerSide implements BackendHandler {
 
   #ready(status: number): void {
     const { expectations, portals } = this.#talk;
-    const ended = expectations.pop();
+    const ended = this.#talk.answered();
     if (ended?.kind !== 'sync' && ended?.kind !== 'query' && !(ended?.kind === 'refused' && ended.simple)) {
       throw outOfTurn('ReadyForQuery');
     }
@@ -184,9 +222,11 @@ export class ServerSide implements BackendHandler {
       this.#talk.redefined = false;
       this.#talk.catalog.changed();
     }
-    this.#talk.since = expectations.head === undefined ? 0 : this.#talk.clock.monotonic();
+    if (expectations.head === undefined) this.#talk.forgetCopy();
+    else this.#talk.since = this.#talk.clock.monotonic();
+    if (status === IDLE) this.#talk.taken.transactionEnded();
     if (status === IDLE && expectations.head === undefined && this.#quiet()) {
-      portals.retain((portal) => portal.statements.some(({ text }) => /hold/i.test(text)));
+      portals.retain(mayHold);
     }
   }
 
@@ -201,14 +241,17 @@ export class ServerSide implements BackendHandler {
     const instead = over ? overrunReport(over, 'The statement was stopped.') : this.#talk.muted ? DROP : undefined;
     if (head.kind === 'query') {
       head.failed = true;
-      this.#result(head.seq, status, '');
+      this.#result(head, status, '');
+      withdrawNames(head);
       return instead;
     }
     if (head.kind === 'refused' && head.simple) return refusalOf(head.refusal);
+    if (head.kind === 'execute') this.#result(head, status, '');
     const [failed, ...skipped] = expectations.fail();
-    if (failed?.kind === 'execute') this.#result(failed.seq, status, '');
+    if (failed?.kind === 'execute') withdrawNames(failed);
     else if (failed !== undefined) this.#dropped(failed);
     for (const one of skipped) this.#dropped(one);
+    if (expectations.head === undefined) this.#talk.since = 0;
     return failed?.kind === 'refused' && instead === undefined ? refusalOf(failed.refusal) : instead;
   }
 
@@ -216,8 +259,10 @@ export class ServerSide implements BackendHandler {
     const { passage, statements, portals } = this.#talk;
     if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
     else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
-    else if (expectation.kind === 'execute' || expectation.kind === 'query')
+    else if (isRunning(expectation)) {
+      withdrawNames(expectation);
       passage.result(expectation.seq, { status: 'skipped' });
+    }
   }
 
   /**
@@ -226,29 +271,37 @@ export class ServerSide implements BackendHandler {
    */
   interrupt(): void {
     for (const one of this.#talk.expectations.unanswered()) {
-      if (one.kind === 'execute' || (one.kind === 'query' && !one.failed)) this.#result(one.seq, 'interrupted', '');
+      if (one.kind === 'execute' || (one.kind === 'query' && !one.failed)) this.#result(one, 'interrupted', '');
     }
   }
 
-  #result(seq: number, status: string, tag: string): void {
+  #result(running: Running, status: string, tag: string): void {
     const talk = this.#talk;
     const now = talk.clock.monotonic();
     const ms = talk.since === 0 ? 0 : Math.round((now - talk.since) * 1000) / 1000;
-    const copied = talk.copyBytes > 0 ? { bytesIn: talk.copyBytes } : {};
-    const sample = talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
+    const copied = talk.copying ? { bytesIn: talk.copyBytes } : {};
+    const sample =
+      talk.copying && talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
     const limit = talk.overrun === null ? {} : { limit: talk.overrun.key };
     talk.passage.result(
-      seq,
-      { status, tag, rows: talk.rows, bytesOut: talk.bytesOut, ...copied, ...limit, ms },
+      running.seq,
+      { status, tag, rows: this.#rows(tag), bytesOut: talk.bytesOut, ...copied, ...limit, ms },
       sample,
     );
+    if (talk.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), { rows: talk.rows, bytes: talk.bytesOut });
+    talk.before = null;
     talk.rows = 0;
     talk.copiedOut = 0;
     talk.overrun = null;
     talk.bytesOut = 0;
-    talk.copyBytes = 0;
-    talk.copySample = [];
+    if (talk.copying) talk.forgetCopy();
     talk.since = now;
+  }
+
+  /** A COPY's tag has its rows; a message of its data may be a header line, or of an interrupted one all there is. */
+  #rows(tag: string): number {
+    const copied = /^COPY (\d+)$/.exec(tag)?.[1];
+    return copied === undefined ? this.#talk.rows + this.#talk.copiedOut : Number(copied);
   }
 
   #sampled(): Payload | null {
@@ -260,6 +313,13 @@ export class ServerSide implements BackendHandler {
     talk.sampledBytes = 0;
     return { ...(sampledColumns === null ? {} : { columns: sampledColumns }), results: sampled };
   }
+}
+
+/** The client sent what leaves nobody sure which answer belongs to which message; it is told so. */
+export class LedAstray extends FramingError {}
+
+function isRunning(expectation: Expectation | undefined): expectation is Running {
+  return expectation?.kind === 'execute' || expectation?.kind === 'query';
 }
 
 /** program_limit_exceeded */

@@ -4,8 +4,15 @@ import { type Expectation, Expectations } from '../../src/postgres/expectations.
 const statement = { text: '', analysis: { ok: true as const, statements: [] } };
 const SYNC: Expectation = { kind: 'sync' };
 const parse = (name: string): Expectation => ({ kind: 'parse', name, statement });
-const execute = (seq: number): Expectation => ({ kind: 'execute', seq });
-const query = (seq: number): Expectation => ({ kind: 'query', seq, failed: false });
+const execute = (seq: number): Expectation => ({ kind: 'execute', seq, portal: '', defined: [] });
+const query = (seq: number): Expectation => ({
+  kind: 'query',
+  seq,
+  analysis: statement.analysis,
+  done: 0,
+  failed: false,
+  defined: [],
+});
 
 t.test('an error at each position of a pipeline skips everything up to the Sync, and nothing behind it', async (t) => {
   const sent = [parse('a'), execute(1), parse('b'), execute(2), parse('c'), execute(3)];

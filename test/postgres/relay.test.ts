@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import {
   bind,
@@ -306,6 +307,157 @@ t.test('COPY FROM STDIN works by Query and by Execute, and its bytes are in the 
   await gateway.stop();
   const copies = (await gateway.events()).filter(({ kind, facts }) => kind === 'result' && facts.tag === 'COPY 2');
   t.match(copies, [{ facts: { bytesIn: 9 }, payload: { copy: /1\n2\n/ } }]);
+});
+
+t.test('a COPY both ways says its rows and bytes, and what is sent beside one is counted with none', async (t) => {
+  const gateway = await copying(t);
+  const { client } = gateway;
+  const data = front('d', Buffer.from('1\n2\n'));
+  client.send(query('copy inbox from stdin'), data, front('c'));
+  t.equal(shapes(await client.until()), 'G C:COPY 2 Z:I', 'data that does not wait for the server to ask');
+  client.send(query('copy inbox from stdin'));
+  await client.until('G');
+  client.send(front('d', Buffer.from('x\n')));
+  await client.until();
+  client.send(data, data, front('c'));
+  client.send(query('copy inbox from stdin'));
+  await client.until('G');
+  client.send(front('d', Buffer.from('3\n')), front('c'));
+  await client.until();
+  client.send(data, query('copy (select id, id from orders limit 3) to stdout csv header'));
+  await client.until();
+  client.send(query('copy inbox from stdin'));
+  await client.until('G');
+  client.send(data);
+  client.socket.end();
+  await client.closed;
+  await gateway.stop();
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result').map(({ facts }) => facts);
+  t.match(results, [
+    { tag: 'COPY 2', rows: 2, bytesIn: data.length, bytesOut: 0 },
+    { status: '22P02', rows: 0, bytesIn: 7 },
+    { tag: 'COPY 1', rows: 1, bytesIn: 7 },
+    { tag: 'COPY 3', rows: 3, bytesOut: Number },
+    { status: 'interrupted', rows: 0, bytesIn: data.length },
+  ]);
+  t.equal(results[3]?.bytesIn, undefined);
+});
+
+t.test(
+  'a message behind a COPY that takes its data first ends the session: no result is told of the wrong one',
+  async (t) => {
+    const gateway = await copying(t);
+    const { database } = gateway.orders;
+    const { handle } = await gateway.issue({ service: 'orders-db', role: 'copier' });
+    for (const behind of [
+      query('select 1'),
+      Buffer.concat([parse('', 'select 1'), bind('', ''), execute(''), sync()]),
+      Buffer.concat([sync(), parse('s', 'select 1')]),
+      close('S', 'x'),
+    ]) {
+      const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+      client.send(query('copy inbox from stdin'), behind, query('select 2'));
+      const answers = await client.rest();
+      t.match(shapes(answers), /^E:08P01$/);
+      t.match(fields(answers.at(-1)!).M, /behind a COPY/);
+    }
+    t.same(await database.query('select * from inbox'), []);
+    await gateway.stop();
+    const events = await gateway.events();
+    const ran = events.filter(({ kind, facts }) => kind === 'result' && facts.status === '00000');
+    t.same(ran, [], 'nothing is recorded as done');
+  },
+);
+
+t.test('names that SQL gives and drops again are no fewer than the server has', async (t) => {
+  const { client } = await joined(t);
+  const run = async (...texts: string[]) => {
+    client.send(...texts.map(query));
+    return shapes(await client.until('Z', texts.length));
+  };
+  await run('begin');
+  for (let n = 0; n < 150; n += 1) {
+    const answers = await run(
+      `declare c cursor for select ${n} from orders; fetch 1 from c; close c; prepare p as select ${n}; execute p; deallocate p`,
+    );
+    if (answers.includes('E:')) t.fail(`${n}: ${answers}`);
+  }
+  t.match(await run('fetch 1 from c', 'rollback', 'execute p'), /^E:34000 Z:E C:ROLLBACK Z:I E:26000 Z:I$/);
+  t.notMatch(await run('begin', 'prepare p as select 1', 'deallocate p', 'prepare p as select 2', 'rollback'), /E:/);
+  t.match(await run('execute p'), /D/, 'a prepared statement is not undone');
+  t.match(await run('begin', 'deallocate p', 'rollback', 'execute p'), /E:26000 Z:I$/, 'and does not come back');
+  client.send(parse('q', 'select 3'), sync(), query('deallocate all'), bind('', 'q'), sync());
+  t.equal(shapes(await client.until('Z', 3)), '1 Z:I C:DEALLOCATE ALL Z:I E:26000 Z:I');
+  client.send(parse('d', 'deallocate r'), bind('', 'd'), execute(''), sync(), parse('r', 'select 5'), sync());
+  client.send(bind('', 'r'), execute(''), bind('', 'd'), execute(''), sync(), bind('', 'r'), sync());
+  t.equal(
+    shapes(await client.until('Z', 4)),
+    '1 2 E:26000 Z:I 1 Z:I 2 D C:SELECT 1 2 C:DEALLOCATE Z:I E:26000 Z:I',
+    'what failed dropped nothing',
+  );
+});
+
+t.test('B11: a name whose DEALLOCATE failed, or was refused, is judged as before', async (t) => {
+  const gateway = await joined(t);
+  const { client } = gateway;
+  client.send(query('prepare p as select sku from order_items'), query('select 1 / 0; deallocate p'));
+  client.send(query('deallocate p; select * from payment_methods'));
+  t.equal(shapes(await client.until('Z', 3)), 'C:PREPARE Z:I E:22012 Z:I E:42501 Z:I');
+  await gateway.policy(
+    'orders-db',
+    gateway.orders.policy({ reader: '{ statements: [select], relations: [public.orders] }' }),
+  );
+  client.send(query('execute p'));
+  t.match(shapes(await client.until()), /^E:42501/);
+});
+
+t.test('a role that may do anything has as many names as the server lets it', async (t) => {
+  const gateway = await gatewayToOrders(t, { policy: { more: '  admin:\n    allow: [{ statements: [any] }]' } });
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'admin' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+  const many = Array.from({ length: 10_100 }, (_, n) => parse(`s${n}`, 'select 1'));
+  client.send(Buffer.concat(many), sync());
+  t.equal((await client.until()).filter(({ type }) => type === '1').length, many.length);
+  client.send(bind('', 's10099'), execute(''), sync());
+  t.equal(shapes(await client.until()), '2 D C:SELECT 1 Z:I');
+  const unnamed = Array.from({ length: 300 }, (_, n) => [parse('', `select ${n}`), sync()]).flat();
+  client.send(...unnamed, bind('', ''), execute(''), sync());
+  t.match(shapes(await client.until('Z', 301)), /2 D C:SELECT 1 Z:I$/, 'and need not wait for answers');
+  const odd = Buffer.from([0xff, 0xfe, 0]);
+  client.send(query('set client_encoding = latin1'));
+  await client.until();
+  const named = front('P', odd, cstring('select 7'), int16(0));
+  client.send(named, front('B', odd, odd, int16(0), int16(0), int16(0)), front('E', odd, int32(0)), sync());
+  t.equal(shapes(await client.until()), '1 2 D C:SELECT 1 Z:I', 'a name need not be UTF-8');
+});
+
+/** Longer than the timeout, the gateway's patience with the server and the time between two looks together, milliseconds. */
+const THINKING = 2_600;
+
+t.test('the time of a statement is not that of the person who thought before it', async (t) => {
+  const gateway = await gatewayToOrders(t, {
+    policy: { more: '  admin:\n    statement_timeout: 1s\n    allow: [{ statements: [any] }]' },
+  });
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'admin' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+  // The server's own clock would count it.
+  client.send(query('set statement_timeout = 0'));
+  await client.until();
+  client.send(parse('', 'select id, pg_sleep(0.3) from orders'), describe('S', ''), flush());
+  await client.until('T');
+  await pause(THINKING);
+  client.send(bind('', ''), execute('', 2), flush());
+  await client.until('s');
+  await pause(THINKING);
+  client.send(execute('', 2));
+  await pause(THINKING);
+  client.send(execute('', 1), sync());
+  t.match(shapes(await client.until()), /^D D s D s Z:I$/, 'not cancelled');
+  client.socket.destroy();
+  await gateway.stop();
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+  t.equal(results.length, 4);
+  for (const { facts } of results) t.ok((facts.ms as number) < THINKING, `${facts.ms} ms`);
 });
 
 t.test('a Query inside a COPY ends the session; the COPY has no effect', async (t) => {

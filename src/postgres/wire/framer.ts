@@ -151,6 +151,7 @@ const READ: ReadonlyMap<number, number> = new Map([
   [BACKEND.error, MiB],
   [BACKEND.commandComplete, SMALL],
   [BACKEND.ready, 5],
+  [BACKEND.portalSuspended, 4],
   [BACKEND.parameterStatus, MiB],
 ]);
 const PASSED: ReadonlySet<number> = new Set(Object.values(BACKEND));

@@ -44,10 +44,13 @@ export function readQuery(message: Buffer): StatementText {
   return statement;
 }
 
-/** @throws FramingError on a body that is not a Parse message */
-export function readParse(message: Buffer): ParseMessage {
+/**
+ * @param odd - names need not be UTF-8: such a one is read as a NUL and a character for each byte
+ * @throws FramingError on a body that is not a Parse message
+ */
+export function readParse(message: Buffer, odd = false): ParseMessage {
   const reader = new Reader(message);
-  const name = reader.text();
+  const name = reader.name(odd);
   const statement = reader.statement();
   let made: number[] | undefined;
   for (let left = reader.int16(); left > 0; left -= 1) {
@@ -60,11 +63,14 @@ export function readParse(message: Buffer): ParseMessage {
   return { name, ...statement, madeTypes: made ?? NO_TYPES };
 }
 
-/** @throws FramingError on a body that is not a Bind message */
-export function readBind(message: Buffer): BindMessage {
+/**
+ * @param odd - as in `readParse`
+ * @throws FramingError on a body that is not a Bind message
+ */
+export function readBind(message: Buffer, odd = false): BindMessage {
   const reader = new Reader(message);
-  const portal = reader.text();
-  const statement = reader.text();
+  const portal = reader.name(odd);
+  const statement = reader.name(odd);
   const parameters = readParameters(reader);
   reader.skip(2 * reader.int16());
   reader.end();
@@ -87,21 +93,24 @@ export function readFunctionCall(message: Buffer): FunctionCallMessage {
   return { oid, parameters };
 }
 
-/** The portal of an Execute message. */
-export function readExecute(message: Buffer): string {
+/** The portal of an Execute message. @param odd - as in `readParse` */
+export function readExecute(message: Buffer, odd = false): string {
   const reader = new Reader(message);
-  const portal = reader.text();
+  const portal = reader.name(odd);
   reader.int32();
   reader.end();
   return portal;
 }
 
-/** @throws FramingError on a body that is not a Describe or Close message */
-export function readTarget(message: Buffer): TargetMessage {
+/**
+ * @param odd - as in `readParse`
+ * @throws FramingError on a body that is not a Describe or Close message
+ */
+export function readTarget(message: Buffer, odd = false): TargetMessage {
   const reader = new Reader(message);
   const [kind] = reader.bytes(1).toString('latin1');
   if (kind !== 'S' && kind !== 'P') throw new FramingError('neither a statement nor a portal');
-  const name = reader.text();
+  const name = reader.name(odd);
   reader.end();
   return { kind, name };
 }
@@ -230,9 +239,15 @@ class Reader {
   }
 
   text(): string {
+    return this.name(false);
+  }
+
+  name(odd: boolean): string {
+    const from = this.#at;
     const { text, validUtf8 } = this.statement();
-    if (!validUtf8) throw new FramingError('a name is not valid UTF-8');
-    return text;
+    if (validUtf8) return text;
+    if (!odd) throw new FramingError('a name is not valid UTF-8');
+    return `\0${this.#bytes.toString('latin1', from, this.#at - 1)}`;
   }
 
   statement(): StatementText {

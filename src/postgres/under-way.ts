@@ -1,0 +1,58 @@
+import type { Conversation } from './conversation.js';
+import type { ExecuteExpectation, QueryExpectation } from './expectations.js';
+import type { Statement } from './sql/analysis.js';
+
+/** What the server is answering with a result. */
+export type Running = QueryExpectation | ExecuteExpectation;
+
+/** The statement whose result is under way; null when it is not known for certain. */
+function statementUnderWay(talk: Conversation, running: Running): Statement | null {
+  if (running.kind === 'query') return (running.analysis.ok && running.analysis.statements[running.done]) || null;
+  const [only, ...others] = talk.portals.confirmed(running.portal)?.statements ?? [];
+  return (others.length === 0 && only?.analysis.ok && only.analysis.statements[0]) || null;
+}
+
+/** Every portal that the rows under way may come from: the one executed, and the cursors that FETCH may name. */
+export function sourcesUnderWay(talk: Conversation, running: Running): readonly string[] {
+  if (running.kind === 'query') return cursorsOf([statementUnderWay(talk, running)]);
+  const statements = talk.portals.confirmed(running.portal)?.statements ?? [];
+  const all = statements.flatMap(({ analysis }) => (analysis.ok ? analysis.statements : []));
+  return [running.portal, ...cursorsOf(all)];
+}
+
+function cursorsOf(statements: readonly (Statement | null)[]): readonly string[] {
+  return statements.flatMap((one) => (one?.runs?.kind === 'cursor' ? [one.runs.name] : []));
+}
+
+/**
+ * A statement was completed: the names it gave stand for what it said, those it dropped for nothing any more. The tag has to
+ * be that of such a statement: what is not known for certain is not forgotten. Neither a prepared statement nor its
+ * DEALLOCATE is undone by ROLLBACK; a cursor that was closed does not come back either (PostgreSQL: PREPARE, CLOSE).
+ */
+export function settleNames(talk: Conversation, running: Running, tag: string): void {
+  const statement = statementUnderWay(talk, running);
+  if (statement?.defines && (tag === 'PREPARE' || tag === 'DECLARE CURSOR')) {
+    for (const one of running.defined) if (one.body === statement.body) one.confirm();
+    // Whichever it might have been besides, it was not.
+    if (running.kind === 'execute') withdrawNames(running);
+  }
+  if (statement?.drops && DROPPED.test(tag)) drop(talk, statement.drops);
+}
+
+const DROPPED = /^(?:DEALLOCATE|CLOSE CURSOR|DISCARD ALL)/;
+
+/** A statement was not run: the names it would have given stand for nothing of it. */
+export function withdrawNames(running: Running): void {
+  for (const one of running.defined) one.withdraw();
+}
+
+function drop({ statements, portals, taken }: Conversation, { kind, name }: NonNullable<Statement['drops']>): void {
+  if (kind !== 'cursor') {
+    if (name === null) statements.closeAll();
+    else statements.close(name);
+  }
+  if (kind === 'statement') return;
+  taken.closes(name);
+  if (name === null) portals.closeAll();
+  else portals.close(name);
+}
