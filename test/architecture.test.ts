@@ -109,7 +109,7 @@ const PURE = [
   /^policy\//,
   /^postgres\/(sql|wire)\//,
   /^postgres\/(decide|judge|names|expectations|pinned|parameters)\.ts$/,
-  /^http\/(decide|routes|path|target|headers|host)\.ts$/,
+  /^http\/(decide|routes|rule|rule-schema|matcher|query|path|target|headers|host)\.ts$/,
   /^grant\/(verify|claims|handle|judge|limits)\.ts$/,
   /^gate\/protocol\.ts$/,
 ];

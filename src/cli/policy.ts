@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { nearest } from '../config/nearest.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { DaypassError, messageOf } from '../errors.js';
-import type { Protocol } from '../gate/protocol.js';
+import type { Considered, Protocol } from '../gate/protocol.js';
 import { type Decision, deny } from '../policy/decision.js';
 import {
   type Answer,
@@ -52,8 +52,10 @@ function decideOne(
 ): Answer {
   const action = readWords(protocol, words);
   if (!action.ok) return { text: action.usage, exitCode: 2 };
-  const decision = decideSafely(protocol, service.roles.get(role), action.value);
-  const text = json ? asJson(service, role, decision) : asText(service, role, decision);
+  const compiled = service.roles.get(role);
+  const decision = decideSafely(protocol, compiled, action.value);
+  const considered = protocol.explain?.(compiled, action.value) ?? [];
+  const text = json ? asJson(service, role, decision, considered) : asText(service, role, decision, considered);
   return { text, exitCode: decision.outcome === 'allow' ? 0 : 1 };
 }
 
@@ -77,12 +79,22 @@ function decideSafely(protocol: Protocol, role: unknown, action: unknown): Decis
   }
 }
 
-function asJson({ name, version }: ServicePolicy, role: string, decision: Decision): string {
+function asJson(
+  { name, version }: ServicePolicy,
+  role: string,
+  decision: Decision,
+  considered: readonly Considered[],
+): string {
   const { outcome, rule, reason, message, hint } = decision;
-  return JSON.stringify({ service: name, role, outcome, rule, reason, message, hint, version });
+  return JSON.stringify({ service: name, role, outcome, rule, reason, message, hint, considered, version });
 }
 
-function asText({ name }: ServicePolicy, role: string, { outcome, rule, reason, message, hint }: Decision): string {
+function asText(
+  { name }: ServicePolicy,
+  role: string,
+  { outcome, rule, reason, message, hint }: Decision,
+  considered: readonly Considered[],
+): string {
   const lines: readonly (readonly [string, string | null])[] = [
     ['rule', rule],
     ['reason', reason],
@@ -90,7 +102,9 @@ function asText({ name }: ServicePolicy, role: string, { outcome, rule, reason, 
     ['hint', hint],
   ];
   const told = lines.flatMap(([label, value]) => (value ? [`  ${label.padEnd(8)} ${value}`] : []));
-  return [`${outcome}  ${name} as ${role}`, ...told].join('\n');
+  const others = considered.filter(({ why }) => why !== null).map((one) => `    ${one.rule}: ${one.why}`);
+  const why = others.length === 0 ? [] : ['  rules that do not allow it', ...others];
+  return [`${outcome}  ${name} as ${role}`, ...told, ...why].join('\n');
 }
 
 function unknown(what: string, name: string, known: readonly string[]): Answer {

@@ -10,6 +10,12 @@ export interface ActionFacts {
   readonly payload?: Payload;
 }
 
+/** A rule that was looked at. */
+export interface Considered {
+  readonly rule: string;
+  readonly why: string | null;
+}
+
 /**
  * What a protocol contributes to the gate. It knows its own words and bytes; the order of steps
  * (credential → admit → session + lease → decide → record → forward → result) is the gate's alone.
@@ -19,6 +25,8 @@ export interface ActionFacts {
 export interface Protocol<Role = unknown, Action = unknown, Upstream = unknown> extends ProtocolConfig<Upstream, Role> {
   /** Pure: no I/O, no clock, no memory of earlier calls. A throw is a denial (`unknown_effect`). */
   decide(role: Role, action: Action): Decision;
+  /** Pure: each rule of the role in order, with why it does not allow the action; null where it does. For `policy test`. */
+  explain?(role: Role, action: Action): readonly Considered[];
   /**
    * Pure: what the record says of the action, as the role sees it. Secrets that only the protocol recognises are redacted
    * here, before anything is hashed.

@@ -17,9 +17,11 @@ export interface RequestAction {
   readonly injected: readonly string[];
 }
 
-/** A frame of a client that carries its bytes to the service: judged by the WS route of its socket's path, each anew. */
+/** A frame of a client that carries its bytes to the service: judged as its socket's opening, each anew. */
 export interface MessageAction {
   readonly kind: 'message';
+  /** The request that opened its socket: what allows that allows the message. */
+  readonly opening: RequestAction;
   readonly path: string;
   readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
   readonly data: Uint8Array;

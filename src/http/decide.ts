@@ -1,40 +1,61 @@
-import { allow, type Decision, deny } from '../policy/decision.js';
+import { type Decision, deny } from '../policy/decision.js';
 import type { HttpAction } from './action.js';
-import { findRoute, type Route } from './routes.js';
+import { Asked, consider, type Rule, type Why } from './rule.js';
 
 /** A compiled role: what it allows, nothing else passes. */
 export class HttpRole {
   readonly name: string;
-  readonly routes: readonly Route[];
+  readonly rules: readonly Rule[];
 
-  constructor(name: string, routes: readonly Route[]) {
+  constructor(name: string, rules: readonly Rule[]) {
     this.name = name;
-    this.routes = Object.freeze([...routes]);
+    this.rules = Object.freeze([...rules]);
     Object.freeze(this);
   }
 }
 
-/** Judges a request or a WebSocket message by its method and normalised path. Pure. */
+/** Judges a request by its method, normalised path and what rules name beside; a WebSocket message as its opening. Pure. */
 export function decide(role: HttpRole, action: HttpAction): Decision {
-  if (action.kind === 'message') return decideOn(role, 'WS', action.path);
-  const { method, target } = action;
-  if (!target.ok) {
-    const hint =
-      'send the path in its plain form: no dot segments, empty segments, ";", "\\" or doubly escaped characters';
-    return deny(
-      'ambiguous_target',
-      'every target has one meaning',
-      `The target of this request is ambiguous: ${target.why}.`,
-      hint,
-    );
+  const asking = action.kind === 'message' ? action.opening : action;
+  const { target } = asking;
+  if (!target.ok)
+    return ambiguous('every target has one meaning', `The target of this request is ambiguous: ${target.why}.`);
+  const asked = new Asked(asking, target.path, target.query);
+  // Why the first rule that would have to be met otherwise was not: it says more than that none allows it.
+  let nearly: { rule: Rule; why: Why } | null = null;
+  for (const rule of role.rules) {
+    const why = consider(rule, asked);
+    if (why === null) return rule.allowed;
+    if (why.kind !== 'other') nearly ??= { rule, why };
   }
-  return decideOn(role, method, target.path);
+  const what = `${asking.method} ${target.path}`;
+  if (nearly === null) return outOfScope(role, what);
+  const { rule, why } = nearly;
+  if (why.kind === 'ambiguous') return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`);
+  return deny(
+    'too_large',
+    rule.text,
+    `The role ${role.name} does not allow ${what} so large: ${why.words}.`,
+    'send less',
+  );
 }
 
-function decideOn(role: HttpRole, method: string, path: string): Decision {
-  const route = findRoute(role.routes, method, path);
-  if (route !== undefined) return allow(route.text);
-  const what = `${method} ${path}`;
+/** Each rule of a role with why it does not allow the action; null where it does. For people who ask about a policy. */
+export function explain(role: HttpRole, action: HttpAction): { rule: string; why: string | null }[] {
+  const asking = action.kind === 'message' ? action.opening : action;
+  const { target } = asking;
+  if (!target.ok) return [];
+  const asked = new Asked(asking, target.path, target.query);
+  return role.rules.map((rule) => ({ rule: rule.text, why: consider(rule, asked)?.words ?? null }));
+}
+
+function ambiguous(rule: string, message: string): Decision {
+  const hint =
+    'send path and query in their plain form: no dot or empty segments, ";", "\\", nothing twice, nothing doubly escaped';
+  return deny('ambiguous_target', rule, message, hint);
+}
+
+function outOfScope(role: HttpRole, what: string): Decision {
   return deny(
     'out_of_scope',
     `no rule allows ${what}`,

@@ -91,6 +91,14 @@ export function isInjectable(name: string): boolean {
   );
 }
 
+/** Whether a rule may name a header: it must reach the service as the client sent it, and be no credential of the gateway's. */
+export function isCondition(name: string): boolean {
+  const plain = canonical(name);
+  return (
+    name === plain && /^[a-z0-9!#$%&'*+.^`|~-]+$/.test(name) && isForwarded(plain) && !plain.startsWith('content-')
+  );
+}
+
 /**
  * The headers a service gets: the client's without those of its connection, of the gateway and of the injected names, then
  * ours. The client's `Connection` list is applied first, so that it can take away its own headers only (A3).
@@ -148,7 +156,7 @@ function publicLocation(location: string, { origin, basePath }: WebAddress): str
 }
 
 /** The names that `Connection` takes away; framing and what makes a message whole cannot be taken. */
-function connectionList(headers: readonly Header[]): Set<string> {
+export function connectionList(headers: readonly Header[]): Set<string> {
   const names = headers
     .filter(([name]) => name.toLowerCase() === 'connection')
     .flatMap(([, value]) => value.split(','));

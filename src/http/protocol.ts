@@ -4,15 +4,16 @@ import type { Compiled, Problem } from '../config/protocol.js';
 import { hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
-import type { HttpAction } from './action.js';
-import { decide, HttpRole } from './decide.js';
+import type { Header, HttpAction } from './action.js';
+import { decide, explain, HttpRole } from './decide.js';
 import { describe, render } from './describe.js';
 import { isInjectable } from './headers.js';
 import { readTarget } from './path.js';
-import { parseRoute, type Route, shapeOf } from './routes.js';
+import { type Rule, shapeOfRule } from './rule.js';
+import { readRule, ruleSchema } from './rule-schema.js';
 import { HttpUpstream } from './target.js';
 
-const roleSchema = z.strictObject({ allow: z.array(z.string()).min(1) });
+const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1) });
 
 const HEADER_PROBLEM = hinted(
   'not a header that can be injected',
@@ -38,53 +39,56 @@ function distinct(headers: Record<string, string>): boolean {
   return new Set(names).size === names.length;
 }
 
-/** Compiles the routes of a role's chain; what is invalid or stands twice is a problem of the last block. */
+/** Compiles the rules of a role's chain; what is invalid or stands twice is a problem of the last block. */
 function compileRole(name: string, chain: readonly unknown[]): Compiled<HttpRole> {
   const blocks = z.array(roleSchema).parse(chain);
-  const routes: Route[] = [];
+  const rules: Rule[] = [];
   const seen = new Map<string, string>();
   const problems: Problem[] = [];
   blocks.forEach((block, depth) => {
-    block.allow.forEach((text, index) => {
-      const problem = addRoute(text, routes, seen);
+    block.allow.forEach((written, index) => {
+      const problem = addRule(written, rules, seen);
       // A base is compiled, and complained about, as a role of its own.
       if (problem !== null && depth === blocks.length - 1) problems.push({ path: ['allow', index], ...problem });
     });
   });
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: new HttpRole(name, routes) };
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: new HttpRole(name, rules) };
 }
 
-function addRoute(text: string, routes: Route[], seen: Map<string, string>): { message: string; hint: string } | null {
-  const parsed = parseRoute(text);
-  if (!parsed.ok) return { message: parsed.message, hint: parsed.hint };
-  const shape = shapeOf(parsed.route);
+function addRule(
+  written: z.output<typeof ruleSchema>,
+  rules: Rule[],
+  seen: Map<string, string>,
+): Omit<Problem, 'path'> | null {
+  const read = readRule(written);
+  if (!read.ok) return read.problem;
+  const { rule } = read;
+  const shape = shapeOfRule(rule);
   const earlier = seen.get(shape);
   if (earlier !== undefined)
-    return { message: `the route ${text} stands twice`, hint: `${earlier} allows the same; leave one out` };
-  seen.set(shape, text);
-  routes.push(parsed.route);
+    return { message: `the route ${rule.text} stands twice`, hint: `${earlier} allows the same; leave one out` };
+  seen.set(shape, rule.text);
+  rules.push(rule);
   return null;
 }
 
 function actionFromWords(words: readonly string[]): HttpAction {
   const [method, target, ...more] = words;
+  const headers = more.map((word): Header => {
+    const [, name = '', value = ''] = /^([^\s:]+): *(.*)$/.exec(word) ?? [];
+    return [name, value];
+  });
   if (
     method === undefined ||
     target === undefined ||
-    more.length > 0 ||
+    headers.some(([name]) => name === '') ||
     !(method === 'WS' || METHODS.includes(method))
   ) {
-    throw new DaypassError('usage', 'expected a method and a path', { hint: 'POST /orders/7/retry, or WS /live' });
+    throw new DaypassError('usage', 'expected a method, a path, and headers if need be', {
+      hint: 'POST /orders/7/retry, WS /live, or GET /events accept:text/event-stream',
+    });
   }
-  return {
-    kind: 'request',
-    method,
-    target: readTarget(target),
-    rawTarget: target,
-    client: '',
-    headers: [],
-    injected: [],
-  };
+  return { kind: 'request', method, target: readTarget(target), rawTarget: target, client: '', headers, injected: [] };
 }
 
 /**
@@ -98,6 +102,7 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   role: () => roleSchema,
   compileRole,
   decide,
+  explain,
   describe,
   actionFromWords,
   render,

@@ -136,8 +136,8 @@ export class WebSocketRelay implements Connection {
 
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
   #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
-    const { passage, path } = this.#parts;
-    const { decision } = passage.propose({ kind: 'message', path, frame, data });
+    const { passage, path, opening } = this.#parts;
+    const { decision } = passage.propose({ kind: 'message', opening, path, frame, data });
     if (decision.outcome === 'allow') return true;
     this.#refused = true;
     this.#hold(() => this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome));

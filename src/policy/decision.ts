@@ -1,7 +1,20 @@
 import type { DenialReason } from './reason.js';
 
-/** What the way back must do because of a decision. None exist yet; the field is part of every decision so that none is lost later. */
-export type Obligations = Readonly<Record<string, never>>;
+/** How often something may be done: `count` times in `seconds`. */
+export interface Rate {
+  readonly count: number;
+  readonly seconds: number;
+}
+
+/** What whoever carries an allowed action out must see to. */
+export interface Obligations {
+  /** The largest body, bytes: beyond it nothing more is passed on. */
+  readonly maxBody?: number;
+  /** How often this rule may be used in one session. */
+  readonly rate?: Rate;
+  /** The answer must be an event stream. */
+  readonly eventStream?: boolean;
+}
 
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
 
@@ -23,8 +36,8 @@ export interface Decision {
 }
 
 /** The action may pass because of `rule`. */
-export function allow(rule: string): Decision {
-  return { outcome: 'allow', reason: null, rule, message: '', hint: '', obligations: NO_OBLIGATIONS };
+export function allow(rule: string, obligations = NO_OBLIGATIONS): Decision {
+  return { outcome: 'allow', reason: null, rule, message: '', hint: '', obligations };
 }
 
 /** The action may not pass. `rule` names what decided (`no rule allows …` for want of one). */

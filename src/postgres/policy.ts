@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isLoopback } from '../config/address.js';
 import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
+import { parseSize, SIZE } from '../config/size.js';
 import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { nameOf, type Relation, RULE_KINDS, type RuleKind } from './sql/analysis.js';
 import { NEVER_FUNCTIONS } from './sql/functions.js';
@@ -102,14 +103,13 @@ const schemaName = z
     hinted('not a schema of your own', 'PostgreSQL searches pg_catalog by itself'),
   );
 
-const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 const SIZE_PROBLEM = hinted('not a size', 'a whole number and a unit: 500KiB, 10MiB, 2GiB');
 
 /** `10MiB` → bytes. */
 const sizeSchema = z
   .string(SIZE_PROBLEM)
-  .regex(/^[1-9]\d{0,8}(?:B|KiB|MiB|GiB)$/, SIZE_PROBLEM)
-  .transform((size) => Number.parseInt(size, 10) * (SIZE_UNITS[size.replace(/^\d+/, '')] ?? 1));
+  .regex(SIZE, SIZE_PROBLEM)
+  .transform((size) => parseSize(size) ?? 0);
 
 /** @param machine - how secrets, durations (seconds) and sizes (bytes) are written: in a file, or read already */
 function roleSchema(machine: Pick<ValueSchemas, 'secret'> & { duration: z.ZodType<number>; size: z.ZodType<number> }) {

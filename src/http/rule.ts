@@ -1,0 +1,142 @@
+import { allow, type Decision, type Obligations, type Rate } from '../policy/decision.js';
+import type { RequestAction } from './action.js';
+import { canonical, connectionList, valuesOf } from './headers.js';
+import type { Matcher } from './matcher.js';
+import { type Query, readQuery } from './query.js';
+import { fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
+
+/** A query parameter or a header that a rule names. */
+export interface Condition {
+  readonly name: string;
+  readonly value: Matcher;
+  /** It may be missing; when it is there it has to fit. */
+  readonly optional: boolean;
+}
+
+/** One entry of a role's `allow:`. */
+export interface Rule {
+  readonly text: string;
+  readonly route: Route;
+  readonly query: readonly Condition[];
+  readonly headers: readonly Condition[];
+  /** The largest body of a request, bytes; null: any. */
+  readonly maxBody: number | null;
+  readonly rate: Rate | null;
+  /** What this rule answers, always the same value. */
+  readonly allowed: Decision;
+}
+
+/** A request as rules look at it: what several of them need is read once. */
+export class Asked {
+  readonly method: string;
+  readonly segments: readonly string[];
+  readonly action: RequestAction;
+  readonly #query: string;
+  #read: Query | null = null;
+  #listed: ReadonlySet<string> | null = null;
+
+  /** @param query - of the same target, with its `?` */
+  constructor(action: RequestAction, path: string, query: string) {
+    this.action = action;
+    this.method = action.method;
+    this.segments = segmentsOf(path);
+    this.#query = query;
+  }
+
+  get query(): Query {
+    this.#read ??= readQuery(this.#query);
+    return this.#read;
+  }
+
+  /**
+   * The values of a header that will reach the service: one that `Connection` takes away does not.
+   * @returns null when it stands there in another spelling (`x_a` for `x-a`), which is the same to some services
+   */
+  header(name: string): readonly string[] | null {
+    const { headers } = this.action;
+    this.#listed ??= connectionList(headers);
+    if (this.#listed.has(name)) return [];
+    if (headers.some(([other]) => other.includes('_') && canonical(other) === name)) return null;
+    return valuesOf(headers, name);
+  }
+
+  /** Whether an event stream is asked for, by name. */
+  get wantsEvents(): boolean {
+    return (this.header('accept') ?? []).some((value) => /(?:^|,)\s*text\/event-stream\s*(?:;|,|$)/i.test(value));
+  }
+}
+
+/** Why a rule does not allow a request. `ambiguous`: it would, were the query read in one of its ways. */
+export interface Why {
+  readonly kind: 'other' | 'ambiguous' | 'too_large';
+  readonly words: string;
+}
+
+/** Puts a rule together. */
+export function ruleOf(text: string, parts: Omit<Rule, 'text' | 'allowed'>): Rule {
+  const { route, maxBody, rate } = parts;
+  const obligations: Obligations = {
+    ...(maxBody === null ? {} : { maxBody }),
+    ...(rate === null ? {} : { rate }),
+    ...(route.method === 'SSE' ? { eventStream: true } : {}),
+  };
+  return Object.freeze({ text, ...parts, allowed: Object.freeze(allow(text, obligations)) });
+}
+
+/** Two rules of one shape allow the same requests; limits make no difference to that. */
+export function shapeOfRule({ route, query, headers }: Omit<Rule, 'text' | 'allowed'>): string {
+  const words = (conditions: readonly Condition[]) =>
+    conditions.map(({ name, value, optional }) => `${name}${optional ? '?' : ''}=${value.words}`).sort();
+  return JSON.stringify([shapeOf(route), words(query), words(headers)]);
+}
+
+/** @returns null when the rule allows the request. GET implies HEAD, and nothing else. */
+export function consider(rule: Rule, asked: Asked): Why | null {
+  const { route } = rule;
+  if (!fitsMethod(route.method, asked)) return other(methodWords(route.method, asked));
+  if (!fitsPath(route, asked.segments)) return other('the path is another');
+  return unmetQuery(rule.query, asked) ?? unmetHeader(rule.headers, asked) ?? tooLarge(rule.maxBody, asked);
+}
+
+function fitsMethod(method: string, asked: Asked): boolean {
+  if (method === asked.method || (method === 'GET' && asked.method === 'HEAD')) return true;
+  return method === 'SSE' && asked.method === 'GET' && asked.wantsEvents;
+}
+
+function methodWords(method: string, asked: Asked): string {
+  const events = method === 'SSE' && asked.method === 'GET';
+  return events ? 'it is for event streams: Accept must name text/event-stream' : `it is for ${method}`;
+}
+
+function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null {
+  if (conditions.length === 0) return null;
+  const { query } = asked;
+  if (!query.ok) return { kind: 'ambiguous', words: query.why };
+  for (const { name, value, optional } of conditions) {
+    const given = query.values.get(name);
+    if (given === undefined ? !optional : !value.fits(given))
+      return other(`the query parameter ${name} ${given === undefined ? 'is missing' : 'is another'}`);
+  }
+  return null;
+}
+
+function unmetHeader(conditions: readonly Condition[], asked: Asked): Why | null {
+  for (const { name, value, optional } of conditions) {
+    const given = asked.header(name);
+    if (given === null || given.length > 1) return { kind: 'ambiguous', words: `the header ${name} stands twice` };
+    const [only] = given;
+    if (only === undefined ? !optional : !value.fits(only))
+      return other(`the header ${name} ${only === undefined ? 'is missing' : 'is another'}`);
+  }
+  return null;
+}
+
+function tooLarge(most: number | null, asked: Asked): Why | null {
+  if (most === null) return null;
+  const declared = Number(valuesOf(asked.action.headers, 'content-length')[0] ?? 0);
+  return declared > most ? { kind: 'too_large', words: `the body has more than ${most} bytes` } : null;
+}
+
+function other(words: string): Why {
+  return { kind: 'other', words };
+}

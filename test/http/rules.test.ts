@@ -1,0 +1,208 @@
+import t from 'tap';
+import { z } from 'zod';
+import { standInSchemas } from '../../src/config/values.js';
+import type { RequestAction } from '../../src/http/action.js';
+import { readTarget } from '../../src/http/path.js';
+import { httpProtocol } from '../../src/http/protocol.js';
+
+const values = standInSchemas();
+const upstream = httpProtocol.upstream(values).parse({ url: 'http://127.0.0.1:1' });
+
+function roleOf(...allow: readonly unknown[]) {
+  const compiled = httpProtocol.compileRole('viewer', [httpProtocol.role(values).parse({ allow })], upstream);
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+  return compiled.value;
+}
+
+const asks = (line: string, ...headers: string[]) => httpProtocol.actionFromWords([...line.split(' '), ...headers]);
+const judged = (rule: unknown, line: string, ...headers: string[]) =>
+  httpProtocol.decide(roleOf(rule), asks(line, ...headers));
+
+/** Each line: what is asked, and whether the rule allows it; a reason where it matters which. */
+function cases(t: Tap, rule: unknown, expected: readonly (readonly [string, boolean | string, ...string[]])[]): void {
+  for (const [line, allowed, ...headers] of expected) {
+    const { outcome, reason } = judged(rule, line, ...headers);
+    const words = `${JSON.stringify(rule)}: ${line} ${headers.join(' ')}`;
+    if (typeof allowed === 'string') t.equal(reason, allowed, words);
+    else t.equal(outcome, allowed ? 'allow' : 'deny', words);
+  }
+}
+type Tap = Pick<typeof t, 'equal'>;
+
+t.test('a parameter has the type it names, byte for byte', async (t) => {
+  cases(t, 'GET /orders/:id<int>', [
+    ['GET /orders/7', true],
+    ['GET /orders/0', true],
+    ['GET /orders/-7', true],
+    ['GET /orders/07', false],
+    ['GET /orders/+7', false],
+    ['GET /orders/7.0', false],
+    ['GET /orders/7e1', false],
+    ['GET /orders/0x7', false],
+    ['GET /orders/%37', true], // normalised before: 7 is what the service is sent
+    ['GET /orders/%D9%A7', false],
+    ['GET /orders/', false],
+    [`GET /orders/${'9'.repeat(20)}`, false],
+    ['GET /orders/7%0A', 'ambiguous_target'],
+    ['GET /orders/7,8', false],
+  ]);
+  cases(t, 'GET /f/:id<uuid>', [
+    ['GET /f/0198c0de-0000-7000-8000-00000000abcd', true],
+    ['GET /f/0198C0DE-0000-7000-8000-00000000ABCD', true],
+    ['GET /f/0198c0de000070008000000000000000', false],
+    ['GET /f/{0198c0de-0000-7000-8000-00000000abcd}', 'ambiguous_target'],
+  ]);
+  cases(t, 'GET /p/:name<slug>/x', [
+    ['GET /p/red-shoes_2/x', true],
+    ['GET /p/red--shoes/x', false],
+    ['GET /p/-red/x', false],
+    ['GET /p/..%2e/x', false],
+  ]);
+  cases(t, 'GET /d/:day<date>', [
+    ['GET /d/2026-11-26', true],
+    ['GET /d/2026-13-01', false],
+    ['GET /d/26-11-2026', false],
+  ]);
+});
+
+t.test('a query parameter that a rule names stands once, and fits', async (t) => {
+  const rule = {
+    route: 'GET /orders',
+    query: { status: ['open', 'closed'], page: { type: 'int', optional: true }, big: true },
+  };
+  cases(t, rule, [
+    ['GET /orders?status=open&big=true', true],
+    ['HEAD /orders?big=true&status=closed&page=3', true],
+    ['GET /orders?status=open&big=true&other=1', true],
+    ['GET /orders?%73tatus=%6fpen&big=true', true],
+    ['GET /orders?status=Open&big=true', false],
+    ['GET /orders?status=open', false],
+    ['GET /orders', false],
+    ['GET /orders?status=open&big=true&page=x', false],
+    ['GET /orders?status=open&big=true&page=', false],
+    ['GET /orders?status=open%20&big=true', false],
+    ['GET /orders?status=open+&big=true', false],
+  ]);
+  for (const query of [
+    'status=open&status=all&big=true',
+    'status=all&status=open&big=true',
+    'status=open&STATUS=all&big=true',
+    'status=open&status[]=all&big=true',
+    'status=open&%73tatus=all&big=true',
+    'status=open&status%5B0%5D=all&big=true',
+    'status=open&+status=all&big=true',
+    'status=open;status=all&big=true',
+    'status=open&big=true;x',
+    'status=open&big=true&x=%ff',
+    'status=open%00&big=true',
+    'x&x&status=open&big=true',
+  ])
+    t.equal(judged(rule, `GET /orders?${query}`).reason, 'ambiguous_target', query);
+  t.equal(
+    httpProtocol.decide(roleOf(rule, 'GET /orders'), asks('GET /orders?status=1&status=2')).outcome,
+    'allow',
+    'where another rule looks at no query, nothing is ambiguous',
+  );
+});
+
+t.test('a header that a rule names stands once, fits, and reaches the service', async (t) => {
+  const rule = { route: 'GET /x', headers: { 'x-tenant': ['a', 'b'] } };
+  cases(t, rule, [
+    ['GET /x', true, 'x-tenant:a'],
+    ['GET /x', true, 'X-Tenant: b'],
+    ['GET /x', false, 'x-tenant:c'],
+    ['GET /x', false],
+    ['GET /x', 'ambiguous_target', 'x_tenant:a'],
+    ['GET /x', 'ambiguous_target', 'x-tenant:a', 'X_Tenant:b'],
+    ['GET /x', 'ambiguous_target', 'x-tenant:a', 'x-tenant:b'],
+    ['GET /x', false, 'x-tenant:a', 'connection:x-tenant'],
+    ['GET /x', false, 'x-tenant:a', 'Connection:close, X-Tenant'],
+  ]);
+  for (const name of [
+    'host',
+    'authorization',
+    'x-forwarded-for',
+    'daypass-handle',
+    'connection',
+    'X-Tenant',
+    'te',
+    'x_a',
+  ])
+    t.throws(() => roleOf({ route: 'GET /x', headers: { [name]: 'a' } }), z.ZodError, name);
+});
+
+t.test('an event stream is a kind of its own', async (t) => {
+  cases(t, 'SSE /events', [
+    ['GET /events', true, 'accept:text/event-stream'],
+    ['GET /events', true, 'accept:application/json, text/event-stream;q=0.5'],
+    ['GET /events', false, 'accept:text/event-streamx'],
+    ['GET /events', false, 'accept:*/*'],
+    ['GET /events', false],
+    ['HEAD /events', false, 'accept:text/event-stream'],
+    ['POST /events', false, 'accept:text/event-stream'],
+    ['GET /events', false, 'accept:text/event-stream', 'connection:accept'],
+  ]);
+  t.match(judged('SSE /events', 'GET /events', 'accept:text/event-stream'), { obligations: { eventStream: true } });
+});
+
+t.test('limits are obligations; a body that says it is larger is refused as such', async (t) => {
+  const rule = { route: 'POST /upload', body: '64KiB', rate: '20/m' };
+  t.same(judged(rule, 'POST /upload').obligations, { maxBody: 65_536, rate: { count: 20, seconds: 60 } });
+  cases(t, rule, [
+    ['POST /upload', true, 'content-length:65536'],
+    ['POST /upload', 'too_large', 'content-length:65537'],
+    ['POST /other', 'out_of_scope', 'content-length:65537'],
+  ]);
+  t.equal(judged(rule, 'POST /upload').rule, 'POST /upload, body 64KiB, 20/m');
+});
+
+t.test('a message is judged as the request that opened its socket', async (t) => {
+  const role = roleOf({ route: 'WS /live', query: { room: 'a' } });
+  const opening = (target: string): RequestAction => {
+    const words = { method: 'WS', rawTarget: target, client: '', headers: [], injected: [] };
+    return { kind: 'request', ...words, target: readTarget(target) };
+  };
+  const message = (target: string) =>
+    httpProtocol.decide(role, {
+      kind: 'message',
+      opening: opening(target),
+      path: '/live',
+      frame: 'text',
+      data: new Uint8Array(),
+    });
+  t.equal(message('/live?room=a').outcome, 'allow');
+  t.equal(message('/live?room=b').outcome, 'deny');
+});
+
+t.test('what is wrong with a rule is said, and limits make no second rule of it', async (t) => {
+  const problems = (...allow: readonly unknown[]) =>
+    httpProtocol.compileRole('viewer', [httpProtocol.role(values).parse({ allow })], upstream);
+  t.match(problems('GET /:id<float>'), { ok: false, problems: [{ message: /no parameter/, hint: /uuid/ }] });
+  t.match(problems('GET /:id<int'), { ok: false });
+  t.match(problems('GET /:id<constructor>'), { ok: false });
+  t.match(problems('GET /:a<int>', 'GET /:b<int>'), { ok: false, problems: [{ message: /twice/ }] });
+  t.match(problems('GET /:a<int>', 'GET /:b<slug>'), { ok: true });
+  t.match(problems('POST /x', { route: 'POST /x', body: '1KiB' }), { ok: false, problems: [{ message: /twice/ }] });
+  t.match(problems({ route: 'GET /x', query: { a: 1 } }, { route: 'GET /x', query: { a: '1' } }), { ok: false });
+  t.match(problems({ route: 'GET /x', query: { a: 1 } }, 'GET /x'), { ok: true });
+  for (const bad of [
+    { rate: '0/s' },
+    { rate: '5' },
+    { body: '1kb' },
+    { body: 5 },
+    { querry: {} },
+    { query: { a: [] } },
+  ])
+    t.throws(() => roleOf({ route: 'GET /x', ...bad }), z.ZodError, JSON.stringify(bad));
+});
+
+t.test('who asks about a policy learns why each rule does not apply', async (t) => {
+  const role = roleOf('POST /x', 'GET /y', { route: 'GET /x', query: { a: '1' } }, 'SSE /x', 'GET /x');
+  t.same(httpProtocol.explain?.(role, asks('GET /x?a=2')), [
+    { rule: 'POST /x', why: 'it is for POST' },
+    { rule: 'GET /y', why: 'the path is another' },
+    { rule: 'GET /x, query a=1', why: 'the query parameter a is another' },
+    { rule: 'SSE /x', why: 'it is for event streams: Accept must name text/event-stream' },
+    { rule: 'GET /x', why: null },
+  ]);
+});
