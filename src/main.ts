@@ -176,11 +176,9 @@ async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation,
   const { listen, domain, tls } = config;
   const identity = new Identity(key, () => clock.wall());
   const serving = { gate, log, clock };
-  const http = await listening(
-    'HTTP',
-    listen.http,
-    startHttp({ ...serving, domain, identity, metrics, ...listen.http }),
-  );
+  const secured = tls?.http === true ? tls : undefined;
+  const starting = startHttp({ ...serving, domain, identity, metrics, tls: secured, ...listen.http });
+  const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
   const postgres = await listening('Postgres', listen.postgres, startPostgres({ ...serving, ...listen.postgres, tls }));
   lifecycle.onStop('Postgres', () => postgres.stop());
@@ -214,6 +212,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const status = (): GatewayStatus => ({
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },
     listen: boundAddresses(listen, addresses),
+    httpsOnly: config.tls?.http === true,
     liveSessions: gate.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),

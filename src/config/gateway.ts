@@ -8,13 +8,22 @@ import * as values from './values.js';
 /** The key that signs grants: its PEM text, or the absolute path where one may be created. */
 export type SigningKeySource = { readonly pem: string } | { readonly create: string };
 
+/** The certificate of the listeners. */
+export interface TlsSettings {
+  /** The server's certificate, its chain behind it. */
+  readonly cert: string;
+  readonly key: string;
+  /** Whether HTTP speaks TLS too; if not, a proxy on this machine does. */
+  readonly http: boolean;
+}
+
 /** The gateway's own settings (`daypass.yaml`), resolved. */
 export interface GatewayConfig {
   /** A service is reached at `<service>.<domain>`. */
   readonly domain: string;
   readonly listen: { readonly http: Address; readonly postgres: Address; readonly health: Address };
-  /** PEM texts; always there when Postgres is served off loopback. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** PEM texts; always there when something is served off loopback. */
+  readonly tls: TlsSettings | undefined;
   /** A connection string; undefined: the embedded database. */
   readonly database: string | undefined;
   /** A connection string; undefined: grants live in this process. */
@@ -30,8 +39,8 @@ export interface GatewayConfig {
 const DOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const DOMAIN_PROBLEM = values.hinted('not a domain', 'lower-case letters, digits, - and dots: gw.example.com');
 const HTTP_PROBLEM = values.hinted(
-  'HTTP is served on loopback only',
-  'this version has no TLS for HTTP: listen on 127.0.0.1 and put a TLS proxy on this machine in front',
+  'HTTP off loopback needs TLS',
+  'add tls: { cert: { file: … }, key: { file: … } }, or listen on 127.0.0.1 behind a TLS proxy on this machine',
 );
 const POSTGRES_PROBLEM = values.hinted(
   'Postgres off loopback needs TLS',
@@ -45,16 +54,16 @@ const SIGNING_KEY_PROBLEM = values.hinted(
 /** The keys of `daypass.yaml`, each with its own schema. */
 function shapeOf(sources: values.Sources) {
   const { secret, listenAddress } = values.valueSchemas(sources);
-  const http = listenAddress.refine(({ host }) => isLoopback(host), HTTP_PROBLEM);
   return {
     domain: z.string().max(180, DOMAIN_PROBLEM).regex(DOMAIN, DOMAIN_PROBLEM),
     listen: z
-      .strictObject({ http, postgres: listenAddress, health: listenAddress })
+      .strictObject({ http: listenAddress, postgres: listenAddress, health: listenAddress })
       .refine(portsDiffer, values.hinted('two listeners share one address', 'give each its own port')),
     tls: z
       .strictObject({
         cert: secret.refine(isCertificate, { error: 'not a PEM certificate', abort: true }),
         key: secret.refine(isPrivateKey, { error: 'not an unencrypted PEM private key', abort: true }),
+        http: z.boolean().default(true),
       })
       .refine(keyMatches, 'the key does not belong to the certificate')
       .optional(),
@@ -77,12 +86,20 @@ export function gatewaySchema(sources: values.Sources) {
  */
 export function gatewayRules(sources: values.Sources): z.ZodType[] {
   const { tls, database, signing_key } = shapeOf(sources);
-  const listen = z.object({ postgres: values.valueSchemas(sources).listenAddress });
+  const { listenAddress } = values.valueSchemas(sources);
   return [
-    z.object({ listen, tls }).refine((it) => isLoopback(it.listen.postgres.host) || it.tls !== undefined, {
-      error: POSTGRES_PROBLEM,
-      path: ['listen', 'postgres'],
-    }),
+    z
+      .object({ listen: z.object({ postgres: listenAddress }), tls })
+      .refine((it) => isLoopback(it.listen.postgres.host) || it.tls !== undefined, {
+        error: POSTGRES_PROBLEM,
+        path: ['listen', 'postgres'],
+      }),
+    z
+      .object({ listen: z.object({ http: listenAddress }), tls })
+      .refine((it) => isLoopback(it.listen.http.host) || it.tls?.http === true, {
+        error: HTTP_PROBLEM,
+        path: ['listen', 'http'],
+      }),
     z
       .object({ database, signing_key })
       .refine((it) => it.database === undefined || (it.signing_key !== undefined && 'pem' in it.signing_key), {

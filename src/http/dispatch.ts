@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import type { Admission } from '../gate/admission.js';
 import type { Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
@@ -82,7 +83,7 @@ export async function serveRequest(
     return refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), refuse);
   }
   const { path, query } = action.target;
-  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http', assertion } as const;
+  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: protoOf(req), assertion };
   const forward = {
     method: action.method,
     path: path + query,
@@ -168,6 +169,11 @@ const TOO_MANY = deny(
   `More than ${MAX_AT_ONCE} requests of this session are under way.`,
   'wait until some have ended',
 );
+
+/** How the client comes: what a service builds absolute addresses from. */
+export function protoOf({ socket }: IncomingMessage): 'http' | 'https' {
+  return socket instanceof TLSSocket ? 'https' : 'http';
+}
 
 /** The address the client comes from, as the socket says; no header is believed (A4). */
 export function clientOf(req: IncomingMessage): string {

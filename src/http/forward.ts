@@ -6,7 +6,7 @@ import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { Facts } from '../recording/event.js';
-import { type Connection, type Cut, letGo } from '../session/connection.js';
+import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction } from './action.js';
 import { drain, hasBody, RequestBody } from './body.js';
@@ -217,7 +217,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
 
 /** Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end: only a reset does not. */
 function breakOff({ httpVersion, socket }: IncomingMessage): void {
-  if (httpVersion === '1.0') socket.resetAndDestroy();
+  if (httpVersion === '1.0') reset(socket);
   else letGo(socket);
 }
 

@@ -95,7 +95,10 @@ export function isInjectable(name: string): boolean {
 export function isCondition(name: string): boolean {
   const plain = canonical(name);
   return (
-    name === plain && /^[a-z0-9!#$%&'*+.^`|~-]+$/.test(name) && isForwarded(plain) && !plain.startsWith('content-')
+    name === plain &&
+    /^[a-z0-9!#$%&'*+.^`|~-]+$/.test(name) &&
+    isForwarded(name, plain) &&
+    !plain.startsWith('content-')
   );
 }
 

@@ -20,7 +20,8 @@
  *
  * A WebSocket goes the same way to its 101; then each message of the client is an action of its own (websocket.ts).
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
@@ -28,6 +29,7 @@ import { DaypassError, messageOf } from '../errors.js';
 import type { Gate } from '../gate/gate.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
+import { carriedBy } from '../session/connection.js';
 import { drain } from './body.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
@@ -47,6 +49,8 @@ export interface HttpOptions {
   readonly identity: Identity;
   readonly host: string;
   readonly port: number;
+  /** PEM texts; without them HTTP is plain. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
   readonly headTimeout?: number;
   readonly upstreamLimits?: UpstreamLimits;
@@ -57,6 +61,8 @@ export interface HttpOptions {
 /** A listener that is up. */
 export interface HttpListener {
   readonly address: AddressInfo;
+  /** Shows another certificate to connections from here on; those that are open keep theirs. Nothing for a plain listener. */
+  replaceCertificate(tls: { readonly cert: string; readonly key: string }): void;
   /** Stops accepting and closes what is open; live sessions are the gate's to cut before, and their farewells get out. */
   stop(): Promise<void>;
 }
@@ -82,7 +88,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     open: new WeakMap(),
     turns: new Turns(),
   };
-  const server = createServer({
+  const server = open(options, {
     maxHeaderSize: HEAD_BYTES,
     insecureHTTPParser: false,
     requireHostHeader: true,
@@ -101,7 +107,38 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   serveOn(server, parts);
   const address = await listening(server, options);
   const stop = () => stopServer(server, sockets, upstreams);
-  return { address, stop };
+  const replaceCertificate: HttpListener['replaceCertificate'] = (tls) => {
+    if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: LEAST_TLS });
+  };
+  return { address, replaceCertificate, stop };
+}
+
+/** RFC 8996: 1.0 and 1.1 are not spoken any more. */
+const LEAST_TLS = 'TLSv1.2';
+
+/** A server that speaks TLS when it has a certificate. Each connection is known by the one that carries it. */
+function open({ tls, headTimeout = HEAD_TIMEOUT }: HttpOptions, settings: ServerOptions): Server {
+  if (tls === undefined) return createServer(settings);
+  const { cert, key } = tls;
+  const secured = { ...settings, cert, key, minVersion: LEAST_TLS, handshakeTimeout: headTimeout } as const;
+  const server = createTlsServer({ ...secured, ALPNProtocols: ['http/1.1'] });
+  const raw = new Map<string, Socket>();
+  server.on('connection', (socket: Socket) => {
+    const peer = peerOf(socket);
+    raw.set(peer, socket);
+    socket.once('close', () => raw.delete(peer));
+  });
+  server.on('secureConnection', (socket) => {
+    const carrier = raw.get(peerOf(socket));
+    if (carrier === undefined) socket.destroy();
+    else carriedBy(socket, carrier);
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return server;
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 function serveOn(server: Server, parts: HttpParts): void {

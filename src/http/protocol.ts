@@ -1,5 +1,6 @@
 import { METHODS } from 'node:http';
 import { z } from 'zod';
+import { isCertificate, isPrivateKey, keyMatches } from '../config/pem.js';
 import type { Compiled, Problem } from '../config/protocol.js';
 import { hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
@@ -11,7 +12,7 @@ import { isInjectable } from './headers.js';
 import { readTarget } from './path.js';
 import { type Rule, shapeOfRule } from './rule.js';
 import { readRule, ruleSchema } from './rule-schema.js';
-import { HttpUpstream } from './target.js';
+import { HttpUpstream, type UpstreamTls } from './target.js';
 
 const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1) });
 
@@ -30,8 +31,23 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
     .refine(distinct, hinted('a header stands twice', 'upper and lower case, "-" and "_" make no difference'))
     .default({});
   return z
-    .strictObject({ url, headers })
-    .transform((block) => new HttpUpstream(block.url, Object.entries(block.headers)));
+    .strictObject({ url, headers, tls: tlsSchema({ secret }).optional() })
+    .refine((block) => block.tls === undefined || block.url.origin.startsWith('https:'), {
+      error: hinted('tls for a service without it', 'write https:// in url, or leave tls out'),
+      path: ['tls'],
+    })
+    .transform((block) => new HttpUpstream(block.url, Object.entries(block.headers), block.tls));
+}
+
+/** By whom the service's certificate must be signed, and the certificate it may ask of us. */
+function tlsSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
+  const pem = secret.refine(isCertificate, 'not a PEM certificate');
+  const own = z
+    .strictObject({ cert: pem, key: secret.refine(isPrivateKey, 'not an unencrypted PEM private key') })
+    .refine(keyMatches, 'the key does not belong to the certificate');
+  return z
+    .strictObject({ ca: pem.optional(), client: own.optional() })
+    .transform(({ ca, client }): UpstreamTls => ({ ...(ca === undefined ? {} : { ca }), ...client }));
 }
 
 function distinct(headers: Record<string, string>): boolean {

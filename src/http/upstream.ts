@@ -83,13 +83,13 @@ export class Upstreams {
     return dialled;
   }
 
-  #open({ url }: HttpUpstream, { meter }: Session): Pool {
+  #open({ url, tls }: HttpUpstream, { meter }: Session): Pool {
     return new Pool(url.origin, {
       pipelining: 1,
       headersTimeout: this.limits.response,
       bodyTimeout: 0, // an event stream may be silent for hours; the lease ends it
       connect: metered(
-        buildConnector({ timeout: this.limits.connect, rejectUnauthorized: true, allowH2: false }),
+        buildConnector({ ...tls, timeout: this.limits.connect, rejectUnauthorized: true, allowH2: false }),
         meter,
       ),
       allowH2: false,

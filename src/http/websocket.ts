@@ -7,7 +7,7 @@ import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, refusalOfEnd, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, judge, passageOf, tellFault } from './dispatch.js';
+import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellFault } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectService } from './host.js';
@@ -101,7 +101,7 @@ class Opening implements Connection {
   start(): void {
     const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
-    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: 'http', assertion } as const;
+    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: protoOf(req), assertion };
     const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
     const headers = requestHeaders(kept, upstreamOf(admission).headers, origin);
     const { limits } = parts.upstreams;

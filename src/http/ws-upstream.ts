@@ -70,11 +70,13 @@ export function dialWebSocket(
 }
 
 function open(admission: Admission, path: string, headers: readonly Header[]): ClientRequest {
-  const { url } = upstreamOf(admission);
-  const request = url.origin.startsWith('https:') ? httpsRequest : httpRequest;
+  const { url, tls } = upstreamOf(admission);
+  const secure = url.origin.startsWith('https:');
+  const request = secure ? httpsRequest : httpRequest;
   const { hostname, port } = new URL(url.origin);
   const host = hostname.replace(/^\[|\]$/g, '');
   return request({
+    ...(secure ? { ...tls, rejectUnauthorized: true } : {}),
     host,
     port,
     method: 'GET',

@@ -53,7 +53,13 @@ export function endSurely(stream: Duplex): void {
  */
 export function letGo(stream: Duplex): void {
   const carrier = carriers.get(stream) ?? stream;
-  const behind = stream.writableLength > 0 || carrier.writableLength > 0;
-  if (behind && carrier instanceof Socket && !(carrier instanceof TLSSocket)) carrier.resetAndDestroy();
+  if (stream.writableLength > 0 || carrier.writableLength > 0) reset(stream);
+  else stream.destroy();
+}
+
+/** Destroys a stream by a TCP reset, which no reader can take for an end. */
+export function reset(stream: Duplex): void {
+  const carrier = carriers.get(stream) ?? stream;
+  if (carrier instanceof Socket && !(carrier instanceof TLSSocket)) carrier.resetAndDestroy();
   stream.destroy();
 }

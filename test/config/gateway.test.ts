@@ -33,14 +33,19 @@ function selfSigned(directory: string): { cert: string; key: string } {
   return pair;
 }
 
-t.test('HTTP off loopback is refused, wherever the address comes from', async (t) => {
-  const refusal = '2:17 HTTP is served on loopback only';
+t.test('HTTP off loopback needs TLS, wherever the address comes from', async (t) => {
+  const refusal = '2:17 HTTP off loopback needs TLS';
   t.strictSame(problems(t.testdir({}), GATEWAY.replace('127.0.0.1:8080', '0.0.0.0:8080')), [refusal]);
   t.strictSame(problems(t.testdir({}), GATEWAY.replace('127.0.0.1:8080', '"[::]:8080"')), [refusal]);
   const byEnv = GATEWAY.replace('127.0.0.1:8080', '{ env: HTTP_AT, default: 127.0.0.1:8080 }');
   t.strictSame(problems(t.testdir({}), byEnv, { HTTP_AT: '10.0.0.1:80' }), [refusal]);
   t.strictSame(served(t.testdir({}), byEnv, { HTTP_AT: '[::1]:80' }).listen.http, { host: '::1', port: 80 });
   t.strictSame(served(t.testdir({}), byEnv, { HTTP_AT: '' }).listen.http, { host: '127.0.0.1', port: 8080 });
+  const directory = t.testdir({});
+  selfSigned(directory);
+  const tls = (more: string) => `${byEnv}tls: { cert: { file: cert.pem }, key: { file: key.pem }${more} }\n`;
+  t.match(served(directory, tls(''), { HTTP_AT: '0.0.0.0:443' }), { tls: { http: true } });
+  t.strictSame(problems(directory, tls(', http: false'), { HTTP_AT: '0.0.0.0:443' }), [refusal]);
 });
 
 t.test('Postgres off loopback needs TLS, even when something else is wrong as well', async (t) => {

@@ -13,7 +13,7 @@ import type { Grant, GrantCheck } from '../../src/grant/grant.js';
 import { confirmationOf, formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
 import { readSigningKey } from '../../src/grant/keys.js';
 import { Identity } from '../../src/http/identity.js';
-import { startHttp } from '../../src/http/listener.js';
+import { type HttpListener, startHttp } from '../../src/http/listener.js';
 import { httpProtocol } from '../../src/http/protocol.js';
 import type { UpstreamLimits } from '../../src/http/upstream.js';
 import { Metrics } from '../../src/metrics.js';
@@ -31,7 +31,9 @@ import { type Database, freshDatabase } from '../support/postgres.js';
 export interface ServiceText {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly roles: Readonly<Record<string, readonly string[]>>;
+  /** Names of files with PEM texts. */
+  readonly tls?: unknown;
+  readonly roles: Readonly<Record<string, readonly unknown[]>>;
 }
 
 /** A grant of a test, and what its holder presents. */
@@ -43,6 +45,7 @@ export interface Issued {
 /** A gateway with HTTP alone, recording on a real PostgreSQL. */
 export interface TestGateway {
   readonly port: number;
+  readonly http: HttpListener;
   readonly gate: Gate;
   readonly recorder: Recorder;
   readonly metrics: Metrics;
@@ -67,6 +70,7 @@ export interface GatewayOptions {
   readonly mode?: 'strict' | 'buffered';
   readonly stallAfter?: number;
   readonly bufferBytes?: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** Starts a gateway for these services; everything is stopped when `t` ends. */
@@ -96,7 +100,7 @@ export async function startGateway(
   const policies = new Policies(compiled());
   const grants = new Map<string, Grant>();
   const gate = new Gate({ grants: { check: async (id) => checkOf(grants, id) }, policies, recorder, clock, log });
-  const { headTimeout, upstreamLimits } = options;
+  const { headTimeout, upstreamLimits, tls } = options;
   const metrics = new Metrics();
   const http = await startHttp({
     gate,
@@ -107,6 +111,7 @@ export async function startGateway(
     host: '127.0.0.1',
     port: 0,
     metrics,
+    tls,
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });
@@ -124,6 +129,7 @@ export async function startGateway(
   t.teardown(stop);
   return {
     port: http.address.port,
+    http,
     gate,
     recorder,
     metrics,
@@ -202,7 +208,7 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
     Object.keys(text.headers ?? {}).map((key, index) => [key, { env: `SECRET_${index}` }]),
   );
   const values = valueSchemas({ env, directory: '/' });
-  const upstream = httpProtocol.upstream(values).parse({ url: text.url, headers });
+  const upstream = httpProtocol.upstream(values).parse({ url: text.url, headers, tls: text.tls });
   const roles = new Map<string, unknown>();
   for (const [role, allow] of Object.entries(text.roles)) {
     const compiled = httpProtocol.compileRole(role, [httpProtocol.role(values).parse({ allow })], upstream);

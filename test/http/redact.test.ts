@@ -2,9 +2,21 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
+import type { RequestAction } from '../../src/http/action.js';
 import { bodySample, describe } from '../../src/http/describe.js';
 import { holdsHandle } from '../../src/http/disguised.js';
+import { readTarget } from '../../src/http/path.js';
 import { redactHeaders, redactQuery, redactText } from '../../src/http/redact.js';
+
+const OPENING: RequestAction = {
+  kind: 'request',
+  method: 'WS',
+  target: readTarget('/live'),
+  rawTarget: '/live',
+  client: '127.0.0.1',
+  headers: [],
+  injected: [],
+};
 
 t.test('headers that carry credentials, ours or injected are recorded by name only', async (t) => {
   const headers = [
@@ -127,7 +139,7 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
       const wrapped = `before ${spelled} after`;
       const binary = Buffer.concat([Buffer.from([255, 0]), Buffer.from(wrapped)]);
       const frame = (kind: 'text' | 'binary', data: Buffer) =>
-        describe({ kind: 'message', path: '/live', frame: kind, data }).payload ?? {};
+        describe({ kind: 'message', opening: OPENING, path: '/live', frame: kind, data }).payload ?? {};
       const unpacked = Buffer.from(String(frame('binary', binary).base64), 'base64').toString('latin1');
       const recorded = [
         redactText(wrapped, 'text/plain'),
@@ -145,6 +157,7 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
     }
     const wide = describe({
       kind: 'message',
+      opening: OPENING,
       path: '/live',
       frame: 'binary',
       data: Buffer.from(`\xff${handle}`, 'utf16le'),
