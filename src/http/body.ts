@@ -3,20 +3,30 @@ import { Readable } from 'node:stream';
 import type { Session } from '../session/session.js';
 import { BODY_SAMPLE } from './describe.js';
 
+/** A body turned out larger than its rule allows. */
+export class BodyTooLarge extends Error {
+  constructor(most: number) {
+    super(`the body has more than ${most} bytes`);
+  }
+}
+
 /**
  * A request's body on its way to the service: pulled at the service's pace, counted, its beginning kept for the record,
  * and stopped at once when the session is over.
  */
 export class RequestBody extends Readable {
   readonly #source: IncomingMessage;
+  readonly #most: number;
   readonly #sample: Buffer[] = [];
   #sampled = 0;
   /** Bytes passed on so far. */
   bytes = 0;
 
-  constructor(source: IncomingMessage, session: Session) {
+  /** @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on */
+  constructor(source: IncomingMessage, session: Session, most = Number.POSITIVE_INFINITY) {
     super();
     this.#source = source;
+    this.#most = most;
     source.on('data', (chunk: Buffer) => {
       if (this.destroyed) return;
       if (!session.isLive()) this.destroy(new Error('the session is over'));
@@ -40,6 +50,10 @@ export class RequestBody extends Readable {
   }
 
   #pass(chunk: Buffer): void {
+    if (this.bytes + chunk.byteLength > this.#most) {
+      this.destroy(new BodyTooLarge(this.#most));
+      return;
+    }
     this.bytes += chunk.byteLength;
     if (this.#sampled < BODY_SAMPLE) {
       const part = Buffer.from(chunk.subarray(0, BODY_SAMPLE - this.#sampled));

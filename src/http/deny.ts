@@ -15,6 +15,8 @@ export interface Refusal {
   readonly rule?: string;
   readonly hint?: string;
   readonly session?: string;
+  /** When to ask again, seconds. */
+  readonly retryAfter?: number;
 }
 
 /** A refusal as bytes of a body. */
@@ -25,7 +27,7 @@ export interface Wording {
 
 /** The refusal that a decision asks for; 502 is all that is known when a rule yields none. */
 export function refusalOf(decision: Decision, session?: string): Refusal {
-  const { reason, rule, hint } = decision;
+  const { reason, rule, hint, retryAfter } = decision;
   const status = reason === null ? 403 : DENIALS[reason].status;
   const detail = decision.message;
   return {
@@ -35,6 +37,7 @@ export function refusalOf(decision: Decision, session?: string): Refusal {
     rule,
     hint,
     ...(session === undefined ? {} : { session }),
+    ...(retryAfter === undefined ? {} : { retryAfter }),
   };
 }
 
@@ -144,7 +147,7 @@ function escapeHtml(text: string): string {
 }
 
 /** The headers of every answer that is the gateway's own. */
-export function ownHeaders(status: number, { type, body }: Wording): Record<string, string> {
+export function ownHeaders({ status, retryAfter = 1 }: Refusal, { type, body }: Wording): Record<string, string> {
   return {
     'content-type': type,
     'content-length': String(Buffer.byteLength(body)),
@@ -152,7 +155,7 @@ export function ownHeaders(status: number, { type, body }: Wording): Record<stri
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
     ...(status === 401 ? { 'www-authenticate': 'Bearer realm="daypass"' } : {}),
-    ...(status === 429 ? { 'retry-after': '1' } : {}),
+    ...(status === 429 ? { 'retry-after': String(retryAfter) } : {}),
   };
 }
 
@@ -164,7 +167,7 @@ export function sendRefusal(
 ): void {
   const wording = wordRefusal(refusal, options.accept);
   res.writeHead(refusal.status, {
-    ...ownHeaders(refusal.status, wording),
+    ...ownHeaders(refusal, wording),
     ...(options.close ? { connection: 'close' } : {}),
   });
   res.end(wording.body);
@@ -183,7 +186,7 @@ export function sendRawRefusal(socket: Duplex, refusal: Refusal, extra: Readonly
 export function rawRefusal(refusal: Refusal, extra: Readonly<Record<string, string>> = {}): string {
   const wording = wordRefusal(refusal, undefined);
   const headers = {
-    ...ownHeaders(refusal.status, wording),
+    ...ownHeaders(refusal, wording),
     connection: 'close',
     date: new Date().toUTCString(),
     ...extra,

@@ -18,6 +18,7 @@ import { selectService } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
+import type { Rates } from './rate.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './target.js';
@@ -37,6 +38,7 @@ export interface HttpParts {
   /** The exchanges under way on each client socket. */
   readonly open: WeakMap<object, Set<Exchange>>;
   readonly turns: Turns;
+  readonly rates: Rates;
 }
 
 /** How many requests and WebSockets of one session may be under way at once. */
@@ -78,7 +80,7 @@ export async function serveRequest(
   if (!session.isLive()) return refuse(refusalOfEnd(session));
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
-  const { decision, seq } = passage.propose(action, judge(passage, action));
+  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
     return refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), refuse);
   }
@@ -97,6 +99,7 @@ export async function serveRequest(
     passage,
     action,
     seq,
+    obligations: decision.obligations,
     forward,
     expectsContinue,
     upstreams,
@@ -150,9 +153,10 @@ export function passageOf(session: Session, log: Log): Passage<HttpAction> {
  * The decision on a request: a session that has too much under way is told to wait. Where a role is missing the name of one
  * that would do is said: a role knows only itself.
  */
-export function judge(passage: Passage<HttpAction>, action: HttpAction): Decision {
+export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: HttpAction): Decision {
   if (passage.session.connections >= MAX_AT_ONCE) return TOO_MANY;
   const decision = passage.judge(action);
+  if (decision.outcome === 'allow') return withinRate(parts, passage.session, decision);
   if (decision.reason !== 'out_of_scope') return decision;
   const { roles, owner } = passage.session.policy;
   for (const role of roles.values()) {
@@ -161,6 +165,17 @@ export function judge(passage: Passage<HttpAction>, action: HttpAction): Decisio
     }
   }
   return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
+}
+
+/** The decision, or a denial when its rule has been used too often. */
+function withinRate({ rates, monotonic }: HttpParts, session: Session, decision: Decision): Decision {
+  const { rule, obligations } = decision;
+  const { rate } = obligations;
+  const wait = rate === undefined ? 0 : rates.take(session, rule, rate, monotonic());
+  if (rate === undefined || wait === 0) return decision;
+  const often = `${rate.count} times in ${rate.seconds} s`;
+  const retryAfter = Math.ceil(wait / 1_000);
+  return { ...deny('too_many', rule, `This is allowed ${often}.`, `wait ${retryAfter} s`), retryAfter };
 }
 
 const TOO_MANY = deny(

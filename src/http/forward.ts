@@ -5,11 +5,12 @@ import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
+import type { Obligations } from '../policy/decision.js';
 import type { Facts } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction } from './action.js';
-import { drain, hasBody, RequestBody } from './body.js';
+import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { bodySample } from './describe.js';
 import { responseHeaders } from './headers.js';
@@ -25,6 +26,8 @@ export interface ExchangeParts {
   readonly action: HttpAction;
   /** The sequence number of the recorded action. */
   readonly seq: number;
+  /** What the decision asks for on the way. */
+  readonly obligations: Obligations;
   readonly forward: Omit<Forward, 'body'>;
   /** The client waits for `100 Continue` before it sends its body. */
   readonly expectsContinue: boolean;
@@ -68,11 +71,11 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
 
   /** Forwards the request. To be called through `Passage.release` only. */
   start(): void {
-    const { req, res, admission, upstreams, forward, expectsContinue } = this.#parts;
+    const { req, res, admission, upstreams, forward, obligations, expectsContinue } = this.#parts;
     if (this.#done) return;
     this.#startedAt = this.#parts.monotonic();
     if (expectsContinue) res.writeContinue();
-    this.#body = hasBody(req) ? new RequestBody(req, this.#session) : null;
+    this.#body = hasBody(req) ? new RequestBody(req, this.#session, obligations.maxBody) : null;
     upstreams.dispatch(admission, { ...forward, body: this.#body }, this);
   }
 
@@ -87,6 +90,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const headers = latin1Pairs(controller.rawHeaders);
     this.#status = status;
     this.#contentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
+    if (this.#parts.obligations.eventStream && !mayFollow(status, this.#contentType)) return this.#noEventStream();
     const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
     const { url } = upstreamOf(this.#parts.admission);
     const head = [...responseHeaders(headers, url), expires];
@@ -128,8 +132,29 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     drain(this.#parts.req);
   }
 
+  #noEventStream(): void {
+    const { log, admission } = this.#parts;
+    log.warn(
+      { session: this.#session.id, service: admission.policy.name },
+      'the service answered with no event stream',
+    );
+    this.#stop({ reason: 'upstream_unavailable' });
+    const detail = 'The service answered with something else than the event stream that is allowed.';
+    this.#refuse(refusalFor('upstream_unavailable', detail, { session: this.#session.id }));
+  }
+
+  /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
+  #tooLarge({ message }: BodyTooLarge): void {
+    this.#finish({ reason: 'too_large' });
+    const hint = 'send less';
+    this.#refuse(
+      refusalFor('too_large', `${message}, which is what its rule allows.`, { hint, session: this.#session.id }),
+    );
+  }
+
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#done) return;
+    if (error instanceof BodyTooLarge) return this.#tooLarge(error);
     const { log, admission } = this.#parts;
     const timeout = isTimeout(error);
     log.warn(
@@ -213,6 +238,11 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (this.#session.recording.receipt === null) this.#session.recording.append('result', known, payload);
   }
+}
+
+/** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
+function mayFollow(status: number, contentType = ''): boolean {
+  return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
 }
 
 /** Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end: only a reset does not. */

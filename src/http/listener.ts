@@ -35,6 +35,7 @@ import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
 import type { Identity } from './identity.js';
+import { Rates } from './rate.js';
 import { Turns } from './turns.js';
 import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
 import { serveUpgrade } from './websocket.js';
@@ -87,6 +88,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     monotonic,
     open: new WeakMap(),
     turns: new Turns(),
+    rates: new Rates(),
   };
   const server = open(options, {
     maxHeaderSize: HEAD_BYTES,

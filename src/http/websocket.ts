@@ -50,7 +50,7 @@ export async function serveUpgrade(
   if (!session.isLive()) return sendRawRefusal(socket, refusalOfEnd(session));
   const action = actionOf(req, 'WS', headers, admission);
   const passage = passageOf(session, parts.log);
-  const { decision, seq } = passage.propose(action, judge(passage, action));
+  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
     const refusal = refusalOf(decision, session.id);
     return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, said));

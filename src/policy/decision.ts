@@ -33,6 +33,8 @@ export interface Decision {
   /** What they can do next; shown when it is not empty. */
   readonly hint: string;
   readonly obligations: Obligations;
+  /** A denial that passes by itself: in how many seconds it is worth asking again. */
+  readonly retryAfter?: number;
 }
 
 /** The action may pass because of `rule`. */

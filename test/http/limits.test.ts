@@ -1,0 +1,87 @@
+import t from 'tap';
+import { curl } from '../support/commands.js';
+import { startEcho } from './echo.js';
+import { raw, startGateway } from './gateway.js';
+
+const VIEWER = [
+  { route: 'POST /upload', body: '1KiB' },
+  { route: 'POST /rare', rate: '2/h' },
+  { route: 'GET /orders', query: { status: ['open'] } },
+  'SSE /events',
+];
+
+async function started(t: Parameters<typeof startGateway>[0], answer?: Parameters<typeof startEcho>[1]) {
+  const echo = await startEcho(t, answer);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: VIEWER } } });
+  const { handle } = gateway.issue('web');
+  const ask = (path: string, ...more: string[]) =>
+    curl(['-i', '-H', `Authorization: Bearer ${handle}`, ...more, `http://web.localhost:${gateway.port}${path}`]);
+  return { echo, gateway, handle, ask };
+}
+
+t.test('a body larger than its rule allows is 413: by its length before anything is forwarded', async (t) => {
+  const { echo, gateway, ask } = await started(t);
+  t.match((await ask('/upload', '--data-binary', 'x'.repeat(1024))).stdout, /200 OK/);
+  const refused = await ask('/upload', '-H', 'Expect:', '--data-binary', 'x'.repeat(1025));
+  t.match(refused.stdout, /413[\s\S]*"reason":"too_large"/);
+  t.equal(echo.requests.length, 1);
+  t.match((await gateway.events()).filter(({ kind }) => kind === 'action').at(-1), {
+    facts: { outcome: 'deny', reason: 'too_large', rule: 'POST /upload, body 1KiB' },
+  });
+});
+
+t.test('and one that says no length as soon as it is too large, of which the service gets no more', async (t) => {
+  const { echo, gateway, handle } = await started(t);
+  const head = `POST /upload HTTP/1.1\r\nhost: web.localhost\r\nauthorization: Bearer ${handle}\r\ntransfer-encoding: chunked\r\n\r\n`;
+  const client = raw(t, gateway.port, `${head}400\r\n${'x'.repeat(1024)}\r\n`);
+  await echo.request(({ url }) => url === '/upload');
+  client.socket.write('1\r\ny\r\n');
+  t.match(await client.sees(/"reason":"too_large"/), /^HTTP\/1.1 413/);
+  const [seen] = echo.requests;
+  t.equal(seen?.body.includes('y'), false, 'what is beyond is not passed on');
+  t.match((await gateway.events()).filter(({ kind }) => kind === 'result').at(-1), {
+    facts: { reason: 'too_large', bytesIn: 1024 },
+  });
+});
+
+t.test('a rule that was used as often as it may is 429, says when to come back, and reaches nobody', async (t) => {
+  const { echo, gateway, ask } = await started(t);
+  for (const _ of [1, 2]) t.match((await ask('/rare', '-X', 'POST')).stdout, /200 OK/);
+  const refused = (await ask('/rare', '-X', 'POST')).stdout;
+  t.match(refused, /429[\s\S]*"reason":"too_many"/);
+  const after = Number(/^retry-after: (\d+)/im.exec(refused)?.[1]);
+  t.ok(after > 1_700 && after <= 1_800, `half an hour: ${after}`);
+  t.equal(echo.requests.length, 2);
+  const others = gateway.issue('web');
+  const other = await curl([
+    ...['-i', '-X', 'POST', '-H', `Authorization: Bearer ${others.handle}`],
+    `http://web.localhost:${gateway.port}/rare`,
+  ]);
+  t.match(other.stdout, /200 OK/, 'another grant has its own');
+});
+
+t.test('what a rule says of the query is decided before anything is forwarded', async (t) => {
+  const { echo, ask } = await started(t);
+  t.match((await ask('/orders?status=open&x=1')).stdout, /200 OK/);
+  t.match((await ask('/orders?status=all')).stdout, /403/);
+  t.match((await ask('/orders?status=open&status=all')).stdout, /400[\s\S]*"reason":"ambiguous_target"/);
+  t.equal(echo.requests.length, 1);
+});
+
+t.test('where an event stream is allowed, nothing else comes back', async (t) => {
+  const { ask } = await started(t, (req, res) => {
+    const [, type = ''] = (req.headers['x-answer'] as string).split(' ');
+    const status = Number.parseInt(req.headers['x-answer'] as string, 10);
+    res.writeHead(status, type === '' ? {} : { 'content-type': type }).end(status === 204 ? undefined : 'the answer');
+  });
+  const events = (answer: string) => ask('/events', '-H', 'Accept: text/event-stream', '-H', `x-answer: ${answer}`);
+  t.match((await events('200 text/event-stream;charset=utf-8')).stdout, /200 OK[\s\S]*the answer/);
+  t.match((await events('204')).stdout, /204 No Content/);
+  t.match((await events('404 application/json')).stdout, /404 Not Found/);
+  for (const answer of ['200 application/json', '200', '200 text/event-streams', '206 text/html']) {
+    const { stdout } = await events(answer);
+    t.match(stdout, /502/, answer);
+    t.notMatch(stdout, /the answer/, answer);
+  }
+  t.match((await ask('/events', '-H', 'x-answer: 200')).stdout, /403/, 'nor is anything else asked for');
+});
