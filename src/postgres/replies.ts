@@ -5,16 +5,17 @@ import { Parts } from './wire/parts.js';
 /** A server says all it has to say before it is ready in far less than this, bytes. */
 const MOST_HANDSHAKE = 256 * 1024;
 
-/** Reads a server's messages one by one during the handshake, bounded in their size and in all. */
+/** Reads a server's messages one by one, bounded in their size and in all: those of a handshake, unless told otherwise. */
 export class Replies {
   readonly #socket: Socket;
   readonly #held = new Parts();
-  #left = MOST_HANDSHAKE;
+  readonly #most: number;
+  #left: number;
   #over = false;
   #wake: () => void = () => {};
   readonly #onData = (chunk: Buffer) => {
     this.#held.add(chunk);
-    if (this.#held.length > MOST_HANDSHAKE) this.#socket.pause(); // no message can need more
+    if (this.#held.length > this.#most) this.#socket.pause(); // no message can need more
     this.#wake();
   };
   readonly #onOver = () => {
@@ -22,8 +23,11 @@ export class Replies {
     this.#wake();
   };
 
-  constructor(socket: Socket) {
+  /** @param most - how much the server may say in all, bytes */
+  constructor(socket: Socket, most = MOST_HANDSHAKE) {
     this.#socket = socket;
+    this.#most = most;
+    this.#left = most;
     socket.on('data', this.#onData);
     for (const event of OVER) socket.on(event, this.#onOver);
   }
@@ -34,7 +38,7 @@ export class Replies {
     const length = header.readInt32BE(1);
     // All messages together: neither one of them nor their number can fill the memory.
     this.#left -= length + 1;
-    if (length < 4 || this.#left < 0) throw unacceptable('sends more than a handshake can be, or an impossible length');
+    if (length < 4 || this.#left < 0) throw unacceptable('sends more than it may, or an impossible length');
     return this.bytes(length + 1);
   }
 

@@ -6,19 +6,17 @@ import { askUpstream } from './upstream-client.js';
 
 /**
  * Reads what a database holds, in one moment of it.
- * @throws when it cannot be reached, does not answer within five seconds, or answers nonsense
+ * @throws when it cannot be reached, does not answer in time, or answers nonsense
  */
 export function loadCatalog(target: PostgresTarget): Promise<Catalog> {
-  return askUpstream(target, 'catalog', async (client) => {
-    await client.query('begin transaction isolation level repeatable read, read only');
-    const ask = async (text: string) => (await client.query(text)).rows;
-    return catalogOf({
+  return askUpstream(target, 'catalog', async (ask) =>
+    catalogOf({
       relations: await ask(RELATIONS),
       functions: await ask(FUNCTIONS),
       operators: await ask(OPERATORS),
       types: await ask(TYPES),
       casts: await ask(CASTS),
       system: await ask(SYSTEM_NAMES),
-    });
-  });
+    }),
+  );
 }

@@ -123,8 +123,8 @@ type Ask = <T>(text: string, row: z.ZodType<T>) => Promise<T[]>;
  * @throws when it cannot be reached, does not answer in time, or answers nonsense
  */
 export function loadRights(target: PostgresTarget): Promise<HeldRights> {
-  return askUpstream(target, 'check', async (client) => {
-    const ask: Ask = async (text, row) => z.array(row).parse((await client.query(text)).rows);
+  return askUpstream(target, 'check', async (rows) => {
+    const ask: Ask = async (text, row) => z.array(row).parse(await rows(text));
     const [account] = await ask(ACCOUNT, accountRow);
     if (account === undefined) throw new Error('the database does not know its own user');
     const schemas = await ask(SCHEMAS, schemaRow);

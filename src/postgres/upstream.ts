@@ -44,6 +44,26 @@ export async function dial(
   limit = HANDSHAKE_LIMIT,
 ): Promise<Upstream> {
   const target = (admission.session.role as PostgresRole).upstream;
+  const { socket, ...greeting } = await logIn(target, parameters, limit);
+  return { ...greeting, socket, ...canceller(target, socket, greeting.key) };
+}
+
+/** A connection that the server has let in, paused. */
+export interface LoggedIn extends Greeting {
+  readonly socket: Socket;
+}
+
+/**
+ * Connects to a database and logs in: the one way to where the password goes. A session gets there by `dial` alone, which
+ * asks for its admission; the gateway's own questions have no session.
+ * @param limit - how long the upstream may take, milliseconds
+ * @throws DaypassError `upstream_unavailable` (nobody answers, or not in time) or `upstream_auth`
+ */
+export async function logIn(
+  target: PostgresTarget,
+  parameters: ReadonlyMap<string, string>,
+  limit: number,
+): Promise<LoggedIn> {
   const startup = new Map([...parameters, ['user', target.user], ['database', target.database]]);
   let socket: Socket | null = null;
   const timer = setTimeout(() => socket?.destroy(new Error('no answer in time')), limit);
@@ -55,7 +75,7 @@ export async function dial(
     const replies = new Replies(socket);
     const greeting = await authenticate(replies, socket, target);
     replies.release();
-    return { ...greeting, socket, ...canceller(target, socket, greeting.key) };
+    return { ...greeting, socket };
   } catch (thrown) {
     socket?.destroy();
     if (thrown instanceof DaypassError) throw thrown;

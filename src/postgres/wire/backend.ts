@@ -89,6 +89,15 @@ export function readFields(message: Buffer): Map<string, string> {
   return out;
 }
 
+/** The text of a DataRow's only column; null when it has another number of columns, or NULL in it. */
+export function readOnlyColumn(message: Buffer): string | null {
+  if (message.length < ROW_HEADER || message.readUInt16BE(5) !== 1) return null;
+  return message.readInt32BE(7) === message.length - ROW_HEADER ? message.toString('utf8', ROW_HEADER) : null;
+}
+
+/** Type, length, the number of columns, and the length of the first. */
+const ROW_HEADER = 11;
+
 function fields({ severity, sqlstate, message, detail, hint }: Report): Buffer {
   const parts = [`S${severity}`, `V${severity}`, `C${sqlstate}`, `M${message}`];
   if (detail) parts.push(`D${detail}`);
