@@ -111,6 +111,21 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.release();
   }
 
+  /**
+   * Judges again what was allowed and has not ended: what the server is running (a COPY that takes data among it), what
+   * waits behind it, and what is held for a Sync.
+   * @returns the first refusal
+   */
+  judgeAgain(): Decision | null {
+    const { expectations, passage } = this.#talk;
+    const sent = expectations.unanswered().flatMap((one) => ('action' in one ? [one.action] : []));
+    for (const action of [...sent, ...this.#unrun]) {
+      const decision = passage.judge({ ...action, catalog: this.#catalog });
+      if (decision.outcome !== 'allow') return decision;
+    }
+    return null;
+  }
+
   #endSegment(): void {
     this.#talk.statements.sync();
     this.#talk.portals.sync();
@@ -124,7 +139,7 @@ export class ClientSide implements FrontendHandler {
     const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
     const decided = refusal?.decision ?? this.#judgeOnce(statement, action);
     const { decision, seq } = this.#talk.passage.propose(action, decided);
-    if (decision.outcome === 'allow') this.#forward(frame, asked(seq, statement.analysis, defined ?? NOTHING));
+    if (decision.outcome === 'allow') this.#forward(frame, asked(seq, action, defined ?? NOTHING));
     else {
       withdraw(defined);
       this.#refuse(true, refusal ?? asRefusal(decision));
@@ -139,10 +154,7 @@ export class ClientSide implements FrontendHandler {
     const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
     const tracked = this.#talk.statements.hasRoom(message.name);
     const decision = tracked || this.#mayDoAnything ? this.#judge(action) : TOO_MANY_NAMES;
-    if (decision.outcome !== 'allow') {
-      this.#talk.passage.propose(action, decision);
-      return this.#refuse(false, asRefusal(decision));
-    }
+    if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     if (tracked) this.#talk.statements.propose(message.name, statement);
     this.#unrun.push(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
@@ -151,17 +163,14 @@ export class ClientSide implements FrontendHandler {
   #bind(frame: Buffer): void {
     const { portal: name, statement, parameters } = readBind(frame, this.#mayDoAnything);
     const statements = this.#meanings(this.#talk.statements, statement);
-    if (statements.length === 0 && !this.#mayDoAnything) return this.#refuse(false, missing('statement', statement));
     const tracked = this.#talk.portals.hasRoom(name);
-    if (!tracked && !this.#mayDoAnything) return this.#refuse(false, asRefusal(TOO_MANY_NAMES));
     const bound = statements[statements.length - 1] ?? unknown('statement', statement);
     const action = this.#action(bound, statements, 'bind', parameters);
+    if (statements.length === 0 && !this.#mayDoAnything) return this.#deny(action, missing('statement', statement));
+    if (!tracked && !this.#mayDoAnything) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
     // Binding plans, and planning evaluates: an old statement is decided anew here too (THREATS.md B11).
     const decision = this.#missingName(bound) === null ? this.#judgeOnce(bound, action) : PLANNED;
-    if (decision.outcome !== 'allow') {
-      this.#talk.passage.propose(action, decision);
-      return this.#refuse(false, asRefusal(decision));
-    }
+    if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     const portal: Portal = { statements, parameters };
     if (tracked) this.#talk.portals.propose(name, portal);
     this.#isRun(bound);
@@ -173,8 +182,9 @@ export class ClientSide implements FrontendHandler {
   #execute(frame: Buffer): void {
     const name = readExecute(frame, this.#mayDoAnything);
     const portals = this.#meanings(this.#talk.portals, name);
-    const portal = portals[portals.length - 1] ?? (this.#mayDoAnything ? UNKNOWN_PORTAL : undefined);
-    if (portal === undefined) return this.#refuse(false, missing('cursor', name));
+    const portal = portals[portals.length - 1] ?? UNKNOWN_PORTAL;
+    if (portal === UNKNOWN_PORTAL && !this.#mayDoAnything)
+      return this.#deny(this.#action(unknown('cursor', name), [], 'execute'), missing('cursor', name));
     const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
     const defined = this.#define(all.length === 0 ? [statement] : all);
@@ -189,7 +199,7 @@ export class ClientSide implements FrontendHandler {
       return this.#refuse(false, absent ?? asRefusal(decision));
     }
     this.#isRun(statement);
-    this.#forward(frame, { kind: 'execute', seq, portal: name, defined: defined ?? NOTHING });
+    this.#forward(frame, { kind: 'execute', seq, action, portal: name, defined: defined ?? NOTHING });
   }
 
   /** What stands for the statement in the record is about to be another event. */
@@ -202,7 +212,11 @@ export class ClientSide implements FrontendHandler {
     const unrun = this.#unrun;
     if (unrun.length === 0) return;
     this.#unrun = [];
-    for (const action of unrun) this.#talk.passage.propose(action, PLANNED);
+    for (const action of unrun) {
+      const { decision } = this.#talk.passage.propose(action, PLANNED);
+      // It is among the frames that are about to leave: nothing of them does.
+      if (decision.outcome !== 'allow') throw new FramingError('what is to be prepared cannot be recorded');
+    }
   }
 
   /** FunctionCall runs a function by its number, past the parser: only for who may do anything (PROTOCOLS.md, 15). */
@@ -214,7 +228,7 @@ export class ClientSide implements FrontendHandler {
       action,
       this.#mayDoAnything ? this.#judge(action) : NO_FUNCTION_CALL,
     );
-    if (decision.outcome === 'allow') this.#forward(frame, { ...asked(seq, NO_STATEMENT, NOTHING), call: true });
+    if (decision.outcome === 'allow') this.#forward(frame, { ...asked(seq, action, NOTHING), call: true });
     else this.#refuse(true, asRefusal(decision));
     this.#outbox.release();
   }
@@ -248,6 +262,12 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.hold(frame);
   }
 
+  /** Refuses what needed no judging: it stands in the record and in the log like any refusal. */
+  #deny(action: PostgresAction, refusal: { sqlstate: string; decision: Decision }): void {
+    this.#talk.passage.propose(action, refusal.decision);
+    this.#refuse(false, refusal);
+  }
+
   #refuse(simple: boolean, refusal: { sqlstate: string; decision: Decision }): void {
     this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
   }
@@ -279,7 +299,7 @@ export class ClientSide implements FrontendHandler {
     via: PostgresAction['via'],
     parameters: readonly (string | null)[] = NOTHING,
   ): PostgresAction {
-    const catalog = (this.#talk.passage.session.role as PostgresRole).any ? undefined : this.#talk.catalog.current();
+    const catalog = this.#catalog;
     const runs = this.#runs(statement);
     const alone = runs.length === 0 && candidates.every((one) => one === statement);
     if (alone)
@@ -312,6 +332,11 @@ export class ClientSide implements FrontendHandler {
     if (this.#mayDoAnything) return null;
     const absent = this.#runs(statement).find(({ kind, name }) => this.#named(kind, name).length === 0);
     return absent === undefined ? null : missing(absent.kind, absent.name);
+  }
+
+  /** What the database holds: nothing that a role needs which may do anything. */
+  get #catalog(): Catalog | null | undefined {
+    return this.#mayDoAnything ? undefined : this.#talk.catalog.current();
   }
 
   /**
@@ -363,8 +388,8 @@ function withdraw(defined: readonly Definition[] | null): void {
   for (const one of defined ?? NOTHING) one.withdraw();
 }
 
-function asked(seq: number, analysis: Analysis, defined: readonly Definition[]): QueryExpectation {
-  return { kind: 'query', seq, analysis, done: 0, failed: false, defined };
+function asked(seq: number, action: PostgresAction, defined: readonly Definition[]): QueryExpectation {
+  return { kind: 'query', seq, action, done: 0, failed: false, defined };
 }
 
 /** Those without parts of their own are shared: a flood of them costs a place in the queue each. */

@@ -1,6 +1,6 @@
 import type { Decision } from '../policy/decision.js';
+import type { PostgresAction } from './decide.js';
 import type { Definition, Portal, Prepared } from './names.js';
-import type { Analysis } from './sql/analysis.js';
 
 /** What the server is going to answer, one entry for each message it was sent, in order. */
 export type Expectation =
@@ -18,7 +18,8 @@ export type Expectation =
 export interface QueryExpectation {
   readonly kind: 'query';
   readonly seq: number;
-  readonly analysis: Analysis;
+  /** What was allowed, to be judged again should the policy change meanwhile. */
+  readonly action: PostgresAction;
   /** How many of its statements are completed. */
   done: number;
   failed: boolean;
@@ -31,6 +32,7 @@ export interface QueryExpectation {
 export interface ExecuteExpectation {
   readonly kind: 'execute';
   readonly seq: number;
+  readonly action: PostgresAction;
   readonly portal: string;
   readonly defined: readonly Definition[];
 }

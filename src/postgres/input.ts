@@ -6,11 +6,13 @@ import type { Report } from './wire/backend.js';
 export class StartupRefused extends Error {
   readonly report: Report | null;
   readonly reason: DenialReason;
+  readonly rule: string;
 
-  constructor(reason: DenialReason, report: Report | null) {
+  constructor(reason: DenialReason, report: Report | null, rule = 'well-formed start of a connection') {
     super(report?.message ?? 'the client left');
     this.reason = reason;
     this.report = report;
+    this.rule = rule;
   }
 }
 
@@ -99,6 +101,6 @@ export class Input {
 }
 
 /** A refusal of what a client sent before it was in. */
-export function refused(sqlstate: string, message: string, hint = ''): StartupRefused {
-  return new StartupRefused('malformed', { severity: 'FATAL', sqlstate, message: `Daypass: ${message}`, hint });
+export function refused(sqlstate: string, message: string, hint = '', rule?: string): StartupRefused {
+  return new StartupRefused('malformed', { severity: 'FATAL', sqlstate, message: `Daypass: ${message}`, hint }, rule);
 }

@@ -29,13 +29,14 @@ import type { Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { Decision } from '../policy/decision.js';
-import { DENIALS } from '../policy/reason.js';
+import { DENIALS, type DenialReason } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
 import { type CancelKey, CancelKeys } from './cancel.js';
 import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
 import type { PostgresAction } from './decide.js';
 import { startupParameters } from './parameters.js';
+import { asShown } from './pinned.js';
 import type { PostgresRole } from './policy.js';
 import { postgresProtocol } from './protocol.js';
 import { Relay } from './relay.js';
@@ -124,7 +125,10 @@ class Door {
   /** Takes one connection from its first byte to a session. Never throws. */
   async open(raw: Socket): Promise<void> {
     raw.on('error', () => raw.destroy());
-    if (this.#handshakes.size >= MOST_HANDSHAKES) return void raw.destroy();
+    if (this.#handshakes.size >= MOST_HANDSHAKES) {
+      this.#logRefused(raw, 'too_large', 'connections that are not admitted yet');
+      return void raw.destroy();
+    }
     this.#handshakes.add(raw);
     let socket = raw;
     try {
@@ -133,14 +137,18 @@ class Door {
       });
     } catch (thrown) {
       const refusal = asRefusal(thrown);
-      if (refusal.report !== null)
-        this.#parts.log.warn({ client: raw.remoteAddress, err: refusal.message }, 'a connection was refused');
+      if (refusal.report !== null) this.#logRefused(raw, refusal.reason, refusal.rule, refusal.message);
       else if (!(thrown instanceof Error && thrown === refusal))
         this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
       refuseConnection(socket, refusal.report);
     } finally {
       this.#handshakes.delete(raw);
     }
+  }
+
+  /** One line for each client that is refused before the gate is asked; the gate has a line of its own. */
+  #logRefused(raw: Socket, reason: DenialReason, rule: string, err?: string): void {
+    this.#parts.log.warn({ client: clientOf(raw), reason, rule, err }, 'a connection was refused');
   }
 
   async #greet(raw: Socket, secured: (socket: Socket) => void): Promise<void> {
@@ -165,7 +173,7 @@ class Door {
       service: parameters.get('database') || user,
       credential: login.kind === 'password' ? login.password : login.proof(this.#bindingOf(socket)),
       principal: principalOf(user),
-      client: `${raw.remoteAddress}:${raw.remotePort}`,
+      client: clientOf(raw),
     });
     admitted();
     if (login.kind === 'scram') login.end();
@@ -180,29 +188,38 @@ class Door {
     const detach = session.attach(unjoined(socket));
     const gone = () => session.finish('client_left');
     socket.once('close', gone);
-    const catalog = this.#catalogs.hold((session.role as PostgresRole).upstream);
+    const began = session.role as PostgresRole;
+    const catalog = this.#catalogs.hold(began.upstream);
     let joined = false;
     try {
       // It left while it was being admitted: no event will say so again.
       if (isGone(socket)) return gone();
-      const startup = startupParameters(asked, session.role as PostgresRole);
+      const startup = startupParameters(asked, began);
       if (!startup.ok) return this.#refuseStart(socket, admission, startup.decision);
       await new Promise<void>((resolve, reject) => {
         passage.release(resolve);
         socket.once('close', () => reject(new DaypassError('client_left', 'the client left')));
       });
-      const { any } = session.role as PostgresRole;
       const [upstream] = await Promise.all([
         this.#dial(admission, startup.parameters),
-        any ? undefined : catalog.ready(),
+        began.any ? undefined : catalog.ready(),
       ]);
       if (!session.isLive()) return upstream.sever(false);
       joined = true;
-      this.#start(socket, upstream, passage, catalog, minor);
+      this.#start(socket, upstream, passage, began, catalog, minor);
     } catch (thrown) {
       if (session.end !== null) return;
       this.#parts.log.error(
-        { session: session.id, err: messageOf(thrown), cause: causeOf(thrown) },
+        {
+          session: session.id,
+          grant: session.grant.id,
+          principal: session.grant.principal,
+          service: admission.policy.name,
+          reason: 'upstream_unavailable',
+          rule: 'login at the upstream',
+          err: messageOf(thrown),
+          cause: causeOf(thrown),
+        },
         'no upstream connection',
       );
       session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
@@ -251,13 +268,14 @@ class Door {
     socket: Socket,
     upstream: Upstream,
     passage: Passage<PostgresAction>,
+    began: PostgresRole,
     catalog: HeldCatalog,
     minor: 0 | 2,
   ): void {
     const { session } = passage;
     let key: CancelKey | null = null;
     let detach = () => {};
-    const relay = new Relay(socket, upstream, passage, catalog, this.#parts.clock, this.#parts.log, () => {
+    const relay = new Relay(socket, upstream, passage, began, catalog, this.#parts.clock, this.#parts.log, () => {
       catalog.release();
       if (key !== null) this.#keys.withdraw(key.pid);
       detach();
@@ -267,7 +285,7 @@ class Door {
     relay.checkStart();
     if (session.end !== null) return;
     const hello = [authenticationOk()];
-    for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, value));
+    for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, asShown(session, name, value)));
     hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
     session.deliver(socket, Buffer.concat(hello));
     relay.start();
@@ -304,6 +322,10 @@ function principalOf(user: string): string {
 
 function isGone(socket: Socket): boolean {
   return socket.destroyed || socket.readableEnded || socket.writableEnded;
+}
+
+function clientOf(socket: Socket): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
 function isLoopback(address: string | undefined): boolean {

@@ -1,3 +1,4 @@
+import type { Session } from '../session/session.js';
 import type { PostgresRole } from './policy.js';
 
 /** What the start-up packet pins for every restricted role. */
@@ -20,4 +21,13 @@ export function isAsPinned(
   if (KEPT.has(name)) return (first.get(name) ?? value) === value;
   const pinned = PINNED[name];
   return pinned === undefined || pinned === value;
+}
+
+/**
+ * A reported setting as the client is told it. Pure. Whose session it is, is the principal's business (psql's prompt shows
+ * it); which account the gateway has there is not. Whether that is a superuser is said as it is: psql's prompt warns by it.
+ */
+export function asShown({ role, grant }: Pick<Session, 'role' | 'grant'>, name: string, value: string): string {
+  const account = (role as PostgresRole).upstream.user;
+  return name === 'session_authorization' && value === account ? grant.principal : value;
 }

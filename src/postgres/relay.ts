@@ -38,8 +38,8 @@ export class Relay implements Connection {
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
   readonly #finished: () => void;
-  /** The role as the policy had it when the session began. */
-  readonly #began: PostgresRole;
+  /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
+  #settled: PostgresRole;
   /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
   #waiting = false;
   #congested = false;
@@ -49,12 +49,18 @@ export class Relay implements Connection {
   #overtime: NodeJS.Timeout | null = null;
   /** What the client was given so far ends in the middle of a message. */
   #midMessage = false;
+  /** What the client is to be told as soon as a message of the server's has ended. */
+  #untold: Buffer[] = [];
 
-  /** @param finished - called once when the connection is over, for whatever cause */
+  /**
+   * @param began - the role that the upstream session was begun with
+   * @param finished - called once when the connection is over, for whatever cause
+   */
   constructor(
     client: Socket,
     upstream: Upstream,
     passage: Passage<PostgresAction>,
+    began: PostgresRole,
     catalog: CatalogSource,
     clock: Clock,
     log: Log,
@@ -65,7 +71,7 @@ export class Relay implements Connection {
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
-    this.#began = passage.session.role as PostgresRole;
+    this.#settled = began;
     const talk = new Conversation(passage, catalog, clock);
     this.#talk = talk;
     const outbox = new Outbox(passage, {
@@ -119,22 +125,48 @@ export class Relay implements Connection {
   }
 
   warn(message: string): void {
-    if (this.#over || this.#midMessage) return;
-    this.client.write(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message }));
+    if (this.#over) return;
+    this.#untold.push(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message }));
+    if (this.#midMessage) this.#fromServer.endPieceSoon();
+    else this.#tellUntold();
+  }
+
+  #tellUntold(): void {
+    const untold = this.#untold;
+    if (untold.length === 0 || this.#midMessage || this.#over) return;
+    this.#untold = [];
+    this.client.write(Buffer.concat(untold));
   }
 
   policyChanged(): void {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
     const role = this.#passage.session.role as PostgresRole;
-    if (!role.any && (this.#began.any || !isDeepStrictEqual(this.#began.searchPath, role.searchPath))) {
-      // What names mean to the server was settled when the session began: they would be judged as something else.
+    if (role.any) this.#settled = role;
+    else if (this.#settled.any || !isDeepStrictEqual(this.#settled.searchPath, role.searchPath)) {
+      // What names mean to the server is settled: they would be judged as something else.
       this.#passage.session.cut('policy_gone');
       return;
     }
+    if (this.#endsUnderWay()) return;
     this.#fromServer.rowLimit = role.recording.results > 0 ? LONGEST_ROW : 0;
     if (this.#overtime !== null) clearInterval(this.#overtime);
     this.#overtime =
       role.statementTimeout === null ? null : setInterval(() => this.#checkTime(role), OVERTIME_CHECK).unref();
+  }
+
+  /**
+   * Ends the session when something of it that is under way is not allowed any more: cancelled, with its transaction
+   * undone. A refusal could not take its place: part of its answer, or of the data of a COPY, may have passed.
+   */
+  #endsUnderWay(): boolean {
+    const { session } = this.#passage;
+    const refusal = this.#clientSide.judgeAgain();
+    if (refusal === null) return false;
+    const { reason, rule } = refusal;
+    session.recording.append('notice', { about: 'policy', reason: reason ?? '', rule });
+    this.#log.warn({ session: session.id, reason, rule }, 'what was under way is not allowed any more');
+    session.cut('policy_gone');
+    return true;
   }
 
   /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
@@ -179,14 +211,14 @@ export class Relay implements Connection {
     try {
       this.#fromClient.push(chunk, this.#clientSide);
     } catch (thrown) {
-      if (!(thrown instanceof FramingError))
-        this.#log.error({ err: thrown, session: this.#passage.session.id }, 'the relay failed');
-      const sqlstate = thrown instanceof FramingError ? (thrown.tooLarge ? '54000' : '08P01') : 'XX000';
-      this.#break({
-        severity: 'FATAL',
-        sqlstate,
-        message: `Daypass: ${thrown instanceof FramingError ? thrown.message : 'internal error'}`,
-      });
+      const isFraming = thrown instanceof FramingError;
+      const reason = isFraming && thrown.tooLarge ? 'too_large' : 'malformed';
+      const of = { session: this.#passage.session.id };
+      if (isFraming) this.#log.warn({ ...of, reason, rule: 'well-formed messages', err: thrown.message }, 'refused');
+      else this.#log.error({ ...of, err: thrown }, 'the relay failed');
+      const sqlstate = isFraming ? (thrown.tooLarge ? '54000' : '08P01') : 'XX000';
+      const message = `Daypass: ${isFraming ? thrown.message : 'internal error'}`;
+      this.#break({ severity: 'FATAL', sqlstate, message });
     }
   }
 
@@ -194,9 +226,10 @@ export class Relay implements Connection {
     if (this.#over) return;
     const { session } = this.#passage;
     try {
+      const { midMessage } = this.#fromServer;
       const pieces = this.#fromServer.push(chunk, this.#serverSide);
       if (this.#held === null) this.#deliver(pieces);
-      else this.#held.push(...pieces.map((piece) => Buffer.from(piece)));
+      else hold(this.#held, pieces, midMessage);
     } catch (thrown) {
       const overLimit = thrown instanceof FramingError && thrown.tooLarge;
       const astray = thrown instanceof LedAstray;
@@ -218,6 +251,7 @@ export class Relay implements Connection {
       if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
       // A deadline that came just now has cut the session instead: what the client has is what it had.
       if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
+      this.#tellUntold();
     }
     this.client.uncork();
     if (!this.#over && !this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
@@ -294,5 +328,13 @@ export class Relay implements Connection {
 
   #tell(report: Report): void {
     if (!this.client.destroyed && !this.#midMessage) this.client.write(errorResponse(report));
+  }
+}
+
+/** Keeps pieces for later: still every one but the last ends where a message ends. */
+function hold(held: Buffer[], pieces: readonly Buffer[], continues: boolean): void {
+  for (const [i, piece] of pieces.entries()) {
+    const begun = i === 0 && continues ? held.pop() : undefined;
+    held.push(Buffer.concat(begun === undefined ? [piece] : [begun, piece]));
   }
 }

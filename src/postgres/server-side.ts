@@ -3,11 +3,12 @@ import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
 import { mayHold, type Portal } from './names.js';
+import { asShown } from './pinned.js';
 import type { PostgresRole } from './policy.js';
 import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
 import type { Share } from './taken.js';
 import { type Running, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
-import { errorResponse, readFields } from './wire/backend.js';
+import { errorResponse, parameterStatus, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
 /** In a transaction block nothing; outside one every portal but those WITH HOLD is gone. */
@@ -79,9 +80,10 @@ export class ServerSide implements BackendHandler {
         }
         return talk.muted ? DROP : undefined;
       case BACKEND.parameterStatus: {
-        const [name, value] = frame!.toString('utf8', 5).split('\0');
-        this.#changed(name ?? '', value ?? '');
-        return undefined;
+        const [name = '', value = ''] = frame!.toString('utf8', 5).split('\0');
+        this.#changed(name, value);
+        const shown = asShown(talk.passage.session, name, value);
+        return shown === value ? undefined : parameterStatus(name, shown);
       }
       default:
         this.#passing(type);

@@ -68,7 +68,8 @@ export async function openConnection(
       } else input.socket.write('N');
       continue;
     }
-    if (!isSecure && !plainAllowed) throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require');
+    if (!isSecure && !plainAllowed)
+      throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require', 'TLS off loopback');
     if (code === CODE.cancel)
       return { kind: 'cancel', pid: packet.length >= 12 ? packet.readInt32BE(8) : 0, secret: packet.subarray(12) };
     return startup(input, packet, code);

@@ -7,7 +7,8 @@ export type Running = QueryExpectation | ExecuteExpectation;
 
 /** The statement whose result is under way; null when it is not known for certain. */
 function statementUnderWay(talk: Conversation, running: Running): Statement | null {
-  if (running.kind === 'query') return (running.analysis.ok && running.analysis.statements[running.done]) || null;
+  if (running.kind === 'query')
+    return (running.action.analysis.ok && running.action.analysis.statements[running.done]) || null;
   const [only, ...others] = talk.portals.confirmed(running.portal)?.statements ?? [];
   return (others.length === 0 && only?.analysis.ok && only.analysis.statements[0]) || null;
 }

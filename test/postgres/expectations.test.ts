@@ -1,14 +1,21 @@
 import t from 'tap';
+import type { PostgresAction } from '../../src/postgres/decide.js';
 import { type Expectation, Expectations } from '../../src/postgres/expectations.js';
 
 const statement = { text: '', analysis: { ok: true as const, statements: [] } };
 const SYNC: Expectation = { kind: 'sync' };
 const parse = (name: string): Expectation => ({ kind: 'parse', name, statement });
-const execute = (seq: number): Expectation => ({ kind: 'execute', seq, portal: '', defined: [] });
+const ACTION: PostgresAction = {
+  text: 'select 1',
+  analysis: { ok: true, statements: [] },
+  contained: [],
+  via: 'query',
+};
+const execute = (seq: number): Expectation => ({ kind: 'execute', seq, action: ACTION, portal: '', defined: [] });
 const query = (seq: number): Expectation => ({
   kind: 'query',
   seq,
-  analysis: statement.analysis,
+  action: ACTION,
   done: 0,
   failed: false,
   defined: [],

@@ -2,7 +2,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
-import { startPostgres } from '../../src/postgres/listener.js';
+import { type PostgresParts, startPostgres } from '../../src/postgres/listener.js';
 import { postgresConfig } from '../../src/postgres/policy.js';
 import { policyOf, startGate } from '../gate/fixture.js';
 import { cstring, front, int32, start, WireClient, wire } from '../support/wire.js';
@@ -52,6 +52,7 @@ export async function facing(
   limit = LIMIT,
   role: 'master' | 'reader' = 'master',
   over: Partial<typeof UPSTREAM> = {},
+  door: Partial<PostgresParts> = {},
 ) {
   const upstream = await hostileServer(t, script);
   const target = { ...UPSTREAM, ...over, port: upstream.port };
@@ -68,7 +69,7 @@ export async function facing(
     }),
   };
   const parts = await startGate(t, policyOf('postgres', roles, { name: 'orders-db' }));
-  const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, handshakeLimit: limit });
+  const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, handshakeLimit: limit, ...door });
   t.teardown(() => listener.stop());
   const { handle } = parts.grants.add({ service: 'orders-db', role });
   return { ...parts, ...upstream, gatewayPort: listener.port, handle };

@@ -345,6 +345,25 @@ t.test('the start says what an account may beyond the policy', async (t) => {
   t.match(line(), { service: 'orders-db', exceeds: [/large objects/] });
 });
 
+t.test('a relation that the policy names and the database lacks is said at the start and after a reload', async (t) => {
+  const naming = (relation: string) => `{ statements: [select], relations: [public.orders, ${relation}] }`;
+  const gateway = await gatewayToOrders(t, { policy: { reader: naming('public.ordres') } });
+  const untilSaid = async (relation: string) => {
+    const said = () =>
+      gateway.lines.filter(({ lacks }) => JSON.stringify(lacks)?.includes(`has no relation ${relation}`));
+    for (let round = 0; round < 500 && said().length === 0; round += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    t.match(said()[0], {
+      level: 40,
+      service: 'orders-db',
+      msg: 'the upstream account may do less than the policy says',
+    });
+  };
+  await untilSaid('public.ordres');
+  await gateway.policy('orders-db', gateway.orders.policy({ reader: naming('public.shipments') }));
+  await untilSaid('public.shipments');
+});
+
 t.test('service sql says what is wrong with the question', async (t) => {
   const database = await freshDatabase(t);
   const config = t.testdir({

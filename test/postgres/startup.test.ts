@@ -9,7 +9,9 @@ import { selfSigned } from '../support/certificate.js';
 import { psql } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
 import {
+  bind,
   cstring,
+  execute,
   fields,
   front,
   GSSENC_REQUEST,
@@ -20,6 +22,7 @@ import {
   SSL_REQUEST,
   shapes,
   start,
+  sync,
   WireClient,
   wire,
 } from '../support/wire.js';
@@ -118,6 +121,53 @@ t.test('what is sent ahead of the answer to the password is refused', async (t) 
   client.send(front('p', cstring(handle)), query('select 1'));
   t.equal(shapes(await client.rest()), 'E:08P01');
 });
+
+t.test('every refusal before the gate is one log line with reason and rule', async (t) => {
+  const { port, lines } = await plainGateway(t);
+  for (const bytes of [int32(3), query('select 1'), packet(2 << 16)]) {
+    const client = await wire(t, port);
+    client.send(bytes);
+    await client.closed;
+  }
+  const line = {
+    client: /^127\.0\.0\.1:\d+$/,
+    reason: 'malformed',
+    rule: 'well-formed start of a connection',
+    err: /./,
+  };
+  const refused = lines.filter(({ msg }) => msg === 'a connection was refused');
+  t.equal(refused.length, 3);
+  t.match(refused, [line, line, line]);
+});
+
+t.test(
+  'every refusal of a message is one log line with reason and rule, and every refusal of a name is recorded',
+  async (t) => {
+    const gateway = await plainGateway(t);
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const { client } = await loggedIn(t, gateway.port, handle);
+    for (const unknown of [bind('', 'nobody'), execute('nobody')]) {
+      client.send(unknown, sync());
+      t.match(shapes(await client.until()), /^E:(26000|34000) Z:I$/);
+    }
+    client.send(front('p', cstring('again')));
+    t.equal(shapes(await client.rest()), 'E:08P01');
+    t.match(
+      gateway.lines.filter(({ msg }) => msg === 'refused'),
+      [
+        { reason: 'unknown_effect', rule: 'names of this session' },
+        { reason: 'unknown_effect', rule: 'names of this session' },
+        { reason: 'malformed', rule: 'well-formed messages' },
+      ],
+    );
+    await gateway.stop();
+    const refused = (await gateway.events()).filter(({ facts }) => facts.outcome === 'deny');
+    t.match(refused, [
+      { payload: { text: '(statement "nobody" of the server\'s own)' } },
+      { payload: { text: '(cursor "nobody" of the server\'s own)' } },
+    ]);
+  },
+);
 
 t.test('a start-up packet of an impossible length, or with a broken body, is refused', async (t) => {
   const { port } = await plainGateway(t);
@@ -254,7 +304,7 @@ t.test('what a client may choose reaches the database, beside what the role pins
   t.equal(await show('client_encoding'), 'UTF8');
 });
 
-t.test('a handshake that stalls ends with its limit, after whichever byte it stalls (C18)', async (t) => {
+t.test('a connection that is destroyed at any byte of its start is over, and nothing is told', async (t) => {
   const limit = 150;
   const ends: Promise<unknown>[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket) => {
@@ -289,7 +339,7 @@ t.test('off loopback nothing but TLS is accepted, not even a cancel request', as
       openConnection(socket, null, false).then(
         () => t.fail('accepted'),
         (thrown) => {
-          t.match(thrown, { report: { sqlstate: '28000', message: /requires TLS/ } });
+          t.match(thrown, { report: { sqlstate: '28000', message: /requires TLS/ }, rule: 'TLS off loopback' });
           socket.destroy();
         },
       );

@@ -20,7 +20,9 @@ t.test(
       "where it is and as whom is nobody's business",
     );
     await t.rejects(throughGateway(t, gateway.ports.postgres, handle), { code: '08006' });
-    t.equal(gateway.lines.filter(({ msg }) => msg === 'no upstream connection').length, 2, 'one line each');
+    const lines = gateway.lines.filter(({ msg }) => msg === 'no upstream connection');
+    t.equal(lines.length, 2, 'one line each');
+    t.match(lines[0], { reason: 'upstream_unavailable', rule: 'login at the upstream', service: 'orders-db' });
     await gateway.policy('orders-db', gateway.orders.policy());
     const client = await throughGateway(t, gateway.ports.postgres, handle);
     t.equal((await client.query('select 1 as one')).rows[0].one, 1);

@@ -185,10 +185,16 @@ export class BackendFramer {
   /** Of a message that has begun to pass, or to be dropped. */
   #left = 0;
   #dropping = false;
+  #endPiece = false;
 
   /** Whether what was answered so far ends in the middle of a message. */
   get midMessage(): boolean {
     return this.#left > 0 && !this.#dropping;
+  }
+
+  /** Makes the message that is half-answered end a piece: rows could come for long without one that ends with a chunk. */
+  endPieceSoon(): void {
+    this.#endPiece = true;
   }
 
   /**
@@ -215,6 +221,11 @@ export class BackendFramer {
     this.#left -= at;
     if (this.#dropping) from = at;
     this.#dropping &&= this.#left > 0;
+    if (this.#endPiece && this.#left === 0) {
+      this.#endPiece = false;
+      if (at > from) out.push(bytes.subarray(from, at));
+      from = at;
+    }
     while (bytes.length - at >= HEADER) {
       const type = bytes[at]!;
       const total = backendLength(type, bytes.readInt32BE(at + 1));

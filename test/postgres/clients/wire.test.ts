@@ -350,25 +350,31 @@ t.test('every byte of every answer is what the server itself answers', async (t)
   }
 });
 
-t.test('the greeting differs in nothing but the key, whatever is asked for in it', async (t) => {
-  const twins = await startTwins(t);
-  for (const parameters of [
-    {},
-    { application_name: 'tests', DateStyle: 'German', TimeZone: 'Asia/Tokyo', extra_float_digits: '2' },
-    { options: '-c statement_timeout=5s -c search_path=pg_catalog --intervalstyle=iso_8601' },
-    { options: '-cdefault_transaction_read_only=on -c application_name=two\\ words' },
-    { client_encoding: 'UTF8', search_path: 'public, pg_catalog' },
-  ]) {
-    const [direct, through] = [await enter(t, twins.direct, parameters), await enter(t, twins.gateway, parameters)];
-    const words = (hello: typeof direct.hello) => hello.filter(({ type }) => type !== 'K').map(shown);
-    t.same(words(through.hello), words(direct.hello), JSON.stringify(parameters));
-    for (const name of ['statement_timeout', 'search_path', 'application_name', 'default_transaction_read_only']) {
-      direct.client.send(query(`show ${name}`));
-      through.client.send(query(`show ${name}`));
-      t.same((await through.client.until()).map(shown), (await direct.client.until()).map(shown), name);
+t.test(
+  'the greeting differs in nothing but the key and whose session it is, whatever is asked for in it',
+  async (t) => {
+    const twins = await startTwins(t);
+    for (const parameters of [
+      {},
+      { application_name: 'tests', DateStyle: 'German', TimeZone: 'Asia/Tokyo', extra_float_digits: '2' },
+      { options: '-c statement_timeout=5s -c search_path=pg_catalog --intervalstyle=iso_8601' },
+      { options: '-cdefault_transaction_read_only=on -c application_name=two\\ words' },
+      { client_encoding: 'UTF8', search_path: 'public, pg_catalog' },
+    ]) {
+      const [direct, through] = [await enter(t, twins.direct, parameters), await enter(t, twins.gateway, parameters)];
+      const words = (hello: typeof direct.hello) => hello.filter(({ type }) => type !== 'K').map(shown);
+      const account = shown({ type: 'S', body: Buffer.from(`session_authorization\0${twins.direct.user}\0`) });
+      const principal = shown({ type: 'S', body: Buffer.from('session_authorization\0alice\0') });
+      const expected = words(direct.hello).map((word) => (word === account ? principal : word));
+      t.same(words(through.hello), expected, JSON.stringify(parameters));
+      for (const name of ['statement_timeout', 'search_path', 'application_name', 'default_transaction_read_only']) {
+        direct.client.send(query(`show ${name}`));
+        through.client.send(query(`show ${name}`));
+        t.same((await through.client.until()).map(shown), (await direct.client.until()).map(shown), name);
+      }
     }
-  }
-});
+  },
+);
 
 t.test('a message cut anywhere, or sent byte by byte, is answered as if it came at once', async (t) => {
   const twins = await startTwins(t, SETUP);
