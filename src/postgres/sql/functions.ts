@@ -15,7 +15,7 @@
  *   A policy cannot name them: only `any` reaches them.
  * - NAMED: refused unless the role's `functions:` says `pg_catalog.<name>`: writes (nextval, setval, large objects),
  *   locks (pg_advisory_*), other sessions (pg_cancel_backend, pg_terminate_backend, pg_stat_*), notifications,
- *   code of types that a text names (pg_input_is_valid, pg_input_error_info: a domain's checks),
+ *   transaction ids (txid_current), code of types that a text names (pg_input_is_valid, pg_input_error_info: a domain's checks),
  *   the server's inside (pg_control_*, pg_show_*, WAL positions, shared memory).
  *   current_setting is judged as SHOW (decide.ts). currval and lastval only repeat what this session was given: allowed.
  * - ALLOWED: the rest. pg_sleep is among them, as are has_*_privilege, pg_get_*def and sizes, which psql's \d needs.
@@ -150,7 +150,7 @@ export const ALLOWED_FUNCTIONS: ReadonlySet<string> = words(`
   pg_available_extension_versions pg_available_extensions pg_backend_pid pg_basetype pg_char_to_encoding
   pg_client_encoding pg_collation_actual_version pg_collation_for pg_collation_is_visible pg_column_compression
   pg_column_is_updatable pg_column_size pg_column_toast_chunk_id pg_conf_load_time pg_conversion_is_visible
-  pg_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_cursor
+  pg_current_snapshot pg_current_xact_id_if_assigned pg_cursor
   pg_database_collation_actual_version pg_database_size pg_dependencies_send pg_describe_object
   pg_encoding_max_length pg_encoding_to_char pg_extension_update_paths pg_function_is_visible pg_get_acl
   pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr pg_get_function_arg_default pg_get_function_arguments
@@ -219,7 +219,7 @@ export const ALLOWED_FUNCTIONS: ReadonlySet<string> = words(`
   ts_rank ts_rank_cd ts_token_type tsmultirange tsq_mcontained tsq_mcontains tsquery_and tsquery_cmp tsquery_eq
   tsquery_ge tsquery_gt tsquery_le tsquery_lt tsquery_ne tsquery_not tsquery_or tsquery_phrase tsquerysend tsrange
   tsrange_subdiff tstzmultirange tstzrange tstzrange_subdiff tsvector_cmp tsvector_concat tsvector_eq tsvector_ge
-  tsvector_gt tsvector_le tsvector_lt tsvector_ne tsvector_to_array tsvectorsend txid_current
+  tsvector_gt tsvector_le tsvector_lt tsvector_ne tsvector_to_array tsvectorsend
   txid_current_if_assigned txid_current_snapshot txid_snapshot_send txid_snapshot_xip txid_snapshot_xmax
   txid_snapshot_xmin txid_status txid_visible_in_snapshot unicode_assigned unicode_version unistr unknownsend unnest
   upper upper_inc upper_inf uuid_cmp uuid_eq uuid_extract_timestamp uuid_extract_version uuid_ge uuid_gt uuid_hash
@@ -238,7 +238,7 @@ export const NAMED_FUNCTIONS: ReadonlySet<string> = words(`
   lo_get lo_lseek lo_lseek64 lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite
   nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
   pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_available_wal_summaries
-  pg_blocking_pids pg_cancel_backend pg_config pg_control_checkpoint pg_control_init pg_control_recovery
+  pg_blocking_pids pg_cancel_backend pg_current_xact_id txid_current pg_config pg_control_checkpoint pg_control_init pg_control_recovery
   pg_control_system pg_current_logfile pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn
   pg_ddl_command_send pg_event_trigger_ddl_commands pg_event_trigger_dropped_objects
   pg_event_trigger_table_rewrite_oid pg_event_trigger_table_rewrite_reason pg_filenode_relation pg_get_aios
