@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { passwordMessage, startupMessage } from '../../src/postgres/wire/frontend.js';
 import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
-import { startGateway, throughGateway } from '../support/gateway.js';
+import { startGateway, type TestGateway, throughGateway } from '../support/gateway.js';
 
 /** What a careless or hostile owner of the schema may have left behind; every one of them writes when it is run. */
 const TRAPS = `
@@ -32,82 +32,107 @@ const TRAPS = `
   grant usage on sequence numbers to public;
   grant execute on all functions in schema public to public`;
 
+/** Calls that do not look like calls, by the rule that refuses them in the record. */
+const DISGUISED: Readonly<Record<string, readonly string[]>> = {
+  'no rule names public.checked': [
+    "select 'x'::checked",
+    "select 'x'::public.checked",
+    "select '{x}'::checked[]",
+    "select ('x').checked",
+    "select ('x'::text).checked",
+    'select (id).checked from orders',
+    'select (o.status).checked from orders o',
+    "select ('{x}')._checked",
+    'prepare p as select ($1).checked',
+    'prepare p (text) as select ($1).checked',
+  ],
+  'no rule names public.host': ["select host('x')", "select host('127.0.0.1'::inet)", "select ('x').host"],
+  'no rule names public.whole': ['select o.whole from orders o', 'select (o).whole from orders o'],
+  'no rule allows calling public.whole': ['select whole(o) from orders o'],
+  'no rule allows calling pg_catalog.pg_input_is_valid': [
+    "select pg_input_is_valid('x', 'checked')",
+    "select pg_catalog.pg_input_is_valid('x', 'public.checked')",
+  ],
+  'no rule allows calling pg_catalog.pg_input_error_info': ["select * from pg_input_error_info('x', 'checked')"],
+  'no rule names public.danger': [
+    'select o.danger from orders o',
+    'select orders.danger from orders',
+    'select public.orders.danger from orders',
+    'select (o).danger from orders o',
+    'select (select o.danger) from orders o limit 1',
+    'select q.danger from (select o from orders o) as x(q)',
+    'select (q.o).danger from (select o from orders o) q',
+    'with q as (select * from orders) select q.danger from q',
+    'select (o.*).danger from orders o',
+    'update orders set status = o.danger from orders o where o.id = orders.id',
+    'update orders set status = status returning orders.danger',
+    'update orders set status = status returning old.danger',
+    'prepare p as select o.danger from orders o',
+    'declare c cursor for select o.danger from orders o',
+    'explain analyze select o.danger from orders o',
+    'copy (select o.danger from orders o) to stdout',
+  ],
+  'no rule names public.anything': ['select o.anything from orders o', 'select (now()).anything'],
+  'no rule names public.doubled': [
+    'select (id).doubled from orders',
+    'select (o.id).doubled from orders o',
+    'select (1).doubled',
+  ],
+  'no rule names public.lower': ['select lower(o) from orders o', 'select o.lower from orders o'],
+  'no rule names public.evil_plus': ['select o + 1 from orders o'],
+  'no rule names public.evil_equal': [
+    'select 1 from orders o where o = 1',
+    'select 1 from orders o where o in (1)',
+    'select case o when 1 then 2 end from orders o',
+    'select 1 from orders o where o = any (select 1)',
+    'select * from orders o where (o.*) = 1',
+  ],
+  'no rule names public.evil_text': [
+    'select o::text from orders o',
+    'select cast(o as text) from orders o',
+    'select (o.*)::text from orders o',
+    'select cast(o as character varying) || cast(o as text) from orders o',
+  ],
+  'no rule names public.pair': ["select '(x,1)'::pair", "select row('x', 1)::pair"],
+  'no rule allows calling public.danger': ['select danger(o) from orders o'],
+  'no rule allows calling other.hidden': ['select other.hidden(o) from orders o'],
+  'no rule allows calling pg_catalog.nextval': ["select ('numbers'::regclass).nextval", "select ('numbers').nextval"],
+  'no rule allows calling pg_catalog.pg_read_file': ["select ('/etc/passwd'::text).pg_read_file"],
+  'no rule allows calling pg_catalog.ts_stat': ["select ('select 1').ts_stat"],
+  'no rule allows calling pg_catalog.pg_advisory_lock': ['select (1).pg_advisory_lock'],
+  'no rule allows ddl on pg_temp.orders': ['create temp table orders (id int)', 'select 1 into temp orders'],
+  'what is not known is refused': ['select * from orders tablesample evil(1)'],
+};
+
+/** Where a cast may be applied unasked, by the rule that refuses it. */
+const UNASKED: Readonly<Record<string, readonly string[]>> = {
+  'no rule names public.evil_json': [
+    'select to_json(o) from orders o',
+    'select jsonb_agg(o) from orders o',
+    'select array_to_json(array_agg(o)) from orders o',
+    'select json_build_object($$a$$, o) from orders o',
+    'update orders set status = o from orders o',
+    'select abs(o) from orders o',
+    'select o + 1 from orders o',
+    'select coalesce(1, o) from orders o',
+    'select 1 from orders o where id = o',
+    'select id from orders order by id using <, (select abs(o) from orders o limit 1)',
+  ],
+};
+
 t.test(
   'a function that looks like a column, an operator, a cast or a type is refused, and nothing of it runs',
   async (t) => {
     const gateway = await trapped(t);
     const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
     const client = await throughGateway(t, gateway.ports.postgres, handle);
-    for (const text of [
-      'select o.danger from orders o',
-      'select orders.danger from orders',
-      'select public.orders.danger from orders',
-      'select (o).danger from orders o',
-      'select (select o.danger) from orders o limit 1',
-      'select q.danger from (select o from orders o) as x(q)',
-      'select (q.o).danger from (select o from orders o) q',
-      'with q as (select * from orders) select q.danger from q',
-      'select o.anything from orders o',
-      'select (id).doubled from orders',
-      'select (o.id).doubled from orders o',
-      'select (1).doubled',
-      'select (now()).anything',
-      'select lower(o) from orders o',
-      'select o.lower from orders o',
-      'select o + 1 from orders o',
-      'select 1 from orders o where o = 1',
-      'select 1 from orders o where o in (1)',
-      'select case o when 1 then 2 end from orders o',
-      'select 1 from orders o where o = any (select 1)',
-      'select o::text from orders o',
-      'select cast(o as text) from orders o',
-      'select (o.*)::text from orders o',
-      'select (o.*).danger from orders o',
-      'select * from orders o where (o.*) = 1',
-      'select cast(o as character varying) || cast(o as text) from orders o',
-      "select 'x'::checked",
-      "select 'x'::public.checked",
-      "select '(x,1)'::pair",
-      "select '{x}'::checked[]",
-      "select row('x', 1)::pair",
-      "select ('x').checked",
-      "select ('x'::text).checked",
-      'select (id).checked from orders',
-      'select (o.status).checked from orders o',
-      "select ('{x}')._checked",
-      'prepare p as select ($1).checked',
-      'prepare p (text) as select ($1).checked',
-      "select host('x')",
-      "select host('127.0.0.1'::inet)",
-      "select ('x').host",
-      'select o.whole from orders o',
-      'select (o).whole from orders o',
-      'select whole(o) from orders o',
-      "select pg_input_is_valid('x', 'checked')",
-      "select pg_catalog.pg_input_is_valid('x', 'public.checked')",
-      "select * from pg_input_error_info('x', 'checked')",
-      'select danger(o) from orders o',
-      'select other.hidden(o) from orders o',
-      "select ('numbers'::regclass).nextval",
-      "select ('numbers').nextval",
-      "select ('/etc/passwd'::text).pg_read_file",
-      "select ('select 1').ts_stat",
-      'select (1).pg_advisory_lock',
-      'update orders set status = o.danger from orders o where o.id = orders.id',
-      'update orders set status = status returning orders.danger',
-      'update orders set status = status returning old.danger',
-      'prepare p as select o.danger from orders o',
-      'declare c cursor for select o.danger from orders o',
-      'explain analyze select o.danger from orders o',
-      'copy (select o.danger from orders o) to stdout',
-      'create temp table orders (id int)',
-      'select 1 into temp orders',
-      'select * from orders tablesample evil(1)',
-    ]) {
+    for (const text of Object.values(DISGUISED).flat()) {
       await t.rejects(client.query(text), { code: '42501', message: /^Daypass: / }, text);
     }
     t.same(await gateway.orders.database.query('select * from touched'), [], 'nothing ran');
     t.same(await gateway.orders.database.query('select is_called from numbers'), [{ is_called: false }]);
+    await client.end();
+    t.same(await denied(gateway), inTheRecord(DISGUISED), 'each is in the record with its rule');
   },
 );
 
@@ -124,6 +149,13 @@ t.test('the same through prepared statements of the protocol', async (t) => {
       .status,
     'paid',
   );
+  await client.end();
+  // What the drivers sent behind, the names they had not been given, is refused too.
+  const judged = (await denied(gateway)).filter(([, rule]) => rule !== 'names of this session');
+  t.same(judged, [
+    ['select o.danger from orders o where id = $1', 'no rule names public.danger', 'unknown_effect'],
+    ['select ($1).checked', 'no rule names public.checked', 'unknown_effect'],
+  ]);
 });
 
 t.test('a parameter that is declared to be of a trap type is refused', async (t) => {
@@ -141,6 +173,13 @@ t.test('a parameter that is declared to be of a trap type is refused', async (t)
   }
   client.socket.write(Buffer.concat([parseOf('select $1 + 1', [23]), SYNC]));
   t.notMatch(await client.untilReady(), /C42/);
+  client.socket.destroy();
+  t.same(
+    await denied(gateway),
+    types
+      .filter(({ typname }) => typname !== 'state')
+      .map(() => ['select $1 + 1', 'types of parameters', 'unknown_effect']),
+  );
 });
 
 t.test('what an extension brings is the database own: its operators, casts and types pass', async (t) => {
@@ -171,6 +210,11 @@ t.test('what an extension brings is the database own: its operators, casts and t
     'its functions are named as any other',
   );
   await t.rejects(client.query('select akeys(tags) from orders'), { code: '42501' });
+  await client.end();
+  t.same(await denied(gateway), [
+    ['select (tags).akeys from orders', 'no rule names public.akeys', 'unknown_effect'],
+    ['select akeys(tags) from orders', 'no rule allows calling public.akeys', 'out_of_scope'],
+  ]);
 });
 
 t.test('a cast that is applied unasked is refused where its type can occur', async (t) => {
@@ -188,22 +232,13 @@ t.test('a cast that is applied unasked is refused where its type can occur', asy
   const gateway = await startGateway(t, { services: { 'orders-db': orders.policy() }, env: orders.env });
   const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
   const client = await throughGateway(t, gateway.ports.postgres, handle);
-  for (const text of [
-    'select to_json(o) from orders o',
-    'select jsonb_agg(o) from orders o',
-    'select array_to_json(array_agg(o)) from orders o',
-    'select json_build_object($$a$$, o) from orders o',
-    'update orders set status = o from orders o',
-    'select abs(o) from orders o',
-    'select o + 1 from orders o',
-    'select coalesce(1, o) from orders o',
-    'select 1 from orders o where id = o',
-    'select id from orders order by id using <, (select abs(o) from orders o limit 1)',
-  ]) {
+  for (const text of Object.values(UNASKED).flat()) {
     await t.rejects(client.query(text), { code: '42501', message: /^Daypass: / }, text);
   }
   t.same(await orders.database.query('select * from touched'), []);
   await t.resolves(client.query('select to_json(status), id + 1 from orders limit 1'));
+  await client.end();
+  t.same(await denied(gateway), inTheRecord(UNASKED), 'each is in the record with its rule');
 });
 
 t.test('what is PostgreSQL own, an enum or a plain column passes beside the traps', async (t) => {
@@ -246,7 +281,23 @@ t.test('a rule that names the function behind it allows it', async (t) => {
     code: '42501',
     hint: /functions: \[public\.danger\]/,
   });
+  await client.end();
+  t.same(await denied(gateway), [['select o.danger from orders o', 'no rule names public.danger', 'unknown_effect']]);
 });
+
+/** What the record of a gateway, which is stopped for it, says was refused: text, rule and reason. */
+async function denied(gateway: TestGateway): Promise<(readonly unknown[])[]> {
+  await gateway.stop();
+  const events = (await gateway.events()).filter(({ facts }) => facts.outcome === 'deny');
+  return events.map(({ facts, payload }) => [payload?.text, facts.rule, facts.reason]);
+}
+
+/** What it must say after the texts were tried in their order. */
+function inTheRecord(attempts: Readonly<Record<string, readonly string[]>>): (readonly unknown[])[] {
+  return Object.entries(attempts).flatMap(([rule, texts]) =>
+    texts.map((text) => [text, rule, rule.startsWith('no rule allows') ? 'out_of_scope' : 'unknown_effect']),
+  );
+}
 
 async function trapped(t: Parameters<typeof ordersDatabase>[0], reader?: string) {
   const orders = await ordersDatabase(t);
@@ -420,6 +471,15 @@ t.test('a partition is covered by a rule on its parent only through the parent; 
   for (const text of ['select * from events_2026', 'select * from derived', 'select * from payment_methods']) {
     await t.rejects(client.query(text), { code: '42501', message: /^Daypass/ }, text);
   }
+  await client.end();
+  t.same(
+    await denied(gateway),
+    ['events_2026', 'derived', 'payment_methods'].map((name) => [
+      `select * from ${name}`,
+      `no rule allows select on public.${name}`,
+      'out_of_scope',
+    ]),
+  );
 });
 
 t.test('a name that does not exist is refused without a rule, and with one PostgreSQL says so', async (t) => {
