@@ -4,13 +4,18 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './build.mjs';
 
-/** Command, and the Debian package that has it. `optional` ones are installed, not insisted on. */
+/**
+ * Command, and the Debian package that has it. `optional` ones are installed, not insisted on. What is no command says itself
+ * whether it is there. A JDK is too heavy to be installed for one test: the driver is wanted only beside one.
+ */
 const TOOLS = [
   { command: 'redis-server', package: 'redis-server' },
   { command: 'psql', package: 'postgresql-client' },
   { command: 'curl', package: 'curl' },
   { command: 'ps', package: 'procps' },
   { command: 'chromium', package: 'chromium', optional: true },
+  { command: 'psycopg', package: 'python3-psycopg', optional: true, present: hasPsycopg },
+  { command: 'JDBC', package: 'libpostgresql-jdbc-java', optional: true, present: hasJdbc },
 ];
 const DEBIAN_POSTGRES = '/usr/lib/postgresql';
 
@@ -20,14 +25,27 @@ const DEBIAN_POSTGRES = '/usr/lib/postgresql';
  * @throws with the command to type when something is missing and cannot be installed from here
  */
 export function tools() {
-  let missing = TOOLS.filter(({ command }) => !works(command));
+  let missing = absent();
   if (missing.length > 0 && isRoot() && works('apt-get')) {
     apt(missing.map((tool) => tool.package));
-    missing = TOOLS.filter(({ command }) => !works(command));
+    missing = absent();
   }
   const needed = missing.filter((tool) => !tool.optional);
   if (needed.length > 0) throw new Error(sentence(needed));
   return pgbenchFolder();
+}
+
+function absent() {
+  return TOOLS.filter(({ command, present }) => !(present ? present() : works(command)));
+}
+
+/** Debian's own Python has Debian's psycopg; another may come first on the PATH. */
+function hasPsycopg() {
+  return ['/usr/bin/python3', 'python3'].some((one) => spawnSync(one, ['-c', 'import psycopg']).status === 0);
+}
+
+function hasJdbc() {
+  return existsSync('/usr/share/java/postgresql.jar') || !works('javac');
 }
 
 function sentence(needed) {
