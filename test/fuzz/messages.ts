@@ -29,6 +29,14 @@ const TEXTS = [
   "set datestyle = 'German'",
   'listen x',
   "do $$ begin raise notice 'x'; end $$",
+  'delete from scratch',
+  "insert into scratch values (1, 'x')",
+  'with gone as (delete from scratch returning *) select * from gone',
+  'explain analyze update scratch set id = 1',
+  'select * from orders where id = 1 for update',
+  "select nextval('numbers')",
+  'set transaction_read_only = off',
+  'begin read write',
 ];
 
 const values = (random: Random) =>

@@ -8,6 +8,7 @@ import { ordersDatabase } from '../postgres/fixture.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { cstring, fields, front, int32, loggedIn, query, shapes, start, type WireMessage } from '../support/wire.js';
 import { answerTo, fromClient, fromServer } from './messages.js';
+import { isReaders, sessionsOf, unpaired } from './pairing.js';
 import { type Case, cases, mutated, pieces, Random } from './random.js';
 
 const SECONDS = 5;
@@ -110,6 +111,7 @@ async function fuzz(t: Test, gateway: TestGateway, roles: readonly string[], sen
   const handles = await Promise.all(
     roles.map(async (role) => (await gateway.issue({ service: 'orders-db', role, for: '4h' })).handle),
   );
+  for (const handle of handles) await speakRight(t, gateway.ports.postgres, handle);
   let count = 0;
   let before = 0;
   for await (const some of cases(SECONDS, AT_ONCE)) {
@@ -123,9 +125,15 @@ async function fuzz(t: Test, gateway: TestGateway, roles: readonly string[], sen
   t.ok(count >= AT_ONCE);
   const grown = memory() - before;
   t.ok(grown < 32 * MiB, `grew by ${Math.round(grown / 1024)} KiB`);
-  const { client } = await loggedIn(t, gateway.ports.postgres, handles[0] ?? '', { application_name: 'right' });
+  await speakRight(t, gateway.ports.postgres, handles[0] ?? '');
+}
+
+/** A conversation without a flaw: before the others, so that they do not pay for parser and catalog, and after them. */
+async function speakRight(t: Test, port: number, handle: string): Promise<void> {
+  const { client } = await loggedIn(t, port, handle, { application_name: 'right' });
   client.send(query('select 1'));
   t.match(shapes(await client.until()), /^T (?:D )*C:SELECT \d Z:I$/, 'the gateway goes on');
+  client.socket.end();
 }
 
 async function judge(t: Test, port: number, handles: readonly string[], { name, seed, random }: Case, bytes: Buffer[]) {
@@ -134,14 +142,26 @@ async function judge(t: Test, port: number, handles: readonly string[], { name, 
   if (wrong !== null) t.fail(`${name}: ${wrong}`, { sent: bytes.map((message) => message.toString('latin1')) });
 }
 
+/** Who writes. The reader's account may do anything too: only the gateway is in its way. */
+const WATCHED = `
+  create table scratch (id int, text text);
+  create sequence numbers;
+  create table writers (name text);
+  create function note() returns trigger language plpgsql security definer as $$ begin insert into writers values (session_user); return null; end $$;
+  create trigger noted after insert or update or delete or truncate on orders for each statement execute function note();
+  create trigger noted after insert or update or delete or truncate on scratch for each statement execute function note()`;
+
 t.test('a client that is nearly right ends its own session at most, and is told why', async (t) => {
   const orders = await ordersDatabase(t);
-  await orders.database.query('create table scratch (id int, text text)');
-  const { user } = orders.database.config;
+  await orders.database.query(WATCHED);
+  const { user, password } = orders.database.config;
+  const mighty = `mighty_${orders.database.name}`;
+  await orders.database.query(`create role ${mighty} superuser login password '${password}'`);
   const master = `  master:\n    upstream: { user: ${user}, password: { env: MASTER_PASSWORD } }\n    allow:\n      - { statements: [any] }\n`;
+  const policy = orders.policy({ more: master, mode: 'buffered' }).replace(/user: reader_\w+/, `user: ${mighty}`);
   const gateway = await startGateway(t, {
-    services: { 'orders-db': orders.policy({ more: master, mode: 'buffered' }) },
-    env: { ...orders.env, MASTER_PASSWORD: orders.database.config.password },
+    services: { 'orders-db': policy },
+    env: { ...orders.env, READER_PASSWORD: password, MASTER_PASSWORD: password },
   });
   await fuzz(t, gateway, ['reader', 'master'], (random) =>
     Array.from({ length: 1 + random.below(12) }, () => {
@@ -149,6 +169,20 @@ t.test('a client that is nearly right ends its own session at most, and is told 
       return random.chance(0.12) ? mutated(random, message) : message;
     }),
   );
+  await gateway.stop();
+  const others = await orders.database.query('select distinct name from writers where name <> $1', [user]);
+  t.same(others, [], 'the reader wrote nothing');
+  const sessions = sessionsOf(await gateway.events());
+  t.same(
+    sessions.flatMap((session) => unpaired(session)),
+    [],
+    'every result is of its statement',
+  );
+  const readers = sessions.filter(isReaders).flat();
+  t.ok(readers.some(({ facts }) => facts.outcome === 'deny') && readers.some(({ kind }) => kind === 'result'));
+  const reached = readers.filter(({ facts }) => facts.status === '25006');
+  t.same(reached, [], 'no write of the reader came as far as its read-only transaction');
+  await orders.database.query(`drop role ${mighty}`);
 });
 
 /** A server that lets everybody in and answers each message nearly right, by the seed that the client has for a name. */
