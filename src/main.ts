@@ -10,7 +10,7 @@ import type { GatewayStatus } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
-import type { GatewayConfig, SigningKeySource } from './config/gateway.js';
+import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
 import { DaypassError, messageOf } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Policies } from './gate/policies.js';
@@ -182,7 +182,13 @@ async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation,
   lifecycle.onStop('HTTP', () => http.stop());
   const postgres = await listening('Postgres', listen.postgres, startPostgres({ ...serving, ...listen.postgres, tls }));
   lifecycle.onStop('Postgres', () => postgres.stop());
-  return { http: http.address.port, postgres: postgres.port };
+  return {
+    ports: { http: http.address.port, postgres: postgres.port },
+    showCertificate: (pair: TlsSettings) => {
+      http.replaceCertificate(pair);
+      postgres.replaceCertificate(pair);
+    },
+  };
 }
 
 async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
@@ -196,18 +202,18 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   metrics.reloaded(clock.wall());
   const texts = new PolicyTexts(pool, log);
   lifecycle.onStop('policy texts', () => texts.stop());
-  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics });
   let draining = false;
   const observed = { watch, presence, recorder, stopping: () => draining };
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const doors = await openDoors(base, gate, granted.key);
+  const { ports, showCertificate } = await openDoors(base, gate, granted.key);
+  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
   const { listen, domain } = config;
   const starting = startHealth({ ...listen.health, checks, metrics: metrics.registry });
   const health = await listening('health', listen.health, starting);
   lifecycle.onStop('health', () => health.close());
-  const addresses = { ...doors, health: health.port };
+  const addresses = { ...ports, health: health.port };
   const startedAt = new Date(clock.wall()).toISOString();
   const status = (): GatewayStatus => ({
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },

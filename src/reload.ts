@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Reloaded } from './api/parts.js';
 import type { Clock } from './clock.js';
 import { readEnvFile } from './config/env-file.js';
+import type { TlsSettings } from './config/gateway.js';
 import { type ConfigProblem, type LoadedConfig, loadConfig } from './config/load.js';
 import { DaypassError, messageOf } from './errors.js';
 import type { Gate } from './gate/gate.js';
@@ -51,7 +52,8 @@ export class ConfigRefused extends DaypassError {
 }
 
 /**
- * Puts changed policies in force; wrong ones change nothing and are said loudly. Settings of `daypass.yaml` need a restart.
+ * Puts changed policies in force, and a changed certificate; wrong ones change nothing and are said loudly. Other settings
+ * of `daypass.yaml` need a restart.
  * Reloads run one at a time.
  */
 export function reloader(
@@ -80,6 +82,8 @@ export interface Live {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Shows the certificate to connections from here on. */
+  readonly showCertificate: (tls: TlsSettings) => void;
 }
 
 async function reloadPolicies(
@@ -87,8 +91,8 @@ async function reloadPolicies(
   protocols: readonly Protocol[],
   live: Live,
 ): Promise<Reloaded> {
-  const { policies, gate, texts, clock, log, metrics } = live;
-  const problems = await replacePolicies(options, protocols, policies, texts);
+  const { policies, gate, clock, log, metrics } = live;
+  const problems = await replacePolicies(options, protocols, live);
   const services = policies.all().map(({ name }) => name);
   metrics.reloaded(problems.length > 0 ? null : clock.wall());
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
@@ -113,13 +117,13 @@ const REMEMBER_WITHIN = 1_000;
 async function replacePolicies(
   options: ConfigurationPlace,
   protocols: readonly Protocol[],
-  policies: Policies,
-  texts: PolicyTexts,
+  { policies, texts, showCertificate }: Live,
 ): Promise<string[]> {
   try {
-    const { services } = loadPolicies(options, protocols);
+    const { services, gateway } = loadPolicies(options, protocols);
     await Promise.race([texts.keep(services.values()), pause(REMEMBER_WITHIN, undefined, { ref: false })]);
     policies.replace(services);
+    if (gateway.tls !== undefined) showCertificate(gateway.tls);
     return [];
   } catch (thrown) {
     return thrown instanceof ConfigRefused ? thrown.problems.map(problemLine) : [messageOf(thrown)];

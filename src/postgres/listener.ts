@@ -52,13 +52,21 @@ export interface PostgresParts {
   readonly host: string;
   readonly port: number;
   /** The listener's certificate; clients off loopback are refused without TLS. */
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls?: Pair | undefined;
   /** How long each handshake may take, with a client and with an upstream, milliseconds; 10,000 unless told. */
   readonly handshakeLimit?: number;
 }
 
+/** A certificate (its chain behind it) and its key: PEM texts. */
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface PostgresListener {
   readonly port: number;
+  /** Shows another certificate to connections from here on. Nothing for a listener without one. */
+  replaceCertificate(tls: Pair): void;
   /** Closes what has not become a session; sessions are the gate's to end. */
   stop(): void;
 }
@@ -85,6 +93,7 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
   server.on('error', (thrown) => parts.log.error({ err: messageOf(thrown) }, 'the Postgres listener failed'));
   return {
     port: portOf(server),
+    replaceCertificate: (tls) => door.replaceCertificate(tls),
     stop: () => {
       server.close();
       door.close();
@@ -92,10 +101,19 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
   };
 }
 
+/** What a connection is secured with, and what binds a client's proof to it. */
+interface Secured {
+  readonly context: SecureContext;
+  readonly binding: Buffer | null;
+}
+
+function securedBy(tls: Pair): Secured {
+  return { context: createSecureContext(tls), binding: tlsServerEndPoint(new X509Certificate(tls.cert).raw) };
+}
+
 class Door {
   readonly #parts: PostgresParts;
-  readonly #tls: SecureContext | null;
-  readonly #binding: Buffer | null;
+  #secured: Secured | null;
   readonly #keys = new CancelKeys();
   readonly #catalogs: Catalogs;
   readonly #handshakes = new Set<Socket>();
@@ -103,17 +121,15 @@ class Door {
   constructor(parts: PostgresParts) {
     this.#parts = parts;
     this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
-    this.#tls = parts.tls === undefined ? null : createSecureContext(parts.tls);
-    this.#binding = parts.tls === undefined ? null : tlsServerEndPoint(new X509Certificate(parts.tls.cert).raw);
+    this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
   }
 
   get #handshakeLimit(): number {
     return this.#parts.handshakeLimit ?? HANDSHAKE_LIMIT;
   }
 
-  /** What binds a client's proof to the TLS connection it came through; null without TLS. */
-  #bindingOf(socket: Socket): Buffer | null {
-    return socket instanceof TLSSocket ? this.#binding : null;
+  replaceCertificate(tls: Pair): void {
+    if (this.#secured !== null) this.#secured = securedBy(tls);
   }
 
   /** Closes what has not become a session. */
@@ -161,7 +177,9 @@ class Door {
   }
 
   async #admit(raw: Socket, secured: (socket: Socket) => void, admitted: () => void): Promise<void> {
-    const opening = await openConnection(raw, this.#tls, isLoopback(raw.remoteAddress), secured);
+    // The certificate may be replaced while the client logs in: its proof is bound to the one it was shown.
+    const shown = this.#secured;
+    const opening = await openConnection(raw, shown?.context ?? null, isLoopback(raw.remoteAddress), secured);
     if (opening.kind === 'cancel') {
       this.#keys.use(opening.pid, opening.secret, this.#parts.clock.monotonic());
       return void raw.destroy();
@@ -171,7 +189,10 @@ class Door {
     const answer = await this.#parts.gate.admit({
       protocol: 'postgres',
       service: parameters.get('database') || user,
-      credential: login.kind === 'password' ? login.password : login.proof(this.#bindingOf(socket)),
+      credential:
+        login.kind === 'password'
+          ? login.password
+          : login.proof(socket instanceof TLSSocket ? (shown?.binding ?? null) : null),
       principal: principalOf(user),
       client: clientOf(raw),
     });

@@ -62,6 +62,8 @@ export interface GatewayOptions {
   readonly ledger?: Database;
   readonly ledgerServer?: PostgresServer;
   readonly redisUrl?: string;
+  /** More files for the configuration's folder, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   /** PEM of the signing key, shared by two gateways. */
   readonly signingKey?: string;
 }
@@ -124,6 +126,7 @@ export async function writeConfiguration(directory: string, options: GatewayOpti
     options.settings ?? 'drain: 0s',
   ];
   await writeFile(join(directory, 'daypass.yaml'), `${settings.join('\n')}\n`);
+  for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(directory, name), text);
   for (const [name, yaml] of Object.entries(options.services))
     await writeFile(join(directory, 'services', `${name}.yaml`), yaml);
 }
