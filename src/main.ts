@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { missing, startHealth } from './api/health.js';
+import { type Checks, missing, startHealth } from './api/health.js';
 import type { GatewayStatus } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { type Clock, systemClock } from './clock.js';
@@ -27,6 +27,7 @@ import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { readinessOf, readingsOf } from './observe.js';
+import type { Neighbours } from './postgres/cancel.js';
 import { startPostgres } from './postgres/listener.js';
 import { warnOfUpstreams } from './postgres/upstream-check.js';
 import { loadProtocols } from './protocols.js';
@@ -48,12 +49,23 @@ export interface ServeOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The machine's unless given. */
   readonly clock?: Clock;
+  /** Given in a worker: one of several processes that serve the same addresses (`primary.ts`). */
+  readonly worker?: WorkerPlace;
+}
+
+/** A worker among the others. */
+export interface WorkerPlace {
+  /** From 0; the first keeps what belongs to the gateway as a whole. */
+  readonly index: number;
+  /** Where the primary asks this worker. */
+  readonly socketPath: string;
+  readonly neighbours: Neighbours;
 }
 
 /** A gateway that serves. */
 export interface Gateway {
   readonly config: GatewayConfig;
-  /** Where it listens really: ports may have been chosen by the system. */
+  /** Where it listens really: ports may have been chosen by the system. A worker has no health listener: 0. */
   readonly addresses: { readonly http: number; readonly postgres: number; readonly health: number };
   /** Stops admitting, lets live sessions go on for `drain`, cuts the rest, writes everything. */
   stop(): Promise<void>;
@@ -118,11 +130,14 @@ async function foundation(options: ServeOptions, log: Log, lifecycle: Lifecycle)
 type Foundation = Awaited<ReturnType<typeof foundation>>;
 
 /** The grants: their store, their ledger, the key that signs them. */
-async function openGrants({ config, dataDirectory, clock, pool, policies, log, lifecycle }: Foundation) {
+async function openGrants(base: Foundation, worker: WorkerPlace | undefined) {
+  const { config, clock, pool, policies, log, lifecycle } = base;
+  // The first worker's is the gateway's: revocations are made there, and one that waits is found with fewer workers too.
+  const dataDirectory = worker?.index ? join(base.dataDirectory, `w${worker.index}`) : base.dataDirectory;
   const store = await openStore(config, clock, log);
   lifecycle.onStop('grant store', () => store.close());
   const ledger = new Ledger(pool);
-  const key = await signingKey(config.signingKey, dataDirectory);
+  const key = await signingKey(config.signingKey, base.dataDirectory);
   const policyOf = (service: string) => policies.get(service);
   const grants = await GrantAuthority.open({ store, ledger, signingKey: key, policyOf, dataDirectory, clock, log });
   lifecycle.onStop('grants', () => grants.close());
@@ -172,7 +187,12 @@ type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
 
 /** The protocols' doors. */
-async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation, gate: Gate, key: SigningKey) {
+async function openDoors(
+  { config, clock, metrics, log, lifecycle }: Foundation,
+  gate: Gate,
+  key: SigningKey,
+  neighbours: Neighbours | undefined,
+) {
   const { listen, domain, tls } = config;
   const identity = new Identity(key, () => clock.wall());
   const serving = { gate, log, clock };
@@ -180,7 +200,8 @@ async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation,
   const starting = startHttp({ ...serving, domain, identity, metrics, tls: secured, ...listen.http });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
-  const postgres = await listening('Postgres', listen.postgres, startPostgres({ ...serving, ...listen.postgres, tls }));
+  const door = startPostgres({ ...serving, ...listen.postgres, tls, neighbours });
+  const postgres = await listening('Postgres', listen.postgres, door);
   lifecycle.onStop('Postgres', () => postgres.stop());
   return {
     ports: { http: http.address.port, postgres: postgres.port },
@@ -191,10 +212,19 @@ async function openDoors({ config, clock, metrics, log, lifecycle }: Foundation,
   };
 }
 
+/** `/livez`, `/readyz` and `/metrics`; a worker's are asked by the primary, over its socket. Returns the port. */
+async function openHealth({ config, metrics, lifecycle }: Foundation, checks: Checks): Promise<number> {
+  const address = config.listen.health;
+  const health = await listening('health', address, startHealth({ ...address, checks, metrics: metrics.registry }));
+  lifecycle.onStop('health', () => health.close());
+  return health.port;
+}
+
 async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
   const base = await foundation(options, log, lifecycle);
   const { config, clock, metrics, policies, protocols, pool, dataDirectory } = base;
-  const granted = await openGrants(base);
+  const { worker: place } = options;
+  const granted = await openGrants(base, place);
   const recording = await openRecording(base);
   const { gate, watch } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
@@ -207,13 +237,10 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const { ports, showCertificate } = await openDoors(base, gate, granted.key);
+  const { ports, showCertificate } = await openDoors(base, gate, granted.key, place?.neighbours);
   const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
   const { listen, domain } = config;
-  const starting = startHealth({ ...listen.health, checks, metrics: metrics.registry });
-  const health = await listening('health', listen.health, starting);
-  lifecycle.onStop('health', () => health.close());
-  const addresses = { ...ports, health: health.port };
+  const addresses = { ...ports, health: place === undefined ? await openHealth(base, checks) : 0 };
   const startedAt = new Date(clock.wall()).toISOString();
   const status = (): GatewayStatus => ({
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },
@@ -223,9 +250,11 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
-  const socketPath = join(dataDirectory, 'daypass.sock');
+  const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const { grants } = granted;
-  const api = await startApi({ socketPath, grants, gate, policies, pool, protocols, reload, status, clock, log });
+  const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
+  const operator = { socketPath, grants, gate, policies, pool, protocols, reload, status, clock, log, worker };
+  const api = await startApi(operator);
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
   const watcher = watchConfiguration(options.configDirectory, reload, log);
@@ -241,7 +270,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   void warnOfUpstreams(policies.all(), log);
   log.info(
     { gateway: gatewayId, ...addresses, services: policies.all().map(({ name }) => name) },
-    'the gateway serves',
+    place === undefined ? 'the gateway serves' : 'a worker serves',
   );
   return { config, addresses, stop: () => lifecycle.stop() };
 }
@@ -252,12 +281,16 @@ function boundAddresses(listen: GatewayConfig['listen'], ports: Gateway['address
   return {
     http: at(listen.http, ports.http),
     postgres: at(listen.postgres, ports.postgres),
-    health: at(listen.health, ports.health),
+    health: ports.health === 0 ? null : at(listen.health, ports.health),
   };
 }
 
 /** @throws DaypassError `listen_failed`, naming whose address cannot be had */
-function listening<Listener>(who: string, { host, port }: Address, starting: Promise<Listener>): Promise<Listener> {
+export function listening<Listener>(
+  who: string,
+  { host, port }: Address,
+  starting: Promise<Listener>,
+): Promise<Listener> {
   return starting.catch((cause: unknown) => {
     throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
   });

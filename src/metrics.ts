@@ -3,7 +3,7 @@
  * registry for each gateway, passed to whoever counts. No label is ever a person, a path or a statement: label values are
  * the services of the policy and closed lists.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
 const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -11,6 +11,9 @@ const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 const COMMIT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const DIAL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
+
+/** A metric with its values, as one process hands it to another. */
+export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
 /** A number of one label set. Adding to it is all the hot path does. */
 export interface Count {
@@ -124,7 +127,7 @@ export interface Commit {
   readonly actions: number;
 }
 
-/** A gateway's metrics. */
+/** A gateway's metrics. `aggregator` says what a gauge is for several workers together; everything else is summed. */
 export class Metrics {
   readonly registry = new Registry();
   readonly sessions = new Tally(['service', 'protocol']);
@@ -197,10 +200,12 @@ export class Metrics {
     this.#reloadFailed = this.#plain(
       'daypass_policy_reload_failed',
       '1 when the last reload was refused: the old policy is in force.',
+      'max',
     );
     this.#reloadedAt = this.#plain(
       'daypass_policy_reload_success_timestamp_seconds',
       'When the policy in force was loaded.',
+      'min',
     );
   }
 
@@ -265,28 +270,31 @@ export class Metrics {
       help: 'Always 1: the version that runs.',
       labelNames: ['version', 'node'],
     };
-    new Gauge({ ...info, registers: [this.registry] }).set({ version, node: process.versions.node }, 1);
+    new Gauge({ ...info, aggregator: 'first', registers: [this.registry] }).set(
+      { version, node: process.versions.node },
+      1,
+    );
   }
 
   /** Adds what is asked at each scrape. */
   read(readings: Readings): void {
-    this.#asked('daypass_ready', '1 when /readyz answers 200.', () => Number(readings.ready()));
-    this.#asked('daypass_clock_skew_seconds', "How far the clock is ahead of the grant store's.", () =>
+    this.#asked('daypass_ready', '1 when /readyz answers 200.', 'min', () => Number(readings.ready()));
+    this.#asked('daypass_clock_skew_seconds', "How far the clock is ahead of the grant store's.", 'max', () =>
       readings.clockSkew(),
     );
-    this.#asked('daypass_recorder_queue_bytes', 'Bytes that wait to be recorded.', () => readings.queueBytes());
+    this.#asked('daypass_recorder_queue_bytes', 'Bytes that wait to be recorded.', 'sum', () => readings.queueBytes());
     const up = () => Object.entries(readings.dependencies()).map(([name, works]) => [name, Number(works)] as const);
-    this.#askedByDependency('daypass_dependency_up', '1 when it answers.', up);
+    this.#askedByDependency('daypass_dependency_up', '1 when it answers.', 'min', up);
     const ages = () => Object.entries(readings.answerAges());
-    this.#askedByDependency('daypass_dependency_answer_age_seconds', 'How old its last answer is.', ages);
+    this.#askedByDependency('daypass_dependency_answer_age_seconds', 'How old its last answer is.', 'max', ages);
   }
 
   #histogram(name: string, help: string, buckets: number[]): Histogram {
     return new Histogram({ name, help, buckets, registers: [this.registry] });
   }
 
-  #plain(name: string, help: string): Gauge {
-    return new Gauge({ name, help, registers: [this.registry] });
+  #plain(name: string, help: string, aggregator: Aggregator): Gauge {
+    return new Gauge({ name, help, aggregator, registers: [this.registry] });
   }
 
   #counter<Label extends string>(name: string, help: string, tally: Tally<Label>, labelNames: Label[]): void {
@@ -299,14 +307,21 @@ export class Metrics {
     const metric: Gauge<Label> = new Gauge({ name, help, labelNames, registers: [this.registry], collect });
   }
 
-  #asked(name: string, help: string, ask: () => number): void {
-    const metric: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => metric.set(ask()) });
+  #asked(name: string, help: string, aggregator: Aggregator, ask: () => number): void {
+    const collect = () => metric.set(ask());
+    const metric: Gauge = new Gauge({ name, help, aggregator, registers: [this.registry], collect });
   }
 
-  #askedByDependency(name: string, help: string, ask: () => readonly (readonly [string, number])[]): void {
+  #askedByDependency(
+    name: string,
+    help: string,
+    aggregator: Aggregator,
+    ask: () => readonly (readonly [string, number])[],
+  ): void {
     const collect = () => {
       for (const [dependency, value] of ask()) metric.set({ dependency }, value);
     };
-    const metric = new Gauge({ name, help, labelNames: ['dependency'], registers: [this.registry], collect });
+    const labelNames = ['dependency'];
+    const metric = new Gauge({ name, help, labelNames, aggregator, registers: [this.registry], collect });
   }
 }

@@ -54,7 +54,8 @@ const HEIGHT: Readonly<Record<string, number>> = {
   postgres: 3,
   api: 3,
   embedded: 3,
-  cli: 4,
+  workers: 4,
+  cli: 5,
 };
 /** Rooms of one height that know nothing of each other. */
 const SIBLINGS = [
@@ -64,6 +65,9 @@ const SIBLINGS = [
   ['embedded', 'http'],
   ['embedded', 'postgres'],
   ['embedded', 'api'],
+  ['workers', 'http'],
+  ['workers', 'postgres'],
+  ['workers', 'embedded'],
 ];
 /** Files of the top folder that every room may know; the others are the composition root. */
 const LEAVES = new Set(['clock.ts', 'errors.ts', 'log.ts', 'metrics.ts']);

@@ -24,6 +24,7 @@ const STATUS: Readonly<Record<string, number>> = {
   ledger_unavailable: 503,
   store_unavailable: 503,
   announce_failed: 503,
+  worker_unavailable: 503,
 };
 
 /** What a thrown thing looks like from outside. The socket is the operator's: messages are shown, causes are not. */

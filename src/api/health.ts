@@ -4,10 +4,15 @@ import { createServer, type ServerResponse } from 'node:http';
 /** One thing the gateway needs to work, by name. Answers null when it is there, else why not, in a few words. */
 export type HealthCheck = () => string | null;
 
+export type Checks = Readonly<Record<string, HealthCheck>>;
+
 export interface HealthOptions {
   readonly host: string;
   readonly port: number;
-  readonly checks: Readonly<Record<string, HealthCheck>>;
+  /** What /readyz asks: by name, or in one question that answers what is missing, by name. */
+  readonly checks: Checks | (() => Promise<Readonly<Record<string, string>>>);
+  /** What /livez asks: what is down, by name. Without it the process is alive when it answers. */
+  readonly down?: () => Readonly<Record<string, string>>;
   /** What /metrics answers; without it there is no such page. */
   readonly metrics?: Scraped;
 }
@@ -25,7 +30,7 @@ export interface Health {
 }
 
 /** What is missing, by name; empty when the gateway is ready. A check that throws counts as missing. */
-export function missing(checks: HealthOptions['checks']): Record<string, string> {
+export function missing(checks: Checks): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, check] of Object.entries(checks)) {
     const why = attempt(check);
@@ -35,19 +40,17 @@ export function missing(checks: HealthOptions['checks']): Record<string, string>
 }
 
 /**
- * `/livez`: 200 as long as the event loop answers. `/readyz`: 200, or 503 with what is missing. `/metrics`: numbers, by
+ * `/livez`: 200 as long as the event loop answers and nothing is `down`. `/readyz`: 200, or 503 with what is missing. `/metrics`: numbers, by
  * service at most. Nothing else is told here, and nothing about people.
  */
-export async function startHealth({ host, port, checks, metrics }: HealthOptions): Promise<Health> {
+export async function startHealth({ host, port, checks, down = () => ({}), metrics }: HealthOptions): Promise<Health> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { error: 'GET only' });
-    if (path === '/livez') return answer(response, 200, { live: true });
+    if (path === '/livez') return livez(response, down());
     if (path === '/metrics' && metrics !== undefined) return void scrape(response, metrics);
     if (path !== '/readyz') return answer(response, 404, { error: 'there are /livez, /readyz and /metrics here' });
-    const lacking = missing(checks);
-    const ready = Object.keys(lacking).length === 0;
-    return answer(response, ready ? 200 : 503, { ready, missing: lacking });
+    return void readyz(response, checks);
   });
   server.headersTimeout = 5_000;
   server.requestTimeout = 5_000;
@@ -63,6 +66,17 @@ export async function startHealth({ host, port, checks, metrics }: HealthOptions
       await closed;
     },
   };
+}
+
+function livez(response: ServerResponse, down: Readonly<Record<string, string>>): void {
+  if (Object.keys(down).length === 0) answer(response, 200, { live: true });
+  else answer(response, 503, { live: false, down });
+}
+
+async function readyz(response: ServerResponse, checks: HealthOptions['checks']): Promise<void> {
+  const lacking = typeof checks === 'function' ? await checks() : missing(checks);
+  const ready = Object.keys(lacking).length === 0;
+  answer(response, ready ? 200 : 503, { ready, missing: lacking });
 }
 
 async function scrape(response: ServerResponse, metrics: Scraped): Promise<void> {

@@ -4,6 +4,7 @@ import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
 import type { GrantAuthority } from '../grant/authority.js';
 import type { Log } from '../log.js';
+import type { MetricJson } from '../metrics.js';
 import type { Renderer } from '../recording/replay.js';
 
 /** What `daypass status` tells; the composition root knows it. */
@@ -19,6 +20,8 @@ export interface GatewayStatus {
   readonly listen: { readonly http: string | null; readonly postgres: string | null; readonly health: string | null };
   /** Whether HTTP clients must use TLS; false when not given. */
   readonly httpsOnly?: boolean;
+  /** How many worker processes it has; not given when it is one process. */
+  readonly workers?: number;
   /** How many sessions are live on this gateway. */
   readonly liveSessions: number;
   /** What is missing for work, by name; empty when ready. */
@@ -34,6 +37,13 @@ export interface Reloaded {
   readonly problems: readonly string[];
 }
 
+/** What a primary asks its workers. */
+export interface WorkerAnswers {
+  /** What is missing for work, by name. */
+  readonly missing: () => Readonly<Record<string, string>>;
+  readonly metrics: () => Promise<readonly MetricJson[]>;
+}
+
 /** What the administration API is made of. Every part is passed in by the composition root. */
 export interface ApiParts {
   /** `<data>/daypass.sock`. */
@@ -47,4 +57,6 @@ export interface ApiParts {
   readonly status: () => GatewayStatus;
   readonly clock: Clock;
   readonly log: Log;
+  /** Given in a worker alone. */
+  readonly worker?: WorkerAnswers | undefined;
 }

@@ -6,6 +6,7 @@ import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
 import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
+import { workerRoutes } from './worker.js';
 
 /** A running API. */
 export interface Api {
@@ -56,5 +57,6 @@ export function buildApi(parts: ApiParts): FastifyInstance {
   grantRoutes(app, parts);
   sessionRoutes(app, parts);
   maintenanceRoutes(app, parts);
+  if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   return app;
 }

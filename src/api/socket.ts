@@ -31,7 +31,8 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   // Binding happens within this call, so nobody else's file is made under this mask.
   const mask = process.umask(0o177);
   try {
-    server.listen(path);
+    // Exclusive: in a worker it is this process's, not one that the primary binds and shares, under its own mask.
+    server.listen({ path, exclusive: true });
   } finally {
     process.umask(mask);
   }

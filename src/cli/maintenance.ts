@@ -42,6 +42,7 @@ function statusWords(status: GatewayStatus): string {
   const { listen, services } = status;
   return facts([
     ['gateway', `${status.gatewayId}, version ${status.version}, process ${status.pid}`],
+    ['workers', status.workers],
     ['since', status.startedAt],
     ['ready', status.notReady.length === 0 ? 'yes' : `no: ${status.notReady.join(', ')}`],
     ['http', listen.http === null ? null : `${listen.http}, as <service>.${status.domain}`],

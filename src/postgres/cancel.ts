@@ -10,6 +10,20 @@ interface Entry {
   count: number;
 }
 
+/** One of several processes that share a port: the numbers of its keys, divided by `places`, leave `index`. */
+export interface KeyNumbers {
+  readonly index: number;
+  readonly places: number;
+}
+
+/** The other processes of a gateway that share its port: a cancel request may reach any of them. */
+export interface Neighbours extends KeyNumbers {
+  /** Passes a request on to the process that issued such keys. */
+  pass(pid: number, secret: Uint8Array): void;
+  /** Says who takes the requests that were passed to this process. */
+  onPassed(take: (pid: number, secret: Uint8Array) => void): void;
+}
+
 /** A key of the gateway's own making, as the client is given it. */
 export interface CancelKey {
   readonly pid: number;
@@ -22,11 +36,17 @@ export interface CancelKey {
  */
 export class CancelKeys {
   readonly #entries = new Map<number, Entry>();
+  readonly #ours: KeyNumbers | null;
+
+  /** @param ours - null when the process is alone. No two processes issue the same number. */
+  constructor(ours: KeyNumbers | null = null) {
+    this.#ours = ours;
+  }
 
   /** Makes a key for a connection: 4 secret bytes under protocol 3.0, up to 256 under 3.2. */
   issue(cancel: () => void, secretBytes = 4): CancelKey {
-    let pid = randomInt(1, 2 ** 31 - 1);
-    while (this.#entries.has(pid)) pid = randomInt(1, 2 ** 31 - 1);
+    let pid = this.#draw();
+    while (this.#entries.has(pid)) pid = this.#draw();
     const secret = randomBytes(secretBytes);
     this.#entries.set(pid, { secret, cancel, window: 0, count: 0 });
     return { pid, secret };
@@ -34,6 +54,11 @@ export class CancelKeys {
 
   withdraw(pid: number): void {
     this.#entries.delete(pid);
+  }
+
+  /** Whether a key with this number can only be another process's. */
+  isForeign(pid: number): boolean {
+    return this.#ours !== null && pid % this.#ours.places !== this.#ours.index;
   }
 
   /**
@@ -54,5 +79,11 @@ export class CancelKeys {
     if (secret.length !== entry.secret.length || !timingSafeEqual(secret, entry.secret)) return false;
     entry.cancel();
     return true;
+  }
+
+  #draw(): number {
+    if (this.#ours === null) return randomInt(1, 2 ** 31 - 1);
+    const { index, places } = this.#ours;
+    return randomInt(1, Math.floor(2 ** 31 / places)) * places + index;
   }
 }

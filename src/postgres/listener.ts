@@ -31,7 +31,7 @@ import type { Log } from '../log.js';
 import type { Decision } from '../policy/decision.js';
 import { DENIALS, type DenialReason } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
-import { type CancelKey, CancelKeys } from './cancel.js';
+import { type CancelKey, CancelKeys, type Neighbours } from './cancel.js';
 import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
 import type { PostgresAction } from './decide.js';
@@ -53,6 +53,8 @@ export interface PostgresParts {
   readonly port: number;
   /** The listener's certificate; clients off loopback are refused without TLS. */
   readonly tls?: Pair | undefined;
+  /** Given when several processes share the port. */
+  readonly neighbours?: Neighbours | undefined;
   /** How long each handshake may take, with a client and with an upstream, milliseconds; 10,000 unless told. */
   readonly handshakeLimit?: number;
 }
@@ -114,7 +116,7 @@ function securedBy(tls: Pair): Secured {
 class Door {
   readonly #parts: PostgresParts;
   #secured: Secured | null;
-  readonly #keys = new CancelKeys();
+  readonly #keys: CancelKeys;
   readonly #catalogs: Catalogs;
   readonly #handshakes = new Set<Socket>();
 
@@ -122,6 +124,8 @@ class Door {
     this.#parts = parts;
     this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
+    this.#keys = new CancelKeys(parts.neighbours);
+    parts.neighbours?.onPassed((pid, secret) => this.#keys.use(pid, secret, parts.clock.monotonic()));
   }
 
   get #handshakeLimit(): number {
@@ -181,7 +185,7 @@ class Door {
     const shown = this.#secured;
     const opening = await openConnection(raw, shown?.context ?? null, isLoopback(raw.remoteAddress), secured);
     if (opening.kind === 'cancel') {
-      this.#keys.use(opening.pid, opening.secret, this.#parts.clock.monotonic());
+      this.#cancel(opening.pid, opening.secret);
       return void raw.destroy();
     }
     const { socket, parameters, minor, login } = opening;
@@ -200,6 +204,11 @@ class Door {
     if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
     await this.#join(socket, parameters, answer.admission, minor);
+  }
+
+  #cancel(pid: number, secret: Buffer): void {
+    if (this.#keys.isForeign(pid)) this.#parts.neighbours?.pass(pid, secret);
+    else this.#keys.use(pid, secret, this.#parts.clock.monotonic());
   }
 
   /** The session exists from here on: whatever fails ends it. */

@@ -129,6 +129,18 @@ t.test('guessing and flooding are limited for each session, each second; a right
   t.equal(new Set(many.map((key) => key.pid)).size, 2_000, "numbers are the session's own");
 });
 
+t.test('the keys of several processes on one port never have the same number, and each knows its own', async (t) => {
+  const processes = [0, 1, 63].map((index) => new CancelKeys({ index, places: 64 }));
+  const issued = processes.map((keys) => Array.from({ length: 1_000 }, () => keys.issue(() => {}, 32)));
+  const pids = issued.flat().map(({ pid }) => pid);
+  t.equal(new Set(pids).size, 3_000);
+  t.ok(pids.every((pid) => pid > 0 && pid < 2 ** 31));
+  for (const [i, keys] of processes.entries()) {
+    for (const [j, others] of issued.entries()) t.ok(others.every(({ pid }) => keys.isForeign(pid) === (i !== j)));
+  }
+  t.notOk(new CancelKeys().isForeign(pids[0] ?? 0), 'a process that is alone passes nothing on');
+});
+
 t.test('a cancel request that is cut short or too long is dropped without a word', async (t) => {
   const { port } = await gatewayToOrders(t).then(({ ports }) => ({ port: ports.postgres }));
   for (const bytes of [packet(80877102), packet(80877102, Buffer.alloc(3)), packet(80877102, Buffer.alloc(9_000))]) {

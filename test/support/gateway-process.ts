@@ -27,7 +27,7 @@ export interface Exit {
 /** A gateway as it runs in production: `daypass serve` in a process of its own. */
 export interface GatewayProcess {
   readonly pid: number;
-  /** The gateway's id in the ledger; another one after each start. */
+  /** The gateway's id in the ledger; another one after each start. Its workers have ids of their own. */
   readonly id: string;
   readonly ports: { readonly http: number; readonly postgres: number; readonly health: number };
   readonly configDirectory: string;
@@ -49,6 +49,8 @@ export interface GatewayProcess {
 
 export interface ProcessOptions extends GatewayOptions {
   readonly ledger: Database;
+  /** Processes that serve; one unless told. */
+  readonly workers?: number;
 }
 
 /** Starts a gateway process and waits until it serves. Killed, whatever its state, when `t` ends. */
@@ -59,7 +61,9 @@ export async function startGatewayProcess(t: Test, options: ProcessOptions): Pro
   await writeConfiguration(configDirectory, options);
   const env = { DATABASE_URL: options.ledger.url, REDIS_URL: options.redisUrl ?? '', ...options.env };
   const lines = new Lines();
-  const launch = () => Served.start(configDirectory, dataDirectory, env, lines);
+  const args = ['--config', configDirectory, '--data', dataDirectory];
+  if (options.workers !== undefined) args.push('--workers', String(options.workers));
+  const launch = () => Served.start(args, env, lines);
   let run = await launch();
   t.teardown(async () => {
     await run.end('SIGKILL');
@@ -139,13 +143,8 @@ class Served {
     });
   }
 
-  static async start(
-    config: string,
-    data: string,
-    env: Readonly<Record<string, string>>,
-    lines: Lines,
-  ): Promise<Served> {
-    const child = spawn(process.execPath, [CLI, 'serve', '--config', config, '--data', data], {
+  static async start(args: readonly string[], env: Readonly<Record<string, string>>, lines: Lines): Promise<Served> {
+    const child = spawn(process.execPath, [CLI, 'serve', ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });

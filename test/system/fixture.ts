@@ -19,6 +19,7 @@ export interface Ground {
     settings?: string;
     redisUrl?: string;
     services?: Readonly<Record<string, string>>;
+    workers?: number;
   }): Promise<GatewayProcess>;
 }
 
@@ -42,13 +43,14 @@ export async function ground(
     ledger,
     orders,
     webSaw,
-    gateway: ({ settings, redisUrl = redis.url, services: others } = {}) =>
+    gateway: ({ settings, redisUrl = redis.url, services: others, workers } = {}) =>
       startGatewayProcess(t, {
         services: { ...services, ...others },
         env: orders.env,
         ledger,
         redisUrl,
         ...(settings === undefined ? {} : { settings }),
+        ...(workers === undefined ? {} : { workers }),
       }),
   };
 }

@@ -34,14 +34,16 @@ interface Tried extends Finished {
 async function attempt(
   t: Test,
   env: Readonly<Record<string, string>>,
-  options: Partial<GatewayOptions> & { file?: string } = {},
+  options: Partial<GatewayOptions> & { file?: string; workers?: string } = {},
 ): Promise<Tried> {
   const data = await dataFolder(t);
   const config = join(data, 'config');
   await writeConfiguration(config, { services: { 'orders-web': WEB }, ...options });
   if (options.file !== undefined) await writeFile(join(config, 'daypass.yaml'), options.file);
-  const finished = await command(process.execPath, [CLI, 'serve', '--config', config, '--data', data], {
+  const workers = options.workers === undefined ? [] : ['--workers', options.workers];
+  const finished = await command(process.execPath, [CLI, 'serve', '--config', config, '--data', data, ...workers], {
     env: { DATABASE_URL: '', REDIS_URL: '', ...env },
+    timeout: 60_000,
   });
   const said = finished.stderr
     .split('\n')
@@ -128,6 +130,41 @@ t.test('with a configuration that is wrong: every problem with its place, and no
   t.match(tried.said, /orders-web\.yaml:4:\d+ /);
   t.match(tried.said, /orders-web\.yaml:8:\d+ /);
   t.same(await ledger.query(`select nspname from pg_namespace where nspname = 'daypass'`), []);
+});
+
+t.test('with several workers, and no Redis or no database that they could share', async (t) => {
+  const ledger = await freshDatabase(t);
+  const redis = await startRedis(t);
+  await gaveUp(t, await attempt(t, { DATABASE_URL: ledger.url }, { workers: '2' }), /need Redis/);
+  await gaveUp(t, await attempt(t, { REDIS_URL: redis.url }, { workers: '2' }), /need a database/);
+});
+
+t.test('with a count of workers that is none', async (t) => {
+  for (const workers of ['0', '65', '2.5', '-1', 'two', '1e1', '']) {
+    t.match(await attempt(t, {}, { workers }), { code: 2, said: /from 1 to 64/ }, workers);
+  }
+});
+
+t.test('with several workers and a port that is taken: said once, and no worker is left', async (t) => {
+  const ledger = await freshDatabase(t);
+  const redis = await startRedis(t);
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => taken.close());
+  await once(taken, 'listening');
+  const address = taken.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  for (const [one, words] of [
+    ['http', /HTTP/],
+    ['health', /health/],
+  ] as const) {
+    const listen = { http: '127.0.0.2:0', postgres: '127.0.0.3:0', health: '127.0.0.4:0', [one]: `127.0.0.1:${port}` };
+    const addresses = Object.entries(listen).map(([name, at]) => `${name}: "${at}"`);
+    const common = 'database: { env: DATABASE_URL }\nredis: { env: REDIS_URL }\nsigning_key: { file: grant.pem }';
+    const file = `domain: localhost\nlisten: { ${addresses.join(', ')} }\n${common}\n`;
+    const tried = await attempt(t, { DATABASE_URL: ledger.url, REDIS_URL: redis.url }, { file, workers: '2' });
+    await gaveUp(t, tried, new RegExp(`${words.source} .*127\\.0\\.0\\.1:${port}.*EADDRINUSE`), ledger);
+    t.notMatch(tried.stderr, /started again/, 'no restart');
+  }
 });
 
 t.test('with a configuration directory that is not there', async (t) => {

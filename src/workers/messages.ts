@@ -1,0 +1,33 @@
+/*
+ * What goes between the primary and its workers over the channel that forking makes. A cancel key is a secret: these messages
+ * are never logged.
+ */
+
+/** Most workers of one gateway: the numbers of their cancel keys tell so many apart. */
+export const MOST_WORKERS = 64;
+
+/** A CancelRequest that reached a worker which did not issue its key. */
+export interface CancelMessage {
+  readonly kind: 'cancel';
+  readonly pid: number;
+  /** In base64. */
+  readonly secret: string;
+}
+
+/** Where a worker serves; the ports are the same for all of them. */
+export interface ServesMessage {
+  readonly kind: 'serves';
+  readonly http: number;
+  readonly postgres: number;
+}
+
+/** Why a worker could not start. */
+export interface FailedMessage {
+  readonly kind: 'failed';
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string | undefined;
+}
+
+export type FromWorker = CancelMessage | ServesMessage | FailedMessage;
+export type FromPrimary = CancelMessage | { readonly kind: 'stop' };
