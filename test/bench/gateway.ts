@@ -19,6 +19,8 @@ export interface BenchGatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly ledger: string;
   readonly redisUrl: string;
+  /** Processes that serve; one unless told. */
+  readonly workers?: number;
   /** Its recorder writes nothing. */
   readonly recordsNothing?: boolean;
   /** Where Node writes a CPU profile at the end. */
@@ -34,7 +36,7 @@ export async function startBenchGateway(scope: Scope, options: BenchGatewayOptio
   await writeConfiguration(config, { services: options.services });
   const { profile } = options;
   const child = await Child.start(scope, 'gateway', {
-    args: [config, data, ...(options.recordsNothing ? ['null'] : [])],
+    args: [config, data, String(options.workers ?? 1), ...(options.recordsNothing ? ['null'] : [])],
     flags: [...(options.flags ?? []), ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])],
     env: { DATABASE_URL: options.ledger, REDIS_URL: options.redisUrl, ...options.env },
   });

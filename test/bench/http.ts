@@ -78,6 +78,7 @@ async function startWays(scope: Scope, settings: Settings): Promise<Map<string, 
     services,
     ledger: await makeDatabase(ledger),
     redisUrl: redis.url,
+    workers: settings.workers,
     profile: settings.profile,
   });
   for (const mode of OURS) {

@@ -14,7 +14,7 @@ const PARTS: Readonly<Record<string, (scope: Scope, settings: Settings, report: 
   recording: benchRecording,
 };
 
-const USAGE = `usage: npm run bench -- [${Object.keys(PARTS).join('|')}]… [--json] [--quick] [--rounds N] [--seconds N] [--only way,…] [--profile folder]`;
+const USAGE = `usage: npm run bench -- [${Object.keys(PARTS).join('|')}]… [--json] [--quick] [--rounds N] [--seconds N] [--workers N] [--only way,…] [--profile folder]`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    workers: { type: 'string' },
     only: { type: 'string' },
     profile: { type: 'string' },
   },
@@ -36,6 +37,7 @@ if (unknown.length > 0) {
 const settings = settingsOf(values.quick, {
   ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(values.workers === undefined ? {} : { workers: Number(values.workers) }),
   only: values.only?.split(',') ?? [],
   profile: values.profile,
 });

@@ -8,6 +8,8 @@ export interface Settings {
   readonly bodyBytes: number;
   readonly leases: number;
   readonly idle: number;
+  /** Processes of the gateway in `http`. */
+  readonly workers: number;
   /** Only these ways or modes; all when empty. */
   readonly only: readonly string[];
   /** Where CPU profiles of the gateway go. */
@@ -18,5 +20,5 @@ const FULL = { rounds: 3, seconds: 4, resultBytes: 1e9, bodyBytes: 100 * 1024 * 
 const QUICK = { rounds: 3, seconds: 1, resultBytes: 1e8, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 1_000 };
 
 export function settingsOf(quick: boolean, given: Partial<Settings>): Settings {
-  return { ...(quick ? QUICK : FULL), only: [], profile: undefined, ...given, quick };
+  return { ...(quick ? QUICK : FULL), only: [], profile: undefined, workers: 1, ...given, quick };
 }

@@ -1,19 +1,24 @@
 /*
- * The gateway as it is served, in a process of its own: `gateway.js <config> <data> [null]`. With `null` its recorder takes
+ * The gateway as it is served, in a process of its own: `gateway.js <config> <data> <workers> [null]`. With `null` its recorder takes
  * every event and writes none, which shows what everything but the recording costs. No product has that switch: it is here.
  */
-import { serve } from '../../../src/main.js';
+import { type Gateway, serve } from '../../../src/main.js';
+import { serveWithWorkers } from '../../../src/primary.js';
 import type { SessionLog } from '../../../src/recording/log.js';
 import { Recorder } from '../../../src/recording/recorder.js';
+import { runWorker, workerIndex } from '../../../src/workers/worker.js';
 import { serveBench } from '../child.js';
 
-const [configDirectory = '', dataDirectory = '', kind] = process.argv.slice(2);
+const [configDirectory = '', dataDirectory = '', workers = '1', kind] = process.argv.slice(2);
 if (kind === 'null') {
   Recorder.prototype.dirty = (log: SessionLog) => {
     log.take();
   };
 }
-const gateway = await serve({ configDirectory, dataDirectory });
+const place = { configDirectory, dataDirectory };
+const index = workerIndex();
+if (index !== null) await runWorker(index, dataDirectory, (worker, log) => serve({ ...place, worker }, log));
+const gateway: Gateway = workers === '1' ? await serve(place) : await serveWithWorkers(place, Number(workers));
 serveBench(
   { ...gateway.addresses },
   () => {
