@@ -15,6 +15,7 @@ import { DaypassError, messageOf } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Policies } from './gate/policies.js';
 import { GrantAuthority } from './grant/authority.js';
+import { examineClock, examineKey } from './grant/examine.js';
 import { generateSigningKey, readSigningKey, type SigningKey } from './grant/keys.js';
 import { Ledger } from './grant/ledger.js';
 import { MemoryGrantStore } from './grant/memory.js';
@@ -136,8 +137,10 @@ async function openGrants(base: Foundation, worker: WorkerPlace | undefined) {
   const dataDirectory = worker?.index ? join(base.dataDirectory, `w${worker.index}`) : base.dataDirectory;
   const store = await openStore(config, clock, log);
   lifecycle.onStop('grant store', () => store.close());
+  await examineClock(store, clock);
   const ledger = new Ledger(pool);
   const key = await signingKey(config.signingKey, base.dataDirectory);
+  await examineKey(ledger, key, clock.wall());
   const policyOf = (service: string) => policies.get(service);
   const grants = await GrantAuthority.open({ store, ledger, signingKey: key, policyOf, dataDirectory, clock, log });
   lifecycle.onStop('grants', () => grants.close());

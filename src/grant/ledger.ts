@@ -169,6 +169,14 @@ export class Ledger {
     return rows.map(rowOf);
   }
 
+  /** The token that was issued last among those neither revoked nor expired; null when there is none. */
+  async newestToken(now: number): Promise<string | null> {
+    const text =
+      'select token from grants where revoked_at is null and expires_at > $1 order by issued_at desc limit 1';
+    const rows = await this.#ask(30 * WRITE_LIMIT_MS, text, [new Date(now)]);
+    return rows[0] === undefined ? null : String(rows[0].token);
+  }
+
   async #ask(limit: number, text: string, values: readonly unknown[]): Promise<Row[]> {
     const asked = this.#pool.query<Row>(timed(limit, text, values));
     const late = () => new Error(`no answer within ${limit} ms`);

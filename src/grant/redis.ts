@@ -10,6 +10,10 @@ import type { FeedState, GrantStore, StoredGrant } from './store.js';
 export const CHANNEL = 'dp:feed';
 
 const COMMAND_TIMEOUT_MS = 400;
+/** `SET … PXAT`, on which every grant's end stands, is of this version. */
+const OLDEST = [6, 2] as const;
+/** What a server says that answers and does not let us in (redis.io, ACL). */
+const REFUSAL = /^(?:NOAUTH|WRONGPASS|NOPERM)\b/;
 /** After so many pings without an answer the connection is given up: a half-open one would never say so. */
 const SILENT_PINGS = 3;
 
@@ -41,7 +45,8 @@ export class RedisGrantStore implements GrantStore {
 
   /**
    * Connects and examines the server.
-   * @throws DaypassError `store_unavailable`; `store_evicts`, `store_not_primary` or `store_cluster` for an unfit server
+   * @throws DaypassError `store_unavailable`; `store_login_refused`; `store_too_old`, `store_evicts`, `store_not_primary` or
+   * `store_cluster` for an unfit server
    */
   static async open(url: string, log: Log): Promise<RedisGrantStore> {
     const client = new Redis(url, connectionOptions('daypass'));
@@ -54,7 +59,7 @@ export class RedisGrantStore implements GrantStore {
     } catch (error) {
       await store.close();
       // `connect` only says that the connection is closed; why, the client told before.
-      throw unavailable(error instanceof DaypassError ? error : (store.#lastError ?? error));
+      throw unfit(error instanceof DaypassError ? error : (store.#lastError ?? error));
     }
   }
 
@@ -108,6 +113,10 @@ export class RedisGrantStore implements GrantStore {
     const facts = await this.#client.info(...(known ? ['replication'] : []));
     this.#fit = false;
     const fact = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(facts)?.[1];
+    if (!known && isTooOld(fact('redis_version'))) {
+      const found = fact('redis_version') ?? 'of an unknown version';
+      throw new DaypassError('store_too_old', `Redis is ${found}; Daypass needs ${OLDEST.join('.')} or newer.`);
+    }
     if (fact('role') !== 'master') {
       throw new DaypassError('store_not_primary', 'REDIS_URL is not a primary: it may answer what is no longer true.');
     }
@@ -153,6 +162,21 @@ function connectionOptions(connectionName: string): RedisOptions {
     // A demoted primary answers READONLY: only a new connection may find the new one.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   };
+}
+
+/** A version that cannot be read is too old: what is not known is not relied on. */
+function isTooOld(version = ''): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return !(major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]));
+}
+
+/** Why a server could not be opened: it did answer when it refused us, and the reader must look at another place. */
+function unfit(error: unknown): DaypassError {
+  if (error instanceof DaypassError || !REFUSAL.test(messageOf(error))) return unavailable(error);
+  return new DaypassError('store_login_refused', `Redis refuses the login of the gateway: ${messageOf(error)}`, {
+    cause: error,
+    hint: 'Its user and password are in `redis` of daypass.yaml: REDIS_URL in the shipped one.',
+  });
 }
 
 function unavailable(error: unknown): DaypassError {

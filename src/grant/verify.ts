@@ -47,6 +47,12 @@ export async function openToken(token: string, keys: KeyRing): Promise<Grant | n
   return claims && claims.nbf < claims.exp ? grantOf(claims, token) : null;
 }
 
+/** The key a token says it was signed with; null for what has no header of a grant. Proves nothing. */
+export function keyIdOf(token: string): string | null {
+  if (token.length > MAX_TOKEN_LENGTH) return null;
+  return parse(headerSchema, token.split('.')[0])?.kid ?? null;
+}
+
 /** The half that is asked anew each time: is this the grant that was asked for, and is it in force now? */
 export function judgeGrant(grant: Grant, expected: Expected, now: number): GrantCheck {
   if (grant.id !== expected.id) return denied('malformed', 'The stored token belongs to another grant.');

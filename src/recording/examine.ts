@@ -7,23 +7,36 @@ const REFUSALS: Readonly<Record<string, readonly [code: string, words: string]>>
   '28000': ['database_login_refused', 'refuses the login of the gateway'],
   '3D000': ['database_missing', 'is missing'],
 };
+/** The primary key and the default partition of a partitioned table, on which `blocks` stands, are of this version. */
+const OLDEST = 11;
 const HINT = 'It is the `database` of daypass.yaml: DATABASE_URL in the shipped one.';
 
 /**
  * Makes the first connection to the ledger and asks whether it can be written, so that a gateway that cannot work says why in
  * one sentence, without the password.
- * @throws DaypassError `database_unreachable`, `database_login_refused`, `database_missing`, `database_read_only`
+ * @throws DaypassError `database_unreachable`, `database_login_refused`, `database_missing`, `database_too_old`,
+ * `database_read_only`
  */
 export async function examineDatabase(pool: pg.Pool): Promise<void> {
   const { rows } = await pool
-    .query<{ standby: boolean; read_only: boolean }>(
-      `select pg_is_in_recovery() as standby, current_setting('transaction_read_only')::boolean as read_only`,
+    .query<{ version: string; standby: boolean; read_only: boolean }>(
+      `select current_setting('server_version_num') as version, pg_is_in_recovery() as standby,
+         current_setting('transaction_read_only')::boolean as read_only`,
     )
     .catch(explained);
+  examineVersion(Math.floor(Number(rows[0]?.version) / 10_000));
   if (rows[0]?.standby === false && rows[0].read_only === false) return;
   const why = rows[0]?.standby === true ? 'it is a standby' : 'its transactions are read-only';
   throw new DaypassError('database_read_only', `The database cannot be written: ${why}.`, {
     hint: `Point the gateway at the primary. ${HINT}`,
+  });
+}
+
+/** @param major - as the server says; what is no number is refused too */
+function examineVersion(major: number): void {
+  if (major >= OLDEST) return;
+  throw new DaypassError('database_too_old', `The database is PostgreSQL ${major}; Daypass needs ${OLDEST} or newer.`, {
+    hint: HINT,
   });
 }
 

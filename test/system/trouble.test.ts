@@ -1,13 +1,14 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import type pg from 'pg';
+import pg from 'pg';
 import Postgrator from 'postgrator';
 import t, { type Test } from 'tap';
 import { packageRoot } from '../../src/cli/place.js';
 import { systemClock } from '../../src/clock.js';
 import { createLog } from '../../src/log.js';
-import { serve } from '../../src/main.js';
+import { type ServeOptions, serve } from '../../src/main.js';
 import { scrape, scrapeUntil } from '../metrics/scrape.js';
 import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
 import { command } from '../support/commands.js';
@@ -15,7 +16,7 @@ import { dataFolder } from '../support/folders.js';
 import { ask, issueWith, writeConfiguration } from '../support/gateway.js';
 import { CLI, startGatewayProcess } from '../support/gateway-process.js';
 import { connected, freshDatabase, startPostgres } from '../support/postgres.js';
-import { startRedis } from '../support/redis.js';
+import { redisClient, startRedis } from '../support/redis.js';
 import { refusal } from './clients.js';
 
 const WEB = `
@@ -45,6 +46,13 @@ async function givesUp(t: Test, why: RegExp, env: Record<string, string>, key?: 
   t.notMatch(said.join('\n'), /\n\s+at |PRIVATE KEY/);
 }
 
+/** Runs one statement of the superuser. */
+async function once(config: pg.ClientConfig, sql: string): Promise<void> {
+  const client = new pg.Client(config);
+  await client.connect();
+  await client.query(sql).finally(() => client.end());
+}
+
 async function readiness(port: number): Promise<{ status: number; missing: Record<string, string> }> {
   const response = await fetch(`http://[::1]:${port}/readyz`);
   const body: { missing: Record<string, string> } = JSON.parse(await response.text());
@@ -62,6 +70,53 @@ t.test('a gateway does not start on a standby, nor on a database that is read-on
 t.test('a gateway does not start on a database that is not there', async (t) => {
   const { server } = await freshDatabase(t);
   await givesUp(t, /database is missing: database "nowhere" does not exist/, { DATABASE_URL: server.url('nowhere') });
+});
+
+t.test('a gateway does not start with a database user that may not create its schema', async (t) => {
+  const { server, name } = await freshDatabase(t);
+  const url = new URL(server.url(name));
+  const role = `narrow_${name}`;
+  await once(server.config(), `create role ${role} login password 'narrow'`);
+  t.teardown(() => once(server.config(), `drop role ${role}`));
+  Object.assign(url, { username: role, password: 'narrow' });
+  await givesUp(t, /database could not be prepared: permission denied for database/, { DATABASE_URL: url.href });
+});
+
+t.test('a gateway does not start on a PostgreSQL or a Redis that is older than what it needs', async (t) => {
+  const ledger = await freshDatabase(t);
+  const [found] = await ledger.query(`select current_setting('server_version_num') as version`);
+  const old = await saying(t, ledger.server.port, String(found?.version), '100023');
+  const env = { DATABASE_URL: ledger.url.replace(`:${ledger.server.port}/`, `:${old}/`) };
+  await givesUp(t, /database is PostgreSQL 10; Daypass needs 11 or newer/, env);
+  const redis = await startRedis(t);
+  const facts = await redisClient(t, redis).info('server');
+  const version = /redis_version:[\d.]+/.exec(facts)?.[0] ?? '';
+  const older = 'redis_version:6.0.9'.padEnd(version.length, '9');
+  const REDIS_URL = `redis://127.0.0.1:${await saying(t, redis.port, version, older)}`;
+  await givesUp(t, /Redis is 6\.0\.9+; Daypass needs 6\.2 or newer/, { DATABASE_URL: ledger.url, REDIS_URL });
+});
+
+t.test('a gateway that Redis does not let in says so, and not that Redis is silent', async (t) => {
+  const { url } = await freshDatabase(t);
+  const { port } = await startRedis(t, ['--requirepass', 'secret-of-redis']);
+  const at = (login: string) => ({ DATABASE_URL: url, REDIS_URL: `redis://${login}127.0.0.1:${port}` });
+  await givesUp(t, /Redis refuses the login of the gateway: NOAUTH/, at(''));
+  await givesUp(t, /Redis refuses the login of the gateway: WRONGPASS/, at(':wrong@'));
+});
+
+t.test('a gateway does not start with another Ed25519 key than that of the live grants', async (t) => {
+  const ledger = await freshDatabase(t);
+  const gateway = await startGatewayProcess(t, { services: { 'orders-web': WEB }, ledger });
+  const { id } = await gateway.issue({ service: 'orders-web' });
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const other = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  await givesUp(t, /signing key is not the one of the live grants/, { DATABASE_URL: ledger.url }, other);
+  t.equal((await gateway.operator('GET', `/v1/grants/${id}`)).body.state, 'active', 'nothing was touched');
+  await gateway.stop();
+  await ledger.query('update daypass.grants set revoked_at = now()');
+  const after = { services: { 'orders-web': WEB }, ledger, signingKey: other };
+  const rotated = await startGatewayProcess(t, after);
+  t.equal((await readiness(rotated.ports.health)).status, 200, 'once they are revoked the key may be another');
 });
 
 t.test('a gateway does not start on a replica of Redis', async (t) => {
@@ -120,31 +175,59 @@ for (const [how, ahead] of [
   ['ahead of', 5_000],
   ['behind', -5_000],
 ] as const) {
-  t.test(`a gateway whose clock is 5 s ${how} that of Redis is not ready and admits nobody`, async (t) => {
-    const redis = await startRedis(t);
-    const orders = await ordersDatabase(t);
-    const ledger = await freshDatabase(t);
-    const data = await dataFolder(t);
-    const config = join(data, 'config');
-    await mkdir(config);
-    await writeConfiguration(config, { services: { 'orders-db': orders.policy() } });
-    const clock = { ...systemClock, wall: () => Date.now() + ahead };
-    const env = { ...orders.env, DATABASE_URL: ledger.url, REDIS_URL: redis.url };
-    const gateway = await serve(
-      { configDirectory: config, dataDirectory: join(data, 'd'), env, clock },
-      createLog('silent'),
-    );
+  t.test(`a gateway whose clock is 5 s ${how} that of Redis does not start`, async (t) => {
+    const { options } = await clockedGateway(t, () => ahead);
+    const sentence = new RegExp(`clock of this machine is [45]\\.\\d s ${how} that of Redis`);
+    await t.rejects(serve(options, createLog('silent')), { code: 'clock_differs', message: sentence });
+  });
+
+  t.test(`a gateway whose clock comes to be 5 s ${how} that of Redis is not ready and admits nobody`, async (t) => {
+    let apart = 0;
+    const { options, data } = await clockedGateway(t, () => apart);
+    const gateway = await serve(options, createLog('silent'));
     t.teardown(() => gateway.stop());
     const { health, postgres } = gateway.addresses;
+    apart = ahead;
+    await scrapeUntil(`http://[::1]:${health}`, (seen) => seen.sum('daypass_ready') === 0);
     t.match(await readiness(health), { status: 503, missing: { clock: /differs from the grant store's/ } });
     t.same(Object.keys((await readiness(health)).missing), ['clock'], 'and nothing else is missing');
     const skew = (await scrape(`http://[::1]:${health}`)).sum('daypass_clock_skew_seconds');
     t.ok(Math.abs(skew - ahead / 1_000) < 0.5, `${skew} s`);
     const operator = (method: string, path: string, body?: unknown) =>
-      ask(join(data, 'd', 'daypass.sock'), method, path, body);
+      ask(join(data, 'daypass.sock'), method, path, body);
     const { handle } = await issueWith(operator, { service: 'orders-db' });
     t.match(await refusal(postgres, handle), { code: '57P03' });
   });
+}
+
+/** What `serve` needs for a gateway over a Redis, with a clock that is `ahead` milliseconds ahead. */
+async function clockedGateway(t: Test, ahead: () => number): Promise<{ options: ServeOptions; data: string }> {
+  const redis = await startRedis(t);
+  const orders = await ordersDatabase(t);
+  const ledger = await freshDatabase(t);
+  const folder = await dataFolder(t);
+  const [configDirectory, data] = [join(folder, 'config'), join(folder, 'd')];
+  await writeConfiguration(configDirectory, { services: { 'orders-db': orders.policy() } });
+  const clock = { ...systemClock, wall: () => Date.now() + ahead() };
+  const env = { ...orders.env, DATABASE_URL: ledger.url, REDIS_URL: redis.url };
+  return { options: { configDirectory, dataDirectory: data, env, clock }, data };
+}
+
+/** A way to a server on which one word of its answers is another one of the same length: an older version, say. */
+async function saying(t: Test, port: number, word: string, instead: string): Promise<number> {
+  if (word.length !== instead.length) throw new Error(`${word} and ${instead} differ in length`);
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    client.pipe(upstream);
+    upstream.on('data', (chunk) => client.write(chunk.toString('latin1').replaceAll(word, instead), 'latin1'));
+    for (const socket of [client, upstream]) socket.on('error', () => {});
+    client.once('close', () => upstream.destroy());
+    upstream.once('close', () => client.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 t.test('readiness asks the ledger itself, also while nobody is connected', async (t) => {
