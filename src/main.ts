@@ -232,6 +232,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const { gate, watch } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
 
+  metrics.serves(policies.all());
   metrics.reloaded(clock.wall());
   const texts = new PolicyTexts(pool, log);
   lifecycle.onStop('policy texts', () => texts.stop());

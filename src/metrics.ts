@@ -15,6 +15,17 @@ const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 /** A metric with its values, as one process hands it to another. */
 export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
+/**
+ * Ends and refusals that an alert asks for, made at zero when a service is loaded: the increase of a series that begins at its
+ * first count is 0, and a mass cut within one scrape would wake nobody.
+ */
+const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
+const ALERTING_REFUSALS = ['store_unavailable', 'recorder_unavailable', 'malformed', 'unknown_grant'] as const;
+const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
+
+/** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */
+export type UpstreamFailure = (typeof UPSTREAM_FAILURES)[number];
+
 /** A number of one label set. Adding to it is all the hot path does. */
 export interface Count {
   value: number;
@@ -86,6 +97,8 @@ export class ServiceMeter {
     this.#service = service;
     this.live = metrics.sessions.of({ service, protocol });
     metrics.dialFailures.of({ service });
+    for (const reason of ALERTING_ENDS) metrics.ends.of({ service, reason });
+    for (const reason of UPSTREAM_FAILURES) metrics.upstreamFailures.of({ service, reason });
   }
 
   /** An action was decided. `reason` is null when it was allowed. Allocates nothing but for the first of its kind. */
@@ -111,6 +124,11 @@ export class ServiceMeter {
     this.#metrics.dialFailures.of({ service: this.#service }).value += 1;
   }
 
+  /** The service failed a request or a connection that was under way. */
+  upstreamFailed(reason: UpstreamFailure): void {
+    this.#metrics.upstreamFailures.of({ service: this.#service, reason }).value += 1;
+  }
+
   #first(outcome: string, reason: string): Count {
     const count = this.#metrics.decisions.of({ service: this.#service, outcome, reason });
     const reasons = this.#decisions.get(outcome) ?? new Map<string, Count>();
@@ -134,6 +152,7 @@ export class Metrics {
   readonly ends = new Tally(['service', 'reason']);
   readonly decisions = new Tally(['service', 'outcome', 'reason']);
   readonly dialFailures = new Tally(['service']);
+  readonly upstreamFailures = new Tally(['service', 'reason']);
   readonly dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
@@ -167,6 +186,12 @@ export class Metrics {
     this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, [
       'service',
     ]);
+    this.#counter(
+      'daypass_upstream_failures_total',
+      'Requests and connections that failed at their service.',
+      this.upstreamFailures,
+      ['service', 'reason'],
+    );
     this.#counter(
       'daypass_recorder_commit_failures_total',
       'Commits of the recorder that failed.',
@@ -215,6 +240,14 @@ export class Metrics {
     const meter = this.#meters.get(key) ?? new ServiceMeter(this, service, protocol);
     this.#meters.set(key, meter);
     return meter;
+  }
+
+  /** The services in force: their numbers are there before anything happens to them. */
+  serves(services: Iterable<{ readonly name: string; readonly protocol: string }>): void {
+    for (const { name, protocol } of services) {
+      this.service(name, protocol);
+      for (const reason of ALERTING_REFUSALS) this.#admissions.of({ service: name, outcome: 'refused', reason });
+    }
   }
 
   /**

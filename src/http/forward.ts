@@ -161,6 +161,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
       { session: this.#session.id, service: admission.policy.name, err: messageOf(error) },
       'the service failed',
     );
+    this.#session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
     this.#finish({ reason: 'upstream_unavailable' });
     const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
     this.#refuse(

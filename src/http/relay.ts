@@ -179,6 +179,7 @@ export class WebSocketRelay implements Connection {
     if (this.#watch.fault !== null) {
       // What was sent before may end in the middle of a frame: nothing can be said in-band.
       this.#tell(1006, 'upstream_unavailable', 'well-formed frames', this.#watch.fault);
+      this.#session.meter.upstreamFailed('protocol');
       this.#stop({ reason: 'upstream_unavailable', fault: this.#watch.fault });
       this.client.destroy();
       return;
@@ -190,9 +191,10 @@ export class WebSocketRelay implements Connection {
   #serviceLeft(): void {
     if (this.#done) return;
     const code = this.#watch.closeCode ?? this.#closeCode;
-    if (code === null)
+    if (code === null) {
+      this.#session.meter.upstreamFailed('broken');
       this.#break(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed', 'a closing handshake');
-    else {
+    } else {
       this.#stop({ status: String(code) });
       this.client.end();
     }

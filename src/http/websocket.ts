@@ -206,6 +206,7 @@ class Opening implements Connection {
     const { parts, admission, passage, seq } = this.#parts;
     const { session } = passage;
     parts.log.warn({ session: session.id, service: admission.policy.name, err: why }, 'the service failed');
+    session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
     this.#release();
     this.#cancel();
     passage.result(seq, { reason: 'upstream_unavailable', ms: this.#ms() });

@@ -237,6 +237,7 @@ export class Relay implements Connection {
         ? 'a limit of the role ended the session'
         : `the ${astray ? 'client' : 'upstream'} broke the protocol`;
       this.#log.warn({ err: messageOf(thrown), session: session.id }, what);
+      if (!overLimit && !astray) this.#passage.session.meter.upstreamFailed('protocol');
       const message = overLimit || astray ? thrown.message : 'the database broke the protocol';
       this.#break({ severity: 'FATAL', sqlstate: overLimit ? '54000' : '08P01', message: `Daypass: ${message}` });
     }
@@ -289,6 +290,7 @@ export class Relay implements Connection {
 
   #upstreamGone(): void {
     if (this.#over) return;
+    this.#passage.session.meter.upstreamFailed('broken');
     this.#break({
       severity: 'FATAL',
       sqlstate: '08006',

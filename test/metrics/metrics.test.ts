@@ -96,6 +96,55 @@ t.test('a scrape tells who was let in, what was decided, recorded and dialled, a
   t.match(seen.text, /^daypass_build_info\{version="\d+\.\d+\.\d+",node="\d+[^"]*"\} 1$/m);
 });
 
+t.test('what an alert asks for is there at zero as soon as a service is loaded, also by a reload', async (t) => {
+  const { gateway } = await gatewayWithAll(t);
+  const { samples } = await scrape(originOf(gateway));
+  for (const service of ['orders-db', 'orders-web', 'dead-web']) {
+    const zero = (name: string, labels: Record<string, string>) => {
+      const wanted = Object.entries({ service, ...labels });
+      const found = samples.filter((one) => one.name === name && wanted.every(([key, is]) => one.labels[key] === is));
+      t.same(
+        found.map(({ value }) => value),
+        [0],
+        `${name} ${JSON.stringify(labels)} of ${service}`,
+      );
+    };
+    for (const reason of ['stale', 'recorder_stalled', 'tripwire']) zero('daypass_sessions_ended_total', { reason });
+    for (const reason of ['store_unavailable', 'unknown_grant'])
+      zero('daypass_admissions_total', { outcome: 'refused', reason });
+    for (const reason of ['timeout', 'broken', 'protocol']) zero('daypass_upstream_failures_total', { reason });
+    zero('daypass_upstream_dial_failures_total', {});
+  }
+});
+
+t.test(
+  'a service that fails under its clients is counted: a dead one, one that breaks off, a lost database',
+  async (t) => {
+    const { gateway, get } = await gatewayWithAll(t);
+    const breaking = createServer((request) => request.socket.resetAndDestroy()).listen(0, '127.0.0.1');
+    await new Promise((resolve) => breaking.once('listening', resolve));
+    t.teardown(() => breaking.close());
+    await gateway.policy('breaking', webPolicy('breaking', (breaking.address() as AddressInfo).port));
+    const failures = async (service: string) =>
+      (await scrape(originOf(gateway))).sum('daypass_upstream_failures_total', { service, reason: 'broken' });
+    for (const service of ['dead-web', 'breaking']) {
+      const { handle } = await gateway.issue({ service });
+      t.equal((await get(service, '/', handle)).stdout, '502');
+      t.equal(await failures(service), 1, service);
+      await t.rejects(webSocket(t, gateway.ports.http, handle, '/live', service), /answered 502/);
+      t.equal(await failures(service), 2, `a WebSocket of ${service}`);
+    }
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const { ended } = await database(t, gateway.ports.postgres, handle);
+    await gateway.orders.database.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename <> current_user`,
+    );
+    await ended;
+    t.equal(await failures('orders-db'), 1);
+    t.equal(await failures('orders-web'), 0);
+  },
+);
+
 t.test('a cut is in the histogram of its cause: the end of a grant, or its revocation', async (t) => {
   const gateway = await gatewayToOrders(t);
   const short = await gateway.issue({ service: 'orders-db', for: '3s' });

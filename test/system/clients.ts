@@ -69,10 +69,16 @@ export async function refusal(
   }
 }
 
-/** An open WebSocket of `orders-web` through a gateway's port. */
-export async function webSocket(t: Test, port: number, handle: string, path = '/live'): Promise<Watched<WebSocket>> {
+/** An open WebSocket of a service through a gateway's port. */
+export async function webSocket(
+  t: Test,
+  port: number,
+  handle: string,
+  path = '/live',
+  service = 'orders-web',
+): Promise<Watched<WebSocket>> {
   const client = new WebSocket(`ws://127.0.0.1:${port}${path}`, {
-    headers: { host: 'orders-web.localhost', authorization: `Bearer ${handle}` },
+    headers: { host: `${service}.localhost`, authorization: `Bearer ${handle}` },
     perMessageDeflate: false,
   });
   t.teardown(() => client.terminate());
