@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import { command, curl } from '../support/commands.js';
 import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { Child } from './child.js';
+import { folder } from './folder.js';
 import { makeDatabase, startBenchGateway } from './gateway.js';
-import { startNginxProxies, startWebService } from './peers/nginx.js';
+import { startNginxProxies, startWebService, writeDocuments } from './peers/nginx.js';
 import { missingProgram } from './peers/program.js';
 import { median, type Report } from './report.js';
 import type { Scope } from './scope.js';
@@ -23,50 +25,91 @@ const OURS = ['buffered', 'strict'] as const;
 /** Without a peer: what the auth server knows. */
 const TOKEN = 'bench';
 
+/** What one measurement says, by the suffix of its case: `''` is the rate, and better when higher. */
+type Figures = Readonly<Record<string, number>>;
+
 /** Small and large bodies and WebSocket echoes, on every way to the same service, in turns. */
 export async function benchHttp(scope: Scope, settings: Settings, report: Report): Promise<void> {
-  const missing = missingProgram('nginx', 'nginx-light', '-v') ?? missingProgram('wrk', 'wrk', '-v', 1);
-  if (missing !== null) return report.note(missing);
-  const ways = await startWays(scope, settings);
+  const nginx = isThere(report, missingProgram('nginx', 'nginx-light', '-v'));
+  const wrk = isThere(report, missingProgram('wrk', 'wrk', '-v', 1));
+  const documents = await folder(scope);
+  await writeDocuments(documents, settings.bodyBytes);
+  const ways = await startWays(scope, settings, documents, nginx);
   const load = await Child.start(scope, 'ws-load');
   const { seconds, rounds } = settings;
-  const works: [string, number, (way: Way) => Promise<number>][] = [
-    ['get', rounds, (way) => requests(way, '/small', seconds)],
-    ['get 64 KiB', rounds, (way) => requests(way, '/medium.bin', seconds)],
-    ['get 100 MB', Math.min(rounds, 3), (way) => download(way, '/large.bin')],
-    ['websocket echo', rounds, (way) => echoes(load, way, seconds)],
+  const large = join(documents, 'large.bin');
+  const works: [string, number, (way: Way) => Promise<Figures>][] = [
+    ...(wrk ? loads(settings) : []),
+    ['get 100 MB', Math.min(rounds, 3), async (way) => ({ '': await download(way, '/large.bin') })],
+    ['put 100 MB', Math.min(rounds, 3), async (way) => ({ '': await upload(way, large) })],
+    ['websocket echo', rounds, async (way) => ({ '': await echoes(load, way, seconds) })],
   ];
   const chosen = works.filter(([work]) => settings.only.includes(work));
   for (const [work, times, measure] of chosen.length === 0 ? works : chosen) {
-    const seen = new Map([...ways.keys()].map((name) => [name, [] as number[]]));
+    const seen = new Map([...ways.keys()].map((name) => [name, [] as Figures[]]));
     for (let round = 0; round < times; round += 1) {
       for (const [name, way] of ways) seen.get(name)?.push(await measure(way));
     }
-    const rates = new Map([...seen].map(([name, values]) => [name, median(values)]));
-    report.progress(`${work}: ${[...rates].map(([name, rate]) => `${name} ${Math.round(rate)}`).join(', ')}`);
-    for (const ours of OURS) {
-      for (const peer of PEERS) {
-        const [rate, theirs] = [rates.get(ours), rates.get(peer)];
-        if (rate !== undefined && theirs !== undefined) report.add('http', `${work} ${ours}`, peer, rate, theirs);
-      }
+    for (const suffix of Object.keys([...seen.values()][0]?.[0] ?? {})) {
+      const middle = (figures: Figures[]) => median(figures.map((one) => one[suffix] ?? Number.NaN));
+      compare(report, `${work}${suffix}`, new Map([...seen].map(([name, figures]) => [name, middle(figures)])));
     }
   }
 }
 
-async function startWays(scope: Scope, settings: Settings): Promise<Map<string, Way>> {
-  const web = await startWebService(scope, settings.bodyBytes);
+/** What wrk measures; the latency of the small request among it. */
+function loads({ seconds, rounds }: Settings): [string, number, (way: Way) => Promise<Figures>][] {
+  return [
+    [
+      'get',
+      rounds,
+      async (way) => {
+        const { rate, p99 } = await requests(way, '/small', seconds);
+        return { '': rate, ' p99 ms': p99 };
+      },
+    ],
+    ['get 64 KiB', rounds, async (way) => ({ '': (await requests(way, '/medium.bin', seconds)).rate })],
+  ];
+}
+
+function isThere(report: Report, missing: string | null): boolean {
+  if (missing !== null) report.lacks(missing);
+  return missing === null;
+}
+
+function compare(report: Report, work: string, figures: ReadonlyMap<string, number>): void {
+  report.progress(`${work}: ${[...figures].map(([name, one]) => `${name} ${one.toPrecision(4)}`).join(', ')}`);
+  for (const mode of OURS) {
+    for (const peer of PEERS) {
+      const [ours, theirs] = [figures.get(mode), figures.get(peer)];
+      if (ours !== undefined && theirs !== undefined) report.add('http', `${work} ${mode}`, peer, ours, theirs);
+    }
+  }
+}
+
+async function startWays(
+  scope: Scope,
+  settings: Settings,
+  documents: string,
+  nginxIsThere: boolean,
+): Promise<Map<string, Way>> {
+  const web = nginxIsThere
+    ? await startWebService(scope, documents)
+    : Number((await Child.start(scope, 'web', { args: [documents] })).ready.port);
   const echo = Number((await Child.start(scope, 'echo')).ready.port);
   const redis = await startRedis(scope);
-  const auth = Number((await Child.start(scope, 'auth-server', { args: [redis.url] })).ready.port);
-  const nginx = await startNginxProxies(scope, { web, echo, auth });
   const proxy = Number((await Child.start(scope, 'http-proxy', { args: [String(web), String(echo)] })).ready.port);
   const plain = { host: 'web.localhost', token: TOKEN };
   const ways = new Map<string, Way>([
     ['direct', { ...plain, port: web, echoPort: echo }],
-    ['proxy_pass', { ...plain, port: nginx.plain, echoPort: nginx.plain }],
-    ['auth_request', { ...plain, port: nginx.authorised, echoPort: nginx.authorised }],
     ['http-proxy', { ...plain, port: proxy, echoPort: proxy }],
   ]);
+  if (nginxIsThere) {
+    const auth = Number((await Child.start(scope, 'auth-server', { args: [redis.url] })).ready.port);
+    const nginx = await startNginxProxies(scope, { web, echo, auth });
+    ways.set('proxy_pass', { ...plain, port: nginx.plain, echoPort: nginx.plain });
+    ways.set('auth_request', { ...plain, port: nginx.authorised, echoPort: nginx.authorised });
+  }
   const ledger = await startPostgres(scope, { durable: true });
   const services = Object.fromEntries(
     OURS.flatMap((mode) => [
@@ -103,21 +146,32 @@ lane: code
 owner: group:bench
 upstream: { url: "http://127.0.0.1:${port}" }
 roles:
-  viewer: { allow: [GET /**, WS /live] }
+  viewer: { allow: [GET /**, PUT /upload, WS /live] }
 grants: { max_duration: 8h, max_renewals: 1 }
 recording: { mode: ${mode} }
 `;
 }
 
-/** Requests per second over kept-alive connections. @throws when an answer was not 2xx */
-async function requests({ port, host, token }: Way, path: string, seconds: number): Promise<number> {
+/** Requests per second over kept-alive connections, and their p99 in milliseconds. @throws when an answer was not 2xx */
+async function requests(
+  { port, host, token }: Way,
+  path: string,
+  seconds: number,
+): Promise<{ rate: number; p99: number }> {
   const headers = ['-H', `Host: ${host}`, '-H', `Authorization: Bearer ${token}`];
-  const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, ...headers, `http://127.0.0.1:${port}${path}`];
-  const { stdout, stderr } = await command('wrk', args, { timeout: 60_000 });
+  const work = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency'];
+  const { stdout, stderr } = await command('wrk', [...work, ...headers, `http://127.0.0.1:${port}${path}`], {
+    timeout: 60_000,
+  });
   const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
-  if (rate === undefined || /Non-2xx/.test(stdout)) throw new Error(`wrk ${host}${path}: ${stdout}${stderr}`);
-  return Number(rate);
+  const [, slowest, unit = ''] = /\s99%\s+([\d.]+)(us|ms|s)\b/.exec(stdout) ?? [];
+  if (rate === undefined || slowest === undefined || /Non-2xx/.test(stdout))
+    throw new Error(`wrk ${host}${path}: ${stdout}${stderr}`);
+  return { rate: Number(rate), p99: Number(slowest) * (MILLISECONDS[unit] ?? Number.NaN) };
 }
+
+/** In the units that wrk writes. */
+const MILLISECONDS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 };
 
 /** Megabytes per second of one download. */
 async function download({ port, host, token }: Way, path: string): Promise<number> {
@@ -128,11 +182,28 @@ async function download({ port, host, token }: Way, path: string): Promise<numbe
   return Number(stdout) / 1e6;
 }
 
+/** Megabytes per second of one upload, until its answer is here. */
+async function upload(way: Way, file: string): Promise<number> {
+  const { host, token } = echoing(way);
+  const headers = ['-H', `Host: ${host}`, '-H', `Authorization: Bearer ${token}`, '-H', 'Expect:'];
+  const asked = ['-o', '/dev/null', '-f', '-w', '%{speed_upload}', '-T', file, ...headers];
+  const { stdout, stderr, code } = await curl([...asked, `http://127.0.0.1:${way.echoPort}/upload`], {
+    timeout: 60_000,
+  });
+  if (code !== 0) throw new Error(`curl ${host}/upload: ${stderr}`);
+  return Number(stdout) / 1e6;
+}
+
+/** How the service that echoes and takes uploads is reached on this way: behind the gateway it is one of its own. */
+function echoing(way: Way): { readonly host: string; readonly token: string } {
+  const mode = OURS.find((one) => way.host === `web-${one}.localhost`);
+  if (mode === undefined) return way;
+  return { host: `echo-${mode}.localhost`, token: echoTokens.get(mode) ?? way.token };
+}
+
 /** Messages per second that came back. */
 async function echoes(load: Child, way: Way, seconds: number): Promise<number> {
-  const mode = OURS.find((one) => way.host === `web-${one}.localhost`);
-  const host = mode === undefined ? way.host : `echo-${mode}.localhost`;
-  const token = (mode === undefined ? undefined : echoTokens.get(mode)) ?? way.token;
+  const { host, token } = echoing(way);
   const { perSecond } = await load.ask({
     url: `ws://127.0.0.1:${way.echoPort}/live`,
     host,

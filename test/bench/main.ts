@@ -59,4 +59,4 @@ for (const [name, run] of Object.entries(PARTS)) {
   }
 }
 report.finish();
-process.exit(failed ? 1 : 0);
+process.exit(failed || !report.complete ? 1 : 0);

@@ -20,9 +20,10 @@ export async function benchRecording(scope: Scope, settings: Settings, report: R
     }
     const middle = (name: string) => median(rounds.map((round) => Number(round[name])));
     const work = `${sessions} sessions ${mode}`;
-    report.add('recording', `events per second ${work}`, 'none', middle('eventsPerSecond'), null);
-    report.add('recording', `bytes per event ${work}`, 'none', middle('bytesPerEvent'), null);
-    if (mode === 'strict')
-      report.add('recording', `actions per commit ${work}`, 'none', middle('actionsPerCommit'), null);
+    report.figure('recording', `events per second ${work}`, middle('eventsPerSecond'));
+    report.figure('recording', `bytes per event ${work}`, middle('bytesPerEvent'));
+    report.figure('recording', `stored bytes per event ${work}`, middle('storedPerEvent'));
+    report.figure('recording', `search index bytes per event ${work}`, middle('indexPerEvent'));
+    if (mode === 'strict') report.figure('recording', `actions per commit ${work}`, middle('actionsPerCommit'));
   }
 }

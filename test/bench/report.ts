@@ -1,32 +1,59 @@
 import { cpus, release, totalmem } from 'node:os';
+import { isMet, type Target, targetOf } from './targets.js';
+
+/** What Daypass is compared with. */
+export type Peer = 'direct' | 'proxy_pass' | 'auth_request' | 'http-proxy' | 'pgbouncer' | 'pipe';
 
 /** One comparison. Rates are per second and better when higher; times are milliseconds and better when lower. */
 export interface Row {
   readonly bench: string;
   /** The work and the mode: `get buffered`. */
   readonly case: string;
-  readonly peer: string;
+  /** null for a figure of our own. */
+  readonly peer: Peer | null;
   readonly ours: number;
   readonly theirs: number | null;
-  /** ours / theirs; for a case without a peer, ours / target. */
+  /** ours / theirs. */
   readonly ratio: number | null;
+  /** Where there is one: the least ratio, or the most that `ours` may be. */
+  readonly target?: number;
+  readonly met?: boolean;
 }
 
 /** Where results go: lines of JSON as they come, or a table at the end. */
 export class Report {
-  readonly #rows: Row[] = [];
+  readonly #lines: string[][] = [];
   readonly #notes: string[] = [];
   readonly #json: boolean;
+  #complete = true;
 
   constructor(json: boolean) {
     this.#json = json;
   }
 
+  /** false when something could not be measured. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
   /** A comparison with a peer. */
-  add(bench: string, what: string, peer: string, ours: number, theirs: number | null): void {
-    const ratio = theirs === null || theirs === 0 ? null : round(ours / theirs);
-    const row = { bench, case: what, peer, ours: round(ours), theirs: theirs === null ? null : round(theirs), ratio };
-    this.#rows.push(row);
+  add(bench: string, what: string, peer: Peer, ours: number, theirs: number): void {
+    this.#row(bench, what, peer, ours, theirs);
+  }
+
+  /** A figure of our own, with nothing beside it. */
+  figure(bench: string, what: string, ours: number): void {
+    this.#row(bench, what, null, ours, null);
+  }
+
+  #row(bench: string, what: string, peer: Peer | null, ours: number, theirs: number | null): void {
+    const exact = theirs === null || theirs === 0 ? null : ours / theirs;
+    const ratio = exact === null ? null : round(exact);
+    const target = targetOf(bench, what, peer);
+    const against = target === null ? {} : { target: bound(target), met: isMet(target, ours, exact) };
+    const figures = { ours: round(ours), theirs: theirs === null ? null : round(theirs), ratio };
+    const row: Row = { bench, case: what, peer, ...figures, ...against };
+    this.#lines.push(cellsOf(row, target));
     if (this.#json) process.stdout.write(`${JSON.stringify(row)}\n`);
   }
 
@@ -34,6 +61,12 @@ export class Report {
   note(text: string): void {
     this.#notes.push(text);
     process.stderr.write(`bench: ${text}\n`);
+  }
+
+  /** Something is not there, so that not everything can be measured: said, and the bench fails at its end. */
+  lacks(what: string): void {
+    this.#complete = false;
+    this.note(what);
   }
 
   /** Says on standard error what is being done. */
@@ -44,23 +77,30 @@ export class Report {
   /** Prints the table, with the machine it was measured on. */
   finish(): void {
     if (this.#json) return;
-    const lines = this.#rows.map((row) => [
-      row.bench,
-      row.case,
-      row.peer,
-      show(row.ours),
-      show(row.theirs),
-      show(row.ratio),
-    ]);
-    const table = [['bench', 'case', 'peer', 'ours', 'theirs', 'ratio'], ...lines];
-    const widths = [0, 1, 2, 3, 4, 5].map((column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
+    const table = [HEADINGS, ...this.#lines];
+    const widths = HEADINGS.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
     for (const line of table) {
-      const cells = line.map((cell, i) => (i < 3 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)));
-      process.stdout.write(`${cells.join('  ')}\n`);
+      const cells = line.map((cell, i) =>
+        NUMBERS.has(HEADINGS[i] ?? '') ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
+      );
+      process.stdout.write(`${cells.join('  ').trimEnd()}\n`);
     }
     for (const note of this.#notes) process.stdout.write(`\n${note}`);
     process.stdout.write(`\n\n${machine()}\n`);
   }
+}
+
+const HEADINGS = ['bench', 'case', 'peer', 'ours', 'theirs', 'ratio', 'target'];
+const NUMBERS = new Set(['ours', 'theirs', 'ratio']);
+
+function cellsOf({ bench, case: what, peer, ours, theirs, ratio, met }: Row, target: Target | null): string[] {
+  const sign = target !== null && 'atMost' in target ? '<=' : '>=';
+  const aim = target === null ? '' : `${sign} ${bound(target)} ${met ? 'met' : 'missed'}`;
+  return [bench, what, peer ?? '-', show(ours), show(theirs), show(ratio), aim];
+}
+
+function bound(target: Target): number {
+  return 'atMost' in target ? target.atMost : target.ratioAtLeast;
 }
 
 /** The middle one; for an even number the mean of the two in the middle. */

@@ -5,20 +5,22 @@ import { folder } from '../folder.js';
 import type { Scope } from '../scope.js';
 import { runProgram } from './program.js';
 
-export const SMALL_BODY = JSON.stringify({ order: 7, customer: 'customer 7', status: 'open', items: ['a', 'b', 'c'] });
-const LARGE = 100 * 1024 * 1024;
+const SMALL_BODY = JSON.stringify({ order: 7, customer: 'customer 7', status: 'open', items: ['a', 'b', 'c'] });
 
-/** The web service of the bench: a small document, one of 64 KiB, one of `large` bytes, and uploads that are thrown away. */
-export async function startWebService(scope: Scope, large = LARGE): Promise<number> {
-  const root = await folder(scope);
+/** What the web service of the bench serves: a small document, one of 64 KiB and one of `large` bytes. */
+export async function writeDocuments(root: string, large: number): Promise<void> {
   await writeFile(join(root, 'small.json'), SMALL_BODY);
   await writeFile(join(root, 'medium.bin'), Buffer.alloc(64 * 1024, 'x'));
   await writeFile(join(root, 'large.bin'), Buffer.alloc(large, 'x'));
+}
+
+/** The web service of the bench, over those documents. Uploads go to another one, which reads them to their end. */
+export async function startWebService(scope: Scope, root: string): Promise<number> {
   const port = await freePort();
   await startNginx(
     scope,
     root,
-    `server { listen 127.0.0.1:${port}; root ${root}; client_max_body_size 0; default_type application/json;
+    `server { listen 127.0.0.1:${port}; root ${root}; default_type application/json;
        open_file_cache max=10; location = /small { default_type application/json; return 200 '${SMALL_BODY}'; } }`,
     port,
   );
@@ -38,12 +40,13 @@ export async function startNginxProxies(
   const asking = 'auth_request /auth;';
   const places = (auth: string) => `
     location / { ${auth} ${kept} proxy_pass http://web; }
+    location = /upload { ${auth} ${kept} proxy_request_buffering off; proxy_pass http://echo; }
     location /live { ${auth} ${upgraded} proxy_pass http://echo; }`;
   await startNginx(
     scope,
     root,
     `upstream web { server 127.0.0.1:${ports.web}; keepalive 64; }
-     upstream echo { server 127.0.0.1:${ports.echo}; }
+     upstream echo { server 127.0.0.1:${ports.echo}; keepalive 64; }
      upstream auth { server 127.0.0.1:${ports.auth}; keepalive 64; }
      server { listen 127.0.0.1:${plain}; ${places('')} }
      server { listen 127.0.0.1:${authorised}; ${places(asking)}

@@ -70,7 +70,7 @@ async function answer(question: Message): Promise<Message> {
   await recorder.drain(30_000);
   const { rows } = await pool.query<{ late: number }>(
     'select (extract(epoch from cut_at - due_at) * 1000)::float8 as late from sessions where due_at >= to_timestamp($1 / 1000.0)',
-    [ends],
+    [ends - 1],
   );
   return { late: rows.map((row) => row.late), live: gate.registry.all().length };
 }

@@ -19,6 +19,9 @@ await ensurePartitions(pool, clock.wall());
 const index = new IndexWriter({ pool, log });
 const recorder = new Recorder({ pool, gatewayId: crypto.randomUUID(), clock, log, committed: index.committed });
 
+/** Milliseconds; it flushes about each second. */
+const INDEXED = 2_500;
+
 serveBench({}, async ({ mode, sessions, milliseconds }: Message) => {
   const kind = mode === 'strict' ? 'strict' : 'buffered';
   const before = await totals();
@@ -28,11 +31,14 @@ serveBench({}, async ({ mode, sessions, milliseconds }: Message) => {
   const actions = (await Promise.all(all)).reduce((sum, one) => sum + one, 0);
   await recorder.drain(60_000);
   const seconds = (clock.monotonic() - from) / 1000;
+  await new Promise((resolve) => setTimeout(resolve, INDEXED)); // the search index is written behind
   const after = await totals();
   const events = after.events - before.events;
   return {
     eventsPerSecond: events / seconds,
     bytesPerEvent: (after.bytes - before.bytes) / events,
+    storedPerEvent: (after.stored - before.stored) / events,
+    indexPerEvent: (after.index - before.index) / events,
     actionsPerCommit: actions / Math.max(1, after.commits - before.commits),
   };
 });
@@ -83,10 +89,24 @@ function act(session: SessionLog, until: number): Promise<number> {
   });
 }
 
-async function totals(): Promise<{ events: number; bytes: number; commits: number }> {
-  const { rows } = await pool.query<{ events: number; bytes: number; commits: number }>(
+interface Totals {
+  readonly events: number;
+  /** Of the payloads alone. */
+  readonly bytes: number;
+  /** Of the blocks' tables with their keys. */
+  readonly stored: number;
+  /** Of the search index with its indexes. */
+  readonly index: number;
+  readonly commits: number;
+}
+
+async function totals(): Promise<Totals> {
+  const { rows } = await pool.query<Totals>(
     `select coalesce(sum(last_seq - first_seq + 1), 0)::float8 as events, coalesce(sum(length(payload)), 0)::float8 as bytes,
-       count(distinct xmin::text)::float8 as commits from blocks`,
+       count(distinct xmin::text)::float8 as commits,
+       (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'blocks'::regclass)::float8 as stored,
+       pg_total_relation_size('block_index')::float8 as index
+     from blocks`,
   );
-  return rows[0] ?? { events: 0, bytes: 0, commits: 0 };
+  return rows[0] ?? { events: 0, bytes: 0, stored: 0, index: 0, commits: 0 };
 }

@@ -3,10 +3,12 @@ import { connect } from 'node:net';
 import { type Message, serveBench } from '../child.js';
 
 const AT_ONCE = 200;
+/** Milliseconds. */
+const PATIENCE = 30_000;
 
 serveBench({}, async (question: Message) => {
   if (question.do === 'connect') return open(Number(question.port), Number(question.clients));
-  await Promise.all(closing);
+  await Promise.race([Promise.all(closing), overdue(Number(question.ends))]);
   return { late: farewells.splice(0), closed: closed.splice(0) };
 });
 
@@ -28,7 +30,18 @@ async function open(port: number, clients: number): Promise<Message> {
   return { seconds: Number(process.hrtime.bigint() - from) / 1e9 };
 }
 
-/** Resolves when the gateway has said when the lease ends. */
+/** Rejects a while after the last lease ended: whoever is still connected then was not cut. */
+function overdue(ends: number): Promise<never> {
+  return new Promise((_, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`${closing.length - closed.length} clients were not cut`)),
+      ends + PATIENCE - Date.now(),
+    );
+    timer.unref();
+  });
+}
+
+/** Resolves when the gateway has said when the lease ends; rejects when it closes without having said so. */
 function held(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
@@ -48,6 +61,7 @@ function held(port: number): Promise<void> {
       new Promise((gone) => {
         socket.once('close', () => {
           closed.push(Date.now() - expiresAt);
+          reject(new Error('a client was closed before it held a lease'));
           gone();
         });
       }),
