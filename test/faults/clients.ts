@@ -1,7 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import { request } from 'node:http';
+import { type ClientRequest, request } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import type { Test } from 'tap';
 import WebSocket from 'ws';
 import type { GatewayProcess } from '../support/gateway-process.js';
@@ -79,12 +80,19 @@ class Messages {
   }
 }
 
-export type DatabaseWork = 'statements' | 'rows' | 'long' | 'idle';
+export type DatabaseWork = 'statements' | 'rows' | 'long' | 'idle' | 'copy' | 'pipeline';
 
 /** Rows of 9 kB, fifty a second. */
 const ROWS = `select repeat('x', 9000), pg_sleep(0.02) from generate_series(1, 100000)`;
 /** As many as are read. */
 const FLOOD = `select repeat('x', 9000) from generate_series(1, 1000000)`;
+/** The work that is one statement; an idle client has had its answer and says no more. */
+const ONE: Readonly<Record<string, string>> = {
+  rows: ROWS,
+  flood: FLOOD,
+  long: 'select pg_sleep(120)',
+  idle: 'select count(*) from orders',
+};
 
 /** A database client that works until it ends. Rejects with the gateway's refusal when it is not let in. */
 export async function database(
@@ -129,10 +137,10 @@ export async function database(
 }
 
 async function workOn(client: pg.Client, work: DatabaseWork | 'flood', answered: Set<string>): Promise<void> {
-  if (work === 'idle') return;
-  if (work === 'rows' || work === 'flood') return void (await client.query(work === 'rows' ? ROWS : FLOOD));
-  if (work === 'long') return void (await client.query('select pg_sleep(120)'));
   const next = numbers();
+  if (work === 'copy') return copyIn(client, next(), answered);
+  if (work === 'pipeline') return pipeline(client, next(), answered);
+  if (work in ONE) return void (await client.query(`${ONE[work]} /* ${next()} */`));
   for (;;) {
     const [simple, extended] = [next(), next()];
     await client.query(`select count(*) from orders /* ${simple} */`);
@@ -141,6 +149,36 @@ async function workOn(client: pg.Client, work: DatabaseWork | 'flood', answered:
     answered.add(extended);
     await pause(5);
   }
+}
+
+/** COPY FROM STDIN with a row now and then, and no end. `answered` has it once the server takes rows. */
+async function copyIn(client: pg.Client, token: string, answered: Set<string>): Promise<void> {
+  const stream = client.query(copyFrom(`copy order_items from stdin /* ${token} */`));
+  const { connection } = client as unknown as { connection: EventEmitter };
+  connection.once('copyInResponse', () => answered.add(token));
+  const timer = setInterval(() => stream.write('1\tsku\t1\n'), 20);
+  connection.once('end', () => clearInterval(timer));
+  stream.on('error', () => clearInterval(timer));
+}
+
+/** The extended protocol as pg's own connection speaks it; its types leave it out. */
+interface Extended extends EventEmitter {
+  parse(query: { text: string; name: string; types: number[] }): void;
+  bind(config: { portal: string; statement: string; values: string[] }): void;
+  execute(config: { portal: string; rows: number }): void;
+  flush(): void;
+}
+
+/** Parse, Bind, Execute and Flush, and never a Sync: the server waits inside the pipeline. */
+async function pipeline(client: pg.Client, token: string, answered: Set<string>): Promise<void> {
+  const { connection } = client as unknown as { connection: Extended };
+  // The client would take answers that no query of its own waits for as a fault.
+  for (const event of ['parseComplete', 'dataRow', 'commandComplete']) connection.removeAllListeners(event);
+  connection.once('commandComplete', () => answered.add(token));
+  connection.parse({ text: `select id from orders limit 1 /* ${token} */`, name: '', types: [] });
+  connection.bind({ portal: '', statement: '', values: [] });
+  connection.execute({ portal: '', rows: 0 });
+  connection.flush();
 }
 
 /** A client that asks one request after the other, until it leaves. A refusal is noted and does not end it. */
@@ -177,9 +215,34 @@ export function streaming({ ports }: GatewayProcess, grant: Grant, path = '/stre
   return Object.assign(of, asked);
 }
 
-function get(port: number, { service, handle }: Grant, path: string, given: () => void) {
+/** A request whose body never ends: a chunk now and then, and no answer before it. */
+export function uploading({ ports }: GatewayProcess, grant: Grant): Client {
+  const of = state(`${grant.service} /upload`, grant);
+  const asked = get(
+    ports.http,
+    grant,
+    '/upload',
+    () => {},
+    (request) => {
+      const timer = setInterval(() => request.write('a part of a body\n'), 20);
+      request.once('close', () => clearInterval(timer));
+      request.once('response', () => clearInterval(timer));
+    },
+  );
+  return Object.assign(of, asked);
+}
+
+/** @param send - sends the body, if there is one */
+function get(
+  port: number,
+  { service, handle }: Grant,
+  path: string,
+  given: () => void,
+  send?: (request: ClientRequest) => void,
+) {
   const headers = { host: `${service}.localhost`, authorization: `Bearer ${handle}` };
-  const asked = request({ host: '127.0.0.1', port, path, headers, agent: false });
+  const method = send === undefined ? 'GET' : 'PUT';
+  const asked = request({ host: '127.0.0.1', port, method, path, headers, agent: false });
   let left = false;
   let stalled = () => {};
   const ended = new Promise<End>((resolve) => {
@@ -200,7 +263,8 @@ function get(port: number, { service, handle }: Grant, path: string, given: () =
       });
     });
   });
-  asked.end();
+  if (send === undefined) asked.end();
+  else send(asked);
   const leave = () => {
     left = true;
     asked.destroy();
@@ -214,7 +278,7 @@ export async function webSocket(
   t: Test,
   { ports }: GatewayProcess,
   grant: Grant,
-  path: '/live' | '/ticks' | '/pour' = '/live',
+  path: '/live' | '/ticks' | '/pour' | '/mute' = '/live',
 ): Promise<Client> {
   const of = state(`${grant.service} ${path}`, grant);
   const socket = new WebSocket(`ws://127.0.0.1:${ports.http}${path}`, {

@@ -13,7 +13,7 @@ const CHUNK = Buffer.alloc(64 * 1024, 'x');
 
 /**
  * Pages under `/n/`, an event stream of a line each 20 ms, a body of 64 KiB chunks without an end, an answer that never
- * comes, a WebSocket that echoes, one that ticks, and one that floods.
+ * comes, uploads that are read and not answered, a WebSocket that echoes, one that ticks, one that floods, and one that is never opened.
  */
 export async function webService(t: Test): Promise<WebService> {
   const saw: string[] = [];
@@ -24,9 +24,16 @@ export async function webService(t: Test): Promise<WebService> {
     if (path.startsWith('/stream')) return every(20, response, () => response.write('data: tick\n\n'));
     if (path.startsWith('/flood')) return pour(response);
     if (path.startsWith('/silent')) return undefined;
+    if (path.startsWith('/upload')) return void request.resume();
     return response.end('hello\n');
   });
-  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+  const sockets = new WebSocketServer({
+    server,
+    perMessageDeflate: false,
+    verifyClient: ({ req }, answer) => {
+      if (req.url !== '/mute') answer(true);
+    },
+  });
   sockets.on('connection', (socket, request) => {
     socket.on('error', () => {});
     if (request.url === '/ticks') every(20, socket, () => socket.send('tick'));
@@ -76,7 +83,7 @@ lane: production
 owner: group:payments-leads
 upstream: { url: "http://127.0.0.1:${port}" }
 roles:
-  viewer: { allow: [GET /n/:number, GET /stream, GET /flood, GET /silent, WS /live, WS /ticks, WS /pour] }
+  viewer: { allow: [GET /n/:number, GET /stream, GET /flood, GET /silent, PUT /upload, WS /live, WS /ticks, WS /pour, WS /mute] }
 grants: { max_duration: 8h, max_renewals: 2 }
 recording: { mode: strict }
 `;

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import type { FaultProxy } from '../support/fault-proxy.js';
 import { waitUntil } from '../support/wait.js';
 import { Checker } from './checker.js';
-import { type Client, type DatabaseWork, database, requests, streaming, webSocket } from './clients.js';
+import { type Client, type DatabaseWork, database, requests, streaming, uploading, webSocket } from './clients.js';
 import { type Grant, type Ground, ground } from './ground.js';
 import { patient, workload } from './workload.js';
 
@@ -19,6 +19,8 @@ const DATABASES: readonly (readonly [string, DatabaseWork | 'connect', Break, Re
   ['ends after its greeting', 'connect', (proxy) => proxy.after(60, 'end'), /cannot be reached/],
   ['never answers', 'connect', halfOpen, /cannot be reached/],
   ['falls silent during the login', 'connect', (proxy) => proxy.after(60, 'half-open'), /cannot be reached/],
+  ['is reset inside a COPY from the client', 'copy', reset, /closed the connection/],
+  ['is reset inside a pipeline', 'pipeline', reset, /closed the connection/],
   ['is reset while idle', 'idle', reset, /closed the connection/],
   ['is reset between statements', 'statements', reset, /closed the connection/],
   ['is reset in a long query', 'long', reset, /closed the connection/],
@@ -26,19 +28,26 @@ const DATABASES: readonly (readonly [string, DatabaseWork | 'connect', Break, Re
   ['is reset inside a row', 'rows', (proxy) => proxy.after(12_345, 'reset'), null],
 ];
 
+type WebPath = '/n/1' | '/stream' | '/silent' | '/upload' | '/live' | '/ticks' | '/mute';
+
 /** The same for a web service. Half-open ones end with the grant. */
-const WEBS: readonly (readonly [string, '/n/1' | '/stream' | '/silent' | '/live' | '/ticks', Break, RegExp | null])[] =
-  [
-    ['refuses', '/n/1', (proxy) => proxy.set({ kind: 'refuse' }), /upstream_unavailable/],
-    ['resets each connection', '/n/1', reset, /upstream_unavailable/],
-    ['is reset inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'reset'), /upstream_unavailable/],
-    ['ends inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'end'), /upstream_unavailable/],
-    ['is reset before its answer', '/silent', reset, /upstream_unavailable/],
-    ['is reset inside a body', '/stream', reset, null],
-    ['ends inside a body', '/stream', (proxy) => proxy.after(100, 'end'), null],
-    ['is reset under a WebSocket', '/ticks', reset, /closed the connection/],
-    ['ends inside a frame of a WebSocket', '/ticks', (proxy) => proxy.after(100, 'end'), null],
-  ];
+const WEBS: readonly (readonly [string, WebPath, Break, RegExp | null])[] = [
+  ['refuses', '/n/1', (proxy) => proxy.set({ kind: 'refuse' }), /upstream_unavailable/],
+  ['resets each connection', '/n/1', reset, /upstream_unavailable/],
+  ['is reset inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'reset'), /upstream_unavailable/],
+  ['ends inside the head of its answer', '/n/1', (proxy) => proxy.after(20, 'end'), /upstream_unavailable/],
+  ['is reset before its answer', '/silent', reset, /upstream_unavailable/],
+  ['is reset inside the body of a request', '/upload', reset, /upstream_unavailable/],
+  ['is reset before it has opened a WebSocket', '/mute', reset, /upstream_unavailable/],
+  ['is reset inside a body', '/stream', reset, null],
+  ['ends inside a body', '/stream', (proxy) => proxy.after(100, 'end'), null],
+  ['is reset under a WebSocket', '/ticks', reset, /closed the connection/],
+  ['ends inside a frame of a WebSocket', '/ticks', (proxy) => proxy.after(100, 'end'), null],
+];
+
+const ENCRYPTED = 'db-encrypted';
+/** One byte says that there is TLS; what comes then is the beginning of the server's half of the handshake. */
+const inHandshake: Break = (proxy) => proxy.after(40, 'end');
 
 const name = (kind: string, number: number) => `${kind}-${number}`;
 
@@ -48,6 +57,7 @@ t.test(
     const silent = ['db-silent', 'web-silent'] as const;
     const under = await ground(t, {
       databases: ['orders-db', silent[0], ...DATABASES.map((_, i) => name('db', i))],
+      encrypted: ENCRYPTED,
       webs: ['orders-web', silent[1], ...WEBS.map((_, i) => name('web', i))],
     });
     const first = new Checker(t, under);
@@ -68,6 +78,15 @@ t.test(
         ...WEBS.map(([what, path, fail, told], i) =>
           webFails(step, under, checker, name('web', i), what, path, fail, told),
         ),
+        refused(
+          step,
+          under,
+          checker,
+          ENCRYPTED,
+          'a database that ends inside its TLS handshake',
+          inHandshake,
+          /reached/,
+        ),
         untilTheGrantEnds(step, under, checker, silent),
       ]);
     });
@@ -83,8 +102,16 @@ t.test(
 );
 
 async function patientDatabase(under: Ground, checker: Checker, service: string, work: DatabaseWork): Promise<Client> {
-  const grant = await under.issue(service);
-  return patient(checker, () => database(t, under.gateway, grant, work));
+  const grant = await under.issue(service, '10m', work === 'copy' ? 'loader' : undefined);
+  const client = await patient(checker, () => database(t, under.gateway, grant, work));
+  if (work === 'copy' || work === 'pipeline') await soon(() => client.answered.size > 0, `${work} is under way`);
+  return client;
+}
+
+/** Resolves when it holds; rejects when it does not come to. */
+async function soon(holds: () => boolean, what: string): Promise<void> {
+  for (let left = 1_500; left > 0 && !holds(); left -= 1) await pause(20);
+  if (!holds()) throw new Error(`never: ${what}`);
 }
 
 /** The service fails before anybody is let in. */
@@ -130,7 +157,7 @@ async function webFails(
   checker: Checker,
   service: string,
   what: string,
-  path: '/n/1' | '/stream' | '/silent' | '/live' | '/ticks',
+  path: WebPath,
   fail: Break,
   told: RegExp | null,
 ): Promise<void> {
@@ -147,6 +174,18 @@ async function webFails(
       const [client] = checker.follow(streaming(under.gateway, grant, path));
       return client;
     });
+  if (path === '/mute') {
+    const opening = checker.refused(words, webSocket(step, under.gateway, grant, path));
+    await soon(() => proxy.seen().includes(path), 'the opening is at the service');
+    await fail(proxy);
+    return void step.match(await opening, { code: '502', message: told ?? /./ }, words);
+  }
+  if (path === '/upload') {
+    const [client] = checker.follow(uploading(under.gateway, grant));
+    await soon(() => proxy.seen().includes('a part of a body'), 'the body is at the service');
+    await fail(proxy);
+    return void step.match((await client.ended).told, { code: '502', message: told ?? /./ }, words);
+  }
   if (path === '/n/1') await fail(proxy);
   const [client] = checker.follow(streaming(under.gateway, grant, path));
   if (path === '/silent') {

@@ -1,0 +1,23 @@
+/*
+ * Loaded into the gateways of these tests (`--import`): at SIGUSR2 it collects the garbage and says, as a line of the log, what is
+ * left. What is resident would say what the allocator keeps; this says what the gateway holds.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
+/** The line's message. */
+export const HELD = 'held memory';
+
+/** Bytes that are held once nothing can be collected any more: the heap, and the buffers outside of it. */
+export function heldBytes(): number {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+process.on('SIGUSR2', () => {
+  process.stderr.write(`${JSON.stringify({ msg: HELD, bytes: heldBytes() })}\n`);
+});
