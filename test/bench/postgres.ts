@@ -150,7 +150,7 @@ async function tps(
     timeout: 120_000,
   });
   const rate = /tps = ([\d.]+) \(without initial/.exec(stdout)?.[1];
-  if (rate === undefined || code !== 0) throw new Error(`pgbench: ${stderr}`);
+  if (rate === undefined || code !== 0) throw new Error(`pgbench ended with ${code}: ${stdout}${stderr}`);
   const transactions = Number(/actually processed: (\d+)/.exec(stdout)?.[1]);
   const spent = ((cpuSeconds(way.pid) - before) / transactions) * 1e6;
   const key = way.password + way.port;
