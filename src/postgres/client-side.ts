@@ -46,6 +46,8 @@ export class ClientSide implements FrontendHandler {
    * constants and may answer with what it found: it is recorded too, before it leaves (THREATS.md D24).
    */
   #unrun: PostgresAction[] = [];
+  /** A message since the last Sync was refused. */
+  #refused = false;
 
   /** @param leave - the client said goodbye */
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
@@ -127,6 +129,7 @@ export class ClientSide implements FrontendHandler {
   }
 
   #endSegment(): void {
+    this.#refused = false;
     this.#talk.statements.sync();
     this.#talk.portals.sync();
   }
@@ -262,13 +265,17 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.hold(frame);
   }
 
-  /** Refuses what needed no judging: it stands in the record and in the log like any refusal. */
+  /**
+   * Refuses a message: it stands in the record and in the log. But behind a refusal the server skips to the Sync, and a name
+   * that was refused with it is missing for that reason alone: what runs it says nothing new.
+   */
   #deny(action: PostgresAction, refusal: { sqlstate: string; decision: Decision }): void {
-    this.#talk.passage.propose(action, refusal.decision);
+    if (!this.#refused || refusal.decision.rule !== NAMES_RULE) this.#talk.passage.propose(action, refusal.decision);
     this.#refuse(false, refusal);
   }
 
   #refuse(simple: boolean, refusal: { sqlstate: string; decision: Decision }): void {
+    this.#refused ||= !simple;
     this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
   }
 
@@ -439,9 +446,11 @@ function unknown(kind: 'statement' | 'cursor', name: string): Prepared {
   return { text: `(${kind} ${JSON.stringify(name)} of the server's own)`, analysis: NO_STATEMENT };
 }
 
+const NAMES_RULE = 'names of this session';
+
 /** The same codes the server uses: 26000 invalid_sql_statement_name, 34000 invalid_cursor_name. */
 function missing(kind: 'statement' | 'cursor', name: string): { sqlstate: string; decision: Decision } {
   const what = kind === 'statement' ? 'prepared statement' : 'cursor';
-  const decision = deny('unknown_effect', 'names of this session', `${what} ${JSON.stringify(name)} does not exist`);
+  const decision = deny('unknown_effect', NAMES_RULE, `${what} ${JSON.stringify(name)} does not exist`);
   return { sqlstate: kind === 'statement' ? '26000' : '34000', decision };
 }
