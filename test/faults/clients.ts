@@ -80,15 +80,18 @@ class Messages {
   }
 }
 
-export type DatabaseWork = 'statements' | 'rows' | 'long' | 'idle' | 'copy' | 'pipeline';
+export type DatabaseWork = 'statements' | 'rows' | 'wide' | 'long' | 'idle' | 'copy' | 'pipeline';
 
 /** Rows of 9 kB, fifty a second. */
 const ROWS = `select repeat('x', 9000), pg_sleep(0.02) from generate_series(1, 100000)`;
+/** Rows of 200 kB: larger than what the gateway keeps back to give a message whole. */
+const WIDE = `select repeat('x', 200000), pg_sleep(0.02) from generate_series(1, 100000)`;
 /** As many as are read. */
 const FLOOD = `select repeat('x', 9000) from generate_series(1, 1000000)`;
 /** The work that is one statement; an idle client has had its answer and says no more. */
 const ONE: Readonly<Record<string, string>> = {
   rows: ROWS,
+  wide: WIDE,
   flood: FLOOD,
   long: 'select pg_sleep(120)',
   idle: 'select count(*) from orders',

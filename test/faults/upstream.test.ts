@@ -24,8 +24,10 @@ const DATABASES: readonly (readonly [string, DatabaseWork | 'connect', Break, Re
   ['is reset while idle', 'idle', reset, /closed the connection/],
   ['is reset between statements', 'statements', reset, /closed the connection/],
   ['is reset in a long query', 'long', reset, /closed the connection/],
-  ['ends inside a row', 'rows', (proxy) => proxy.after(12_345, 'end'), null],
-  ['is reset inside a row', 'rows', (proxy) => proxy.after(12_345, 'reset'), null],
+  ['ends inside a row', 'rows', (proxy) => proxy.after(12_345, 'end'), /closed the connection/],
+  ['is reset inside a row', 'rows', (proxy) => proxy.after(12_345, 'reset'), /closed the connection/],
+  ['ends inside a large row', 'wide', (proxy) => proxy.after(123_456, 'end'), null],
+  ['is reset inside a large row', 'wide', (proxy) => proxy.after(123_456, 'reset'), null],
 ];
 
 type WebPath = '/n/1' | '/stream' | '/silent' | '/upload' | '/live' | '/ticks' | '/mute';

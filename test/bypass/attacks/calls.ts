@@ -60,6 +60,8 @@ export const CALLS: Attacks = {
   'no rule allows calling pg_catalog.pg_advisory_lock': {
     'an advisory lock': 'select pg_advisory_lock(1)',
   },
+  'no rule allows calling pg_catalog.txid_current': { txid_current: 'select txid_current()' },
+  'no rule allows calling pg_catalog.pg_current_xact_id': { pg_current_xact_id: 'select pg_current_xact_id()' },
   'no rule allows calling pg_catalog.nextval': {
     nextval: "select nextval('some_sequence')",
     'EXPLAIN ANALYZE of a call': "explain (analyze, format json) select nextval('some_sequence')",
