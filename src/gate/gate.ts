@@ -66,6 +66,7 @@ export class Gate implements GrantWatcher {
     this.#parts = parts;
     this.#metrics = parts.metrics ?? new Metrics();
     this.deadlines = new Deadlines(parts.clock);
+    parts.recorder.pressed = () => this.deadlines.pressed;
   }
 
   /** Lets a client in, or says why not. Never throws; every refusal is one log line. */

@@ -32,6 +32,9 @@ const BUFFER_BYTES = 64 * 1024 * 1024;
 const BUFFERED_FLUSH = 100;
 /** Sessions in one commit: packing them holds up everything else, cuts included. */
 const MOST_LOGS = 128;
+/** How long a batch gives way to what is more urgent, at the most, and how long at a time, milliseconds. */
+const GIVE_WAY = 200;
+const GIVE_WAY_STEP = 5;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
 
@@ -60,6 +63,8 @@ export class Recorder implements Sink {
   #flushing: Promise<void> | null = null;
   #queuedBytes = 0;
   #closed = false;
+  /** Whether something more urgent than writing is late; asked before each batch. */
+  pressed: () => boolean = () => false;
   /** Whether the last write succeeded. */
   healthy = true;
 
@@ -134,7 +139,14 @@ export class Recorder implements Sink {
   /** One turn of the event loop later, so that everything decided in this turn shares the commit. */
   #flushSoon(): void {
     if (this.#flushing !== null || this.#closed) return;
-    this.#flushing = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    this.#flushing = this.#turn().then(() => this.#flush());
+  }
+
+  /** The next turn of the event loop, or a later one while cuts are late: packing a batch would hold them up. */
+  async #turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let left = GIVE_WAY; left > 0 && this.pressed(); left -= GIVE_WAY_STEP)
+      await new Promise((resolve) => setTimeout(resolve, GIVE_WAY_STEP));
   }
 
   #flushNow(): void {

@@ -26,6 +26,8 @@ const LONGEST_SLEEP = 3_600_000;
 const SLICE = 500;
 /** How many of the things that may wait are done before the event loop gets a turn. */
 const REST = 64;
+/** Milliseconds. */
+const LATE = 5;
 /** How far the wall clock must have been stepped, or slewed, for the heap to be put in order again, milliseconds. */
 const STEP = 20;
 
@@ -74,6 +76,12 @@ export class Deadlines {
     if (last === due) return;
     this.#put(last, place);
     this.#sink(this.#rise(place));
+  }
+
+  /** Whether an end is overdue by more than a turn of the event loop usually takes: others give way then. */
+  get pressed(): boolean {
+    const head = this.#heap[0];
+    return this.#rest.length > 0 || (head !== undefined && this.#clock.monotonic() - head.key > LATE);
   }
 
   /** Whether a deadline has come, by either clock. */

@@ -42,6 +42,20 @@ t.test('nothing that waits for the record goes on before Postgres has committed 
   );
 });
 
+t.test('a batch gives way to cuts that are late, and not for ever', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  let asked = 0;
+  recorder.pressed = () => asked++ < 3;
+  const from = performance.now();
+  await safe(open(recorder));
+  t.equal(asked, 4, 'it is written as soon as nothing is late');
+  t.ok(performance.now() - from >= 14, 'and not before');
+  recorder.pressed = () => true;
+  await safe(open(recorder));
+  t.pass('though cuts go on being late');
+});
+
 t.test('what becomes due during a commit shares the next one', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
