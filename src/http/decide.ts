@@ -1,17 +1,25 @@
 import { type Decision, deny } from '../policy/decision.js';
 import type { HttpAction } from './action.js';
+import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { Asked, consider, type Rule, type Why } from './rule.js';
 
 /** A compiled role: what it allows, nothing else passes. */
 export class HttpRole {
   readonly name: string;
   readonly rules: readonly Rule[];
+  readonly settings: RoleSettings;
 
-  constructor(name: string, rules: readonly Rule[]) {
+  constructor(name: string, rules: readonly Rule[], settings: RoleSettings = DEFAULT_SETTINGS) {
     this.name = name;
+    this.settings = settings;
     this.rules = Object.freeze([...rules]);
     Object.freeze(this);
   }
+}
+
+/** What the role of a session says besides what it allows; the defaults where it is gone. */
+export function settingsOf(role: unknown): RoleSettings {
+  return role instanceof HttpRole ? role.settings : DEFAULT_SETTINGS;
 }
 
 /** Judges a request by its method, normalised path and what rules name beside; a WebSocket message as its opening. Pure. */

@@ -1,9 +1,8 @@
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { ActionFacts } from '../gate/protocol.js';
-import type { Payload, RecordedEvent } from '../recording/event.js';
+import type { Payload } from '../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
-import { withoutAnyHandle } from './disguised.js';
+import { bytesOf, textOf } from './content.js';
 import { redactHeaders, redactQuery, redactText } from './redact.js';
 
 /**
@@ -25,36 +24,46 @@ function describeRequest({ method, target, rawTarget, client, headers, injected 
 
 function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
   const bytes = bytesOf(data);
-  return {
-    facts: { verb: 'message', on: [path], frame, bytes: data.byteLength },
-    payload: readable(bytes),
-  };
-}
-
-/** A message whole: handles in one that is no text are replaced, and one that spells a handle in wide characters is kept as its digest. */
-function readable(bytes: Buffer): Payload {
   const text = textOf(bytes);
-  if (text !== null) return { text: redactText(text, 'text/plain') };
-  const plain = bytes.toString('latin1');
-  const safe = withoutAnyHandle(plain);
-  const packed = safe.replaceAll('\0', '');
-  if (packed !== safe && withoutAnyHandle(packed) !== packed) return digest(bytes);
-  return { base64: (safe === plain ? bytes : Buffer.from(safe, 'latin1')).toString('base64') };
+  const isLong = bytes.byteLength > WHOLE_TEXT;
+  const facts = { verb: 'message', on: [path], frame, bytes: bytes.byteLength };
+  const sha256 = text === null || isLong || frame === 'binary' ? { sha256: digestOf(bytes) } : {};
+  if (text === null) return { facts: { ...facts, ...sha256 } };
+  return { facts: { ...facts, ...sha256 }, payload: isLong ? beginningOf(bytes) : { text: redactText(text, PLAIN) } };
 }
 
-/** How much of a request's body is recorded, bytes. Counts are always whole. */
+const PLAIN = 'text/plain';
+/** A client's text up to this size is recorded whole, bytes; of a longer one the beginning, its size and its digest. */
+const WHOLE_TEXT = 1024 * 1024;
+const BEGINNING = 64 * 1024;
+
+function beginningOf(bytes: Buffer): Payload {
+  const text = textOf(bytes.subarray(0, BEGINNING), false) ?? '';
+  return { text: redactText(text, PLAIN, false), whole: false };
+}
+
+/** How much of a request's body is recorded unless the role says, bytes. Counts are always whole. */
 export const BODY_SAMPLE = 8 * 1024;
 
+/** What is recorded of a body besides its size and digest, which are facts. */
+export interface BodySample {
+  readonly type: string;
+  readonly whole: boolean;
+  readonly text?: string;
+  /** Of one that is no text: digest and size of its beginning. */
+  readonly sha256?: string;
+  readonly bytes?: number;
+}
+
 /**
- * The beginning of a request's body for the result's payload: text where it is text. What is compressed, in another character
+ * The beginning of a body for the result's payload: text where it is text. What is compressed, in another character
  * set or binary cannot be searched for secrets, and is recorded as its digest and size.
  */
-export function bodySample(sample: Uint8Array, whole: boolean, type: string, encoding = ''): Payload | null {
+export function bodySample(sample: Uint8Array, whole: boolean, type: string, encoding = ''): BodySample | null {
   if (sample.byteLength === 0) return null;
   const bytes = bytesOf(sample);
   const isPlain = /^\s*(?:identity)?\s*$/i.test(encoding) && isReadable(type);
-  // A bound may have cut the last character in two: at most three bytes of it are left.
-  const text = isPlain ? textOf(whole ? bytes : bytes.subarray(0, lastWholeCharacter(bytes))) : null;
+  const text = isPlain ? textOf(bytes, whole) : null;
   const content = text === null ? digest(bytes) : { text: redactText(text, type, whole) };
   return { ...content, type, whole };
 }
@@ -65,48 +74,10 @@ function isReadable(type: string): boolean {
   return charset === undefined || /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(charset);
 }
 
-function digest(bytes: Uint8Array): Payload {
-  return { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.byteLength };
+function digest(bytes: Uint8Array) {
+  return { sha256: digestOf(bytes), bytes: bytes.byteLength };
 }
 
-function bytesOf(data: Uint8Array): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** The text that bytes are; null when they are none. */
-function textOf(bytes: Buffer): string | null {
-  return isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : null;
-}
-
-function lastWholeCharacter(bytes: Uint8Array): number {
-  for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
-    const byte = bytes[bytes.length - back] ?? 0;
-    if (byte >= 0xc0) return bytes.length - back;
-    if (byte < 0x80) break;
-  }
-  return bytes.length;
-}
-
-/** One event of an HTTP session in words. */
-export function render({ kind, facts, payload }: RecordedEvent): string {
-  if (kind === 'action')
-    return renderAction(facts.verb ?? '', facts.on ?? [], payload) + verdict(facts.outcome, facts.rule);
-  if (kind !== 'result')
-    return [kind, ...Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`)].join(' ');
-  const parts = [`→ ${facts.status ?? 'no answer'}`];
-  if (facts.bytesIn !== undefined) parts.push(`${facts.bytesIn} bytes in`);
-  if (facts.bytesOut !== undefined) parts.push(`${facts.bytesOut} bytes out`);
-  if (facts.ms !== undefined) parts.push(`${facts.ms} ms`);
-  if (facts.reason !== undefined) parts.push(facts.reason);
-  const body = payload?.text === undefined ? '' : `\n${payload.text}${payload.whole === false ? ' …' : ''}`;
-  return parts.join(', ') + body;
-}
-
-function renderAction(verb: string, on: readonly string[], payload: Payload | null): string {
-  if (verb !== 'message') return payload?.text ?? `${verb} ${on.join(' ')}`;
-  return `message on ${on.join(' ')}: ${payload?.text ?? '(binary)'}`;
-}
-
-function verdict(outcome: string | undefined, rule: string | undefined): string {
-  return outcome === 'allow' ? '' : `  [${outcome ?? 'undecided'}: ${rule ?? ''}]`;
+function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }

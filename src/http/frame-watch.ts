@@ -1,23 +1,53 @@
+/** What hears of a service's messages as they pass, piece by piece. The pieces are views: keep a copy, or nothing. */
+export interface FrameTap {
+  /** The next bytes of the message under way; also called once, with none, for a frame without any. */
+  piece(frame: DataFrame, bytes: Uint8Array): void;
+  /** The message that was under way is whole. */
+  whole(frame: DataFrame): void;
+  /** A control frame, which may come between the pieces of a message (RFC 6455 section 5.4). */
+  control(frame: ControlFrame, payload: Uint8Array): void;
+}
+
+export type DataFrame = 'text' | 'binary';
+export type ControlFrame = 'close' | 'ping' | 'pong';
+
+const CONTROL: Readonly<Record<number, ControlFrame>> = { 8: 'close', 9: 'ping', 10: 'pong' };
+const NOBODY: FrameTap = { piece: () => {}, whole: () => {}, control: () => {} };
+const NOTHING = new Uint8Array();
+
 /**
  * Follows the frames a service sends (RFC 6455 section 5.2) without touching them: bytes are passed to the client as they
  * came, at any size and pace, and the cut still knows whether a frame is half-sent. Reading and re-framing messages instead
  * would hold each one in memory, bound its size and delay its beginning.
  */
 export class FrameWatch {
+  readonly #tap: FrameTap;
   #header: number[] = [];
   /** How many bytes the header under way has; it grows with what its second byte says. */
   #headerLength = 2;
   #left = 0;
   #opcode = 0;
+  #final = true;
+  /** The message of which frames are still to come; null between messages. */
+  #message: DataFrame | null = null;
   #payload: number[] = [];
   /** The code of the close frame that passed; 1005 when it had none; null before. */
   closeCode: number | null = null;
   /** What is wrong with the frames; null while nothing is. */
   fault: string | null = null;
 
-  /** Whether the last byte seen ended a frame: only then may another frame be put behind it. */
+  constructor(tap: FrameTap = NOBODY) {
+    this.#tap = tap;
+  }
+
+  /** Whether the last byte seen ended a frame: only then may a control frame be put behind it. */
   get atBoundary(): boolean {
     return this.#left === 0 && this.#header.length === 0 && this.fault === null;
+  }
+
+  /** Whether the last byte seen ended a message: only then may another message be put behind it. */
+  get atMessageBoundary(): boolean {
+    return this.atBoundary && this.#message === null && this.closeCode === null;
   }
 
   /** Looks at the next bytes. */
@@ -36,7 +66,9 @@ export class FrameWatch {
 
   #skip(chunk: Uint8Array, at: number): number {
     const taken = Math.min(this.#left, chunk.length - at);
-    if (this.#opcode === 8) this.#payload.push(...chunk.subarray(at, at + taken));
+    const piece = chunk.subarray(at, at + taken);
+    if (this.#opcode >= 8) this.#payload.push(...piece);
+    else if (this.#message !== null) this.#tap.piece(this.#message, piece);
     this.#left -= taken;
     if (this.#left === 0) this.#endFrame();
     return at + taken;
@@ -44,23 +76,35 @@ export class FrameWatch {
 
   #readHeader(): void {
     const [first = 0, second = 0] = this.#header;
-    if (this.#header.length === 2) {
-      this.#opcode = first & 0x0f;
-      const length = second & 0x7f;
-      if ((first & 0x70) !== 0) this.fault = 'reserved bits without an extension';
-      else if ((second & 0x80) !== 0) this.fault = 'a masked frame from the service';
-      else if ((this.#opcode & 0x07) > 2) this.fault = 'a reserved opcode';
-      else if (this.#opcode >= 8 && (length > 125 || (first & 0x80) === 0))
-        this.fault = 'a control frame that is too long or fragmented';
-      else if (this.#opcode === 8 && length === 1) this.fault = 'half a close code';
-      this.#headerLength = length === 126 ? 4 : length === 127 ? 10 : 2;
-    }
+    if (this.#header.length === 2) this.#begin(first, second);
     if (this.#header.length < this.#headerLength || this.fault !== null) return;
     this.#left = this.#lengthOf(second & 0x7f);
     this.#header = [];
     if (!Number.isSafeInteger(this.#left)) this.fault = 'a frame that is too long';
     else if (this.#left < shortest(second & 0x7f)) this.fault = 'a length that is not the shortest';
-    else if (this.#left === 0) this.#endFrame();
+    else if (this.#left === 0) {
+      if (this.#opcode < 8 && this.#message !== null) this.#tap.piece(this.#message, NOTHING);
+      this.#endFrame();
+    }
+  }
+
+  #begin(first: number, second: number): void {
+    this.#opcode = first & 0x0f;
+    this.#final = (first & 0x80) !== 0;
+    const length = second & 0x7f;
+    this.fault = this.#faultOf(first, second, length);
+    this.#headerLength = length === 126 ? 4 : length === 127 ? 10 : 2;
+    if (this.#opcode === 1 || this.#opcode === 2) this.#message = this.#opcode === 1 ? 'text' : 'binary';
+  }
+
+  #faultOf(first: number, second: number, length: number): string | null {
+    if ((first & 0x70) !== 0) return 'reserved bits without an extension';
+    if ((second & 0x80) !== 0) return 'a masked frame from the service';
+    if ((this.#opcode & 0x07) > 2) return 'a reserved opcode';
+    if (this.#opcode >= 8 && (length > 125 || !this.#final)) return 'a control frame that is too long or fragmented';
+    if (this.#opcode === 8 && length === 1) return 'half a close code';
+    if (this.#opcode === 0 && this.#message === null) return 'the continuation of no message';
+    return this.#opcode > 0 && this.#opcode < 8 && this.#message !== null ? 'a message within a message' : null;
   }
 
   #lengthOf(short: number): number {
@@ -69,12 +113,23 @@ export class FrameWatch {
   }
 
   #endFrame(): void {
-    if (this.#opcode === 8 && this.closeCode === null) {
-      const [high, low] = this.#payload;
+    const control = CONTROL[this.#opcode];
+    if (control !== undefined) this.#endControl(control, Uint8Array.from(this.#payload));
+    else if (this.#final && this.#message !== null) {
+      const whole = this.#message;
+      this.#message = null;
+      this.#tap.whole(whole);
+    }
+    this.#headerLength = 2;
+  }
+
+  #endControl(frame: ControlFrame, payload: Uint8Array): void {
+    this.#payload = [];
+    if (frame === 'close') {
+      const [high, low] = payload;
       this.closeCode = high === undefined || low === undefined ? 1005 : high * 256 + low;
     }
-    this.#payload = [];
-    this.#headerLength = 2;
+    this.#tap.control(frame, payload);
   }
 }
 
@@ -94,4 +149,12 @@ export function closeFrame(code: number, reason: string): Buffer {
   frame.writeUInt16BE(code, 2);
   text.copy(frame, 4);
   return frame;
+}
+
+/** A whole text message as a server sends it, in one frame; at most 65,535 bytes of UTF-8. */
+export function textFrame(text: string): Buffer {
+  const payload = Buffer.from(text, 'utf8');
+  const { byteLength } = payload;
+  const head = byteLength < 126 ? [0x81, byteLength] : [0x81, 126, byteLength >> 8, byteLength & 0xff];
+  return Buffer.concat([Buffer.from(head), payload]);
 }

@@ -7,14 +7,16 @@ import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
 import { decide, explain, HttpRole } from './decide.js';
-import { describe, render } from './describe.js';
+import { describe } from './describe.js';
 import { isInjectable } from './headers.js';
 import { readTarget } from './path.js';
+import { render } from './render.js';
+import { settingsFrom, settingsShape } from './role-settings.js';
 import { type Rule, shapeOfRule } from './rule.js';
 import { readRule, ruleSchema } from './rule-schema.js';
 import { HttpUpstream, type UpstreamTls } from './target.js';
 
-const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1) });
+const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1), ...settingsShape });
 
 const HEADER_PROBLEM = hinted(
   'not a header that can be injected',
@@ -55,7 +57,7 @@ function distinct(headers: Record<string, string>): boolean {
   return new Set(names).size === names.length;
 }
 
-/** Compiles the rules of a role's chain; what is invalid or stands twice is a problem of the last block. */
+/** Compiles a role's chain: rules add up; what is invalid or stands twice is a problem of the last block. */
 function compileRole(name: string, chain: readonly unknown[]): Compiled<HttpRole> {
   const blocks = z.array(roleSchema).parse(chain);
   const rules: Rule[] = [];
@@ -68,7 +70,8 @@ function compileRole(name: string, chain: readonly unknown[]): Compiled<HttpRole
       if (problem !== null && depth === blocks.length - 1) problems.push({ path: ['allow', index], ...problem });
     });
   });
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: new HttpRole(name, rules) };
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, value: new HttpRole(name, rules, settingsFrom(blocks)) };
 }
 
 function addRule(
@@ -109,8 +112,8 @@ function actionFromWords(words: readonly string[]): HttpAction {
 
 /**
  * HTTP/1.1 and WebSocket. What is recorded: a request's head and every WebSocket frame of a client that carries its bytes,
- * whole, before they are forwarded; of a request's body the first 8 KiB, with its result; of a response its status,
- * content type and byte count. Byte counts are always whole.
+ * before they are forwarded; what a service says on one as it passes; of bodies the digests and
+ * what the role asks for, with the result; of a response its status and content type. Byte counts are always whole.
  */
 export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   name: 'http',

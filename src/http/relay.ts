@@ -4,8 +4,10 @@ import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import { settingsOf } from './decide.js';
 import type { Faults } from './faults.js';
-import { closeFrame, FrameWatch } from './frame-watch.js';
+import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
+import { ServiceMessages } from './service-messages.js';
 import { clientReceiver, type FrameReceiver, type FrameSender, senderOn } from './ws-parts.js';
 
 /** What a relay is made of. */
@@ -31,15 +33,16 @@ const CLOSING = 5_000;
 
 /**
  * An open WebSocket. What the client sends is put together to whole messages; each is decided, recorded and then framed
- * anew for the service, in order. What the service sends passes as it comes.
+ * anew for the service, in order. What the service sends passes as it comes, and is recorded as it passes.
  */
 export class WebSocketRelay implements Connection {
   readonly client: Duplex;
   readonly #parts: RelayParts;
   readonly #session: Session;
-  readonly #receiver: FrameReceiver = clientReceiver();
+  readonly #receiver: FrameReceiver;
   readonly #sender: FrameSender;
-  readonly #watch = new FrameWatch();
+  readonly #said: ServiceMessages;
+  readonly #watch: FrameWatch;
   #detach: () => void = () => {};
   /** Frames of the client that wait for their record. */
   #held = 0;
@@ -49,6 +52,8 @@ export class WebSocketRelay implements Connection {
   #bytesOut = 0;
   #closeCode: number | null = null;
   #closing: NodeJS.Timeout | null = null;
+  /** A warning that waits for the end of the message under way. */
+  #warning = false;
   /** A frame was refused: nothing more of the client is looked at. */
   #refused = false;
   #done = false;
@@ -57,7 +62,10 @@ export class WebSocketRelay implements Connection {
     this.#parts = parts;
     this.client = parts.client;
     this.#session = parts.passage.session;
+    this.#receiver = clientReceiver(settingsOf(this.#session.role).maxMessage);
     this.#sender = senderOn(parts.upstream);
+    this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
+    this.#watch = new FrameWatch(this.#said);
     this.#detach = this.#session.attach(this);
   }
 
@@ -78,12 +86,26 @@ export class WebSocketRelay implements Connection {
     if (this.#watch.atBoundary && this.client.writable) this.client.write(closeFrame(CUT, cut.message));
   }
 
-  /** Said in-band only where the service asks for it: an unexpected message would break its own protocol. */
-  warn(): void {}
+  /** Said in-band only where the role asks for it: an unexpected message would break the service's own protocol. */
+  warn(): void {
+    this.#warning = true;
+    this.#sayWarning();
+  }
 
   policyChanged(): void {
     const decision = this.#parts.passage.judge(this.#parts.opening);
     if (decision.outcome !== 'allow') this.#break(REFUSED, decision.message, 'policy_gone', decision.rule);
+  }
+
+  #sayWarning(): void {
+    if (!this.#warning || !this.#watch.atMessageBoundary || this.#closeCode !== null) return;
+    this.#warning = false;
+    const { warnings } = settingsOf(this.#session.role);
+    if (warnings === null || this.#done || !this.#session.isLive() || !this.client.writable) return;
+    const { expiresAt, dueMonotonic } = this.#session;
+    const seconds = Math.max(0, Math.round((dueMonotonic - this.#parts.monotonic()) / 1000));
+    const until = new Date(expiresAt).toISOString();
+    this.client.write(textFrame(warnings.replaceAll('{seconds}', `${seconds}`).replaceAll('{until}', until)));
   }
 
   #readClient(): void {
@@ -116,13 +138,16 @@ export class WebSocketRelay implements Connection {
     upstream.on('drain', () => this.#pace());
     upstream.once('end', () => this.#serviceLeft());
     upstream.once('close', () => this.#serviceLeft());
-    this.client.on('drain', () => upstream.resume());
+    this.client.on('drain', () => this.#paceService());
   }
 
   /** Decides and records one frame, and sends it on once it is safe. Nothing of a client's bytes passes unrecorded. */
   #frame(frame: MessageAction['frame'], data: Buffer): void {
     if (this.#done || this.#refused) return;
     const { upstream } = this.#parts;
+    // A policy that was reloaded since the opening may allow less.
+    if (data.byteLength > settingsOf(this.#session.role).maxMessage)
+      return this.#break(1009, 'the message is too large', 'too_large', 'the largest message');
     const own = Buffer.from(data);
     if (!this.#mayPass(frame, own)) return;
     this.#messages += 1;
@@ -185,7 +210,17 @@ export class WebSocketRelay implements Connection {
       return;
     }
     this.#bytesOut += chunk.byteLength;
-    if (!this.#session.deliver(this.client, chunk)) this.#parts.upstream.pause();
+    this.#session.deliver(this.client, chunk);
+    this.#paceService();
+    this.#sayWarning();
+  }
+
+  /** The service is read while the client takes what it says, and the record keeps up with it. */
+  #paceService(): void {
+    const { upstream } = this.#parts;
+    if (this.#done) return;
+    if (this.client.writableNeedDrain || this.#said.isFull) upstream.pause();
+    else if (upstream.isPaused()) upstream.resume();
   }
 
   #serviceLeft(): void {
@@ -237,6 +272,7 @@ export class WebSocketRelay implements Connection {
     this.#done = true;
     if (this.#closing !== null) clearTimeout(this.#closing);
     this.#parts.upstream.destroy();
+    this.#said.close();
     const { seq, startedAt, monotonic } = this.#parts;
     const counted = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, messages: this.#messages };
     const { recording } = this.#session;

@@ -32,12 +32,9 @@ declare module 'ws' {
   export const Sender: new (socket: Duplex) => FrameSender;
 }
 
-/** The largest message a client may send, bytes; a larger one closes the socket with 1009. */
-export const MAX_MESSAGE = 1024 * 1024;
-
-/** Reads what a client sends: masked frames, put together to messages, at most `MAX_MESSAGE` bytes. */
-export function clientReceiver(): FrameReceiver {
-  return new ws.Receiver({ isServer: true, maxPayload: MAX_MESSAGE, maxFragments: 4096 });
+/** Reads what a client sends: masked frames, put together to messages; a larger one than `maxPayload` bytes is an error. */
+export function clientReceiver(maxPayload: number): FrameReceiver {
+  return new ws.Receiver({ isServer: true, maxPayload, maxFragments: 4096 });
 }
 
 /** Writes frames to `socket`. */

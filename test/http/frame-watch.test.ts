@@ -1,5 +1,5 @@
 import t from 'tap';
-import { closeFrame, FrameWatch } from '../../src/http/frame-watch.js';
+import { closeFrame, FrameWatch, textFrame } from '../../src/http/frame-watch.js';
 
 const frames = Buffer.concat([
   Buffer.from([0x81, 0x02, 0x61, 0x62]),
@@ -21,6 +21,35 @@ t.test('boundaries are known however the bytes are cut', async (t) => {
     }
     t.ok(watch.atBoundary);
     t.equal(watch.fault, null);
+  }
+});
+
+t.test('messages are told apart however the bytes are cut, control frames between their pieces', async (t) => {
+  const bytes = Buffer.concat([
+    Buffer.from([0x01, 2, 0x61, 0x62, 0x89, 1, 0x70, 0x00, 0, 0x80, 1, 0x63]),
+    textFrame('x'.repeat(200)),
+    Buffer.from([0x82, 0]),
+    closeFrame(1000, 'bye'),
+  ]);
+  for (const size of [1, 2, 5, 1000]) {
+    const heard: string[] = [];
+    let under = '';
+    const watch = new FrameWatch({
+      piece: (_frame, piece) => (under += Buffer.from(piece).toString()),
+      whole: (frame) => {
+        heard.push(`${frame} ${under}`);
+        under = '';
+      },
+      control: (frame, payload) => heard.push(`${frame} ${Buffer.from(payload.subarray(-3)).toString()}`),
+    });
+    const within: number[] = [];
+    for (let at = 0; at < bytes.length; at += size) {
+      const end = Math.min(at + size, bytes.length);
+      watch.push(bytes.subarray(at, end));
+      if (watch.atBoundary && !watch.atMessageBoundary) within.push(end);
+    }
+    t.same(heard, ['ping p', 'text abc', `text ${'x'.repeat(200)}`, 'binary ', 'close bye'], `in pieces of ${size}`);
+    if (size === 1) t.same(within, [4, 7, 9, bytes.length], 'between frames of one message, and behind the last');
   }
 });
 
@@ -46,6 +75,8 @@ t.test('masked, reserved, oversize and fragmented control frames are faults', as
     [0x8f, 0x00],
     [0x82, 126, 0, 125],
     [0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
+    [0x80, 0],
+    [0x01, 0, 0x02, 0],
     [0x88, 1, 0],
     [0x88, 0, 0x81],
     [0x88, 2, 3, 0xe8, 0x88, 0],

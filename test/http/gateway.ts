@@ -33,7 +33,15 @@ export interface ServiceText {
   readonly headers?: Readonly<Record<string, string>>;
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
-  readonly roles: Readonly<Record<string, readonly unknown[]>>;
+  /** What each role allows; or its whole block. */
+  readonly roles: Readonly<Record<string, readonly unknown[] | RoleBlock>>;
+}
+
+/** A role as its file states it. */
+export interface RoleBlock {
+  readonly allow: readonly unknown[];
+  readonly websocket?: unknown;
+  readonly recording?: unknown;
 }
 
 /** A grant of a test, and what its holder presents. */
@@ -210,8 +218,9 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
   const values = valueSchemas({ env, directory: '/' });
   const upstream = httpProtocol.upstream(values).parse({ url: text.url, headers, tls: text.tls });
   const roles = new Map<string, unknown>();
-  for (const [role, allow] of Object.entries(text.roles)) {
-    const compiled = httpProtocol.compileRole(role, [httpProtocol.role(values).parse({ allow })], upstream);
+  for (const [role, written] of Object.entries(text.roles)) {
+    const block = Array.isArray(written) ? { allow: written } : written;
+    const compiled = httpProtocol.compileRole(role, [httpProtocol.role(values).parse(block)], upstream);
     if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
     roles.set(role, compiled.value);
   }

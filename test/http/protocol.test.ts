@@ -84,6 +84,34 @@ t.test('a route that is invalid or stands twice is refused with its place', asyn
   t.throws(() => httpProtocol.role(values).parse({ allow: ['GET /'], also: 1 }), z.ZodError, 'unknown keys');
 });
 
+t.test('of what a role says besides its rules the last block that names it counts', async (t) => {
+  const settingsOfChain = (...chain: object[]) => {
+    const blocks = chain.map((block) => httpProtocol.role(values).parse({ allow: ['GET /'], ...block }));
+    const own = { ...Object(blocks.at(-1)), allow: ['GET /x'] };
+    const compiled = httpProtocol.compileRole('viewer', [...blocks.slice(0, -1), own], upstream);
+    if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+    return compiled.value.settings;
+  };
+  t.same(settingsOfChain({}), { maxMessage: 1024 * 1024, warnings: null, bodies: null });
+  t.same(
+    settingsOfChain(
+      { websocket: { max_message: '2MiB', warnings: 'over' }, recording: { bodies: '64KiB' } },
+      { websocket: { max_message: '64MiB' } },
+    ),
+    { maxMessage: 64 * 1024 * 1024, warnings: 'over', bodies: 64 * 1024 },
+  );
+  for (const block of [
+    { websocket: { max_message: '65MiB' } },
+    { websocket: { max_message: 5 } },
+    { websocket: { warnings: '' } },
+    { websocket: { also: 1 } },
+    { recording: { bodies: '2MiB' } },
+    { recording: { bodies: 'all' } },
+    { recording: { results: 1 } },
+  ])
+    t.notOk(httpProtocol.role(values).safeParse({ allow: ['GET /'], ...block }).success, JSON.stringify(block));
+});
+
 t.test('an upstream names its address and the headers to inject, whose values are secrets', async (t) => {
   const real = valueSchemas({ env: { TOKEN: 'Bearer t', BAD: 'a\r\nX: y' }, directory: '/' });
   const parsed = httpProtocol
@@ -121,4 +149,15 @@ t.test('events read as a person would tell them', async (t) => {
   t.equal(httpProtocol.render(asked), 'POST /x?y  [deny: no rule allows POST /x]');
   const came = { ...event, kind: 'result', facts: { of: 1, status: '200', bytesIn: 0, bytesOut: 5, ms: 3 } } as const;
   t.equal(httpProtocol.render(came), '→ 200, 0 bytes in, 5 bytes out, 3 ms');
+  const timed = { ...came, facts: { ...came.facts, queueMs: 2, firstByteMs: 1 } };
+  const bodies = { text: 'a=1', whole: true, response: { text: '{"b":', whole: false } };
+  t.equal(
+    httpProtocol.render({ ...timed, payload: bodies }),
+    '→ 200, 0 bytes in, 5 bytes out, 3 ms (2 before, first byte after 1)\na=1\n→ {"b": …',
+  );
+  const said = { verb: 'message', on: ['/live'], from: 'service', bytes: 5 };
+  const text = { ...event, kind: 'result', facts: said, payload: { text: 'hello' } } as const;
+  t.equal(httpProtocol.render(text), '← message on /live: hello');
+  const binary = { ...event, kind: 'action', facts: { ...said, outcome: 'allow', sha256: 'ab12' } } as const;
+  t.equal(httpProtocol.render(binary), 'message on /live: (5 bytes, sha256 ab12)');
 });

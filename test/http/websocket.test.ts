@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { acceptFor } from '../../src/http/handshake.js';
 import { LATEST, lateness, raw, startGateway, type TestGateway } from './gateway.js';
+import { rawService } from './raw-service.js';
 
 const ROLES = { viewer: ['WS /live', 'GET /live'] };
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -37,6 +38,8 @@ function dial(t: Test, gateway: TestGateway, handle: string, protocols: string[]
   t.teardown(() => socket.terminate());
   return socket;
 }
+
+const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex');
 
 const textOf = async (socket: WebSocket) => String((await once(socket, 'message'))[0]);
 
@@ -76,14 +79,18 @@ t.test('messages pass both ways, each of the client recorded whole before it is 
   t.match(headers[0], { authorization: 'Bearer injected' });
   t.notMatch(JSON.stringify(headers), /dp_/);
   const events = await gateway.events();
-  const messages = events.filter(({ facts }) => facts.verb === 'message');
+  const messages = events.filter(({ kind, facts }) => kind === 'action' && facts.verb === 'message');
   t.match(
     events.find(({ kind }) => kind === 'action'),
     { facts: { verb: 'WS', on: ['/live'], rule: 'WS /live' } },
   );
   t.same(
-    messages.slice(0, 2).map(({ payload }) => payload),
-    [{ text: 'hello' }, { base64: 'AP8B' }],
+    messages.slice(0, 2).map(({ facts, payload }) => [facts.frame, facts.bytes, facts.sha256, payload]),
+    [
+      ['text', 5, undefined, { text: 'hello' }],
+      ['binary', 3, sha256(Buffer.from([0, 255, 1])), null],
+    ],
+    'text can be read, what is none has its size and digest',
   );
   t.same(
     messages.slice(-2).map(({ facts, payload }) => [facts.frame, payload?.text]),
@@ -93,7 +100,7 @@ t.test('messages pass both ways, each of the client recorded whole before it is 
     ],
   );
   t.match(
-    events.find(({ kind }) => kind === 'result'),
+    events.find(({ kind, facts }) => kind === 'result' && facts.verb === undefined),
     { facts: { status: '4321', messages: 54 } },
   );
 });
@@ -260,26 +267,3 @@ t.test('a service that is down is 502 for a WebSocket too', async (t) => {
   t.equal(response.statusCode, 502);
   t.match((await gateway.events()).at(-1), { kind: 'result', facts: { reason: 'upstream_unavailable' } });
 });
-
-async function rawService(t: Test): Promise<{ url: string; sockets: Socket[]; server: NetServer }> {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.once('data', (chunk: Buffer) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(chunk.toString('latin1'))?.[1] ?? '';
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
-      );
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, sockets, server };
-}

@@ -1,0 +1,24 @@
+import { isUtf8 } from 'node:buffer';
+
+/** Bytes as a `Buffer`, not copied. */
+export function bytesOf(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * The text that bytes are; null when they are none.
+ * @param whole - false for a beginning: its last character may be cut in two, and is left out then
+ */
+export function textOf(bytes: Buffer, whole = true): string | null {
+  const complete = whole ? bytes : bytes.subarray(0, lastWholeCharacter(bytes));
+  return isUtf8(complete) && !complete.includes(0) ? complete.toString('utf8') : null;
+}
+
+function lastWholeCharacter(bytes: Uint8Array): number {
+  for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if (byte >= 0xc0) return bytes.length - back;
+    if (byte < 0x80) break;
+  }
+  return bytes.length;
+}

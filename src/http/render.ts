@@ -1,0 +1,47 @@
+import type { Facts, Json, Payload, RecordedEvent } from '../recording/event.js';
+
+/** One event of an HTTP session in words. */
+export function render({ kind, facts, payload }: RecordedEvent): string {
+  if (kind === 'action') return renderAction(facts, payload) + verdict(facts);
+  if (kind !== 'result')
+    return [kind, ...Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`)].join(' ');
+  return facts.verb === 'message' ? `← ${renderMessage(facts, payload)}` : renderResult(facts, payload);
+}
+
+function renderAction(facts: Facts, payload: Payload | null): string {
+  const { verb = '', on = [] } = facts;
+  return verb === 'message' ? renderMessage(facts, payload) : (payload?.text ?? `${verb} ${on.join(' ')}`);
+}
+
+function renderMessage({ on = [], bytes, sha256, whole }: Facts, payload: Payload | null): string {
+  const cut = payload?.whole === false || whole === false ? ' …' : '';
+  const digest = sha256 === undefined ? '' : `, sha256 ${sha256}`;
+  return `message on ${on.join(' ')}: ${payload?.text ?? `(${bytes} bytes${digest})`}${cut}`;
+}
+
+function renderResult(facts: Facts, payload: Payload | null): string {
+  const parts = [`→ ${facts.status ?? 'no answer'}`];
+  if (facts.bytesIn !== undefined) parts.push(`${facts.bytesIn} bytes in`);
+  if (facts.bytesOut !== undefined) parts.push(`${facts.bytesOut} bytes out`);
+  if (facts.ms !== undefined) parts.push(`${facts.ms} ms${timings(facts)}`);
+  if (facts.reason !== undefined) parts.push(facts.reason);
+  return parts.join(', ') + body('', payload) + body('→ ', payload?.response);
+}
+
+function timings({ queueMs, firstByteMs }: Facts): string {
+  const words = [
+    ...(queueMs === undefined ? [] : [`${queueMs} before`]),
+    ...(firstByteMs === undefined ? [] : [`first byte after ${firstByteMs}`]),
+  ];
+  return words.length === 0 ? '' : ` (${words.join(', ')})`;
+}
+
+/** What is recorded of a body: of a request it stands in the payload itself, of a response in a part of it. */
+function body(mark: string, sample: Json | Payload | null | undefined): string {
+  if (typeof sample !== 'object' || sample === null || !('text' in sample)) return '';
+  return `\n${mark}${sample.text}${sample.whole === false ? ' …' : ''}`;
+}
+
+function verdict({ outcome, rule }: Facts): string {
+  return outcome === 'allow' ? '' : `  [${outcome ?? 'undecided'}: ${rule ?? ''}]`;
+}
