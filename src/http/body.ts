@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Session } from '../session/session.js';
-import { BODY_SAMPLE } from './describe.js';
+import type { BodyTap } from './body-tap.js';
 
 /** A body turned out larger than its rule allows. */
 export class BodyTooLarge extends Error {
@@ -10,21 +10,17 @@ export class BodyTooLarge extends Error {
   }
 }
 
-/**
- * A request's body on its way to the service: pulled at the service's pace, counted, its beginning kept for the record,
- * and stopped at once when the session is over.
- */
+/** A request's body on its way to the service: pulled at its pace, listened to, and stopped at once when the session is over. */
 export class RequestBody extends Readable {
   readonly #source: IncomingMessage;
   readonly #most: number;
-  readonly #sample: Buffer[] = [];
-  #sampled = 0;
-  /** Bytes passed on so far. */
-  bytes = 0;
+  /** Hears what is passed on. */
+  readonly tap: BodyTap;
 
   /** @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on */
-  constructor(source: IncomingMessage, session: Session, most = Number.POSITIVE_INFINITY) {
+  constructor(source: IncomingMessage, session: Session, tap: BodyTap, most = Number.POSITIVE_INFINITY) {
     super();
+    this.tap = tap;
     this.#source = source;
     this.#most = most;
     source.on('data', (chunk: Buffer) => {
@@ -44,22 +40,12 @@ export class RequestBody extends Readable {
     this.#source.resume();
   }
 
-  /** The first bytes, for the record. */
-  get sample(): Buffer {
-    return Buffer.concat(this.#sample);
-  }
-
   #pass(chunk: Buffer): void {
-    if (this.bytes + chunk.byteLength > this.#most) {
+    if (this.tap.bytes + chunk.byteLength > this.#most) {
       this.destroy(new BodyTooLarge(this.#most));
       return;
     }
-    this.bytes += chunk.byteLength;
-    if (this.#sampled < BODY_SAMPLE) {
-      const part = Buffer.from(chunk.subarray(0, BODY_SAMPLE - this.#sampled));
-      this.#sample.push(part);
-      this.#sampled += part.byteLength;
-    }
+    this.tap.push(chunk);
     if (!this.push(chunk)) this.#source.pause();
   }
 }

@@ -51,6 +51,7 @@ export async function serveRequest(
   res: ServerResponse,
   expectsContinue: boolean,
 ): Promise<void> {
+  const arrivedAt = parts.monotonic();
   const headers = pairs(req.rawHeaders);
   const refuse = (refusal: Refusal) => {
     sendRefusal(res, refusal, { accept: req.headers.accept, close: hasBody(req) });
@@ -102,6 +103,7 @@ export async function serveRequest(
     obligations: decision.obligations,
     forward,
     expectsContinue,
+    arrivedAt,
     upstreams,
     monotonic,
     log,

@@ -11,9 +11,12 @@ import { type Connection, type Cut, letGo, reset } from '../session/connection.j
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction } from './action.js';
 import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
+import { BodyTap } from './body-tap.js';
+import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
-import { bodySample } from './describe.js';
-import { responseHeaders } from './headers.js';
+import { BODY_SAMPLE } from './describe.js';
+import { pairs, responseHeaders, valuesOf } from './headers.js';
+import { resultOf } from './result.js';
 import { upstreamOf } from './target.js';
 import { type Forward, isTimeout, type Upstreams } from './upstream.js';
 
@@ -31,6 +34,8 @@ export interface ExchangeParts {
   readonly forward: Omit<Forward, 'body'>;
   /** The client waits for `100 Continue` before it sends its body. */
   readonly expectsContinue: boolean;
+  /** When the request's head was read, on the monotonic clock. */
+  readonly arrivedAt: number;
   readonly upstreams: Upstreams;
   readonly monotonic: () => number;
   readonly log: Log;
@@ -47,10 +52,11 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   #detach: () => void = () => {};
   #body: RequestBody | null = null;
   #controller: Dispatcher.DispatchController | null = null;
-  #startedAt: number;
+  #forwardedAt: number | null = null;
+  #answeredAt: number | null = null;
   #status: number | null = null;
-  #contentType: string | undefined;
-  #bytesOut = 0;
+  #headers: readonly Header[] = [];
+  readonly #answer: BodyTap;
   /** How long the head of the response is, while it is not given. */
   #headBytes = 0;
   /** The exchange is over: nothing of the upstream is passed on any more. */
@@ -60,7 +66,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     this.#parts = parts;
     this.#session = parts.passage.session;
     this.client = parts.req.socket;
-    this.#startedAt = parts.monotonic();
+    this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
     parts.res.once('close', () => {
       if (!parts.res.writableFinished) this.#stop({ reason: 'client_left' });
       this.#detach();
@@ -73,9 +79,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   start(): void {
     const { req, res, admission, upstreams, forward, obligations, expectsContinue } = this.#parts;
     if (this.#done) return;
-    this.#startedAt = this.#parts.monotonic();
+    this.#forwardedAt = this.#parts.monotonic();
     if (expectsContinue) res.writeContinue();
-    this.#body = hasBody(req) ? new RequestBody(req, this.#session, obligations.maxBody) : null;
+    const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
+    this.#body = hasBody(req) ? new RequestBody(req, this.#session, tap, obligations.maxBody) : null;
     upstreams.dispatch(admission, { ...forward, body: this.#body }, this);
   }
 
@@ -89,8 +96,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const { res } = this.#parts;
     const headers = latin1Pairs(controller.rawHeaders);
     this.#status = status;
-    this.#contentType = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
-    if (this.#parts.obligations.eventStream && !mayFollow(status, this.#contentType)) return this.#noEventStream();
+    this.#headers = headers;
+    this.#answeredAt = this.#parts.monotonic();
+    const [contentType] = valuesOf(headers, 'content-type');
+    if (this.#parts.obligations.eventStream && !mayFollow(status, contentType)) return this.#noEventStream();
     const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
     const { url } = upstreamOf(this.#parts.admission);
     const head = [...responseHeaders(headers, url), expires];
@@ -116,7 +125,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done) return;
     const { res } = this.#parts;
-    this.#bytesOut += chunk.byteLength;
+    this.#answer.push(chunk);
     if (this.#give(chunk.byteLength, () => res.write(chunk)) || this.#done) return;
     controller.pause();
     res.once('drain', () => controller.resume());
@@ -220,24 +229,18 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
 
   #finish(facts: Facts): void {
     this.#done = true;
-    const { req, seq, monotonic } = this.#parts;
-    const body = this.#body;
-    const known: Facts = {
-      of: seq,
-      ...(this.#status === null ? {} : { status: String(this.#status) }),
-      ...(this.#contentType === undefined ? {} : { contentType: this.#contentType }),
-      bytesIn: body?.bytes ?? 0,
-      bytesOut: this.#bytesOut,
-      ms: Math.round(monotonic() - this.#startedAt),
-      ...facts,
-    };
-    const type = req.headers['content-type'] ?? 'application/octet-stream';
-    const payload =
-      body === null
-        ? null
-        : bodySample(body.sample, body.bytes === body.sample.byteLength, type, req.headers['content-encoding']);
+    const { req, seq, arrivedAt, monotonic } = this.#parts;
+    const known = resultOf({
+      seq,
+      status: this.#status,
+      request: this.#body === null ? null : { headers: pairs(req.rawHeaders), tap: this.#body.tap },
+      response: { headers: this.#headers, tap: this.#answer },
+      keepsResponse: settingsOf(this.#session.role).bodies !== null,
+      at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
+    });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
-    if (this.#session.recording.receipt === null) this.#session.recording.append('result', known, payload);
+    if (this.#session.recording.receipt === null)
+      this.#session.recording.append('result', { ...known.facts, ...facts }, known.payload);
   }
 }
 

@@ -1,0 +1,66 @@
+import type { Facts, Payload } from '../recording/event.js';
+import type { Header } from './action.js';
+import type { BodyTap } from './body-tap.js';
+import { type BodySample, bodySample } from './describe.js';
+import { valuesOf } from './headers.js';
+
+/** One side of an exchange: its head, and what passed of its body. */
+interface Side {
+  readonly headers: readonly Header[];
+  readonly tap: BodyTap;
+}
+
+/** What an exchange was, once it is over. */
+export interface Over {
+  /** The sequence number of the recorded request. */
+  readonly seq: number;
+  /** Null when no head of an answer came. */
+  readonly status: number | null;
+  /** Null for a request without a body. */
+  readonly request: Side | null;
+  readonly response: Side;
+  /** Whether the record keeps the beginning of the response's body. */
+  readonly keepsResponse: boolean;
+  /** Instants on the monotonic clock, milliseconds; null for what did not happen. */
+  readonly at: {
+    readonly arrived: number;
+    readonly forwarded: number | null;
+    readonly answered: number | null;
+    readonly done: number;
+  };
+}
+
+/**
+ * What the record says of an exchange that is over. Digests and counts are those of the bytes that passed; when it came to a
+ * good end, those of the whole bodies.
+ */
+export function resultOf(over: Over): { readonly facts: Facts; readonly payload: Payload | null } {
+  const asked = over.request === null ? null : sampleOf(over.request);
+  const answered = over.keepsResponse ? sampleOf(over.response) : null;
+  const response = answered === null ? {} : { response: { ...answered } };
+  return { facts: factsOf(over), payload: asked === null && answered === null ? null : { ...asked, ...response } };
+}
+
+function factsOf({ seq, status, request, response, at }: Over): Facts {
+  const [contentType] = valuesOf(response.headers, 'content-type');
+  const requestSha256 = request?.tap.sha256() ?? null;
+  const responseSha256 = response.tap.sha256();
+  const started = at.forwarded ?? at.done;
+  return {
+    of: seq,
+    ...(status === null ? {} : { status: String(status) }),
+    ...(contentType === undefined ? {} : { contentType }),
+    bytesIn: request?.tap.bytes ?? 0,
+    bytesOut: response.tap.bytes,
+    ...(requestSha256 === null ? {} : { requestSha256 }),
+    ...(responseSha256 === null ? {} : { responseSha256 }),
+    queueMs: Math.round(started - at.arrived),
+    ...(at.answered === null ? {} : { firstByteMs: Math.round(at.answered - started) }),
+    ms: Math.round(at.done - started),
+  };
+}
+
+function sampleOf({ headers, tap }: Side): BodySample | null {
+  const [type = 'application/octet-stream'] = valuesOf(headers, 'content-type');
+  return bodySample(tap.sample, tap.isWhole, type, valuesOf(headers, 'content-encoding').join(', '));
+}

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import t, { type Test } from 'tap';
+import { BodyTap } from '../../src/http/body-tap.js';
+import { type Answer, startEcho } from './echo.js';
+import { raw, startGateway } from './gateway.js';
+
+const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex');
+
+t.test('a tap knows beginning, size and digest however the bytes are cut', async (t) => {
+  const bytes = Buffer.from('0123456789abcdef');
+  for (const most of [0, 1, 8, 16, 100]) {
+    for (const size of [1, 3, 8, 16]) {
+      const tap = new BodyTap(most);
+      for (let at = 0; at < bytes.length; at += size) tap.push(bytes.subarray(at, at + size));
+      const about = `${most} kept, in pieces of ${size}`;
+      t.equal(tap.sample.toString(), bytes.subarray(0, most).toString(), about);
+      t.same([tap.bytes, tap.isWhole, tap.sha256()], [16, most >= 16, sha256(bytes)], about);
+      tap.push(bytes);
+      t.same([tap.bytes, tap.sha256()], [16, sha256(bytes)], 'what comes after the digest is not heard');
+    }
+  }
+  t.equal(new BodyTap(8).sha256(), null, 'of nothing there is no digest');
+});
+
+/** One request and the result that is recorded of it. */
+async function exchange(t: Test, role: { bodies?: string }, request: string, answer: Answer) {
+  const echo = await startEcho(t, answer);
+  const recording = role.bodies === undefined ? {} : { recording: role };
+  const viewer = { allow: ['GET /', 'POST /'], ...recording };
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer } } });
+  const head = `Host: web.localhost\r\nDaypass-Handle: ${gateway.issue('web').handle}\r\nConnection: close\r\n`;
+  await raw(t, gateway.port, request.replace('\r\n', `\r\n${head}`)).ended;
+  return (await gateway.events()).find(({ kind }) => kind === 'result');
+}
+
+const FORM = 'a=1&password=canary';
+const POST = `POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${FORM.length}\r\n\r\n${FORM}`;
+const GET = 'GET / HTTP/1.1\r\n\r\n';
+const json = (res: Parameters<Answer>[1]) => res.setHeader('content-type', 'application/json');
+
+t.test('a result holds the digests of both bodies, and how long each part of it took', async (t) => {
+  const long = 'y'.repeat(100_000);
+  const result = await exchange(t, {}, POST, (req, res) => {
+    req.resume();
+    req.once('end', () => setTimeout(() => res.end(long), 60));
+  });
+  t.match(result?.facts, {
+    status: '200',
+    bytesIn: FORM.length,
+    bytesOut: long.length,
+    requestSha256: sha256(FORM),
+    responseSha256: sha256(long),
+    queueMs: Number,
+    firstByteMs: Number,
+    ms: Number,
+  });
+  const { queueMs, firstByteMs, ms } = result?.facts ?? {};
+  t.ok(Number(queueMs) >= 0 && Number(firstByteMs) >= 50 && Number(ms) >= Number(firstByteMs));
+  t.same(Object.keys(result?.payload ?? {}).sort(), ['text', 'type', 'whole'], 'of the response no part of the body');
+  t.equal(result?.payload?.text, 'a=1&password=[redacted]');
+});
+
+t.test('what has no body has no digest', async (t) => {
+  const result = await exchange(t, { bodies: '1KiB' }, GET, (_req, res) => res.writeHead(204).end());
+  t.same([result?.facts.requestSha256, result?.facts.responseSha256, result?.payload], [undefined, undefined, null]);
+});
+
+t.test('with bodies: the beginnings of request and response are recorded, redacted', async (t) => {
+  const answer = JSON.stringify({ token: 'canary', text: 'z'.repeat(3_000) });
+  const result = await exchange(t, { bodies: '1KiB' }, POST, (req, res) => {
+    json(res);
+    req.resume();
+    req.once('end', () => res.end(answer));
+  });
+  t.match(result?.payload, {
+    text: 'a=1&password=[redacted]',
+    whole: true,
+    response: { text: /^\{"token":"\[redacted\]","text":"z+$/, type: 'application/json', whole: false },
+  });
+  t.equal(result?.facts.responseSha256, sha256(answer), 'the digest is that of the whole');
+  t.notMatch(JSON.stringify(result), /canary/);
+});
+
+t.test('bodies that are encoded or no UTF-8 are recorded by their digests alone', async (t) => {
+  const zipped = gzipSync('{"token":"canary"}');
+  for (const [bytes, encoding] of [
+    [zipped, 'gzip'],
+    [Buffer.from([0xff, 0x00, 0x01]), 'identity'],
+  ] as const) {
+    const result = await exchange(t, { bodies: '64KiB' }, GET, (_req, res) => {
+      json(res);
+      res.setHeader('content-encoding', encoding);
+      res.end(bytes);
+    });
+    t.equal(result?.facts.responseSha256, sha256(bytes));
+    t.match(result?.payload, { response: { sha256: sha256(bytes), bytes: bytes.length }, text: undefined });
+    t.notMatch(JSON.stringify(result), /"text"/);
+  }
+});
+
+t.test('of a body that was cut off the digest is of what passed', async (t) => {
+  const result = await exchange(t, {}, GET, (_req, res) => {
+    res.write('half');
+    setTimeout(() => res.socket?.destroy(), 50);
+  });
+  t.match(result?.facts, { reason: 'upstream_unavailable', bytesOut: 4, responseSha256: sha256('half') });
+});
