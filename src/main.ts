@@ -16,7 +16,7 @@ import { Gate } from './gate/gate.js';
 import { Policies } from './gate/policies.js';
 import { GrantAuthority } from './grant/authority.js';
 import { examineClock, examineKey } from './grant/examine.js';
-import { generateSigningKey, readSigningKey, type SigningKey } from './grant/keys.js';
+import { generateSigningKey, keyRing, readSigningKey, readVerificationKey, type SigningKey } from './grant/keys.js';
 import { Ledger } from './grant/ledger.js';
 import { MemoryGrantStore } from './grant/memory.js';
 import { RedisGrantStore } from './grant/redis.js';
@@ -140,13 +140,15 @@ async function openGrants(base: Foundation, worker: WorkerPlace | undefined) {
   await examineClock(store, clock);
   const ledger = new Ledger(pool);
   const key = await signingKey(config.signingKey, base.dataDirectory);
-  await examineKey(ledger, key, clock.wall());
+  const keys = keyRing(key, ...config.verificationKeys.map(readVerificationKey));
+  await examineKey(ledger, key, keys, clock.wall());
   const policyOf = (service: string) => policies.get(service);
-  const grants = await GrantAuthority.open({ store, ledger, signingKey: key, policyOf, dataDirectory, clock, log });
+  const parts = { store, ledger, signingKey: key, keys, policyOf, dataDirectory, clock, log };
+  const grants = await GrantAuthority.open(parts);
   lifecycle.onStop('grants', () => grants.close());
   if (config.redis === undefined)
     log.info({ grants: await grants.refill() }, 'grants are kept in this process (no Redis is configured)');
-  return { store, ledger, key, grants };
+  return { store, ledger, key, keys, grants };
 }
 
 /** The recorder, its index, and this gateway's presence in the ledger. */
@@ -193,11 +195,11 @@ type Recording = Awaited<ReturnType<typeof openRecording>>;
 async function openDoors(
   { config, clock, metrics, log, lifecycle }: Foundation,
   gate: Gate,
-  key: SigningKey,
+  { key, keys }: Grants,
   neighbours: Neighbours | undefined,
 ) {
   const { listen, domain, tls } = config;
-  const identity = new Identity(key, () => clock.wall());
+  const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
   const starting = startHttp({ ...serving, domain, identity, metrics, tls: secured, ...listen.http });
@@ -241,7 +243,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const { ports, showCertificate } = await openDoors(base, gate, granted.key, place?.neighbours);
+  const { ports, showCertificate } = await openDoors(base, gate, granted, place?.neighbours);
   const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
   const { listen, domain } = config;
   const addresses = { ...ports, health: place === undefined ? await openHealth(base, checks) : 0 };

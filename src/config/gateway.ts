@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, isLoopback } from './address.js';
-import { isCertificate, isPrivateKey, isSigningKey, keyMatches } from './pem.js';
+import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import * as values from './values.js';
 
 /** The key that signs grants: its PEM text, or the absolute path where one may be created. */
@@ -30,6 +30,8 @@ export interface GatewayConfig {
   readonly redis: string | undefined;
   /** `create` and undefined (use the data directory) only stand with the embedded database. */
   readonly signingKey: SigningKeySource | undefined;
+  /** Keys of before the signing key, PEM: the grants they signed are still believed. */
+  readonly verificationKeys: readonly string[];
   /** How long live sessions outlast the loss of the grant store; 0: not at all. */
   readonly stalenessSeconds: number;
   /** How long live sessions outlast a request to stop; 0: not at all. */
@@ -70,6 +72,7 @@ function shapeOf(sources: values.Sources) {
     database: connectionSchema(sources, /^postgres(?:ql)?:\/\//, 'not a PostgreSQL connection string').optional(),
     redis: connectionSchema(sources, /^rediss?:\/\//, 'not a Redis connection string').optional(),
     signing_key: signingKeySchema(sources).optional(),
+    verification_keys: z.array(secret.refine(isVerificationKey, 'not an Ed25519 key in PEM')).max(16).default([]),
     staleness: values.durationOrZeroSchema.default(15),
     drain: values.durationOrZeroSchema.default(30),
   };
@@ -112,8 +115,9 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 /** The parsed file in the gateway's own words. */
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
   const { domain, listen, tls, database, redis } = file;
-  const { signing_key: signingKey, staleness: stalenessSeconds, drain: drainSeconds } = file;
-  return { domain, listen, tls, database, redis, signingKey, stalenessSeconds, drainSeconds };
+  const { signing_key: signingKey, verification_keys: verificationKeys } = file;
+  const { staleness: stalenessSeconds, drain: drainSeconds } = file;
+  return { domain, listen, tls, database, redis, signingKey, verificationKeys, stalenessSeconds, drainSeconds };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 
 /** Whether a text is a PEM certificate (or a chain, whose first is the server's). */
 export function isCertificate(text: string): boolean {
@@ -13,6 +13,15 @@ export function isPrivateKey(text: string): boolean {
 /** Whether a text is an Ed25519 private key in PEM: what signs grants. */
 export function isSigningKey(text: string): boolean {
   return readKey(text)?.asymmetricKeyType === 'ed25519';
+}
+
+/** Whether a text is an Ed25519 key in PEM, public or private: what verifies grants. */
+export function isVerificationKey(text: string): boolean {
+  try {
+    return createPublicKey(text).asymmetricKeyType === 'ed25519' && !isCertificate(text);
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a private key belongs to a certificate. */

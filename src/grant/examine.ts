@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import { MAX_SKEW_MS, skewOf } from './judge.js';
-import type { SigningKey } from './keys.js';
+import type { KeyRing, SigningKey } from './keys.js';
 import type { Ledger } from './ledger.js';
 import type { GrantStore } from './store.js';
 import { keyIdOf } from './verify.js';
@@ -22,17 +22,22 @@ export async function examineClock(store: Pick<GrantStore, 'ping'>, clock: Clock
 }
 
 /**
- * Looks whether this gateway has the key of the others: the grant that was issued last says with which key it was signed.
+ * Looks whether this gateway believes the key of the others: the grant that was issued last says with which it was signed.
  * A gateway with another one would refuse every grant, and the others every grant of its own.
  * A token without a legible header says nothing here; whoever presents its grant is refused.
  * @throws DaypassError `signing_key_differs`; `ledger_unavailable`
  */
-export async function examineKey(ledger: Pick<Ledger, 'newestToken'>, key: SigningKey, now: number): Promise<void> {
+export async function examineKey(
+  ledger: Pick<Ledger, 'newestToken'>,
+  key: SigningKey,
+  believed: KeyRing,
+  now: number,
+): Promise<void> {
   const token = await ledger.newestToken(now);
   const kid = token === null ? null : keyIdOf(token);
-  if (kid === null || kid === key.kid) return;
+  if (kid === null || believed.has(kid)) return;
   const keys = `${key.kid.slice(0, 8)}… here, ${kid.slice(0, 8)}… there`;
   throw new DaypassError('signing_key_differs', `The signing key is not the one of the live grants (${keys}).`, {
-    hint: 'Give every gateway the same key; to replace it on purpose, see "Keys" in docs/operating.md.',
+    hint: 'Give every gateway the same key, or name the other under verification_keys; see "Keys" in docs/operating.md.',
   });
 }

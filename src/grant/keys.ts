@@ -29,6 +29,17 @@ export function readSigningKey(pem: string): SigningKey {
   return { kid: thumbprint(publicKey), privateKey, publicKey };
 }
 
+/**
+ * Reads an Ed25519 key of before, public or private: only its public half is kept.
+ * @param pem - SPKI or PKCS#8 PEM text
+ * @throws DaypassError `verification_key_invalid`
+ */
+export function readVerificationKey(pem: string): KeyObject {
+  const key = parsePublicKey(pem);
+  if (key.asymmetricKeyType === 'ed25519') return key;
+  throw new DaypassError('verification_key_invalid', `A verification key is ${key.asymmetricKeyType}, not Ed25519.`);
+}
+
 /** The keys a gateway trusts: its own, and older public ones while their grants last. */
 export function keyRing(signing: SigningKey, ...older: readonly KeyObject[]): KeyRing {
   return new Map([...older, signing.publicKey].map((key) => [thumbprint(key), key]));
@@ -64,5 +75,13 @@ function parsePrivateKey(pem: string): KeyObject {
     return createPrivateKey({ key: pem, format: 'pem' });
   } catch (cause) {
     throw new DaypassError('signing_key_invalid', 'The signing key is not a private key in PEM form.', { cause });
+  }
+}
+
+function parsePublicKey(pem: string): KeyObject {
+  try {
+    return createPublicKey({ key: pem, format: 'pem' });
+  } catch (cause) {
+    throw new DaypassError('verification_key_invalid', 'A verification key is no key in PEM form.', { cause });
   }
 }

@@ -1,5 +1,5 @@
 import { type Assertion, publicKeySet, signAssertion } from '../grant/assertion.js';
-import { keyRing, type SigningKey } from '../grant/keys.js';
+import { type KeyRing, keyRing, type SigningKey } from '../grant/keys.js';
 import type { Session } from '../session/session.js';
 
 /** An assertion with less than this left is replaced before it is used again, milliseconds. */
@@ -14,10 +14,11 @@ export class Identity {
   /** The JWK Set that services verify with. */
   readonly keys: Promise<string>;
 
-  constructor(key: SigningKey, wall: () => number) {
+  /** @param trusted - the keys to publish; the signing key's alone when not given */
+  constructor(key: SigningKey, wall: () => number, trusted: KeyRing = keyRing(key)) {
     this.#key = key;
     this.#wall = wall;
-    this.keys = publicKeySet(keyRing(key));
+    this.keys = publicKeySet(trusted);
   }
 
   /** The session's assertion: at once when a good one is at hand, else when it is signed. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
@@ -111,6 +111,18 @@ t.test('a gateway with a database of its own needs a signing key that is there',
   t.strictSame([byEnv.database, byEnv.signingKey], [env.DATABASE_URL, { pem: ED25519 }]);
   const byFile = served(t.testdir({ 'grant.pem': ED25519 }), `${own}signing_key: { file: grant.pem }\n`, env);
   t.strictSame(byFile.signingKey, { pem: ED25519.trimEnd() });
+});
+
+t.test('keys of before may be public or private, and are Ed25519 keys', async (t) => {
+  const publicKey = createPublicKey(ED25519).export({ type: 'spki', format: 'pem' }).toString();
+  const env = { PRIVATE: ED25519, PUBLIC: publicKey, WRONG: P256, TEXT: 'hello' };
+  const keys = (...names: string[]) =>
+    `${GATEWAY}verification_keys: [${names.map((name) => `{ env: ${name} }`).join(', ')}]\n`;
+  t.strictSame(served(t.testdir({}), keys('PRIVATE', 'PUBLIC'), env).verificationKeys, [ED25519, publicKey]);
+  t.strictSame(served(t.testdir({}), GATEWAY).verificationKeys, []);
+  const refusal = 'not an Ed25519 key in PEM';
+  t.strictSame(problems(t.testdir({}), keys('WRONG', 'TEXT'), env), [`3:21 ${refusal}`, `3:37 ${refusal}`]);
+  t.match(problems(t.testdir({}), keys('ABSENT'), env), [/ABSENT is not set/]);
 });
 
 t.test('with the embedded database a signing key may still have to be made', async (t) => {

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import t from 'tap';
-import { generateSigningKey, keyRing, readSigningKey } from '../../src/grant/keys.js';
+import { generateSigningKey, keyRing, readSigningKey, readVerificationKey } from '../../src/grant/keys.js';
 
 t.test('a generated key is kept for its owner alone and read back', async (t) => {
   const path = join(t.testdir(), 'grant.pem');
@@ -35,4 +35,20 @@ t.test('a key of another kind, a public key and no key at all are refused', asyn
     'not a key',
   ];
   for (const text of texts) t.throws(() => readSigningKey(text), { code: 'signing_key_invalid' });
+});
+
+t.test('a key of before is read from its public or its private half, and only the public one is kept', async (t) => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const halves = [
+    privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  ];
+  for (const text of halves) {
+    const key = readVerificationKey(text);
+    t.equal(key.type, 'public');
+    t.ok(key.equals(publicKey));
+  }
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+  for (const text of [rsa.export({ type: 'spki', format: 'pem' }).toString(), '', 'not a key'])
+    t.throws(() => readVerificationKey(text), { code: 'verification_key_invalid' });
 });
