@@ -90,7 +90,7 @@ export async function serveRequest(
   const forward = {
     method: action.method,
     path: path + query,
-    headers: requestHeaders(headers, upstreamOf(admission).headers, origin),
+    headers: requestHeaders(headers, upstreamOf(admission).headersFor(session.grant), origin),
   };
   const { upstreams, monotonic, log } = parts;
   const exchange = new Exchange({

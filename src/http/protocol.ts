@@ -8,13 +8,13 @@ import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
 import { decide, explain, HttpRole } from './decide.js';
 import { describe } from './describe.js';
-import { isInjectable } from './headers.js';
+import { canonical, isInjectable } from './headers.js';
 import { readTarget } from './path.js';
 import { render } from './render.js';
 import { settingsFrom, settingsShape } from './role-settings.js';
 import { type Rule, shapeOfRule } from './rule.js';
 import { readRule, ruleSchema } from './rule-schema.js';
-import { HttpUpstream, type UpstreamTls } from './target.js';
+import { HttpUpstream, namesOf, type UpstreamTls } from './target.js';
 
 const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1), ...settingsShape });
 
@@ -23,22 +23,41 @@ const HEADER_PROBLEM = hinted(
   'a header name other than those that carry the connection (Host, Connection, Content-Length, …) or begin with Daypass-',
 );
 
+const TWICE = hinted('a header stands twice', 'upper and lower case, "-" and "_" make no difference');
+const TAKEN = hinted('not a header for a name', 'one of its own, for example X-User');
+
 function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> {
   const value = secret.refine(
     (text) => /^[\t\x20-\x7e]+$/.test(text),
     'not a header value: printable ASCII on one line',
   );
+  const name = z.string().refine(isInjectable, HEADER_PROBLEM);
   const headers = z
-    .record(z.string().refine(isInjectable, HEADER_PROBLEM), value)
-    .refine(distinct, hinted('a header stands twice', 'upper and lower case, "-" and "_" make no difference'))
+    .record(name, value)
+    .refine((given) => distinct(Object.keys(given)), TWICE)
     .default({});
+  const identity = z.strictObject({ subject: identityName(name), role: identityName(name) }).partial();
   return z
-    .strictObject({ url, headers, tls: tlsSchema({ secret }).optional() })
+    .strictObject({ url, headers, identity_headers: identity.default({}), tls: tlsSchema({ secret }).optional() })
+    .refine((block) => distinct([...Object.keys(block.headers), ...namesOf(block.identity_headers)]), {
+      error: TWICE,
+      path: ['identity_headers'],
+    })
     .refine((block) => block.tls === undefined || block.url.origin.startsWith('https:'), {
       error: hinted('tls for a service without it', 'write https:// in url, or leave tls out'),
       path: ['tls'],
     })
-    .transform((block) => new HttpUpstream(block.url, Object.entries(block.headers), block.tls));
+    .transform(({ url, headers, identity_headers: identity, tls }) => {
+      return new HttpUpstream(url, Object.entries(headers), { tls, identity });
+    });
+}
+
+/** Neither a credential nor what the gateway says of the connection: a service would take a name for either. */
+function identityName(name: z.ZodString) {
+  return name.refine(
+    (text) => !/^(?:authorization|cookie|x-forwarded-(?:for|proto|host))$/.test(canonical(text)),
+    TAKEN,
+  );
 }
 
 /** By whom the service's certificate must be signed, and the certificate it may ask of us. */
@@ -52,9 +71,8 @@ function tlsSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
     .transform(({ ca, client }): UpstreamTls => ({ ...(ca === undefined ? {} : { ca }), ...client }));
 }
 
-function distinct(headers: Record<string, string>): boolean {
-  const names = Object.keys(headers).map((name) => name.toLowerCase().replaceAll('_', '-'));
-  return new Set(names).size === names.length;
+function distinct(names: readonly string[]): boolean {
+  return new Set(names.map(canonical)).size === names.length;
 }
 
 /** Compiles a role's chain: rules add up; what is invalid or stands twice is a problem of the last block. */

@@ -11,6 +11,12 @@ export interface UpstreamTls {
   readonly key?: string;
 }
 
+/** By which headers a service is told who asks, besides the signed assertion. */
+export interface IdentityHeaders {
+  readonly subject?: string | undefined;
+  readonly role?: string | undefined;
+}
+
 /** Where a service is and what the gateway adds to each of its requests. */
 export class HttpUpstream {
   readonly url: WebAddress;
@@ -19,13 +25,36 @@ export class HttpUpstream {
   /** Their names as compared: lower case, `-` for `_`. */
   readonly injected: readonly string[];
   readonly tls: UpstreamTls;
+  readonly identity: IdentityHeaders;
 
-  constructor(url: WebAddress, headers: readonly Header[], tls: UpstreamTls = {}) {
+  constructor(
+    url: WebAddress,
+    headers: readonly Header[],
+    more: { readonly tls?: UpstreamTls | undefined; readonly identity?: IdentityHeaders | undefined } = {},
+  ) {
+    const { tls = {}, identity = {} } = more;
     this.url = url;
     this.tls = tls;
+    this.identity = identity;
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
-    this.injected = headers.map(([name]) => name.toLowerCase().replaceAll('_', '-'));
+    const names = [...headers.map(([name]) => name), ...namesOf(identity)];
+    this.injected = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
   }
+
+  /** What is added to a request that this person makes in this role. */
+  headersFor({ principal, role }: { readonly principal: string; readonly role: string }): readonly Header[] {
+    const { subject, role: named } = this.identity;
+    return [
+      ...this.headers,
+      ...(subject === undefined ? [] : [[subject.toLowerCase(), principal] as const]),
+      ...(named === undefined ? [] : [[named.toLowerCase(), role] as const]),
+    ];
+  }
+}
+
+/** The names in use. */
+export function namesOf({ subject, role }: IdentityHeaders): string[] {
+  return [subject, role].filter((name) => name !== undefined);
 }
 
 /** The upstream of an admitted session's service, under the policy in force. */

@@ -103,7 +103,7 @@ class Opening implements Connection {
     if (this.#done) return;
     const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: protoOf(req), assertion };
     const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
-    const headers = requestHeaders(kept, upstreamOf(admission).headers, origin);
+    const headers = requestHeaders(kept, upstreamOf(admission).headersFor(admission.session.grant), origin);
     const { limits } = parts.upstreams;
     const { meter } = admission.session;
     const from = parts.monotonic();

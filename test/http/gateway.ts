@@ -31,6 +31,7 @@ import { type Database, freshDatabase } from '../support/postgres.js';
 export interface ServiceText {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly identityHeaders?: Readonly<Record<string, string>>;
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
   /** What each role allows; or its whole block. */
@@ -216,7 +217,9 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
     Object.keys(text.headers ?? {}).map((key, index) => [key, { env: `SECRET_${index}` }]),
   );
   const values = valueSchemas({ env, directory: '/' });
-  const upstream = httpProtocol.upstream(values).parse({ url: text.url, headers, tls: text.tls });
+  const upstream = httpProtocol
+    .upstream(values)
+    .parse({ url: text.url, headers, identity_headers: text.identityHeaders, tls: text.tls });
   const roles = new Map<string, unknown>();
   for (const [role, written] of Object.entries(text.roles)) {
     const block = Array.isArray(written) ? { allow: written } : written;

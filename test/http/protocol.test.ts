@@ -133,6 +133,34 @@ t.test('an upstream names its address and the headers to inject, whose values ar
   fails({ 'bad name': { env: 'TOKEN' } });
 });
 
+t.test('identity headers have names of their own, which nothing else is sent under', async (t) => {
+  const real = valueSchemas({ env: { TOKEN: 'Bearer t' }, directory: '/' });
+  const read = (identity_headers: unknown, headers = {}) =>
+    httpProtocol.upstream(real).safeParse({ url: 'http://127.0.0.1:1', headers, identity_headers });
+  const { data } = read({ subject: 'X-User', role: 'X_Role' }, { 'X-Token': { env: 'TOKEN' } });
+  t.same(data?.injected, ['x-token', 'x-user', 'x-role']);
+  t.same(data?.headersFor({ principal: 'alice', role: 'viewer' }), [
+    ['x-token', 'Bearer t'],
+    ['x-user', 'alice'],
+    ['x_role', 'viewer'],
+  ]);
+  t.same(read({ role: 'X-Role' }).data?.headersFor({ principal: 'alice', role: 'viewer' }), [['x-role', 'viewer']]);
+  const names = [
+    'Host',
+    'Connection',
+    'Content-Type',
+    'Daypass-User',
+    'Authorization',
+    'Cookie',
+    'X_Forwarded_For',
+    'a b',
+  ];
+  for (const name of names) t.notOk(read({ subject: name }).success, name);
+  t.notOk(read({ subject: 'X-User', role: 'x_user' }).success, 'both under one name');
+  t.notOk(read({ subject: 'X-Token' }, { x_token: { env: 'TOKEN' } }).success, 'one that is injected already');
+  t.notOk(read({ groups: 'X-Groups' }).success, 'grants have no groups');
+});
+
 t.test('words that are no method and path are a usage error', async (t) => {
   for (const words of [[], ['GET'], ['NOPE', '/'], ['GET', '/', 'x']])
     t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' });

@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import t from 'tap';
+import { WebSocket, WebSocketServer } from 'ws';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+const IDENTITY = { subject: 'X-User', role: 'X_User_Role' };
+const ROLES = { viewer: ['GET /', 'WS /live'], editor: ['GET /'] };
+const SPELLINGS = ['X-User', 'x-user', 'X_User', 'x_USER', 'X-User-Role', 'x_user_role', 'X-USER_ROLE'];
+const isIdentity = (name: string) => /^x[-_]user/i.test(name);
+
+t.test('A3: a service hears who asks from the gateway alone, whatever a client spells', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, identityHeaders: IDENTITY, roles: ROLES } });
+  for (const [principal, role] of [
+    ['alice', 'viewer'],
+    ['bob@example.com', 'editor'],
+  ] as const) {
+    const { handle } = gateway.issue('web', { principal, role });
+    const attempts = [
+      '',
+      ...SPELLINGS.map((name) => `${name}: mallory\r\n`),
+      ...SPELLINGS.map((name) => `${name}: mallory\r\nConnection: ${name}\r\n`),
+      'Connection: x-user, x_user_role, close\r\n',
+      SPELLINGS.map((name) => `${name}: mallory\r\n`).join(''),
+    ];
+    for (const attempt of attempts) {
+      const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
+      const client = raw(t, gateway.port, `${head}${attempt}\r\n`);
+      await client.sees(/^HTTP\/1\.1 200 /);
+      const told = echo.requests.at(-1)?.headers.filter(([name]) => isIdentity(name));
+      t.same(
+        told,
+        [
+          ['x-user', principal],
+          ['x_user_role', role],
+        ],
+        JSON.stringify(attempt),
+      );
+      client.socket.destroy();
+    }
+  }
+  t.notMatch(
+    JSON.stringify(await gateway.events()),
+    /mallory/,
+    'a name that a client claims is not in the record either',
+  );
+});
+
+t.test('A3: the same for a WebSocket', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(server, 'listening');
+  const address = server.address();
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+  const gateway = await startGateway(t, { web: { url, identityHeaders: IDENTITY, roles: ROLES } });
+  const headers = { 'daypass-handle': gateway.issue('web').handle, host: 'web.localhost' };
+  const spoofed = Object.fromEntries(SPELLINGS.map((name) => [name, 'mallory']));
+  const arrived = once(server, 'connection');
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers: { ...headers, ...spoofed } });
+  t.teardown(() => socket.terminate());
+  const [[, req]] = await Promise.all([arrived, once(socket, 'open')]);
+  const told = Object.entries(req.headers).filter(([name]) => isIdentity(name));
+  t.same(Object.fromEntries(told), { 'x-user': 'alice', x_user_role: 'viewer' });
+});
+
+t.test('A3: what is not asked for is not told, and stays the client’s to say', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, {
+    web: { url: echo.url, identityHeaders: { subject: 'X-User' }, roles: ROLES },
+  });
+  const { handle } = gateway.issue('web');
+  const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
+  await raw(t, gateway.port, `${head}X-Role: kept\r\n\r\n`).ended;
+  const told = Object.fromEntries(echo.requests[0]?.headers ?? []);
+  t.match(told, { 'x-user': 'alice', 'x-role': 'kept', 'daypass-assertion': /^eyJ/ });
+});
