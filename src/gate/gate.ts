@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { messageOf } from '../errors.js';
 import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
-import { isGrantId, parseHandle, secretMatches } from '../grant/handle.js';
+import { isGrantId } from '../grant/handle.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { type Decision, deny } from '../policy/decision.js';
@@ -26,7 +26,7 @@ export interface AdmitRequest {
   readonly principal?: string;
   /** Its address as the listener sees it. */
   readonly client: string;
-  /** One session for all of the grant's connections through this gateway (HTTP), instead of one for each. */
+  /** One session for all connections of the handle, or of the browser, through this gateway (HTTP), instead of one for each. */
   readonly shared?: boolean;
 }
 
@@ -87,12 +87,28 @@ export class Gate implements GrantWatcher {
   }
 
   /** A shared session that is live for this credential, without waiting: the path of every HTTP request but the first. */
-  admitted(service: string, credential: string): Admission | null {
-    const handle = parseHandle(credential);
-    if (handle === null) return null;
-    const admission = this.#shared.get(sharedKey(handle.id, service));
-    if (admission === undefined || !secretMatches(admission.session.grant, handle.secret)) return null;
+  admitted(service: string, credential: Exclude<Credential, null>): Admission | null {
+    const presented = present(credential);
+    if (presented === null || presented.key === null) return null;
+    const admission = this.#shared.get(sharedKey(presented.id, service, presented.holder));
+    if (admission === undefined || presented.holds(admission.session.grant) !== true) return null;
     return admission.session.isLive() ? admission : null;
+  }
+
+  /** Whether a service of this name is reached by this protocol. */
+  serves(service: string, protocol: string): boolean {
+    return this.#parts.policies.get(service)?.protocol === protocol;
+  }
+
+  /** The browser sessions that live sessions were opened by. */
+  holders(): string[] {
+    const held = this.registry.all().map(({ holder }) => holder);
+    return [...new Set(held)].filter((holder) => holder !== '');
+  }
+
+  /** Cuts what these browser sessions opened. */
+  endHolders(holders: ReadonlySet<string>, reason: CutReason): void {
+    for (const session of this.registry.all()) if (holders.has(session.holder)) session.cut(reason);
   }
 
   /** Stops admitting (`shutdown`); live sessions go on until they are cut. */
@@ -177,7 +193,7 @@ export class Gate implements GrantWatcher {
 
   #openShared(request: AdmitRequest, presented: Presented): Promise<Admitted> {
     // Keyed by the secret too: whoever waits for an admission under way has presented the very same handle.
-    const key = `${sharedKey(presented.id, request.service)} ${presented.key}`;
+    const key = `${sharedKey(presented.id, request.service, presented.holder)} ${presented.key}`;
     const under = this.#opening.get(key);
     if (under !== undefined) return under;
     const opening = this.#open(request, presented).finally(() => this.#opening.delete(key));
@@ -195,7 +211,7 @@ export class Gate implements GrantWatcher {
         const holds = check.ok && (await this.#holds(presented, check.grant));
         // Only a yes may have been overtaken; a no stands, and is not kept waiting.
         if (watch.touched && check.ok) continue;
-        return this.#conclude(request, holds, check);
+        return this.#conclude(request, presented, holds, check);
       }
       return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
     } finally {
@@ -213,7 +229,7 @@ export class Gate implements GrantWatcher {
     }
   }
 
-  #conclude(request: AdmitRequest, holds: boolean, check: GrantCheck): Admitted {
+  #conclude(request: AdmitRequest, { holder }: Presented, holds: boolean, check: GrantCheck): Admitted {
     if (!check.ok) return refuse(check.reason, check.message, HINTS[check.reason] ?? '');
     const { grant } = check;
     if (!holds) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
@@ -226,12 +242,12 @@ export class Gate implements GrantWatcher {
     if (!policy.roles.has(grant.role)) {
       return refuse('out_of_scope', `the role ${grant.role} no longer exists on ${policy.name}`, 'ask for a new grant');
     }
-    const existing = request.shared === true ? this.#shared.get(sharedKey(grant.id, policy.name)) : undefined;
+    const existing = request.shared === true ? this.#shared.get(sharedKey(grant.id, policy.name, holder)) : undefined;
     if (existing?.session.isLive()) return { ok: true, admission: existing };
-    return { ok: true, admission: this.#begin(request, grant, policy) };
+    return { ok: true, admission: this.#begin(request, holder, grant, policy) };
   }
 
-  #begin(request: AdmitRequest, grant: Grant, policy: ServicePolicy): Admission {
+  #begin(request: AdmitRequest, holder: string, grant: Grant, policy: ServicePolicy): Admission {
     const { recorder, clock, log } = this.#parts;
     const startedAt = clock.wall();
     const id = uuid7(startedAt);
@@ -255,6 +271,7 @@ export class Gate implements GrantWatcher {
       role,
       client: request.client,
       policy: policy.version,
+      ...(holder === '' ? {} : { browser: holder }),
     };
     recording.append('open', facts, { token: grant.token });
     const meter = this.#metrics.service(policy.name, policy.protocol);
@@ -262,6 +279,7 @@ export class Gate implements GrantWatcher {
     const session = new Session({
       id,
       grant,
+      holder,
       policy,
       recording,
       meter,
@@ -272,7 +290,7 @@ export class Gate implements GrantWatcher {
     });
     this.registry.add(session);
     const admission = mintAdmission(session);
-    if (request.shared === true) this.#shared.set(sharedKey(grant.id, policy.name), admission);
+    if (request.shared === true) this.#shared.set(sharedKey(grant.id, policy.name, holder), admission);
     log.info(
       { session: id, grant: grant.id, service: policy.name, principal, role, client: request.client },
       'session opened',
@@ -286,7 +304,7 @@ export class Gate implements GrantWatcher {
     if (end?.reason === 'expired') this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
     this.registry.remove(session);
     this.#idleSince.delete(session);
-    const key = sharedKey(session.grant.id, session.policy.name);
+    const key = sharedKey(session.grant.id, session.policy.name, session.holder);
     if (this.#shared.get(key)?.session === session) this.#shared.delete(key);
   }
 
@@ -332,8 +350,8 @@ function refuse(reason: DenialReason, message: string, hint: string): Admitted {
   return { ok: false, decision: deny(reason, 'admission', message, hint) };
 }
 
-function sharedKey(grantId: string, service: string): string {
-  return `${grantId} ${service}`;
+function sharedKey(grantId: string, service: string, holder: string): string {
+  return `${grantId} ${service} ${holder}`;
 }
 
 /** A name from a client in a message: short, and nothing but printable ASCII. */

@@ -22,6 +22,7 @@ export type DenialReason =
 export type CutReason =
   | 'expired'
   | 'revoked'
+  | 'logged_out'
   | 'policy_gone'
   | 'stale'
   | 'recorder_stalled'
@@ -62,6 +63,7 @@ export const DENIALS: Readonly<Record<DenialReason, WireForm>> = {
 export const CUTS: Readonly<Record<CutReason, string>> = {
   expired: 'the grant has expired',
   revoked: 'the grant was revoked',
+  logged_out: 'the person logged out, or the login ended',
   policy_gone: 'the policy no longer allows this session',
   stale: 'the gateway could not confirm the grant for too long',
   recorder_stalled: 'the session could not be recorded in time',

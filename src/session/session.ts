@@ -23,6 +23,8 @@ export interface End {
 export interface SessionParts {
   readonly id: string;
   readonly grant: Grant;
+  /** The browser session it was opened by; empty for whoever holds the handle. */
+  readonly holder: string;
   readonly policy: ServicePolicy;
   readonly recording: SessionLog;
   readonly meter: ServiceMeter;
@@ -39,6 +41,7 @@ export interface SessionParts {
  */
 export class Session implements Due {
   readonly id: string;
+  readonly holder: string;
   readonly recording: SessionLog;
   readonly meter: ServiceMeter;
   expiresAt = 0;
@@ -61,6 +64,7 @@ export class Session implements Due {
     this.#parts = parts;
     this.id = parts.id;
     this.grant = parts.grant;
+    this.holder = parts.holder;
     this.policy = parts.policy;
     this.role = parts.policy.roles.get(parts.grant.role);
     this.recording = parts.recording;
@@ -250,6 +254,7 @@ const ASK_AGAIN = 'ask your sponsor for a new grant';
 const HINTS: Readonly<Record<CutReason, string>> = {
   expired: `${ASK_AGAIN}, or next time for a renewal before the end`,
   revoked: 'ask the owner of the service why',
+  logged_out: 'log in at the gateway again',
   policy_gone: 'ask the owner of the service what has changed',
   stale: 'connect again in a moment',
   recorder_stalled: 'connect again in a moment; nothing that was not recorded was done',
