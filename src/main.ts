@@ -22,8 +22,10 @@ import { MemoryGrantStore } from './grant/memory.js';
 import { RedisGrantStore } from './grant/redis.js';
 import type { GrantStore } from './grant/store.js';
 import { startGrantWatch } from './grant/watch.js';
+import { schemeOf } from './http/browser/place.js';
 import { Identity } from './http/identity.js';
 import { startHttp } from './http/listener.js';
+import { type BrowserAccess, openBrowserAccess } from './identity/browser-access.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -191,18 +193,28 @@ async function openGate(base: Foundation, { store, ledger, grants }: Grants, { r
 type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
 
+/** Logins and sessions of browsers. */
+function openAccess({ config, pool, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
+  const staleness = config.stalenessSeconds * 1000;
+  const access = openBrowserAccess({ pool, grants, watcher, staleness, clock, log });
+  lifecycle.onStop('browser access', () => access.stop());
+  return access;
+}
+
 /** The protocols' doors. */
 async function openDoors(
-  { config, clock, metrics, log, lifecycle }: Foundation,
+  base: Foundation,
   gate: Gate,
+  access: BrowserAccess,
   { key, keys }: Grants,
   neighbours: Neighbours | undefined,
 ) {
+  const { config, clock, metrics, log, lifecycle } = base;
   const { listen, domain, tls } = config;
   const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
-  const starting = startHttp({ ...serving, domain, identity, metrics, tls: secured, ...listen.http });
+  const starting = startHttp({ ...serving, domain, identity, access, metrics, tls: secured, ...listen.http });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
   const door = startPostgres({ ...serving, ...listen.postgres, tls, neighbours });
@@ -243,7 +255,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const { ports, showCertificate } = await openDoors(base, gate, granted, place?.neighbours);
+  const access = openAccess(base, granted, gate);
+  const { ports, showCertificate } = await openDoors(base, gate, access, granted, place?.neighbours);
   const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
   const { listen, domain } = config;
   const addresses = { ...ports, health: place === undefined ? await openHealth(base, checks) : 0 };
@@ -252,14 +265,16 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },
     listen: boundAddresses(listen, addresses),
     httpsOnly: config.tls?.http === true,
+    scheme: schemeOf(domain, config.tls?.http === true),
     liveSessions: gate.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const { grants } = granted;
+  const { logins } = access;
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
-  const operator = { socketPath, grants, gate, policies, pool, protocols, reload, status, clock, log, worker };
+  const operator = { socketPath, grants, logins, gate, policies, pool, protocols, reload, status, clock, log, worker };
   const api = await startApi(operator);
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.

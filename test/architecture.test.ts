@@ -50,6 +50,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
   session: 1,
   recording: 1,
   gate: 2,
+  identity: 2,
   http: 3,
   postgres: 3,
   api: 3,
@@ -59,6 +60,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
 };
 /** Rooms of one height that know nothing of each other. */
 const SIBLINGS = [
+  ['gate', 'identity'],
   ['http', 'postgres'],
   ['http', 'api'],
   ['postgres', 'api'],
@@ -113,7 +115,7 @@ const PURE = [
   /^policy\//,
   /^postgres\/(sql|wire)\//,
   /^postgres\/(decide|judge|names|expectations|pinned|parameters)\.ts$/,
-  /^http\/(decide|routes|rule|rule-schema|matcher|query|path|target|headers|host)\.ts$/,
+  /^http\/(decide|routes|rule|rule-schema|matcher|query|path|target|headers|host|browser\/(cookies|place|state))\.ts$/,
   /^grant\/(verify|claims|handle|judge|limits)\.ts$/,
   /^gate\/protocol\.ts$/,
 ];
@@ -173,7 +175,7 @@ t.test('whatever dials an upstream takes an admission', async (t) => {
 
 t.test('the central rooms know neither SQL nor HTTP', async (t) => {
   for (const { path, room, imports } of SOURCES) {
-    if (!['gate', 'session', 'recording', 'policy', 'grant'].includes(room)) continue;
+    if (!['gate', 'session', 'recording', 'policy', 'grant', 'identity'].includes(room)) continue;
     for (const { from } of imports) t.notMatch(from, /^(http|postgres)\//, `${path} → ${from}`);
   }
 });

@@ -20,8 +20,19 @@ export function connectHints(protocol: string, grant: Connecting, status: Gatewa
 function curlLine({ service, handle }: Connecting, { domain, httpsOnly }: GatewayStatus, listen: string): string {
   const scheme = httpsOnly === true ? 'https' : 'http';
   const { port } = split(listen);
-  const usual = port === (httpsOnly === true ? '443' : '80') ? '' : `:${port}`;
+  const usual = isUsual(scheme, port) ? '' : `:${port}`;
   return `curl -H 'Authorization: Bearer ${handle}' ${scheme}://${service}.${domain}${usual}/`;
+}
+
+/** The gateway's own address for a browser. A proxy that speaks TLS in front of a plain listener has the usual port. */
+export function gatewayAddress({ domain, scheme, httpsOnly, listen }: GatewayStatus): string {
+  const { port } = split(listen.http ?? '');
+  const proxied = scheme === 'https' && httpsOnly !== true;
+  return `${scheme}://${domain}${proxied || isUsual(scheme, port) ? '' : `:${port}`}`;
+}
+
+function isUsual(scheme: string, port: string): boolean {
+  return port === (scheme === 'https' ? '443' : '80');
 }
 
 function psqlLine({ service, principal, handle }: Connecting, listen: string): string {

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
 import type { GrantAuthority } from '../grant/authority.js';
+import type { Logins } from '../identity/logins.js';
 import type { Log } from '../log.js';
 import type { MetricJson } from '../metrics.js';
 import type { Renderer } from '../recording/replay.js';
@@ -22,6 +23,8 @@ export interface GatewayStatus {
   readonly httpsOnly?: boolean;
   /** How many worker processes it has; not given when it is one process. */
   readonly workers?: number;
+  /** How browsers reach the gateway: `https` also where a proxy on this machine speaks TLS. */
+  readonly scheme: 'http' | 'https';
   /** How many sessions are live on this gateway. */
   readonly liveSessions: number;
   /** What is missing for work, by name; empty when ready. */
@@ -49,6 +52,7 @@ export interface ApiParts {
   /** `<data>/daypass.sock`. */
   readonly socketPath: string;
   readonly grants: Pick<GrantAuthority, 'issue' | 'renew' | 'revoke' | 'show' | 'list'>;
+  readonly logins: Pick<Logins, 'link' | 'logOut'>;
   readonly gate: Pick<Gate, 'registry'>;
   readonly policies: Pick<Policies, 'get'>;
   readonly pool: Pool;

@@ -34,6 +34,9 @@ export const renewBody = z.strictObject({ durationSeconds, reason: line, by: lin
 /** Every act of an operator carries who and why. */
 export const actBody = z.strictObject({ reason: line, by: line });
 
+/** Whom a login link is for, and whose logins are to end. */
+export const loginBody = z.strictObject({ principal: name, reason: line, by: line });
+
 /** `true` and `false` as they stand in a query. */
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 

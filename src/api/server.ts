@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import fastify, { type FastifyInstance } from 'fastify';
 import { faultOf } from './faults.js';
 import { grantRoutes } from './grants.js';
+import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
 import { sessionRoutes } from './sessions.js';
@@ -55,6 +56,7 @@ export function buildApi(parts: ApiParts): FastifyInstance {
     void reply.code(404).send({ error: { code: 'not_found', message } });
   });
   grantRoutes(app, parts);
+  loginRoutes(app, parts);
   sessionRoutes(app, parts);
   maintenanceRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);

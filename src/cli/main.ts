@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { grantCommand } from './grant.js';
+import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
 import { dataDirectoryOf, versionOfPackage } from './place.js';
 import { replayCommand } from './replay.js';
@@ -18,7 +19,15 @@ async function program(words: readonly string[]): Promise<Command> {
     .description('Access to internal services for one task and a short time: granted, recorded, ended on time.')
     .version(versionOfPackage());
   const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
-  for (const verb of [...verbs, indexCommand(), serveCommand(), startCommand(), ...(await policyVerbs(words))]) {
+  const logins = [loginLinkCommand(), logoutCommand()];
+  for (const verb of [
+    ...verbs,
+    ...logins,
+    indexCommand(),
+    serveCommand(),
+    startCommand(),
+    ...(await policyVerbs(words)),
+  ]) {
     root.addCommand(verb);
   }
   for (const command of withChildren(root)) command.exitOverride();

@@ -38,6 +38,14 @@ const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u;
 /** How long a tombstone stands when nothing is known of the grant: longer than any sensible policy. */
 const UNKNOWN_HORIZON_MS = 90 * 86_400_000;
 
+/** @throws DaypassError `invalid_request` for what is no principal's name */
+export function checkPrincipal(name: string): void {
+  if (PRINCIPAL.test(name)) return;
+  throw new DaypassError('invalid_request', 'The principal is not a valid name.', {
+    hint: 'Use lower-case letters, digits and . _ @ -, at most 128, beginning with a letter or a digit.',
+  });
+}
+
 /**
  * Judges a request against the service's policy.
  * @returns the role to grant
@@ -50,11 +58,7 @@ export function checkIssue(
   if (policy === undefined) {
     throw new DaypassError('unknown_service', `There is no service ${JSON.stringify(request.service)}.`);
   }
-  if (!PRINCIPAL.test(request.principal)) {
-    throw new DaypassError('invalid_request', 'The principal is not a valid name.', {
-      hint: 'Use lower-case letters, digits and . _ @ -, at most 128, beginning with a letter or a digit.',
-    });
-  }
+  checkPrincipal(request.principal);
   const role = request.role ?? policy.defaultRole;
   if (!policy.roles.has(role)) {
     throw new DaypassError('unknown_role', `The service ${policy.name} has no role ${JSON.stringify(role)}.`);

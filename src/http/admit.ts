@@ -1,26 +1,54 @@
+import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
+import type { Proof } from '../gate/credential.js';
 import type { Gate } from '../gate/gate.js';
+import type { BrowserAccess } from '../identity/browser-access.js';
+import type { Log } from '../log.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Header } from './action.js';
+import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
+import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
 import { readCredential } from './credential.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
+import type { Faults } from './faults.js';
+import { valuesOf } from './headers.js';
 import type { Selected } from './host.js';
 
 /** Who is let in to what; never thrown, always answered. */
 export type Entry =
   | { readonly ok: true; readonly admission: Admission }
-  | { readonly ok: false; readonly refusal: Refusal };
+  | {
+      readonly ok: false;
+      readonly refusal: Refusal;
+      /** A person goes to a page: they may be led to the gateway's host, to come back with a session. */
+      readonly mayLogIn?: true;
+    };
+
+/** What letting in takes. */
+export interface EntryParts {
+  readonly gate: Gate;
+  readonly access: BrowserAccess;
+  readonly scheme: 'http' | 'https';
+  readonly faults: Faults;
+  readonly log: Log;
+}
+
+/** Who asks. `method` is `WS` for the opening of a WebSocket. */
+export interface Asking {
+  readonly method: string;
+  readonly headers: readonly Header[];
+  readonly client: string;
+}
+
+type Service = Extract<Selected, { kind: 'service' }>;
 
 /**
- * Admits a request to the service its Host selects. Answers without waiting when the grant's session is live already, which
- * is the way of every request but the first.
+ * Admits a request to the service its Host selects. Answers without waiting when its session is live already, which is the
+ * way of every request but the first.
  */
-export function enter(
-  gate: Gate,
-  selected: Selected,
-  headers: readonly Header[],
-  client: string,
-): Entry | Promise<Entry> {
+export function enter(parts: EntryParts, selected: Selected, asking: Asking): Entry | Promise<Entry> {
+  const { gate } = parts;
+  const { headers, client } = asking;
   const away = (service: string, reason: DenialReason) =>
     gate.turnedAway({ service, credential: null, client }, { reason, rule: 'admission' });
   if (selected.kind !== 'service') {
@@ -37,11 +65,104 @@ export function enter(
     };
   }
   const { presented } = credential;
-  const live = presented === null ? null : gate.admitted(selected.name, presented);
-  if (live !== null) return { ok: true, admission: live };
+  if (presented !== null) return admit(gate, selected, presented, client);
+  const cookies = cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE);
+  return cookies.length === 0 ? strangers(parts, selected, asking) : byCookie(parts, selected, asking, cookies);
+}
+
+function admit(gate: Gate, { name }: Service, credential: string | Proof | null, client: string) {
+  const live = credential === null ? null : gate.admitted(name, credential);
+  if (live !== null) return { ok: true, admission: live } as const;
   return gate
-    .admit({ protocol: 'http', service: selected.name, credential: presented, client, shared: true })
-    .then((answer) => (answer.ok ? answer : { ok: false, refusal: refusalOf(answer.decision) }));
+    .admit({ protocol: 'http', service: name, credential, client, shared: true })
+    .then((answer): Entry => (answer.ok ? answer : { ok: false, refusal: refusalOf(answer.decision) }));
+}
+
+/** Neither a handle nor a cookie. */
+function strangers({ gate }: EntryParts, selected: Service, { method, headers, client }: Asking) {
+  if (!isNavigation(method, headers) || !gate.serves(selected.name, 'http')) return admit(gate, selected, null, client);
+  return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true } as const;
+}
+
+/** A cookie comes along with whatever any page makes a browser ask: first of all, whose idea the request was. */
+function byCookie(
+  parts: EntryParts,
+  selected: Service,
+  asking: Asking,
+  [cookie = '', ...more]: readonly string[],
+): Entry | Promise<Entry> {
+  const own = `${parts.scheme}://${selected.host}`;
+  const { method, headers, client } = asking;
+  const foreign = method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
+  const refusal = more.length > 0 ? TWO_COOKIES : foreign === null ? null : foreignRefusal(foreign);
+  if (refusal !== null) {
+    const { status, reason, rule = '' } = refusal;
+    parts.faults.tell({ service: known(parts.gate, selected.name), client, status, reason, rule });
+    return { ok: false, refusal };
+  }
+  const browser = findBrowser(parts, cookie, selected.name);
+  if (browser instanceof Promise) return browser.then((found) => admitBrowser(parts, selected, asking, found));
+  return admitBrowser(parts, selected, asking, browser);
+}
+
+/** Undefined when the ledger does not answer. */
+function findBrowser({ access, log }: EntryParts, cookie: string, service: string) {
+  const found = access.browsers.find(cookie, service);
+  if (!(found instanceof Promise)) return found;
+  return found.catch((thrown: unknown) => {
+    log.warn({ service, err: messageOf(thrown) }, 'a browser session could not be asked about');
+    return undefined;
+  });
+}
+
+function admitBrowser(
+  parts: EntryParts,
+  selected: Service,
+  asking: Asking,
+  browser: Proof | null | undefined,
+): Entry | Promise<Entry> {
+  if (browser === undefined) return { ok: false, refusal: NOT_NOW };
+  const again = isNavigation(asking.method, asking.headers) && parts.gate.serves(selected.name, 'http');
+  if (browser === null && again) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
+  if (browser === null) {
+    const { client } = asking;
+    parts.gate.turnedAway({ service: selected.name, credential: null, client }, { reason: 'malformed', rule: 'login' });
+    return { ok: false, refusal: NOT_LOGGED_IN };
+  }
+  const entry = admit(parts.gate, selected, browser, asking.client);
+  if (!(entry instanceof Promise)) return entry;
+  // The grant of this session is over: there may be a newer one.
+  return entry.then((it) => (!it.ok && again && it.refusal.status === 401 ? { ...it, mayLogIn: true } : it));
+}
+
+function known(gate: Gate, service: string): string {
+  return gate.serves(service, 'http') ? service : '';
+}
+
+const NOT_LOGGED_IN = refusalFor('malformed', 'You are not logged in here.', {
+  hint: 'open a page of this service in the browser, or send the handle of your grant in Authorization: Bearer',
+});
+
+const NOT_NOW = refusalFor('store_unavailable', 'Logins cannot be checked at the moment.', {
+  hint: 'try again in a moment',
+});
+
+const TWO_COOKIES: Refusal = {
+  status: 400,
+  reason: 'bad_request',
+  detail: `The request has more than one cookie ${SESSION_COOKIE}.`,
+  rule: 'one login',
+  hint: 'delete the cookies of this site, and open it again',
+};
+
+function foreignRefusal(why: string): Refusal {
+  return {
+    status: 403,
+    reason: 'foreign_origin',
+    detail: `Daypass refused what another site asked for with your login: ${why}.`,
+    rule: 'a login counts for pages of its own host',
+    hint: 'open the service itself; tools send the handle in Authorization: Bearer',
+  };
 }
 
 function refusalOfHost(selected: Exclude<Selected, { kind: 'service' }>): Refusal {

@@ -1,5 +1,6 @@
 import { type Decision, deny } from '../policy/decision.js';
 import type { HttpAction } from './action.js';
+import { isOwnPath, OWN_PATHS } from './browser/place.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { Asked, consider, type Rule, type Why } from './rule.js';
 
@@ -28,6 +29,7 @@ export function decide(role: HttpRole, action: HttpAction): Decision {
   const { target } = asking;
   if (!target.ok)
     return ambiguous('every target has one meaning', `The target of this request is ambiguous: ${target.why}.`);
+  if (isOwnPath(target.path)) return KEPT;
   const asked = new Asked(asking, target.path, target.query);
   // Why the first rule that would have to be met otherwise was not: it says more than that none allows it.
   let nearly: { rule: Rule; why: Why } | null = null;
@@ -48,11 +50,14 @@ export function decide(role: HttpRole, action: HttpAction): Decision {
   );
 }
 
+/** Whatever a role allows. */
+const KEPT = deny('out_of_scope', `${OWN_PATHS} is the gateway's own`, `Paths under ${OWN_PATHS} reach no service.`);
+
 /** Each rule of a role with why it does not allow the action; null where it does. For people who ask about a policy. */
 export function explain(role: HttpRole, action: HttpAction): { rule: string; why: string | null }[] {
   const asking = action.kind === 'message' ? action.opening : action;
   const { target } = asking;
-  if (!target.ok) return [];
+  if (!target.ok || isOwnPath(target.path)) return [];
   const asked = new Asked(asking, target.path, target.query);
   return role.rules.map((rule) => ({ rule: rule.text, why: consider(rule, asked)?.words ?? null }));
 }

@@ -108,14 +108,14 @@ function title({ status, reason }: Refusal): string {
   return `${STATUS_CODES[status] ?? 'Refused'} (${reason})`;
 }
 
-/** The page's only style; the policy below allows exactly it, by its hash, and no script. */
-const STYLE =
+/** The only style of the gateway's pages; their policies allow exactly it, by its hash. That of a refusal allows no script. */
+export const STYLE =
   'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:12vh auto;padding:0 1.5rem;color:#1c2430;background:#f6f7f9}' +
   'main{background:#fff;border:1px solid #dde1e7;border-radius:10px;padding:2rem}' +
   'h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.do{color:#374151}' +
   'dl{margin:1.5rem 0 0;font-size:.85rem;color:#5b6472;display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem}' +
   'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}footer{margin-top:1rem;font-size:.8rem;color:#8a93a1}';
-const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
+export const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 
 /** A refusal for a person in a browser: what happened, what they can do, then the facts to quote when they ask. */
 function page(refusal: Refusal): string {
@@ -143,7 +143,7 @@ function sentence(text: string): string {
   return ended.charAt(0).toUpperCase() + ended.slice(1);
 }
 
-function escapeHtml(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 

@@ -1,20 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import type { Clock } from '../clock.js';
+import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
+import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { type Decision, deny } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { drain, hasBody } from './body.js';
+import { serveGatewayHost } from './browser/gateway-side.js';
+import { type Answer, refuse as refusals } from './browser/refusals.js';
+import { beginHandover, isOwnTarget, serveOwnTarget } from './browser/service-side.js';
 import { decide, HttpRole } from './decide.js';
 import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
 import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
 import { pairs, requestHeaders } from './headers.js';
-import { selectService } from './host.js';
+import { type Selected, selectService } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
@@ -32,6 +38,10 @@ export interface HttpParts {
   readonly faults: Faults;
   readonly upstreams: Upstreams;
   readonly identity: Identity;
+  readonly access: BrowserAccess;
+  /** How browsers reach the gateway. */
+  readonly scheme: 'http' | 'https';
+  readonly clock: Clock;
   /** Services are reached at `<service>.<domain>`. */
   readonly domain: string;
   readonly monotonic: () => number;
@@ -66,9 +76,17 @@ export async function serveRequest(
   if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
     return sendKeys(res, await parts.identity.keys);
   }
-  const entering = enter(parts.gate, selected, headers, clientOf(req));
+  if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) {
+    const own = await serveOwn(parts, selected, req, res);
+    if (own !== null) return own.refusal === null ? drain(req) : refuse(own.refusal);
+  }
+  const entering = enter(parts, selected, { method: req.method ?? '', headers, client: clientOf(req) });
   const entry = entering instanceof Promise ? await entering : entering;
   if (!entry.ok) {
+    if (entry.mayLogIn && selected.kind === 'service') {
+      beginHandover(parts, selected, res, req.url ?? '');
+      return;
+    }
     if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
     return refuse(entry.refusal);
   }
@@ -118,6 +136,32 @@ const KEYS_PATH = '/.well-known/jwks.json';
 function sendKeys(res: ServerResponse, keys: string): void {
   res.writeHead(200, { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=300' });
   res.end(keys);
+}
+
+/**
+ * What the gateway answers itself: the pages of its own host, and its paths at the hosts of services.
+ * @returns null for what is not its own
+ */
+async function serveOwn(
+  parts: HttpParts,
+  selected: Selected,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<{ readonly refusal: Answer } | null> {
+  if (selected.kind !== 'gateway' && selected.kind !== 'service') return null;
+  try {
+    const answered =
+      selected.kind === 'gateway'
+        ? await serveGatewayHost(parts, req, res)
+        : { refusal: await serveOwnTarget(parts, selected, req, res) };
+    if (answered?.refusal) tellFault(parts, req, answered.refusal);
+    return answered;
+  } catch (thrown) {
+    parts.log.error({ err: messageOf(thrown) }, 'a login could not be served');
+    const refusal = refusals.notNow();
+    tellFault(parts, req, refusal);
+    return { refusal };
+  }
 }
 
 /** Tells of a request that no service is asked about, since it is not one that may be passed on. */

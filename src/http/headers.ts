@@ -1,5 +1,6 @@
 import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
+import { setsOurs, withoutOurCookies } from './browser/cookies.js';
 
 /** Headers of one connection only (RFC 9110 section 7.6.1), and what speaks about framing: each hop makes its own. */
 const HOP_BY_HOP = new Set([
@@ -98,6 +99,7 @@ export function isCondition(name: string): boolean {
     name === plain &&
     /^[a-z0-9!#$%&'*+.^`|~-]+$/.test(name) &&
     isForwarded(name, plain) &&
+    plain !== 'cookie' &&
     !plain.startsWith('content-')
   );
 }
@@ -109,9 +111,13 @@ export function isCondition(name: string): boolean {
 export function requestHeaders(headers: readonly Header[], injected: readonly Header[], origin: Origin): Header[] {
   const listed = connectionList(headers);
   const ours = new Set(injected.map(([name]) => canonical(name)));
-  const kept = headers.filter(([name]) => {
+  const kept = headers.flatMap((header): readonly Header[] => {
+    const [name, value] = header;
     const plain = canonical(name);
-    return !listed.has(name.toLowerCase()) && !ours.has(plain) && isForwarded(name, plain);
+    if (listed.has(name.toLowerCase()) || ours.has(plain) || !isForwarded(name, plain)) return [];
+    if (plain !== 'cookie' && plain !== 'cookie2') return [header];
+    const others = withoutOurCookies(value);
+    return others === '' ? [] : [[name, others]];
   });
   return [
     ...kept,
@@ -131,16 +137,17 @@ function isForwarded(name: string, plain: string): boolean {
 
 /**
  * The headers a client gets of a service's answer: without those of its connection, and without any in our name. A service
- * speaks for itself alone: its cookies reach no sibling, `Alt-Svc` leads nobody past the gateway, and a redirect to its own
- * address leads to where the client knows it.
+ * speaks for itself alone: its cookies reach no sibling and are none of the gateway's, `Clear-Site-Data` would clear those of
+ * all siblings, `Alt-Svc` leads nobody past the gateway, and a redirect to its own address leads to where the client knows it.
  */
 export function responseHeaders(headers: readonly Header[], upstream: WebAddress): Header[] {
   const listed = connectionList(headers);
   return headers.flatMap(([name, value]): Header[] => {
     const plain = canonical(name);
     if (listed.has(name.toLowerCase()) || HOP_BY_HOP.has(plain) || plain.startsWith('daypass-')) return [];
-    if (plain === 'alt-svc') return [];
-    if (plain === 'set-cookie' || plain === 'set-cookie2') return [[name, value.replace(COOKIE_DOMAIN, '')]];
+    if (plain === 'alt-svc' || plain === 'clear-site-data') return [];
+    if (plain === 'set-cookie' || plain === 'set-cookie2')
+      return setsOurs(value) ? [] : [[name, value.replace(COOKIE_DOMAIN, '')]];
     return [[name, plain === 'location' ? publicLocation(value, upstream) : value]];
   });
 }

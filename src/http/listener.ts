@@ -27,10 +27,12 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Gate } from '../gate/gate.js';
+import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { carriedBy } from '../session/connection.js';
 import { drain } from './body.js';
+import { schemeOf } from './browser/place.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
@@ -48,6 +50,8 @@ export interface HttpOptions {
   readonly domain: string;
   /** Signs what services are told of who stands behind a request. */
   readonly identity: Identity;
+  /** Logins and sessions of browsers. */
+  readonly access: BrowserAccess;
   readonly host: string;
   readonly port: number;
   /** PEM texts; without them HTTP is plain. */
@@ -84,6 +88,9 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     faults: new Faults(log, options.metrics ?? new Metrics()),
     upstreams,
     identity: options.identity,
+    access: options.access,
+    scheme: schemeOf(domain, options.tls !== undefined),
+    clock,
     domain,
     monotonic,
     open: new WeakMap(),

@@ -1,3 +1,4 @@
+import { isOwnPath, OWN_PATHS } from './browser/place.js';
 import { ANYTHING, type Matcher, TYPE_NAMES, typed } from './matcher.js';
 import { readTarget } from './path.js';
 
@@ -52,6 +53,7 @@ function parsePattern(method: string, pattern: string): ParsedRoute {
   if (target.path !== literal) {
     return refuse(`${pattern} matches nothing: it is not normalised`, `write ${target.path}`);
   }
+  if (isOwnPath(literal)) return refuse(`${pattern} matches nothing`, `paths under ${OWN_PATHS} are the gateway's own`);
   return { ok: true, route: { method, segments, open } };
 }
 

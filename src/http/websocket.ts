@@ -6,6 +6,8 @@ import type { Passage } from '../gate/passage.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
+import { refuse } from './browser/refusals.js';
+import { isOwnTarget } from './browser/service-side.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, refusalOfEnd, sendRawRefusal } from './deny.js';
 import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellFault } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
@@ -37,9 +39,11 @@ export async function serveUpgrade(
     return sendRawRefusal(socket, wished.refusal, version);
   }
   const selected = selectService(headers, parts.domain);
-  const entry = await enter(parts.gate, selected, headers, clientOf(req));
+  const entry = isOwnTarget(req.url ?? '')
+    ? ({ ok: false, refusal: refuse.nothingHere() } as const)
+    : await enter(parts, selected, { method: 'WS', headers, client: clientOf(req) });
   if (!entry.ok) {
-    if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
+    if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, entry.refusal);
   }
   const { admission } = entry;

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { inflateRawSync } from 'node:zlib';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
+import { linkFor, NAVIGATION, startBrowsing } from '../http/browser/fixture.js';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { until } from '../recording/fixture.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
@@ -124,6 +125,55 @@ recording: { mode: strict }
     t.notOk(text.replaceAll('\0', '').includes(secret), place);
   }
 });
+
+t.test(
+  'THREATS A16, D27: login links, codes and cookies are in no table, no block, no log line and no service',
+  async (t) => {
+    const { gateway, service, browser } = await startBrowsing(t);
+    await gateway.issue({ service: 'web' });
+    const alice = browser();
+    const link = await linkFor(gateway);
+    await alice.logIn(link);
+    const { way, body } = await alice.visit('web.localhost', '/orders?x=1');
+    const addresses = way.join(' ');
+    const code = /code=([\w-]+)/.exec(addresses)?.[1] ?? '';
+    const cookies = ['localhost', 'web.localhost'].map(
+      (host) => /__Host-daypass=([\w-]{43})/.exec(alice.cookies(host))?.[1] ?? '',
+    );
+    const secrets = [link, code, ...cookies];
+    for (const secret of secrets) t.match(secret, /^[\w-]{43}$/);
+    // What goes wrong must not tell, either.
+    await alice.logIn(link);
+    await alice.ask('web.localhost', `/.daypass/enter?code=${code}`, { headers: NAVIGATION });
+    await alice.ask('web.localhost', `/.daypass/enter?code=${code}`, {
+      method: 'POST',
+      headers: { referer: `http://x/?code=${code}` },
+    });
+    await alice.ask('web.localhost', '/x', {
+      headers: { ...NAVIGATION, referer: `http://web.localhost/.daypass/enter?code=${code}` },
+    });
+    await alice.ask('shop.localhost', '/', { headers: { ...NAVIGATION, cookie: alice.cookies('web.localhost') } });
+    await gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'done', by: 'ops' });
+    await gateway.stop();
+    const tables = await gateway.ledger.query<{ name: string }>(
+      `select table_name as name from information_schema.tables where table_schema = 'daypass'`,
+    );
+    const places: Record<string, string> = { log: JSON.stringify(gateway.lines), service: service.seen.join() + body };
+    for (const { name } of tables) {
+      const rows = await gateway.ledger.query<{ row: string }>(`select r::text as row from daypass.${name} r`);
+      places[name] = rows.map(({ row }) => row).join('\n');
+    }
+    const blocks = await gateway.ledger.query<{ payload: Buffer }>('select payload from daypass.blocks');
+    places.recorded = blocks.map(({ payload }) => inflateRawSync(payload).toString()).join('\n');
+    t.match(places.recorded, 'GET /orders?x=1');
+    for (const [place, text] of Object.entries(places)) {
+      for (const secret of secrets) {
+        const hex = [secret, Buffer.from(secret, 'base64url')].map((it) => Buffer.from(it).toString('hex'));
+        for (const trace of [secret, ...hex]) t.notOk(text.includes(trace), place);
+      }
+    }
+  },
+);
 
 /** One request; the body's characters are its bytes. */
 function fetchFrom(port: number, path: string, headers: Record<string, string>, body?: string): Promise<number> {

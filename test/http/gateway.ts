@@ -16,6 +16,7 @@ import { Identity } from '../../src/http/identity.js';
 import { type HttpListener, startHttp } from '../../src/http/listener.js';
 import { httpProtocol } from '../../src/http/protocol.js';
 import type { UpstreamLimits } from '../../src/http/upstream.js';
+import { openBrowserAccess } from '../../src/identity/browser-access.js';
 import { Metrics } from '../../src/metrics.js';
 import { unpackBlock } from '../../src/recording/block.js';
 import { decodeEvent } from '../../src/recording/chain.js';
@@ -108,11 +109,15 @@ export async function startGateway(
     new Map([...texts].map(([name, text]) => [name, policyOf(name, text, options.mode ?? 'strict')]));
   const policies = new Policies(compiled());
   const grants = new Map<string, Grant>();
-  const gate = new Gate({ grants: { check: async (id) => checkOf(grants, id) }, policies, recorder, clock, log });
+  const check = async (id: string) => checkOf(grants, id);
+  const gate = new Gate({ grants: { check }, policies, recorder, clock, log });
+  const book = { check, list: async () => [] };
+  const access = openBrowserAccess({ pool, grants: book, watcher: gate, staleness: 15_000, clock, log });
   const { headTimeout, upstreamLimits, tls } = options;
   const metrics = new Metrics();
   const http = await startHttp({
     gate,
+    access,
     log,
     clock,
     domain: 'localhost',
@@ -130,6 +135,7 @@ export async function startGateway(
     stopped = true;
     gate.cutAll('shutdown');
     await http.stop();
+    access.stop();
     gate.deadlines.stop();
     await recorder.drain(2_000);
     recorder.close();

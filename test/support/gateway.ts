@@ -56,6 +56,8 @@ export interface GatewayOptions {
   /** Policy files by service name. */
   readonly services: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** `localhost` when not given. */
+  readonly domain?: string;
   /** More lines for `daypass.yaml`. */
   readonly settings?: string;
   /** A ledger that is there already (two gateways over one). */
@@ -118,7 +120,7 @@ export async function writeConfiguration(directory: string, options: GatewayOpti
   const key = options.signingKey ?? TEST_KEY;
   await writeFile(join(directory, 'grant.pem'), key, { mode: 0o600 });
   const settings = [
-    'domain: localhost',
+    `domain: ${options.domain ?? 'localhost'}`,
     'listen: { http: 127.0.0.1:0, postgres: "127.0.0.1:0", health: "[::1]:0" }',
     'database: { env: DATABASE_URL }',
     'redis: { env: REDIS_URL }',

@@ -1,0 +1,20 @@
+/** Paths of a service's host that are the gateway's own, and reach no service. */
+export const OWN_PATHS = '/.daypass';
+
+/** Whether a normalised path belongs to the gateway. */
+export function isOwnPath(path: string): boolean {
+  return path === OWN_PATHS || path.startsWith(`${OWN_PATHS}/`);
+}
+
+/**
+ * How browsers reach the gateway. Off `localhost` it is TLS in any case, its own or that of a proxy on this machine: browsers
+ * keep `__Host-` cookies of no other place.
+ */
+export function schemeOf(domain: string, tls: boolean): 'http' | 'https' {
+  return tls || !(domain === 'localhost' || domain.endsWith('.localhost')) ? 'https' : 'http';
+}
+
+/** The gateway's own host, seen from a service's: both with the port that the client asked for. */
+export function gatewayHost(host: string, service: string): string {
+  return host.slice(service.length + 1);
+}

@@ -1,0 +1,72 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { digestOf, newSecret } from '../../identity/secret.js';
+import type { HttpParts } from '../dispatch.js';
+import { pairs, valuesOf } from '../headers.js';
+import type { Selected } from '../host.js';
+import { readTarget } from '../path.js';
+import { cookiesNamed, SESSION_COOKIE, STATE_COOKIE, setCookie } from './cookies.js';
+import { isNavigation } from './foreign.js';
+import { sendOn } from './pages.js';
+import { gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
+import { type Answer, refuse } from './refusals.js';
+import { packState, STATE_LASTS, unpackState } from './state.js';
+
+type Service = Extract<Selected, { kind: 'service' }>;
+
+/** The path of a service's host that a code is brought to. */
+export const ENTER = `${OWN_PATHS}/enter`;
+/** The path that begins anew, whatever session the browser has. */
+export const BEGIN = `${OWN_PATHS}/begin`;
+
+/** Whether a request target is one of the gateway's own at a service's host. */
+export function isOwnTarget(raw: string): boolean {
+  // Every other spelling of the first segment begins with these two, too.
+  if (!/^\/(?:\.|%)/.test(raw)) return false;
+  const target = readTarget(raw);
+  return target.ok && isOwnPath(target.path);
+}
+
+/** Leads a browser to the gateway's host; what it keeps meanwhile binds the code to it. */
+export function beginHandover(parts: HttpParts, selected: Service, res: ServerResponse, target: string): null {
+  const nonce = newSecret();
+  const bind = digestOf(nonce).toString('base64url');
+  const gateway = `${parts.scheme}://${gatewayHost(selected.host, selected.name)}`;
+  const state = setCookie(STATE_COOKIE, packState(nonce, target), STATE_LASTS);
+  return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}`, [state]);
+}
+
+/** Serves what is under `/.daypass` at a service's host. Nothing of it reaches the service. */
+export async function serveOwnTarget(
+  parts: HttpParts,
+  selected: Service,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<Answer> {
+  const headers = pairs(req.rawHeaders);
+  const target = readTarget(req.url ?? '');
+  const path = target.ok ? target.path : '';
+  if ((path !== ENTER && path !== BEGIN) || !isNavigation(req.method ?? '', headers)) return refuse.nothingHere();
+  if (!parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
+  if (path === BEGIN) return beginHandover(parts, selected, res, '/');
+  const query = new URLSearchParams(target.ok ? target.query : '');
+  return enterService(parts, selected, res, valuesOf(headers, 'cookie'), query.getAll('code'));
+}
+
+/** Takes a code that belongs to this browser, and gives it a new session. */
+async function enterService(
+  { access, clock, scheme }: HttpParts,
+  selected: Service,
+  res: ServerResponse,
+  cookies: readonly string[],
+  [code = '', ...more]: readonly string[],
+): Promise<Answer> {
+  const [kept, ...others] = cookiesNamed(cookies, STATE_COOKIE);
+  const state = kept === undefined || others.length > 0 ? null : unpackState(kept);
+  if (state === null || more.length > 0) return refuse.notBegunHere();
+  const [previous = null] = cookiesNamed(cookies, SESSION_COOKIE);
+  const session = await access.handovers.enter(code, state.nonce, selected.name, previous);
+  if (session === null) return refuse.codeOver();
+  const seconds = (session.expiresAt - clock.wall()) / 1_000;
+  const given = [setCookie(SESSION_COOKIE, session.secret, seconds), setCookie(STATE_COOKIE, '', 0)];
+  return sendOn(res, `${scheme}://${selected.host}${state.target}`, given);
+}

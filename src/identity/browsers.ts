@@ -1,0 +1,155 @@
+import type pg from 'pg';
+import type { Clock } from '../clock.js';
+import { messageOf } from '../errors.js';
+import { Batch } from '../grant/batch.js';
+import type { Grant } from '../grant/grant.js';
+import type { Log } from '../log.js';
+import { ask, type Row } from './ask.js';
+import { digestOf, isSecret } from './secret.js';
+
+/** What the ledger said of a browser session counts for so long, milliseconds. */
+const FRESH = 2_000;
+/** How often it is asked about those that hold live sessions, milliseconds. */
+const EVERY = 1_000;
+/** More are not remembered at once. */
+const REMEMBERED = 10_000;
+
+const LIVE = `select b.hash, b.id, b.grant_id, b.service, b.expires_at, l.principal
+  from browser_sessions b join logins l on l.hash = b.login
+  where b.ended_at is null and l.ended_at is null and b.expires_at > $2`;
+
+/** The gate's side: which browser sessions hold live sessions, and how to end those. */
+export interface HolderWatcher {
+  holders(): readonly string[];
+  endHolders(holders: ReadonlySet<string>, reason: 'logged_out' | 'stale'): void;
+}
+
+export interface BrowsersParts {
+  readonly pool: pg.Pool;
+  readonly watcher: HolderWatcher;
+  /** How long live sessions outlast a silent ledger, milliseconds. */
+  readonly staleness: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A browser at one service: what the gate takes in place of a handle. */
+export class Browser {
+  /** The browser session's id. */
+  readonly holder: string;
+  readonly grantId: string;
+  readonly principal: string;
+  readonly service: string;
+  readonly #expiresAt: number;
+  readonly #wall: () => number;
+  /** Set when it is known to be over. */
+  ended = false;
+
+  constructor(row: Row, wall: () => number) {
+    this.holder = String(row.id);
+    this.grantId = String(row.grant_id);
+    this.principal = String(row.principal);
+    this.service = String(row.service);
+    this.#expiresAt = row.expires_at instanceof Date ? row.expires_at.getTime() : Number.NaN;
+    this.#wall = wall;
+  }
+
+  /** Whether the grant is the one it was opened with, and its own person's. */
+  holds(grant: Grant): boolean {
+    return (
+      !this.ended && this.#expiresAt > this.#wall() && this.grantId === grant.id && this.principal === grant.principal
+    );
+  }
+}
+
+/**
+ * The browser sessions of all gateways, as the ledger knows them. What it said counts for 2 s at most, so that a logout on
+ * another gateway ends what is live here soon after, and idle connections too.
+ */
+export class Browsers {
+  readonly #parts: BrowsersParts;
+  readonly #known = new Map<string, { readonly browser: Browser; readonly until: number }>();
+  readonly #rows: Batch<Row>;
+  /** Counts logouts on this gateway: an answer that was asked for before one is asked for again. */
+  #logouts = 0;
+  #confirmed: number;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(parts: BrowsersParts) {
+    this.#parts = parts;
+    this.#confirmed = parts.clock.monotonic();
+    this.#rows = new Batch((hashes) => this.#ask(hashes));
+  }
+
+  /**
+   * The browser whose cookie at a service this is: at once when it was asked for lately.
+   * @returns null when it is nobody's, or over
+   * @throws DaypassError `ledger_unavailable`
+   */
+  find(secret: string, service: string): Browser | null | Promise<Browser | null> {
+    if (!isSecret(secret)) return null;
+    const hash = digestOf(secret).toString('hex');
+    const known = this.#known.get(hash);
+    const browser = known !== undefined && known.until > this.#parts.clock.monotonic() ? known.browser : undefined;
+    if (browser !== undefined) return browser.service === service ? browser : null;
+    return this.#look(hash).then((found) => (found?.service === service ? found : null));
+  }
+
+  /** Watches over what holds live sessions until `stop`. */
+  start(): void {
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#round().finally(() => this.start()), EVERY);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Somebody logged out here: what they opened on this gateway ends at once. */
+  async loggedOut(principal: string): Promise<void> {
+    this.#logouts += 1;
+    for (const [hash, { browser }] of this.#known) {
+      if (browser.principal !== principal) continue;
+      browser.ended = true;
+      this.#known.delete(hash);
+    }
+    await this.#round();
+  }
+
+  async #look(hash: string): Promise<Browser | null> {
+    const asked = this.#parts.clock.monotonic();
+    const logouts = this.#logouts;
+    const row = await this.#rows.get(hash);
+    if (logouts !== this.#logouts) return this.#look(hash);
+    if (row === null) return null;
+    const browser = new Browser(row, () => this.#parts.clock.wall());
+    if (this.#known.size >= REMEMBERED) this.#known.clear();
+    this.#known.set(hash, { browser, until: asked + FRESH });
+    return browser;
+  }
+
+  async #ask(hashes: readonly string[]): Promise<ReadonlyMap<string, Row>> {
+    const { pool, clock } = this.#parts;
+    const bytes = hashes.map((hash) => Buffer.from(hash, 'hex'));
+    const rows = await ask(pool, `${LIVE} and b.hash = any($1::bytea[])`, [bytes, new Date(clock.wall())]);
+    return new Map(rows.map((row) => [Buffer.isBuffer(row.hash) ? row.hash.toString('hex') : '', row]));
+  }
+
+  /** Ends what is held by browser sessions that are over; all of it when the ledger has been silent for too long. */
+  async #round(): Promise<void> {
+    const { pool, watcher, staleness, clock, log } = this.#parts;
+    const asked = clock.monotonic();
+    const held = watcher.holders();
+    try {
+      const rows =
+        held.length === 0 ? [] : await ask(pool, `${LIVE} and b.id = any($1::uuid[])`, [held, new Date(clock.wall())]);
+      const live = new Set(rows.map(({ id }) => String(id)));
+      this.#confirmed = asked;
+      watcher.endHolders(new Set(held.filter((id) => !live.has(id))), 'logged_out');
+    } catch (thrown) {
+      log.warn({ err: messageOf(thrown) }, 'browser sessions could not be asked about');
+      if (clock.monotonic() - this.#confirmed >= staleness) watcher.endHolders(new Set(held), 'stale');
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import type pg from 'pg';
+import type { Clock } from '../clock.js';
+import type { GrantSource } from '../grant/grant.js';
+import type { GrantView } from '../grant/record.js';
+import { uuid7 } from '../recording/uuid7.js';
+import { ask } from './ask.js';
+import type { Login } from './logins.js';
+import { digestOf, isSecret, newSecret } from './secret.js';
+
+/** How long a code may be used, milliseconds: two redirects. */
+const CODE_LASTS = 30_000;
+/** How many of the newest grants are tried. */
+const TRIED = 5;
+
+/** What is asked of the grants. */
+export interface GrantBook extends GrantSource {
+  list(filter: { principal: string; service?: string; active: true }): Promise<readonly GrantView[]>;
+}
+
+export interface HandoverParts {
+  readonly pool: pg.Pool;
+  readonly grants: GrantBook;
+  readonly clock: Clock;
+}
+
+/**
+ * The way of a browser that is logged in at the gateway's host to a service's: a code that works once, in the browser that
+ * asked for it. Every method throws `DaypassError('ledger_unavailable')` when the ledger does not answer.
+ */
+export class Handovers {
+  readonly #parts: HandoverParts;
+
+  constructor(parts: HandoverParts) {
+    this.#parts = parts;
+  }
+
+  /** The services somebody has a grant for now, the newest grant first. */
+  async servicesOf({ principal }: Login): Promise<readonly GrantView[]> {
+    return this.#inForce(await this.#parts.grants.list({ principal, active: true }));
+  }
+
+  /**
+   * Makes a code for the newest of the person's grants that lets them in.
+   * @param bind - base64url of the SHA-256 of what the browser holds at the service's host
+   * @returns null when there is no such grant
+   */
+  async begin(login: Login, service: string, bind: string): Promise<string | null> {
+    const grantId = await this.#newestGrant(login.principal, service);
+    if (grantId === null) return null;
+    const code = newSecret();
+    await ask(
+      this.#parts.pool,
+      'insert into handovers (hash, login, service, grant_id, bind, expires_at) values ($1, $2, $3, $4, $5, $6)',
+      [
+        ...[digestOf(code), login.hash, service, grantId, Buffer.from(bind, 'base64url')],
+        new Date(this.#parts.clock.wall() + CODE_LASTS),
+      ],
+    );
+    return code;
+  }
+
+  /**
+   * Turns a code into a browser session, once, if its login still stands. The browser's session from before ends.
+   * @param nonce - what the browser holds: the code was made for its SHA-256
+   * @returns the session's secret and until when it holds; null for a code that is unknown, used, too old or another's
+   */
+  async enter(
+    code: string,
+    nonce: string,
+    service: string,
+    previous: string | null,
+  ): Promise<{ readonly secret: string; readonly expiresAt: number } | null> {
+    if (!isSecret(code)) return null;
+    const now = this.#parts.clock.wall();
+    const secret = newSecret();
+    const rows = await ask(
+      this.#parts.pool,
+      `with code as (
+         update handovers set used_at = $2
+         where hash = $1 and bind = $3 and service = $4 and used_at is null and expires_at > $2
+         returning login, grant_id
+       ), old as (
+         update browser_sessions set ended_at = $2
+         where hash = $5 and service = $4 and ended_at is null and exists (select from code)
+       )
+       insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
+       select $6, $7, code.login, $4, code.grant_id, $2, logins.expires_at
+       from code join logins on logins.hash = code.login and logins.ended_at is null and logins.expires_at > $2
+       returning expires_at`,
+      [
+        ...[digestOf(code), new Date(now), digestOf(nonce), service, previous && digestOf(previous)],
+        ...[digestOf(secret), uuid7(now)],
+      ],
+    );
+    const expiresAt = rows[0]?.expires_at;
+    return expiresAt instanceof Date ? { secret, expiresAt: expiresAt.getTime() } : null;
+  }
+
+  /** The ledger proposes, the whole check decides: nobody is sent on with a grant that does not let them in. */
+  async #newestGrant(principal: string, service: string): Promise<string | null> {
+    const { grants } = this.#parts;
+    const listed = this.#inForce(await grants.list({ principal, service, active: true }));
+    for (const { id } of listed.slice(0, TRIED)) if ((await grants.check(id)).ok) return id;
+    return null;
+  }
+
+  #inForce(listed: readonly GrantView[]): readonly GrantView[] {
+    return listed.filter(({ state }) => state === 'active');
+  }
+}

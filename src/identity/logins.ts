@@ -1,0 +1,131 @@
+import type pg from 'pg';
+import type { Clock } from '../clock.js';
+import { checkPrincipal } from '../grant/limits.js';
+import { ask } from './ask.js';
+import { digestOf, isSecret, newSecret } from './secret.js';
+
+/** How long a login link may be used, milliseconds. */
+const LINK_LASTS = 10 * 60_000;
+/** How long a login lasts at most, milliseconds. */
+export const LOGIN_LASTS = 12 * 3_600_000;
+/** What expired so long ago is thrown away, milliseconds. */
+const KEPT = 7 * 86_400_000;
+
+/** Who does something about logins, and why. */
+export interface LoginAct {
+  readonly by: string;
+  readonly reason: string;
+}
+
+/** A secret for one person, and until when it holds (milliseconds since the epoch). */
+export interface Given {
+  readonly principal: string;
+  readonly secret: string;
+  readonly expiresAt: number;
+}
+
+/** Who is logged in with a browser. */
+export interface Login {
+  readonly principal: string;
+  /** SHA-256 of the login's secret: what is opened with it names it by that. */
+  readonly hash: Buffer;
+}
+
+/**
+ * Browsers that are logged in at the gateway's own host. Every method throws `DaypassError('ledger_unavailable')` when the
+ * ledger does not answer.
+ */
+export class Logins {
+  readonly #pool: pg.Pool;
+  readonly #clock: Clock;
+  readonly #loggedOut: (principal: string) => Promise<void>;
+
+  /** @param loggedOut - called when all logins of a principal have ended */
+  constructor(pool: pg.Pool, clock: Clock, loggedOut: (principal: string) => Promise<void>) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#loggedOut = loggedOut;
+  }
+
+  /** Makes a link's code, good for one login. @throws DaypassError `invalid_request`, `ledger_unavailable` */
+  async link(principal: string, { by, reason }: LoginAct): Promise<Given> {
+    checkPrincipal(principal);
+    const now = this.#clock.wall();
+    const [secret, expiresAt] = [newSecret(), now + LINK_LASTS];
+    await this.#sweep(now);
+    await ask(
+      this.#pool,
+      `with link as (
+         insert into login_links (hash, principal, created_at, expires_at) values ($1, $2, $3, $4) returning principal
+       )
+       insert into login_acts (principal, act, at, by, reason) select principal, 'link', $3, $5, $6 from link`,
+      [digestOf(secret), principal, new Date(now), new Date(expiresAt), by, reason],
+    );
+    return { principal, secret, expiresAt };
+  }
+
+  /**
+   * Turns a link's code into a login, once. What the browser was logged in with before ends.
+   * @returns null for a code that is unknown, used or too old
+   */
+  async logIn(code: string, previous: string | null): Promise<Given | null> {
+    if (!isSecret(code)) return null;
+    const now = this.#clock.wall();
+    const [secret, expiresAt] = [newSecret(), now + LOGIN_LASTS];
+    const rows = await ask(
+      this.#pool,
+      `with link as (
+         update login_links set used_at = $2 where hash = $1 and used_at is null and expires_at > $2 returning principal
+       ), old as (
+         update logins set ended_at = $2 where hash = $5 and ended_at is null and exists (select from link)
+       ), act as (
+         insert into login_acts (principal, act, at, by, reason)
+         select principal, 'login', $2, principal, 'by a login link' from link
+       )
+       insert into logins (hash, principal, created_at, expires_at)
+       select $3, principal, $2, $4 from link returning principal`,
+      [digestOf(code), new Date(now), digestOf(secret), new Date(expiresAt), previous && digestOf(previous)],
+    );
+    const principal = rows[0]?.principal;
+    return typeof principal === 'string' ? { principal, secret, expiresAt } : null;
+  }
+
+  /** Who is logged in with this secret; null when nobody is. */
+  async find(secret: string): Promise<Login | null> {
+    if (!isSecret(secret)) return null;
+    const hash = digestOf(secret);
+    const text = 'select principal from logins where hash = $1 and ended_at is null and expires_at > $2';
+    const [row] = await ask(this.#pool, text, [hash, new Date(this.#clock.wall())]);
+    return typeof row?.principal === 'string' ? { principal: row.principal, hash } : null;
+  }
+
+  /**
+   * Ends all logins of a person and takes back links that were not used yet: "log out everywhere".
+   * @returns how many logins there were
+   */
+  async logOut(principal: string, { by, reason }: LoginAct): Promise<number> {
+    checkPrincipal(principal);
+    const now = new Date(this.#clock.wall());
+    // The links first, and in a statement of their own: a login under way is either waited for, and ended below, or fails.
+    const links = 'update login_links set used_at = $2 where principal = $1 and used_at is null';
+    await ask(this.#pool, links, [principal, now]);
+    const [row] = await ask(
+      this.#pool,
+      `with ended as (
+         update logins set ended_at = $2 where principal = $1 and ended_at is null returning expires_at
+       ), act as (
+         insert into login_acts (principal, act, at, by, reason) values ($1, 'logout', $2, $3, $4)
+       )
+       select count(*) filter (where expires_at > $2) as logins from ended`,
+      [principal, now, by, reason],
+    );
+    await this.#loggedOut(principal);
+    return Number(row?.logins ?? 0);
+  }
+
+  /** Acts stay; what nobody can use any more does not. */
+  async #sweep(now: number): Promise<void> {
+    for (const table of ['login_links', 'logins', 'handovers', 'browser_sessions'])
+      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [new Date(now - KEPT)]);
+  }
+}

@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import t from 'tap';
+import { linkFor, NAVIGATION, openingOf, SAME_ORIGIN, startBrowsing, TestBrowser } from '../http/browser/fixture.js';
+
+const WEB = 'web.localhost';
+
+async function loggedIn(t: Parameters<typeof startBrowsing>[0], options: Parameters<typeof startBrowsing>[1] = {}) {
+  const all = await startBrowsing(t, options);
+  for (const service of ['web', 'shop']) await all.gateway.issue({ service });
+  const alice = all.browser();
+  await alice.logIn(await linkFor(all.gateway));
+  await alice.visit(WEB, '/');
+  all.service.seen.length = 0;
+  const [cookie = ''] = /__Host-daypass=[\w-]{43}/.exec(alice.cookies(WEB)) ?? [];
+  return { ...all, alice, cookie };
+}
+
+t.test('A3: a cookie that somebody else set under our name is refused, or nobody’s', async (t) => {
+  const { alice, cookie, service } = await loggedIn(t);
+  const evil = '__Host-daypass=evil';
+  const refused = [
+    `${cookie}; ${evil}`,
+    `${evil}; ${cookie}`,
+    `${cookie}; ${cookie}`,
+    `${cookie};${evil}`,
+    `a=1; __Host-daypass =evil; ${cookie}`,
+  ];
+  for (const sent of refused)
+    t.equal((await alice.ask(WEB, '/', { headers: { ...NAVIGATION, cookie: sent } })).status, 400, sent);
+  const secret = cookie.split('=')[1] ?? '';
+  const nobodys = [
+    evil,
+    '__Host-daypass=',
+    '__Host-daypass',
+    `__host-daypass=${secret}`,
+    `__Secure-daypass=${secret}`,
+    `daypass=${secret}`,
+    `__Host-daypass="${secret}"`,
+    `__Host-daypass=${secret}x`,
+    `__Host-daypass=${secret}%00`,
+    `a="b, __Host-daypass=${secret}`,
+  ];
+  for (const sent of nobodys)
+    t.equal((await alice.ask(WEB, '/', { headers: { ...SAME_ORIGIN, cookie: sent } })).status, 401, sent);
+  t.equal(
+    (await alice.ask(WEB, '/', { headers: { ...SAME_ORIGIN, cookie: `${cookie}; __host-daypass=evil` } })).status,
+    200,
+  );
+  t.same(service.seen, ['GET /']);
+});
+
+t.test('A3: a session counts at its own service alone, and a login at none', async (t) => {
+  const { alice, cookie, service } = await loggedIn(t);
+  const login = alice.cookies('localhost');
+  for (const [host, sent] of [
+    ['shop.localhost', cookie],
+    [WEB, login],
+  ] as const)
+    t.equal((await alice.ask(host, '/', { headers: { ...SAME_ORIGIN, cookie: sent } })).status, 401);
+  const home = await alice.ask('localhost', '/', { headers: { ...NAVIGATION, cookie } });
+  t.match(home.body, /Not logged in/, "a service's session is no login");
+  t.same(service.seen, []);
+});
+
+t.test('A3, A16: a service sees neither cookie, in no spelling, and sets none under our names', async (t) => {
+  const ours = [
+    '__Host-daypass=evil; Path=/; Secure',
+    '__host-DAYPASS=evil',
+    '=__Host-daypass=evil',
+    ' __Host-dp-state=evil',
+    '__Host-daypass',
+  ];
+  const { gateway, alice, cookie } = await loggedIn(t, {
+    setCookies: ['own=1; Path=/', ...ours, '__Host-daypass-of-the-service=1'],
+  });
+  const sent = `a=1; ${cookie}; __host-daypass=x; __Host-dp-state=y;__HOST-DP-STATE=z; b=2`;
+  const answer = await alice.ask(WEB, '/', { headers: { ...SAME_ORIGIN, cookie: sent } });
+  t.equal(JSON.parse(answer.body).cookie, 'a=1; b=2');
+  t.same(answer.headers['set-cookie'], ['own=1; Path=/', '__Host-daypass-of-the-service=1']);
+  t.equal(answer.headers['clear-site-data'], undefined, 'it would clear the cookies of siblings');
+  const { handle } = await gateway.issue({ service: 'web' });
+  const tool = new TestBrowser(gateway.ports.http);
+  const byHandle = await tool.ask(WEB, '/', { headers: { 'daypass-handle': handle, cookie: sent } });
+  t.equal(JSON.parse(byHandle.body).cookie, 'a=1; b=2', 'nor does it with a handle');
+  const socket = alice.socket(WEB, '/live', `http://${WEB}:${gateway.ports.http}`, { cookie: sent });
+  const [said] = await Promise.all([once(socket, 'message'), openingOf(t, socket)]);
+  t.equal(JSON.parse(String(said[0])).cookie, 'a=1; b=2');
+});
+
+t.test('A1: what is under /.daypass reaches no service, however it is spelled and whoever asks', async (t) => {
+  const { gateway, service } = await loggedIn(t);
+  const { handle } = await gateway.issue({ service: 'web' });
+  const tool = new TestBrowser(gateway.ports.http);
+  const paths = [
+    '/.daypass',
+    '/.daypass/',
+    '/.daypass/enter',
+    '/.daypass/x',
+    '/%2edaypass/x',
+    '/.%64aypass/x',
+    '/%2E%64%61ypass/enter?code=x',
+  ];
+  for (const path of paths) {
+    for (const method of ['GET', 'POST', 'OPTIONS'])
+      t.not((await tool.ask(WEB, path, { method, headers: { 'daypass-handle': handle } })).status, 200, path);
+    t.equal(await openingOf(t, tool.socket(WEB, path, undefined, { 'daypass-handle': handle, cookie: '' })), 404, path);
+  }
+  t.same(service.seen, []);
+});
+
+t.test('A13: a session whose grant is another person’s opens nothing', async (t) => {
+  const { gateway, alice, service } = await loggedIn(t);
+  const { id } = await gateway.issue({ service: 'web', principal: 'bob' });
+  await gateway.ledger.query(`update daypass.browser_sessions set grant_id = '${id}'`);
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  t.equal((await alice.ask(WEB, '/', { headers: SAME_ORIGIN })).status, 401);
+  t.same(service.seen, []);
+});

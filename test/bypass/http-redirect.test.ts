@@ -1,0 +1,125 @@
+import t from 'tap';
+import { linkFor, NAVIGATION, startBrowsing } from '../http/browser/fixture.js';
+
+const WEB = 'web.localhost';
+const pathOf = (address: string) => address.replace(/^http:\/\/[^/]+/, '');
+
+t.test('D29: after a login a browser comes back to this very host, whatever address it began with', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const targets = [
+    '//evil.test/',
+    '///evil.test/',
+    '/\\evil.test/',
+    '\\\\evil.test/',
+    '/%5cevil.test/',
+    '/%2fevil.test/',
+    '/%2f%2fevil.test/',
+    '/.//evil.test/',
+    '/..//evil.test',
+    '/x//evil.test/',
+    '/%09/evil.test/',
+    '/%0d%0aLocation:%20https://evil.test/',
+    'http://evil.test/',
+    'https://evil.test/',
+    'http://web.localhost@evil.test/',
+    '/;@evil.test/',
+    '/@evil.test/',
+    '/https://evil.test/',
+    '/?next=//evil.test/',
+    `/${'a'.repeat(3_000)}`,
+  ];
+  for (const target of targets) {
+    alice.jars.delete(WEB);
+    const begun = await alice.ask(WEB, target, { headers: NAVIGATION });
+    // What has no single meaning may be refused at once; nothing of it may lead away.
+    if (begun.status !== 303) continue;
+    t.match(begun.location, new RegExp(`^http://localhost:${gateway.ports.http}/handover\\?`), target);
+    const handed = await alice.ask('localhost', pathOf(begun.location), { headers: NAVIGATION });
+    t.match(
+      handed.location,
+      new RegExp(`^http://web\\.localhost:${gateway.ports.http}/\\.daypass/enter\\?code=[\\w-]{43}$`),
+    );
+    const entered = await alice.ask(WEB, pathOf(handed.location), { headers: NAVIGATION });
+    t.equal(entered.status, 303, target);
+    const to = new URL(entered.location);
+    t.equal(to.origin, `http://web.localhost:${gateway.ports.http}`, `${target} → ${entered.location}`);
+    t.notMatch(to.pathname, /^\/[/\\]/, target);
+  }
+});
+
+t.test('D29: nobody chooses where the gateway leads a browser', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const bind = 'A'.repeat(43);
+  const services = [
+    'evil.test',
+    'evil.test/',
+    'evil.test#',
+    'evil.test?',
+    'web@evil.test',
+    'web.evil',
+    '',
+    'orders',
+    '../web',
+    'WEB',
+  ];
+  for (const service of services) {
+    const path = `/handover?service=${encodeURIComponent(service)}&bind=${bind}`;
+    const answer = await alice.ask('localhost', path, { headers: NAVIGATION });
+    t.equal(answer.status, 404, service);
+    t.equal(answer.location, '');
+  }
+  for (const bad of ['', 'short', `${bind}A`, '%0d%0a'.repeat(10)])
+    t.equal((await alice.ask('localhost', `/handover?service=web&bind=${bad}`, { headers: NAVIGATION })).status, 404);
+  for (const host of ['localhost.evil.test', 'evil.test', 'web.localhost.evil.test', 'a.web.localhost'])
+    t.equal((await alice.ask(host, '/', { headers: NAVIGATION })).location, '', host);
+  t.equal((await alice.logOut()).location, '/');
+});
+
+t.test('A3: a code works once, for its own service, in the browser that began, while its login stands', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  for (const service of ['web', 'shop']) await gateway.issue({ service });
+  const [alice, mallory] = [browser(), browser()];
+  await alice.logIn(await linkFor(gateway));
+  const codeFor = async (host: string) => {
+    alice.jars.delete(host);
+    const begun = await alice.ask(host, '/', { headers: NAVIGATION });
+    return pathOf((await alice.ask('localhost', pathOf(begun.location), { headers: NAVIGATION })).location);
+  };
+  const entry = async (who: typeof alice, host: string, path: string) =>
+    (await who.ask(host, path, { headers: NAVIGATION })).status;
+  const code = await codeFor(WEB);
+  t.equal(await entry(mallory, WEB, code), 400, 'stolen, without the cookie of the browser');
+  await mallory.ask(WEB, '/', { headers: NAVIGATION });
+  t.equal(await entry(mallory, WEB, code), 400, 'nor with a cookie of the own browser');
+  t.equal(await entry(alice, 'shop.localhost', code), 400, 'another service');
+  await alice.ask('shop.localhost', '/', { headers: NAVIGATION });
+  t.equal(await entry(alice, 'shop.localhost', code), 400, 'another service that was begun, too');
+  t.equal(await entry(alice, WEB, `${code}&code=${code.slice(-43)}`), 400, 'twice in one address');
+  const state = alice.cookies(WEB);
+  t.equal(await entry(alice, WEB, code), 303);
+  const again = await alice.ask(WEB, code, { headers: { ...NAVIGATION, cookie: state } });
+  t.equal(again.status, 400, 'a second time');
+  const late = await codeFor(WEB);
+  await gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'left', by: 'ops' });
+  t.equal(await entry(alice, WEB, late), 400, 'after the logout');
+  const old = await gateway.ledger.query(`select count(*)::int as n from daypass.browser_sessions`);
+  t.same(old, [{ n: 1 }]);
+});
+
+t.test('D29: a login link works once, and not after its time', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  const code = await linkFor(gateway);
+  const first = await Promise.all([1, 2, 3, 4].map(() => browser().logIn(code)));
+  t.same(first.map(({ status }) => status).sort(), [303, 401, 401, 401], 'of several at once one has it');
+  const late = await linkFor(gateway);
+  await gateway.ledger.query(`update daypass.login_links set expires_at = now() where used_at is null`);
+  t.equal((await browser().logIn(late)).status, 401);
+  for (const bad of ['', 'x', `${late}x`, late.slice(1), '%00'.repeat(5)])
+    t.equal((await browser().logIn(bad)).status, 401, bad);
+});

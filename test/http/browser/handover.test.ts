@@ -1,0 +1,149 @@
+import { once } from 'node:events';
+import t from 'tap';
+import { linkFor, NAVIGATION, openingOf, SAME_ORIGIN, startBrowsing, TestBrowser } from './fixture.js';
+
+const WEB = 'web.localhost';
+
+t.test('a browser with a login comes to the page it wanted, and its requests are those of its grant', async (t) => {
+  const { gateway, service, browser } = await startBrowsing(t);
+  const { id } = await gateway.issue({ service: 'web' });
+  const alice = browser();
+  const first = await alice.visit(WEB, '/orders/7?x=1');
+  t.equal(first.status, 401, 'nobody is logged in yet');
+  t.match(first.body, /login link/);
+  t.match(first.way[1], /^http:\/\/localhost:\d+\/handover\?service=web&bind=[\w-]{43}$/);
+  t.equal((await alice.logIn(await linkFor(gateway))).status, 303);
+  const page = await alice.visit(WEB, '/orders/7?x=1');
+  t.equal(page.status, 200);
+  t.match(page.way.at(-1), /^http:\/\/web\.localhost:\d+\/orders\/7\?x=1$/);
+  t.same(service.seen, ['GET /orders/7?x=1'], 'nothing of the way reached the service');
+  t.notOk(JSON.parse(page.body).cookie, 'nor did the cookie');
+  t.equal(
+    (await alice.ask(WEB, '/more', { headers: { ...NAVIGATION, cookie: `${alice.cookies(WEB)}; a=b` } })).status,
+    200,
+  );
+  const sessions = await gateway.ledger.query('select grant_id, principal from daypass.sessions');
+  t.same(sessions, [{ grant_id: id, principal: 'alice' }], 'one session for the browser');
+  const open = (await gateway.events()).find(({ kind }) => kind === 'open');
+  t.match(open?.facts.browser, /^[0-9a-f-]{36}$/, 'the record says that it was a browser');
+});
+
+t.test('the cookies are host-only, and out of reach of scripts', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  const login = await alice.logIn(await linkFor(gateway));
+  const begun = await alice.ask(WEB, '/', { headers: NAVIGATION });
+  const code = (await alice.ask('localhost', begun.location.replace(/^http:\/\/[^/]+/, ''), { headers: NAVIGATION }))
+    .location;
+  const entered = await alice.ask(WEB, code.replace(/^http:\/\/[^/]+/, ''), { headers: NAVIGATION });
+  for (const answer of [login, begun, entered]) {
+    const set = answer.headers['set-cookie'] ?? [];
+    t.ok(set.length > 0);
+    for (const cookie of set) {
+      t.match(cookie, /^__Host-(?:daypass|dp-state)=/);
+      for (const wanted of ['Path=/', 'Secure', 'HttpOnly', 'SameSite=Lax']) t.match(cookie, `; ${wanted}`);
+      t.notMatch(cookie, /domain/i);
+    }
+    t.equal(answer.headers['cache-control'], 'no-store');
+  }
+  for (const answer of [begun, entered]) t.equal(answer.headers['referrer-policy'], 'no-referrer');
+  const lasts = Number(/Max-Age=(\d+)/.exec(login.headers['set-cookie']?.[0] ?? '')?.[1]);
+  t.ok(lasts > 43_000 && lasts <= 43_200, 'twelve hours at most');
+});
+
+t.test('the page shows who is logged in and what is open to them', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  const alice = browser();
+  t.match((await alice.visit('localhost', '/')).body, /Not logged in/);
+  await gateway.issue({ service: 'web' });
+  await gateway.issue({ service: 'shop', principal: 'bob' });
+  await alice.logIn(await linkFor(gateway));
+  const home = await alice.visit('localhost', '/');
+  t.match(home.body, /Logged in as alice/);
+  t.match(home.body, `http://web.localhost:${gateway.ports.http}/.daypass/begin`);
+  t.notMatch(home.body, 'shop', 'what others may do is not shown');
+  t.equal((await alice.visit(WEB, '/.daypass/begin')).status, 200, 'and the link there leads in');
+  const login = await alice.ask('localhost', '/login', { headers: NAVIGATION });
+  t.match(login.headers['content-security-policy'], /default-src 'none'.*script-src 'sha256-/);
+  const tool = await alice.ask('localhost', '/', { headers: { accept: '*/*', cookie: '' } });
+  t.equal(tool.status, 404, 'tools are told what they always were');
+});
+
+t.test('somebody without a grant is told so, and a newer grant takes the place of one that ended', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  await gateway.issue({ service: 'web', principal: 'bob' });
+  const none = await alice.visit(WEB, '/');
+  t.equal(none.status, 403);
+  t.match(none.body, /no access to web/);
+  const { id } = await gateway.issue({ service: 'web' });
+  t.equal((await alice.visit(WEB, '/')).status, 200);
+  await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'done', by: 'ops' });
+  const script = await alice.ask(WEB, '/data', { headers: SAME_ORIGIN });
+  t.equal(script.status, 401, 'what is no navigation is not led anywhere');
+  t.equal((await alice.visit(WEB, '/')).status, 403);
+  await gateway.issue({ service: 'web' });
+  t.equal((await alice.visit(WEB, '/')).status, 200);
+});
+
+t.test('each hand-over gives a new secret, and the one before is worth nothing', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  await alice.visit(WEB, '/');
+  const before = alice.cookies(WEB);
+  await alice.visit(WEB, '/.daypass/begin');
+  t.not(alice.cookies(WEB), before);
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  t.equal((await new TestBrowser(gateway.ports.http).ask(WEB, '/', { headers: { cookie: before } })).status, 401);
+  t.equal((await alice.ask(WEB, '/', { headers: NAVIGATION })).status, 200);
+  const login = alice.cookies('localhost');
+  await alice.logIn(await linkFor(gateway));
+  t.not(alice.cookies('localhost'), login);
+  const old = await alice.ask('localhost', '/', { headers: { ...NAVIGATION, cookie: login } });
+  t.match(old.body, /Not logged in/, 'the same holds for logins');
+});
+
+t.test('logging out ends every login of the person, live WebSockets too, and nobody else’s', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  await gateway.issue({ service: 'web', principal: 'bob' });
+  const [one, two, bob] = [browser(), browser(), browser()];
+  const sockets = [];
+  for (const [who, name] of [
+    [one, 'alice'],
+    [two, 'alice'],
+    [bob, 'bob'],
+  ] as const) {
+    await who.logIn(await linkFor(gateway, name));
+    t.equal((await who.visit(WEB, '/')).status, 200);
+    const socket = who.socket(WEB, '/live', `http://${WEB}:${gateway.ports.http}`);
+    t.equal(await openingOf(t, socket), 101);
+    sockets.push(socket);
+  }
+  const unused = await linkFor(gateway);
+  const closes = sockets.slice(0, 2).map((socket) => once(socket, 'close'));
+  t.equal((await one.logOut()).status, 303);
+  for (const [code, reason] of await Promise.all(closes)) {
+    t.equal(code, 4001);
+    t.match(String(reason), /logged out/);
+  }
+  for (const who of [one, two]) t.equal((await who.ask(WEB, '/', { headers: SAME_ORIGIN })).status, 401, 'at once');
+  t.match((await two.visit('localhost', '/')).body, /Not logged in/);
+  t.equal((await two.logIn(unused)).status, 401, 'a link that was not used yet is taken back');
+  t.equal(sockets[2]?.readyState, 1);
+  t.equal((await bob.ask(WEB, '/', { headers: SAME_ORIGIN })).status, 200);
+  const acts = await gateway.ledger.query(
+    `select act, by from daypass.login_acts where principal = 'alice' order by seq`,
+  );
+  t.same(
+    acts.map(({ act, by }) => `${act} by ${by}`),
+    ['link by ops', 'login by alice', 'link by ops', 'login by alice', 'link by ops', 'logout by alice'],
+  );
+  const out = await gateway.operator('POST', '/v1/logouts', { principal: 'bob', reason: 'left', by: 'ops' });
+  t.match(out, { status: 200, body: { principal: 'bob', logins: 1 } });
+  await once(sockets[2]!, 'close');
+});

@@ -1,0 +1,121 @@
+import t from 'tap';
+import { Browsers } from '../../src/identity/browsers.js';
+import { Handovers } from '../../src/identity/handovers.js';
+import { Logins } from '../../src/identity/logins.js';
+import { digestOf, newSecret } from '../../src/identity/secret.js';
+import { createLog } from '../../src/log.js';
+import { TestClock, TestGrants } from '../gate/fixture.js';
+import { freshLedger } from '../recording/fixture.js';
+import { waitUntil } from '../support/wait.js';
+
+const ACT = { by: 'ops', reason: 'a test' };
+
+async function access(test: Parameters<typeof freshLedger>[0], staleness = 60_000) {
+  const { pool, database } = await freshLedger(test);
+  const clock = new TestClock();
+  const grants = new TestGrants();
+  const { grant } = grants.add({ service: 'web' });
+  const book = {
+    check: (id: string) => grants.check(id),
+    list: async () => [{ ...grant, state: 'active' as const, revokedAt: null }],
+  };
+  const held: string[] = [];
+  const ended: string[] = [];
+  const watcher = {
+    holders: () => held,
+    endHolders: (ids: ReadonlySet<string>, reason: string) => ended.push(...[...ids].map((id) => `${reason} ${id}`)),
+  };
+  // The watch runs by real time; what it holds the ledger against is the test's clock.
+  const parts = { pool, watcher, staleness, clock, log: createLog('silent') };
+  const other = new Browsers(parts);
+  const browsers = new Browsers(parts);
+  const logins = new Logins(pool, clock, (principal) => other.loggedOut(principal));
+  const handovers = new Handovers({ pool, grants: book, clock });
+  test.teardown(() => browsers.stop());
+  /** A browser that is in. */
+  const enter = async () => {
+    const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+    const nonce = newSecret();
+    const found = await logins.find(login?.secret ?? '');
+    if (found === null) throw new Error('no login');
+    const code = await handovers.begin(found, 'web', digestOf(nonce).toString('base64url'));
+    return (await handovers.enter(code ?? '', nonce, 'web', null)) ?? { secret: '', expiresAt: 0 };
+  };
+  return { clock, grants, grant, logins, handovers, browsers, database, pool, held, ended, enter };
+}
+
+t.test('a link is over at its very instant, and so is a login', async (t) => {
+  const { clock, logins } = await access(t);
+  const { secret, expiresAt } = await logins.link('alice', ACT);
+  const [late, intime] = [await logins.link('alice', ACT), { secret, expiresAt }];
+  clock.pass(10 * 60_000 - 1);
+  const login = await logins.logIn(intime.secret, null);
+  t.equal(login?.principal, 'alice');
+  clock.pass(1);
+  t.equal(await logins.logIn(late.secret, null), null);
+  clock.pass(12 * 3_600_000 - 2);
+  t.equal((await logins.find(login?.secret ?? ''))?.principal, 'alice');
+  clock.pass(1);
+  t.equal(await logins.find(login?.secret ?? ''), null);
+});
+
+t.test('a code is over after 30 s, and a session with its login', async (t) => {
+  const { clock, logins, handovers, browsers, grant, enter } = await access(t);
+  const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+  const found = await logins.find(login?.secret ?? '');
+  t.ok(found);
+  if (found === null) return;
+  const nonce = newSecret();
+  const bind = digestOf(nonce).toString('base64url');
+  const [code, late] = [await handovers.begin(found, 'web', bind), await handovers.begin(found, 'web', bind)];
+  clock.pass(29_999);
+  t.equal((await handovers.enter(code ?? '', nonce, 'web', null))?.expiresAt, login?.expiresAt);
+  clock.pass(1);
+  t.equal(await handovers.enter(late ?? '', nonce, 'web', null), null);
+  const session = await enter();
+  const browser = await browsers.find(session.secret, 'web');
+  t.ok(browser?.holds(grant));
+  t.notOk(browser?.holds({ ...grant, principal: 'bob' }), "another person's grant is not held");
+  clock.pass(12 * 3_600_000);
+  t.notOk(browser?.holds(grant), 'even what was looked up before');
+  t.equal(await browsers.find(session.secret, 'web'), null);
+});
+
+t.test('nobody is handed over with a grant that the whole check refuses', async (t) => {
+  const { logins, handovers, grants, grant } = await access(t);
+  const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+  const found = await logins.find(login?.secret ?? '');
+  grants.revoke(grant.id);
+  t.equal(found && (await handovers.begin(found, 'web', digestOf('x').toString('base64url'))), null);
+});
+
+t.test('a logout on another gateway is known within two seconds, and cuts what is idle', async (t) => {
+  const { clock, logins, browsers, held, ended, enter } = await access(t);
+  const { secret } = await enter();
+  const browser = await browsers.find(secret, 'web');
+  held.push(browser?.holder ?? '');
+  browsers.start();
+  await logins.logOut('alice', ACT);
+  await waitUntil('the cut', () => ended.includes(`logged_out ${held[0]}`));
+  clock.pass(2_000);
+  t.equal(await browsers.find(secret, 'web'), null);
+});
+
+t.test('a ledger that is silent admits nobody, and cuts what is live after a while', async (t) => {
+  const { clock, browsers, database, held, ended, enter } = await access(t, 5_000);
+  const { secret } = await enter();
+  held.push((await browsers.find(secret, 'web'))?.holder ?? '');
+  await database.query('alter table daypass.logins rename to away');
+  browsers.start();
+  clock.pass(2_001);
+  await t.rejects(Promise.resolve(browsers.find(secret, 'web')), { code: 'ledger_unavailable' });
+  t.same(ended, []);
+  clock.pass(5_000);
+  await waitUntil('the cut', () => ended.includes(`stale ${held[0]}`));
+});
+
+t.test('a name that is no principal’s gets no link', async (t) => {
+  const { logins } = await access(t);
+  for (const name of ['', 'Alice', 'alice+x', 'a b', '<b>'])
+    await t.rejects(logins.link(name, ACT), { code: 'invalid_request' });
+});
