@@ -1,9 +1,7 @@
-import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Proof } from '../gate/credential.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
-import type { Log } from '../log.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
@@ -30,7 +28,6 @@ export interface EntryParts {
   readonly access: BrowserAccess;
   readonly scheme: 'http' | 'https';
   readonly faults: Faults;
-  readonly log: Log;
 }
 
 /** Who asks. `method` is `WS` for the opening of a WebSocket. */
@@ -106,13 +103,9 @@ function byCookie(
 }
 
 /** Undefined when the ledger does not answer. */
-function findBrowser({ access, log }: EntryParts, cookie: string, service: string) {
+function findBrowser({ access }: EntryParts, cookie: string, service: string) {
   const found = access.browsers.find(cookie, service);
-  if (!(found instanceof Promise)) return found;
-  return found.catch((thrown: unknown) => {
-    log.warn({ service, err: messageOf(thrown) }, 'a browser session could not be asked about');
-    return undefined;
-  });
+  return found instanceof Promise ? found.catch(() => undefined) : found;
 }
 
 function admitBrowser(
@@ -121,15 +114,21 @@ function admitBrowser(
   asking: Asking,
   browser: Proof | null | undefined,
 ): Entry | Promise<Entry> {
-  if (browser === undefined) return { ok: false, refusal: NOT_NOW };
-  const again = isNavigation(asking.method, asking.headers) && parts.gate.serves(selected.name, 'http');
+  const { gate } = parts;
+  const { method, headers, client } = asking;
+  const away = (reason: DenialReason) =>
+    gate.turnedAway({ service: selected.name, credential: null, client }, { reason, rule: 'login' });
+  if (browser === undefined) {
+    away('store_unavailable');
+    return { ok: false, refusal: NOT_NOW };
+  }
+  const again = isNavigation(method, headers) && gate.serves(selected.name, 'http');
   if (browser === null && again) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
   if (browser === null) {
-    const { client } = asking;
-    parts.gate.turnedAway({ service: selected.name, credential: null, client }, { reason: 'malformed', rule: 'login' });
+    away('malformed');
     return { ok: false, refusal: NOT_LOGGED_IN };
   }
-  const entry = admit(parts.gate, selected, browser, asking.client);
+  const entry = admit(gate, selected, browser, client);
   if (!(entry instanceof Promise)) return entry;
   // The grant of this session is over: there may be a newer one.
   return entry.then((it) => (!it.ok && again && it.refusal.status === 401 ? { ...it, mayLogIn: true } : it));

@@ -56,6 +56,28 @@ t.test('an operator works with grants from the command line', async (t) => {
   t.match(shown.stdout, new RegExp(`revoke +\\S+ by ${userInfo().username}: done`));
 });
 
+t.test('an operator logs people in and out from the command line', async (t) => {
+  const { gateway, run } = await gatewayWithOrders(t);
+  const linked = await run('login-link', 'alice', '--reason', 'order 7');
+  t.equal(linked.code, 0, linked.stderr);
+  t.match(linked.stdout, new RegExp(`link +http://localhost:${gateway.ports.http}/login#[\\w-]{43} `));
+  const { url } = JSON.parse((await run('login-link', 'alice', '--reason', 'order 7', '--json')).stdout);
+  t.match(url, /#[\w-]{43}$/);
+  t.equal((await run('login-link', 'alice')).code, 2, 'an act needs a reason');
+  t.match(await run('login-link', 'Alice!', '--reason', 'x'), { code: 1, stderr: /not a valid name/ });
+  t.match(
+    (await run('logout', 'alice', '--reason', 'laptop lost')).stdout,
+    /^alice is logged out everywhere \(0 logins\)/,
+  );
+  const acts = await gateway.ledger.query('select act, by, reason from daypass.login_acts order by seq');
+  const by = userInfo().username;
+  t.same(acts, [
+    { act: 'link', by, reason: 'order 7' },
+    { act: 'link', by, reason: 'order 7' },
+    { act: 'logout', by, reason: 'laptop lost' },
+  ]);
+});
+
 t.test('a reviewer finds, shows, replays and verifies sessions, and ends a live one', async (t) => {
   const { gateway, run } = await gatewayWithOrders(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });

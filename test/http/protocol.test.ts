@@ -49,6 +49,9 @@ t.test('a role allows what its routes say and nothing else', async (t) => {
     rule: 'no rule allows POST /x',
     message: /does not allow POST \/x/,
   });
+  for (const path of ['/.daypass', '/.daypass/enter', '/%2edaypass/x'])
+    t.match(may(['GET /**', 'WS /:a/:b'], 'GET', path), { outcome: 'deny', reason: 'out_of_scope' }, path);
+  t.equal(may(['GET /**'], 'GET', '/.daypassed').outcome, 'allow');
   t.match(may(['GET /**'], 'GET', '/x/../y'), { outcome: 'deny', reason: 'ambiguous_target' });
 });
 
@@ -64,6 +67,9 @@ t.test('a route that is invalid or stands twice is refused with its place', asyn
     ['GET /or*', /\*/],
     ['GET /:', /parameter/],
     ['GET /x?y', /query/],
+    ['GET /.daypass', /matches nothing/],
+    ['GET /.daypass/**', /matches nothing/],
+    ['POST /.daypass/:x', /matches nothing/],
     ['GET //x', /empty segment/],
     ['GET /x/../y', /dot segment/],
     ['GET /ad%6din', /not normalised/],

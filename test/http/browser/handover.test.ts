@@ -88,6 +88,17 @@ t.test('somebody without a grant is told so, and a newer grant takes the place o
   t.equal((await alice.visit(WEB, '/')).status, 200);
 });
 
+t.test('of several grants for a service the newest counts', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // grants are issued at whole seconds
+  const { id } = await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  await alice.visit(WEB, '/');
+  t.same(await gateway.ledger.query('select grant_id from daypass.sessions'), [{ grant_id: id }]);
+});
+
 t.test('each hand-over gives a new secret, and the one before is worth nothing', async (t) => {
   const { gateway, browser } = await startBrowsing(t);
   await gateway.issue({ service: 'web' });
