@@ -70,8 +70,8 @@ export class Browsers {
   readonly #parts: BrowsersParts;
   readonly #known = new Map<string, { readonly browser: Browser; readonly until: number }>();
   readonly #rows: Batch<Row>;
-  /** Counts logouts on this gateway: an answer that was asked for before one is asked for again. */
-  #logouts = 0;
+  /** Counts what ended here: an answer that was asked for before it is asked for again. */
+  #endings = 0;
   #confirmed: number;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -108,7 +108,7 @@ export class Browsers {
 
   /** Somebody logged out here: what they opened on this gateway ends at once. */
   async loggedOut(principal: string): Promise<void> {
-    this.#logouts += 1;
+    this.#endings += 1;
     for (const [hash, { browser }] of this.#known) {
       if (browser.principal !== principal) continue;
       browser.ended = true;
@@ -117,11 +117,20 @@ export class Browsers {
     await this.#round();
   }
 
+  /** A browser was given a new session here: the one before it is over at once. */
+  forget(secret: string): void {
+    this.#endings += 1;
+    const hash = digestOf(secret).toString('hex');
+    const known = this.#known.get(hash);
+    if (known !== undefined) known.browser.ended = true;
+    this.#known.delete(hash);
+  }
+
   async #look(hash: string): Promise<Browser | null> {
     const asked = this.#parts.clock.monotonic();
-    const logouts = this.#logouts;
+    const endings = this.#endings;
     const row = await this.#rows.get(hash);
-    if (logouts !== this.#logouts) return this.#look(hash);
+    if (endings !== this.#endings) return this.#look(hash);
     if (row === null) return null;
     const browser = new Browser(row, () => this.#parts.clock.wall());
     if (this.#known.size >= REMEMBERED) this.#known.clear();

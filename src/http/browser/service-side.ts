@@ -66,6 +66,7 @@ async function enterService(
   const [previous = null] = cookiesNamed(cookies, SESSION_COOKIE);
   const session = await access.handovers.enter(code, state.nonce, selected.name, previous);
   if (session === null) return refuse.codeOver();
+  if (previous !== null) access.browsers.forget(previous);
   const seconds = (session.expiresAt - clock.wall()) / 1_000;
   const given = [setCookie(SESSION_COOKIE, session.secret, seconds), setCookie(STATE_COOKIE, '', 0)];
   return sendOn(res, `${scheme}://${selected.host}${state.target}`, given);
