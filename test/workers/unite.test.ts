@@ -23,6 +23,7 @@ t.test('live sessions are added up over the workers that answer; with none there
     pid: 1,
     startedAt: '2026-11-26T00:00:00.000Z',
     domain: 'localhost',
+    scheme: 'http',
     listen: { http: '127.0.0.1:8080', postgres: null, health: null },
     liveSessions: 3,
     notReady: [],
