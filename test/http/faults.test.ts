@@ -1,36 +1,11 @@
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
+import type { Socket } from 'node:net';
+import t from 'tap';
 import { refusalOfEnd } from '../../src/http/deny.js';
-import { acceptFor } from '../../src/http/handshake.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
+import { rawService } from './raw-service.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
-
-/** A service whose WebSockets are bare sockets. */
-async function service(t: Test) {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.once('data', (chunk: Buffer) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(chunk.toString('latin1'))?.[1] ?? '';
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
-      );
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, sockets };
-}
 
 async function counted({ metrics }: TestGateway): Promise<Record<string, string>[]> {
   const text = await metrics.registry.getSingleMetricAsString('daypass_http_refusals_total');
@@ -43,7 +18,7 @@ const told = ({ lines }: TestGateway) =>
   lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'refused' || msg === 'not admitted');
 
 t.test('a request that is no request is one log line with reason and rule, and one count', async (t) => {
-  const { url } = await service(t);
+  const { url } = await rawService(t);
   const cases: Readonly<Record<string, readonly [number, string, string]>> = {
     'GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n': [404, 'not_found', 'well-formed request'],
     'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n': [405, 'bad_request', 'no forward proxy'],
@@ -76,7 +51,7 @@ t.test('a request that is no request is one log line with reason and rule, and o
 });
 
 t.test('a WebSocket that breaks on either side is one log line with reason and rule, and one count', async (t) => {
-  const { url, sockets } = await service(t);
+  const { url, sockets } = await rawService(t);
   const large = Buffer.alloc(14);
   large.set([0x82, 0xff]);
   large.writeBigUInt64BE(BigInt(2 * 1024 * 1024), 2);
