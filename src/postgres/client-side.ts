@@ -176,7 +176,7 @@ export class ClientSide implements FrontendHandler {
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     const portal: Portal = { statements, parameters };
     if (tracked) this.#talk.portals.propose(name, portal);
-    this.#isRun(bound);
+    this.#isRun(bound, null);
     this.#unrun.push(action);
     this.#forward(frame, { kind: 'bind', name, statement, portal });
   }
@@ -191,7 +191,7 @@ export class ClientSide implements FrontendHandler {
     const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
     const defined = this.#define(all.length === 0 ? [statement] : all);
-    const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
+    const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement, all);
     const action = this.#action(statement, all, 'execute', portal.parameters);
     const { decision, seq } = this.#talk.passage.propose(
       action,
@@ -201,14 +201,16 @@ export class ClientSide implements FrontendHandler {
       withdraw(defined);
       return this.#refuse(false, absent ?? asRefusal(decision));
     }
-    this.#isRun(statement);
+    this.#isRun(statement, portal.parameters);
     this.#forward(frame, { kind: 'execute', seq, action, portal: name, defined: defined ?? NOTHING });
   }
 
-  /** What stands for the statement in the record is about to be another event. */
-  #isRun({ analysis, text }: Prepared): void {
-    if (this.#unrun.length > 0)
-      this.#unrun = this.#unrun.filter((one) => one.analysis !== analysis || one.text !== text);
+  /** What stands for the statement in the record, with these parameters if they were bound, is about to be another event. */
+  #isRun({ analysis, text }: Prepared, parameters: Portal['parameters'] | null): void {
+    if (this.#unrun.length === 0) return;
+    this.#unrun = this.#unrun.filter(
+      (one) => one.analysis !== analysis || one.text !== text || (one.via === 'bind' && one.parameters !== parameters),
+    );
   }
 
   #recordUnrun(): void {
@@ -306,15 +308,26 @@ export class ClientSide implements FrontendHandler {
     via: PostgresAction['via'],
     parameters: readonly (string | null)[] = NOTHING,
   ): PostgresAction {
-    const catalog = this.#catalog;
-    const runs = this.#runs(statement);
-    const alone = runs.length === 0 && candidates.every((one) => one === statement);
-    if (alone)
-      return { text: statement.text, analysis: statement.analysis, contained: NOTHING, via, parameters, catalog };
-    const named = runs.flatMap(({ kind, name }) => this.#named(kind, name));
-    const others = candidates.filter((one) => one !== statement);
-    const contained = others.length + named.length === 0 ? NOTHING : [...others, ...named].map((one) => one.analysis);
-    return { text: statement.text, analysis: statement.analysis, contained, via, parameters, catalog };
+    const { text, analysis } = statement;
+    return {
+      text,
+      analysis,
+      contained: this.#contained(statement, candidates),
+      via,
+      parameters,
+      catalog: this.#catalog,
+    };
+  }
+
+  /** What else may run with a statement: the others its name may stand for, and what all of them run by name, however far. */
+  #contained(statement: Prepared, candidates: readonly Prepared[]): readonly Analysis[] {
+    if (this.#runs(statement).length === 0 && candidates.every((one) => one === statement)) return NOTHING;
+    const all = new Set([statement, ...candidates]);
+    // What is added on the way is gone through as well.
+    for (const one of all)
+      for (const { kind, name } of this.#runs(one)) for (const named of this.#named(kind, name)) all.add(named);
+    all.delete(statement);
+    return [...all].map(({ analysis }) => analysis);
   }
 
   #named(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
@@ -334,11 +347,23 @@ export class ClientSide implements FrontendHandler {
     return statements.flatMap((one) => [one.runs, one.body?.runs]).filter((one) => one !== null && one !== undefined);
   }
 
-  /** The first name the statement runs that the server cannot know; a role that may do anything is left to the server. */
-  #missingName(statement: Prepared): { sqlstate: string; decision: Decision } | null {
+  /**
+   * The first name the statement runs that the server cannot know, or that stands for a statement about names itself (one
+   * that the protocol prepared: PREPARE takes none): what that does to names would not be followed. A role that may do
+   * anything is left to the server.
+   */
+  #missingName(
+    statement: Prepared,
+    candidates: readonly Prepared[] = NOTHING,
+  ): { sqlstate: string; decision: Decision } | null {
     if (this.#mayDoAnything) return null;
-    const absent = this.#runs(statement).find(({ kind, name }) => this.#named(kind, name).length === 0);
-    return absent === undefined ? null : missing(absent.kind, absent.name);
+    for (const one of new Set([statement, ...candidates]))
+      for (const { kind, name } of this.#runs(one)) {
+        const named = this.#named(kind, name);
+        if (named.length === 0 && one === statement) return missing(kind, name);
+        if (named.some(isAboutNames)) return asRefusal(INDIRECT);
+      }
+    return null;
   }
 
   /** What the database holds: nothing that a role needs which may do anything. */
@@ -386,6 +411,20 @@ export class ClientSide implements FrontendHandler {
     return { body, confirm, withdraw: () => portals.withdraw(name, portal) };
   }
 }
+
+/** Whether a statement runs, gives or takes away names. */
+function isAboutNames({ analysis }: Prepared): boolean {
+  return (
+    analysis.ok && analysis.statements.some((one) => [one, one.body].some((it) => it?.runs || it?.defines || it?.drops))
+  );
+}
+
+const INDIRECT = deny(
+  'unknown_effect',
+  'a name stands for what is run, not for another name',
+  'what this name stands for runs, prepares or forgets other names',
+  'run it directly',
+);
 
 function definesNames({ analysis }: Prepared): boolean {
   return analysis.ok && analysis.statements.some(({ defines }) => defines !== null);

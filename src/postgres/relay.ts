@@ -142,8 +142,12 @@ export class Relay implements Connection {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
     const role = this.#passage.session.role as PostgresRole;
     if (role.any) this.#settled = role;
-    else if (this.#settled.any || !isDeepStrictEqual(this.#settled.searchPath, role.searchPath)) {
-      // What names mean to the server is settled: they would be judged as something else.
+    else if (
+      this.#settled.any ||
+      (role.readOnly && !this.#settled.readOnly) ||
+      !isDeepStrictEqual(this.#settled.searchPath, role.searchPath)
+    ) {
+      // What names mean to the server, and whether it lets the session write, is settled: it would be judged as another.
       this.#passage.session.cut('policy_gone');
       return;
     }

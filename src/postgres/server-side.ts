@@ -11,6 +11,8 @@ import { type Running, settleNames, sourcesUnderWay, withdrawNames } from './und
 import { errorResponse, parameterStatus, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
+const BEHIND_A_LIMIT = 'a statement ran behind a result that was over a limit of the role';
+
 /** In a transaction block nothing; outside one every portal but those WITH HOLD is gone. */
 const IDLE = 0x49;
 /** What the server calls statements after which its catalog may be another. */
@@ -180,6 +182,9 @@ export class ServerSide implements BackendHandler {
     if (expectations.unanswered().some((one) => one !== head && one.kind !== 'sync')) {
       throw new LedAstray('a message was sent behind a COPY that takes its data first');
     }
+    const { muted, overrun } = this.#talk;
+    // Its client would not be asked for the data: each side would wait for the other.
+    if (muted || overrun !== null) throw new FramingError(BEHIND_A_LIMIT, true);
     this.#talk.copyIn = true;
     this.#talk.copying = true;
     expectations.swallowSyncs();
@@ -204,7 +209,7 @@ export class ServerSide implements BackendHandler {
     const talk = this.#talk;
     // What the client takes for skipped was run: where it may have changed something, nobody can say what counts.
     if (talk.muted && !(talk.passage.session.role as PostgresRole).readOnly) {
-      throw new FramingError('a statement ran behind a result that was over a limit of the role', true);
+      throw new FramingError(BEHIND_A_LIMIT, true);
     }
     if (talk.muted) return DROP;
     if (over === null) return undefined;

@@ -257,10 +257,11 @@ export class Recorder implements Sink {
       this.#lose(log, new Error('another block stands in the place of this one'));
       return;
     }
+    this.#options.log.warn({ session: log.row.id }, 'another gateway had closed this session as interrupted');
+    // Before the events move: what the cut adds points at them, and moves with them.
+    log.onStall();
     log.continueBehind(head, events);
     this.#dirty.add(log);
-    this.#options.log.warn({ session: log.row.id }, 'another gateway had closed this session as interrupted');
-    log.onStall();
   }
 
   /** What waits for a commit is others' code: when it throws, its session is cut and the rest goes on. */

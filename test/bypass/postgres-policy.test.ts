@@ -132,3 +132,15 @@ t.test('B11: a session that could do anything for a while does not go on as a re
   await gateway.policy('orders-db', gateway.orders.policy());
   await cutByPolicy(t, client);
 });
+
+t.test('C21: a session that was begun to write ends when its role only reads: its server was not told', async (t) => {
+  const orders = await ordersDatabase(t);
+  const gateway = await startGateway(t, { services: { 'orders-db': orders.policy() }, env: orders.env });
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+  await gateway.policy('orders-db', orders.policy().replace('statements: [update]', 'statements: [select]'));
+  await cutByPolicy(t, client);
+  const { client: next } = await loggedIn(t, gateway.ports.postgres, handle);
+  next.send(query('show transaction_read_only'));
+  t.match(Buffer.concat((await next.until()).map(({ body }) => body)).toString(), /on/);
+});

@@ -212,7 +212,7 @@ t.test('one text that gives one name two meanings is judged by both when the rol
   const { client, orders } = gateway;
   client.send(query(`prepare x as select 1; deallocate x; prepare x as ${update(9, 'late')}`));
   t.equal(shapes(await client.until()), 'C:PREPARE C:DEALLOCATE C:PREPARE Z:I');
-  await gateway.policy('orders-db', orders.policy().replace('statements: [update]', 'statements: [select]'));
+  await gateway.policy('orders-db', orders.policy().replace('statements: [update]', 'statements: [delete]'));
   client.send(query('execute x'));
   t.equal(shapes(await client.until()), `${REFUSED} Z:I`);
   t.not(await gateway.status(9), 'late');

@@ -209,7 +209,11 @@ export class BackendFramer {
     if (this.#held.length > 0) {
       rest = this.#fill(chunk);
       if (!this.#isDue()) return out;
-      this.#split(this.#held.take(), handler, out);
+      const large = !this.#isCollected(this.#heldTotal()!);
+      const held = this.#held.take();
+      // A large message passes as it comes, in one piece with what came of its header before.
+      if (large && rest.length > 0) rest = Buffer.concat([held, rest]);
+      else this.#split(held, handler, out);
     }
     if (rest.length > 0) this.#split(rest, handler, out);
     return out;
