@@ -51,7 +51,7 @@ export interface HttpParts {
   readonly rates: Rates;
 }
 
-/** How many requests and WebSockets of one session may be under way at once. */
+/** How many requests and WebSockets of one grant may be under way at once. */
 const MAX_AT_ONCE = 256;
 
 /** One request from its head to its refusal or its exchange. */
@@ -74,7 +74,8 @@ export async function serveRequest(
   }
   const selected = selectService(headers, parts.domain);
   if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
-    return sendKeys(res, await parts.identity.keys);
+    sendKeys(res, await parts.identity.keys);
+    return drain(req);
   }
   if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) {
     const own = await serveOwn(parts, selected, req, res);
@@ -85,7 +86,7 @@ export async function serveRequest(
   if (!entry.ok) {
     if (entry.mayLogIn && selected.kind === 'service') {
       beginHandover(parts, selected, res, req.url ?? '');
-      return;
+      return drain(req);
     }
     if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
     return refuse(entry.refusal);
@@ -200,7 +201,7 @@ export function passageOf(session: Session, log: Log): Passage<HttpAction> {
  * that would do is said: a role knows only itself.
  */
 export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: HttpAction): Decision {
-  if (passage.session.connections >= MAX_AT_ONCE) return TOO_MANY;
+  if (underWay(parts, passage.session) >= MAX_AT_ONCE) return TOO_MANY;
   const decision = passage.judge(action);
   if (decision.outcome === 'allow') return withinRate(parts, passage.session, decision);
   if (decision.reason !== 'out_of_scope') return decision;
@@ -213,11 +214,18 @@ export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: Ht
   return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
 }
 
+/** What is under way of a grant: a browser that begins anew has another session, and no more room. */
+function underWay({ gate }: HttpParts, { grant }: Session): number {
+  let sum = 0;
+  for (const { connections } of gate.registry.ofGrant(grant.id)) sum += connections;
+  return sum;
+}
+
 /** The decision, or a denial when its rule has been used too often. */
 function withinRate({ rates, monotonic }: HttpParts, session: Session, decision: Decision): Decision {
   const { rule, obligations } = decision;
   const { rate } = obligations;
-  const wait = rate === undefined ? 0 : rates.take(session, rule, rate, monotonic());
+  const wait = rate === undefined ? 0 : rates.take(session.grant.id, rule, rate, monotonic());
   if (rate === undefined || wait === 0) return decision;
   const often = `${rate.count} times in ${rate.seconds} s`;
   const retryAfter = Math.ceil(wait / 1_000);
@@ -227,7 +235,7 @@ function withinRate({ rates, monotonic }: HttpParts, session: Session, decision:
 const TOO_MANY = deny(
   'too_many',
   `at most ${MAX_AT_ONCE} requests at once`,
-  `More than ${MAX_AT_ONCE} requests of this session are under way.`,
+  `More than ${MAX_AT_ONCE} requests of this grant are under way.`,
   'wait until some have ended',
 );
 

@@ -145,6 +145,7 @@ export function responseHeaders(headers: readonly Header[], upstream: WebAddress
   return headers.flatMap(([name, value]): Header[] => {
     const plain = canonical(name);
     if (listed.has(name.toLowerCase()) || HOP_BY_HOP.has(plain) || plain.startsWith('daypass-')) return [];
+    if (plain === 'service-worker-allowed') return [];
     if (plain === 'alt-svc' || plain === 'clear-site-data') return [];
     if (plain === 'set-cookie' || plain === 'set-cookie2')
       return setsOurs(value) ? [] : [[name, value.replace(COOKIE_DOMAIN, '')]];

@@ -27,6 +27,7 @@ export function readTarget(raw: string): Target {
   const mark = raw.indexOf('?');
   const query = mark === -1 ? '' : raw.slice(mark);
   if (!QUERY.test(query.slice(1))) return refuse('the query holds a character that must be escaped');
+  if (overridesMethod(query)) return refuse('the query holds _method, which makes another request of it');
   return readPath(mark === -1 ? raw : raw.slice(0, mark), query);
 }
 
@@ -58,6 +59,15 @@ function isPlainText(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Frameworks take the method from this parameter: the service would do something else than what was decided (A1). */
+function overridesMethod(query: string): boolean {
+  if (query === '') return false;
+  const plain = query.includes('%')
+    ? query.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
+    : query;
+  return /[?&;][ +]*_method[^A-Za-z0-9_-]*(?:[=&;[]|$)/i.test(plain);
 }
 
 function refuse(why: string): Target {

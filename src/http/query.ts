@@ -1,33 +1,51 @@
 /** The parameters of a query as the service will read them, or why two services could read them differently. */
 export type Query =
-  | { readonly ok: true; readonly values: ReadonlyMap<string, string> }
+  | {
+      readonly ok: true;
+      readonly values: ReadonlyMap<string, string>;
+      /** How each name is written, by what it may be read as: see `folded`. */
+      readonly spellings: ReadonlyMap<string, string>;
+    }
   | { readonly ok: false; readonly why: string };
 
-const NOTHING: Query = { ok: true, values: new Map() };
+const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map() };
 
 /**
  * Reads a query for rules that name parameters (WHATWG URL, application/x-www-form-urlencoded). What frameworks read in
  * different ways has no single meaning: `;` between parameters, a name that stands twice (the first, the last or both count;
- * some ignore case, some read `a[]` as `a`), bytes that are not UTF-8, control characters.
+ * see `folded` for what counts as the same), bytes that are not UTF-8, control characters.
  * @param query - with its `?`, or empty
  */
 export function readQuery(query: string): Query {
   if (query.length <= 1) return NOTHING;
   if (query.includes(';')) return refuse('the query holds ";", which separates parameters for some');
   const values = new Map<string, string>();
-  const seen = new Set<string>();
+  const spellings = new Map<string, string>();
   for (const part of query.slice(1).split('&')) {
     if (part === '') continue;
     const equals = part.indexOf('=');
     const name = decoded(equals === -1 ? part : part.slice(0, equals));
     const value = equals === -1 ? '' : decoded(part.slice(equals + 1));
     if (name === null || value === null) return refuse('the query is not UTF-8, or holds control characters');
-    const plain = name.toLowerCase().replace(/\[.*$/, '').trim();
-    if (seen.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
-    seen.add(plain);
+    const plain = folded(name);
+    if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
+    spellings.set(plain, name);
     values.set(name, value);
   }
-  return { ok: true, values };
+  return { ok: true, values, spellings };
+}
+
+/**
+ * What some service may take a name for: case is nothing to some, `a[]`, `a[b]` and `[a]` are `a` to some, `.` and blanks
+ * are `_` to PHP, and blanks around it are cut off.
+ */
+export function folded(name: string): string {
+  const plain = name
+    .toLowerCase()
+    .trim()
+    .replace(/^\[+/, '')
+    .replace(/[[\]].*$/s, '');
+  return plain.trim().replace(/[. ]/g, '_');
 }
 
 function decoded(text: string): string | null {

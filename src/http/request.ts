@@ -16,6 +16,7 @@ export function faultOf(req: IncomingMessage, headers: readonly Header[]): Refus
     return refusalFor('too_large', `The request has more than ${MAX_HEADERS} headers.`, { status: 431 });
   }
   if (holdsHandle(req.url ?? '')) return HANDLE_IN_URL;
+  if (takesOver(req.url ?? '', headers)) return NO_WORKER;
   const lengths = valuesOf(headers, 'content-length');
   const codings = valuesOf(headers, 'transfer-encoding');
   if (lengths.length > 1 || lengths.some((value) => !/^\d{1,15}$/.test(value))) return badFraming('Content-Length');
@@ -32,6 +33,22 @@ const HANDLE_IN_URL: Refusal = {
   detail: 'The address of this request holds a handle.',
   rule: 'no handle in a URL',
   hint: 'send it in Authorization: Bearer or Daypass-Handle; have this one revoked, since addresses are written down on their way',
+};
+
+/**
+ * A service worker of the whole host would hear of the gateway's own addresses there, hand-over codes among them. One from
+ * below (`/app/worker.js`) hears of what is below alone, since answers may not widen it (`Service-Worker-Allowed`).
+ */
+function takesOver(url: string, headers: readonly Header[]): boolean {
+  return valuesOf(headers, 'service-worker').length > 0 && /^\/[^/?]*(?:\?|$)/.test(url);
+}
+
+const NO_WORKER: Refusal = {
+  status: 403,
+  reason: 'out_of_scope',
+  detail: 'A service worker of the whole host is not let in.',
+  rule: 'no service worker over /.daypass',
+  hint: 'serve its script from a folder of the application',
 };
 
 function badFraming(header: string): Refusal {

@@ -2,7 +2,7 @@ import { allow, type Decision, type Obligations, type Rate } from '../policy/dec
 import type { RequestAction } from './action.js';
 import { canonical, connectionList, valuesOf } from './headers.js';
 import type { Matcher } from './matcher.js';
-import { type Query, readQuery } from './query.js';
+import { folded, type Query, readQuery } from './query.js';
 import { fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
 
 /** A query parameter or a header that a rule names. */
@@ -55,8 +55,8 @@ export class Asked {
   header(name: string): readonly string[] | null {
     const { headers } = this.action;
     this.#listed ??= connectionList(headers);
-    if (this.#listed.has(name)) return [];
     if (headers.some(([other]) => other.includes('_') && canonical(other) === name)) return null;
+    if (this.#listed.has(name)) return [];
     return valuesOf(headers, name);
   }
 
@@ -113,6 +113,8 @@ function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null 
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
   for (const { name, value, optional } of conditions) {
+    const spelled = query.spellings.get(folded(name)) ?? name;
+    if (spelled !== name) return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
     const given = query.values.get(name);
     if (given === undefined ? !optional : !value.fits(given))
       return other(`the query parameter ${name} ${given === undefined ? 'is missing' : 'is another'}`);

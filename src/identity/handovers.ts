@@ -60,7 +60,7 @@ export class Handovers {
   }
 
   /**
-   * Turns a code into a browser session, once, if its login still stands. The browser's session from before ends.
+   * Turns a code into a browser session, if its login still stands. A code is used up by whoever presents it. The browser's session from before ends.
    * @param nonce - what the browser holds: the code was made for its SHA-256
    * @returns the session's secret and until when it holds; null for a code that is unknown, used, too old or another's
    */
@@ -77,15 +77,16 @@ export class Handovers {
       this.#parts.pool,
       `with code as (
          update handovers set used_at = $2
-         where hash = $1 and bind = $3 and service = $4 and used_at is null and expires_at > $2
-         returning login, grant_id
+         where hash = $1 and used_at is null and expires_at > $2
+         returning login, grant_id, bind, service
        ), old as (
          update browser_sessions set ended_at = $2
-         where hash = $5 and service = $4 and ended_at is null and exists (select from code)
+         where hash = $5 and service = $4 and ended_at is null and exists (select from code where bind = $3 and code.service = $4)
        )
        insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
        select $6, $7, code.login, $4, code.grant_id, $2, logins.expires_at
        from code join logins on logins.hash = code.login and logins.ended_at is null and logins.expires_at > $2
+       where code.bind = $3 and code.service = $4
        returning expires_at`,
       [
         ...[digestOf(code), new Date(now), digestOf(nonce), service, previous && digestOf(previous)],

@@ -10,7 +10,7 @@ export interface Rate {
 export interface Obligations {
   /** The largest body, bytes: beyond it nothing more is passed on. */
   readonly maxBody?: number;
-  /** How often this rule may be used in one session. */
+  /** How often this rule may be used under one grant. */
   readonly rate?: Rate;
   /** The answer must be an event stream. */
   readonly eventStream?: boolean;

@@ -237,3 +237,21 @@ t.test('A16, D27: no handle and no credential stands in record, log, answer or u
   const forwarded = echo.connections.map(({ bytes }) => bytes.replace(/handle=dp_\S+/g, '')).join('');
   t.notOk(forwarded.includes(secret));
 });
+
+t.test("A16: no service worker hears of the gateway's own addresses at a service", async (t) => {
+  const echo = await startEcho(t, (_req, res) => res.setHeader('Service-Worker-Allowed', '/').end('self.x = 1'));
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const ask = (path: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET ${path} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nService-Worker: script\r\nConnection: close\r\n\r\n`,
+    ).ended;
+  for (const path of ['/worker.js', '/', '/worker.js?v=/app/', '/%77orker.js'])
+    t.match(await ask(path), /^HTTP\/1\.1 403 [\s\S]*no service worker over/, path);
+  t.equal(echo.requests.length, 0);
+  const below = await ask('/app/worker.js');
+  t.match(below, /^HTTP\/1\.1 200 /);
+  t.notMatch(below, /service-worker-allowed/i, 'and its answer widens nothing');
+});

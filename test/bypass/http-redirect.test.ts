@@ -93,17 +93,21 @@ t.test('A3: a code works once, for its own service, in the browser that began, w
   };
   const entry = async (who: typeof alice, host: string, path: string) =>
     (await who.ask(host, path, { headers: NAVIGATION })).status;
-  const code = await codeFor(WEB);
-  t.equal(await entry(mallory, WEB, code), 400, 'stolen, without the cookie of the browser');
+  const stolen = await codeFor(WEB);
+  t.equal(await entry(mallory, WEB, stolen), 400, 'stolen, without the cookie of the browser');
   await mallory.ask(WEB, '/', { headers: NAVIGATION });
-  t.equal(await entry(mallory, WEB, code), 400, 'nor with a cookie of the own browser');
+  t.equal(await entry(mallory, WEB, stolen), 400, 'nor with a cookie of the own browser');
+  t.equal(await entry(alice, WEB, stolen), 400, 'and whoever brought it first has used it up');
+  const code = await codeFor(WEB);
   t.equal(await entry(alice, 'shop.localhost', code), 400, 'another service');
-  await alice.ask('shop.localhost', '/', { headers: NAVIGATION });
-  t.equal(await entry(alice, 'shop.localhost', code), 400, 'another service that was begun, too');
   t.equal(await entry(alice, WEB, `${code}&code=${code.slice(-43)}`), 400, 'twice in one address');
+  const elsewhere = await codeFor(WEB);
+  await alice.ask('shop.localhost', '/', { headers: NAVIGATION });
+  t.equal(await entry(alice, 'shop.localhost', elsewhere), 400, 'another service that was begun, too');
+  const fresh = await codeFor(WEB);
   const state = alice.cookies(WEB);
-  t.equal(await entry(alice, WEB, code), 303);
-  const again = await alice.ask(WEB, code, { headers: { ...NAVIGATION, cookie: state } });
+  t.equal(await entry(alice, WEB, fresh), 303);
+  const again = await alice.ask(WEB, fresh, { headers: { ...NAVIGATION, cookie: state } });
   t.equal(again.status, 400, 'a second time');
   const late = await codeFor(WEB);
   await gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'left', by: 'ops' });

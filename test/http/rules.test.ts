@@ -96,6 +96,13 @@ t.test('a query parameter that a rule names stands once, and fits', async (t) =>
     'status=open&big=true&x=%ff',
     'status=open%00&big=true',
     'x&x&status=open&big=true',
+    'status=open&[status]=all&big=true',
+    'status=open&big=true&Page=3',
+    'status=open&big=true&page[]=3',
+    'status=open&big=true&[page]=3',
+    'status=open&big=true&%20page=3',
+    'status=open&big=true&page%00=3',
+    '[status]=open&big=true',
   ])
     t.equal(judged(rule, `GET /orders?${query}`).reason, 'ambiguous_target', query);
   t.equal(
@@ -118,6 +125,14 @@ t.test('a header that a rule names stands once, fits, and reaches the service', 
     ['GET /x', false, 'x-tenant:a', 'connection:x-tenant'],
     ['GET /x', false, 'x-tenant:a', 'Connection:close, X-Tenant'],
   ]);
+  cases(t, { route: 'GET /x', headers: { 'x-tenant': { one_of: ['a'], optional: true } } }, [
+    ['GET /x', true],
+    ['GET /x', false, 'x-tenant:b'],
+    ['GET /x', 'ambiguous_target', 'connection:x-tenant', 'x_tenant:b'],
+  ]);
+  const dotted = { route: 'GET /x', query: { user_id: '1' } };
+  for (const query of ['user_id=1&user.id=2', 'user_id=1&user%20id=2', 'user.id=1'])
+    t.equal(judged(dotted, `GET /x?${query}`).reason, 'ambiguous_target', query);
   for (const name of [
     'host',
     'authorization',
