@@ -41,7 +41,7 @@ import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
 import { PolicyTexts, rememberPolicies } from './recording/policies.js';
 import { Recorder } from './recording/recorder.js';
-import { loadPolicies, reloader, watchConfiguration } from './reload.js';
+import { hasChanged, loadPolicies, reloader, watchConfiguration } from './reload.js';
 
 export interface ServeOptions {
   /** The folder with `daypass.yaml` and `services/`. */
@@ -194,8 +194,11 @@ type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
 
 /** Logins and sessions of browsers. */
-function openAccess({ config, pool, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
+function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
   const staleness = config.stalenessSeconds * 1000;
+  // Anybody may make it ask: what grants and revocations need is not what they wait for.
+  const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-browsers', log });
+  lifecycle.onStop('browser connections', () => pool.end());
   const access = openBrowserAccess({ pool, grants, watcher, staleness, clock, log });
   lifecycle.onStop('browser access', () => access.stop());
   return access;
@@ -280,6 +283,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
   const watcher = watchConfiguration(options.configDirectory, reload, log);
   lifecycle.onStop('configuration watch', () => watcher.stop());
+  // What was changed while this started was read before anybody watched.
+  if (hasChanged(options, protocols, policies)) await reload();
   lifecycle.onStop('drain', async () => {
     draining = true;
     // The listeners stay open until the end: whoever comes is told why, in the client's own protocol.

@@ -105,6 +105,19 @@ async function reloadPolicies(
   return { ok: problems.length === 0, services, problems };
 }
 
+/** Whether the files say something else than what is in force; also when they cannot be read, which a reload then says. */
+export function hasChanged(options: ConfigurationPlace, protocols: readonly Protocol[], policies: Policies): boolean {
+  try {
+    const versions = [...loadPolicies(options, protocols).services.values()].map(
+      ({ name, version }) => `${name} ${version}`,
+    );
+    const inForce = policies.all().map(({ name, version }) => `${name} ${version}`);
+    return versions.sort().join() !== inForce.sort().join();
+  } catch {
+    return true;
+  }
+}
+
 /** How long a new policy waits for the ledger to have its text, milliseconds. */
 const REMEMBER_WITHIN = 1_000;
 
@@ -123,8 +136,9 @@ async function replacePolicies(
   try {
     const { services, gateway } = loadPolicies(options, protocols);
     await Promise.race([texts.keep(services.values()), pause(REMEMBER_WITHIN, undefined, { ref: false })]);
-    policies.replace(services);
+    // Before the policies: one that cannot be shown changes nothing.
     if (gateway.tls !== undefined) showCertificate(gateway.tls);
+    policies.replace(services);
     return [];
   } catch (thrown) {
     return thrown instanceof ConfigRefused ? thrown.problems.map(problemLine) : [messageOf(thrown)];

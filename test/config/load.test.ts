@@ -36,6 +36,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     tls: undefined,
     database: undefined,
     redis: undefined,
+    verificationKeys: [],
     signingKey: undefined,
     stalenessSeconds: 15,
     drainSeconds: 30,

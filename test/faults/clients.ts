@@ -295,8 +295,10 @@ export async function webSocket(
   const send = () => {
     if (path === '/live' && socket.readyState === WebSocket.OPEN) socket.send(next());
   };
+  let stalled = false;
   socket.on('message', (data) => {
-    of.lastByte = Date.now();
+    // What a stalled client had before it stalled is handed out at its end: nobody gave it that then.
+    if (!stalled) of.lastByte = Date.now();
     if (path !== '/live') return;
     of.answered.add(String(data));
     setTimeout(send, 5);
@@ -322,7 +324,11 @@ export async function webSocket(
     socket.terminate();
     return ended;
   };
-  return Object.assign(of, { ended, leave, stall: () => socket.pause() });
+  const stall = () => {
+    stalled = true;
+    socket.pause();
+  };
+  return Object.assign(of, { ended, leave, stall });
 }
 
 /** The gateway's refusal of a WebSocket. */
