@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { curl, start } from '../support/commands.js';
+import { closed } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { LATEST, lateness, raw, startGateway } from './gateway.js';
 
@@ -27,7 +28,7 @@ t.test('an event stream is cut when the grant ends: not before, not late, and ne
   ]);
   await client.shows(/data: first/);
   const upstream = echo.connections[0]?.socket;
-  const severed = upstream === undefined ? Promise.resolve() : once(upstream, 'close').then(() => Date.now());
+  const severed = upstream === undefined ? Promise.resolve() : closed(upstream).then(() => Date.now());
   const { code, stdout } = await client.finished;
   const endedAt = Date.now();
   t.ok(endedAt >= endsAt - 10, `not early: ${endedAt - endsAt} ms`);
@@ -56,7 +57,7 @@ t.test(
     const client = raw(t, gateway.port, get('/slow', handle, 'Accept: */*\r\n'));
     await echo.request();
     const socket = echo.connections[0]?.socket;
-    const broken = socket === undefined ? Promise.resolve([]) : once(socket, 'close');
+    const broken = socket === undefined ? Promise.resolve() : closed(socket);
     gateway.revoke(id);
     const answer = await client.ended;
     t.match(answer, /^HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
@@ -88,9 +89,9 @@ t.test('an idle keep-alive connection outlives the cut and gets 401 for its next
   const client = raw(t, gateway.port, get('/one', handle));
   await client.sees(/you asked for \/one/);
   const upstream = echo.connections[0]?.socket;
-  const closed = upstream === undefined ? Promise.resolve([]) : once(upstream, 'close');
+  const left = upstream === undefined ? Promise.resolve() : closed(upstream);
   gateway.revoke(id);
-  await closed;
+  await left;
   client.socket.write(get('/two', handle));
   await client.sees(/HTTP\/1\.1 401 [\s\S]*"reason":"revoked"/);
   t.same(

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap';
 import WebSocket, { WebSocketServer } from 'ws';
 import { selfSigned } from '../support/certificate.js';
 import { curl } from '../support/commands.js';
+import { closed } from '../support/wait.js';
 import { listen, raw, startGateway } from './gateway.js';
 
 const HOST = 'web.localhost';
@@ -80,7 +81,7 @@ t.test('a client that stalls in its handshake is let go of', async (t) => {
   );
   const silent = raw(t, gateway.port, Buffer.from([0x16, 0x03, 0x01]));
   const idle = (await secured(t, gateway.port, pair.cert)).resume();
-  await Promise.all([silent.ended, once(idle, 'close')]);
+  await Promise.all([silent.ended, closed(idle)]);
 });
 
 t.test('another certificate is shown to new connections, and the open ones go on', async (t) => {

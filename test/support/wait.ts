@@ -19,3 +19,8 @@ export async function waitUntil(
     await pause(every);
   }
 }
+
+/** Resolves when a socket is closed, however: `once` of node:events would reject at a reset, which is a way to close. */
+export function closed(socket: { once(event: 'close', done: () => void): unknown }): Promise<void> {
+  return new Promise((resolve) => void socket.once('close', () => resolve()));
+}
