@@ -3,6 +3,7 @@ import Cursor from 'pg-cursor';
 import t, { type Test } from 'tap';
 import { startGateway, type TestGateway, throughGateway } from '../support/gateway.js';
 import { tapProxy } from '../support/tap-proxy.js';
+import { waitUntil } from '../support/wait.js';
 import { bind, execute, fields, loggedIn, parse, shapes, sync } from '../support/wire.js';
 import { gatewayToOrders, ordersDatabase } from './fixture.js';
 
@@ -63,6 +64,8 @@ t.test('a revocation with a half-sent pipeline: it never reaches the database', 
   client.send(HALF);
   await pause(100);
   await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'over', by: 'ops' });
+  // The answer says that it is revoked; what is live hears of it a moment later.
+  await waitUntil('it is cut', async () => (await gateway.operator('GET', '/v1/status')).body.liveSessions === 0);
   client.send(sync());
   const [told, ...rest] = (await client.rest()).filter(({ type }) => type !== 'N');
   t.match(told && fields(told), { S: 'FATAL', C: '57P01', M: /the grant was revoked/ });
