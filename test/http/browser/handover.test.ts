@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import t from 'tap';
+import { waitUntil } from '../../support/wait.js';
 import { linkFor, NAVIGATION, openingOf, SAME_ORIGIN, startBrowsing, TestBrowser } from './fixture.js';
 
 const WEB = 'web.localhost';
@@ -81,6 +82,8 @@ t.test('somebody without a grant is told so, and a newer grant takes the place o
   const { id } = await gateway.issue({ service: 'web' });
   t.equal((await alice.visit(WEB, '/')).status, 200);
   await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'done', by: 'ops' });
+  // The answer says that it is revoked; what is live hears of it a moment later.
+  await waitUntil('it is cut', async () => (await gateway.operator('GET', '/v1/status')).body.liveSessions === 0);
   const script = await alice.ask(WEB, '/data', { headers: SAME_ORIGIN });
   t.equal(script.status, 401, 'what is no navigation is not led anywhere');
   t.equal((await alice.visit(WEB, '/')).status, 403);
