@@ -103,6 +103,9 @@ async function gatewayAt(t: Test, url: string) {
 
 for (const fault of ['half-open', 'refuse'] as const) {
   t.test(`after an outage of the ledger (${fault}) no living gateway's session is taken for lost`, async (t) => {
+    // The gateways' own timers keep no process; what they wait for during an outage may be held by nothing else.
+    const awake = setInterval(() => {}, 1_000);
+    t.teardown(() => clearInterval(awake));
     const { database, pool } = await freshLedger(t);
     const { port } = await sharedPostgres();
     const proxy = await faultProxy(t, port);
