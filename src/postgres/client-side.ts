@@ -357,6 +357,8 @@ export class ClientSide implements FrontendHandler {
     candidates: readonly Prepared[] = NOTHING,
   ): { sqlstate: string; decision: Decision } | null {
     if (this.#mayDoAnything) return null;
+    // The ordinary statement runs nothing by name: nothing is made for it.
+    if (this.#runs(statement).length === 0 && candidates.every((one) => one === statement)) return null;
     for (const one of new Set([statement, ...candidates]))
       for (const { kind, name } of this.#runs(one)) {
         const named = this.#named(kind, name);
