@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Grant } from './grant.js';
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -41,12 +41,12 @@ export function isGrantId(text: string): boolean {
 
 /** What the signed token says of the secret: SHA-256 of its text. */
 export function confirmationOf(secret: string): Uint8Array {
-  return createHash('sha256').update(secret, 'utf8').digest();
+  return hash('sha256', secret, 'buffer');
 }
 
 /** Whether this secret is the grant's own; takes the same time whatever differs. */
 export function secretMatches(grant: Pick<Grant, 'confirmation'>, secret: string): boolean {
-  const given = createHash('sha256').update(secret, 'utf8').digest();
+  const given = hash('sha256', secret, 'buffer');
   return given.length === grant.confirmation.length && timingSafeEqual(given, grant.confirmation);
 }
 

@@ -3,12 +3,11 @@ import type { Proof } from '../gate/credential.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { DenialReason } from '../policy/reason.js';
-import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
 import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
-import { readCredential } from './credential.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
 import type { Faults } from './faults.js';
+import type { Head } from './head.js';
 import { valuesOf } from './headers.js';
 import type { Selected } from './host.js';
 
@@ -33,7 +32,7 @@ export interface EntryParts {
 /** Who asks. `method` is `WS` for the opening of a WebSocket. */
 export interface Asking {
   readonly method: string;
-  readonly headers: readonly Header[];
+  readonly head: Head;
   readonly client: string;
 }
 
@@ -45,7 +44,7 @@ type Service = Extract<Selected, { kind: 'service' }>;
  */
 export function enter(parts: EntryParts, selected: Selected, asking: Asking): Entry | Promise<Entry> {
   const { gate } = parts;
-  const { headers, client } = asking;
+  const { head, client } = asking;
   const away = (service: string, reason: DenialReason) =>
     gate.turnedAway({ service, credential: null, client }, { reason, rule: 'admission' });
   if (selected.kind !== 'service') {
@@ -53,7 +52,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     if (selected.kind === 'invalid') away('', 'malformed');
     return { ok: false, refusal: refusalOfHost(selected) };
   }
-  const credential = readCredential(headers);
+  const { credential } = head;
   if (credential === null) {
     away(selected.name, 'malformed');
     return {
@@ -62,9 +61,17 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     };
   }
   const { presented } = credential;
-  if (presented !== null) return admit(gate, selected, presented, client);
-  const cookies = cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE);
+  if (presented !== null) return byHandle(gate, selected, presented, asking);
+  const cookies = cookiesNamed(valuesOf(head.headers, 'cookie'), SESSION_COOKIE);
   return cookies.length === 0 ? strangers(parts, selected, asking) : byCookie(parts, selected, asking, cookies);
+}
+
+/** The very headers that let somebody in do so again, as long as what they opened lives. */
+function byHandle(gate: Gate, selected: Service, handle: string, { head, client }: Asking): Entry | Promise<Entry> {
+  if (head.admission?.session.isLive()) return { ok: true, admission: head.admission };
+  const entry = admit(gate, selected, handle, client);
+  if (!(entry instanceof Promise)) head.admission = entry.admission;
+  return entry;
 }
 
 function admit(gate: Gate, { name }: Service, credential: string | Proof | null, client: string) {
@@ -76,7 +83,7 @@ function admit(gate: Gate, { name }: Service, credential: string | Proof | null,
 }
 
 /** Neither a handle nor a cookie. */
-function strangers({ gate }: EntryParts, selected: Service, { method, headers, client }: Asking) {
+function strangers({ gate }: EntryParts, selected: Service, { method, head: { headers }, client }: Asking) {
   if (!isNavigation(method, headers) || !gate.serves(selected.name, 'http')) return admit(gate, selected, null, client);
   return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true } as const;
 }
@@ -89,7 +96,8 @@ function byCookie(
   [cookie = '', ...more]: readonly string[],
 ): Entry | Promise<Entry> {
   const own = `${parts.scheme}://${selected.host}`;
-  const { method, headers, client } = asking;
+  const { method, client } = asking;
+  const { headers } = asking.head;
   const foreign = method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
   const refusal = more.length > 0 ? TWO_COOKIES : foreign === null ? null : foreignRefusal(foreign);
   if (refusal !== null) {
@@ -115,7 +123,8 @@ function admitBrowser(
   browser: Proof | null | undefined,
 ): Entry | Promise<Entry> {
   const { gate } = parts;
-  const { method, headers, client } = asking;
+  const { method, client } = asking;
+  const { headers } = asking.head;
   const away = (reason: DenialReason) =>
     gate.turnedAway({ service: selected.name, credential: null, client }, { reason, rule: 'login' });
   if (browser === undefined) {

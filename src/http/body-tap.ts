@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, type Hash, hash } from 'node:crypto';
 
 /**
  * Listens to bytes as they pass: counts them, keeps a copy of their beginning and knows the SHA-256 of them all. Of what is
@@ -39,7 +39,7 @@ export class BodyTap {
   /** The digest in hex of everything that passed; null when nothing did. What passes afterwards is not heard any more. */
   sha256(): string | null {
     if (this.bytes === 0) return null;
-    this.#sha256 ??= (this.#hash ?? this.#hashOfKept()).digest('hex');
+    this.#sha256 ??= this.#hash === null ? hash('sha256', this.sample, 'hex') : this.#hash.digest('hex');
     return this.#sha256;
   }
 

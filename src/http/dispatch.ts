@@ -19,8 +19,8 @@ import { decide, HttpRole } from './decide.js';
 import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
 import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
-import { pairs, requestHeaders } from './headers.js';
-import { type Selected, selectService } from './host.js';
+import type { Heads } from './head.js';
+import type { Selected } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
@@ -47,6 +47,7 @@ export interface HttpParts {
   readonly monotonic: () => number;
   /** The exchanges under way on each client socket. */
   readonly open: WeakMap<object, Set<Exchange>>;
+  readonly heads: Heads;
   readonly turns: Turns;
   readonly rates: Rates;
 }
@@ -62,17 +63,17 @@ export async function serveRequest(
   expectsContinue: boolean,
 ): Promise<void> {
   const arrivedAt = parts.monotonic();
-  const headers = pairs(req.rawHeaders);
+  const head = parts.heads.of(req);
+  const { headers, selected } = head;
   const refuse = (refusal: Refusal) => {
     sendRefusal(res, refusal, { accept: req.headers.accept, close: hasBody(req) });
     drain(req);
   };
-  const fault = faultOf(req, headers);
+  const fault = faultOf(req, head);
   if (fault !== null) {
     tellFault(parts, req, fault);
     return refuse(fault);
   }
-  const selected = selectService(headers, parts.domain);
   if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
     sendKeys(res, await parts.identity.keys);
     return drain(req);
@@ -81,7 +82,7 @@ export async function serveRequest(
     const own = await serveOwn(parts, selected, req, res);
     if (own !== null) return own.refusal === null ? drain(req) : refuse(own.refusal);
   }
-  const entering = enter(parts, selected, { method: req.method ?? '', headers, client: clientOf(req) });
+  const entering = enter(parts, selected, { method: req.method ?? '', head, client: clientOf(req) });
   const entry = entering instanceof Promise ? await entering : entering;
   if (!entry.ok) {
     if (entry.mayLogIn && selected.kind === 'service') {
@@ -109,7 +110,7 @@ export async function serveRequest(
   const forward = {
     method: action.method,
     path: path + query,
-    headers: requestHeaders(headers, upstreamOf(admission).headersFor(session.grant), origin),
+    headers: head.forwarded(upstreamOf(admission), session, origin),
   };
   const { upstreams, monotonic, log } = parts;
   const exchange = new Exchange({

@@ -102,7 +102,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (this.#parts.obligations.eventStream && !mayFollow(status, contentType)) return this.#noEventStream();
     const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
     const { url } = upstreamOf(this.#parts.admission);
-    const head = [...responseHeaders(headers, url), expires];
+    const head = responseHeaders(headers, url);
+    head.push(expires);
     res.writeHead(status, head.flat());
     this.#headBytes = bytesOf(head);
     // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
@@ -257,14 +258,19 @@ function breakOff({ httpVersion, socket }: IncomingMessage): void {
 
 /** What header lines take, bytes (RFC 9112, section 5). */
 function bytesOf(head: readonly Header[]): number {
-  return head.reduce((sum, [name, value]) => sum + name.length + value.length + ': \r\n'.length, 0);
+  let sum = 0;
+  for (const [name, value] of head) sum += name.length + value.length + ': \r\n'.length;
+  return sum;
 }
 
 /** undici hands out the raw head as buffers or strings; Node writes header values as latin1. */
 function latin1Pairs(raw: Dispatcher.DispatchController['rawHeaders']): Header[] {
   if (!Array.isArray(raw)) return [];
-  const flat = raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
   const headers: Header[] = [];
-  for (let at = 0; at + 1 < flat.length; at += 2) headers.push([flat[at] ?? '', flat[at + 1] ?? '']);
+  for (let at = 0; at + 1 < raw.length; at += 2) headers.push([latin1(raw[at]), latin1(raw[at + 1])]);
   return headers;
+}
+
+function latin1(part: Buffer | string | undefined): string {
+  return typeof part === 'object' ? part.toString('latin1') : (part ?? '');
 }

@@ -78,8 +78,17 @@ export interface Origin {
 
 /** How header names are compared: servers that map them to variables see no difference in case, `-` and `_`. */
 export function canonical(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-');
+  const known = CANONICAL.get(name);
+  if (known !== undefined) return known;
+  const plain = name.toLowerCase().replaceAll('_', '-');
+  if (CANONICAL.size < MOST_KNOWN && name.length <= LONGEST_KNOWN) CANONICAL.set(name, plain);
+  return plain;
 }
+
+/** The names that were seen first: most are seen again and again. */
+const CANONICAL = new Map<string, string>();
+const MOST_KNOWN = 1_000;
+const LONGEST_KNOWN = 64;
 
 /** Whether a policy may inject a header of this name. */
 export function isInjectable(name: string): boolean {
@@ -142,16 +151,20 @@ function isForwarded(name: string, plain: string): boolean {
  */
 export function responseHeaders(headers: readonly Header[], upstream: WebAddress): Header[] {
   const listed = connectionList(headers);
-  return headers.flatMap(([name, value]): Header[] => {
+  const kept: Header[] = [];
+  for (const header of headers) {
+    const [name, value] = header;
     const plain = canonical(name);
-    if (listed.has(name.toLowerCase()) || HOP_BY_HOP.has(plain) || plain.startsWith('daypass-')) return [];
-    if (plain === 'service-worker-allowed') return [];
-    if (plain === 'alt-svc' || plain === 'clear-site-data') return [];
-    if (plain === 'set-cookie' || plain === 'set-cookie2')
-      return setsOurs(value) ? [] : [[name, value.replace(COOKIE_DOMAIN, '')]];
-    return [[name, plain === 'location' ? publicLocation(value, upstream) : value]];
-  });
+    if (NOT_ANSWERED.has(plain) || plain.startsWith('daypass-')) continue;
+    if (listed.size > 0 && listed.has(name.toLowerCase())) continue;
+    if (plain === 'set-cookie' || plain === 'set-cookie2') {
+      if (!setsOurs(value)) kept.push([name, value.replace(COOKIE_DOMAIN, '')]);
+    } else kept.push(plain === 'location' ? [name, publicLocation(value, upstream)] : header);
+  }
+  return kept;
 }
+
+const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc', 'clear-site-data']);
 
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
@@ -167,14 +180,16 @@ function publicLocation(location: string, { origin, basePath }: WebAddress): str
 }
 
 /** The names that `Connection` takes away; framing and what makes a message whole cannot be taken. */
-export function connectionList(headers: readonly Header[]): Set<string> {
-  const names = headers
-    .filter(([name]) => name.toLowerCase() === 'connection')
-    .flatMap(([, value]) => value.split(','));
+export function connectionList(headers: readonly Header[]): ReadonlySet<string> {
+  const values = valuesOf(headers, 'connection');
+  if (values.length === 0) return NONE;
+  const names = values.flatMap((value) => value.split(','));
   const listed = new Set(names.map((name) => name.trim().toLowerCase()));
   for (const name of ['content-length', 'content-type', 'content-encoding', 'content-range']) listed.delete(name);
   return listed;
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** Pairs from Node's flat list of names and values. */
 export function pairs(raw: readonly string[]): Header[] {
@@ -185,5 +200,9 @@ export function pairs(raw: readonly string[]): Header[] {
 
 /** All values of one header, in order. */
 export function valuesOf(headers: readonly Header[], name: string): string[] {
-  return headers.filter(([other]) => other.toLowerCase() === name).map(([, value]) => value);
+  const values: string[] = [];
+  for (const [other, value] of headers) {
+    if (other.length === name.length && other.toLowerCase() === name) values.push(value);
+  }
+  return values;
 }

@@ -36,6 +36,7 @@ import { schemeOf } from './browser/place.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
+import { Heads } from './head.js';
 import type { Identity } from './identity.js';
 import { Rates } from './rate.js';
 import { Turns } from './turns.js';
@@ -94,6 +95,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     domain,
     monotonic,
     open: new WeakMap(),
+    heads: new Heads(domain),
     turns: new Turns(),
     rates: new Rates(),
   };

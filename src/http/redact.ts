@@ -7,10 +7,20 @@ const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cooki
 const SECRET_NAME =
   /pass(?:word|wd|phrase)?$|secret|token|api[-_]?key|signature|credential|^(?:auth|sig|code|jwt|session|sid|pin|otp)$/i;
 
-/** Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. */
-export function redactHeaders(headers: readonly Header[], injected: readonly string[]): string[] {
-  return headers.map(([name, value]) => `${name}: ${redactHeader(canonical(name), value, injected)}`);
+/**
+ * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. The same lists have the
+ * same lines, which are kept from one time to the next: not to be changed.
+ * @param injected - canonical names of the headers the gateway injects
+ */
+export function redactHeaders(headers: readonly Header[], injected: readonly string[]): readonly string[] {
+  const known = REDACTED_LINES.get(headers);
+  if (known?.injected === injected) return known.lines;
+  const lines = headers.map(([name, value]) => `${name}: ${redactHeader(canonical(name), value, injected)}`);
+  REDACTED_LINES.set(headers, { injected, lines });
+  return lines;
 }
+
+const REDACTED_LINES = new WeakMap<readonly Header[], { injected: readonly string[]; lines: readonly string[] }>();
 
 function redactHeader(plain: string, value: string, injected: readonly string[]): string {
   if (isSecretHeader(plain, injected)) return REDACTED;

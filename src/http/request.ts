@@ -2,27 +2,33 @@ import type { IncomingMessage } from 'node:http';
 import type { Header } from './action.js';
 import { type Refusal, refusalFor } from './deny.js';
 import { holdsHandle } from './disguised.js';
+import type { Head } from './head.js';
 import { valuesOf } from './headers.js';
 
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
 export const MAX_HEADERS = 200;
 
+/** What is wrong with a request's head before anybody asks whose it is. */
+export function faultOf({ url = '' }: Pick<IncomingMessage, 'url'>, head: Head): Refusal | null {
+  if (head.fault !== null) return head.fault;
+  if (holdsHandle(url)) return HANDLE_IN_URL;
+  return takesOver(url, head.headers) ? NO_WORKER : null;
+}
+
 /**
- * What is wrong with a request's head before anybody asks whose it is: too many headers, or framing that two readers could
- * understand differently. Node's parser refuses most of the latter itself; this does not rely on it alone (A6).
+ * What is wrong with headers by themselves: too many, or framing that two readers could understand differently. Node's
+ * parser refuses most of the latter itself; this does not rely on it alone (A6).
  */
-export function faultOf(req: IncomingMessage, headers: readonly Header[]): Refusal | null {
+export function faultOfHeaders(httpVersion: string, headers: readonly Header[]): Refusal | null {
   if (headers.length > MAX_HEADERS) {
     return refusalFor('too_large', `The request has more than ${MAX_HEADERS} headers.`, { status: 431 });
   }
-  if (holdsHandle(req.url ?? '')) return HANDLE_IN_URL;
-  if (takesOver(req.url ?? '', headers)) return NO_WORKER;
   const lengths = valuesOf(headers, 'content-length');
   const codings = valuesOf(headers, 'transfer-encoding');
   if (lengths.length > 1 || lengths.some((value) => !/^\d{1,15}$/.test(value))) return badFraming('Content-Length');
   if (codings.length > 1 || codings.some((value) => value.toLowerCase() !== 'chunked'))
     return badFraming('Transfer-Encoding');
-  if (codings.length > 0 && (lengths.length > 0 || req.httpVersion !== '1.1')) return badFraming('Transfer-Encoding');
+  if (codings.length > 0 && (lengths.length > 0 || httpVersion !== '1.1')) return badFraming('Transfer-Encoding');
   return null;
 }
 
@@ -40,7 +46,7 @@ const HANDLE_IN_URL: Refusal = {
  * below (`/app/worker.js`) hears of what is below alone, since answers may not widen it (`Service-Worker-Allowed`).
  */
 function takesOver(url: string, headers: readonly Header[]): boolean {
-  return valuesOf(headers, 'service-worker').length > 0 && /^\/[^/?]*(?:\?|$)/.test(url);
+  return /^\/[^/?]*(?:\?|$)/.test(url) && valuesOf(headers, 'service-worker').length > 0;
 }
 
 const NO_WORKER: Refusal = {

@@ -3,7 +3,6 @@ import { systemClock } from '../clock.js';
 import type { Admission } from '../gate/admission.js';
 import type { ServiceMeter } from '../metrics.js';
 import type { Session } from '../session/session.js';
-import type { Header } from './action.js';
 import type { RequestBody } from './body.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
 
@@ -11,7 +10,8 @@ import { type HttpUpstream, upstreamOf } from './target.js';
 export interface Forward {
   readonly method: string;
   readonly path: string;
-  readonly headers: readonly Header[];
+  /** Flat: name, value, name, value. */
+  readonly headers: readonly string[];
   readonly body: RequestBody | null;
 }
 
@@ -55,7 +55,7 @@ export class Upstreams {
         {
           method: forward.method,
           path: `${url.basePath}${forward.path}`,
-          headers: forward.headers.flat(),
+          headers: forward.headers as string[], // undici reads them only
           body: forward.body,
         },
         this.#watched(dialled, handler),

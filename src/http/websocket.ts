@@ -11,8 +11,8 @@ import { isOwnTarget } from './browser/service-side.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, refusalOfEnd, sendRawRefusal } from './deny.js';
 import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellFault } from './dispatch.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
+import { Head } from './head.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
-import { selectService } from './host.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { WebSocketRelay } from './relay.js';
 import { faultOf } from './request.js';
@@ -26,8 +26,9 @@ export async function serveUpgrade(
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
-  const headers = pairs(req.rawHeaders);
-  const fault = faultOf(req, headers);
+  const opening = new Head(req, parts.domain); // the first and last of its connection to be asked about
+  const { headers } = opening;
+  const fault = faultOf(req, opening);
   if (fault !== null) {
     tellFault(parts, req, fault);
     return sendRawRefusal(socket, fault);
@@ -38,10 +39,10 @@ export async function serveUpgrade(
     const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
     return sendRawRefusal(socket, wished.refusal, version);
   }
-  const selected = selectService(headers, parts.domain);
+  const { selected } = opening;
   const entry = isOwnTarget(req.url ?? '')
     ? ({ ok: false, refusal: refuse.nothingHere() } as const)
-    : await enter(parts, selected, { method: 'WS', headers, client: clientOf(req) });
+    : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req) });
   if (!entry.ok) {
     if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, entry.refusal);
@@ -61,8 +62,8 @@ export async function serveUpgrade(
   }
   const { path, query } = action.target;
   const { wish } = wished;
-  const opening = new Opening({ parts, req, socket, admission, passage, action, seq, wish, path, query, assertion });
-  passage.release(() => opening.start());
+  const way = new Opening({ parts, req, socket, admission, passage, action, seq, wish, path, query, assertion });
+  passage.release(() => way.start());
 }
 
 interface OpeningParts {
