@@ -4,61 +4,77 @@ import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 const MOST_PER_SECOND = 10;
 
 interface Entry {
+  readonly pid: number;
   readonly secret: Buffer;
   readonly cancel: () => void;
   window: number;
   count: number;
 }
 
-/** One of several processes that share a port: the numbers of its keys, divided by `places`, leave `index`. */
-export interface KeyNumbers {
+/** One of several processes that share a port: the first secret byte of its keys, divided by `places`, leaves `index`. */
+export interface KeyPlace {
   readonly index: number;
   readonly places: number;
 }
 
 /** The other processes of a gateway that share its port: a cancel request may reach any of them. */
-export interface Neighbours extends KeyNumbers {
+export interface Neighbours extends KeyPlace {
   /** Passes a request on to the process that issued such keys. */
-  pass(pid: number, secret: Uint8Array): void;
+  pass(place: number, pid: number, secret: Uint8Array): void;
   /** Says who takes the requests that were passed to this process. */
   onPassed(take: (pid: number, secret: Uint8Array) => void): void;
 }
 
-/** A key of the gateway's own making, as the client is given it. */
+/** A key as the client is given it. */
 export interface CancelKey {
+  /** The server's own process number: clients know by it which notices are theirs, and whom they wait for. */
   readonly pid: number;
+  /** Of the gateway's making. */
   readonly secret: Buffer;
 }
 
 /**
- * The cancel keys clients hold. They are ours: the server's real key never leaves the gateway (THREATS.md C22), so it can
- * cancel nothing but through here, and only while its session lives.
+ * The cancel keys clients hold. Their secrets are ours: the server's real one never leaves the gateway (THREATS.md C22), so
+ * a key can cancel nothing but through here, and only while its session lives.
  */
 export class CancelKeys {
-  readonly #entries = new Map<number, Entry>();
-  readonly #ours: KeyNumbers | null;
+  /** By process number, which servers of several services may have given out at the same time. */
+  readonly #entries = new Map<number, Set<Entry>>();
+  readonly #ours: KeyPlace | null;
 
-  /** @param ours - null when the process is alone. No two processes issue the same number. */
-  constructor(ours: KeyNumbers | null = null) {
+  /** @param ours - null when the process is alone */
+  constructor(ours: KeyPlace | null = null) {
     this.#ours = ours;
   }
 
-  /** Makes a key for a connection: 4 secret bytes under protocol 3.0, up to 256 under 3.2. */
-  issue(cancel: () => void, secretBytes = 4): CancelKey {
-    let pid = this.#draw();
-    while (this.#entries.has(pid)) pid = this.#draw();
-    const secret = randomBytes(secretBytes);
-    this.#entries.set(pid, { secret, cancel, window: 0, count: 0 });
-    return { pid, secret };
+  /**
+   * Makes a key for a connection: 4 secret bytes under protocol 3.0, up to 256 under 3.2.
+   * @param pid - of the server's process; null when the server gave no key out
+   */
+  issue(cancel: () => void, pid: number | null, secretBytes = 4): CancelKey {
+    const entry = {
+      pid: pid ?? randomInt(1, 2 ** 31 - 1),
+      secret: this.#draw(secretBytes),
+      cancel,
+      window: 0,
+      count: 0,
+    };
+    const same = this.#entries.get(entry.pid) ?? new Set();
+    this.#entries.set(entry.pid, same.add(entry));
+    return entry;
   }
 
-  withdraw(pid: number): void {
-    this.#entries.delete(pid);
+  withdraw({ pid, secret }: CancelKey): void {
+    const same = this.#entries.get(pid);
+    for (const entry of same ?? []) if (entry.secret === secret) same?.delete(entry);
+    if (same?.size === 0) this.#entries.delete(pid);
   }
 
-  /** Whether a key with this number can only be another process's. */
-  isForeign(pid: number): boolean {
-    return this.#ours !== null && pid % this.#ours.places !== this.#ours.index;
+  /** The one other process that may have issued a key with this secret; null when it can only be ours. */
+  placeOf(secret: Uint8Array): number | null {
+    if (this.#ours === null) return null;
+    const place = (secret[0] ?? 0) % this.#ours.places;
+    return place === this.#ours.index ? null : place;
   }
 
   /**
@@ -67,23 +83,35 @@ export class CancelKeys {
    * @returns whether a cancel was passed on; the client is never told
    */
   use(pid: number, secret: Uint8Array, now: number): boolean {
-    const entry = this.#entries.get(pid);
-    if (entry === undefined) return false;
-    const window = Math.floor(now / 1000);
-    if (entry.window !== window) {
-      entry.window = window;
-      entry.count = 0;
+    let told = false;
+    for (const entry of this.#entries.get(pid) ?? []) {
+      if (!mayTry(entry, now) || !isSecretOf(entry, secret)) continue;
+      entry.cancel();
+      told = true;
     }
-    entry.count += 1;
-    if (entry.count > MOST_PER_SECOND) return false;
-    if (secret.length !== entry.secret.length || !timingSafeEqual(secret, entry.secret)) return false;
-    entry.cancel();
-    return true;
+    return told;
   }
 
-  #draw(): number {
-    if (this.#ours === null) return randomInt(1, 2 ** 31 - 1);
+  #draw(bytes: number): Buffer {
+    const secret = randomBytes(bytes);
+    if (this.#ours === null) return secret;
     const { index, places } = this.#ours;
-    return randomInt(1, Math.floor(2 ** 31 / places)) * places + index;
+    secret[0] = randomInt(Math.floor(256 / places)) * places + index;
+    return secret;
   }
+}
+
+/** Counts a try. */
+function mayTry(entry: Entry, now: number): boolean {
+  const window = Math.floor(now / 1000);
+  if (entry.window !== window) {
+    entry.window = window;
+    entry.count = 0;
+  }
+  entry.count += 1;
+  return entry.count <= MOST_PER_SECOND;
+}
+
+function isSecretOf(entry: Entry, secret: Uint8Array): boolean {
+  return secret.length === entry.secret.length && timingSafeEqual(secret, entry.secret);
 }

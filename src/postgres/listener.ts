@@ -10,7 +10,7 @@
  *     |                          | record: open --> committed                 |
  *     |                          | StartupMessage of our own ---------------> |
  *     |                          | <------------------ SCRAM, injected login  |
- *     | <- AuthenticationOk, our own cancel key, ReadyForQuery                |
+ *     | <- AuthenticationOk, cancel key of our own, ReadyForQuery              |
  *     |                          |                                            |
  *     | Query / Parse..Sync ---> | decide, record --> committed               |
  *     |                          | as sent, or what cannot run -------------> |
@@ -207,7 +207,8 @@ class Door {
   }
 
   #cancel(pid: number, secret: Buffer): void {
-    if (this.#keys.isForeign(pid)) this.#parts.neighbours?.pass(pid, secret);
+    const place = this.#keys.placeOf(secret);
+    if (place !== null) this.#parts.neighbours?.pass(place, pid, secret);
     else this.#keys.use(pid, secret, this.#parts.clock.monotonic());
   }
 
@@ -307,10 +308,10 @@ class Door {
     let detach = () => {};
     const relay = new Relay(socket, upstream, passage, began, catalog, this.#parts.clock, this.#parts.log, () => {
       catalog.release();
-      if (key !== null) this.#keys.withdraw(key.pid);
+      if (key !== null) this.#keys.withdraw(key);
       detach();
     });
-    key = this.#keys.issue(() => relay.cancel(), minor === 2 ? LONG_KEY : SHORT_KEY);
+    key = this.#keys.issue(() => relay.cancel(), upstream.pid, minor === 2 ? LONG_KEY : SHORT_KEY);
     detach = session.attach(relay);
     relay.checkStart();
     if (session.end !== null) return;

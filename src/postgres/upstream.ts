@@ -24,6 +24,8 @@ export interface Upstream {
   readonly parameters: ReadonlyMap<string, string>;
   /** The transaction status of the first ReadyForQuery. */
   readonly status: number;
+  /** Of the server's process; null when it did not say. */
+  readonly pid: number | null;
   /** Asks the server to cancel what this connection runs; resolves when the server has been told, or could not be. */
   cancel(): Promise<void>;
   /**
@@ -45,7 +47,8 @@ export async function dial(
 ): Promise<Upstream> {
   const target = (admission.session.role as PostgresRole).upstream;
   const { socket, ...greeting } = await logIn(target, parameters, limit);
-  return { ...greeting, socket, ...canceller(target, socket, greeting.key) };
+  const pid = greeting.key?.pid ?? null;
+  return { ...greeting, pid, socket, ...canceller(target, socket, greeting.key) };
 }
 
 /** A connection that the server has let in, paused. */

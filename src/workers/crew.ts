@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { Member } from './member.js';
-import { type CancelMessage, MOST_WORKERS, type ServesMessage } from './messages.js';
+import type { CancelMessage, ServesMessage } from './messages.js';
 
 /** How long a worker that ended is waited for before it is started again: doubled each time, milliseconds. */
 const FIRST_PAUSE = 1_000;
@@ -68,9 +68,9 @@ export class Crew {
     await Promise.all(this.members.map(({ ended }) => ended));
   }
 
-  /** To the worker that issues keys with such numbers; its own table decides. */
+  /** To the worker that issues such keys; its own table decides. */
   #pass(message: CancelMessage): void {
-    this.members[message.pid % MOST_WORKERS]?.send(message);
+    this.members[message.place]?.send(message);
   }
 
   async #keep(member: Member): Promise<void> {

@@ -3,12 +3,14 @@
  * are never logged.
  */
 
-/** Most workers of one gateway: the numbers of their cancel keys tell so many apart. */
+/** Most workers of one gateway: the secrets of their cancel keys tell so many apart. */
 export const MOST_WORKERS = 64;
 
 /** A CancelRequest that reached a worker which did not issue its key. */
 export interface CancelMessage {
   readonly kind: 'cancel';
+  /** Of the worker that did. */
+  readonly place: number;
   readonly pid: number;
   /** In base64. */
   readonly secret: string;

@@ -32,7 +32,7 @@ export class Seat {
   readonly neighbours: {
     readonly index: number;
     readonly places: number;
-    pass(pid: number, secret: Uint8Array): void;
+    pass(place: number, pid: number, secret: Uint8Array): void;
     onPassed(take: (pid: number, secret: Uint8Array) => void): void;
   };
   /** Resolves when the worker is to stop. */
@@ -45,7 +45,8 @@ export class Seat {
     this.neighbours = {
       index,
       places: MOST_WORKERS,
-      pass: (pid, secret) => void this.tell({ kind: 'cancel', pid, secret: Buffer.from(secret).toString('base64') }),
+      pass: (place, pid, secret) =>
+        void this.tell({ kind: 'cancel', place, pid, secret: Buffer.from(secret).toString('base64') }),
       onPassed: (take) => {
         this.#takeCancel = take;
       },

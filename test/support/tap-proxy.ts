@@ -6,6 +6,8 @@ export interface TapProxy {
   readonly port: number;
   /** Bytes the gateway has sent since the last `forget`, over all connections. */
   readonly seen: () => Buffer;
+  /** Bytes the upstream has sent, over all connections. */
+  readonly answered: () => Buffer;
   forget(): void;
   /** Live connections. */
   readonly open: ReadonlySet<Socket>;
@@ -13,6 +15,7 @@ export interface TapProxy {
 
 export async function tapProxy(t: Test, host: string, port: number): Promise<TapProxy> {
   let seen: Buffer[] = [];
+  const answered: Buffer[] = [];
   const open = new Set<Socket>();
   const server = createServer((client) => {
     const upstream = connect(port, host);
@@ -21,7 +24,10 @@ export async function tapProxy(t: Test, host: string, port: number): Promise<Tap
       seen.push(chunk);
       upstream.write(chunk);
     });
-    upstream.on('data', (chunk) => client.write(chunk));
+    upstream.on('data', (chunk: Buffer) => {
+      answered.push(chunk);
+      client.write(chunk);
+    });
     for (const [one, other] of [
       [client, upstream],
       [upstream, client],
@@ -40,6 +46,7 @@ export async function tapProxy(t: Test, host: string, port: number): Promise<Tap
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     seen: () => Buffer.concat(seen),
+    answered: () => Buffer.concat(answered),
     forget: () => {
       seen = [];
     },

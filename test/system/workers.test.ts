@@ -32,7 +32,7 @@ function daypass({ dataDirectory }: GatewayProcess, args: readonly string[]) {
 
 /** The key of a connection says which worker has it. */
 const keyOf = (client: pg.Client) => client as unknown as { readonly processID: number; readonly secretKey: number };
-const workerOf = (client: pg.Client) => keyOf(client).processID % 64;
+const workerOf = (client: pg.Client) => (keyOf(client).secretKey >>> 24) % 64;
 
 /** By which the ledger tells a client's sessions apart. */
 function localPort(client: pg.Client): number {
