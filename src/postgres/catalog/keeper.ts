@@ -77,7 +77,7 @@ export class Catalogs {
   #changed({ host, port, database }: PostgresTarget): void {
     for (const keeper of this.#keepers.values()) {
       const { target } = keeper;
-      if (target.host === host && target.port === port && target.database === database) keeper.renew();
+      if (target.host === host && target.port === port && target.database === database) keeper.changed();
     }
   }
 }
@@ -93,6 +93,8 @@ class Keeper {
   #readAt = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | null = null;
+  /** Somebody asked for it: sessions that may do anything never do, and it is not read for them. */
+  #wanted = false;
   /** It changed while it was being read: what is being read may be the old state. */
   #again = false;
   #timer: NodeJS.Timeout | null = null;
@@ -105,14 +107,20 @@ class Keeper {
   }
 
   current(): Catalog | null {
+    this.#wanted = true;
     if (this.#clock.monotonic() - this.#readAt <= OLDEST) return this.#catalog;
     void this.within(FRESH);
     return null;
   }
 
   within(age: number): Promise<void> {
+    this.#wanted = true;
     if (this.#reading !== null) return this.#reading;
     return this.#clock.monotonic() - this.#askedAt < age ? Promise.resolve() : this.renew();
+  }
+
+  changed(): void {
+    if (this.#wanted) void this.renew();
   }
 
   renew(): Promise<void> {
@@ -132,7 +140,7 @@ class Keeper {
     if (this.#timer !== null || this.held === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      void this.within(FRESH);
+      if (this.#wanted) void this.within(FRESH);
       this.plan();
     }, REFRESH_AFTER);
     this.#timer.unref();

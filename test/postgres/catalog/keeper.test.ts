@@ -129,6 +129,17 @@ t.test('a change is heard by every account of the database, and by no other', as
   catalogs.stop();
 });
 
+t.test('for sessions that never ask for it a catalog is not read, whatever they change', async (t) => {
+  const { state, catalogs } = kept();
+  const held = catalogs.hold(UPSTREAM);
+  held.changed();
+  t.equal(state.asked, 0);
+  await held.ready();
+  held.changed();
+  t.equal(state.asked, 2, 'once somebody does, it is');
+  catalogs.stop();
+});
+
 t.test('rows that are not what was asked for are no catalog', async (t) => {
   t.throws(() => catalogOf({ relations: [{ schema: 'public' }] }));
   t.throws(() => catalogOf(null));
