@@ -134,7 +134,7 @@ export class FrameWatch {
 }
 
 /** The least length that is written in this form: each in its shortest (RFC 6455 section 5.2). */
-function shortest(short: number): number {
+export function shortest(short: number): number {
   if (short === 126) return 126;
   return short === 127 ? 65_536 : 0;
 }

@@ -4,11 +4,12 @@ import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import { ClientFrames } from './client-frames.js';
 import { settingsOf } from './decide.js';
 import type { Faults } from './faults.js';
 import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
 import { ServiceMessages } from './service-messages.js';
-import { clientReceiver, type FrameReceiver, type FrameSender, senderOn } from './ws-parts.js';
+import { type FrameSender, senderOn } from './ws-parts.js';
 
 /** What a relay is made of. */
 export interface RelayParts {
@@ -39,14 +40,13 @@ export class WebSocketRelay implements Connection {
   readonly client: Duplex;
   readonly #parts: RelayParts;
   readonly #session: Session;
-  readonly #receiver: FrameReceiver;
+  readonly #frames: ClientFrames;
   readonly #sender: FrameSender;
   readonly #said: ServiceMessages;
   readonly #watch: FrameWatch;
   #detach: () => void = () => {};
   /** Frames of the client that wait for their record. */
   #held = 0;
-  #full = false;
   #messages = 0;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -62,7 +62,11 @@ export class WebSocketRelay implements Connection {
     this.#parts = parts;
     this.client = parts.client;
     this.#session = parts.passage.session;
-    this.#receiver = clientReceiver(settingsOf(this.#session.role).maxMessage);
+    this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
+      frame: (frame, data) => this.#frame(frame, data),
+      close: (code, reason) => this.#conclude(code, reason),
+      fault: (code, why) => this.#break(code, why, 'protocol_error', 'well-formed frames', why),
+    });
     this.#sender = senderOn(parts.upstream);
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
     this.#watch = new FrameWatch(this.#said);
@@ -113,23 +117,11 @@ export class WebSocketRelay implements Connection {
     client.on('data', (chunk: Buffer) => {
       if (this.#done) return;
       this.#bytesIn += chunk.byteLength;
-      // The receiver unmasks in place: nobody else reads this chunk.
-      if (!this.#receiver.write(chunk)) this.#full = true;
+      this.#frames.write(chunk);
       this.#pace();
     });
     client.once('end', () => this.#clientLeft());
     client.once('close', () => this.#clientLeft());
-    this.#receiver.on('drain', () => {
-      this.#full = false;
-      this.#pace();
-    });
-    this.#receiver.on('message', (data, isBinary) => this.#frame(isBinary ? 'binary' : 'text', data));
-    this.#receiver.on('ping', (data) => this.#frame('ping', data));
-    this.#receiver.on('pong', (data) => this.#frame('pong', data));
-    this.#receiver.on('conclude', (code, reason) => this.#conclude(code, reason));
-    this.#receiver.on('error', ({ code, message }) =>
-      this.#break(closeCodeOf(code), message, 'protocol_error', 'well-formed frames', code),
-    );
   }
 
   #readService(): void {
@@ -148,13 +140,12 @@ export class WebSocketRelay implements Connection {
     // A policy that was reloaded since the opening may allow less.
     if (data.byteLength > settingsOf(this.#session.role).maxMessage)
       return this.#break(1009, 'the message is too large', 'too_large', 'the largest message');
-    const own = Buffer.from(data);
-    if (!this.#mayPass(frame, own)) return;
+    if (!this.#mayPass(frame, data)) return;
     this.#messages += 1;
     this.#hold(() => {
-      if (frame === 'ping') this.#sender.ping(own, true);
-      else if (frame === 'pong') this.#sender.pong(own, true);
-      else this.#sender.send(own, { binary: frame === 'binary', mask: true, fin: true, compress: false });
+      if (frame === 'ping') this.#sender.ping(data, true);
+      else if (frame === 'pong') this.#sender.pong(data, true);
+      else this.#sender.send(data, { binary: frame === 'binary', mask: true, fin: true, compress: false });
       if (upstream.writableNeedDrain) this.client.pause();
     });
   }
@@ -173,10 +164,9 @@ export class WebSocketRelay implements Connection {
     if (this.#done || this.#refused) return;
     this.#closeCode = code;
     const { upstream } = this.#parts;
-    const own = Buffer.from(reason);
-    if (own.byteLength > 0 && !this.#mayPass('close', own)) return;
+    if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
     this.#hold(() => {
-      this.#sender.close(code === 1005 ? undefined : code, own, true);
+      this.#sender.close(code === 1005 ? undefined : code, reason, true);
       // RFC 6455 section 7.1.1: the service closes the connection first.
       this.#closing = setTimeout(() => upstream.destroy(), CLOSING);
     });
@@ -191,10 +181,10 @@ export class WebSocketRelay implements Connection {
     });
   }
 
-  /** The client is read while nothing of it waits for its record, for the receiver or for the service. */
+  /** The client is read while nothing of it waits for its record or for the service. */
   #pace(): void {
     if (this.#done) return;
-    if (this.#held > 0 || this.#full || this.#parts.upstream.writableNeedDrain) this.client.pause();
+    if (this.#held > 0 || this.#parts.upstream.writableNeedDrain) this.client.pause();
     else this.client.resume();
   }
 
@@ -281,10 +271,4 @@ export class WebSocketRelay implements Connection {
       recording.append('result', { of: seq, ...counted, ms: Math.round(monotonic() - startedAt), ...facts });
     this.#detach();
   }
-}
-
-function closeCodeOf(code: string | undefined): number {
-  if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || code === 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH') return 1009;
-  if (code === 'WS_ERR_INVALID_UTF8') return 1007;
-  return code?.startsWith('WS_ERR_TOO_MANY') ? REFUSED : 1002;
 }

@@ -1,17 +1,7 @@
 import type { Duplex } from 'node:stream';
 import * as ws from 'ws';
 
-/** The part of `ws` that reads frames. It is exported by the package and missing from its published types. */
-export interface FrameReceiver {
-  write(chunk: Buffer): boolean;
-  on(event: 'message', listener: (data: Buffer, isBinary: boolean) => void): this;
-  on(event: 'ping' | 'pong', listener: (data: Buffer) => void): this;
-  on(event: 'conclude', listener: (code: number, reason: Buffer) => void): this;
-  on(event: 'drain' | 'close' | 'finish', listener: () => void): this;
-  on(event: 'error', listener: (error: Error & { code?: string }) => void): this;
-}
-
-/** The part of `ws` that writes frames, masked where a client must. */
+/** The part of `ws` that writes frames, masked where a client must. It is exported by the package and missing from its published types. */
 export interface FrameSender {
   send(
     data: Buffer,
@@ -24,17 +14,7 @@ export interface FrameSender {
 }
 
 declare module 'ws' {
-  export const Receiver: new (options: {
-    isServer: boolean;
-    maxPayload: number;
-    maxFragments?: number;
-  }) => FrameReceiver;
   export const Sender: new (socket: Duplex) => FrameSender;
-}
-
-/** Reads what a client sends: masked frames, put together to messages; a larger one than `maxPayload` bytes is an error. */
-export function clientReceiver(maxPayload: number): FrameReceiver {
-  return new ws.Receiver({ isServer: true, maxPayload, maxFragments: 4096 });
 }
 
 /** Writes frames to `socket`. */

@@ -267,3 +267,25 @@ t.test('a service that is down is 502 for a WebSocket too', async (t) => {
   t.equal(response.statusCode, 502);
   t.match((await gateway.events()).at(-1), { kind: 'result', facts: { reason: 'upstream_unavailable' } });
 });
+
+t.test('a message in 65,536 fragments passes as one, and one of endless empty fragments is 1008', async (t) => {
+  const got: Buffer[] = [];
+  const { url } = await service(t, (socket) => socket.on('message', (data: Buffer) => got.push(data)));
+  const viewer = { allow: ['WS /live'], websocket: { max_message: '4MiB' } };
+  const gateway = await startGateway(t, { web: { url, roles: { viewer } } });
+  const { handle } = gateway.issue('web');
+  const socket = dial(t, gateway, handle);
+  await once(socket, 'open');
+  const fragment = Buffer.alloc(64, 'f');
+  for (let left = 65_536; left > 0; left -= 1) socket.send(fragment, { fin: left === 1 });
+  socket.close(1000);
+  await once(socket, 'close');
+  t.same(
+    got.map(({ length }) => length),
+    [4 * 1024 * 1024],
+  );
+  const flood = dial(t, gateway, handle);
+  await once(flood, 'open');
+  for (let left = 5_000; left > 0; left -= 1) flood.send('', { fin: false });
+  t.equal((await once(flood, 'close'))[0], 1008);
+});
