@@ -30,7 +30,7 @@ export async function benchCuts(scope: Scope, settings: Settings, report: Report
   const [a, b] = [await startBenchGateway(scope, options), await startBenchGateway(scope, options)];
   await revocations(scope, a, b, settings, report);
   await sessionsPerSecond(scope, a, upstream.port, database, settings, report);
-  await idleConnections(scope, b, settings, report);
+  await idleConnections(scope, [a, b], settings, report);
 }
 
 /** Leases that end spread over one second, and the same number at one instant: as clients see it, and as the records say. */
@@ -133,21 +133,37 @@ async function sessionsPerSecond(
   report.add('cuts', 'postgres sessions per second strict', 'direct', Number(ours.perSecond), Number(theirs.perSecond));
 }
 
-/** What an idle WebSocket costs the gateway, upstream connection included: what is resident, and what is on the heap. */
-async function idleConnections(scope: Scope, gateway: BenchGateway, settings: Settings, report: Report): Promise<void> {
+/**
+ * What an idle WebSocket costs a gateway, upstream connection included: what is resident, and what is on the heap. They are
+ * shared between two gateways: one would need more descriptors than a user often may have.
+ */
+async function idleConnections(
+  scope: Scope,
+  gateways: readonly BenchGateway[],
+  settings: Settings,
+  report: Report,
+): Promise<void> {
   const load = await Child.start(scope, 'idle');
-  const before = await settled(gateway);
+  const before = await settledAll(gateways);
   const each = 250;
   for (let open = 0; open < settings.idle; open += each) {
+    const gateway = gateways[(open / each) % gateways.length];
+    if (gateway === undefined) throw new Error('no gateway');
     const { handle } = await gateway.issue({ service: 'echo', for: '1h' });
     await load.ask({ do: 'open', port: gateway.ports.http, handle, connections: each });
   }
-  const after = await settled(gateway);
+  const after = await settledAll(gateways);
   const { alive } = await load.ask({ do: 'echo' });
   if (alive !== settings.idle) throw new Error(`${alive} of ${settings.idle} idle websockets still work`);
   const kib = (name: 'resident' | 'heap') => (after[name] - before[name]) / settings.idle / 1024;
   report.figure('cuts', `${settings.idle} idle websockets KiB each`, kib('resident'));
   report.figure('cuts', `${settings.idle} idle websockets, heap and buffers KiB each`, kib('heap'));
+}
+
+async function settledAll(gateways: readonly BenchGateway[]): Promise<{ resident: number; heap: number }> {
+  const all = await Promise.all(gateways.map(settled));
+  const sum = (name: 'resident' | 'heap') => all.reduce((bytes, one) => bytes + one[name], 0);
+  return { resident: sum('resident'), heap: sum('heap') };
 }
 
 /** A gateway's memory, bytes, once it has collected its garbage and what is resident changes by less than 1 %. */

@@ -17,13 +17,16 @@ interface Way {
   readonly echoPort: number;
   readonly host: string;
   readonly token: string;
+  /** The only work this way can do; all of them unless said. */
+  readonly only?: string;
 }
 
 const CONNECTIONS = 16;
-const PEERS = ['direct', 'proxy_pass', 'auth_request', 'http-proxy'] as const;
+const PEERS = ['direct', 'proxy_pass', 'auth_request', 'http-proxy', 'ws relay'] as const;
 const OURS = ['buffered', 'strict'] as const;
 /** Without a peer: what the auth server knows. */
 const TOKEN = 'bench';
+const ECHO = 'websocket echo';
 
 /** What one measurement says, by the suffix of its case: `''` is the rate, and better when higher. */
 type Figures = Readonly<Record<string, number>>;
@@ -42,13 +45,14 @@ export async function benchHttp(scope: Scope, settings: Settings, report: Report
     ...(wrk ? loads(settings) : []),
     ['get 100 MB', Math.min(rounds, 3), async (way) => ({ '': await download(way, '/large.bin') })],
     ['put 100 MB', Math.min(rounds, 3), async (way) => ({ '': await upload(way, large) })],
-    ['websocket echo', rounds, async (way) => ({ '': await echoes(load, way, seconds) })],
+    [ECHO, rounds, async (way) => ({ '': await echoes(load, way, seconds) })],
   ];
   const chosen = works.filter(([work]) => settings.only.includes(work));
   for (const [work, times, measure] of chosen.length === 0 ? works : chosen) {
-    const seen = new Map([...ways.keys()].map((name) => [name, [] as Figures[]]));
+    const able = [...ways].filter(([, { only = work }]) => only === work);
+    const seen = new Map(able.map(([name]) => [name, [] as Figures[]]));
     for (let round = 0; round < times; round += 1) {
-      for (const [name, way] of ways) seen.get(name)?.push(await measure(way));
+      for (const [name, way] of able) seen.get(name)?.push(await measure(way));
     }
     for (const suffix of Object.keys([...seen.values()][0]?.[0] ?? {})) {
       const middle = (figures: Figures[]) => median(figures.map((one) => one[suffix] ?? Number.NaN));
@@ -99,10 +103,12 @@ async function startWays(
   const echo = Number((await Child.start(scope, 'echo')).ready.port);
   const redis = await startRedis(scope);
   const proxy = Number((await Child.start(scope, 'http-proxy', { args: [String(web), String(echo)] })).ready.port);
+  const relay = Number((await Child.start(scope, 'ws-relay', { args: [String(echo)] })).ready.port);
   const plain = { host: 'web.localhost', token: TOKEN };
   const ways = new Map<string, Way>([
     ['direct', { ...plain, port: web, echoPort: echo }],
     ['http-proxy', { ...plain, port: proxy, echoPort: proxy }],
+    ['ws relay', { ...plain, port: relay, echoPort: relay, only: ECHO }],
   ]);
   if (nginxIsThere) {
     const auth = Number((await Child.start(scope, 'auth-server', { args: [redis.url] })).ready.port);

@@ -7,6 +7,7 @@ export interface Settings {
   readonly resultBytes: number;
   readonly bodyBytes: number;
   readonly leases: number;
+  /** WebSockets that say nothing. */
   readonly idle: number;
   /** Processes of the gateway in `http`. */
   readonly workers: number;
@@ -16,7 +17,7 @@ export interface Settings {
   readonly profile: string | undefined;
 }
 
-const FULL = { rounds: 3, seconds: 4, resultBytes: 1e9, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 5_000 };
+const FULL = { rounds: 3, seconds: 4, resultBytes: 1e9, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 10_000 };
 const QUICK = { rounds: 3, seconds: 1, resultBytes: 1e8, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 1_000 };
 
 export function settingsOf(quick: boolean, given: Partial<Settings>): Settings {
