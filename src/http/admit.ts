@@ -49,7 +49,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     gate.turnedAway({ service, credential: null, client }, { reason, rule: 'admission' });
   if (selected.kind !== 'service') {
     if (selected.kind === 'unknown') away(selected.host, 'unknown_service');
-    if (selected.kind === 'invalid') away('', 'malformed');
+    if (selected.kind === 'invalid') parts.faults.tell({ client, ...INVALID_HOST });
     return { ok: false, refusal: refusalOfHost(selected) };
   }
   const { credential } = head;
@@ -173,9 +173,15 @@ function foreignRefusal(why: string): Refusal {
   };
 }
 
+const INVALID_HOST = {
+  status: 400,
+  reason: 'bad_request',
+  detail: 'The Host of this request is not understood.',
+  rule: 'one Host',
+};
+
 function refusalOfHost(selected: Exclude<Selected, { kind: 'service' }>): Refusal {
-  if (selected.kind === 'invalid')
-    return { status: 400, reason: 'bad_request', detail: 'The Host of this request is not understood.' };
+  if (selected.kind === 'invalid') return INVALID_HOST;
   if (selected.kind === 'unknown') {
     return refusalFor('unknown_service', 'There is no service of this name here.', {
       hint: 'check the host name of the address',

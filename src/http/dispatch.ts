@@ -65,14 +65,14 @@ export async function serveRequest(
   const arrivedAt = parts.monotonic();
   const head = parts.heads.of(req);
   const { headers, selected } = head;
-  const refuse = (refusal: Refusal) => {
-    sendRefusal(res, refusal, { accept: req.headers.accept, close: hasBody(req) });
+  const refuse = (refusal: Refusal, close = hasBody(req)) => {
+    sendRefusal(res, refusal, { accept: req.headers.accept, close });
     drain(req);
   };
   const fault = faultOf(req, head);
   if (fault !== null) {
     tellFault(parts, req, fault);
-    return refuse(fault);
+    return refuse(fault, true); // what would follow might be part of it
   }
   if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
     sendKeys(res, await parts.identity.keys);
@@ -90,7 +90,7 @@ export async function serveRequest(
       return drain(req);
     }
     if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
-    return refuse(entry.refusal);
+    return refuse(entry.refusal, selected.kind === 'invalid' || hasBody(req));
   }
   const { admission } = entry;
   const { session } = admission;
@@ -98,7 +98,7 @@ export async function serveRequest(
   const asserting = parts.identity.assertion(session);
   const assertion = typeof asserting === 'string' ? asserting : await asserting;
   if (res.destroyed || req.socket.destroyed) return;
-  if (!session.isLive()) return refuse(refusalOfEnd(session));
+  if (!session.isLive()) return refuse(tellEnd(parts, req, session));
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
@@ -120,6 +120,7 @@ export async function serveRequest(
     passage,
     action,
     seq,
+    rule: decision.rule,
     obligations: decision.obligations,
     forward,
     expectsContinue,
@@ -127,6 +128,7 @@ export async function serveRequest(
     upstreams,
     monotonic,
     log,
+    faults: parts.faults,
   });
   remember(parts, exchange, req, res);
   passage.release(() => exchange.start());
@@ -170,6 +172,15 @@ async function serveOwn(
 export function tellFault({ faults }: HttpParts, req: IncomingMessage, refusal: Refusal): void {
   const { status, reason, rule = 'well-formed request' } = refusal;
   faults.tell({ client: clientOf(req), status, reason, rule });
+}
+
+/** The refusal of a request whose session ended while it was on its way in. */
+export function tellEnd({ faults }: HttpParts, req: IncomingMessage, session: Session): Refusal {
+  const refusal = refusalOfEnd(session);
+  const { status, reason } = refusal;
+  const { id, policy } = session;
+  faults.tell({ service: policy.name, session: id, client: clientOf(req), status, reason, rule: 'a live session' });
+  return refusal;
 }
 
 /** A request as it is decided and recorded. */

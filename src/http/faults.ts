@@ -1,5 +1,6 @@
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
+import type { Session } from '../session/session.js';
 
 /** What was refused, where no decision and no admission stands for it. */
 export interface Fault {
@@ -30,4 +31,9 @@ export class Faults {
     this.#metrics.refusedOverHttp(fault.service ?? '', fault.status, fault.reason);
     this.#log.warn(fault, 'refused');
   }
+}
+
+/** What the log says of a service that failed a request: its own counter counts it (`ServiceMeter.upstreamFailed`). */
+export function serviceFault({ id, policy }: Session, status: number): Omit<Fault, 'client'> {
+  return { session: id, service: policy.name, status, reason: 'upstream_unavailable', rule: 'a service that answers' };
 }

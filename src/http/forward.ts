@@ -5,16 +5,18 @@ import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
+import type { UpstreamFailure } from '../metrics.js';
 import type { Obligations } from '../policy/decision.js';
 import type { Facts } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
-import type { Header, HttpAction } from './action.js';
+import type { Header, HttpAction, RequestAction } from './action.js';
 import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
 import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
+import { type Faults, serviceFault } from './faults.js';
 import { pairs, responseHeaders, valuesOf } from './headers.js';
 import { resultOf } from './result.js';
 import { upstreamOf } from './target.js';
@@ -26,10 +28,11 @@ export interface ExchangeParts {
   readonly res: ServerResponse;
   readonly admission: Admission;
   readonly passage: Passage<HttpAction>;
-  readonly action: HttpAction;
+  readonly action: RequestAction;
   /** The sequence number of the recorded action. */
   readonly seq: number;
-  /** What the decision asks for on the way. */
+  /** What allowed it, and what that asks for on the way. */
+  readonly rule: string;
   readonly obligations: Obligations;
   readonly forward: Omit<Forward, 'body'>;
   /** The client waits for `100 Continue` before it sends its body. */
@@ -39,6 +42,7 @@ export interface ExchangeParts {
   readonly upstreams: Upstreams;
   readonly monotonic: () => number;
   readonly log: Log;
+  readonly faults: Faults;
 }
 
 /**
@@ -143,11 +147,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   }
 
   #noEventStream(): void {
-    const { log, admission } = this.#parts;
-    log.warn(
-      { session: this.#session.id, service: admission.policy.name },
-      'the service answered with no event stream',
-    );
+    this.#serviceFailed('no event stream', 'protocol', 502);
     this.#stop({ reason: 'upstream_unavailable' });
     const detail = 'The service answered with something else than the event stream that is allowed.';
     this.#refuse(refusalFor('upstream_unavailable', detail, { session: this.#session.id }));
@@ -156,6 +156,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
   #tooLarge({ message }: BodyTooLarge): void {
     this.#finish({ reason: 'too_large' });
+    this.#tell(413, 'too_large', this.#parts.rule);
     const hint = 'send less';
     this.#refuse(
       refusalFor('too_large', `${message}, which is what its rule allows.`, { hint, session: this.#session.id }),
@@ -165,13 +166,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#done) return;
     if (error instanceof BodyTooLarge) return this.#tooLarge(error);
-    const { log, admission } = this.#parts;
     const timeout = isTimeout(error);
-    log.warn(
-      { session: this.#session.id, service: admission.policy.name, err: messageOf(error) },
-      'the service failed',
-    );
-    this.#session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
+    this.#serviceFailed(messageOf(error), timeout ? 'timeout' : 'broken', timeout ? 504 : 502);
     this.#finish({ reason: 'upstream_unavailable' });
     const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
     this.#refuse(
@@ -198,6 +194,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const decision = this.#parts.passage.judge(this.#parts.action);
     if (this.#done || decision.outcome === 'allow') return;
     this.#stop({ reason: 'policy_gone' });
+    this.#tell(403, 'policy_gone', decision.rule);
     this.#refuse(refusalOf(decision, this.#session.id));
   }
 
@@ -207,6 +204,18 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (this.#parts.res.headersSent) return false;
     this.#refuse(refusal);
     return true;
+  }
+
+  /** Tells of the end of an exchange that no decision in the record stands for. */
+  #tell(status: number, reason: string, rule: string): void {
+    const { faults, action } = this.#parts;
+    const { id, policy } = this.#session;
+    faults.tell({ service: policy.name, session: id, client: action.client, status, reason, rule });
+  }
+
+  #serviceFailed(err: string, kind: UpstreamFailure, status: number): void {
+    this.#session.meter.upstreamFailed(kind);
+    this.#parts.log.warn({ ...serviceFault(this.#session, status), err }, 'the service failed');
   }
 
   /** Ends the upstream side and records what there was of it. */

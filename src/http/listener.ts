@@ -102,7 +102,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const server = open(options, {
     maxHeaderSize: HEAD_BYTES,
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    requireHostHeader: false, // Node would answer in words of its own, and tell nobody; ours refuses
     headersTimeout: options.headTimeout ?? HEAD_TIMEOUT,
     requestTimeout: 0, // an upload may take as long as its grant
     connectionsCheckingInterval: Math.min(1_000, options.headTimeout ?? HEAD_TIMEOUT),

@@ -8,6 +8,7 @@ import { ClientFrames } from './client-frames.js';
 import { settingsOf } from './decide.js';
 import type { Faults } from './faults.js';
 import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
+import { type Instants, timesOf } from './result.js';
 import { ServiceMessages } from './service-messages.js';
 import { type FrameSender, senderOn } from './ws-parts.js';
 
@@ -19,7 +20,8 @@ export interface RelayParts {
   readonly path: string;
   /** The sequence number of the recorded opening. */
   readonly seq: number;
-  readonly startedAt: number;
+  /** Until the service's 101. */
+  readonly at: Omit<Instants, 'done'>;
   readonly opening: RequestAction;
   readonly faults: Faults;
   readonly monotonic: () => number;
@@ -263,12 +265,12 @@ export class WebSocketRelay implements Connection {
     if (this.#closing !== null) clearTimeout(this.#closing);
     this.#parts.upstream.destroy();
     this.#said.close();
-    const { seq, startedAt, monotonic } = this.#parts;
+    const { seq, at, monotonic } = this.#parts;
     const counted = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, messages: this.#messages };
     const { recording } = this.#session;
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (recording.receipt === null)
-      recording.append('result', { of: seq, ...counted, ms: Math.round(monotonic() - startedAt), ...facts });
+      recording.append('result', { of: seq, ...counted, ...timesOf({ ...at, done: monotonic() }), ...facts });
     this.#detach();
   }
 }

@@ -10,6 +10,14 @@ interface Side {
   readonly tap: BodyTap;
 }
 
+/** Instants on the monotonic clock, milliseconds; null for what did not happen. */
+export interface Instants {
+  readonly arrived: number;
+  readonly forwarded: number | null;
+  readonly answered: number | null;
+  readonly done: number;
+}
+
 /** What an exchange was, once it is over. */
 export interface Over {
   /** The sequence number of the recorded request. */
@@ -21,13 +29,7 @@ export interface Over {
   readonly response: Side;
   /** Whether the record keeps the beginning of the response's body. */
   readonly keepsResponse: boolean;
-  /** Instants on the monotonic clock, milliseconds; null for what did not happen. */
-  readonly at: {
-    readonly arrived: number;
-    readonly forwarded: number | null;
-    readonly answered: number | null;
-    readonly done: number;
-  };
+  readonly at: Instants;
 }
 
 /**
@@ -45,7 +47,6 @@ function factsOf({ seq, status, request, response, at }: Over): Facts {
   const [contentType] = valuesOf(response.headers, 'content-type');
   const requestSha256 = request?.tap.sha256() ?? null;
   const responseSha256 = response.tap.sha256();
-  const started = at.forwarded ?? at.done;
   return {
     of: seq,
     ...(status === null ? {} : { status: String(status) }),
@@ -54,9 +55,17 @@ function factsOf({ seq, status, request, response, at }: Over): Facts {
     bytesOut: response.tap.bytes,
     ...(requestSha256 === null ? {} : { requestSha256 }),
     ...(responseSha256 === null ? {} : { responseSha256 }),
-    queueMs: Math.round(started - at.arrived),
-    ...(at.answered === null ? {} : { firstByteMs: Math.round(at.answered - started) }),
-    ms: Math.round(at.done - started),
+    ...timesOf(at),
+  };
+}
+
+/** How long a request waited for its record and its turn, the service for its answer, and the whole took; milliseconds. */
+export function timesOf({ arrived, forwarded, answered, done }: Instants): Facts {
+  const started = forwarded ?? done;
+  return {
+    queueMs: Math.round(started - arrived),
+    ...(answered === null ? {} : { firstByteMs: Math.round(answered - started) }),
+    ms: Math.round(done - started),
   };
 }
 

@@ -3,19 +3,22 @@ import type { Duplex } from 'node:stream';
 import type { WebAddress } from '../config/address.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
+import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { refuse } from './browser/refusals.js';
 import { isOwnTarget } from './browser/service-side.js';
-import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, refusalOfEnd, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellFault } from './dispatch.js';
+import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
+import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellEnd, tellFault } from './dispatch.js';
+import { serviceFault } from './faults.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { Head } from './head.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { WebSocketRelay } from './relay.js';
 import { faultOf } from './request.js';
+import { type Instants, timesOf } from './result.js';
 import { upstreamOf } from './target.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
 
@@ -26,6 +29,7 @@ export async function serveUpgrade(
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
+  const arrivedAt = parts.monotonic();
   const opening = new Head(req, parts.domain); // the first and last of its connection to be asked about
   const { headers } = opening;
   const fault = faultOf(req, opening);
@@ -52,7 +56,7 @@ export async function serveUpgrade(
   // Before the decision, so that nothing can come between it and its release.
   const assertion = await parts.identity.assertion(session);
   if (socket.destroyed) return;
-  if (!session.isLive()) return sendRawRefusal(socket, refusalOfEnd(session));
+  if (!session.isLive()) return sendRawRefusal(socket, tellEnd(parts, req, session));
   const action = actionOf(req, 'WS', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
@@ -62,7 +66,20 @@ export async function serveUpgrade(
   }
   const { path, query } = action.target;
   const { wish } = wished;
-  const way = new Opening({ parts, req, socket, admission, passage, action, seq, wish, path, query, assertion });
+  const way = new Opening({
+    parts,
+    req,
+    socket,
+    admission,
+    passage,
+    action,
+    seq,
+    wish,
+    path,
+    query,
+    assertion,
+    arrivedAt,
+  });
   passage.release(() => way.start());
 }
 
@@ -78,6 +95,8 @@ interface OpeningParts {
   readonly path: string;
   readonly query: string;
   readonly assertion: string;
+  /** When the request's head was read, on the monotonic clock. */
+  readonly arrivedAt: number;
 }
 
 /** How much of an answer other than 101 is passed on, bytes. */
@@ -88,14 +107,14 @@ class Opening implements Connection {
   readonly client: Duplex;
   readonly #parts: OpeningParts;
   #detach: () => void = () => {};
-  readonly #startedAt: number;
+  #forwardedAt: number | null = null;
+  #answeredAt: number | null = null;
   #cancel: Cancel = () => {};
   #done = false;
 
   constructor(parts: OpeningParts) {
     this.#parts = parts;
     this.client = parts.socket;
-    this.#startedAt = parts.parts.monotonic();
     parts.socket.once('close', this.#clientLeft);
     // Without a reader a client that leaves would not be noticed; one that does not wait for its answer is cut off.
     parts.socket.once('data', this.#clientLeft);
@@ -112,16 +131,17 @@ class Opening implements Connection {
     const { limits } = parts.upstreams;
     const { meter } = admission.session;
     const from = parts.monotonic();
+    this.#forwardedAt = from;
     this.#cancel = dialWebSocket(
       admission,
       { path: path + query, headers, wish, limits },
       {
         opened: (upstream, answer, head) => {
-          meter.dialled(parts.monotonic() - from);
+          this.#answered(from);
           this.#opened(upstream, answer, head);
         },
         declined: (response) => {
-          meter.dialled(parts.monotonic() - from);
+          this.#answered(from);
           this.#declined(response);
         },
         failed: (why, timeout) => {
@@ -130,6 +150,12 @@ class Opening implements Connection {
         },
       },
     );
+  }
+
+  #answered(from: number): void {
+    const { parts, admission } = this.#parts;
+    this.#answeredAt = parts.monotonic();
+    admission.session.meter.dialled(this.#answeredAt - from);
   }
 
   severUpstream(): void {
@@ -146,7 +172,11 @@ class Opening implements Connection {
     const decision = this.#parts.passage.judge(this.#parts.action);
     if (this.#done || decision.outcome === 'allow') return;
     this.#stop('policy_gone');
-    sendRawRefusal(this.client, refusalOf(decision, this.#parts.passage.session.id));
+    const { parts, passage, action } = this.#parts;
+    const { id, policy } = passage.session;
+    const fault = { service: policy.name, session: id, client: action.client, rule: decision.rule };
+    parts.faults.tell({ ...fault, status: 403, reason: 'policy_gone' });
+    sendRawRefusal(this.client, refusalOf(decision, id));
   }
 
   #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
@@ -165,14 +195,13 @@ class Opening implements Connection {
       return;
     }
     this.#release();
-    const startedAt = this.#startedAt;
     new WebSocketRelay({
       client: this.client,
       upstream,
       passage,
       path,
       seq,
-      startedAt,
+      at: this.#at(),
       opening: action,
       monotonic: parts.monotonic,
       faults: parts.faults,
@@ -192,7 +221,7 @@ class Opening implements Connection {
         return;
       }
       this.#release();
-      passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ms: this.#ms() });
+      passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ...this.#times() });
       passage.session.deliver(this.client, plainAnswer(response, Buffer.concat(body), url));
       this.client.end();
     };
@@ -208,13 +237,13 @@ class Opening implements Connection {
 
   #failed(why: string, timeout: boolean): void {
     if (this.#done) return;
-    const { parts, admission, passage, seq } = this.#parts;
+    const { parts, passage, seq } = this.#parts;
     const { session } = passage;
-    parts.log.warn({ session: session.id, service: admission.policy.name, err: why }, 'the service failed');
+    parts.log.warn({ ...serviceFault(session, timeout ? 504 : 502), err: why }, 'the service failed');
     session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
     this.#release();
     this.#cancel();
-    passage.result(seq, { reason: 'upstream_unavailable', ms: this.#ms() });
+    passage.result(seq, { reason: 'upstream_unavailable', ...this.#times() });
     const detail = timeout
       ? 'The service did not answer in time.'
       : 'The service could not be reached, or did not open a WebSocket.';
@@ -236,7 +265,7 @@ class Opening implements Connection {
     this.#cancel();
     const { passage, seq } = this.#parts;
     if (passage.session.recording.receipt === null)
-      passage.session.recording.append('result', { of: seq, reason, ms: this.#ms() });
+      passage.session.recording.append('result', { of: seq, reason, ...this.#times() });
   }
 
   /** Lets go of the client's socket: whoever comes next has it alone. */
@@ -247,8 +276,12 @@ class Opening implements Connection {
     this.client.pause();
   }
 
-  #ms(): number {
-    return Math.round(this.#parts.parts.monotonic() - this.#startedAt);
+  #at(): Omit<Instants, 'done'> {
+    return { arrived: this.#parts.arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt };
+  }
+
+  #times(): Facts {
+    return timesOf({ ...this.#at(), done: this.#parts.parts.monotonic() });
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import t from 'tap';
 import { refusalOfEnd } from '../../src/http/deny.js';
+import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
 import { rawService } from './raw-service.js';
 
@@ -80,6 +81,36 @@ t.test('a WebSocket that breaks on either side is one log line with reason and r
     await gateway.stop();
   }
 });
+
+t.test(
+  'a request under way that a reloaded policy ends is one log line with reason and rule, and one count',
+  async (t) => {
+    const echo = await startEcho(t, () => {});
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x', 'WS /live'] } } });
+    const head = `Host: web.localhost\r\nDaypass-Handle: ${gateway.issue('web').handle}\r\n`;
+    const narrowed = { url: echo.url, roles: { viewer: ['GET /other'] } };
+    for (const [line, rest] of [
+      ['GET /x', '\r\n'],
+      ['GET /live', UPGRADE],
+    ] as const) {
+      gateway.reload('web', { url: echo.url, roles: { viewer: ['GET /x', 'WS /live'] } });
+      const client = raw(t, gateway.port, `${line} HTTP/1.1\r\n${head}${rest}`);
+      await echo.request(({ url }) => line.endsWith(url));
+      gateway.reload('web', narrowed);
+      t.match(await client.ended, /^HTTP\/1\.1 403 /);
+    }
+    const expected = {
+      service: 'web',
+      client: '127.0.0.1',
+      status: 403,
+      reason: 'policy_gone',
+      rule: String,
+      session: String,
+    };
+    t.match(told(gateway), [expected, expected]);
+    t.equal(told(gateway).length, 2);
+  },
+);
 
 t.test('who comes as the session ends is told how it really ended', async (t) => {
   const end = (reason: 'revoked' | 'policy_gone' | 'shutdown' | 'idle') =>

@@ -110,11 +110,11 @@ export async function startGateway(
   const policies = new Policies(compiled());
   const grants = new Map<string, Grant>();
   const check = async (id: string) => checkOf(grants, id);
-  const gate = new Gate({ grants: { check }, policies, recorder, clock, log });
+  const metrics = new Metrics();
+  const gate = new Gate({ grants: { check }, policies, recorder, clock, log, metrics });
   const book = { check, list: async () => [] };
   const access = openBrowserAccess({ pool, grants: book, watcher: gate, staleness: 15_000, clock, log });
   const { headTimeout, upstreamLimits, tls } = options;
-  const metrics = new Metrics();
   const http = await startHttp({
     gate,
     access,

@@ -1,0 +1,158 @@
+import t from 'tap';
+import { startEcho } from './echo.js';
+import { raw, startGateway, type TestGateway } from './gateway.js';
+
+/** What a client sends, `@` for the lines that say whose it is; what it must be answered, told and counted. */
+interface Case {
+  readonly sent: string;
+  readonly status: number;
+  readonly reason: string;
+  /** A later request that is refused, after one that is not. */
+  readonly after?: string;
+}
+
+const UPGRADE = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+const to = (host: string, line: string) => `${line} HTTP/1.1\r\nHost: ${host}.localhost\r\nDaypass-Handle: #\r\n`;
+
+const CASES: readonly Case[] = [
+  { sent: 'nonsense\r\n\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nDaypass-Handle: #\r\n\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: a b\r\n\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\nHost: web.localhost\r\n\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'GET //x HTTP/1.1\r\n@\r\n', status: 400, reason: 'ambiguous_target' },
+  { sent: 'GET /x?h=# HTTP/1.1\r\n@\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'POST /x HTTP/1.1\r\n@Content-Length: 1\r\nContent-Length: 1\r\n\r\na', status: 400, reason: 'bad_request' },
+  {
+    sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    status: 400,
+    reason: 'bad_request',
+  },
+  { sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\nzz\r\n', status: 400, reason: 'bad_request' },
+  { sent: `GET /live HTTP/1.1\r\n@${UPGRADE}\r\n`, status: 426, reason: 'bad_request' },
+  { sent: 'GET /live HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n', status: 400, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\n\r\n', status: 401, reason: 'malformed' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: dp_x\r\n\r\n', status: 401, reason: 'malformed' },
+  {
+    sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\nCookie: __Host-daypass=x\r\n\r\n',
+    status: 401,
+    reason: 'malformed',
+  },
+  { sent: 'GET /x HTTP/1.1\r\n@Daypass-Handle: dp_y\r\n\r\n', status: 401, reason: 'malformed' },
+  { sent: 'GET /secret HTTP/1.1\r\n@\r\n', status: 403, reason: 'out_of_scope' },
+  { sent: 'GET /sw.js HTTP/1.1\r\n@Service-Worker: script\r\n\r\n', status: 403, reason: 'out_of_scope' },
+  {
+    sent: 'POST /x HTTP/1.1\r\nHost: web.localhost\r\nCookie: __Host-daypass=x\r\nOrigin: http://evil.test\r\n\r\n',
+    status: 403,
+    reason: 'foreign_origin',
+  },
+  {
+    sent: `${to('web', 'GET /secret')}${UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n`,
+    status: 403,
+    reason: 'out_of_scope',
+  },
+  { sent: 'GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n', status: 404, reason: 'not_found' },
+  { sent: 'GET /.daypass/x HTTP/1.1\r\n@\r\n', status: 404, reason: 'not_found' },
+  { sent: 'CONNECT x:1 HTTP/1.1\r\n@\r\n', status: 405, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nHo', status: 408, reason: 'bad_request' },
+  { sent: 'POST /small HTTP/1.1\r\n@Content-Length: 2000\r\n\r\n', status: 413, reason: 'too_large' },
+  {
+    sent: `POST /small HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\n500\r\n${'x'.repeat(0x500)}\r\n`,
+    status: 413,
+    reason: 'too_large',
+  },
+  {
+    sent: `POST /x HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\n1;${'e'.repeat(20_000)}\r\n`,
+    status: 413,
+    reason: 'too_large',
+  },
+  { sent: 'GET /x HTTP/1.1\r\n@Expect: tea\r\n\r\n', status: 417, reason: 'bad_request' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n', status: 421, reason: 'unknown_service' },
+  { sent: 'GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\n', status: 421, reason: 'unknown_service' },
+  { sent: 'GET /rare HTTP/1.1\r\n@\r\n', after: 'GET /rare HTTP/1.1\r\n@\r\n', status: 429, reason: 'too_many' },
+  { sent: `GET /x HTTP/1.1\r\n@x: ${'y'.repeat(20_000)}\r\n\r\n`, status: 431, reason: 'too_large' },
+  { sent: `GET /x HTTP/1.1\r\n@${'a:b\r\n'.repeat(300)}\r\n`, status: 431, reason: 'too_large' },
+  { sent: `${to('down', 'GET /x')}\r\n`, status: 502, reason: 'upstream_unavailable' },
+  { sent: 'GET /breaks HTTP/1.1\r\n@\r\n', status: 502, reason: 'upstream_unavailable' },
+  { sent: 'GET /events HTTP/1.1\r\n@Accept: text/event-stream\r\n\r\n', status: 502, reason: 'upstream_unavailable' },
+  {
+    sent: `${to('down', 'GET /live')}${UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n`,
+    status: 502,
+    reason: 'upstream_unavailable',
+  },
+  { sent: 'GET /silent HTTP/1.1\r\n@\r\n', status: 504, reason: 'upstream_unavailable' },
+  {
+    sent: `${to('web', 'GET /live')}${UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n`,
+    status: 504,
+    reason: 'upstream_unavailable',
+  },
+];
+
+/** Everything that counts a refusal, wherever it was made. */
+const REFUSALS = [
+  /^daypass_admissions_total\{.*outcome="refused".*\} (\d+)$/gm,
+  /^daypass_decisions_total\{.*outcome="deny".*\} (\d+)$/gm,
+  /^daypass_http_refusals_total\{.*\} (\d+)$/gm,
+  /^daypass_upstream_failures_total\{.*\} (\d+)$/gm,
+];
+
+async function counted({ metrics }: TestGateway): Promise<number> {
+  const text = await metrics.registry.metrics();
+  return REFUSALS.flatMap((pattern) => [...text.matchAll(pattern)]).reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+interface Line {
+  readonly level: number;
+  readonly reason?: string;
+  readonly rule?: string;
+}
+
+/** The lines of a log since `from` that tell of something wrong. */
+const warnings = ({ lines }: TestGateway, from: number): Line[] =>
+  lines
+    .slice(from)
+    .map((line): Line => JSON.parse(line))
+    .filter(({ level }) => level >= 40);
+
+t.test('every refusal is problem+json, one log line with its reason and rule, and one count', async (t) => {
+  const echo = await startEcho(t, (req, res) => {
+    if (req.url === '/breaks') req.socket.destroy();
+    else if (req.url !== '/silent' && req.url !== '/live') res.end('ok');
+  });
+  const viewer = [
+    ...['GET /x', 'POST /x', 'GET /breaks', 'GET /silent', 'SSE /events', 'WS /live', 'GET /sw.js'],
+    ...[
+      { route: 'POST /small', body: '1KiB' },
+      { route: 'GET /rare', rate: '1/h' },
+    ],
+  ];
+  const services = {
+    web: { url: echo.url, roles: { viewer } },
+    down: { url: 'http://127.0.0.1:1', roles: { viewer } },
+  };
+  const upstreamLimits = { connect: 1_000, response: 300 };
+  const gateway = await startGateway(t, services, { headTimeout: 1_000, upstreamLimits });
+  const handles = { web: gateway.issue('web').handle, down: gateway.issue('down').handle };
+  const bytes = (text: string) => {
+    const handle = /Host: down/.test(text) ? handles.down : handles.web;
+    return text.replace('@', `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`).replaceAll('#', handle);
+  };
+  // Opened before, so that what is counted below is not this.
+  for (const host of ['web', 'down'])
+    await raw(t, gateway.port, bytes(`${to(host, 'GET /secret')}Connection: close\r\n\r\n`)).ended;
+  for (const { sent, after, status, reason } of CASES) {
+    const name = `${status} to ${JSON.stringify(sent.slice(0, 100))}`;
+    if (after !== undefined) await raw(t, gateway.port, bytes(after)).sees(/ok$/);
+    const [lines, counts] = [gateway.lines.length, await counted(gateway)];
+    const client = raw(t, gateway.port, bytes(sent));
+    const answer = await client.sees(/\r\n\r\n\{.*\}\n?$/).catch((thrown: Error) => thrown.message);
+    client.socket.destroy();
+    t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*content-type: application/problem\\+json`, 'i'), name);
+    const problem = /\r\n\r\n(\{.*\})\s*$/.exec(answer)?.[1] ?? '{}';
+    t.match(JSON.parse(problem), { status, reason, title: String, detail: String }, name);
+    t.notMatch(answer, /127\.0\.0\.1|ECONN|\bat .*\.js|node:|undici/, `${name}: nothing of the inside`);
+    t.equal(await counted(gateway), counts + 1, `${name}: one count`);
+    const told = warnings(gateway, lines);
+    t.equal(told.length, 1, `${name}: one line, ${JSON.stringify(told)}`);
+    t.match(told, [{ reason, rule: /./ }], name);
+  }
+});
