@@ -167,10 +167,8 @@ export function sendRefusal(
   options: { accept: string | undefined; close: boolean },
 ): void {
   const wording = wordRefusal(refusal, options.accept);
-  res.writeHead(refusal.status, {
-    ...ownHeaders(refusal, wording),
-    ...(options.close ? { connection: 'close' } : {}),
-  });
+  if (options.close) res.shouldKeepAlive = false;
+  res.writeHead(refusal.status, ownHeaders(refusal, wording));
   res.end(wording.body);
 }
 

@@ -158,8 +158,12 @@ function serveOn(server: Server, parts: HttpParts): void {
       serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts.log, thrown, req, res));
     });
   server.on('request', (req, res) => serve(req, res, false));
-  server.on('checkContinue', (req, res) => serve(req, res, true));
-  server.on('checkExpectation', (req, res) => inTurn(parts, req, res, () => refuseExpectation(parts, req, res)));
+  const refuse = (req: IncomingMessage, res: ServerResponse) =>
+    inTurn(parts, req, res, () => refuseExpectation(parts, req, res));
+  // Node looks whether 100-continue is among what is expected: more than that is not understood.
+  const isUnderstood = ({ headers }: IncomingMessage) => headers.expect?.toLowerCase() === '100-continue';
+  server.on('checkContinue', (req, res) => (isUnderstood(req) ? serve(req, res, true) : refuse(req, res)));
+  server.on('checkExpectation', refuse);
   server.on('connect', (req, socket) => {
     if (mayTakeOver(parts, req, socket)) refuseConnect(parts, req, socket);
   });
@@ -231,7 +235,8 @@ function failed(log: Log, thrown: unknown, req: IncomingMessage, res: ServerResp
 }
 
 /** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
-function answerUnreadable({ open, faults }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
+function answerUnreadable({ open, faults, turns }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (turns.isOver(socket)) return;
   const refusal = unreadable(error);
   const { status, reason } = refusal;
   // Whoever hangs up is not refused.

@@ -10,10 +10,17 @@ const MOST_WAITING = 64;
  */
 export class Turns {
   readonly #waiting = new WeakMap<Duplex, (() => void)[]>();
+  readonly #answers = new WeakMap<Duplex, ServerResponse>();
 
   /** Whether an answer is still owed on this connection. */
   isTaken(socket: Duplex): boolean {
     return this.#waiting.has(socket);
+  }
+
+  /** Whether the last answer of this connection has been given: what still comes on it is no request any more. */
+  isOver(socket: Duplex): boolean {
+    const answer = this.#answers.get(socket);
+    return socket.writableEnded || (answer?.writableEnded === true && !answer.shouldKeepAlive);
   }
 
   /**
@@ -24,10 +31,14 @@ export class Turns {
     const waiting = this.#waiting.get(socket);
     if (waiting !== undefined && waiting.length >= MOST_WAITING) return false;
     res.once('close', () => this.#next(socket));
-    if (waiting !== undefined) waiting.push(go);
+    const begin = () => {
+      this.#answers.set(socket, res);
+      go();
+    };
+    if (waiting !== undefined) waiting.push(begin);
     else {
       this.#waiting.set(socket, []);
-      go();
+      begin();
     }
     return true;
   }
