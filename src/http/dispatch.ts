@@ -20,6 +20,7 @@ import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
 import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
 import type { Heads } from './head.js';
+import { valuesOf } from './headers.js';
 import type { Selected } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
@@ -86,7 +87,7 @@ export async function serveRequest(
   const entry = entering instanceof Promise ? await entering : entering;
   if (!entry.ok) {
     if (entry.mayLogIn && selected.kind === 'service') {
-      beginHandover(parts, selected, res, req.url ?? '');
+      beginHandover(parts, selected, res, { target: req.url ?? '', cookies: valuesOf(headers, 'cookie') });
       return drain(req);
     }
     if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);

@@ -4,7 +4,7 @@ import type { GrantSource } from '../grant/grant.js';
 import type { GrantView } from '../grant/record.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { ask } from './ask.js';
-import type { Login } from './logins.js';
+import { type Login, MOST_BROWSERS } from './logins.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
 
 /** How long a code may be used, milliseconds: two redirects. */
@@ -21,6 +21,18 @@ export interface HandoverParts {
   readonly pool: pg.Pool;
   readonly grants: GrantBook;
   readonly clock: Clock;
+}
+
+/** A session at a service that was just given. */
+export interface Entered {
+  readonly secret: string;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+  /** What its code was made for. */
+  readonly bind: Buffer;
+  readonly principal: string;
+  /** How many others had to end for it. */
+  readonly ended: number;
 }
 
 /**
@@ -60,41 +72,53 @@ export class Handovers {
   }
 
   /**
-   * Turns a code into a browser session, if its login still stands. A code is used up by whoever presents it. The browser's session from before ends.
-   * @param nonce - what the browser holds: the code was made for its SHA-256
-   * @returns the session's secret and until when it holds; null for a code that is unknown, used, too old or another's
+   * Turns a code into a browser session, if its login still stands. A code is used up by whoever presents it. The browser's
+   * session from before ends, and so do the person's oldest at this service beyond `MOST_BROWSERS`.
+   * @param binds - SHA-256 of what the browser holds, for each of its tabs that is on this way
+   * @returns null for a code that is unknown, used, too old or another's
    */
   async enter(
     code: string,
-    nonce: string,
+    binds: readonly Buffer[],
     service: string,
     previous: string | null,
-  ): Promise<{ readonly secret: string; readonly expiresAt: number } | null> {
+  ): Promise<Entered | null> {
     if (!isSecret(code)) return null;
     const now = this.#parts.clock.wall();
     const secret = newSecret();
-    const rows = await ask(
+    const [row] = await ask(
       this.#parts.pool,
       `with code as (
          update handovers set used_at = $2
          where hash = $1 and used_at is null and expires_at > $2
          returning login, grant_id, bind, service
+       ), good as (
+         select code.*, logins.principal, logins.expires_at
+         from code join logins on logins.hash = code.login and logins.ended_at is null and logins.expires_at > $2
+         where code.bind = any($3::bytea[]) and code.service = $4
        ), old as (
          update browser_sessions set ended_at = $2
-         where hash = $5 and service = $4 and ended_at is null and exists (select from code where bind = $3 and code.service = $4)
+         where hash = $5 and service = $4 and ended_at is null and exists (select from good)
+       ), oldest as (
+         update browser_sessions set ended_at = $2 where hash in (
+           select b.hash from browser_sessions b join logins l on l.hash = b.login
+           where l.principal = (select principal from good) and b.service = $4 and b.hash is distinct from $5
+             and b.ended_at is null and l.ended_at is null and b.expires_at > $2
+           order by b.created_at desc, b.id desc offset $8
+         ) returning id
+       ), entered as (
+         insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
+         select $6, $7, login, $4, grant_id, $2, expires_at from good returning expires_at
        )
-       insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
-       select $6, $7, code.login, $4, code.grant_id, $2, logins.expires_at
-       from code join logins on logins.hash = code.login and logins.ended_at is null and logins.expires_at > $2
-       where code.bind = $3 and code.service = $4
-       returning expires_at`,
+       select entered.expires_at, good.bind, good.principal, (select count(*) from oldest)::int as ended from entered, good`,
       [
-        ...[digestOf(code), new Date(now), digestOf(nonce), service, previous && digestOf(previous)],
-        ...[digestOf(secret), uuid7(now)],
+        ...[digestOf(code), new Date(now), binds, service, previous && digestOf(previous)],
+        ...[digestOf(secret), uuid7(now), MOST_BROWSERS - 1],
       ],
     );
-    const expiresAt = rows[0]?.expires_at;
-    return expiresAt instanceof Date ? { secret, expiresAt: expiresAt.getTime() } : null;
+    if (row === undefined || !(row.expires_at instanceof Date) || !Buffer.isBuffer(row.bind)) return null;
+    const { expires_at: expiresAt, bind, principal, ended } = row;
+    return { secret, expiresAt: expiresAt.getTime(), bind, principal: String(principal), ended: Number(ended) };
   }
 
   /** The ledger proposes, the whole check decides: nobody is sent on with a grant that does not let them in. */

@@ -8,6 +8,8 @@ import { digestOf, isSecret, newSecret } from './secret.js';
 const LINK_LASTS = 10 * 60_000;
 /** How long a login lasts at most, milliseconds. */
 export const LOGIN_LASTS = 12 * 3_600_000;
+/** How many logins a person may have at once, and how many sessions at one service: a new one ends the oldest. */
+export const MOST_BROWSERS = 16;
 /** What expired so long ago is thrown away, milliseconds. */
 const KEPT = 7 * 86_400_000;
 
@@ -52,7 +54,7 @@ export class Logins {
     checkPrincipal(principal);
     const now = this.#clock.wall();
     const [secret, expiresAt] = [newSecret(), now + LINK_LASTS];
-    await this.#sweep(now);
+    await this.sweep();
     await ask(
       this.#pool,
       `with link as (
@@ -65,7 +67,8 @@ export class Logins {
   }
 
   /**
-   * Turns a link's code into a login, once. What the browser was logged in with before ends.
+   * Turns a link's code into a login, once. What the browser was logged in with before ends, and so do the person's oldest
+   * logins beyond `MOST_BROWSERS`.
    * @returns null for a code that is unknown, used or too old
    */
   async logIn(code: string, previous: string | null): Promise<Given | null> {
@@ -78,13 +81,27 @@ export class Logins {
          update login_links set used_at = $2 where hash = $1 and used_at is null and expires_at > $2 returning principal
        ), old as (
          update logins set ended_at = $2 where hash = $5 and ended_at is null and exists (select from link)
+       ), oldest as (
+         update logins set ended_at = $2 where hash in (
+           select hash from logins
+           where principal = (select principal from link) and hash is distinct from $5 and ended_at is null and expires_at > $2
+           order by created_at desc, hash offset $6
+         ) returning principal
        ), act as (
          insert into login_acts (principal, act, at, by, reason)
          select principal, 'login', $2, principal, 'by a login link' from link
+         union all select principal, 'logout', $2, principal, 'the oldest of too many logins' from oldest
        )
        insert into logins (hash, principal, created_at, expires_at)
        select $3, principal, $2, $4 from link returning principal`,
-      [digestOf(code), new Date(now), digestOf(secret), new Date(expiresAt), previous && digestOf(previous)],
+      [
+        digestOf(code),
+        new Date(now),
+        digestOf(secret),
+        new Date(expiresAt),
+        previous && digestOf(previous),
+        MOST_BROWSERS - 1,
+      ],
     );
     const principal = rows[0]?.principal;
     return typeof principal === 'string' ? { principal, secret, expiresAt } : null;
@@ -123,9 +140,10 @@ export class Logins {
     return Number(row?.logins ?? 0);
   }
 
-  /** Acts stay; what nobody can use any more does not. */
-  async #sweep(now: number): Promise<void> {
+  /** Throws away what nobody can use any more; acts stay. */
+  async sweep(): Promise<void> {
+    const before = new Date(this.#clock.wall() - KEPT);
     for (const table of ['login_links', 'logins', 'handovers', 'browser_sessions'])
-      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [new Date(now - KEPT)]);
+      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [before]);
   }
 }

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { openBrowserAccess } from '../../src/identity/browser-access.js';
 import { Browsers } from '../../src/identity/browsers.js';
 import { Handovers } from '../../src/identity/handovers.js';
 import { Logins } from '../../src/identity/logins.js';
@@ -39,7 +40,7 @@ async function access(test: Parameters<typeof freshLedger>[0], staleness = 60_00
     const found = await logins.find(login?.secret ?? '');
     if (found === null) throw new Error('no login');
     const code = await handovers.begin(found, 'web', digestOf(nonce).toString('base64url'));
-    return (await handovers.enter(code ?? '', nonce, 'web', null)) ?? { secret: '', expiresAt: 0 };
+    return (await handovers.enter(code ?? '', [digestOf(nonce)], 'web', null)) ?? { secret: '', expiresAt: 0 };
   };
   return { clock, grants, grant, logins, handovers, browsers, database, pool, held, ended, enter };
 }
@@ -69,9 +70,9 @@ t.test('a code is over after 30 s, and a session with its login', async (t) => {
   const bind = digestOf(nonce).toString('base64url');
   const [code, late] = [await handovers.begin(found, 'web', bind), await handovers.begin(found, 'web', bind)];
   clock.pass(29_999);
-  t.equal((await handovers.enter(code ?? '', nonce, 'web', null))?.expiresAt, login?.expiresAt);
+  t.equal((await handovers.enter(code ?? '', [digestOf(nonce)], 'web', null))?.expiresAt, login?.expiresAt);
   clock.pass(1);
-  t.equal(await handovers.enter(late ?? '', nonce, 'web', null), null);
+  t.equal(await handovers.enter(late ?? '', [digestOf(nonce)], 'web', null), null);
   const session = await enter();
   const browser = await browsers.find(session.secret, 'web');
   t.ok(browser?.holds(grant));
@@ -118,4 +119,56 @@ t.test('a name that is no principal’s gets no link', async (t) => {
   const { logins } = await access(t);
   for (const name of ['', 'Alice', 'alice+x', 'a b', '<b>'])
     await t.rejects(logins.link(name, ACT), { code: 'invalid_request' });
+});
+
+t.test('a person has sixteen logins at once: one more ends the oldest, which the acts say', async (t) => {
+  const { clock, logins, pool } = await access(t);
+  const secrets: string[] = [];
+  for (let number = 0; number < 17; number += 1) {
+    clock.pass(1);
+    secrets.push((await logins.logIn((await logins.link('alice', ACT)).secret, null))?.secret ?? '');
+  }
+  const bob = await logins.logIn((await logins.link('bob', ACT)).secret, null);
+  const found = await Promise.all(secrets.map(async (secret) => (await logins.find(secret))?.principal ?? null));
+  t.same(found, [null, ...Array.from({ length: 16 }, () => 'alice')]);
+  t.ok(await logins.find(bob?.secret ?? ''), 'of one person, not of all');
+  const acts = await pool.query(`select by, reason from login_acts where act = 'logout'`);
+  t.same(acts.rows, [{ by: 'alice', reason: 'the oldest of too many logins' }]);
+});
+
+t.test('a person has sixteen sessions at a service at once: one more ends the oldest', async (t) => {
+  const { clock, logins, handovers, browsers } = await access(t);
+  const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+  const found = await logins.find(login?.secret ?? '');
+  if (found === null) throw new Error('no login');
+  const entered = async () => {
+    clock.pass(1);
+    const nonce = newSecret();
+    const code = await handovers.begin(found, 'web', digestOf(nonce).toString('base64url'));
+    return handovers.enter(code ?? '', [digestOf(newSecret()), digestOf(nonce)], 'web', null);
+  };
+  const sessions = [];
+  for (let number = 0; number < 17; number += 1) sessions.push(await entered());
+  t.same(
+    sessions.map((session) => session?.ended),
+    [...Array.from({ length: 16 }, () => 0), 1],
+  );
+  const live = await Promise.all(sessions.map((session) => browsers.find(session?.secret ?? '', 'web')));
+  t.same(
+    live.map((browser) => browser !== null),
+    [false, ...Array.from({ length: 16 }, () => true)],
+  );
+});
+
+t.test('what is over for a week is thrown away from time to time, whether or not anybody makes a link', async (t) => {
+  const { clock, logins, pool, grants } = await access(t);
+  await logins.link('alice', ACT);
+  clock.pass(8 * 86_400_000);
+  const watcher = { holders: () => [], endHolders: () => {} };
+  const book = { check: (id: string) => grants.check(id), list: async () => [] };
+  const parts = { pool, watcher, grants: book, staleness: 60_000, clock, log: createLog('silent') };
+  const opened = openBrowserAccess({ ...parts, sweepEvery: 20 });
+  t.teardown(() => opened.stop());
+  await waitUntil('the link is gone', async () => (await pool.query('select from login_links')).rowCount === 0);
+  t.equal((await pool.query('select from login_acts')).rowCount, 1, 'the act stays');
 });

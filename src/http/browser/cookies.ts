@@ -3,27 +3,39 @@
  * Domain, so that no sibling host can set or see it (RFC 6265bis section 4.1.3.2).
  */
 export const SESSION_COOKIE = '__Host-daypass';
-/** What a browser keeps while it is handed over. */
-export const STATE_COOKIE = '__Host-dp-state';
+/** How the names of what a browser keeps while it is handed over begin: each tab that is has one of its own. */
+export const STATE_COOKIES = '__Host-dp-state';
 
-const OURS = [SESSION_COOKIE, STATE_COOKIE].map((name) => name.toLowerCase());
+const OURS = new RegExp(`^(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)$`, 'i');
 /** A nameless cookie is sent back as its value alone: one that spells our name would come back as ours. */
-const SETS_OURS = new RegExp(`^[\\s=]*(?:${OURS.join('|')})\\s*(?:[=;]|$)`, 'i');
+const SETS_OURS = new RegExp(`^[\\s=]*(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)\\s*(?:[=;]|$)`, 'i');
 
 /**
  * The values of all cookies of a name, in order: more than one means that somebody else set one.
  * @param values - of the request's Cookie headers
  */
 export function cookiesNamed(values: readonly string[], name: string): string[] {
-  return values
-    .flatMap(cookiesOf)
-    .flatMap((cookie) => (nameOf(cookie) === name ? [cookie.slice(cookie.indexOf('=') + 1).trim()] : []));
+  return values.flatMap(cookiesOf).flatMap((cookie) => (nameOf(cookie) === name ? [contentOf(cookie)] : []));
+}
+
+/** The cookies whose names begin so, by name and in order; one that is there more than once is nobody's. */
+export function cookiesBeginning(values: readonly string[], beginning: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  const twice = new Set<string>();
+  for (const cookie of values.flatMap(cookiesOf)) {
+    const name = nameOf(cookie);
+    if (!name.startsWith(beginning)) continue;
+    if (found.has(name)) twice.add(name);
+    found.set(name, contentOf(cookie));
+  }
+  for (const name of twice) found.delete(name);
+  return found;
 }
 
 /** A Cookie header's value without our cookies, in any spelling; empty when there are no others. As it is when ours are not in it. */
 export function withoutOurCookies(value: string): string {
   const cookies = cookiesOf(value);
-  const kept = cookies.filter((cookie) => !OURS.includes(nameOf(cookie).toLowerCase()));
+  const kept = cookies.filter((cookie) => !OURS.test(nameOf(cookie)));
   return kept.length === cookies.length ? value : kept.join('; ');
 }
 
@@ -47,4 +59,8 @@ function cookiesOf(value: string): string[] {
 function nameOf(cookie: string): string {
   const end = cookie.indexOf('=');
   return (end === -1 ? cookie : cookie.slice(0, end)).trim();
+}
+
+function contentOf(cookie: string): string {
+  return cookie.slice(cookie.indexOf('=') + 1).trim();
 }

@@ -4,12 +4,12 @@ import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
 import type { Selected } from '../host.js';
 import { readTarget } from '../path.js';
-import { cookiesNamed, SESSION_COOKIE, STATE_COOKIE, setCookie } from './cookies.js';
+import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';
 import { sendOn } from './pages.js';
 import { gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
 import { type Answer, refuse } from './refusals.js';
-import { packState, STATE_LASTS, unpackState } from './state.js';
+import { oldestStates, packState, readStates, STATE_LASTS } from './state.js';
 
 type Service = Extract<Selected, { kind: 'service' }>;
 
@@ -27,12 +27,19 @@ export function isOwnTarget(raw: string): boolean {
 }
 
 /** Leads a browser to the gateway's host; what it keeps meanwhile binds the code to it. */
-export function beginHandover(parts: HttpParts, selected: Service, res: ServerResponse, target: string): null {
+export function beginHandover(
+  parts: HttpParts,
+  selected: Service,
+  res: ServerResponse,
+  { target, cookies }: { readonly target: string; readonly cookies: readonly string[] },
+): null {
   const nonce = newSecret();
   const bind = digestOf(nonce).toString('base64url');
   const gateway = `${parts.scheme}://${gatewayHost(selected.host, selected.name)}`;
-  const state = setCookie(STATE_COOKIE, packState(nonce, target), STATE_LASTS);
-  return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}`, [state]);
+  const { name, value } = packState(nonce, target);
+  const given = oldestStates(cookies, name.length + value.length).map((old) => setCookie(old, '', 0));
+  given.push(setCookie(name, value, STATE_LASTS));
+  return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}`, given);
 }
 
 /** Serves what is under `/.daypass` at a service's host. Nothing of it reaches the service. */
@@ -47,27 +54,31 @@ export async function serveOwnTarget(
   const path = target.ok ? target.path : '';
   if ((path !== ENTER && path !== BEGIN) || !isNavigation(req.method ?? '', headers)) return refuse.nothingHere();
   if (!parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
-  if (path === BEGIN) return beginHandover(parts, selected, res, '/');
+  const cookies = valuesOf(headers, 'cookie');
+  if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies });
   const query = new URLSearchParams(target.ok ? target.query : '');
-  return enterService(parts, selected, res, valuesOf(headers, 'cookie'), query.getAll('code'));
+  return enterService(parts, selected, res, cookies, query.getAll('code'));
 }
 
 /** Takes a code that belongs to this browser, and gives it a new session. */
 async function enterService(
-  { access, clock, scheme }: HttpParts,
+  { access, clock, scheme, log }: HttpParts,
   selected: Service,
   res: ServerResponse,
   cookies: readonly string[],
   [code = '', ...more]: readonly string[],
 ): Promise<Answer> {
-  const [kept, ...others] = cookiesNamed(cookies, STATE_COOKIE);
-  const state = kept === undefined || others.length > 0 ? null : unpackState(kept);
-  if (state === null || more.length > 0) return refuse.notBegunHere();
+  const states = readStates(cookies);
+  if (states.length === 0 || more.length > 0) return refuse.notBegunHere();
   const [previous = null] = cookiesNamed(cookies, SESSION_COOKIE);
-  const session = await access.handovers.enter(code, state.nonce, selected.name, previous);
-  if (session === null) return refuse.codeOver();
+  const binds = states.map(({ bind }) => bind);
+  const session = await access.handovers.enter(code, binds, selected.name, previous);
+  const state = states.find(({ bind }) => session?.bind.equals(bind));
+  if (session === null || state === undefined) return refuse.codeOver();
   if (previous !== null) access.browsers.forget(previous);
+  const { principal, ended } = session;
+  if (ended > 0) log.info({ principal, service: selected.name, ended }, 'the oldest browser sessions were ended');
   const seconds = (session.expiresAt - clock.wall()) / 1_000;
-  const given = [setCookie(SESSION_COOKIE, session.secret, seconds), setCookie(STATE_COOKIE, '', 0)];
+  const given = [setCookie(SESSION_COOKIE, session.secret, seconds), setCookie(state.name, '', 0)];
   return sendOn(res, `${scheme}://${selected.host}${state.target}`, given);
 }

@@ -162,7 +162,8 @@ t.test('a real browser keeps __Host- cookies of *.localhost without TLS', { skip
   const gateway = await startGateway(t, { services: { x: webPolicy(url, 'x') } });
   await gateway.issue({ service: 'x' });
   const home = `http://localhost:${gateway.ports.http}`;
-  const page = await (await launch(t)).newPage();
+  const context = await (await launch(t)).newContext();
+  const page = await context.newPage();
   await page.goto(`${home}/login#${await linkFor(gateway)}`);
   await page.click('button');
   await page.waitForURL(`${home}/`);
@@ -170,4 +171,10 @@ t.test('a real browser keeps __Host- cookies of *.localhost without TLS', { skip
   await page.waitForURL(`http://x.localhost:${gateway.ports.http}/`);
   t.equal(await page.title(), 'GET /');
   t.match(await socketFrom(page, `ws://x.localhost:${gateway.ports.http}/live`), 'open');
+
+  // Tabs that are restored together: none takes away what another keeps on its way.
+  await context.clearCookies({ name: '__Host-daypass', domain: 'x.localhost' });
+  const tabs = await Promise.all([1, 2, 3, 4].map(() => context.newPage()));
+  await Promise.all(tabs.map((tab, at) => tab.goto(`http://x.localhost:${gateway.ports.http}/tab/${at}`)));
+  t.same(await Promise.all(tabs.map((tab) => tab.title())), ['GET /tab/0', 'GET /tab/1', 'GET /tab/2', 'GET /tab/3']);
 });

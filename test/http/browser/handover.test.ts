@@ -42,7 +42,7 @@ t.test('the cookies are host-only, and out of reach of scripts', async (t) => {
     const set = answer.headers['set-cookie'] ?? [];
     t.ok(set.length > 0);
     for (const cookie of set) {
-      t.match(cookie, /^__Host-(?:daypass|dp-state)=/);
+      t.match(cookie, /^__Host-(?:daypass|dp-state-[\w-]{8})=/);
       for (const wanted of ['Path=/', 'Secure', 'HttpOnly', 'SameSite=Lax']) t.match(cookie, `; ${wanted}`);
       t.notMatch(cookie, /domain/i);
     }
@@ -159,4 +159,38 @@ t.test('logging out ends every login of the person, live WebSockets too, and nob
   const out = await gateway.operator('POST', '/v1/logouts', { principal: 'bob', reason: 'left', by: 'ops' });
   t.match(out, { status: 200, body: { principal: 'bob', logins: 1 } });
   await once(sockets[2]!, 'close');
+});
+
+t.test('tabs that are opened at once come in each where it wanted to go, in whatever order', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const pathOf = (address: string) => address.replace(/^http:\/\/[^/]+/, '');
+  const codes = new Map<string, string>();
+  for (const target of ['/one?a=1', '/two', '/three']) {
+    const begun = await alice.ask(WEB, target, { headers: NAVIGATION });
+    const handed = await alice.ask('localhost', pathOf(begun.location), { headers: NAVIGATION });
+    codes.set(target, pathOf(handed.location));
+  }
+  for (const target of ['/two', '/three', '/one?a=1']) {
+    const entered = await alice.ask(WEB, codes.get(target) ?? '', { headers: NAVIGATION });
+    t.equal(pathOf(entered.location), target);
+    t.equal((await alice.ask(WEB, target, { headers: NAVIGATION })).status, 200);
+  }
+  t.notMatch(alice.cookies(WEB), /dp-state/, 'nothing is left of the way');
+});
+
+t.test('what tabs keep on their way stays small: the oldest goes', async (t) => {
+  const { browser } = await startBrowsing(t);
+  const alice = browser();
+  const sizes: number[] = [];
+  for (let number = 0; number < 30; number += 1) {
+    const { status } = await alice.ask(WEB, `/${number}?${'q'.repeat(900)}`, { headers: NAVIGATION });
+    t.equal(status, 303);
+    sizes.push(alice.cookies(WEB).length);
+  }
+  t.ok(Math.max(...sizes) < 7_000, sizes.join());
+  const newest = Buffer.from(alice.cookies(WEB).split('.').at(-1) ?? '', 'base64url').toString();
+  t.match(newest, /^\/29\?/);
 });
