@@ -1,5 +1,6 @@
 import t from 'tap';
 import { linkFor, NAVIGATION, startBrowsing } from '../http/browser/fixture.js';
+import { raw } from '../http/gateway.js';
 
 const WEB = 'web.localhost';
 const pathOf = (address: string) => address.replace(/^http:\/\/[^/]+/, '');
@@ -47,6 +48,89 @@ t.test('D29: after a login a browser comes back to this very host, whatever addr
     const to = new URL(entered.location);
     t.equal(to.origin, `http://web.localhost:${gateway.ports.http}`, `${target} → ${entered.location}`);
     t.notMatch(to.pathname, /^\/[/\\]/, target);
+  }
+});
+
+/** Spellings from public lists of open redirects: `E` stands for the host they lead to. */
+const LISTED: readonly string[] = [
+  '/%09/E',
+  '/%5cE',
+  '//%0aE',
+  '/%0d/E',
+  '/%2f%2fE',
+  '/%2f%5c%2f%67%6f%6f%67%6c%65%2e%63%6f%6d/',
+  '/%5cE/%2e%2e',
+  '/%68%74%74%70%3a%2f%2fE',
+  '/.E',
+  '/..//E',
+  '/.%00E',
+  '//%5cE',
+  '///%09/E',
+  '///%5c;@E',
+  '///%5tE',
+  '////E/%2e%2e%2f',
+  '///E/%2f..',
+  '///E@web.localhost/%2f%2e%2e',
+  '//E//',
+  '//E:80/',
+  '//E%00.web.localhost/',
+  '//web.localhost@E/%2f..',
+  '//web.localhost%ff@E/',
+  '//\\/E/',
+  '/<>//E',
+  '/?url=//E',
+  '/?next=https:E',
+  '/?redir=/\\E&x',
+  '/\\/\\/E/',
+  '/\\/E/%2f%2e%2e',
+  '/\tE',
+  '/x/..//E',
+  '/x;//E',
+  '/〱E',
+  '//E〵',
+  '/ｅｖｉｌ.test',
+  '/%E3%80%B1E',
+  '/%EF%BC%8FE',
+  '/%ef%bc%8f%ef%bc%8fE/',
+  '/javascript:alert(1)',
+  '/http:E',
+  '/https:/E',
+  '/http:/\\E',
+  '/http:%5c%5cE',
+  '/https:///E/%2e%2e',
+  '/data:text/html;base64,PHg+',
+  'https:E',
+  '@E',
+  ':80@E/',
+  '.E',
+];
+
+t.test('D29: no spelling from public lists leads a browser to another host', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const own = new Set([`http://web.localhost:${gateway.ports.http}`, `http://localhost:${gateway.ports.http}`]);
+  for (const listed of LISTED) {
+    const target = Buffer.from(listed.replaceAll('E', 'evil.test'), 'utf8').toString('latin1');
+    alice.jars.delete(WEB);
+    const bytes = `GET ${target} HTTP/1.1\r\nHost: ${WEB}:${gateway.ports.http}\r\nAccept: text/html\r\nConnection: close\r\n\r\n`;
+    const answer = await raw(t, gateway.ports.http, Buffer.from(bytes, 'latin1')).ended;
+    const begun = /^location: (.*)\r$/im.exec(answer)?.[1];
+    if (begun === undefined) {
+      t.match(answer, /^HTTP\/1\.1 40\d /, listed);
+      continue;
+    }
+    t.ok(own.has(new URL(begun).origin), begun);
+    const [, name = '', value = ''] = /^set-cookie: ([^=]*)=([^;]*)/im.exec(answer) ?? [];
+    const handed = await alice.ask('localhost', pathOf(begun), { headers: NAVIGATION });
+    const headers = { ...NAVIGATION, cookie: `${name}=${value}` };
+    const entered = await alice.ask(WEB, pathOf(handed.location), { headers });
+    t.equal(entered.status, 303, listed);
+    // As a browser reads it, relative to where it is.
+    const to = new URL(entered.location, `http://${WEB}:${gateway.ports.http}/.daypass/enter`);
+    t.equal(to.origin, `http://web.localhost:${gateway.ports.http}`, `${listed} → ${entered.location}`);
+    t.notMatch(entered.location.replace(/^http:\/\/[^/]+/, ''), /^\/[/\\]/, listed);
   }
 });
 
