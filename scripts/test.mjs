@@ -1,28 +1,44 @@
 // `npm test [-- files]`: makes a fresh clone runnable, gets the tests' programs, runs the tests, and closes with one line
 // of its own: `N passed, N failed`.
-import { spawn, spawnSync } from 'node:child_process';
-import { createWriteStream, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { delimiter, join, relative } from 'node:path';
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 import { root } from './build.mjs';
 import { prepare } from './prepare.mjs';
 import { tools } from './tools.mjs';
 
-const TAP = join(root, 'node_modules/tap/dist/esm/run.mjs');
+const SUITE = join(root, 'scripts/suite.mjs');
 const RESULTS = join(root, '.tap/all.tap');
 /** What the outside world may have set and the tests must not see. */
 const NOT_FOR_TESTS = /^(DAYPASS_|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
+/** The files that take longest, longest first: begun at the end, one of them would run on alone. */
+const LONGEST = [
+  'system/two-gateways',
+  'system/trouble',
+  'system/start',
+  'faults/many',
+  'system/kill',
+  'system/workers',
+  'bypass/http-corpus',
+  'postgres/hostile-upstream',
+  'postgres/relay',
+  'system/load',
+  'postgres/cut',
+  'faults/ledger',
+  'faults/redis',
+  'embedded/cluster',
+  'cli/main',
+  'postgres/clients/languages',
+  'system/end',
+  'postgres/stall',
+  'faults/upstream',
+  'postgres/clients/volume',
+];
 
 function environment(folders) {
   const kept = Object.entries(process.env).filter(([name]) => !NOT_FOR_TESTS.test(name));
   return { ...Object.fromEntries(kept), PATH: [...folders, process.env.PATH].join(delimiter) };
-}
-
-/** tap composes its core from the plugins named in .taprc; left to the first run, that run fails. */
-function buildTap(env) {
-  const built = join(root, '.tap/plugins/package.json');
-  if (existsSync(built)) return;
-  const { status } = spawnSync(process.execPath, [TAP, 'build'], { cwd: root, env, stdio: ['ignore', 2, 2] });
-  if (status !== 0) throw new Error('"tap build" failed: see the lines above');
 }
 
 function testFiles() {
@@ -31,25 +47,37 @@ function testFiles() {
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.test.js'))
     .map((name) => relative(root, join(folder, name)))
-    .sort();
+    .sort()
+    .sort((one, other) => place(one) - place(other));
 }
 
-/** A person at a terminal gets tap's own moving report; a log gets the plain protocol, once. */
-function runTap(args, env) {
-  rmSync(RESULTS, { force: true });
-  const person = process.stdout.isTTY === true;
-  const report = person ? [`--output-file=${RESULTS}`] : ['--reporter=tap'];
-  const child = spawn(process.execPath, [TAP, 'run', ...report, ...args], {
-    cwd: root,
-    env,
-    stdio: ['ignore', person ? 'inherit' : 'pipe', 'inherit'],
-  });
-  child.stdout?.pipe(process.stdout, { end: false });
-  child.stdout?.pipe(createWriteStream(RESULTS));
+/** Its place in the order of running. */
+function place(file) {
+  const at = LONGEST.findIndex((name) => file.endsWith(`/${name}.test.js`));
+  return at === -1 ? LONGEST.length : at;
+}
+
+/** A log gets the whole TAP stream; a person at a terminal a line for each file, and all that a failed one has said. */
+function runSuite(files, env) {
+  mkdirSync(dirname(RESULTS), { recursive: true });
+  const child = spawn(process.execPath, [SUITE, ...files], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  child.stdout.pipe(createWriteStream(RESULTS));
+  if (process.stdout.isTTY) tellInShort(child.stdout);
+  else child.stdout.pipe(process.stdout, { end: false });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+function tellInShort(stream) {
+  let block = [];
+  createInterface({ input: stream }).on('line', (line) => {
+    block.push(line);
+    if (!/^(not )?ok /.test(line)) return;
+    console.log(line.startsWith('ok') ? line : block.join('\n'));
+    block = [];
   });
 }
 
@@ -64,11 +92,9 @@ function counts() {
 async function main(args) {
   prepare();
   const env = environment(tools());
-  buildTap(env);
-  const named = args.some((arg) => arg.endsWith('.js'));
-  const files = named ? [] : testFiles();
-  if (!named && files.length === 0) throw new Error('there are no tests in dist/test');
-  const code = await runTap([...args, ...files], env);
+  const files = args.length > 0 ? args : testFiles();
+  if (files.length === 0) throw new Error('there are no tests in dist/test');
+  const code = await runSuite(files, env);
   const { passed, failed } = counts();
   const ran = passed + failed > 0;
   if (!ran) console.error('daypass: no test was executed');
