@@ -5,15 +5,13 @@ import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
+import { starvation } from '../support/starvation.js';
 import { database, type Ended, webSocket } from './clients.js';
 
 /** Grants that end in the same second: few enough for a machine that does other things too; by hand `GRANTS=2000`. */
 const GRANTS = Number(process.env.GRANTS ?? 300);
-/**
- * Of 300 at one instant on cores that other tests share, milliseconds. The 250 ms that are promised (THREATS.md) are held for
- * single cuts by `postgres/cut`, `http/cut` and `http/websocket`.
- */
-const LATEST = 500;
+/** THREATS.md, "Promises": at the most 250 ms late. What the machine kept the gateway from running meanwhile is added to it. */
+const LATEST = 250;
 
 /** A WebSocket service that only listens; how many are open with it. */
 async function quietService(t: Test): Promise<{ port: number; open: ReadonlySet<WebSocket> }> {
@@ -99,12 +97,15 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   t.ok(Date.now() < due - 500, `all were open ${due - Date.now()} ms before their end`);
   t.equal(service.open.size, GRANTS);
   t.equal(ends.length, 0, 'none ended early');
+  const starved = starvation(gateway.pid);
   const full = { descriptors: descriptors(gateway), memory: memory(gateway) };
   await Promise.all(opened.map(({ ended }) => ended));
   t.ok(
     ends.every(({ code, message }) => code === '4001' && /expired/.test(message)),
     'each was told why',
   );
+  const starvedFor = starved();
+  t.comment(`the gateway was kept from running for ${Math.round(starvedFor)} ms`);
   t.comment(`as the clients saw it: ${spread(ends.map(({ at }) => at - due))}`);
 
   while ((await gateway.operator('GET', '/v1/status')).body.liveSessions !== 0) await pause(20);
@@ -118,7 +119,7 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   const late = receipts.map((row) => Number(row.late));
   t.comment(`by the receipts: ${spread(late)}`);
   t.ok(
-    late.every((ms) => ms >= 0 && ms <= LATEST),
+    late.every((ms) => ms >= 0 && ms <= LATEST + starvedFor),
     'not early, not late',
   );
   t.ok(
