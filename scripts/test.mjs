@@ -14,10 +14,10 @@ const RESULTS = join(root, '.tap/all.tap');
 const NOT_FOR_TESTS = /^(DAYPASS_|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
 /** The files that take longest, longest first: begun at the end, one of them would run on alone. */
 const LONGEST = [
+  'faults/many',
   'system/two-gateways',
   'system/trouble',
   'system/start',
-  'faults/many',
   'system/kill',
   'system/workers',
   'bypass/http-corpus',

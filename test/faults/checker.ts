@@ -1,11 +1,10 @@
-import { readdirSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { readEvents } from '../support/gateway.js';
 import type { GatewayProcess } from '../support/gateway-process.js';
+import { type Checked, revokeOn, type Scene } from './checked.js';
 import { type Client, type End, TOKEN } from './clients.js';
-import type { Grant, Ground } from './ground.js';
-import { HELD } from './heap.js';
+import type { Grant } from './ground.js';
 
 /** The issue's own limits, milliseconds: no byte of a service later than the end of its grant and this. */
 const AFTER_EXPIRY = 1_000;
@@ -20,53 +19,42 @@ const EXPECTED =
 /** The operator's own requests fail while the ledger or the store does: said to the operator, and in the log. */
 const EXPECTED_OF_API = /^(announce_failed|ledger_unavailable|store_unavailable|queue_failed)$/;
 
-/** Open descriptors of a process. */
-export function held({ pid }: Pick<GatewayProcess, 'pid'>): { descriptors: number } {
-  return { descriptors: readdirSync(`/proc/${pid}/fd`).length };
-}
-
-/** What a gateway holds once its garbage is collected, MiB. */
-async function heldMemory(gateway: GatewayProcess): Promise<number> {
-  const answers = () => gateway.lines.filter(({ msg }) => msg === HELD);
-  const before = answers().length;
-  gateway.kill('SIGUSR2');
-  for (let left = 500; left > 0 && answers().length === before; left -= 1) await pause(20);
-  const { bytes } = answers().at(-1) ?? {};
-  if (answers().length === before) throw new Error('the gateway does not say what it holds');
-  return Number(bytes) / 2 ** 20;
-}
-
 interface Held {
   readonly descriptors: number;
   readonly memory: Promise<number>;
 }
 
-function holds(gateway: GatewayProcess): Held {
-  const memory = heldMemory(gateway);
+function holds(gateway: Checked): Held {
+  const memory = gateway.memory();
   memory.catch(() => {}); // awaited at the end
-  return { ...held(gateway), memory };
+  return { descriptors: gateway.descriptors(), memory };
 }
 
 /** What must hold under every fault. Clients and grants are told to it; `conclude` looks at all of it. */
 export class Checker {
   readonly #t: Test;
-  readonly #ground: Ground;
+  readonly #scene: Scene;
   #before: readonly Held[];
   readonly #clients: Client[] = [];
   /** Newcomers may be closed without a word: there is no descriptor to speak through. */
   speechless = false;
   readonly #refusals: { readonly who: string; readonly code: string; readonly message: string }[] = [];
 
-  constructor(t: Test, ground: Ground) {
+  constructor(t: Test, scene: Scene) {
     this.#t = t;
-    this.#ground = ground;
-    this.#before = ground.gateways.map(holds);
+    this.#scene = scene;
+    this.#before = scene.gateways.map(holds);
   }
 
   /** The work so far was for warmth only: what the gateways hold now is what they must come back to. */
   warm(): this {
-    this.#before = this.#ground.gateways.map(holds);
+    this.#before = this.#scene.gateways.map(holds);
     return this;
+  }
+
+  /** Resolves when it is known what the gateways hold before the work. */
+  async measured(): Promise<void> {
+    await Promise.all(this.#before.map(({ memory }) => memory));
   }
 
   /** Follows clients from here on. */
@@ -74,6 +62,11 @@ export class Checker {
     this.#clients.push(...clients);
     for (const client of clients) this.#t.teardown(() => void client.leave());
     return clients;
+  }
+
+  /** Lets go of the clients that were followed: what they were for is over. */
+  forget(): void {
+    this.#clients.length = 0;
   }
 
   /** Somebody must be refused: the refusal is kept and answered. Null when nobody was. */
@@ -90,16 +83,19 @@ export class Checker {
     }
   }
 
-  /** Revokes as the operator; the answer is the gateway's. */
-  async revoke(grant: Grant, on = this.#ground.gateway): Promise<{ status: number }> {
+  /** Revokes as the operator, on the first gateway unless told; the answer is the gateway's. */
+  async revoke(grant: Grant, on?: GatewayProcess): Promise<{ status: number }> {
     grant.revokedAt ??= Date.now();
-    return on.operator('POST', `/v1/grants/${grant.id}/revoke`, { reason: 'the task is done', by: 'ops' });
+    if (on !== undefined) return revokeOn(on, grant.id);
+    const [first] = this.#scene.gateways;
+    if (first === undefined) throw new Error('there is no gateway');
+    return first.revoke(grant.id);
   }
 
   /** (2) At this very moment, whatever a service has seen is committed: not once the ledger is back, but before. */
   async strict(step: Test): Promise<void> {
     const saw = this.#seen();
-    const recorded = tokensIn(JSON.stringify(await readEvents(this.#ground.ledger)));
+    const recorded = tokensIn(JSON.stringify(await readEvents(this.#scene.ledger)));
     step.same(
       [...saw].filter((one) => !recorded.has(one)),
       [],
@@ -115,8 +111,8 @@ export class Checker {
     this.#inTime(ends);
     this.#toldWhy(ends);
     for (const grant of new Set(this.#clients.map((client) => client.grant))) await this.revoke(grant);
-    for (const gateway of this.#ground.gateways) await this.#letGo(gateway);
-    for (const gateway of this.#ground.gateways)
+    for (const gateway of this.#scene.gateways) await this.#letGo(gateway);
+    for (const gateway of this.#scene.gateways)
       t.same(await gateway.stop(), { code: 0, signal: null }, 'ends in order');
     await this.#recorded();
     this.#quiet();
@@ -147,25 +143,24 @@ export class Checker {
   }
 
   /** (3) What was held is let go. */
-  async #letGo(gateway: GatewayProcess): Promise<void> {
-    const before = this.#before[this.#ground.gateways.indexOf(gateway)];
+  async #letGo(gateway: Checked): Promise<void> {
+    const before = this.#before[this.#scene.gateways.indexOf(gateway)];
     if (before === undefined) throw new Error('a gateway that was not there');
-    const live = async () => Number((await gateway.operator('GET', '/v1/status')).body.liveSessions);
-    for (let left = 200; left > 0 && (await live()) > 0; left -= 1) await pause(50);
-    this.#t.equal(await live(), 0, 'no session is live');
+    for (let left = 200; left > 0 && (await gateway.liveSessions()) > 0; left -= 1) await pause(50);
+    this.#t.equal(await gateway.liveSessions(), 0, 'no session is live');
     const most = before.descriptors + SPARE_DESCRIPTORS;
-    for (let left = 100; left > 0 && held(gateway).descriptors > most; left -= 1) await pause(50);
-    const { descriptors } = held(gateway);
+    for (let left = 100; left > 0 && gateway.descriptors() > most; left -= 1) await pause(50);
+    const descriptors = gateway.descriptors();
     this.#t.ok(descriptors <= most, `${descriptors} descriptors are open, not more than ${most}`);
     await this.#forgot(gateway, await before.memory);
   }
 
   /** (3) The heap and its buffers return; what a timer still holds may take a moment. */
-  async #forgot(gateway: GatewayProcess, before: number): Promise<void> {
-    let after = await heldMemory(gateway);
+  async #forgot(gateway: Checked, before: number): Promise<void> {
+    let after = await gateway.memory();
     for (let left = 10; left > 0 && after > before + SPARE_MEMORY; left -= 1) {
       await pause(1_000);
-      after = await heldMemory(gateway);
+      after = await gateway.memory();
     }
     const words = `${after.toFixed(1)} MiB are held, after ${before.toFixed(1)} before`;
     this.#t.ok(after <= before + SPARE_MEMORY, words);
@@ -174,7 +169,7 @@ export class Checker {
 
   /** (2) Whatever an upstream saw is in the record, and (4) every chain verifies. */
   async #recorded(): Promise<void> {
-    const { ledger } = this.#ground;
+    const { ledger } = this.#scene;
     const saw = this.#seen();
     const events = await readEvents(ledger);
     const recorded = tokensIn(JSON.stringify(events));
@@ -193,19 +188,20 @@ export class Checker {
     await this.#verified();
   }
 
-  /** The tokens of what reached the services, by what their proxies passed on and what the web service saw. */
+  /** The tokens of what reached the services. */
   #seen(): Set<string> {
-    const { upstreams, web } = this.#ground;
-    const sent = [...upstreams.values()].map((proxy) => proxy.seen().toString('latin1'));
-    return tokensIn([...sent, ...web.saw].join('\n'));
+    return tokensIn(this.#scene.seen());
   }
 
   async #verified(): Promise<void> {
     const { openDatabase } = await import('../../src/recording/database.js');
     const { verifyAll } = await import('../../src/recording/verify-database.js');
-    const pool = openDatabase(this.#ground.ledger.url);
+    const pool = openDatabase(this.#scene.ledger.url);
     try {
-      this.#t.same((await verifyAll(pool)).findings, [], 'every chain verifies');
+      const { findings, sessions } = await verifyAll(pool);
+      this.#t.same(findings, [], 'every chain verifies');
+      const [count] = await this.#scene.ledger.query('select count(*)::int as n from daypass.sessions');
+      this.#t.equal(sessions, count?.n, `of all ${sessions} sessions`);
     } finally {
       await pool.end();
     }
@@ -213,7 +209,7 @@ export class Checker {
 
   /** (4) Nothing failed but what was made to fail. */
   #quiet(): void {
-    const loud = this.#ground.gateways
+    const loud = this.#scene.gateways
       .flatMap(({ lines }) => lines)
       .filter((line) => Number(line.level) >= 50 && !isExpected(line));
     this.#t.same(loud, [], 'the gateway had no fault of its own');

@@ -24,7 +24,7 @@ export interface Client {
   readonly name: string;
   readonly grant: Grant;
   /** When it was last given a byte that comes from a service, milliseconds since the epoch. */
-  lastByte: number;
+  readonly lastByte: number;
   /** The tokens of what was answered. */
   readonly answered: Set<string>;
   /** Refusals on the way that did not end it (an HTTP request each). */
@@ -46,7 +46,7 @@ function numbers(): () => string {
   return () => `n${worker}_${count++}_`;
 }
 
-type State = Omit<Client, 'ended' | 'leave' | 'stall'>;
+type State = Omit<Client, 'ended' | 'leave' | 'stall' | 'lastByte'> & { lastByte: number };
 
 function state(name: string, grant: Grant): State {
   return { name, grant, lastByte: 0, answered: new Set(), refusals: [] };

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { waitUntil } from '../support/wait.js';
-import { Checker, held } from './checker.js';
+import { held, sceneOf } from './checked.js';
+import { Checker } from './checker.js';
 import { database, streaming, webSocket } from './clients.js';
 import { ground } from './ground.js';
 import { unsent } from './unsent.js';
@@ -11,7 +12,7 @@ import { letsIn, patient, workload } from './workload.js';
 t.test('a client that stops reading is let go of at the cut, with what it has not taken', async (t) => {
   const under = await ground(t);
   const { gateway } = under;
-  const first = new Checker(t, under);
+  const first = new Checker(t, sceneOf(under));
   await (await workload(t, under, first)).leave();
   const checker = first.warm();
   const before = held(gateway);
@@ -42,7 +43,7 @@ t.test('a client that stops reading is let go of at the cut, with what it has no
 t.test('with no descriptors left newcomers are turned away, who is in goes on, and it passes', async (t) => {
   const under = await ground(t);
   const { gateway } = under;
-  const first = new Checker(t, under);
+  const first = new Checker(t, sceneOf(under));
   await (await workload(t, under, first)).leave();
   const checker = first.warm();
   checker.speechless = true;
