@@ -21,13 +21,27 @@ export function refuseColumns(statement: Statement, limit: ColumnLimit): Decisio
   const known = catalog && relationIn(catalog, relation)?.columns;
   if (known?.every((column) => columns.has(column))) return null;
   if (catalog && !known) return refusal(limit, `the columns of ${nameOf(relation)} are not known`);
+  const read = readBeyond(statement, limit, known);
+  return read === null ? null : refusal(limit, `${read} of ${nameOf(relation)}`);
+}
+
+/** Which names are columns of a relation. */
+interface Known {
+  includes(name: string): boolean;
+}
+
+/**
+ * What a statement may read of a relation beyond its limit, in words; or null.
+ * @param known - absent: every name may be a column of it
+ */
+export function readBeyond(statement: Statement, limit: ColumnLimit, known: Known | undefined): string | null {
   // Most references of a query see the very same items, which are looked through once.
   const ours = new Map<readonly Source[], readonly Source[]>();
   for (const reference of statement.references) {
     const visible = ours.get(reference.visible) ?? reference.visible.filter((item) => isRelation(item, limit));
     ours.set(reference.visible, visible);
     const read = visible.length === 0 ? null : readBy(reference, visible, limit, known);
-    if (read !== null) return refusal(limit, `${read} of ${nameOf(relation)}`);
+    if (read !== null) return read;
   }
   return null;
 }
@@ -40,7 +54,7 @@ function readBy(
   { fields, star, own }: Reference,
   visible: readonly Source[],
   limit: ColumnLimit,
-  known: readonly string[] | undefined,
+  known: Known | undefined,
 ): string | null {
   const [last = '', alias] = fields.toReversed();
   if (star) {

@@ -1,9 +1,9 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { UsedRules } from './grants.js';
-import { refuseColumns } from './judge-columns.js';
+import { readBeyond, refuseColumns } from './judge-columns.js';
 import { HiddenCalls } from './judge-hidden.js';
-import { refuseTimeout } from './limits.js';
+import { milliseconds, refuseTimeout } from './limits.js';
 import type { PostgresRole } from './policy.js';
 import type {
   Attribute,
@@ -18,7 +18,12 @@ import type {
   WriteKind,
 } from './sql/analysis.js';
 import { nameOf, resolve } from './sql/analysis.js';
-import { READABLE_CATALOGS, READABLE_INFORMATION_SCHEMA, SHOWING_CATALOGS } from './sql/catalogs.js';
+import {
+  COUNTABLE_CATALOGS,
+  READABLE_CATALOGS,
+  READABLE_INFORMATION_SCHEMA,
+  SHOWING_CATALOGS,
+} from './sql/catalogs.js';
 import {
   ALLOWED_FUNCTIONS,
   INFORMATION_SCHEMA_FUNCTIONS,
@@ -112,7 +117,15 @@ export class Judge {
     const readable = relation.schema === 'pg_catalog' ? READABLE_CATALOGS : READABLE_INFORMATION_SCHEMA;
     if (isSystem(relation) && readable.has(relation.name)) return null;
     if (relation.schema === 'pg_catalog' && SHOWING_CATALOGS.has(relation.name)) return this.#anyRule('show');
+    if (this.#isCounted(relation, statement)) return null;
     return first(kinds, (kind) => this.#granted(kind, relation) ?? this.#columns(kind, relation, statement));
+  }
+
+  #isCounted(relation: Relation, statement: Statement): boolean {
+    const part = relation.schema === 'pg_catalog' ? COUNTABLE_CATALOGS.get(relation.name) : undefined;
+    if (part === undefined) return false;
+    const limit = { relation, columns: part.columns, schema: this.#schema, catalog: this.#catalog ?? undefined };
+    return readBeyond(statement, limit, { includes: (name) => part.all.test(name) }) === null;
   }
 
   /** Rules for the same columns and more add up; one rule without columns allows them all. */
@@ -164,6 +177,7 @@ export class Judge {
     const builtIn = call.schema === 'pg_catalog' || (call.schema === null && isBuiltIn(name));
     if (builtIn && ALLOWED_FUNCTIONS.has(name)) return null;
     if (builtIn && SHOWING_FUNCTIONS.has(name)) return this.#anyRule('show');
+    if (builtIn && call.sets && this.#setting(call.sets) === null) return null;
     const schema = builtIn ? 'pg_catalog' : (call.schema ?? this.#schema ?? '');
     const qualified = `${schema}.${name}`;
     if (builtIn && NEVER_FUNCTIONS.has(name)) return this.#missingFunction(qualified, builtIn);
@@ -197,10 +211,10 @@ export class Judge {
     return deny('out_of_scope', `no rule allows calling ${name}`, message, hint);
   }
 
-  #setting({ name, value, kind }: Setting): Decision | null {
+  #setting(setting: Setting): Decision | null {
+    const { name, value, kind } = setting;
     if (kind === 'show' || name === null) return null;
-    const long =
-      kind === 'set' && name === 'statement_timeout' ? refuseTimeout(value ?? '', this.#role.statementTimeout) : null;
+    const long = kind === 'set' && name === 'statement_timeout' ? this.#tooLong(value ?? '') : null;
     if (long !== null)
       return deny(
         'out_of_scope',
@@ -209,9 +223,23 @@ export class Judge {
         'leave it as it is',
       );
     if (kind === 'reset' ? mayReset(name) : maySet(name, value ?? '')) return null;
+    if (this.#keepsPath(setting)) return null;
     const shown = kind === 'reset' ? `resetting ${name}` : `setting ${name}${mayReset(name) ? ' to this value' : ''}`;
     const hint = 'the gateway sets what a restricted role needs when it connects';
     return deny('out_of_scope', `no rule allows ${shown}`, `${shown} is outside the role ${this.#role.name}`, hint);
+  }
+
+  /** Zero asks for no limit of one's own, as pg_dump does: that of the role is the gateway's to keep (relay.ts, `#checkTime`). */
+  #tooLong(value: string): string | null {
+    return milliseconds(value) === 0 ? null : refuseTimeout(value, this.#role.statementTimeout);
+  }
+
+  /**
+   * Nothing to search leaves PostgreSQL's own: a name means what it is judged as, or nothing. But a trigger or a default that
+   * finds nothing any more might go on without it: only where nothing is written. Back goes to what the role pins.
+   */
+  #keepsPath({ name, value, kind }: Setting): boolean {
+    return name === 'search_path' && (kind === 'reset' || (value === '' && this.#role.readOnly));
   }
 
   #transaction({ kind, readWrite }: Transaction): Decision | null {

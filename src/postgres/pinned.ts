@@ -18,6 +18,8 @@ export function isAsPinned(
 ): boolean {
   if (role.any) return true;
   if (name === 'default_transaction_read_only') return !role.readOnly || value === 'on';
+  // What a role that only reads may empty (judge.ts).
+  if (name === 'search_path' && role.readOnly && /^(?:"")?$/.test(value)) return true;
   if (KEPT.has(name)) return (first.get(name) ?? value) === value;
   const pinned = PINNED[name];
   return pinned === undefined || pinned === value;

@@ -114,6 +114,53 @@ t.test('RESET ALL and DISCARD ALL go back to what the role pins, not past it', a
   }
 });
 
+t.test('a search path that was emptied means nothing else, and goes back to what the role pins', async (t) => {
+  const gateway = await reader(t);
+  const client = await gateway.join();
+  const answer = async (text: string) => {
+    client.send(query(text));
+    return outcome(client);
+  };
+  for (const empty of ["set search_path to ''", "select set_config('search_path', '', false)"]) {
+    for (const back of ['reset search_path', 'set search_path to default', 'reset all', 'discard all']) {
+      t.match(await answer(empty), /^(?:S )?(?:C:SET|T D C:SELECT 1) (?:S )?Z:I$/, empty);
+      t.equal(await answer('select count(*) from orders'), '42P01', 'what it was judged as is not found');
+      t.equal(await answer('select count(*) from payment_methods'), '42501');
+      t.equal(await answer('select count(*) from public.payment_methods'), '42501');
+      t.equal(await answer('select count(*) from public.orders'), 'T D C:SELECT 1 Z:I');
+      t.equal(await answer('select cancel_everything(o) from public.orders o'), '42501');
+      t.match(await answer(back), /^(?:S )?C:\w+/);
+      client.send(query('show search_path'));
+      const row = (await client.until()).find(({ type }) => type === 'D');
+      t.equal(row?.body.toString('utf8', 6), '"public"', `search_path after ${back}`);
+    }
+  }
+});
+
+t.test('row_security widens nothing: off, a policy makes an error of what it would have left out', async (t) => {
+  const gateway = await reader(t);
+  const client = await gateway.join();
+  await gateway.orders.database.query(
+    "alter table orders enable row level security; create policy paid on orders for select using (status = 'paid')",
+  );
+  const count = async () => {
+    client.send(query('select count(*) from orders'));
+    const [row] = (await client.until()).filter(({ type }) => type === 'D' || type === 'E');
+    return row?.type === 'D' ? row.body.toString('utf8', 6) : row && fields(row).C;
+  };
+  t.equal(await count(), '333');
+  for (const [text, seen] of [
+    ['set row_security = off', '42501'],
+    ['set row_security = on', '333'],
+    ["select set_config('row_security', 'off', false)", '42501'],
+    ['reset row_security', '333'],
+  ] as const) {
+    client.send(query(text));
+    await client.until();
+    t.equal(await count(), seen, text);
+  }
+});
+
 t.test('a text that is not valid UTF-8, or is hidden behind an encoding, is refused (C21)', async (t) => {
   const gateway = await reader(t);
   const client = await gateway.join();

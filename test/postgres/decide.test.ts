@@ -106,6 +106,47 @@ t.test('what pgbench, node-postgres and JDBC ask when they start passes as reade
   }
 });
 
+/** What pg_dump 15 and 18 say before they ask the catalogs. */
+const DUMP = [
+  "SELECT pg_catalog.set_config('search_path', '', false)",
+  'SET DATESTYLE = ISO',
+  'SET INTERVALSTYLE = POSTGRES',
+  'SET extra_float_digits TO 3',
+  'SET synchronize_seqscans TO off',
+  'SET statement_timeout = 0',
+  'SET lock_timeout = 0',
+  'SET idle_in_transaction_session_timeout = 0',
+  'SET transaction_timeout = 0',
+  'SET row_security = off',
+  'SET row_security = on',
+  "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'",
+  'BEGIN',
+  'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
+  'LOCK TABLE public.orders, ONLY public.order_items IN ACCESS SHARE MODE',
+  'PREPARE dumpFunc(pg_catalog.oid) AS SELECT pg_catalog.pg_get_functiondef($1) FROM pg_catalog.pg_proc WHERE oid = $1',
+  'COPY public.orders (id, status) TO stdout;',
+  "set search_path = ''",
+];
+
+t.test('what pg_dump says before it reads passes as reader, and what it says of others does not', async (t) => {
+  for (const text of DUMP) {
+    const decision = decided(reader, text);
+    t.equal(decision.outcome, 'allow', `${text}: ${decision.message}`);
+  }
+  const withoutShow = roleOf({ allow: [{ statements: ['select'], relations: ['public.orders'] }] });
+  for (const text of DUMP.filter((one) => !/COPY|order_items|pg_settings/.test(one)))
+    t.equal(decided(withoutShow, text).outcome, 'allow', text);
+  t.match(decided(reader, 'LOCK TABLE public.orders, public.secrets IN ACCESS SHARE MODE'), {
+    outcome: 'deny',
+    rule: 'no rule allows select on public.secrets',
+  });
+});
+
+t.test('a search path is emptied only where nothing is written: a trigger would find nothing any more', async (t) => {
+  for (const text of ["select set_config('search_path', '', true)", "set local search_path to ''"])
+    t.equal(decided(editor, text).outcome, 'deny', text);
+});
+
 t.test('a reader is refused whatever writes, steers the server or hides what it does', async (t) => {
   for (const text of [
     // B2: writing under the name of reading
@@ -150,7 +191,6 @@ t.test('a reader is refused whatever writes, steers the server or hides what it 
     'set standard_conforming_strings = off',
     "set client_encoding = 'SJIS'",
     "set names 'latin1'",
-    'set row_security = off',
     "set backslash_quote = 'on'",
     'set evil.x = 1',
     "select set_config('search_path', 'evil', false)",
@@ -162,7 +202,9 @@ t.test('a reader is refused whatever writes, steers the server or hides what it 
     'notify a',
     "select pg_notify('a', 'b')",
     'lock table orders',
-    'lock orders in access share mode',
+    'lock orders in row share mode',
+    'lock secrets in access share mode',
+    'lock orders, secrets in access share mode',
     "prepare transaction 'x'",
     "commit prepared 'x'",
     "select dblink('host=x', 'delete from orders')",

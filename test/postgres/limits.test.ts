@@ -121,15 +121,14 @@ t.test('statement_timeout is in force from the start, and a client can only shor
     await t.resolves(client.query(text), text);
   }
   for (const text of [
-    'set statement_timeout = 0',
     "set statement_timeout = '1min'",
     'set statement_timeout = 2001',
     "set statement_timeout = 'x'",
     "set statement_timeout = '0x1'",
-    'set local statement_timeout = 0',
   ]) {
     await t.rejects(client.query(text), { code: '42501', message: /1 to 2000 ms/ }, text);
   }
+  await t.rejects(client.query("select set_config('statement_timeout', '2001', false)"), { code: '42501' });
   await t.rejects(throughGateway(t, ports.postgres, handle, { options: '-c statement_timeout=0' }), { code: '42501' });
   const quick = await throughGateway(t, ports.postgres, handle, { options: '-c statement_timeout=100' });
   await t.rejects(quick.query('select pg_sleep(30)'), { code: '57014' });
@@ -138,6 +137,21 @@ t.test('statement_timeout is in force from the start, and a client can only shor
   await gateway.stop();
   const timed = (await events()).filter(({ kind, facts }) => kind === 'result' && facts.status === '57014');
   t.equal(timed.length, 2);
+});
+
+t.test('statement_timeout = 0 asks for no limit of its own, and the role keeps its limit', async (t) => {
+  const { client } = await limited(t, 'statement_timeout: 1s');
+  for (const text of [
+    'set statement_timeout = 0',
+    "set statement_timeout = '0s'",
+    "select set_config('statement_timeout', '0', false)",
+    "begin; set local statement_timeout = 0; select set_config('statement_timeout', '0', true)",
+  ]) {
+    await client.query(text);
+    const from = process.hrtime.bigint();
+    await t.rejects(client.query('select pg_sleep(30)'), { code: '57014' }, text);
+    t.ok(process.hrtime.bigint() - from < 20_000_000_000n, 'not by its own end');
+  }
 });
 
 t.test('what the server lets run too long the gateway cancels itself', async (t) => {

@@ -27,6 +27,7 @@ export type WriteKind = 'insert' | 'update' | 'delete' | 'merge' | 'copy-in' | '
 /** Statements that no rule names: always possible, judged by what they contain or set. */
 export type ControlKind =
   | 'transaction'
+  | 'lock'
   | 'set'
   | 'reset'
   | 'prepare'
@@ -37,7 +38,7 @@ export type ControlKind =
   | 'deallocate'
   | 'discard';
 
-/** `other` (DO, CALL, LOCK, LISTEN, GRANT, VACUUM, COPY with a file …) takes a rule with `any`. */
+/** `other` (DO, CALL, a stronger LOCK, LISTEN, GRANT, VACUUM, COPY with a file …) takes a rule with `any`. */
 export type Verb = RuleKind | ControlKind | 'other';
 
 export interface Write {
@@ -49,6 +50,8 @@ export interface Write {
 export interface Call {
   readonly schema: string | null;
   readonly name: string;
+  /** Of `set_config` with constants: what it sets. */
+  readonly sets?: Setting;
 }
 
 /** One item of a FROM clause, or the target of a change: what a column may come from. */

@@ -37,7 +37,7 @@ export function seen(verb: Verb, walker: Walker, rest: Partial<Statement> = {}):
     reads: distinct(walker.reads, relationKey),
     writes: distinct(walker.writes, writeKey),
     locks: distinct(walker.locks, relationKey),
-    functions: distinct(walker.functions, relationKey),
+    functions: distinct(walker.functions, callKey),
     references: walker.references,
     attributes: walker.attributes,
     operators: [...walker.operators],
@@ -50,6 +50,11 @@ export function seen(verb: Verb, walker: Walker, rest: Partial<Statement> = {}):
 /** A statement that only `any` reaches; `what` names it for the person who is refused. */
 export function other(what: string): Statement {
   return plain('other', { what });
+}
+
+function callKey(call: Call): string {
+  const { sets } = call;
+  return sets === undefined ? relationKey(call) : `${relationKey(call)}\0${sets.name}\0${sets.value}`;
 }
 
 function relationKey({ schema, name }: Relation | Call | TypeUse): string {

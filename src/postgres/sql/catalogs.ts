@@ -37,5 +37,12 @@ export const READABLE_INFORMATION_SCHEMA: ReadonlySet<string> = words(`
   view_routine_usage view_table_usage views
 `);
 
+/**
+ * Of pg_catalog, what every role may read of relations that hold secrets too: enough to count them, as pg_dump does. Their other
+ * columns, those of later versions among them, are told by the letters that PostgreSQL begins them with.
+ */
+export const COUNTABLE_CATALOGS: ReadonlyMap<string, { readonly columns: ReadonlySet<string>; readonly all: RegExp }> =
+  new Map([['pg_subscription', { columns: words('oid subdbid'), all: /^(?:oid$|sub)/ }]]);
+
 /** Judged as SHOW: all settings in one relation. */
 export const SHOWING_CATALOGS: ReadonlySet<string> = words('pg_settings');

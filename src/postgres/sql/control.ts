@@ -21,7 +21,7 @@ const TRANSACTION_OPTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Statements that steer the session: transactions, settings, prepared statements, cursors.
+ * Statements that steer the session: transactions, the lock that reading takes, settings, prepared statements, cursors.
  * @param inner - reads a statement that stands inside another
  * @returns null when it is none of them
  */
@@ -45,9 +45,20 @@ export function controlStatement(node: Node, inner: (value: unknown) => Statemen
     case 'FetchStmt':
     case 'ClosePortalStmt':
       return cursorStatement(tag, fields, inner);
+    case 'LockStmt':
+      return fields.mode === ACCESS_SHARE ? lockStatement(fields) : null;
     default:
       return null;
   }
+}
+
+/** lockdefs.h, AccessShareLock: what reading takes. Every stronger lock keeps somebody waiting. */
+const ACCESS_SHARE = 1;
+
+function lockStatement(fields: Fields): Statement {
+  const walker = new Walker();
+  walker.walk(fields.relations);
+  return seen('lock', walker);
 }
 
 function transactionStatement(fields: Fields): Statement {

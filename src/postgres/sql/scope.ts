@@ -10,11 +10,13 @@ export interface Scope {
   /** Filled while FROM is walked, which may be after what refers to it. */
   readonly items: Source[];
   readonly outer: Scope | null;
+  /** The one value that the column `name` of pg_settings has here. */
+  readonly setting: string | null;
 }
 
 /** A scope inside another. */
-export function scopeIn(outer: Scope | null): Scope {
-  return { names: new Set(), items: [], outer };
+export function scopeIn(outer: Scope | null, setting: string | null = null): Scope {
+  return { names: new Set(), items: [], outer, setting };
 }
 
 /** Whether WITH gave the name to a query. */

@@ -1,6 +1,6 @@
 /**
  * Settings a restricted role may change for its session. Left out on purpose: what decides whose rights apply or what
- * names mean (role, session_authorization, search_path, row_security), what keeps a session read-only
+ * names mean (role, session_authorization, search_path; judge.ts says when that may be emptied), what keeps a session read-only
  * (transaction_read_only, default_transaction_read_only) and what changes how a text is read (backslash_quote).
  */
 const FREE: ReadonlySet<string> = new Set(
@@ -8,13 +8,15 @@ const FREE: ReadonlySet<string> = new Set(
    default_transaction_deferrable default_transaction_isolation extra_float_digits geqo idle_in_transaction_session_timeout
    idle_session_timeout intervalstyle jit lc_monetary lc_numeric lc_time lock_timeout max_parallel_workers_per_gather plan_cache_mode
    quote_all_identifiers random_page_cost seed statement_timeout timezone transaction_deferrable transaction_isolation
-   transaction_timeout xmloption`.split(/\s+/),
+   row_security synchronize_seqscans transaction_timeout xmloption`.split(/\s+/),
 );
 
 /** Settings that may be set to these values only, compared in lower case. */
 const PINNED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['client_encoding', new Set(['utf8', 'utf-8', 'unicode'])],
   ['standard_conforming_strings', new Set(['on', 'true', '1', 'yes'])],
+  // It refuses views and foreign tables: less of it could be less than the account was given.
+  ['restrict_nonsystem_relation_kind', new Set(['view, foreign-table'])],
 ]);
 
 /** The planner's switches: `enable_seqscan` and its like. */

@@ -2,6 +2,7 @@ import type { Attribute, Call, Reference, Relation, Source, TypeUse, Write, Writ
 import { aliasOf, conflictActionOf, impliedOperators, isStar, returningNames } from './columns.js';
 import { lockedStretches, type Stretch } from './locks.js';
 import { isNamed, type Scope, scopeIn, visibleFrom } from './scope.js';
+import { settingChosen, settingOf } from './set-config.js';
 import { COMMON_TABLE, FUNC_CALL, POSITIONS, SHAPES, type Shape } from './shapes.js';
 import { type Fields, isFields, listOf, namesOf, nodeOf, textOf } from './tree.js';
 
@@ -246,12 +247,15 @@ export class Walker {
     const names = namesOf(fields.funcname) ?? [];
     const name = names.at(-1);
     if (name === undefined || names.length > 2) this.refuse('a function that is not schema.name');
-    else this.functions.push({ schema: names.length === 2 ? (names[0] ?? null) : null, name });
+    else {
+      const sets = name === 'set_config' ? settingOf(fields, scope?.setting ?? null) : null;
+      this.functions.push({ schema: names.length === 2 ? (names[0] ?? null) : null, name, ...(sets && { sets }) });
+    }
     this.walkShaped('FuncCall', fields, FUNC_CALL, scope);
   }
 
   #select(fields: Fields, outer: Scope | null): void {
-    const scope = scopeIn(this.#with(fields.withClause, outer));
+    const scope = scopeIn(this.#with(fields.withClause, outer), settingChosen(fields));
     if (isFields(fields.intoClause)) this.write('ddl', fields.intoClause.rel);
     this.#generic('SelectStmt', fields, scope);
     for (const clause of listOf(fields.lockingClause)) this.#lock(clause, fields.fromClause);

@@ -18,6 +18,30 @@ export const CALLS: Attacks = {
     'a call with a comment in it': "select set_config/* */-- x\n('role', 'postgres', false)",
     'a call with named arguments':
       "select set_config(setting_name => 'role', new_value => 'postgres', is_local => false)",
+    'set_config() of a search path': "select set_config('search_path', 'evil', false)",
+    'set_config() of a search path that is nothing but blank': "select set_config('search_path', ' ', false)",
+    'set_config() of an empty search path by more than a constant': "select set_config('search_path', ''::text, false)",
+    'set_config() of nothing': "select set_config('search_path', null, false)",
+    'set_config() for nobody knows how long': "select set_config('search_path', '', null)",
+    'set_config() of what a query says': "select set_config('search_path', (select status from orders limit 1), false)",
+    'set_config() with FILTER': "select set_config('search_path', '', false) filter (where true)",
+    'set_config() of VARIADIC': "select set_config('search_path', '', variadic false)",
+    'set_config() beside an allowed one':
+      "select set_config('search_path', '', false), set_config('search_path', 'evil', false)",
+    'set_config() of a setting of pg_settings':
+      "select set_config(name, '', false) from pg_settings where name = 'role'",
+    'set_config() of settings of pg_settings':
+      "select set_config(name, '', false) from pg_settings where name = 'search_path' or true",
+    'set_config() of other settings': "select set_config(name, '', false) from pg_settings where name <> 'search_path'",
+    'set_config() of a column that is called name':
+      "select set_config(name, '', false) from pg_settings as s (a, name) where name = 'search_path'",
+    'set_config() of the name beside pg_settings':
+      "select set_config(name, '', false) from pg_settings join (select 1) as x on true where name = 'search_path'",
+    'set_config() of a name in a subquery':
+      "select (select set_config(name, '', false) from pg_roles as s (name) limit 1) from pg_settings where name = 'search_path'",
+    'set_config() of what a function is called':
+      "select set_config(name, '', false) from (select 'role' as name) as pg_settings where name = 'search_path'",
+    'set_config() that lifts a restriction': "select set_config('restrict_nonsystem_relation_kind', '', false)",
     'a unicode identifier with UESCAPE': "select U&\"set!005Fconfig\" uescape '!' ('role', 'postgres', false)",
   },
   'no rule allows calling public.cancel_everything': {

@@ -105,7 +105,8 @@ export const CHANGES: Attacks = {
   },
   'no rule allows lock': {
     LOCK: 'lock table orders',
-    'LOCK ACCESS SHARE': 'lock orders in access share mode',
+    'LOCK ROW SHARE': 'lock orders in row share mode',
+    'LOCK ACCESS EXCLUSIVE, NOWAIT': 'lock only orders in access exclusive mode nowait',
   },
   'no rule allows ddl on pg_temp.orders': {
     'CREATE TEMP TABLE': 'create temp table orders (id int)',

@@ -3,6 +3,9 @@ import type { Attacks } from './table.js';
 /** Rows that are not granted. */
 export const READS: Attacks = {
   'no rule allows select on public.payment_methods': {
+    'LOCK of a table that is not granted': 'lock payment_methods in access share mode',
+    'LOCK of a table that is not granted, behind one that is':
+      'begin; lock table orders, only public.payment_methods in access share mode',
     'a table that is not granted': 'select * from payment_methods',
     'a table that is not granted, in a subquery': 'select (select card from payment_methods limit 1) from orders',
     'a table that is not granted, in a CTE with a granted name':
@@ -70,6 +73,20 @@ export const READS: Attacks = {
     'the pages of large objects': 'select * from pg_largeobject',
   },
   'no rule allows select on pg_catalog.pg_subscription': {
+    'a connection string': 'select subconninfo from pg_subscription',
+    'a connection string in a count': "select count(*) from pg_subscription where subconninfo like '%x%'",
+    'a connection string, qualified': 'select count(s.subconninfo) from pg_catalog.pg_subscription s',
+    'a connection string among all': 'select * from pg_subscription',
+    'a connection string in a row': 'select pg_subscription::text from pg_subscription',
+    'a connection string in a row, as a function': 'select row_to_json(s) from pg_subscription s',
+    'a connection string by another name':
+      'select c from pg_subscription s (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)',
+    'a connection string from outside':
+      'select (select subconninfo from pg_database limit 1) from pg_subscription where subdbid = 1',
+    'a connection string by what is compared': 'select 1 from pg_subscription natural join (select 1 as subconninfo) x',
+    'a connection string by a table of it': 'table pg_subscription',
+    'a connection string by ORDER BY': 'select oid from pg_subscription order by subconninfo',
+    'a function of the whole row': 'select s.row_to_json from pg_subscription s',
     'the connection strings of subscriptions': 'select subconninfo from pg_subscription',
   },
   'no rule allows select on pg_catalog.pg_hba_file_rules': {

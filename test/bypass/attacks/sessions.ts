@@ -83,15 +83,8 @@ export const SESSIONS: Attacks = {
     'RESET default_transaction_read_only': 'reset default_transaction_read_only',
     'SET TO DEFAULT of default_transaction_read_only': 'set default_transaction_read_only to default',
   },
-  'no rule allows resetting search_path': {
-    'RESET search_path': 'reset search_path',
-    'SET search_path TO DEFAULT': 'set search_path to default',
-  },
   'no rule allows this form of set': {
     'SET search_path FROM CURRENT': 'set search_path from current',
-  },
-  'no rule allows setting row_security': {
-    'SET row_security': 'set row_security = off',
   },
   'no rule allows setting session_replication_role': {
     'SET session_replication_role': 'set session_replication_role = replica',
