@@ -13,6 +13,8 @@ import { analyse } from './sql/analyse.js';
 import type { Analysis, Statement } from './sql/analysis.js';
 import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
 import {
+  type BindMessage,
+  type ParseMessage,
   parse,
   query,
   readBind,
@@ -23,6 +25,7 @@ import {
   readTarget,
   type StatementText,
 } from './wire/frontend.js';
+import { type LongMessage, LongMessageReader, nameIn } from './wire/long-message.js';
 
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */
 const UNPARSABLE = 'refused by the gateway';
@@ -48,6 +51,7 @@ export class ClientSide implements FrontendHandler {
   #unrun: PostgresAction[] = [];
   /** A message since the last Sync was refused. */
   #refused = false;
+  #long: LongMessageReader | null = null;
 
   /** @param leave - the client said goodbye */
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
@@ -113,6 +117,34 @@ export class ClientSide implements FrontendHandler {
     this.#outbox.release();
   }
 
+  /** Only who is judged by nothing may send what is not held to be judged. */
+  get takesLong(): boolean {
+    return this.#mayDoAnything;
+  }
+
+  /** The server acts on a message once it is whole: its last piece waits for the record. */
+  longMessage(type: number, piece: Buffer, left: number): void {
+    if (this.#talk.copyIn) throw new FramingError('only COPY data is legal while a COPY runs');
+    this.#long ??= new LongMessageReader();
+    this.#long.add(piece);
+    if (left > 0) {
+      this.#outbox.hold(piece);
+      return this.#outbox.release();
+    }
+    const message = this.#long.end();
+    this.#long = null;
+    if (!this.#mayDoAnything) throw new FramingError('a message this long is not for this role', true);
+    if (type === FRONTEND.query) this.#queryOf(unread(message, 0), piece);
+    else if (type === FRONTEND.parse) {
+      const { name, end } = nameIn(message);
+      this.#parseOf({ name, madeTypes: NOTHING }, unread(message, end), piece);
+    } else if (type === FRONTEND.bind) {
+      const portal = nameIn(message);
+      const parameters = [`… (${message.length} bytes, sha256:${message.sha256})`];
+      this.#bindOf({ portal: portal.name, statement: nameIn(message, portal.end).name, parameters }, piece);
+    } else this.#callOf({ ...unread(message, 0), text: callText(message.head.readUInt32BE(0)) }, NOTHING, piece);
+  }
+
   /**
    * Judges again what was allowed and has not ended: what the server is running (a COPY that takes data among it), what
    * waits behind it, and what is held for a Sync.
@@ -135,7 +167,10 @@ export class ClientSide implements FrontendHandler {
   }
 
   #query(frame: Buffer): void {
-    const statement = this.#prepared(readQuery(frame));
+    this.#queryOf(this.#prepared(readQuery(frame)), frame);
+  }
+
+  #queryOf(statement: Prepared, frame: Buffer): void {
     this.#endSegment();
     const defined = this.#define([statement]);
     const action = this.#action(statement, [], 'query');
@@ -152,7 +187,10 @@ export class ClientSide implements FrontendHandler {
 
   #parse(frame: Buffer): void {
     const message = readParse(frame, this.#mayDoAnything);
-    const statement = this.#prepared(message);
+    this.#parseOf(message, this.#prepared(message), frame);
+  }
+
+  #parseOf(message: Pick<ParseMessage, 'name' | 'madeTypes'>, statement: Prepared, frame: Buffer): void {
     const { madeTypes } = message;
     const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
     const tracked = this.#talk.statements.hasRoom(message.name);
@@ -164,7 +202,10 @@ export class ClientSide implements FrontendHandler {
   }
 
   #bind(frame: Buffer): void {
-    const { portal: name, statement, parameters } = readBind(frame, this.#mayDoAnything);
+    this.#bindOf(readBind(frame, this.#mayDoAnything), frame);
+  }
+
+  #bindOf({ portal: name, statement, parameters }: BindMessage, frame: Buffer): void {
     const statements = this.#meanings(this.#talk.statements, statement);
     const tracked = this.#talk.portals.hasRoom(name);
     const bound = statements[statements.length - 1] ?? unknown('statement', statement);
@@ -227,7 +268,10 @@ export class ClientSide implements FrontendHandler {
   /** FunctionCall runs a function by its number, past the parser: only for who may do anything (PROTOCOLS.md, 15). */
   #functionCall(frame: Buffer): void {
     const { oid, parameters } = readFunctionCall(frame);
-    const statement: Prepared = { text: `(FunctionCall message: function ${oid})`, analysis: NO_STATEMENT };
+    this.#callOf({ text: callText(oid), analysis: NO_STATEMENT }, parameters, frame);
+  }
+
+  #callOf(statement: Prepared, parameters: Portal['parameters'], frame: Buffer): void {
     const action = this.#action(statement, [], 'query', parameters);
     const { decision, seq } = this.#talk.passage.propose(
       action,
@@ -308,8 +352,9 @@ export class ClientSide implements FrontendHandler {
     via: PostgresAction['via'],
     parameters: readonly (string | null)[] = NOTHING,
   ): PostgresAction {
-    const { text, analysis } = statement;
+    const { text, analysis, whole } = statement;
     return {
+      ...(whole && { whole }),
       text,
       analysis,
       contained: this.#contained(statement, candidates),
@@ -478,6 +523,20 @@ const NO_STATEMENT: Analysis = { ok: true, statements: [] };
 
 function asRefusal(decision: Decision): { sqlstate: string; decision: Decision } {
   return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };
+}
+
+function callText(oid: number): string {
+  return `(FunctionCall message: function ${oid})`;
+}
+
+/** What stands in the record for a text that was not held: its beginning, and what tells it from every other. */
+function unread(message: LongMessage, from: number): Prepared {
+  const { head, length, sha256 } = message;
+  return {
+    text: head.toString('utf8', from).replace(/(?:\0.*|\ufffd+)$/s, ''),
+    analysis: { ok: false, reason: 'too_large', message: 'the statement is too long to be judged' },
+    whole: { length, sha256 },
+  };
 }
 
 const UNKNOWN_PORTAL: Portal = { statements: [], parameters: [] };

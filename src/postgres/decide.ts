@@ -13,6 +13,8 @@ import { redactSql } from './sql/redact.js';
 /** What a client is about to have done. */
 export interface PostgresAction {
   readonly text: string;
+  /** Where the text is only the beginning: the length of the message it came in, bytes, and the SHA-256 of that. */
+  readonly whole?: { readonly length: number; readonly sha256: string };
   /** What the text does: `analyse(text)`. */
   readonly analysis: Analysis;
   /** Everything that the names it runs (EXECUTE, FETCH, a portal) may stand for. None for a name that runs: refused. */
@@ -86,6 +88,7 @@ export function describeSql(
   const { contained, text } = action;
   const parameters = kept === 'recorded' ? action.parameters : keptParameters(action.parameters ?? [], kept);
   const facts = contained.length > 0 ? factsOf(action, searchPath) : knownFacts(action, searchPath);
+  if (action.whole) return { facts, payload: { text: redactSql(text, true), ...action.whole } };
   const shown = runsUnjudged || text.length <= MAX_TEXT ? { text: redactSql(text) } : headOf(text);
   return { facts, payload: parameters && parameters.length > 0 ? { ...shown, parameters } : shown };
 }

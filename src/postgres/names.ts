@@ -5,6 +5,8 @@ import { FramingError } from './wire/framer.js';
 export interface Prepared {
   readonly text: string;
   readonly analysis: Analysis;
+  /** Of a text that is only the beginning: the length of its message, bytes, and the SHA-256 of that. */
+  readonly whole?: { readonly length: number; readonly sha256: string };
 }
 
 /** What a portal runs. */

@@ -52,12 +52,18 @@ export interface FrontendHandler {
   message(type: number, frame: Buffer): void;
   /** A piece of a CopyData message, header included, in order; not collected. `starts` marks a message's first piece. */
   copyData(piece: Buffer, starts: boolean): void;
+  /** Whether a message over the cap of its type is taken in pieces, up to what PostgreSQL takes. */
+  readonly takesLong?: boolean;
+  /** A piece of such a message, header included, in order. @param left - bytes of it that are to come */
+  longMessage?(type: number, piece: Buffer, left: number): void;
 }
 
 /** Splits what a client sends. */
 export class FrontendFramer {
   readonly #held = new Parts();
-  #copyLeft = 0;
+  /** Of a message that passes in pieces: its type, and how much of it is to come. */
+  #passing = 0;
+  #left = 0;
 
   /**
    * Feeds received bytes.
@@ -65,56 +71,70 @@ export class FrontendFramer {
    */
   push(chunk: Buffer, handler: FrontendHandler): void {
     let rest = chunk;
-    if (this.#copyLeft > 0) rest = this.#passCopy(rest, handler, false);
+    if (this.#left > 0) rest = this.#pass(rest, handler, false);
     if (rest.length === 0) return;
     if (this.#held.length > 0) {
       this.#held.add(rest);
-      if (!this.#complete()) return;
+      if (!this.#complete(handler)) return;
       rest = this.#held.take();
     }
     this.#split(rest, handler);
   }
 
   /** Whether the collected parts hold a whole message (or the header of one that is not collected). */
-  #complete(): boolean {
+  #complete(handler: FrontendHandler): boolean {
     const head = this.#held.head(HEADER);
     if (head === undefined) return false;
-    return this.#held.length >= totalLength(head, 0) || head[0] === FRONTEND.copyData;
+    const total = totalLength(head, 0, handler);
+    return this.#held.length >= total || passesInPieces(head[0]!, total);
   }
 
   #split(bytes: Buffer, handler: FrontendHandler): void {
     let at = 0;
     while (bytes.length - at >= HEADER) {
-      const total = totalLength(bytes, at);
-      if (bytes[at] === FRONTEND.copyData) {
-        this.#copyLeft = total;
-        at = bytes.length - this.#passCopy(bytes.subarray(at), handler, true).length;
+      const type = bytes[at]!;
+      const total = totalLength(bytes, at, handler);
+      if (passesInPieces(type, total)) {
+        this.#passing = type;
+        this.#left = total;
+        at = bytes.length - this.#pass(bytes.subarray(at), handler, true).length;
         continue;
       }
       if (bytes.length - at < total) break;
-      handler.message(bytes[at]!, total === bytes.length ? bytes : bytes.subarray(at, at + total));
+      handler.message(type, total === bytes.length ? bytes : bytes.subarray(at, at + total));
       at += total;
     }
     if (at < bytes.length) this.#held.add(bytes.subarray(at));
   }
 
-  #passCopy(bytes: Buffer, handler: FrontendHandler, starts: boolean): Buffer {
-    const size = Math.min(this.#copyLeft, bytes.length);
-    this.#copyLeft -= size;
-    handler.copyData(bytes.subarray(0, size), starts);
+  #pass(bytes: Buffer, handler: FrontendHandler, starts: boolean): Buffer {
+    const size = Math.min(this.#left, bytes.length);
+    const piece = bytes.subarray(0, size);
+    this.#left -= size;
+    if (this.#passing === FRONTEND.copyData) handler.copyData(piece, starts);
+    else handler.longMessage?.(this.#passing, piece, this.#left);
     return bytes.subarray(size);
   }
 }
 
-function totalLength(bytes: Buffer, at: number): number {
+function totalLength(bytes: Buffer, at: number, handler: FrontendHandler): number {
   const type = bytes[at]!;
   if (!KNOWN.has(type)) throw new FramingError(`message type 0x${type.toString(16)} is unknown`);
   const length = bytes.readInt32BE(at + 1);
   if (length < 4) throw new FramingError(`message length ${length} is impossible`);
-  const most = MOST[String.fromCharCode(type)] ?? SMALL;
-  if (length > most)
+  const most = capOf(type);
+  const passes = most > SMALL && length <= LARGEST && handler.takesLong === true;
+  if (length > most && !passes)
     throw new FramingError(`a message of ${length} bytes is over the limit of ${most}`, length <= LARGEST);
   return length + 1;
+}
+
+function capOf(type: number): number {
+  return MOST[String.fromCharCode(type)] ?? SMALL;
+}
+
+function passesInPieces(type: number, total: number): boolean {
+  return type === FRONTEND.copyData || total - 1 > capOf(type);
 }
 
 const KNOWN: ReadonlySet<number> = new Set(Object.values(FRONTEND));

@@ -1,4 +1,5 @@
 /** Much of everything: rows, COPY both ways, long pipelines, and clients that do not read. */
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
@@ -117,6 +118,63 @@ t.test('a Bind of 60 MB arrives whole', async (t) => {
   t.equal(shapes(answers), '1 2 D C:SELECT 1 Z:I');
   t.equal(answers.find(({ type }) => type === 'D')?.body.toString('latin1', 6), String(value.length));
 });
+
+t.test(
+  'messages longer than are held pass in pieces, and the record has their beginning and their digest',
+  async (t) => {
+    const twins = await startTwins(t);
+    const { socket, counted, ready } = await counting(t, twins);
+    const chunk = Buffer.alloc(MiB, 0x78);
+    const digests: string[] = [];
+    /** A message with `size` MiB of x in its middle. */
+    const send = async (type: string, head: Buffer, size: number, tail: Buffer) => {
+      const digest = createHash('sha256').update(head);
+      await write(socket, Buffer.concat([Buffer.from(type), int32(4 + head.length + size * MiB + tail.length), head]));
+      for (let i = 0; i < size; i += 1) {
+        digest.update(chunk);
+        await write(socket, chunk);
+      }
+      await write(socket, tail);
+      digests.push(digest.update(tail).digest('hex'));
+    };
+    const held = await peak(async () => {
+      await send('Q', Buffer.from('select length('), 17, Buffer.from("'')\0"));
+      await ready(1);
+      await send('Q', Buffer.from("select length('"), 17, Buffer.from("')\0"));
+      await ready(2);
+      await send('P', Buffer.from("long\0select length('"), 17, Buffer.from("') + $1::int\0\0\0"));
+      await write(socket, Buffer.concat([bind('', 'long', '1'), execute(''), sync()]));
+      await ready(3);
+      await write(socket, parse('', 'select octet_length($1::bytea)'));
+      const parameter = Buffer.concat([Buffer.of(0, 0, 0, 1, 0, 1, 0, 1), int32(257 * MiB)]);
+      await send('B', parameter, 257, Buffer.of(0, 0));
+      await write(socket, Buffer.concat([execute(''), sync()]));
+      await ready(4);
+    });
+    t.equal(counted.types.get('E'), 1, 'the first of them is wrong SQL');
+    t.equal(counted.types.get('D'), 3);
+    t.ok(held < MOST_HELD, `${Math.round(held / MiB)} MiB held at most`);
+    socket.end(front('X'));
+    await once(socket, 'close');
+    await twins.parts.stop();
+    const events = await twins.parts.events();
+    const long = events.filter(({ kind, payload }) => kind === 'action' && payload?.length !== undefined);
+    t.same(
+      long.map(({ facts, payload }) => [facts.via, payload?.sha256]),
+      [
+        ['query', digests[0]],
+        ['query', digests[1]],
+        ['execute', digests[2]],
+      ],
+    );
+    for (const { payload } of long) {
+      t.match(payload?.text, /^select length\('?x{8000}/);
+      t.equal(Math.floor(Number(payload?.length) / MiB), 17);
+    }
+    const bound = events.find(({ facts, payload }) => facts.via === 'execute' && /octet/.test(String(payload?.text)));
+    t.match(bound?.payload?.parameters, [new RegExp(digests[3] ?? 'none')]);
+  },
+);
 
 t.test('10,000 statements in one pipeline are answered in order, and each is recorded', async (t) => {
   const { gateway, parts } = await startTwins(t);

@@ -95,6 +95,42 @@ t.test('a message over the cap of its type is refused by its header alone, as to
   }
 });
 
+t.test('who takes long messages gets them in pieces, and no more of them than came is held', async (t) => {
+  const pieces: number[] = [];
+  const rest: number[] = [];
+  const heard: FrontendHandler = {
+    takesLong: true,
+    message: (type) => pieces.push(-type),
+    copyData: () => t.fail(),
+    longMessage: (type, piece, left) => {
+      t.equal(type, FRONTEND.bind);
+      pieces.push(piece.length);
+      rest.push(left);
+    },
+  };
+  const framer = new FrontendFramer();
+  const size = 256 * 2 ** 20 + 1;
+  const header = Buffer.concat([Buffer.from('B'), int32(size)]);
+  framer.push(header.subarray(0, 3), heard);
+  framer.push(header.subarray(3), heard);
+  const chunk = Buffer.alloc(2 ** 20);
+  for (let left = size - 4; left > 0; left -= chunk.length) {
+    const end = Buffer.concat([Buffer.from('S'), int32(4)]);
+    framer.push(left > chunk.length ? chunk : Buffer.concat([chunk.subarray(0, left), end]), heard);
+  }
+  t.equal(pieces[0], 5);
+  t.equal(pieces.at(-1), -FRONTEND.sync, 'what comes behind it is read as ever');
+  t.equal(
+    pieces.slice(0, -1).reduce((sum, one) => sum + one, 0),
+    size + 1,
+  );
+  t.equal(rest.at(-1), 0);
+  for (const type of ['E', 'S'])
+    t.throws(() => new FrontendFramer().push(Buffer.concat([Buffer.from(type), int32(2 ** 20)]), heard), FRAMING);
+  for (const type of ['Q', 'P', 'B', 'F'])
+    t.throws(() => new FrontendFramer().push(Buffer.concat([Buffer.from(type), int32(2 ** 30)]), heard), FRAMING);
+});
+
 t.test('a type that no client may send is refused', async (t) => {
   const known = new Set<number>(Object.values(FRONTEND));
   for (let type = 0; type < 256; type += 1) {
