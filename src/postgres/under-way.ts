@@ -15,14 +15,24 @@ function statementUnderWay(talk: Conversation, running: Running): Statement | nu
 
 /** Every portal that the rows under way may come from: the one executed, and the cursors that FETCH may name. */
 export function sourcesUnderWay(talk: Conversation, running: Running): readonly string[] {
-  if (running.kind === 'query') return cursorsOf([statementUnderWay(talk, running)]);
+  if (running.kind === 'query') return cursorsOf(talk, [statementUnderWay(talk, running)]);
   const statements = talk.portals.confirmed(running.portal)?.statements ?? [];
   const all = statements.flatMap(({ analysis }) => (analysis.ok ? analysis.statements : []));
-  return [running.portal, ...cursorsOf(all)];
+  return [running.portal, ...cursorsOf(talk, all)];
 }
 
-function cursorsOf(statements: readonly (Statement | null)[]): readonly string[] {
-  return statements.flatMap((one) => (one?.runs?.kind === 'cursor' ? [one.runs.name] : []));
+/** The cursors that statements fetch from, also by EXECUTE of a FETCH (or of another EXECUTE) that the protocol prepared. */
+function cursorsOf(talk: Conversation, statements: readonly (Statement | null)[]): readonly string[] {
+  const all = new Set(statements);
+  const cursors: string[] = [];
+  // What is added on the way is gone through as well.
+  for (const one of all) {
+    if (one?.runs?.kind === 'cursor') cursors.push(one.runs.name);
+    if (one?.runs?.kind !== 'statement') continue;
+    const prepared = talk.statements.confirmed(one.runs.name)?.analysis;
+    if (prepared?.ok) for (const next of prepared.statements) all.add(next);
+  }
+  return cursors;
 }
 
 /**

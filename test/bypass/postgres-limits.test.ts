@@ -48,6 +48,29 @@ t.test('max_rows and max_bytes hold for a portal, whatever comes between its par
   t.match(shapes(await second.until()), /s (?:D )+E:54000 Z:I$/);
 });
 
+t.test('max_rows holds for a role with any that runs a FETCH by EXECUTE of what the protocol prepared', async (t) => {
+  const more = '  admin:\n    max_rows: 100\n    allow: [{ statements: [any] }]';
+  const gateway = await gatewayToOrders(t, { policy: { more } });
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'admin' });
+  const { client } = await loggedIn(t, gateway.ports.postgres, handle);
+  client.send(query('begin; declare c cursor for select id from orders'));
+  client.send(parse('next', 'fetch 60 from c'), parse('once more', 'execute next'), sync());
+  await client.until('Z', 2);
+  for (const again of [
+    [query('execute next')],
+    [parse('', 'execute next'), bind('', ''), execute(''), sync()],
+    [query('execute "once more"')],
+    [query('set work_mem = 4096; execute next')],
+  ]) {
+    client.send(query('savepoint s'), query('fetch 60 from c'), ...again);
+    const answers = await client.until('Z', 3);
+    t.match(shapes(answers), /E:54000/);
+    t.equal(answers.filter(({ type }) => type === 'D').length, 100, 'and no row too many');
+    client.send(query('rollback to s; close c; declare c cursor for select id from orders'));
+    await client.until();
+  }
+});
+
 t.test('max_rows holds for a cursor of SQL, by FETCH of every form and across transactions', async (t) => {
   const { port, handle } = await limited(t);
   const client = await throughGateway(t, port, handle);
