@@ -15,6 +15,7 @@ import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
 import type { Policies } from './policies.js';
+import { Refusals } from './refusals.js';
 
 /** A client that asks to be let in to one service. */
 export interface AdmitRequest {
@@ -57,6 +58,7 @@ export class Gate implements GrantWatcher {
   readonly registry = new Registry();
   readonly #parts: GateParts;
   readonly #metrics: Metrics;
+  readonly #refusals: Refusals;
   readonly #shared = new Map<string, Admission>();
   readonly #opening = new Map<string, Promise<Admitted>>();
   readonly #idleSince = new Map<Session, number>();
@@ -66,6 +68,7 @@ export class Gate implements GrantWatcher {
     this.#parts = parts;
     this.#metrics = parts.metrics ?? new Metrics();
     this.deadlines = new Deadlines(parts.clock);
+    this.#refusals = new Refusals(parts.recorder, parts.clock);
     parts.recorder.pressed = () => this.deadlines.pressed;
   }
 
@@ -201,6 +204,16 @@ export class Gate implements GrantWatcher {
     return opening;
   }
 
+  /** Who holds a grant and is refused is in the record; who only names one is a line of the log. */
+  async #recordRefused(request: AdmitRequest, presented: Presented, holds: boolean, check: GrantCheck, why: Decision) {
+    const policy = this.#parts.policies.get(request.service);
+    const { grant } = check;
+    if (policy === undefined || grant === undefined) return;
+    // A proof would talk to the client, for a grant that is over.
+    const shown = check.ok ? holds : typeof request.credential === 'string' && (await this.#holds(presented, grant));
+    if (shown) this.#refusals.record(request, grant, policy, why);
+  }
+
   async #open(request: AdmitRequest, presented: Presented): Promise<Admitted> {
     const watch = this.registry.watch(presented.id);
     try {
@@ -211,7 +224,9 @@ export class Gate implements GrantWatcher {
         const holds = check.ok && (await this.#holds(presented, check.grant));
         // Only a yes may have been overtaken; a no stands, and is not kept waiting.
         if (watch.touched && check.ok) continue;
-        return this.#conclude(request, presented, holds, check);
+        const answer = this.#conclude(request, presented, holds, check);
+        if (!answer.ok) await this.#recordRefused(request, presented, holds, check, answer.decision);
+        return answer;
       }
       return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
     } finally {

@@ -4,7 +4,7 @@ import type { Log } from '../log.js';
 import { Batch } from './batch.js';
 import type { GrantCheck, GrantSource } from './grant.js';
 import { isGrantId } from './handle.js';
-import { type Answers, denied, judgeAnswers, revoked, type Verdict } from './judge.js';
+import { type Answers, type Denied, denied, judgeAnswers, revoked, type Verdict } from './judge.js';
 import type { Ledger } from './ledger.js';
 import type { LedgerRow } from './record.js';
 import type { GrantStore, StoredGrant } from './store.js';
@@ -53,10 +53,16 @@ export class GrantChecker implements GrantSource {
     // A renewal between the two answers makes them differ for a moment: ask once more.
     const verdict = first.kind === 'differ' ? await this.#verdict(id) : first;
     const settled = verdict.kind === 'differ' ? await this.#settle(id, verdict) : verdict;
-    if (settled.kind === 'denied') return settled.check;
+    if (settled.kind === 'denied') return this.#named(id, settled);
     const checked = await this.#parts.verifier.verify(settled.token, { id }, this.#parts.clock.wall());
     if (checked.ok && checked.grant.expiresAt !== settled.expiresAt) return disagree(id, this.#parts.log).check;
     return checked;
+  }
+
+  /** The denial with the grant that it is about, if its token is validly signed. */
+  async #named(id: string, { check, token }: Denied): Promise<GrantCheck> {
+    const grant = token === undefined ? null : await this.#parts.verifier.open(token);
+    return grant?.id === id ? { ...check, grant } : check;
   }
 
   async #verdict(id: string): Promise<Verdict> {

@@ -34,6 +34,8 @@ export type GrantCheck =
       readonly message: string;
       /** When the ledger says that it was revoked, where it says so. */
       readonly revokedAt?: number;
+      /** What the ledger's signed token says of a grant that is revoked or over, so that a refusal can be recorded as its. */
+      readonly grant?: Grant;
     };
 
 /** What the gate needs of the grants: one question, answered by the store, the ledger and the signature together. */

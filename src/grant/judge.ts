@@ -23,9 +23,16 @@ export function skewOf(now: number, asked: number, answered: number): number {
   return now <= answered ? 0 : answered - now; // also what is no number: it compares as no
 }
 
+/** A no, and the token of the grant that it is about where the ledger has one. */
+export interface Denied {
+  readonly kind: 'denied';
+  readonly check: Extract<GrantCheck, { ok: false }>;
+  readonly token?: string;
+}
+
 /** Where the answers lead: a denial, a token on which both agree, or two tokens that differ. */
 export type Verdict =
-  | { readonly kind: 'denied'; readonly check: GrantCheck }
+  | Denied
   | { readonly kind: 'agreed'; readonly token: string; readonly expiresAt: number }
   | { readonly kind: 'differ'; readonly stored: string; readonly ledger: string };
 
@@ -36,19 +43,20 @@ export function judgeAnswers({ stored, row, asked, answered }: Answers): Verdict
   }
   if (stored.revoked || (row !== null && row.revokedAt !== null)) return revoked(row);
   if (row === null) return denied('unknown_grant', 'There is no such grant.');
-  if (!(answered < row.expiresAt)) return denied('expired', 'The grant has expired.');
+  if (!(answered < row.expiresAt)) return { ...denied('expired', 'The grant has expired.'), token: row.token };
   if (stored.token === null) return denied('unknown_grant', 'The grant is not in force.');
   if (stored.token !== row.token) return { kind: 'differ', stored: stored.token, ledger: row.token };
   return { kind: 'agreed', token: row.token, expiresAt: row.expiresAt };
 }
 
 /** @param row - what the ledger knows of the grant, if it answered */
-export function revoked(row: LedgerRow | null): { readonly kind: 'denied'; readonly check: GrantCheck } {
+export function revoked(row: LedgerRow | null): Denied {
   const revokedAt = row?.revokedAt ?? null;
-  const said = { ok: false, reason: 'revoked', message: 'The grant was revoked.' } as const;
-  return { kind: 'denied', check: revokedAt === null ? said : { ...said, revokedAt } };
+  const said = denied('revoked', 'The grant was revoked.');
+  const check = revokedAt === null ? said.check : { ...said.check, revokedAt };
+  return row === null ? { kind: 'denied', check } : { kind: 'denied', check, token: row.token };
 }
 
-export function denied(reason: DenialReason, message: string): { readonly kind: 'denied'; readonly check: GrantCheck } {
+export function denied(reason: DenialReason, message: string): Denied {
   return { kind: 'denied', check: { ok: false, reason, message } };
 }

@@ -30,8 +30,15 @@ export type CutReason =
   | 'ended'
   | 'shutdown';
 
-/** How a session came to its end: cut by the gateway, left by the client, lost with its gateway. */
-export type EndReason = CutReason | 'client_left' | 'upstream_closed' | 'protocol_error' | 'idle' | 'interrupted';
+/** How a session came to its end: never let in, cut by the gateway, left by the client, lost with its gateway. */
+export type EndReason =
+  | CutReason
+  | 'refused'
+  | 'client_left'
+  | 'upstream_closed'
+  | 'protocol_error'
+  | 'idle'
+  | 'interrupted';
 
 /** The two wire forms of a denial (DETAILS.md, "Reasons → HTTP / SQLSTATE"). */
 export interface WireForm {
