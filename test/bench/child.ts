@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Scope } from './scope.js';
 
@@ -51,12 +50,6 @@ export class Child {
   async ask(question: Message): Promise<Message> {
     this.#process.send(question);
     return answer(this.#process, String(question.do));
-  }
-
-  /** Resident memory of the process, bytes. */
-  async memory(): Promise<number> {
-    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
   }
 }
 

@@ -1,8 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { Child } from './child.js';
 import { type BenchGateway, makeDatabase, runSql, startBenchGateway } from './gateway.js';
+import { settled } from './memory.js';
 import { percentile, type Report } from './report.js';
 import type { Scope } from './scope.js';
 import type { Settings } from './settings.js';
@@ -164,19 +164,6 @@ async function settledAll(gateways: readonly BenchGateway[]): Promise<{ resident
   const all = await Promise.all(gateways.map(settled));
   const sum = (name: 'resident' | 'heap') => all.reduce((bytes, one) => bytes + one[name], 0);
   return { resident: sum('resident'), heap: sum('heap') };
-}
-
-/** A gateway's memory, bytes, once it has collected its garbage and what is resident changes by less than 1 %. */
-async function settled({ child }: BenchGateway): Promise<{ resident: number; heap: number }> {
-  let resident = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < 20; attempt += 1) {
-    const { heapUsed, external } = await child.ask({ do: 'gc' });
-    const now = await child.memory();
-    if (Math.abs(now - resident) < now / 100) return { resident: now, heap: Number(heapUsed) + Number(external) };
-    resident = now;
-    await pause(1_000);
-  }
-  throw new Error('the memory of the gateway does not settle');
 }
 
 function webPolicy(port: number): string {

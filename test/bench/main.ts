@@ -6,13 +6,17 @@ import { benchRecording } from './recording.js';
 import { Report } from './report.js';
 import { Scope } from './scope.js';
 import { type Settings, settingsOf } from './settings.js';
+import { benchVolume } from './volume.js';
 
 const PARTS: Readonly<Record<string, (scope: Scope, settings: Settings, report: Report) => Promise<void>>> = {
   http: benchHttp,
   postgres: benchPostgres,
   cuts: benchCuts,
   recording: benchRecording,
+  volume: benchVolume,
 };
+/** What is a part of another, and run alone when asked for by name. */
+const WITHIN: ReadonlySet<string> = new Set(['volume']);
 
 const USAGE = `usage: npm run bench -- [${Object.keys(PARTS).join('|')}]… [--json] [--quick] [--rounds N] [--seconds N] [--workers N] [--only way,…] [--profile folder]`;
 
@@ -44,7 +48,7 @@ const settings = settingsOf(values.quick, {
 const report = new Report(values.json);
 let failed = false;
 for (const [name, run] of Object.entries(PARTS)) {
-  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  if (positionals.length > 0 ? !positionals.includes(name) : WITHIN.has(name)) continue;
   const scope = new Scope();
   try {
     report.progress(`${name} …`);

@@ -2,22 +2,25 @@ import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { inflateRawSync } from 'node:zlib';
 import { pgbench } from '../support/commands.js';
-import { type PostgresServer, startPostgres } from '../support/postgres.js';
+import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { Child } from './child.js';
 import { type BenchGateway, makeDatabase, runSql, startBenchGateway } from './gateway.js';
 import { startPgbouncer } from './peers/pgbouncer.js';
 import { missingProgram } from './peers/program.js';
 import { median, type Report } from './report.js';
-import { Scope } from './scope.js';
+import type { Scope } from './scope.js';
 import type { Settings } from './settings.js';
+import { idleSessions, largeTransfers } from './volume.js';
 
 /** A way to the database: where pgbench connects, and as whom. */
-interface Way {
+export interface Way {
   readonly port: number;
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  /** The password of who may COPY in, where that is another. */
+  readonly loader?: string;
   /** The process in between, if there is one. */
   readonly pid?: number;
 }
@@ -29,10 +32,7 @@ const OURS = ['null', 'buffered', 'strict'] as const;
 
 /** `pgbench -S` and a large result, on every way to the same database, in turns. */
 export async function benchPostgres(scope: Scope, settings: Settings, report: Report): Promise<void> {
-  const upstream = await startPostgres(scope, { durable: true });
-  const ledger = await startPostgres(scope, { durable: true });
-  const recorded = await makeDatabase(ledger);
-  const ways = await startWays(scope, upstream, ledger, recorded, settings, report);
+  const { ways, recorded } = await startWays(scope, settings, report);
   for (const mode of MODES) {
     const cpu = new Map<string, number[]>();
     const rates = await inTurns(ways, settings.rounds, (way) => tps(way, mode, settings.seconds, cpu));
@@ -44,11 +44,11 @@ export async function benchPostgres(scope: Scope, settings: Settings, report: Re
     report.progress(`pgbench ${mode}: ${[...rates].map(([name, rate]) => `${name} ${Math.round(rate)}`).join(', ')}`);
   }
   await actionsPerCommit(report, recorded);
-  const result = await inTurns(ways, settings.quick ? 1 : 3, (way) => largeResult(way, settings.resultBytes));
-  compare(report, settings.resultBytes >= 1e9 ? '1 GB result' : `${settings.resultBytes / 1e6} MB result`, result);
+  await largeTransfers(ways, settings, report);
+  await idleSessions(scope, settings, report);
 }
 
-function compare(report: Report, work: string, rates: ReadonlyMap<string, number>): void {
+export function compare(report: Report, work: string, rates: ReadonlyMap<string, number>): void {
   for (const ours of OURS) {
     for (const peer of PEERS) {
       const [rate, theirs] = [rates.get(ours), rates.get(peer)];
@@ -58,7 +58,7 @@ function compare(report: Report, work: string, rates: ReadonlyMap<string, number
 }
 
 /** Rounds in which each way has its turn, so that what else the machine does falls on all alike. Medians. */
-async function inTurns(
+export async function inTurns(
   ways: ReadonlyMap<string, Way>,
   rounds: number,
   measure: (way: Way) => Promise<number>,
@@ -71,14 +71,15 @@ async function inTurns(
   return new Map([...seen].map(([name, values]) => [name, median(values)]));
 }
 
-async function startWays(
+/** Every way to one database; `recorded` is where the gateway's ledger is. */
+export async function startWays(
   scope: Scope,
-  upstream: PostgresServer,
-  ledger: PostgresServer,
-  recorded: string,
   settings: Settings,
   report: Report,
-): Promise<Map<string, Way>> {
+): Promise<{ readonly ways: Map<string, Way>; readonly recorded: string }> {
+  const upstream = await startPostgres(scope, { durable: true });
+  const ledger = await startPostgres(scope, { durable: true });
+  const recorded = await makeDatabase(ledger);
   const database = await makeDatabase(upstream);
   const name = new URL(database).pathname.slice(1);
   await fill(database);
@@ -100,12 +101,14 @@ async function startWays(
   ways.set('buffered', await wayThrough(real, 'db-buffered'));
   ways.set('strict', await wayThrough(real, 'db-strict'));
   const chosen = settings.only;
-  return chosen.length === 0 ? ways : new Map([...ways].filter(([way]) => chosen.includes(way)));
+  if (chosen.length === 0) return { ways, recorded };
+  return { ways: new Map([...ways].filter(([way]) => chosen.includes(way))), recorded };
 }
 
 async function wayThrough({ child, ports, issue }: BenchGateway, service: string): Promise<Way> {
   const { handle } = await issue({ service, for: '1h' });
-  return { port: ports.postgres, database: service, user: 'alice', password: handle, pid: child.pid };
+  const loader = (await issue({ service, role: 'loader', for: '1h' })).handle;
+  return { port: ports.postgres, database: service, user: 'alice', password: handle, loader, pid: child.pid };
 }
 
 /** What `pgbench -i -s 5` makes. */
@@ -117,7 +120,9 @@ async function fill(url: string): Promise<void> {
      insert into pgbench_branches select n, 0, '' from generate_series(1, 5) n;
      insert into pgbench_accounts select n, 1 + n % 5, 0, '' from generate_series(1, 500000) n;
      create role bench_reader login password 'bench-secret';
-     grant select on pgbench_accounts, pgbench_branches to bench_reader;`,
+     create table bench_lines (line text);
+     grant select on pgbench_accounts, pgbench_branches to bench_reader;
+     grant insert on bench_lines to bench_reader;`,
   );
   await runSql(url, 'vacuum analyze');
 }
@@ -131,6 +136,7 @@ owner: group:bench
 upstream: { address: "127.0.0.1:${way.port}", database: ${way.database}, user: ${way.user}, password: { env: BENCH_PASSWORD } }
 roles:
   reader: { search_path: [public], allow: [{ statements: [select, copy-out], relations: [public.pgbench_accounts, public.pgbench_branches] }] }
+  loader: { extends: reader, allow: [{ statements: [copy-in], relations: [public.bench_lines] }] }
 grants: { max_duration: 8h, max_renewals: 1 }
 recording: { mode: ${mode} }
 `;
@@ -169,20 +175,6 @@ function cpuSeconds(pid: number | undefined): number {
 
 function environment({ port, user, password }: Way) {
   return { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGSSLMODE: 'disable' };
-}
-
-/** Megabytes per second of one statement's rows: read by a raw client in a process of its own, which drops them. */
-async function largeResult(way: Way, bytes: number): Promise<number> {
-  const scope = new Scope();
-  try {
-    const reader = await Child.start(scope, 'pg-reader', {});
-    const rows = Math.ceil(bytes / 1024);
-    const text = `select repeat('x', 1013) from generate_series(1, ${rows})`;
-    const { ms, bytes: seen } = await reader.ask({ do: 'read', ...way, text });
-    return Number(seen) / 1e6 / (Number(ms) / 1000);
-  } finally {
-    await scope.end();
-  }
 }
 
 /** How many actions share a commit, counted in the evidence itself: the blocks of one transaction are one commit. */

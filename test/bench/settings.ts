@@ -9,6 +9,8 @@ export interface Settings {
   readonly leases: number;
   /** WebSockets that say nothing. */
   readonly idle: number;
+  /** Idle database sessions. */
+  readonly sessions: number;
   /** Processes of the gateway in `http`. */
   readonly workers: number;
   /** Only these ways or modes; all when empty. */
@@ -17,8 +19,24 @@ export interface Settings {
   readonly profile: string | undefined;
 }
 
-const FULL = { rounds: 3, seconds: 4, resultBytes: 1e9, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 10_000 };
-const QUICK = { rounds: 3, seconds: 1, resultBytes: 1e8, bodyBytes: 100 * 1024 * 1024, leases: 10_000, idle: 1_000 };
+const FULL = {
+  rounds: 3,
+  seconds: 4,
+  resultBytes: 1e9,
+  bodyBytes: 100 * 1024 * 1024,
+  leases: 10_000,
+  idle: 10_000,
+  sessions: 1_000,
+};
+const QUICK = {
+  rounds: 3,
+  seconds: 1,
+  resultBytes: 1e8,
+  bodyBytes: 100 * 1024 * 1024,
+  leases: 10_000,
+  idle: 1_000,
+  sessions: 1_000,
+};
 
 export function settingsOf(quick: boolean, given: Partial<Settings>): Settings {
   return { ...(quick ? QUICK : FULL), only: [], profile: undefined, workers: 1, ...given, quick };

@@ -12,8 +12,10 @@ interface TargetOf {
 
 /** The targets the project has set itself; the others are figures to know. Milliseconds, KiB. */
 const TARGETS: readonly TargetOf[] = [
-  { bench: 'postgres', case: / null$/, peer: 'pipe', target: { ratioAtLeast: 0.8 } },
-  { bench: 'postgres', case: / buffered$/, peer: 'pgbouncer', target: { ratioAtLeast: 0.6 } },
+  { bench: 'postgres', case: /^(?:simple|prepared) null$/, peer: 'pipe', target: { ratioAtLeast: 0.9 } },
+  { bench: 'postgres', case: /^(?:simple|prepared) buffered$/, peer: 'pgbouncer', target: { ratioAtLeast: 0.8 } },
+  { bench: 'postgres', case: /B (?:result|copy out|copy in) buffered$/, peer: 'direct', target: { ratioAtLeast: 0.8 } },
+  { bench: 'postgres', case: /^\d+ idle sessions KiB each$/, peer: null, target: { atMost: 64 } },
   { bench: 'http', case: /^get buffered$/, peer: 'auth_request', target: { ratioAtLeast: 1 } },
   { bench: 'http', case: /^(?!.* p99 ).* buffered$/, peer: 'auth_request', target: { ratioAtLeast: 0.8 } },
   { bench: 'http', case: /^get buffered$/, peer: 'http-proxy', target: { ratioAtLeast: 2 } },
