@@ -30,16 +30,27 @@ export const DATABASE = 'twin';
 /** What happens by itself would happen at different moments. */
 const QUIET = { autovacuum: 'off', max_prepared_transactions: '4', deadlock_timeout: '100ms' };
 
-/** Starts the twins. On both, `setup` has been run. */
-export async function startTwins(t: Test, setup = '', mode: 'strict' | 'buffered' = 'strict'): Promise<Twins> {
+/** Starts the twins. On both, `setup` has been run. @param rule - what the grant may do: anything unless told */
+export async function startTwins(
+  t: Test,
+  setup = '',
+  mode: 'strict' | 'buffered' = 'strict',
+  rule?: string,
+): Promise<Twins> {
   const [one, other] = [await twin(t, setup), await twin(t, setup)];
-  return twinsOver(t, one, other, mode);
+  return twinsOver(t, one, other, mode, rule);
 }
 
 /** As `startTwins`, over two servers that are there already. */
-export async function twinsOver(t: Test, one: Upstream, other: Upstream, mode = 'strict'): Promise<Twins> {
+export async function twinsOver(
+  t: Test,
+  one: Upstream,
+  other: Upstream,
+  mode = 'strict',
+  rule?: string,
+): Promise<Twins> {
   const parts = await startGateway(t, {
-    services: { [DATABASE]: policy(other, mode) },
+    services: { [DATABASE]: policy(other, mode, rule) },
     env: { UPSTREAM_PASSWORD: other.password },
   });
   const { handle } = await parts.issue({ service: DATABASE, for: '1h' });
@@ -62,7 +73,7 @@ async function twin(t: Test, setup: string): Promise<PostgresServer> {
   return server;
 }
 
-function policy({ port, user }: Upstream, mode: string): string {
+function policy({ port, user }: Upstream, mode: string, rule = '{ statements: [any] }'): string {
   return `
 service: ${DATABASE}
 protocol: postgres
@@ -72,7 +83,7 @@ upstream: { address: "127.0.0.1:${port}", database: ${DATABASE}, user: ${user}, 
 roles:
   master:
     allow:
-      - { statements: [any] }
+      - ${rule}
 grants: { max_duration: 4h, max_renewals: 2 }
 recording: { mode: ${mode} }
 `;
