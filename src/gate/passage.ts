@@ -78,7 +78,9 @@ export class Passage<Action> {
 
   /** Records what came of an action; of one that a cut interrupted too, as long as the receipt is not written. */
   result(of: number, facts: Facts, payload: Payload | null = null): void {
-    if (this.session.recording.receipt === null) this.session.recording.append('result', { ...facts, of }, payload);
+    const { recording } = this.session;
+    // Facts that name their action already are kept as they are.
+    if (recording.receipt === null) recording.append('result', facts.of === of ? facts : { ...facts, of }, payload);
   }
 
   /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */

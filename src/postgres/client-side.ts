@@ -248,10 +248,11 @@ export class ClientSide implements FrontendHandler {
 
   /** What stands for the statement in the record, with these parameters if they were bound, is about to be another event. */
   #isRun({ analysis, text }: Prepared, parameters: Portal['parameters'] | null): void {
-    if (this.#unrun.length === 0) return;
-    this.#unrun = this.#unrun.filter(
-      (one) => one.analysis !== analysis || one.text !== text || (one.via === 'bind' && one.parameters !== parameters),
-    );
+    const isOther = (one: PostgresAction) =>
+      one.analysis !== analysis || one.text !== text || (one.via === 'bind' && one.parameters !== parameters);
+    // Nearly always there is just the one: no other list is made for it.
+    if (this.#unrun.length === 1 && !isOther(this.#unrun[0]!)) this.#unrun.pop();
+    else if (this.#unrun.length > 0) this.#unrun = this.#unrun.filter(isOther);
   }
 
   #recordUnrun(): void {

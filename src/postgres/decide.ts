@@ -87,10 +87,16 @@ export function describeSql(
 ): ActionFacts {
   const { contained, text } = action;
   const parameters = kept === 'recorded' ? action.parameters : keptParameters(action.parameters ?? [], kept);
-  const facts = contained.length > 0 ? factsOf(action, searchPath) : knownFacts(action, searchPath);
+  const known = descriptionOf(action.analysis);
+  const facts = contained.length > 0 ? factsOf(action, searchPath) : known.facts(action, searchPath);
   if (action.whole) return { facts, payload: { text: redactSql(text, true), ...action.whole } };
-  const shown = runsUnjudged || text.length <= MAX_TEXT ? { text: redactSql(text) } : headOf(text);
-  return { facts, payload: parameters && parameters.length > 0 ? { ...shown, parameters } : shown };
+  const hasParameters = parameters !== undefined && parameters.length > 0;
+  if (!runsUnjudged && text.length > MAX_TEXT) {
+    const head = headOf(text);
+    return { facts, payload: hasParameters ? { ...head, parameters } : head };
+  }
+  const shown = known.shown(text);
+  return { facts, payload: hasParameters ? { text: shown, parameters } : { text: shown } };
 }
 
 function headOf(text: string): { text: string; length: number; sha256: string } {
@@ -103,17 +109,51 @@ function keptParameters(values: readonly (string | null)[], kept: 'hashed' | 'of
   return values.map((value) => value && `sha256:${createHash('sha256').update(value).digest('hex')}`);
 }
 
-/** By what is described and how: the facts of a text do not change, and most texts come often. */
-const known = new WeakMap<Analysis, Map<string, Facts>>();
+/** What is said of a text does not change, and most texts come often. */
+const descriptions = new WeakMap<Analysis, Description>();
 
-function knownFacts(action: PostgresAction, searchPath: string | undefined): Facts {
-  const ofAnalysis = known.get(action.analysis) ?? new Map<string, Facts>();
-  if (ofAnalysis.size === 0) known.set(action.analysis, ofAnalysis);
-  const key = `${action.via} ${searchPath ?? ''} ${action.catalog?.version ?? ''}`;
-  const facts = ofAnalysis.get(key) ?? factsOf(action, searchPath);
-  // A handful of search paths at most: those of the roles that ran the text.
-  if (ofAnalysis.size < MOST_DESCRIPTIONS) ofAnalysis.set(key, facts);
-  return facts;
+function descriptionOf(analysis: Analysis): Description {
+  const known = descriptions.get(analysis);
+  if (known !== undefined) return known;
+  const description = new Description();
+  descriptions.set(analysis, description);
+  return description;
+}
+
+/** Facts, and what they depend on besides the text. */
+interface KnownFacts {
+  readonly via: PostgresAction['via'];
+  readonly searchPath: string | undefined;
+  readonly version: string | undefined;
+  readonly facts: Facts;
+}
+
+/** What the record says of the texts of one analysis. */
+class Description {
+  /** A handful: by the search paths of the roles that ran the text. */
+  readonly #known: KnownFacts[] = [];
+  /** Texts that differ in numbers alone share an analysis: of which of them `#shown` is. */
+  #text = '';
+  #shown = '';
+
+  facts(action: PostgresAction, searchPath: string | undefined): Facts {
+    const { via } = action;
+    const version = action.catalog?.version;
+    for (const one of this.#known)
+      if (one.via === via && one.searchPath === searchPath && one.version === version) return one.facts;
+    const facts = factsOf(action, searchPath);
+    if (this.#known.length < MOST_DESCRIPTIONS) this.#known.push({ via, searchPath, version, facts });
+    return facts;
+  }
+
+  /** The text without its secrets. */
+  shown(text: string): string {
+    if (text === this.#text) return this.#shown;
+    if (text.length > MAX_TEXT) return redactSql(text);
+    this.#shown = redactSql(text);
+    this.#text = text;
+    return this.#shown;
+  }
 }
 
 const MOST_DESCRIPTIONS = 64;

@@ -43,20 +43,20 @@ const MOST_MEANINGS = 100;
  * the name up to the Sync. A pipeline of any length is judged statement by statement.
  */
 export class Names<T> {
-  readonly #confirmed = new Map<string, T>();
-  readonly #pending = new Map<string, T[]>();
-  /** The newest meaning of each name that was given one since the last Sync. */
-  readonly #newest = new Map<string, T>();
+  readonly #named = new Map<string, Meanings<T>>();
+  /** The empty name, which nearly every statement uses: nothing is made for it each time. */
+  readonly #unnamed: Meanings<T> = { key: '', confirmed: undefined, pending: [], newest: undefined };
+  /** What has a newest meaning; but for the empty name. */
+  readonly #fresh = new Set<Meanings<T>>();
 
   /**
    * Everything the name may stand for; empty when the server cannot know it.
    * @throws FramingError when that is too much to judge: the client sends without ever waiting for an answer
    */
   candidates(given: string): readonly T[] {
-    const name = keyOf(given);
-    const newest = this.#newest.get(name);
-    if (newest !== undefined) return [newest];
-    const all = this.all(name);
+    const name = this.#find(given);
+    if (name?.newest !== undefined) return [name.newest];
+    const all = allOf(name);
     if (all.length > MOST_MEANINGS)
       throw new FramingError('too much is unanswered: read the answers before sending on', true);
     return all;
@@ -64,63 +64,62 @@ export class Names<T> {
 
   /** Everything that was ever asked for and not refused, the newest last. */
   all(given: string): readonly T[] {
-    const name = keyOf(given);
-    const pending = this.#pending.get(name) ?? [];
-    const confirmed = this.#confirmed.get(name);
-    // A copy: what was asked for once must not change under the asker.
-    return confirmed === undefined ? [...pending] : [confirmed, ...pending];
+    return allOf(this.#find(given));
   }
 
   /** As `candidates`, for who is judged by none of them: the newest, as many as may be judged. */
   newest(given: string): readonly T[] {
-    const newest = this.#newest.get(keyOf(given));
-    return newest === undefined ? this.all(given).slice(-MOST_MEANINGS) : [newest];
+    const name = this.#find(given);
+    return name?.newest === undefined ? allOf(name).slice(-MOST_MEANINGS) : [name.newest];
   }
 
   /** What the server has said the name stands for; read while it answers, that is what it stands for there. */
   confirmed(given: string): T | undefined {
-    return this.#confirmed.get(keyOf(given));
+    return this.#find(given)?.confirmed;
   }
 
   /** Whether there may be one more name. Meanings on their way are bounded by how much may be under way at all. */
   hasRoom(given: string): boolean {
-    const name = keyOf(given);
-    return (
-      this.#confirmed.has(name) || this.#pending.has(name) || this.#confirmed.size + this.#pending.size < MOST_NAMES
-    );
+    return this.#named.size < MOST_NAMES || this.#find(given) !== undefined;
   }
 
   /** Whether SQL may give the name one more meaning while the server has not said what became of the others. */
   mayDefine(given: string): boolean {
-    const name = keyOf(given);
-    return this.hasRoom(name) && (this.#pending.get(name)?.length ?? 0) < MOST_MEANINGS;
+    return this.hasRoom(given) && (this.#find(given)?.pending.length ?? 0) < MOST_MEANINGS;
   }
 
   /** The client asked the server to give the name this meaning, by a message that fails with everything behind it. */
   propose(given: string, meaning: T): void {
-    const name = keyOf(given);
-    this.define(name, meaning);
-    this.#newest.set(name, meaning);
+    const name = this.#findOrMake(given);
+    name.pending.push(meaning);
+    name.newest = meaning;
+    if (name !== this.#unnamed) this.#fresh.add(name);
   }
 
   /** SQL text asks for it: whether and when it comes about is not known. */
   define(given: string, meaning: T): void {
-    const name = keyOf(given);
-    this.#newest.delete(name);
-    const pending = this.#pending.get(name);
-    if (pending === undefined) this.#pending.set(name, [meaning]);
-    else pending.push(meaning);
+    const name = this.#findOrMake(given);
+    name.newest = undefined;
+    name.pending.push(meaning);
   }
 
   /** The client asked the server to close the name. */
   closing(given: string): void {
-    const name = keyOf(given);
-    this.#newest.delete(name);
+    const name = this.#find(given);
+    if (name === undefined) return;
+    name.newest = undefined;
+    this.#tidy(name);
   }
 
   /** A Sync, or a simple Query: from here on what came before may have failed, and what comes next runs all the same. */
   sync(): void {
-    this.#newest.clear();
+    this.#unnamed.newest = undefined;
+    if (this.#fresh.size === 0) return;
+    for (const name of this.#fresh) {
+      name.newest = undefined;
+      this.#tidy(name);
+    }
+    this.#fresh.clear();
   }
 
   /**
@@ -128,49 +127,95 @@ export class Names<T> {
    * @param known - what it turned out to be, when that is more exact
    */
   confirm(given: string, meaning: T, known: T = meaning): void {
-    const name = keyOf(given);
-    if (!this.#settle(name, meaning)) return;
-    this.#confirmed.set(name, known);
+    const name = this.#find(given);
+    if (name !== undefined && settle(name, meaning)) name.confirmed = known;
   }
 
   /** The server did not. */
   withdraw(given: string, meaning: T): void {
-    const name = keyOf(given);
-    if (this.#newest.get(name) === meaning) this.#newest.delete(name);
-    this.#settle(name, meaning);
-  }
-
-  #settle(name: string, meaning: T): boolean {
-    const pending = this.#pending.get(name);
-    const at = pending?.indexOf(meaning) ?? -1;
-    if (pending === undefined || at === -1) return false;
-    if (at === 0) pending.shift();
-    else pending.splice(at, 1);
-    if (pending.length === 0) this.#pending.delete(name);
-    return true;
+    const name = this.#find(given);
+    if (name === undefined) return;
+    if (name.newest === meaning) name.newest = undefined;
+    settle(name, meaning);
+    this.#tidy(name);
   }
 
   /** The server closed every name, but for the unnamed one: DEALLOCATE ALL leaves it. */
   closeAll(): void {
-    for (const name of this.#confirmed.keys()) if (name !== '') this.#confirmed.delete(name);
+    for (const name of this.#named.values()) {
+      name.confirmed = undefined;
+      this.#tidy(name);
+    }
   }
 
   /** The server closed the name. */
   close(given: string): void {
-    const name = keyOf(given);
-    this.#confirmed.delete(name);
+    const name = this.#find(given);
+    if (name === undefined) return;
+    name.confirmed = undefined;
+    this.#tidy(name);
   }
 
   /** The server closed every name whose meaning does not satisfy `survives`. Only when nothing is under way. */
   retain(survives: (meaning: T) => boolean): void {
-    this.#newest.clear();
-    for (const [name, meaning] of this.#confirmed) if (!survives(meaning)) this.#confirmed.delete(name);
-    for (const [name, meanings] of this.#pending) {
-      const left = meanings.filter(survives);
-      if (left.length === 0) this.#pending.delete(name);
-      else this.#pending.set(name, left);
+    keep(this.#unnamed, survives);
+    for (const name of this.#named.values()) {
+      keep(name, survives);
+      this.#tidy(name);
     }
+    if (this.#fresh.size > 0) this.#fresh.clear();
   }
+
+  #find(given: string): Meanings<T> | undefined {
+    return given === '' ? this.#unnamed : this.#named.get(keyOf(given));
+  }
+
+  #findOrMake(given: string): Meanings<T> {
+    const known = this.#find(given);
+    if (known !== undefined) return known;
+    const key = keyOf(given);
+    const made: Meanings<T> = { key, confirmed: undefined, pending: [], newest: undefined };
+    this.#named.set(key, made);
+    return made;
+  }
+
+  /** A name that stands for nothing takes no room. */
+  #tidy(name: Meanings<T>): void {
+    if (name.confirmed !== undefined || name.pending.length > 0 || name.newest !== undefined) return;
+    this.#named.delete(name.key);
+    this.#fresh.delete(name);
+  }
+}
+
+/** What one name may stand for. */
+interface Meanings<T> {
+  /** What the server tells it from others by. */
+  readonly key: string;
+  confirmed: T | undefined;
+  /** What was asked for and is not answered, in order. */
+  pending: T[];
+  /** The newest meaning, if it was given one since the last Sync. */
+  newest: T | undefined;
+}
+
+function allOf<T>(name: Meanings<T> | undefined): readonly T[] {
+  if (name === undefined) return [];
+  // A copy: what was asked for once must not change under the asker.
+  return name.confirmed === undefined ? [...name.pending] : [name.confirmed, ...name.pending];
+}
+
+function settle<T>({ pending }: Meanings<T>, meaning: T): boolean {
+  const at = pending.indexOf(meaning);
+  if (at === 0) pending.shift();
+  else if (at !== -1) pending.splice(at, 1);
+  return at !== -1;
+}
+
+function keep<T>(name: Meanings<T>, survives: (meaning: T) => boolean): void {
+  const { confirmed, pending } = name;
+  name.newest = undefined;
+  if (confirmed !== undefined && !survives(confirmed)) name.confirmed = undefined;
+  if (pending.length > 0) name.pending = pending.filter(survives);
 }
 
 /** NAMEDATALEN less its NUL: the server compares the names of protocol messages by so many bytes, and ignores the rest. */
@@ -180,6 +225,11 @@ const COMPARED = 63;
 export function keyOf(name: string): string {
   // One that is not UTF-8, a character for each byte (`readParse`).
   if (name.startsWith('\0')) return name.slice(0, COMPARED + 1);
-  if (name.length <= COMPARED && /^[\x00-\x7f]*$/.test(name)) return name;
+  if (name.length <= COMPARED && isAscii(name)) return name;
   return Buffer.from(name).subarray(0, COMPARED).toString('latin1');
+}
+
+function isAscii(name: string): boolean {
+  for (let at = 0; at < name.length; at += 1) if (name.charCodeAt(at) > 0x7f) return false;
+  return true;
 }

@@ -251,14 +251,14 @@ export class Relay implements Connection {
     const { session } = this.#passage;
     // The message that began in the chunk before and the rest of this one are one write to the system.
     if (pieces.length > 1) this.client.cork();
-    for (const [i, piece] of pieces.entries()) {
-      if (this.#over) break;
+    for (let i = 0; i < pieces.length && !this.#over; i += 1) {
+      const piece = pieces[i]!;
       if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
       // A deadline that came just now has cut the session instead: what the client has is what it had.
       if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
       this.#tellUntold();
     }
-    this.client.uncork();
+    if (pieces.length > 1) this.client.uncork();
     if (!this.#over && !this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
   }
 

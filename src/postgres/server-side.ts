@@ -1,4 +1,4 @@
-import type { Payload } from '../recording/event.js';
+import type { Facts, Payload } from '../recording/event.js';
 import type { Conversation } from './conversation.js';
 import type { Expectation, Refusal } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
@@ -27,6 +27,8 @@ export class ServerSide implements BackendHandler {
   readonly #changed: (name: string, value: string) => void;
   readonly #quiet: () => boolean;
   readonly #stop: () => void;
+  /** The tag seen last that redefines nothing: most come again and again. */
+  #harmless = '';
 
   /**
    * @param changed - a run-time parameter was reported
@@ -197,7 +199,10 @@ export class ServerSide implements BackendHandler {
     const tag = frame.toString('utf8', 5, frame.length - 1);
     const over = talk.overrun;
     this.#result(head, over === null ? '00000' : OVER_LIMIT, tag);
-    if (REDEFINES.test(tag)) talk.redefined = true;
+    if (tag !== this.#harmless) {
+      if (REDEFINES.test(tag)) talk.redefined = true;
+      else this.#harmless = tag;
+    }
     settleNames(talk, head, tag);
     if (head.kind === 'execute') talk.answered();
     else head.done += 1;
@@ -286,16 +291,10 @@ export class ServerSide implements BackendHandler {
     const talk = this.#talk;
     const now = talk.clock.monotonic();
     const ms = talk.since === 0 ? 0 : Math.round((now - talk.since) * 1000) / 1000;
-    const copied = talk.copying ? { bytesIn: talk.copyBytes } : {};
     const sample =
       talk.copying && talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
-    const limit = talk.overrun === null ? {} : { limit: talk.overrun.key };
-    talk.passage.result(
-      running.seq,
-      { status, tag, rows: this.#rows(tag), bytesOut: talk.bytesOut, ...copied, ...limit, ms },
-      sample,
-    );
-    if (talk.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), { rows: talk.rows, bytes: talk.bytesOut });
+    talk.passage.result(running.seq, this.#facts(running.seq, status, tag, ms), sample);
+    if (talk.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), talk.rows, talk.bytesOut);
     talk.before = null;
     talk.rows = 0;
     talk.copiedOut = 0;
@@ -305,9 +304,19 @@ export class ServerSide implements BackendHandler {
     talk.since = now;
   }
 
+  /** Written out in one piece: what is put together of parts is slow to make and slow to read. */
+  #facts(of: number, status: string, tag: string, ms: number): Facts {
+    const { bytesOut, copying, copyBytes, overrun } = this.#talk;
+    const rows = this.#rows(tag);
+    if (!copying && overrun === null) return { status, tag, rows, bytesOut, ms, of };
+    const copied = copying ? { bytesIn: copyBytes } : {};
+    const limit = overrun === null ? {} : { limit: overrun.key };
+    return { status, tag, rows, bytesOut, ...copied, ...limit, ms, of };
+  }
+
   /** A COPY's tag has its rows; a message of its data may be a header line, or of an interrupted one all there is. */
   #rows(tag: string): number {
-    const copied = /^COPY (\d+)$/.exec(tag)?.[1];
+    const copied = tag.startsWith('COPY ') ? /^COPY (\d+)$/.exec(tag)?.[1] : undefined;
     return copied === undefined ? this.#talk.rows + this.#talk.copiedOut : Number(copied);
   }
 

@@ -9,31 +9,44 @@ export type Running = QueryExpectation | ExecuteExpectation;
 function statementUnderWay(talk: Conversation, running: Running): Statement | null {
   if (running.kind === 'query')
     return (running.action.analysis.ok && running.action.analysis.statements[running.done]) || null;
-  const [only, ...others] = talk.portals.confirmed(running.portal)?.statements ?? [];
-  return (others.length === 0 && only?.analysis.ok && only.analysis.statements[0]) || null;
+  const statements = talk.portals.confirmed(running.portal)?.statements ?? NOTHING;
+  const only = statements.length === 1 ? statements[0] : undefined;
+  return (only?.analysis.ok && only.analysis.statements[0]) || null;
 }
 
 /** Every portal that the rows under way may come from: the one executed, and the cursors that FETCH may name. */
 export function sourcesUnderWay(talk: Conversation, running: Running): readonly string[] {
-  if (running.kind === 'query') return cursorsOf(talk, [statementUnderWay(talk, running)]);
-  const statements = talk.portals.confirmed(running.portal)?.statements ?? [];
-  const all = statements.flatMap(({ analysis }) => (analysis.ok ? analysis.statements : []));
-  return [running.portal, ...cursorsOf(talk, all)];
+  const sources: string[] = [];
+  if (running.kind === 'query') {
+    addCursors(talk, sources, statementUnderWay(talk, running));
+    return sources;
+  }
+  sources.push(running.portal);
+  for (const { analysis } of talk.portals.confirmed(running.portal)?.statements ?? NOTHING)
+    if (analysis.ok) for (const one of analysis.statements) addCursors(talk, sources, one);
+  return sources;
 }
 
-/** The cursors that statements fetch from, also by EXECUTE of a FETCH (or of another EXECUTE) that the protocol prepared. */
-function cursorsOf(talk: Conversation, statements: readonly (Statement | null)[]): readonly string[] {
-  const all = new Set(statements);
+/** Of a statement that runs nothing by name, which nearly all are, nothing is made. */
+function addCursors(talk: Conversation, sources: string[], statement: Statement | null): void {
+  if (statement?.runs) sources.push(...cursorsOf(talk, statement));
+}
+
+/** The cursors that a statement fetches from, also by EXECUTE of a FETCH (or of another EXECUTE) that the protocol prepared. */
+function cursorsOf(talk: Conversation, statement: Statement): readonly string[] {
+  const all = new Set([statement]);
   const cursors: string[] = [];
   // What is added on the way is gone through as well.
-  for (const one of all) {
-    if (one?.runs?.kind === 'cursor') cursors.push(one.runs.name);
-    if (one?.runs?.kind !== 'statement') continue;
-    const prepared = talk.statements.confirmed(one.runs.name)?.analysis;
+  for (const { runs } of all) {
+    if (runs?.kind === 'cursor') cursors.push(runs.name);
+    if (runs?.kind !== 'statement') continue;
+    const prepared = talk.statements.confirmed(runs.name)?.analysis;
     if (prepared?.ok) for (const next of prepared.statements) all.add(next);
   }
   return cursors;
 }
+
+const NOTHING: readonly never[] = [];
 
 /**
  * A statement was completed: the names it gave stand for what it said, those it dropped for nothing any more. The tag has to

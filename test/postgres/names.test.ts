@@ -89,6 +89,34 @@ t.test('a client that never waits for an answer cannot make judging long', async
   t.equal(names.candidates('s').length, 91, 'and it is as before once the answers came');
 });
 
+t.test('a name outside of ASCII is one name, whichever way it is given and used', async (t) => {
+  const names = new Names<string>();
+  names.define('é', 'by SQL');
+  t.same(names.candidates('é'), ['by SQL']);
+  names.confirm('é', 'by SQL');
+  names.propose('é', 'by Parse');
+  names.sync();
+  t.same(names.candidates('é'), ['by SQL', 'by Parse']);
+  names.confirm('é', 'by Parse');
+  t.equal(names.confirmed('é'), 'by Parse');
+  t.same(names.candidates('é'), ['by Parse']);
+});
+
+t.test('a name that stands for nothing any more leaves its room to others', async (t) => {
+  const names = new Names<number>();
+  for (let n = 0; n < 10_000; n += 1) names.propose(`s${n}`, n);
+  t.notOk(names.hasRoom('one more'));
+  names.withdraw('s1', 1);
+  t.ok(names.hasRoom('one more'));
+  names.propose('one more', 1);
+  names.confirm('s2', 2);
+  names.sync();
+  names.close('s2');
+  t.ok(names.hasRoom('another'));
+  names.closeAll();
+  t.same(names.candidates('s3'), [3], 'what is on its way is not closed');
+});
+
 t.test('only what survives the end of a transaction is kept', async (t) => {
   const names = new Names<string>();
   for (const meaning of ['with hold', 'plain']) {

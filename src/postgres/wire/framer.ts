@@ -119,25 +119,24 @@ export class FrontendFramer {
 
 function totalLength(bytes: Buffer, at: number, handler: FrontendHandler): number {
   const type = bytes[at]!;
-  if (!KNOWN.has(type)) throw new FramingError(`message type 0x${type.toString(16)} is unknown`);
+  const most = MOST_OF[type]!;
+  if (most === UNKNOWN) throw new FramingError(`message type 0x${type.toString(16)} is unknown`);
   const length = bytes.readInt32BE(at + 1);
   if (length < 4) throw new FramingError(`message length ${length} is impossible`);
-  const most = capOf(type);
   const passes = most > SMALL && length <= LARGEST && handler.takesLong === true;
   if (length > most && !passes)
     throw new FramingError(`a message of ${length} bytes is over the limit of ${most}`, length <= LARGEST);
   return length + 1;
 }
 
-function capOf(type: number): number {
-  return MOST[String.fromCharCode(type)] ?? SMALL;
-}
-
 function passesInPieces(type: number, total: number): boolean {
-  return type === FRONTEND.copyData || total - 1 > capOf(type);
+  return type === FRONTEND.copyData || total - 1 > MOST_OF[type]!;
 }
 
-const KNOWN: ReadonlySet<number> = new Set(Object.values(FRONTEND));
+/** By type byte, since it is asked for each message. */
+const UNKNOWN = -1;
+const MOST_OF = new Int32Array(256).fill(UNKNOWN);
+for (const type of Object.values(FRONTEND)) MOST_OF[type] = MOST[String.fromCharCode(type)] ?? SMALL;
 
 /**
  * Type bytes of the messages a server may send once the client is in. What belongs to the start alone (authentication, the
@@ -174,7 +173,9 @@ const READ: ReadonlyMap<number, number> = new Map([
   [BACKEND.portalSuspended, 4],
   [BACKEND.parameterStatus, MiB],
 ]);
-const PASSED: ReadonlySet<number> = new Set(Object.values(BACKEND));
+/** The same by type byte, since it is asked for each message: 0 for what passes by unread, -1 for what is unknown. */
+const READ_OF = new Int32Array(256).fill(UNKNOWN);
+for (const type of Object.values(BACKEND)) READ_OF[type] = READ.get(type) ?? 0;
 
 /** What a server's side hears, for each message as its header is known. */
 export interface BackendHandler {
@@ -272,7 +273,7 @@ export class BackendFramer {
 
   #isRead(type: number, total: number): boolean {
     if (type === BACKEND.dataRow || type === BACKEND.rowDescription) return total <= this.rowLimit;
-    return total <= (READ.get(type) ?? 0) + 1;
+    return total <= READ_OF[type]! + 1;
   }
 
   /** Puts what the held message lacks to it, its header first. @returns the rest of the chunk */
@@ -305,11 +306,11 @@ export class BackendFramer {
 }
 
 function backendLength(type: number, length: number): number {
-  if (!PASSED.has(type)) throw new FramingError(`server message type 0x${type.toString(16)} is unexpected`);
+  const most = READ_OF[type]!;
+  if (most === UNKNOWN) throw new FramingError(`server message type 0x${type.toString(16)} is unexpected`);
   if (length < 4 || length > LARGEST) throw new FramingError(`server message length ${length} is impossible`);
-  const most = READ.get(type);
   if (type === BACKEND.ready && length !== 5) throw new FramingError('a ReadyForQuery has one byte');
-  if (most !== undefined && length > most && type !== BACKEND.error) {
+  if (most > 0 && length > most && type !== BACKEND.error) {
     throw new FramingError(`a server message of ${length} bytes is over the limit of ${most}`);
   }
   return length + 1;

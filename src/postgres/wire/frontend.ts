@@ -205,18 +205,25 @@ function readParameters(reader: Reader): readonly (string | null)[] {
   for (let left = reader.int16(); left > 0; left -= 1) {
     const size = reader.int32();
     if (size < -1) throw new FramingError(`a parameter length of ${size} is impossible`);
-    const binary = (formats.length === 1 ? formats[0] : formats[parameters.length]) === 1;
-    const printed = size === -1 ? null : printedParameter(reader.bytes(size), binary, Math.min(room, PRINTED));
+    const printed =
+      size === -1 ? null : reader.printed(size, isBinary(formats, parameters.length), Math.min(room, PRINTED));
     room = Math.max(0, room - (printed?.length ?? 0));
     parameters.push(printed);
   }
   return parameters;
 }
 
+/** One format is that of all parameters, none is text for all of them. */
+function isBinary(formats: readonly number[], parameter: number): boolean {
+  const of = formats.length === 1 ? 0 : parameter;
+  return of < formats.length && formats[of] === 1;
+}
+
 /** How much of a parameter the record keeps, and of all those of one Bind together, bytes. */
 const PRINTED = 1024;
 const PRINTED_IN_ALL = 64 * 1024;
 
+/** What is in binary, no UTF-8, or longer than `most`. */
 function printedParameter(bytes: Buffer, binary: boolean, most: number): string {
   const head = bytes.subarray(0, most);
   const text = binary || !isUtf8(bytes) ? `\\x${head.toString('hex')}` : head.toString('utf8');
@@ -272,6 +279,17 @@ class Reader {
   bytes(size: number): Buffer {
     const from = this.#pass(size);
     return this.#bytes.subarray(from, this.#at);
+  }
+
+  /** The next bytes as the record shows them. */
+  printed(size: number, binary: boolean, most: number): string {
+    const from = this.#pass(size);
+    // Nearly all are short and ASCII: they are read without a look at the bytes for themselves.
+    if (!binary && size <= most) {
+      const text = this.#bytes.toString('utf8', from, this.#at);
+      if (!text.includes('\ufffd')) return text;
+    }
+    return printedParameter(this.#bytes.subarray(from, this.#at), binary, most);
   }
 
   skip(size: number): void {
