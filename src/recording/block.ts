@@ -1,4 +1,5 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type EncodedEvent, encodeEvent, link } from './chain.js';
 import type { RecordedEvent } from './event.js';
 
@@ -19,29 +20,91 @@ export interface Block {
 /** A hostile or damaged block must not exhaust memory when it is read. */
 const MAX_INFLATED = 256 * 1024 * 1024;
 
+/** How much is encoded before others have their turn, UTF-16 code units: about a millisecond's work. */
+const PIECE = 32 * 1024;
+
+const deflated = promisify(deflateRaw);
+
 /** Packs consecutive events into a block that continues the chain at `before`. */
 export function packBlock(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Block {
-  const first = events[0];
-  const last = events[events.length - 1];
-  if (first === undefined || last === undefined) throw new RangeError('a block holds at least one event');
-  let hash = before;
-  const lines: string[] = [];
-  for (const event of events) {
-    const { header, payload } = encodeEvent(event);
-    hash = link(hash, header);
-    lines.push(header, payload);
+  const packing = new Packing(sessionId, before, events);
+  while (packing.goOn() > 0);
+  return packing.block(compress(packing.text()));
+}
+
+/**
+ * Encodes and chains the events of one block, a piece at a time: a thousand of them at once would hold up everything else
+ * for ten milliseconds, cuts included.
+ */
+class Packing {
+  readonly #sessionId: string;
+  readonly #before: Buffer;
+  readonly #events: readonly RecordedEvent[];
+  readonly #lines: string[] = [];
+  #hash: Buffer;
+  #next = 0;
+
+  constructor(sessionId: string, before: Buffer, events: readonly RecordedEvent[]) {
+    if (events.length === 0) throw new RangeError('a block holds at least one event');
+    this.#sessionId = sessionId;
+    this.#before = before;
+    this.#events = events;
+    this.#hash = before;
   }
-  return {
-    sessionId,
-    firstSeq: first.seq,
-    lastSeq: last.seq,
-    fromAt: first.at,
-    toAt: last.at,
-    hashBefore: before,
-    hashAfter: hash,
-    payload: compress(lines.join('\n')),
-    format: 1,
-  };
+
+  /** Encodes some of the events. @returns how much it was, UTF-16 code units; 0 when there are no more */
+  goOn(): number {
+    let size = 0;
+    for (; size < PIECE && this.#next < this.#events.length; this.#next += 1) {
+      const { header, payload } = encodeEvent(this.#events[this.#next]!);
+      this.#hash = link(this.#hash, header);
+      this.#lines.push(header, payload);
+      size += header.length + payload.length + 2;
+    }
+    return size;
+  }
+
+  text(): string {
+    return this.#lines.join('\n');
+  }
+
+  /** The block, once all events are encoded. */
+  block(payload: Buffer): Block {
+    const first = this.#events[0]!;
+    const last = this.#events[this.#events.length - 1]!;
+    return {
+      sessionId: this.#sessionId,
+      firstSeq: first.seq,
+      lastSeq: last.seq,
+      fromAt: first.at,
+      toAt: last.at,
+      hashBefore: this.#before,
+      hashAfter: this.#hash,
+      payload,
+      format: 1,
+    };
+  }
+}
+
+/** Packs blocks one after the other, and lets others have their turn whenever a piece was done. */
+export class PackingInTurns {
+  #sinceTurn = 0;
+
+  /** As `packBlock`; what takes long to deflate is given to another thread. Rejects for events that cannot be encoded. */
+  async pack(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Promise<Block> {
+    const packing = new Packing(sessionId, before, events);
+    for (let size = packing.goOn(); size > 0; size = packing.goOn()) {
+      this.#sinceTurn += size;
+      if (this.#sinceTurn >= PIECE) await this.#turn();
+    }
+    const text = packing.text();
+    return packing.block(text.length < PIECE ? compress(text) : await deflated(text, LEVEL));
+  }
+
+  async #turn(): Promise<void> {
+    this.#sinceTurn = 0;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 /** Below this, in UTF-16 code units, making zlib's tables costs more than all the rest and saves a hundred bytes. */

@@ -38,10 +38,22 @@ const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024);
  */
 export function encodeEvent(event: RecordedEvent): EncodedEvent {
   const payload = event.payload === null ? '' : withoutHandles(JSON.stringify(event.payload));
-  const header: StoredHeader = { n: event.seq, t: event.at, k: event.kind, f: event.facts };
-  if (payload !== '') header.p = digest(payload);
-  return { header: withoutHandles(JSON.stringify(header)), payload };
+  // What `JSON.stringify` would make of a `StoredHeader`.
+  const header = `{"n":${event.seq},"t":${event.at},"k":"${event.kind}","f":${encodeFacts(event)}`;
+  return { header: payload === '' ? `${header}}` : `${header},"p":"${digest(payload)}"}`, payload };
 }
+
+/** An action that comes again has the same facts, which are written once for as long as nothing else comes between. */
+function encodeFacts({ kind, facts }: RecordedEvent): string {
+  if (kind !== 'action') return withoutHandles(JSON.stringify(facts));
+  if (facts === lastFacts) return lastEncoded;
+  lastEncoded = withoutHandles(JSON.stringify(facts));
+  lastFacts = facts;
+  return lastEncoded;
+}
+
+let lastFacts: Facts | null = null;
+let lastEncoded = '';
 
 /** Reads an event back. Throws `SyntaxError` on anything that is not one. */
 export function decodeEvent(encoded: EncodedEvent): RecordedEvent {

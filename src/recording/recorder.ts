@@ -3,10 +3,10 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
-import { type Block, packBlock } from './block.js';
+import { type Block, PackingInTurns } from './block.js';
 import type { RecordedEvent } from './event.js';
 import { isContentFault } from './faults.js';
-import { SessionLog, type SessionRow, type Sink } from './log.js';
+import { type Receipt, SessionLog, type SessionRow, type Sink } from './log.js';
 import { type Batch, type Head, type RowWrite, readHeads, writeBatch } from './writer.js';
 
 /** What hears of committed events, to make them searchable. Must not throw. */
@@ -37,6 +37,15 @@ const GIVE_WAY = 200;
 const GIVE_WAY_STEP = 5;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
+
+/** What a log has to write, as it was when the batch began: what comes while it is packed is of the next. */
+interface Due {
+  readonly log: SessionLog;
+  readonly events: RecordedEvent[];
+  /** Its row is to be written, with this receipt. */
+  readonly rowDue: boolean;
+  readonly receipt: Receipt | null;
+}
 
 interface Taken {
   readonly log: SessionLog;
@@ -156,7 +165,7 @@ export class Recorder implements Sink {
   }
 
   async #flush(): Promise<void> {
-    const taken = this.#take();
+    const taken = await this.#take();
     if (taken.length > 0) await this.#write(taken);
     this.#flushing = null;
     for (const log of this.#waiting) {
@@ -169,39 +178,30 @@ export class Recorder implements Sink {
     }
   }
 
-  #take(): Taken[] {
-    const taken: Taken[] = [];
+  async #take(): Promise<Taken[]> {
+    const due: Due[] = [];
     for (const log of this.#dirty) {
-      if (taken.length >= MOST_LOGS) break;
+      if (due.length >= MOST_LOGS) break;
       this.#dirty.delete(log);
-      if (!log.hasPending) continue;
-      const one = this.#pack(log);
-      if (one !== null) taken.push(one);
+      if (log.hasPending) due.push(dueOf(log));
     }
+    const packing = new PackingInTurns();
+    const taken: Taken[] = [];
+    for (const one of due) taken.push(await this.#pack(one, packing));
     return taken;
   }
 
-  /** What a log has to write; null when it cannot be put into a block, whose events are then lost to a gap. */
-  #pack(log: SessionLog): Taken | null {
-    const events = log.take();
+  /** Packs what a log has to write. What cannot be put into a block is lost to a gap, which is packed instead. */
+  async #pack(due: Due, packing: PackingInTurns): Promise<Taken> {
+    const { log, events } = due;
     try {
-      const block = events.length > 0 ? packBlock(log.row.id, log.hash, events) : null;
-      return { log, events, block, row: this.#rowOf(log, block) };
+      const block = events.length > 0 ? await packing.pack(log.row.id, log.hash, events) : null;
+      return { log, events, block, row: rowOf(due, block) };
     } catch (thrown) {
+      if (due.rowDue) log.rowWritten = false;
       this.#lose(log, thrown);
-      return this.#pack(log);
+      return this.#pack(dueOf(log), packing);
     }
-  }
-
-  #rowOf(log: SessionLog, block: Block | null): RowWrite | null {
-    if (log.rowWritten) return null;
-    log.rowWritten = true;
-    return {
-      row: log.row,
-      receipt: log.receipt,
-      lastSeq: block?.lastSeq ?? log.committedSeq,
-      lastHash: block?.hashAfter ?? log.hash,
-    };
   }
 
   async #write(taken: readonly Taken[]): Promise<void> {
@@ -295,6 +295,22 @@ export class Recorder implements Sink {
       }
     }
   }
+}
+
+function dueOf(log: SessionLog): Due {
+  const rowDue = !log.rowWritten;
+  log.rowWritten = true;
+  return { log, events: log.take(), rowDue, receipt: log.receipt };
+}
+
+function rowOf({ log, rowDue, receipt }: Due, block: Block | null): RowWrite | null {
+  if (!rowDue) return null;
+  return {
+    row: log.row,
+    receipt,
+    lastSeq: block?.lastSeq ?? log.committedSeq,
+    lastHash: block?.hashAfter ?? log.hash,
+  };
 }
 
 function counted(taken: readonly Taken[]): { events: number; actions: number } {

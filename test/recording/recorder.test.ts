@@ -96,6 +96,43 @@ t.test('a server that crashes and comes back loses nothing and doubles nothing',
   t.same((await verifySession(pool, log.row.id)).findings, []);
 });
 
+t.test('what comes, and an end that comes, while a large block is packed is of the next', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder, { mode: 'buffered' });
+  const text = `select '${'x'.repeat(300)}'`;
+  for (let n = 0; n < 3_000; n += 1) act(log, text);
+  const written = recorder.drain(60_000);
+  // The first piece is packed behind this turn; the others while this goes on.
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  act(log, 'select 1');
+  close(log);
+  t.ok(await written);
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+  const { rows } = await pool.query(
+    `select s.last_seq::int, (select array_agg(b.last_seq::int order by b.last_seq) from blocks b where b.session_id = s.id)
+       as ends, s.end_reason from sessions s where s.id = $1`,
+    [log.row.id],
+  );
+  t.same(rows, [{ last_seq: 3_003, ends: [3_001, 3_003], end_reason: 'client_left' }]);
+});
+
+t.test('a large block holds nothing else up while it is packed', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder, { mode: 'buffered' });
+  for (let n = 0; n < 2_000; n += 1) act(log, 'select '.padEnd(400, '1'));
+  let turns = 0;
+  const written = recorder.drain(60_000).then(() => turns);
+  const turn = () => {
+    turns += 1;
+    if (log.committedSeq === 0) setImmediate(turn);
+  };
+  setImmediate(turn);
+  t.ok((await written) > 20, 'the event loop came round between its pieces');
+});
+
 t.test('a session that waits too long for its record is cut', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool, { stallAfter: 150 });
