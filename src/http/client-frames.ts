@@ -36,6 +36,8 @@ export class ClientFrames {
   /** The message of which frames are still to come; null between messages. */
   #message: DataFrame | null = null;
   #frames = 0;
+  /** Of the bytes being read: how many frames may still end in them. */
+  #mayEnd = 0;
   readonly #data = new Gathered();
   readonly #control = new Gathered();
   #ended = false;
@@ -46,10 +48,15 @@ export class ClientFrames {
     this.#tap = tap;
   }
 
-  /** Reads the next bytes, of which nothing is kept. */
-  write(chunk: Buffer): void {
+  /**
+   * Reads the next bytes, of which nothing is kept.
+   * @param frames - how many frames may end in them: each costs more than its bytes say
+   * @returns how many bytes were read; what is behind the last frame of all counts as read
+   */
+  write(chunk: Buffer, frames = Number.POSITIVE_INFINITY): number {
     let at = 0;
-    while (at < chunk.length && !this.#ended) {
+    this.#mayEnd = frames;
+    while (at < chunk.length && !this.#ended && this.#mayEnd > 0) {
       if (this.#left > 0) at = this.#readPayload(chunk, at);
       else {
         this.#header[this.#headerBytes] = chunk[at] ?? 0;
@@ -58,6 +65,7 @@ export class ClientFrames {
         this.#readHeader();
       }
     }
+    return this.#ended ? chunk.length : at;
   }
 
   #readHeader(): void {
@@ -119,6 +127,7 @@ export class ClientFrames {
   }
 
   #endFrame(): void {
+    this.#mayEnd -= 1;
     const control = CONTROL[this.#opcode];
     if (control === 'close') this.#endClose(this.#control.take());
     else if (control !== undefined) this.#tap.frame(control, this.#control.take());

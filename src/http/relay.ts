@@ -31,6 +31,8 @@ export interface RelayParts {
 const CUT = 4001;
 const REFUSED = 1008;
 const BAD_GATEWAY = 1014;
+/** Frames of a client that are looked at in one turn of the event loop. */
+const AT_A_TIME = 128;
 /** How long both sides may take for the end of a closing handshake, milliseconds. */
 const CLOSING = 5_000;
 
@@ -117,13 +119,20 @@ export class WebSocketRelay implements Connection {
   #readClient(): void {
     const { client } = this;
     client.on('data', (chunk: Buffer) => {
-      if (this.#done) return;
-      this.#bytesIn += chunk.byteLength;
-      this.#frames.write(chunk);
-      this.#pace();
+      if (!this.#done) this.#fromClient(chunk);
     });
     client.once('end', () => this.#clientLeft());
     client.once('close', () => this.#clientLeft());
+  }
+
+  /** Each frame is decided and recorded: of many small ones some at a time are, and whoever else waits comes in between. */
+  #fromClient(chunk: Buffer): void {
+    const read = this.#frames.write(chunk, AT_A_TIME);
+    this.#bytesIn += read;
+    if (this.#done || read === chunk.byteLength) return this.#pace();
+    this.client.pause();
+    this.client.unshift(chunk.subarray(read));
+    setImmediate(() => this.#pace());
   }
 
   #readService(): void {

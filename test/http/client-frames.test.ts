@@ -131,3 +131,20 @@ t.test('frames that are nearly right mean to this reader what they mean to that 
   }
   t.ok(stricter < 20, `${stricter} of them`);
 });
+
+t.test('some frames at a time can be read, and reading goes on where it stopped', (t) => {
+  const bytes = Buffer.concat([frame(0x01, 'a'), frame(0x89, ''), frame(0x80, 'b'), frame(0x88, ''), frame(0x81, 'x')]);
+  const said: string[] = [];
+  const frames = new ClientFrames(MOST, {
+    frame: (kind, data) => said.push(`${kind} ${data}`),
+    close: (code) => said.push(`close ${code}`),
+    fault: (code) => said.push(`fault ${code}`),
+  });
+  t.equal(frames.write(bytes, 2), 13, 'the first piece and the ping');
+  t.same(said, ['ping ']);
+  t.equal(frames.write(bytes.subarray(13), 1), 7);
+  t.same(said, ['ping ', 'text ab']);
+  t.equal(frames.write(bytes.subarray(20), 9), bytes.length - 20, 'what is behind the close is nothing');
+  t.same(said, ['ping ', 'text ab', 'close 1005']);
+  t.end();
+});
