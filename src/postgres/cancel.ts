@@ -1,14 +1,17 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 
-/** Cancel requests one session may make each second. */
+/** Cancel requests for one session each second, from one address: whoever sees its process number may guess at its key. */
 const MOST_PER_SECOND = 10;
+/** From how many addresses they may come each second. */
+const MOST_CLIENTS = 16;
 
 interface Entry {
   readonly pid: number;
   readonly secret: Buffer;
   readonly cancel: () => void;
   window: number;
-  count: number;
+  /** By the client's address, in this window. */
+  readonly tries: Map<string, number>;
 }
 
 /** One of several processes that share a port: the first secret byte of its keys, divided by `places`, leaves `index`. */
@@ -20,9 +23,9 @@ export interface KeyPlace {
 /** The other processes of a gateway that share its port: a cancel request may reach any of them. */
 export interface Neighbours extends KeyPlace {
   /** Passes a request on to the process that issued such keys. */
-  pass(place: number, pid: number, secret: Uint8Array): void;
+  pass(place: number, pid: number, secret: Uint8Array, client: string): void;
   /** Says who takes the requests that were passed to this process. */
-  onPassed(take: (pid: number, secret: Uint8Array) => void): void;
+  onPassed(take: (pid: number, secret: Uint8Array, client: string) => void): void;
 }
 
 /** A key as the client is given it. */
@@ -57,7 +60,7 @@ export class CancelKeys {
       secret: this.#draw(secretBytes),
       cancel,
       window: 0,
-      count: 0,
+      tries: new Map<string, number>(),
     };
     const same = this.#entries.get(entry.pid) ?? new Set();
     this.#entries.set(entry.pid, same.add(entry));
@@ -80,12 +83,13 @@ export class CancelKeys {
   /**
    * Acts on a CancelRequest. A wrong key counts too, so that a secret cannot be guessed by trying.
    * @param now - monotonic milliseconds
+   * @param client - the address it came from: guesses from there do not use up what others may try
    * @returns whether a cancel was passed on; the client is never told
    */
-  use(pid: number, secret: Uint8Array, now: number): boolean {
+  use(pid: number, secret: Uint8Array, now: number, client = ''): boolean {
     let told = false;
     for (const entry of this.#entries.get(pid) ?? []) {
-      if (!mayTry(entry, now) || !isSecretOf(entry, secret)) continue;
+      if (!mayTry(entry, now, client) || !isSecretOf(entry, secret)) continue;
       entry.cancel();
       told = true;
     }
@@ -102,14 +106,16 @@ export class CancelKeys {
 }
 
 /** Counts a try. */
-function mayTry(entry: Entry, now: number): boolean {
+function mayTry(entry: Entry, now: number, client: string): boolean {
   const window = Math.floor(now / 1000);
   if (entry.window !== window) {
     entry.window = window;
-    entry.count = 0;
+    entry.tries.clear();
   }
-  entry.count += 1;
-  return entry.count <= MOST_PER_SECOND;
+  const count = (entry.tries.get(client) ?? 0) + 1;
+  if (count === 1 && entry.tries.size >= MOST_CLIENTS) return false;
+  entry.tries.set(client, count);
+  return count <= MOST_PER_SECOND;
 }
 
 function isSecretOf(entry: Entry, secret: Uint8Array): boolean {

@@ -125,7 +125,7 @@ class Door {
     this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
     this.#keys = new CancelKeys(parts.neighbours);
-    parts.neighbours?.onPassed((pid, secret) => this.#keys.use(pid, secret, parts.clock.monotonic()));
+    parts.neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, parts.clock.monotonic(), client));
   }
 
   get #handshakeLimit(): number {
@@ -185,7 +185,7 @@ class Door {
     const shown = this.#secured;
     const opening = await openConnection(raw, shown?.context ?? null, isLoopback(raw.remoteAddress), secured);
     if (opening.kind === 'cancel') {
-      this.#cancel(opening.pid, opening.secret);
+      this.#cancel(opening.pid, opening.secret, raw.remoteAddress ?? '');
       return void raw.destroy();
     }
     const { socket, parameters, minor, login } = opening;
@@ -206,10 +206,10 @@ class Door {
     await this.#join(socket, parameters, answer.admission, minor);
   }
 
-  #cancel(pid: number, secret: Buffer): void {
+  #cancel(pid: number, secret: Buffer, client: string): void {
     const place = this.#keys.placeOf(secret);
-    if (place !== null) this.#parts.neighbours?.pass(place, pid, secret);
-    else this.#keys.use(pid, secret, this.#parts.clock.monotonic());
+    if (place !== null) this.#parts.neighbours?.pass(place, pid, secret, client);
+    else this.#keys.use(pid, secret, this.#parts.clock.monotonic(), client);
   }
 
   /** The session exists from here on: whatever fails ends it. */

@@ -14,6 +14,8 @@ export interface CancelMessage {
   readonly pid: number;
   /** In base64. */
   readonly secret: string;
+  /** The address it came from. */
+  readonly client: string;
 }
 
 /** Where a worker serves; the ports are the same for all of them. */

@@ -32,12 +32,12 @@ export class Seat {
   readonly neighbours: {
     readonly index: number;
     readonly places: number;
-    pass(place: number, pid: number, secret: Uint8Array): void;
-    onPassed(take: (pid: number, secret: Uint8Array) => void): void;
+    pass(place: number, pid: number, secret: Uint8Array, client: string): void;
+    onPassed(take: (pid: number, secret: Uint8Array, client: string) => void): void;
   };
   /** Resolves when the worker is to stop. */
   readonly stopAsked: Promise<void>;
-  #takeCancel: (pid: number, secret: Uint8Array) => void = () => {};
+  #takeCancel: (pid: number, secret: Uint8Array, client: string) => void = () => {};
 
   constructor(index: number, dataDirectory: string) {
     this.index = index;
@@ -45,8 +45,8 @@ export class Seat {
     this.neighbours = {
       index,
       places: MOST_WORKERS,
-      pass: (place, pid, secret) =>
-        void this.tell({ kind: 'cancel', place, pid, secret: Buffer.from(secret).toString('base64') }),
+      pass: (place, pid, secret, client) =>
+        void this.tell({ kind: 'cancel', place, pid, secret: Buffer.from(secret).toString('base64'), client }),
       onPassed: (take) => {
         this.#takeCancel = take;
       },
@@ -65,7 +65,7 @@ export class Seat {
   #listen(stop: () => void): void {
     process.on('message', (message: FromPrimary) => {
       if (message.kind === 'stop') stop();
-      else this.#takeCancel(message.pid, Buffer.from(message.secret, 'base64'));
+      else this.#takeCancel(message.pid, Buffer.from(message.secret, 'base64'), message.client);
     });
     // A terminal and systemd tell every process at once, and the primary tells it again: only the primary hurries us.
     process.on('SIGINT', stop);

@@ -139,6 +139,17 @@ t.test('guessing and flooding are limited for each session, each second; a right
   t.notOk(keys.use(pid, secret, 5_000));
 });
 
+t.test('C22: who guesses at a process number that everybody sees takes the right key from nobody else', (t) => {
+  const keys = new CancelKeys();
+  const { pid, secret } = keys.issue(() => {}, 42);
+  for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 1_000, '192.0.2.1');
+  t.notOk(keys.use(pid, secret, 1_000, '192.0.2.1'));
+  t.ok(keys.use(pid, secret, 1_000, '192.0.2.2'));
+  for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 2_000, `198.51.100.${i}`);
+  t.notOk(keys.use(pid, secret, 2_000, '192.0.2.2'), 'guesses of many are limited together');
+  t.end();
+});
+
 t.test('servers of several services give out the same process number: each key cancels its own session', (t) => {
   const keys = new CancelKeys();
   const cancelled: string[] = [];
