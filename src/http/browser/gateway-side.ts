@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Login } from '../../identity/logins.js';
 import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
@@ -81,7 +82,10 @@ async function handOver(visit: Visit): Promise<Answer> {
 }
 
 async function logIn({ parts, req, res, secret }: Visit): Promise<Answer> {
-  const form = new URLSearchParams((await shortBody(req)) ?? '');
+  const body = await Promise.race([shortBody(req), pause(BODY_WITHIN, undefined, { ref: false })]);
+  if (body === undefined) return refuse.tooSlow();
+  if (body === null) return null; // whoever leaves is not refused
+  const form = new URLSearchParams(body);
   const login = await parts.access.logins.logIn(form.get('code') ?? '', secret);
   if (login === null) return refuse.linkOver();
   const { principal, expiresAt } = login;
@@ -108,15 +112,14 @@ const LONGEST = 64;
 /** How long it may take to come, milliseconds. */
 const BODY_WITHIN = 5_000;
 
-/** A body that may be the form with a code; null when its head says that it is none. */
+/** A body that may be the form with a code; empty when its head says that it is none, null when it breaks off. */
 async function shortBody(req: IncomingMessage): Promise<string | null> {
-  if (!(Number(req.headers['content-length'] ?? LONGEST + 1) <= LONGEST)) return null;
-  const timer = setTimeout(() => req.destroy(), BODY_WITHIN);
+  if (!(Number(req.headers['content-length'] ?? LONGEST + 1) <= LONGEST)) return '';
   try {
     let text = '';
     for await (const piece of req.setEncoding('latin1')) text += String(piece);
     return text;
-  } finally {
-    clearTimeout(timer);
+  } catch {
+    return null;
   }
 }

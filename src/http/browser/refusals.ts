@@ -28,6 +28,11 @@ export const refuse = {
       rule: 'a link works once, for 10 min',
       hint: 'ask for a new one',
     }),
+  tooSlow: (): Refusal => ({
+    ...{ status: 408, reason: 'bad_request', rule: 'the form of a login within 5 s' },
+    detail: 'The form of this login took too long to come.',
+    hint: 'try again',
+  }),
   noGrant: (service: string): Refusal => ({
     ...{ status: 403, reason: 'unknown_grant', rule: 'a grant for the service' },
     detail: `You have no access to ${service} at the moment.`,
