@@ -41,8 +41,7 @@ export class Outbox {
   }
 
   hold(frame: Buffer): void {
-    const last = this.#held[this.#held.length - 1];
-    if (last !== undefined && !follows(frame, last)) this.#inOnePiece = false;
+    if (this.#held.length > 0 && !follows(frame, this.#held[this.#held.length - 1]!)) this.#inOnePiece = false;
     this.#held.push(frame);
     this.#heldBytes += frame.length;
     if (this.#heldBytes > MOST_HELD) this.release();

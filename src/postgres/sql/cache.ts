@@ -4,6 +4,8 @@ export class SizedCache<T> {
   readonly #maxEntries: number;
   readonly #maxSize: number;
   #size = 0;
+  /** The key used last: what comes again and again need not be moved. */
+  #newest: string | null = null;
 
   /** @param maxSize - in the unit that `set` is given sizes in */
   constructor(maxEntries: number, maxSize: number) {
@@ -13,9 +15,10 @@ export class SizedCache<T> {
 
   get(key: string): T | undefined {
     const entry = this.#entries.get(key);
-    if (!entry) return undefined;
+    if (!entry || key === this.#newest) return entry?.value;
     this.#entries.delete(key);
     this.#entries.set(key, entry);
+    this.#newest = key;
     return entry.value;
   }
 
@@ -24,6 +27,7 @@ export class SizedCache<T> {
     if (size > this.#maxSize) return;
     this.#entries.set(key, { value, size });
     this.#size += size;
+    this.#newest = key;
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#maxEntries && this.#size <= this.#maxSize) break;
       this.#remove(oldest);

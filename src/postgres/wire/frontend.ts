@@ -108,12 +108,14 @@ export function readExecute(message: Buffer, odd = false): string {
  */
 export function readTarget(message: Buffer, odd = false): TargetMessage {
   const reader = new Reader(message);
-  const [kind] = reader.bytes(1).toString('latin1');
-  if (kind !== 'S' && kind !== 'P') throw new FramingError('neither a statement nor a portal');
+  const kind = TARGETS[reader.byte()];
+  if (kind === undefined) throw new FramingError('neither a statement nor a portal');
   const name = reader.name(odd);
   reader.end();
   return { kind, name };
 }
+
+const TARGETS: Readonly<Record<number, TargetMessage['kind']>> = { 83: 'S', 80: 'P' };
 
 /** The password of a PasswordMessage. */
 export function readPassword(message: Buffer): string {
@@ -266,6 +268,10 @@ class Reader {
     const text = this.#bytes.toString('utf8', from, end);
     // What is not valid is read as U+FFFD; only a text that holds one has to be looked at again.
     return { text, validUtf8: !text.includes('\ufffd') || isUtf8(this.#bytes.subarray(from, end)) };
+  }
+
+  byte(): number {
+    return this.#bytes.readUInt8(this.#pass(1));
   }
 
   int16(): number {
