@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { type Decision, deny } from '../policy/decision.js';
-import type { Facts, Payload } from '../recording/event.js';
+import { type Facts, joined, type Payload } from '../recording/event.js';
 import type { Session } from '../session/session.js';
 import type { ActionFacts, Protocol } from './protocol.js';
 
@@ -80,14 +80,15 @@ export class Passage<Action> {
   result(of: number, facts: Facts, payload: Payload | null = null): void {
     const { recording } = this.session;
     // Facts that name their action already are kept as they are.
-    if (recording.receipt === null) recording.append('result', facts.of === of ? facts : { ...facts, of }, payload);
+    if (recording.receipt === null)
+      recording.append('result', facts.of === of ? facts : joined(facts, { of }), payload);
   }
 
   /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */
   #withDecision(facts: Facts, decision: Decision): Facts {
     if (this.#last.facts === facts && this.#last.decision === decision) return this.#last.decided;
     const { outcome, rule, reason } = decision;
-    const decided = reason === null ? { ...facts, outcome, rule } : { ...facts, outcome, rule, reason };
+    const decided = joined(facts, reason === null ? { outcome, rule } : { outcome, rule, reason });
     this.#last = { facts, decision, decided };
     return decided;
   }

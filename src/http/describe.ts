@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ActionFacts } from '../gate/protocol.js';
-import type { Payload } from '../recording/event.js';
+import { joined, type Payload } from '../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
 import { bytesOf, textOf } from './content.js';
 import { redactHeaders, redactQuery, redactText } from './redact.js';
@@ -26,10 +26,10 @@ function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
   const bytes = bytesOf(data);
   const text = textOf(bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
-  const facts = { verb: 'message', on: [path], frame, bytes: bytes.byteLength };
-  const sha256 = text === null || isLong || frame === 'binary' ? { sha256: digestOf(bytes) } : {};
-  if (text === null) return { facts: { ...facts, ...sha256 } };
-  return { facts: { ...facts, ...sha256 }, payload: isLong ? beginningOf(bytes) : { text: redactText(text, PLAIN) } };
+  const said = { verb: 'message', on: [path], frame, bytes: bytes.byteLength };
+  const facts = text === null || isLong || frame === 'binary' ? joined(said, { sha256: digestOf(bytes) }) : said;
+  if (text === null) return { facts };
+  return { facts, payload: isLong ? beginningOf(bytes) : { text: redactText(text, PLAIN) } };
 }
 
 const PLAIN = 'text/plain';

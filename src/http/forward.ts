@@ -7,7 +7,7 @@ import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { UpstreamFailure } from '../metrics.js';
 import type { Obligations } from '../policy/decision.js';
-import type { Facts } from '../recording/event.js';
+import { type Facts, joined } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
@@ -87,7 +87,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (expectsContinue) res.writeContinue();
     const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
     this.#body = hasBody(req) ? new RequestBody(req, this.#session, tap, obligations.maxBody) : null;
-    upstreams.dispatch(admission, { ...forward, body: this.#body }, this);
+    const { method, path, headers } = forward;
+    upstreams.dispatch(admission, { method, path, headers, body: this.#body }, this);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -250,7 +251,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (this.#session.recording.receipt === null)
-      this.#session.recording.append('result', { ...known.facts, ...facts }, known.payload);
+      this.#session.recording.append('result', joined(known.facts, facts), known.payload);
   }
 }
 

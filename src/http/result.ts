@@ -39,34 +39,33 @@ export interface Over {
 export function resultOf(over: Over): { readonly facts: Facts; readonly payload: Payload | null } {
   const asked = over.request === null ? null : sampleOf(over.request);
   const answered = over.keepsResponse ? sampleOf(over.response) : null;
+  if (asked === null && answered === null) return { facts: factsOf(over), payload: null };
   const response = answered === null ? {} : { response: { ...answered } };
-  return { facts: factsOf(over), payload: asked === null && answered === null ? null : { ...asked, ...response } };
+  return { facts: factsOf(over), payload: { ...asked, ...response } };
 }
 
 function factsOf({ seq, status, request, response, at }: Over): Facts {
   const [contentType] = valuesOf(response.headers, 'content-type');
   const requestSha256 = request?.tap.sha256() ?? null;
   const responseSha256 = response.tap.sha256();
-  return {
-    of: seq,
-    ...(status === null ? {} : { status: String(status) }),
-    ...(contentType === undefined ? {} : { contentType }),
-    bytesIn: request?.tap.bytes ?? 0,
-    bytesOut: response.tap.bytes,
-    ...(requestSha256 === null ? {} : { requestSha256 }),
-    ...(responseSha256 === null ? {} : { responseSha256 }),
-    ...timesOf(at),
-  };
+  // Put down one after the other: see `joined`.
+  const facts: Mutable<Facts> = { of: seq };
+  if (status !== null) facts.status = String(status);
+  if (contentType !== undefined) facts.contentType = contentType;
+  facts.bytesIn = request?.tap.bytes ?? 0;
+  facts.bytesOut = response.tap.bytes;
+  if (requestSha256 !== null) facts.requestSha256 = requestSha256;
+  if (responseSha256 !== null) facts.responseSha256 = responseSha256;
+  return Object.assign(facts, timesOf(at));
 }
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** How long a request waited for its record and its turn, the service for its answer, and the whole took; milliseconds. */
 export function timesOf({ arrived, forwarded, answered, done }: Instants): Facts {
   const started = forwarded ?? done;
-  return {
-    queueMs: Math.round(started - arrived),
-    ...(answered === null ? {} : { firstByteMs: Math.round(answered - started) }),
-    ms: Math.round(done - started),
-  };
+  const [queueMs, ms] = [Math.round(started - arrived), Math.round(done - started)];
+  return answered === null ? { queueMs, ms } : { queueMs, firstByteMs: Math.round(answered - started), ms };
 }
 
 function sampleOf({ headers, tap }: Side): BodySample | null {

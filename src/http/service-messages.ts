@@ -1,5 +1,5 @@
 import type { Passage } from '../gate/passage.js';
-import type { Facts } from '../recording/event.js';
+import { type Facts, joined } from '../recording/event.js';
 import type { HttpAction } from './action.js';
 import { BodyTap } from './body-tap.js';
 import { textOf } from './content.js';
@@ -76,13 +76,8 @@ export class ServiceMessages implements FrameTap {
     const text = tap.isWhole ? textOf(tap.sample, whole) : null;
     const sha256 = text === null || frame === 'binary' ? tap.sha256() : null;
     const payload = text === null ? null : { text: redactText(text, 'text/plain', whole) };
-    const facts: Facts = {
-      ...this.#facts,
-      frame,
-      bytes: tap.bytes,
-      ...(sha256 === null ? {} : { sha256 }),
-      ...(whole ? {} : { whole }),
-    };
+    const said: Facts = sha256 === null ? { frame, bytes: tap.bytes } : { frame, bytes: tap.bytes, sha256 };
+    const facts = joined(this.#facts, whole ? said : { ...said, whole });
     this.#passage.result(this.#seq, facts, payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }

@@ -37,6 +37,14 @@ export interface Facts {
   readonly [fact: string]: Json | undefined;
 }
 
+/**
+ * Facts, and more of them. Not by spreading: what V8 makes of a spread has a shape of its own each time, which takes it
+ * microseconds, and whoever reads such objects pays again (ADR 0010).
+ */
+export function joined(facts: Facts, more: Facts): Facts {
+  return Object.assign({}, facts, more);
+}
+
 /** The rest of an event: `text` is what the index searches. */
 export interface Payload {
   readonly text?: string;
