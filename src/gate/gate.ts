@@ -68,7 +68,7 @@ export class Gate implements GrantWatcher {
     this.#parts = parts;
     this.#metrics = parts.metrics ?? new Metrics();
     this.deadlines = new Deadlines(parts.clock);
-    this.#refusals = new Refusals(parts.recorder, parts.clock);
+    this.#refusals = new Refusals(parts.recorder, parts.clock, this.#metrics);
     parts.recorder.pressed = () => this.deadlines.pressed;
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
+import type { Metrics } from '../metrics.js';
 import type { Decision } from '../policy/decision.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Recorder } from '../recording/recorder.js';
@@ -28,12 +29,14 @@ const MOST = 10_000;
 export class Refusals {
   readonly #recorder: Recorder;
   readonly #clock: Clock;
+  readonly #metrics: Metrics;
   /** When each was recorded last; the first is the one of longest ago. */
   readonly #recent = new Map<string, number>();
 
-  constructor(recorder: Recorder, clock: Clock) {
+  constructor(recorder: Recorder, clock: Clock, metrics: Metrics) {
     this.#recorder = recorder;
     this.#clock = clock;
+    this.#metrics = metrics;
   }
 
   record(request: AdmitRequest, grant: Grant, policy: ServicePolicy, decision: Decision): void {
@@ -58,6 +61,7 @@ export class Refusals {
     recording.append('open', who, { token: grant.token });
     const as = request.principal === undefined || request.principal === principal ? {} : { as: request.principal };
     recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason, ...as }, { text: message });
+    this.#metrics.service(policy.name, policy.protocol).decided('deny', reason); // an action in the record is a decision
     const receipt = { endedAt: startedAt, reason: 'refused', dueAt: null, cutAt: null, bytesAfterDue: 0 } as const;
     recording.close(receipt, { ...receipt, endedAt: new Date(startedAt).toISOString() });
   }

@@ -66,6 +66,7 @@ t.test('a scrape tells who was let in, what was decided, recorded and dialled, a
     seen.sum('daypass_decisions_total', { service, outcome, reason });
   t.equal(decided('orders-db', 'allow', ''), 1);
   t.equal(decided('orders-db', 'deny', 'out_of_scope'), 1);
+  t.equal(decided('orders-db', 'deny', 'wrong_service'), 1, 'a refused grant is in the record');
   t.equal(decided('orders-web', 'allow', ''), 2);
   t.equal(decided('orders-web', 'deny', 'out_of_scope'), 1);
   const admissions = (labels: Record<string, string>) => seen.sum('daypass_admissions_total', labels);
