@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type ControlFrame, type DataFrame, shortest } from './frame-watch.js';
+import { CONTROL, DATA, type DataFrame, faultOfStart, shortest } from './frames.js';
 
 /** What hears of a client's frames. The bytes are its own to keep. */
 export interface ClientTap {
@@ -11,7 +11,6 @@ export interface ClientTap {
   fault(code: number, why: string): void;
 }
 
-const CONTROL: Readonly<Record<number, ControlFrame>> = { 8: 'close', 9: 'ping', 10: 'pong' };
 /** Two bytes, the length in up to eight, and the mask. */
 const LONGEST_HEADER = 14;
 /** How many frames more than bytes a message may have: one that never ends must not cost nothing. */
@@ -85,20 +84,10 @@ export class ClientFrames {
     this.#opcode = first & 0x0f;
     this.#final = (first & 0x80) !== 0;
     const length = second & 0x7f;
-    const fault = this.#faultOf(first, second, length);
+    const fault = faultOfStart(first, second, this.#message, (second & 0x80) === 0 ? 'a frame without a mask' : null);
     if (fault !== null) return this.#fault(1002, fault);
     this.#headerLength = 6 + (length === 126 ? 2 : length === 127 ? 8 : 0);
-    if (this.#opcode === 1 || this.#opcode === 2) this.#message = this.#opcode === 1 ? 'text' : 'binary';
-  }
-
-  #faultOf(first: number, second: number, length: number): string | null {
-    if ((first & 0x70) !== 0) return 'reserved bits without an extension';
-    if ((second & 0x80) === 0) return 'a frame without a mask';
-    if ((this.#opcode & 0x07) > 2) return 'a reserved opcode';
-    if (this.#opcode >= 8 && (length > 125 || !this.#final)) return 'a control frame that is too long or fragmented';
-    if (this.#opcode === 8 && length === 1) return 'half a close code';
-    if (this.#opcode === 0 && this.#message === null) return 'the continuation of no message';
-    return this.#opcode > 0 && this.#opcode < 8 && this.#message !== null ? 'a message within a message' : null;
+    this.#message = DATA[this.#opcode] ?? this.#message;
   }
 
   #lengthOf(short: number): number {

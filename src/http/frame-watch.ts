@@ -1,3 +1,5 @@
+import { CONTROL, type ControlFrame, DATA, type DataFrame, faultOfStart, shortest } from './frames.js';
+
 /** What hears of a service's messages as they pass, piece by piece. The pieces are views: keep a copy, or nothing. */
 export interface FrameTap {
   /** The next bytes of the message under way; also called once, with none, for a frame without any. */
@@ -8,10 +10,6 @@ export interface FrameTap {
   control(frame: ControlFrame, payload: Uint8Array): void;
 }
 
-export type DataFrame = 'text' | 'binary';
-export type ControlFrame = 'close' | 'ping' | 'pong';
-
-const CONTROL: Readonly<Record<number, ControlFrame>> = { 8: 'close', 9: 'ping', 10: 'pong' };
 const NOBODY: FrameTap = { piece: () => {}, whole: () => {}, control: () => {} };
 const NOTHING = new Uint8Array();
 
@@ -92,19 +90,10 @@ export class FrameWatch {
     this.#opcode = first & 0x0f;
     this.#final = (first & 0x80) !== 0;
     const length = second & 0x7f;
-    this.fault = this.#faultOf(first, second, length);
+    const masked = (second & 0x80) !== 0;
+    this.fault = faultOfStart(first, second, this.#message, masked ? 'a masked frame from the service' : null);
     this.#headerLength = length === 126 ? 4 : length === 127 ? 10 : 2;
-    if (this.#opcode === 1 || this.#opcode === 2) this.#message = this.#opcode === 1 ? 'text' : 'binary';
-  }
-
-  #faultOf(first: number, second: number, length: number): string | null {
-    if ((first & 0x70) !== 0) return 'reserved bits without an extension';
-    if ((second & 0x80) !== 0) return 'a masked frame from the service';
-    if ((this.#opcode & 0x07) > 2) return 'a reserved opcode';
-    if (this.#opcode >= 8 && (length > 125 || !this.#final)) return 'a control frame that is too long or fragmented';
-    if (this.#opcode === 8 && length === 1) return 'half a close code';
-    if (this.#opcode === 0 && this.#message === null) return 'the continuation of no message';
-    return this.#opcode > 0 && this.#opcode < 8 && this.#message !== null ? 'a message within a message' : null;
+    this.#message = DATA[this.#opcode] ?? this.#message;
   }
 
   #lengthOf(short: number): number {
@@ -131,12 +120,6 @@ export class FrameWatch {
     }
     this.#tap.control(frame, payload);
   }
-}
-
-/** The least length that is written in this form: each in its shortest (RFC 6455 section 5.2). */
-export function shortest(short: number): number {
-  if (short === 126) return 126;
-  return short === 127 ? 65_536 : 0;
 }
 
 /** A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8). */

@@ -3,7 +3,8 @@ import { type Facts, joined } from '../recording/event.js';
 import type { HttpAction } from './action.js';
 import { BodyTap } from './body-tap.js';
 import { textOf } from './content.js';
-import type { ControlFrame, DataFrame, FrameTap } from './frame-watch.js';
+import type { FrameTap } from './frame-watch.js';
+import type { ControlFrame, DataFrame } from './frames.js';
 import { redactText } from './redact.js';
 
 /** A text of the service up to this size stands in the record, bytes; of anything else its size and digest do. */

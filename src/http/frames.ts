@@ -1,0 +1,37 @@
+/* What both readers of WebSocket frames go by: that of clients' and that of services' (RFC 6455 section 5.2). */
+
+export type DataFrame = 'text' | 'binary';
+export type ControlFrame = 'close' | 'ping' | 'pong';
+
+/** By opcode. */
+export const DATA: Readonly<Record<number, DataFrame>> = { 1: 'text', 2: 'binary' };
+export const CONTROL: Readonly<Record<number, ControlFrame>> = { 8: 'close', 9: 'ping', 10: 'pong' };
+
+/**
+ * What is wrong with the first two bytes of a frame; null when nothing is.
+ * @param message - the one of which frames are still to come
+ * @param maskFault - what is wrong with its mask, which clients must use and services must not
+ */
+export function faultOfStart(
+  first: number,
+  second: number,
+  message: DataFrame | null,
+  maskFault: string | null,
+): string | null {
+  const opcode = first & 0x0f;
+  const isFinal = (first & 0x80) !== 0;
+  const length = second & 0x7f;
+  if ((first & 0x70) !== 0) return 'reserved bits without an extension';
+  if (maskFault !== null) return maskFault;
+  if ((opcode & 0x07) > 2) return 'a reserved opcode';
+  if (opcode >= 8 && (length > 125 || !isFinal)) return 'a control frame that is too long or fragmented';
+  if (opcode === 8 && length === 1) return 'half a close code';
+  if (opcode === 0 && message === null) return 'the continuation of no message';
+  return opcode > 0 && opcode < 8 && message !== null ? 'a message within a message' : null;
+}
+
+/** The least length that is written in this form: each in its shortest. */
+export function shortest(short: number): number {
+  if (short === 126) return 126;
+  return short === 127 ? 65_536 : 0;
+}
