@@ -3,18 +3,9 @@ import { request } from 'node:http';
 import t from 'tap';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
+import { ordersWeb } from '../support/orders-web.js';
 
-const WEB = `
-service: orders-web
-protocol: http
-lane: production
-owner: group:payments-leads
-upstream: { url: "http://127.0.0.1:9" }
-roles:
-  viewer: { allow: [GET /] }
-grants: { max_duration: 4h, max_renewals: 2 }
-recording: { mode: strict }
-`;
+const WEB = ordersWeb();
 
 async function status(port: number, handle: string): Promise<number | undefined> {
   const asking = request({ port, headers: { host: 'orders-web.localhost', authorization: `Bearer ${handle}` } }).end();

@@ -3,24 +3,12 @@ import { startEcho } from '../http/echo.js';
 import { raw } from '../http/gateway.js';
 import { gatewayToOrders } from '../postgres/fixture.js';
 import { throughGateway } from '../support/gateway.js';
+import { ordersWeb } from '../support/orders-web.js';
 
 t.test('B15: the id of a live session opens nothing, over HTTP and Postgres', async (t) => {
   const echo = await startEcho(t);
   const gateway = await gatewayToOrders(t);
-  await gateway.policy(
-    'orders-web',
-    `
-service: orders-web
-protocol: http
-lane: production
-owner: group:payments-leads
-upstream: { url: "${echo.url}" }
-roles:
-  viewer: { allow: [GET /] }
-grants: { max_duration: 8h, max_renewals: 2 }
-recording: { mode: strict }
-`,
-  );
+  await gateway.policy('orders-web', ordersWeb(echo.url));
   const { ports } = gateway;
   const ask = (header: string) =>
     raw(t, ports.http, `GET / HTTP/1.1\r\nHost: orders-web.localhost\r\n${header}\r\nConnection: close\r\n\r\n`).ended;

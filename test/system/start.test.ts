@@ -8,21 +8,12 @@ import { command, type Finished } from '../support/commands.js';
 import { dataFolder } from '../support/folders.js';
 import { type GatewayOptions, writeConfiguration } from '../support/gateway.js';
 import { CLI } from '../support/gateway-process.js';
+import { ordersWeb } from '../support/orders-web.js';
 import { freePort } from '../support/ports.js';
 import { type Database, freshDatabase, startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 
-const WEB = `
-service: orders-web
-protocol: http
-lane: production
-owner: group:payments-leads
-upstream: { url: "http://127.0.0.1:9" }
-roles:
-  viewer: { allow: [GET /] }
-grants: { max_duration: 8h, max_renewals: 2 }
-recording: { mode: strict }
-`;
+const WEB = ordersWeb();
 
 interface Tried extends Finished {
   /** What it says in its own words, without its log. */

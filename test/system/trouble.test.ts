@@ -15,21 +15,12 @@ import { command } from '../support/commands.js';
 import { dataFolder } from '../support/folders.js';
 import { ask, issueWith, writeConfiguration } from '../support/gateway.js';
 import { CLI, startGatewayProcess } from '../support/gateway-process.js';
+import { ordersWeb } from '../support/orders-web.js';
 import { connected, freshDatabase, startPostgres } from '../support/postgres.js';
 import { redisClient, startRedis } from '../support/redis.js';
 import { refusal } from './clients.js';
 
-const WEB = `
-service: orders-web
-protocol: http
-lane: production
-owner: group:payments-leads
-upstream: { url: "http://127.0.0.1:9" }
-roles:
-  viewer: { allow: [GET /] }
-grants: { max_duration: 8h, max_renewals: 2 }
-recording: { mode: strict }
-`;
+const WEB = ordersWeb();
 
 /** Runs `daypass serve` until it gives up; it must do so with 1 and one complaint, in words that match. */
 async function givesUp(t: Test, why: RegExp, env: Record<string, string>, key?: string | null): Promise<void> {
