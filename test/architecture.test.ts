@@ -45,12 +45,14 @@ function withoutComments(text: string): string {
 /** DESIGN.md, "Layout": arrows run downwards only. A room may import rooms of its own height and below. */
 const HEIGHT: Readonly<Record<string, number>> = {
   config: 0,
+  audit: 1,
   policy: 1,
   grant: 1,
   session: 1,
   recording: 1,
   gate: 2,
   identity: 2,
+  access: 2,
   http: 3,
   postgres: 3,
   api: 3,
@@ -61,6 +63,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
 /** Rooms of one height that know nothing of each other. */
 const SIBLINGS = [
   ['gate', 'identity'],
+  ['gate', 'access'],
   ['http', 'postgres'],
   ['http', 'api'],
   ['postgres', 'api'],
