@@ -1,16 +1,26 @@
 import { allow, type Decision, deny } from '../policy/decision.js';
-import { DENIALS } from '../policy/reason.js';
 import { advise } from './advice.js';
+import {
+  asRefusal,
+  ByName,
+  missing,
+  NAMES_RULE,
+  NO_STATEMENT,
+  type Refusal,
+  TOO_MANY_NAMES,
+  unknown,
+  withdraw,
+} from './by-name.js';
 import type { Catalog } from './catalog/catalog.js';
 import { lacks } from './catalog/lacks.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import type { Expectation, QueryExpectation } from './expectations.js';
-import { type Definition, mayHold, type Names, type Portal, type Prepared } from './names.js';
+import type { Definition, Portal, Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
 import type { PostgresRole } from './policy.js';
 import { analyse } from './sql/analyse.js';
-import type { Analysis, Statement } from './sql/analysis.js';
+import type { Analysis } from './sql/analysis.js';
 import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
 import {
   type BindMessage,
@@ -41,6 +51,7 @@ const COPY_SAMPLE = 8 * 1024;
  */
 export class ClientSide implements FrontendHandler {
   readonly #talk: Conversation;
+  readonly #named: ByName;
   readonly #outbox: Outbox;
   readonly #leave: () => void;
   readonly #decided = new WeakMap<Analysis, Decided>();
@@ -56,6 +67,7 @@ export class ClientSide implements FrontendHandler {
   /** @param leave - the client said goodbye */
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
     this.#talk = talk;
+    this.#named = new ByName(talk);
     this.#outbox = outbox;
     this.#leave = leave;
     outbox.beforeRelease = () => {
@@ -172,9 +184,9 @@ export class ClientSide implements FrontendHandler {
 
   #queryOf(statement: Prepared, frame: Buffer): void {
     this.#endSegment();
-    const defined = this.#define([statement]);
+    const defined = this.#named.define([statement]);
     const action = this.#action(statement, [], 'query');
-    const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement);
+    const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#named.missing(statement);
     const decided = refusal?.decision ?? this.#judgeOnce(statement, action);
     const { decision, seq } = this.#talk.passage.propose(action, decided);
     if (decision.outcome === 'allow') this.#forward(frame, asked(seq, action, defined ?? NOTHING));
@@ -206,14 +218,14 @@ export class ClientSide implements FrontendHandler {
   }
 
   #bindOf({ portal: name, statement, parameters }: BindMessage, frame: Buffer): void {
-    const statements = this.#meanings(this.#talk.statements, statement);
+    const statements = this.#named.meanings(this.#talk.statements, statement);
     const tracked = this.#talk.portals.hasRoom(name);
     const bound = statements[statements.length - 1] ?? unknown('statement', statement);
     const action = this.#action(bound, statements, 'bind', parameters);
     if (statements.length === 0 && !this.#mayDoAnything) return this.#deny(action, missing('statement', statement));
     if (!tracked && !this.#mayDoAnything) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
     // Binding plans, and planning evaluates: an old statement is decided anew here too (THREATS.md B11).
-    const decision = this.#missingName(bound) === null ? this.#judgeOnce(bound, action) : PLANNED;
+    const decision = this.#named.missing(bound) === null ? this.#judgeOnce(bound, action) : PLANNED;
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     const portal: Portal = { statements, parameters };
     if (tracked) this.#talk.portals.propose(name, portal);
@@ -225,14 +237,14 @@ export class ClientSide implements FrontendHandler {
   /** Every Execute is decided anew by the policy in force, and recorded: an old prepared statement is no way around a change. */
   #execute(frame: Buffer): void {
     const name = readExecute(frame, this.#mayDoAnything);
-    const portals = this.#meanings(this.#talk.portals, name);
+    const portals = this.#named.meanings(this.#talk.portals, name);
     const portal = portals[portals.length - 1] ?? UNKNOWN_PORTAL;
     if (portal === UNKNOWN_PORTAL && !this.#mayDoAnything)
       return this.#deny(this.#action(unknown('cursor', name), [], 'execute'), missing('cursor', name));
     const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);
-    const defined = this.#define(all.length === 0 ? [statement] : all);
-    const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#missingName(statement, all);
+    const defined = this.#named.define(all.length === 0 ? [statement] : all);
+    const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#named.missing(statement, all);
     const action = this.#action(statement, all, 'execute', portal.parameters);
     const { decision, seq } = this.#talk.passage.propose(
       action,
@@ -316,12 +328,12 @@ export class ClientSide implements FrontendHandler {
    * Refuses a message: it stands in the record and in the log. But behind a refusal the server skips to the Sync, and a name
    * that was refused with it is missing for that reason alone: what runs it says nothing new.
    */
-  #deny(action: PostgresAction, refusal: { sqlstate: string; decision: Decision }): void {
+  #deny(action: PostgresAction, refusal: Refusal): void {
     if (!this.#refused || refusal.decision.rule !== NAMES_RULE) this.#talk.passage.propose(action, refusal.decision);
     this.#refuse(false, refusal);
   }
 
-  #refuse(simple: boolean, refusal: { sqlstate: string; decision: Decision }): void {
+  #refuse(simple: boolean, refusal: Refusal): void {
     this.#refused ||= !simple;
     this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
   }
@@ -358,128 +370,17 @@ export class ClientSide implements FrontendHandler {
       ...(whole && { whole }),
       text,
       analysis,
-      contained: this.#contained(statement, candidates),
+      contained: this.#named.contained(statement, candidates),
       via,
       parameters,
       catalog: this.#catalog,
     };
   }
 
-  /** What else may run with a statement: the others its name may stand for, and what all of them run by name, however far. */
-  #contained(statement: Prepared, candidates: readonly Prepared[]): readonly Analysis[] {
-    if (this.#runs(statement).length === 0 && candidates.every((one) => one === statement)) return NOTHING;
-    const all = new Set([statement, ...candidates]);
-    // What is added on the way is gone through as well.
-    for (const one of all)
-      for (const { kind, name } of this.#runs(one)) for (const named of this.#named(kind, name)) all.add(named);
-    all.delete(statement);
-    return [...all].map(({ analysis }) => analysis);
-  }
-
-  #named(kind: 'statement' | 'cursor', name: string): readonly Prepared[] {
-    if (kind === 'statement') return this.#meanings(this.#talk.statements, name);
-    return this.#meanings(this.#talk.portals, name).flatMap((portal) => portal.statements);
-  }
-
-  /** What a name may stand for. How many may be judged is no bound for a role that is judged by none of them. */
-  #meanings<T>(names: Names<T>, name: string): readonly T[] {
-    return this.#mayDoAnything ? names.newest(name) : names.candidates(name);
-  }
-
-  #runs(statement: Prepared): readonly NonNullable<Statement['runs']>[] {
-    if (!statement.analysis.ok) return NOTHING;
-    const { statements } = statement.analysis;
-    if (!statements.some((one) => one.runs || one.body?.runs)) return NOTHING;
-    return statements.flatMap((one) => [one.runs, one.body?.runs]).filter((one) => one !== null && one !== undefined);
-  }
-
-  /**
-   * The first name the statement runs that the server cannot know, or that stands for a statement about names itself (one
-   * that the protocol prepared: PREPARE takes none): what that does to names would not be followed. A role that may do
-   * anything is left to the server.
-   */
-  #missingName(
-    statement: Prepared,
-    candidates: readonly Prepared[] = NOTHING,
-  ): { sqlstate: string; decision: Decision } | null {
-    if (this.#mayDoAnything) return null;
-    // The ordinary statement runs nothing by name: nothing is made for it.
-    if (this.#runs(statement).length === 0 && candidates.every((one) => one === statement)) return null;
-    for (const one of new Set([statement, ...candidates]))
-      for (const { kind, name } of this.#runs(one)) {
-        const named = this.#named(kind, name);
-        if (named.length === 0 && one === statement) return missing(kind, name);
-        if (named.some(isAboutNames)) return asRefusal(INDIRECT);
-      }
-    return null;
-  }
-
   /** What the database holds: nothing that a role needs which may do anything. */
   get #catalog(): Catalog | null | undefined {
     return this.#mayDoAnything ? undefined : this.#talk.catalog.current();
   }
-
-  /**
-   * PREPARE and DECLARE give names of their own: proposed until the server has completed them.
-   * @param statements - what is about to run, as far as that is known
-   * @returns null when there is no room for them; a role that may do anything is not refused for it, the name is not tracked
-   */
-  #define(statements: readonly Prepared[]): readonly Definition[] | null {
-    if (!statements.some(definesNames)) return NOTHING;
-    const defined: Definition[] = [];
-    for (const { text, analysis } of statements) {
-      for (const { defines, body } of analysis.ok ? analysis.statements : NOTHING) {
-        if (defines === null || body === null) continue;
-        const { kind, name } = defines;
-        const names = kind === 'statement' ? this.#talk.statements : this.#talk.portals;
-        if (names.mayDefine(name)) defined.push(this.#propose(kind, name, text, body));
-        else if (!this.#mayDoAnything) {
-          withdraw(defined);
-          return null;
-        }
-      }
-    }
-    return defined;
-  }
-
-  #propose(kind: 'statement' | 'cursor', name: string, text: string, body: Statement): Definition {
-    const { statements, portals, taken } = this.#talk;
-    const meaning: Prepared = { text, analysis: { ok: true, statements: [body] } };
-    if (kind === 'statement') {
-      statements.define(name, meaning);
-      const confirm = () => statements.confirm(name, meaning);
-      return { body, confirm, withdraw: () => statements.withdraw(name, meaning) };
-    }
-    const portal: Portal = { statements: [meaning], parameters: [] };
-    portals.define(name, portal);
-    const confirm = () => {
-      portals.confirm(name, portal);
-      taken.begins(name, mayHold(portal));
-    };
-    return { body, confirm, withdraw: () => portals.withdraw(name, portal) };
-  }
-}
-
-/** Whether a statement runs, gives or takes away names. */
-function isAboutNames({ analysis }: Prepared): boolean {
-  return (
-    analysis.ok && analysis.statements.some((one) => [one, one.body].some((it) => it?.runs || it?.defines || it?.drops))
-  );
-}
-
-const INDIRECT = deny(
-  'unknown_effect',
-  'a name stands for what is run, not for another name',
-  'what this name stands for runs, prepares or forgets other names',
-  'run it directly',
-);
-
-function definesNames({ analysis }: Prepared): boolean {
-  return analysis.ok && analysis.statements.some(({ defines }) => defines !== null);
-}
-
-function withdraw(defined: readonly Definition[] | null): void {
-  for (const one of defined ?? NOTHING) one.withdraw();
 }
 
 function asked(seq: number, action: PostgresAction, defined: readonly Definition[]): QueryExpectation {
@@ -507,24 +408,12 @@ const COPY_IN: ReadonlySet<number> = new Set([
   FRONTEND.sync,
   FRONTEND.terminate,
 ]);
-const TOO_MANY_NAMES = deny(
-  'too_large',
-  'names of one session',
-  'this session has too many prepared statements',
-  'close some of them',
-);
-
 const NO_FUNCTION_CALL = deny(
   'unknown_effect',
   'FunctionCall messages',
   'calling functions by number is not offered',
   'use SELECT',
 );
-const NO_STATEMENT: Analysis = { ok: true, statements: [] };
-
-function asRefusal(decision: Decision): { sqlstate: string; decision: Decision } {
-  return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };
-}
 
 function callText(oid: number): string {
   return `(FunctionCall message: function ${oid})`;
@@ -541,17 +430,3 @@ function unread(message: LongMessage, from: number): Prepared {
 }
 
 const UNKNOWN_PORTAL: Portal = { statements: [], parameters: [] };
-
-/** What stands in the record for a name whose statement only the server knows. */
-function unknown(kind: 'statement' | 'cursor', name: string): Prepared {
-  return { text: `(${kind} ${JSON.stringify(name)} of the server's own)`, analysis: NO_STATEMENT };
-}
-
-const NAMES_RULE = 'names of this session';
-
-/** The same codes the server uses: 26000 invalid_sql_statement_name, 34000 invalid_cursor_name. */
-function missing(kind: 'statement' | 'cursor', name: string): { sqlstate: string; decision: Decision } {
-  const what = kind === 'statement' ? 'prepared statement' : 'cursor';
-  const decision = deny('unknown_effect', NAMES_RULE, `${what} ${JSON.stringify(name)} does not exist`);
-  return { sqlstate: kind === 'statement' ? '26000' : '34000', decision };
-}
