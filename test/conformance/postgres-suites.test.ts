@@ -25,6 +25,7 @@ const TESTER = join(ISOLATION, 'isolationtester');
 const BY_ITSELF = new Set([
   'largeobject', // names its own results folder
   'partition_prune', // counts buffers
+  'select_parallel', // counts buffers, too
   'rules', // shows process and object numbers
   'triggers', // the line at which psql reads a notice that comes while it sends
 ]);
