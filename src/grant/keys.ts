@@ -42,7 +42,12 @@ export function readVerificationKey(pem: string): KeyObject {
 
 /** The keys a gateway trusts: its own, and older public ones while their grants last. */
 export function keyRing(signing: SigningKey, ...older: readonly KeyObject[]): KeyRing {
-  return new Map([...older, signing.publicKey].map((key) => [thumbprint(key), key]));
+  return keyRingOf([...older, signing.publicKey]);
+}
+
+/** Public keys by their thumbprints: what verifies without signing. */
+export function keyRingOf(keys: readonly KeyObject[]): KeyRing {
+  return new Map(keys.map((key) => [thumbprint(key), key]));
 }
 
 /**
