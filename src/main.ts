@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checks, missing, startHealth } from './api/health.js';
-import type { GatewayStatus } from './api/parts.js';
+import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
+import { AuditLog } from './audit/log.js';
+import { reloadEntry } from './audit/reload.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
 import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
@@ -274,14 +276,29 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
-  const { grants } = granted;
+  const { grants, key, keys } = granted;
+  const audit = new AuditLog({ pool, key, keys, clock });
   const { logins } = access;
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
-  const operator = { socketPath, grants, logins, gate, policies, pool, protocols, reload, status, clock, log, worker };
+  const operator = {
+    socketPath,
+    grants,
+    logins,
+    gate,
+    policies,
+    pool,
+    audit,
+    protocols,
+    reload,
+    status,
+    clock,
+    log,
+    worker,
+  };
   const api = await startApi(operator);
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
-  const watcher = watchConfiguration(options.configDirectory, reload, log);
+  const watcher = watchConfiguration(options.configDirectory, () => reloadUnasked(reload, audit, gatewayId, log), log);
   lifecycle.onStop('configuration watch', () => watcher.stop());
   // What was changed while this started was read before anybody watched.
   if (hasChanged(options, protocols, policies)) await reload();
@@ -299,6 +316,18 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     place === undefined ? 'the gateway serves' : 'a worker serves',
   );
   return { config, addresses, stop: () => lifecycle.stop() };
+}
+
+/**
+ * Reads changed files again. Nobody who could be named asked for it, and it does not wait for the ledger: it may take
+ * access away.
+ */
+async function reloadUnasked(reload: () => Promise<Reloaded>, audit: AuditLog, gatewayId: string, log: Log) {
+  const who = { actor: 'gateway', via: 'system', reason: 'the files have changed, or SIGHUP' } as const;
+  const entry = reloadEntry(who, gatewayId, await reload());
+  await audit.append(entry).catch((thrown: unknown) => {
+    log.error({ err: messageOf(thrown) }, 'a reload could not be written down in the audit log');
+  });
 }
 
 /** Where each listener is bound really: a port may have been chosen by the system. */

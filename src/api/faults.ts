@@ -22,6 +22,7 @@ const STATUS: Readonly<Record<string, number>> = {
   already_ended: 409,
   on_another_gateway: 409,
   ledger_unavailable: 503,
+  audit_unavailable: 503,
   store_unavailable: 503,
   announce_failed: 503,
   worker_unavailable: 503,

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { AuditLog } from '../audit/log.js';
 import type { Clock } from '../clock.js';
 import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
@@ -56,6 +57,7 @@ export interface ApiParts {
   readonly gate: Pick<Gate, 'registry'>;
   readonly policies: Pick<Policies, 'get'>;
   readonly pool: Pool;
+  readonly audit: AuditLog;
   readonly protocols: readonly Renderer[];
   readonly reload: () => Promise<Reloaded>;
   readonly status: () => GatewayStatus;

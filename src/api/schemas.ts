@@ -5,7 +5,7 @@ import { withoutHandles } from '../log.js';
  * One line for a person: no control characters, at most 500 characters. It is kept in the ledger and in records, so a handle
  * that somebody pastes into a reason is cut out of it (THREATS.md A16).
  */
-const line = z
+export const line = z
   .string()
   .trim()
   .min(1, 'must not be empty')
@@ -59,7 +59,11 @@ export const sessionQuery = z.strictObject({
 export const viewQuery = z.strictObject({ by: line });
 
 export const verifyBody = z.strictObject({ session: z.uuid().optional(), by: line });
-export const rebuildBody = z.strictObject({ session: z.uuid().optional() });
+/** An operator who does not say who they are. */
+const somebody = line.default('operator');
+
+export const rebuildBody = z.strictObject({ session: z.uuid().optional(), by: somebody });
+export const reloadBody = z.strictObject({ by: somebody });
 
 export const grantPath = z.object({
   id: z.string().regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits'),

@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import fastify, { type FastifyInstance } from 'fastify';
+import { RefusedActs } from '../audit/refusals.js';
+import { auditRoutes } from './audit.js';
 import { faultOf } from './faults.js';
 import { grantRoutes } from './grants.js';
 import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
+import { noteRefusal } from './refused.js';
 import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
 import { workerRoutes } from './worker.js';
@@ -45,11 +48,14 @@ async function close(app: FastifyInstance): Promise<void> {
 /** The routes without a listener. */
 export function buildApi(parts: ApiParts): FastifyInstance {
   const app = fastify({ logger: false, bodyLimit: LARGEST_BODY });
-  app.setErrorHandler((thrown, request, reply) => {
+  const refused = new RefusedActs({ ...parts, append: (entry) => parts.audit.append(entry) });
+  app.addHook('onClose', () => refused.close());
+  app.setErrorHandler(async (thrown, request, reply) => {
     const { status, body } = faultOf(thrown);
     const { method, url } = request;
     if (status >= 500) parts.log.error({ err: thrown, method, url }, 'the API could not do what was asked');
-    void reply.code(status).send(body);
+    await noteRefusal(refused, request, { status, code: body.error.code });
+    return reply.code(status).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
     const message = `There is no ${request.method} ${request.url.split('?')[0]} here.`;
@@ -59,6 +65,7 @@ export function buildApi(parts: ApiParts): FastifyInstance {
   loginRoutes(app, parts);
   sessionRoutes(app, parts);
   maintenanceRoutes(app, parts);
+  auditRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   return app;
 }

@@ -11,7 +11,7 @@ import { eventJson, sessionJson } from './views.js';
 
 /** List, show, read, replay, end. */
 export function sessionRoutes(app: FastifyInstance, parts: ApiParts): void {
-  const { pool, gate, protocols, log } = parts;
+  const { pool, audit, gate, protocols, log } = parts;
 
   app.get('/v1/sessions', async (request) => {
     const { person, service, since, refused, limit, cursor } = checked(sessionQuery, request.query);
@@ -53,6 +53,9 @@ export function sessionRoutes(app: FastifyInstance, parts: ApiParts): void {
   app.post('/v1/sessions/:id/end', async (request) => {
     const { id } = checked(sessionPath, request.params);
     const { by, reason } = checked(actBody, request.body);
+    if (gate.registry.get(id) === undefined) throw await whyNotLive(parts, id);
+    const act = { act: 'session.end', target: `session:${id}`, reason, result: 'done' } as const;
+    await audit.append({ actor: by, via: 'socket', ...act });
     const session = gate.registry.get(id);
     if (session === undefined) throw await whyNotLive(parts, id);
     session.recording.append('notice', { about: 'ended_by_operator', by, why: reason });

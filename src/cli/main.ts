@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { auditCommand } from './audit.js';
 import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
@@ -23,6 +24,7 @@ async function program(words: readonly string[]): Promise<Command> {
   for (const verb of [
     ...verbs,
     ...logins,
+    auditCommand(),
     indexCommand(),
     serveCommand(),
     startCommand(),

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { GatewayStatus, Reloaded } from '../api/parts.js';
-import { type GatewayOptions, tell, withGateway, withGatewayOptions } from './run.js';
+import { type ActorOptions, type GatewayOptions, tell, withActor, withGateway, withGatewayOptions } from './run.js';
 import { facts } from './words.js';
 
 interface Rebuilt {
@@ -14,9 +14,9 @@ export function indexCommand(): Command {
   const rebuild = new Command('rebuild')
     .description('make what is searchable anew from the recordings')
     .argument('[session]');
-  withGatewayOptions(rebuild).action((session: string | undefined, options: GatewayOptions) =>
+  withActor(rebuild).action((session: string | undefined, options: ActorOptions) =>
     withGateway(options, async (gateway) => {
-      const { body } = await gateway.ask<Rebuilt>('POST', '/v1/index/rebuild', { session });
+      const { body } = await gateway.ask<Rebuilt>('POST', '/v1/index/rebuild', { session, by: options.by });
       tell(options, body, ({ sessions, rows, unreadable }) =>
         [`${sessions} sessions, ${rows} rows`, ...unreadable.map((id) => `cannot be read: ${id}`)].join('\n'),
       );
@@ -56,9 +56,9 @@ function statusWords(status: GatewayStatus): string {
 /** `daypass reload`: reads the policies again. Exit code 1 when they have problems; the old ones then stay in force. */
 export function reloadCommand(): Command {
   const command = new Command('reload').description('read the configuration again; live sessions are judged by it');
-  return withGatewayOptions(command).action((options: GatewayOptions) =>
+  return withActor(command).action((options: ActorOptions) =>
     withGateway(options, async (gateway) => {
-      const { body } = await gateway.ask<Reloaded>('POST', '/v1/reload');
+      const { body } = await gateway.ask<Reloaded>('POST', '/v1/reload', { by: options.by });
       tell(options, body, ({ ok, services, problems }) =>
         ok ? `reloaded: ${services.join(', ')}` : [...problems, 'nothing was changed'].join('\n'),
       );

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream';
-import { faultOf } from '../api/faults.js';
+import { type Fault, faultOf } from '../api/faults.js';
 import type { GatewayStatus, Reloaded } from '../api/parts.js';
 import { listenOnSocket } from '../api/socket.js';
 import { DaypassError } from '../errors.js';
@@ -59,7 +59,7 @@ async function answerRequest(parts: OperatorParts, request: IncomingMessage, res
   const [path = ''] = (request.url ?? '').split('?');
   const what = `${request.method} ${path}`;
   if (what === 'GET /v1/status') return answer(response, 200, await status(parts));
-  if (what === 'POST /v1/reload') return reload(parts, response);
+  if (what === 'POST /v1/reload') return reload(parts, request, response);
   if (/^POST \/v1\/sessions\/[^/]+\/end$/.test(what)) return endSession(parts, request, response);
   if (/^GET \/v1\/sessions\/[^/]+$/.test(what)) return showSession(parts, request, response);
   return passOn(parts, request, response);
@@ -89,9 +89,14 @@ async function status({ sockets, missing, health }: OperatorParts): Promise<Gate
   return { ...united, pid: process.pid, notReady, listen: { ...united.listen, health: health() } };
 }
 
-async function reload({ sockets }: OperatorParts, response: ServerResponse): Promise<void> {
-  const question = { method: 'POST', path: '/v1/reload', body: '{}', within: WITHIN } as const;
-  const united = unitedReload(await askAll<Reloaded>(sockets, question));
+/** Each worker reads the configuration, and writes down that it did: the body says who asks. */
+async function reload({ sockets }: OperatorParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = (await bodyOf(request)) || '{}';
+  const question = { method: 'POST', path: '/v1/reload', body, within: WITHIN } as const;
+  const answers = await askAll<Reloaded | Fault>(sockets, question);
+  const refused = answers.find((one) => one !== null && 'error' in one);
+  if (refused) return answer(response, 400, refused);
+  const united = unitedReload(answers.map((one) => (one === null || 'error' in one ? null : one)));
   answer(response, united.ok ? 200 : 422, united);
 }
 
@@ -100,9 +105,7 @@ async function reload({ sockets }: OperatorParts, response: ServerResponse): Pro
  * that it has it, each says why not; the last is believed.
  */
 async function endSession({ sockets }: OperatorParts, request: IncomingMessage, response: ServerResponse) {
-  const body = await textOf(request, LARGEST_BODY).catch((cause: unknown) => {
-    throw new DaypassError('invalid_request', 'The body cannot be read.', { cause });
-  });
+  const body = await bodyOf(request);
   const question = { method: 'POST', path: request.url ?? '', body, within: WITHIN } as const;
   const live = await whereLive(sockets, question.path.replace(/\/end(\?.*)?$/, ''));
   const order = [...sockets.filter((_, index) => live[index]), ...sockets.filter((_, index) => !live[index])];
@@ -113,6 +116,12 @@ async function endSession({ sockets }: OperatorParts, request: IncomingMessage, 
   }
   if (last === null) throw unavailable();
   answer(response, last.status, last.body);
+}
+
+function bodyOf(request: IncomingMessage): Promise<string> {
+  return textOf(request, LARGEST_BODY).catch((cause: unknown) => {
+    throw new DaypassError('invalid_request', 'The body cannot be read.', { cause });
+  });
 }
 
 /** The first worker records the viewing, once; whether the session is live here is asked of all. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { chmodSync, lstatSync, writeFileSync } from 'node:fs';
-import { createServer as createHttp, request } from 'node:http';
+import { createServer as createHttp } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -10,23 +10,7 @@ import { ordersDatabase } from '../postgres/fixture.js';
 import { until } from '../recording/fixture.js';
 import { dataFolder } from '../support/folders.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
-
-/** The text of a streamed answer. */
-function fetchText(socketPath: string, path: string): Promise<{ status: number; type: string; text: string }> {
-  return new Promise((resolve, reject) => {
-    request({ socketPath, path }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (piece: string) => {
-        text += piece;
-      });
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
-      );
-    })
-      .on('error', reject)
-      .end();
-  });
-}
+import { fetchText } from './fetch-text.js';
 
 const ENDED = `exists (select from daypass.sessions where ended_at is not null)`;
 

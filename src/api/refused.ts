@@ -1,0 +1,82 @@
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { AuditEntry, Via } from '../audit/entry.js';
+import type { RefusedActs } from '../audit/refusals.js';
+import { line } from './schemas.js';
+
+/** What a refusal was told as. */
+interface Refused {
+  readonly status: number;
+  readonly code: string;
+}
+
+/** The acts of routes whose address does not say them. Any other: `POST /v1/requests/:id/approve` is `request.approve`. */
+const ACTS: Readonly<Record<string, string>> = {
+  '/v1/grants': 'grant.issue',
+  '/v1/login-links': 'login.link',
+  '/v1/logouts': 'login.logout',
+  '/v1/verify': 'recording.verify',
+  '/v1/index/rebuild': 'index.rebuild',
+  '/v1/reload': 'config.reload',
+};
+
+const byBody = z.object({ by: line });
+const reasonBody = z.object({ reason: line });
+const short = z
+  .union([z.string().max(128), z.number()])
+  .optional()
+  .catch(undefined);
+/** What else of a request says what was wanted. Never a secret stands in these. */
+const wantedBody = z.object({
+  ...{ principal: short, service: short, role: short, session: short, durationSeconds: short },
+});
+
+/**
+ * Writes down that an administrative act at the operator's socket was refused, or failed. Only for requests that were well
+ * formed: they name a route, and who asks. What was wrongly written is no act.
+ */
+export async function noteRefusal(acts: RefusedActs, request: FastifyRequest, refused: Refused): Promise<void> {
+  const by = byBody.safeParse(request.body).data?.by;
+  const entry = by === undefined ? null : refusedEntry(request, { actor: by, via: 'socket' }, refused);
+  if (entry === null) return;
+  const noted = acts.note(entry);
+  // What failed may have failed because the ledger is silent: the answer does not wait for it once more.
+  if (refused.status < 500) await noted;
+}
+
+/**
+ * The line of a refused request.
+ * @returns null for one that only reads, or was malformed
+ */
+export function refusedEntry(
+  request: FastifyRequest,
+  who: { readonly actor: string; readonly via: Via },
+  { status, code }: Refused,
+): AuditEntry | null {
+  const route = request.routeOptions.url;
+  if (route === undefined || ['GET', 'HEAD', 'OPTIONS'].includes(request.method) || status === 400) return null;
+  const act = actOf(route);
+  const wanted = wantedBody.safeParse(request.body).data ?? {};
+  const reason = reasonBody.safeParse(request.body).data?.reason ?? null;
+  const result = status >= 500 ? 'failed' : 'refused';
+  return { ...who, act, target: targetOf(request, act, wanted), reason, result, detail: { code, ...wanted } };
+}
+
+function actOf(route: string): string {
+  const named = ACTS[route];
+  if (named !== undefined) return named;
+  const words = route.split('/').filter((word) => /^[a-z-]+$/.test(word) && word !== 'api');
+  const [noun = 'act', ...more] = words;
+  return `${noun.replace(/s$/, '')}.${more.at(-1) ?? 'create'}`;
+}
+
+const idPath = z.object({ id: z.string().max(128) });
+
+function targetOf({ params }: FastifyRequest, act: string, wanted: z.output<typeof wantedBody>): string {
+  const noun = act.split('.')[0] ?? 'act';
+  const id = idPath.safeParse(params).data?.id;
+  if (id !== undefined) return `${noun}:${id}`;
+  if (wanted.service !== undefined) return `service:${wanted.service}`;
+  if (wanted.principal !== undefined) return `person:${wanted.principal}`;
+  return noun;
+}
