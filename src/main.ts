@@ -10,6 +10,7 @@ import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { AuditLog } from './audit/log.js';
 import { reloadEntry } from './audit/reload.js';
+import { startAuditStreams } from './audit/streams.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
 import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
@@ -278,6 +279,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const { grants, key, keys } = granted;
   const audit = new AuditLog({ pool, key, keys, clock });
+  if (!place?.index) streamAudit(base);
   const { logins } = access;
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
   const operator = {
@@ -316,6 +318,19 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     place === undefined ? 'the gateway serves' : 'a worker serves',
   );
   return { config, addresses, stop: () => lifecycle.stop() };
+}
+
+/** Tells others of the audit log; one of a gateway's workers does. */
+function streamAudit({ config, databaseUrl, log, lifecycle }: Foundation): void {
+  const pool = openDatabase(databaseUrl, {
+    max: 2,
+    applicationName: 'daypass-audit',
+    answerWithin: KEEPING_LIMIT,
+    log,
+  });
+  lifecycle.onStop('audit connections', () => pool.end());
+  const streams = startAuditStreams(config.audit, pool, log);
+  lifecycle.onStop('audit streams', () => streams.stop());
 }
 
 /**

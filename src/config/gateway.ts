@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, isLoopback } from './address.js';
+import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import * as values from './values.js';
 
@@ -36,6 +37,8 @@ export interface GatewayConfig {
   readonly stalenessSeconds: number;
   /** How long live sessions outlast a request to stop; 0: not at all. */
   readonly drainSeconds: number;
+  /** Who is told of every line of the audit log. */
+  readonly audit: AuditTargets;
 }
 
 const DOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
@@ -75,6 +78,7 @@ function shapeOf(sources: values.Sources) {
     verification_keys: z.array(secret.refine(isVerificationKey, 'not an Ed25519 key in PEM')).max(16).default([]),
     staleness: values.durationOrZeroSchema.default(15),
     drain: values.durationOrZeroSchema.default(30),
+    audit: auditSchema(sources).optional(),
   };
 }
 
@@ -117,7 +121,8 @@ export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>
   const { domain, listen, tls, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
   const { staleness: stalenessSeconds, drain: drainSeconds } = file;
-  return { domain, listen, tls, database, redis, signingKey, verificationKeys, stalenessSeconds, drainSeconds };
+  const audit = toAuditTargets(file.audit);
+  return { domain, listen, tls, database, redis, signingKey, verificationKeys, stalenessSeconds, drainSeconds, audit };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {
