@@ -16,6 +16,7 @@ import type { Address } from './config/address.js';
 import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
 import { DaypassError, messageOf } from './errors.js';
 import { Gate } from './gate/gate.js';
+import { Networks } from './gate/networks.js';
 import { Policies } from './gate/policies.js';
 import { GrantAuthority } from './grant/authority.js';
 import { examineClock, examineKey } from './grant/examine.js';
@@ -178,13 +179,16 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
     await index.close();
     await presence.stop();
   });
-  return { gatewayId, recorder, presence };
+  const networks = new Networks({ pool: keeping, clock, log, metrics });
+  lifecycle.onStop('networks of grants', () => networks.stop());
+  return { gatewayId, recorder, presence, networks };
 }
 
 /** The gate, and the watch over what its live sessions hold. */
-async function openGate(base: Foundation, { store, ledger, grants }: Grants, { recorder }: Recording) {
+async function openGate(base: Foundation, { store, ledger, grants }: Grants, recording: Recording) {
   const { config, policies, clock, metrics, log, lifecycle } = base;
-  const gate = new Gate({ grants, policies, recorder, clock, log, metrics });
+  const { recorder, networks } = recording;
+  const gate = new Gate({ grants, policies, recorder, networks, clock, log, metrics });
   grants.onChange((id) => gate.recheck(id));
   lifecycle.onStop('deadlines', () => gate.deadlines.stop());
   const staleness = config.stalenessSeconds * 1000;

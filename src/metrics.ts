@@ -21,6 +21,9 @@ export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[numbe
  */
 const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
 const ALERTING_REFUSALS = ['store_unavailable', 'recorder_unavailable', 'malformed', 'unknown_grant'] as const;
+/** What of the use of grants somebody should look at. */
+const ALERTS = ['second_network'] as const;
+export type AlertKind = (typeof ALERTS)[number];
 const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
 
 /** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */
@@ -157,6 +160,7 @@ export class Metrics {
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
   readonly #commitFailures = new Tally([]);
+  readonly #alerts = new Tally(['kind']);
   readonly #meters = new Map<string, ServiceMeter>();
   readonly #lateness: Histogram;
   readonly #revocations: Histogram;
@@ -199,6 +203,8 @@ export class Metrics {
       [],
     );
     this.#commitFailures.of({});
+    this.#counter('daypass_alerts_total', 'Alerts raised for somebody to look at.', this.#alerts, ['kind']);
+    for (const kind of ALERTS) this.#alerts.of({ kind });
     this.dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
       help: 'Until a connection to a service could be used, its login included.',
@@ -283,6 +289,11 @@ export class Metrics {
     this.#commits.observe(milliseconds / 1_000);
     this.#commitEvents.observe(events);
     this.#commitActions.observe(actions);
+  }
+
+  /** An alert was raised and stands in the ledger. */
+  alerted(kind: AlertKind): void {
+    this.#alerts.of({ kind }).value += 1;
   }
 
   commitFailed(): void {

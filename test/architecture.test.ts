@@ -119,7 +119,7 @@ const PURE = [
   /^postgres\/(sql|wire)\//,
   /^postgres\/(decide|judge|names|expectations|pinned|parameters)\.ts$/,
   /^http\/(decide|routes|rule|rule-schema|matcher|query|path|target|headers|host|browser\/(cookies|place|state))\.ts$/,
-  /^grant\/(verify|claims|handle|judge|limits)\.ts$/,
+  /^grant\/(verify|claims|handle|judge|limits|draft|lease|window)\.ts$/,
   /^gate\/protocol\.ts$/,
 ];
 /** Loads the grammar's WebAssembly once, before anything is decided. */

@@ -28,6 +28,13 @@ export interface ProtocolConfig<Upstream = unknown, Role = unknown> {
    * @returns the frozen role, or every problem with paths relative to the last block of the chain
    */
   compileRole(name: string, chain: readonly unknown[], upstream: Upstream): Compiled<Role>;
+  /** The texts of a role's rules, as decisions name them. */
+  rulesOf(role: Role): readonly string[];
+  /**
+   * The role with those of its rules alone whose texts are given, and all that follows from them. Pure. It allows nothing that
+   * the role does not allow; without a rule it allows nothing at all.
+   */
+  narrow(role: Role, texts: ReadonlySet<string>): Role;
 }
 
 /** A service as the gateway serves it: compiled, frozen, replaced whole when its file changes. */
@@ -41,7 +48,20 @@ export interface ServicePolicy<Upstream = unknown, Role = unknown> {
   readonly roles: ReadonlyMap<string, Role>;
   /** The first role of the file: the read-only one. */
   readonly defaultRole: string;
-  readonly grants: { readonly maxDurationSeconds: number; readonly maxRenewals: number };
+  /** The texts of a role's rules, as decisions name them; none for a role that is not there. */
+  rulesOf(role: string): readonly string[];
+  /**
+   * A role as a grant has it: whole, or (`only`) what is left of it with the rules of these texts alone. A text that no rule
+   * has allows nothing.
+   */
+  roleFor(role: string, only: readonly string[] | null): Role | undefined;
+  readonly grants: {
+    /** At a time: at first, and with each renewal. */
+    readonly maxDurationSeconds: number;
+    readonly maxRenewals: number;
+    /** Of a grant's first duration and all its renewals; no limit of its own when not given. */
+    readonly maxTotalSeconds?: number;
+  };
   readonly recording: { readonly mode: 'strict' | 'buffered' };
   /** SHA-256 (hex) of the file's text: what the records name. Secrets are references there, never values. */
   readonly version: string;

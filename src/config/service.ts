@@ -5,6 +5,7 @@ import { compileRoles } from './extends.js';
 import { type Finding, type Judged, judge } from './issues.js';
 import { didYouMean } from './nearest.js';
 import type { ProtocolConfig, ServicePolicy } from './protocol.js';
+import { scopeOf } from './scope.js';
 import { durationSchema, hinted, keyedMap, nameSchema, standInSchemas, type ValueSchemas } from './values.js';
 
 const GROUP = /^group:[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -19,7 +20,16 @@ export const serviceFrameSchema = z.strictObject({
   roles: z
     .record(nameSchema, z.looseObject({ extends: nameSchema.optional() }))
     .refine((roles) => Object.keys(roles).length > 0, hinted('no role', 'the first role is the read-only default')),
-  grants: z.strictObject({ max_duration: durationSchema, max_renewals: z.int().min(0).max(100) }),
+  grants: z
+    .strictObject({
+      max_duration: durationSchema,
+      max_renewals: z.int().min(0).max(100),
+      max_total: durationSchema.optional(),
+    })
+    .refine(({ max_duration, max_total = max_duration }) => max_total >= max_duration, {
+      error: hinted('max_total is shorter than max_duration', 'it is what a grant may last with all its renewals'),
+      path: ['max_total'],
+    }),
   recording: z.strictObject({ mode: z.enum(['strict', 'buffered']) }).default({ mode: 'strict' }),
 });
 
@@ -47,9 +57,9 @@ export function readService(
   const upstream = readUpstream(document, raw.upstream, protocol, values);
   const roles = compileRoles(document, raw.roles, protocol, values, upstream.usable);
   findings.push(...upstream.findings, ...roles.findings);
-  const [defaultRole] = roles.compiled.keys();
-  if (!frame.ok || findings.length > 0 || defaultRole === undefined) return { ok: false, findings };
-  return { ok: true, value: toPolicy(frame.value, file.text, upstream.usable?.value, roles.compiled, defaultRole) };
+  if (!frame.ok || findings.length > 0 || roles.compiled.size === 0) return { ok: false, findings };
+  const scope = scopeOf(protocol, roles.compiled);
+  return { ok: true, value: toPolicy(frame.value, file.text, upstream.usable?.value, roles.compiled, scope) };
 }
 
 function toPolicy(
@@ -57,12 +67,15 @@ function toPolicy(
   text: string,
   upstream: unknown,
   roles: ReadonlyMap<string, unknown>,
-  defaultRole: string,
+  scope: ReturnType<typeof scopeOf>,
 ): ServicePolicy {
   const { service: name, protocol, lane, owner, grants, recording } = frame;
-  const limits = { maxDurationSeconds: grants.max_duration, maxRenewals: grants.max_renewals };
+  const [defaultRole = ''] = roles.keys();
+  const { max_duration: maxDurationSeconds, max_renewals: maxRenewals, max_total: maxTotalSeconds } = grants;
+  const limits = { maxDurationSeconds, maxRenewals, ...(maxTotalSeconds === undefined ? {} : { maxTotalSeconds }) };
   const version = createHash('sha256').update(text).digest('hex');
-  return { name, protocol, lane, owner, upstream, roles, defaultRole, grants: limits, recording, version, text };
+  const rest = { grants: limits, recording, version, text };
+  return { name, protocol, lane, owner, upstream, roles, defaultRole, ...scope, ...rest };
 }
 
 interface ReadUpstream {

@@ -3,6 +3,7 @@ import type { ServicePolicy } from '../config/protocol.js';
 import { messageOf } from '../errors.js';
 import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
 import { isGrantId } from '../grant/handle.js';
+import { outsideHours } from '../grant/lease.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { type Decision, deny } from '../policy/decision.js';
@@ -14,6 +15,7 @@ import { Registry } from '../session/registry.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
+import type { Networks } from './networks.js';
 import type { Policies } from './policies.js';
 import { Refusals } from './refusals.js';
 
@@ -27,6 +29,8 @@ export interface AdmitRequest {
   readonly principal?: string;
   /** Its address as the listener sees it. */
   readonly client: string;
+  /** The same without a port; `client` has none when not given. */
+  readonly address?: string | undefined;
   /** One session for all connections of the handle, or of the browser, through this gateway (HTTP), instead of one for each. */
   readonly shared?: boolean;
 }
@@ -41,6 +45,8 @@ export interface GateParts {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly log: Log;
+  /** Who hears from which networks handles are used; nobody when not given. */
+  readonly networks?: Pick<Networks, 'note'>;
   /** Of its own, which nobody scrapes, when not given. */
   readonly metrics?: Metrics;
 }
@@ -89,13 +95,22 @@ export class Gate implements GrantWatcher {
     this.#parts.log.warn({ service, principal, client, grant, reason, rule }, 'not admitted');
   }
 
-  /** A shared session that is live for this credential, without waiting: the path of every HTTP request but the first. */
-  admitted(service: string, credential: Exclude<Credential, null>): Admission | null {
+  /**
+   * A shared session that is live for this credential, without waiting: the path of every HTTP request but the first.
+   * @param client - the address it is asked for from now
+   */
+  admitted(service: string, credential: Exclude<Credential, null>, client: string): Admission | null {
     const presented = present(credential);
     if (presented === null || presented.key === null) return null;
     const admission = this.#shared.get(sharedKey(presented.id, service, presented.holder));
     if (admission === undefined || presented.holds(admission.session.grant) !== true) return null;
-    return admission.session.isLive() ? admission : null;
+    if (!admission.session.isLive()) return null;
+    this.#note(admission.session, client);
+    return admission;
+  }
+
+  #note({ id: session, grant: { id: grant, principal, service } }: Session, address: string): void {
+    this.#parts.networks?.note({ session, grant, principal, service, address });
   }
 
   /** Whether a service of this name is reached by this protocol. */
@@ -152,10 +167,11 @@ export class Gate implements GrantWatcher {
   #apply(id: string, check: GrantCheck, heardAt: number): void {
     for (const session of this.registry.ofGrant(id)) {
       if (check.ok) session.renew(check.grant);
+      else if (check.reason === 'suspended') session.cut('suspended');
       else if (check.reason === 'revoked' || check.reason === 'unknown_grant') {
         session.cut('revoked');
         this.#metrics.cutAfterRevocation(this.#parts.clock.wall() - (check.revokedAt ?? heardAt));
-      } else if (check.reason === 'expired') session.isLive();
+      } else if (check.reason === 'expired' || check.reason === 'outside_hours') session.isLive();
       else this.#parts.log.warn({ grant: id, reason: check.reason }, 'a live grant could not be read again');
     }
   }
@@ -257,9 +273,15 @@ export class Gate implements GrantWatcher {
     if (!policy.roles.has(grant.role)) {
       return refuse('out_of_scope', `the role ${grant.role} no longer exists on ${policy.name}`, 'ask for a new grant');
     }
+    if (grant.only !== null && !policy.rulesOf(grant.role).some((text) => grant.only?.includes(text))) {
+      const narrowed = `no rule that this grant was narrowed to is left in the role ${grant.role} of ${policy.name}`;
+      return refuse('out_of_scope', narrowed, 'ask for a new grant');
+    }
     const existing = request.shared === true ? this.#shared.get(sharedKey(grant.id, policy.name, holder)) : undefined;
-    if (existing?.session.isLive()) return { ok: true, admission: existing };
-    return { ok: true, admission: this.#begin(request, holder, grant, policy) };
+    const live = existing?.session.isLive() ? existing : undefined;
+    const admission = live ?? this.#begin(request, holder, grant, policy);
+    this.#note(admission.session, request.address ?? request.client);
+    return { ok: true, admission };
   }
 
   #begin(request: AdmitRequest, holder: string, grant: Grant, policy: ServicePolicy): Admission {
@@ -316,7 +338,8 @@ export class Gate implements GrantWatcher {
   #ended(session: Session): void {
     const { end, meter } = session;
     meter.ended(end?.reason ?? '');
-    if (end?.reason === 'expired') this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
+    if (end?.reason === 'expired' || end?.reason === 'hours_over')
+      this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
     this.registry.remove(session);
     this.#idleSince.delete(session);
     const key = sharedKey(session.grant.id, session.policy.name, session.holder);
@@ -338,6 +361,8 @@ const HINTS: Partial<Record<DenialReason, string>> = {
   expired: 'ask your sponsor for a new grant',
   revoked: 'ask the owner of the service why',
   not_yet: 'connect when your grant has begun',
+  suspended: 'ask who sponsors you, or the owner of the service; the same handle works again when it is resumed',
+  outside_hours: 'connect when its hours begin',
   store_unavailable: 'connect again in a moment',
 };
 
@@ -358,7 +383,9 @@ function mismatch(request: AdmitRequest, grant: Grant, now: number): Admitted | 
   }
   if (now < grant.notBefore) return refuse('not_yet', 'this grant has not begun', HINTS.not_yet ?? '');
   if (grant.expiresAt <= now) return refuse('expired', 'this grant has expired', HINTS.expired ?? '');
-  return null;
+  // The answer may have been on its way while the hours ended.
+  const closed = outsideHours(grant, now);
+  return closed === null ? null : refuse('outside_hours', closed, HINTS.outside_hours ?? '');
 }
 
 function refuse(reason: DenialReason, message: string, hint: string): Admitted {

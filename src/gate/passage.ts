@@ -12,6 +12,14 @@ export interface Proposal {
   readonly seq: number;
 }
 
+/** Who knows the role from others would look in vain for why a rule of it does not allow something. */
+function asNarrowed(decision: Decision): Decision {
+  if (decision.reason !== 'out_of_scope') return decision;
+  const [stop] = /\.$/.exec(decision.message) ?? [''];
+  const said = decision.message.slice(0, decision.message.length - stop.length);
+  return { ...decision, message: `${said}; this grant was narrowed to fewer rules than its role has${stop}` };
+}
+
 const UNDESCRIBED = deny(
   'unknown_effect',
   'what cannot be recorded is refused',
@@ -42,7 +50,8 @@ export class Passage<Action> {
   /** Decides an action by the policy in force at this moment, without recording it. A throw is a denial. */
   judge(action: Action): Decision {
     try {
-      return this.#protocol.decide(this.session.role, action);
+      const decision = this.#protocol.decide(this.session.role, action);
+      return this.session.grant.only === null ? decision : asNarrowed(decision);
     } catch (thrown) {
       this.#log.error({ err: thrown, session: this.session.id }, 'a decision failed; denied');
       return deny('unknown_effect', 'no decision', 'the gateway could not decide this', messageOf(thrown));

@@ -12,6 +12,8 @@ import type { AdmitRequest } from './gate.js';
 const OF_THE_GRANT: ReadonlySet<DenialReason> = new Set([
   'expired',
   'revoked',
+  'suspended',
+  'outside_hours',
   'not_yet',
   'wrong_service',
   'wrong_principal',

@@ -2,6 +2,7 @@ import { CompactSign, exportJWK } from 'jose';
 import { ALGORITHM } from './claims.js';
 import type { Grant } from './grant.js';
 import type { KeyRing, SigningKey } from './keys.js';
+import { leaseOf } from './lease.js';
 
 /** Not a grant's type: neither can be taken for the other, though one key signs both. */
 export const ASSERTION_TYPE = 'daypass-assertion+jwt';
@@ -18,15 +19,16 @@ const LIFETIME = 60;
 
 /**
  * Signs the identity assertion of a session (RFC 7519): `iss` daypass, `aud` the service, `sub` the principal, `role`,
- * `grant` and `session`, for a minute and never beyond the grant's end. The service verifies it with the gateway's
+ * `groups`,
+ * `grant` and `session`, for a minute and never beyond the grant's end or that of its hours. The service verifies it with the gateway's
  * `/.well-known/jwks.json`; it must hold `typ`, `iss` and `aud` to what it expects (THREATS.md A4).
  * @param now - milliseconds since the epoch
  */
 export async function signAssertion(key: SigningKey, grant: Grant, session: string, now: number): Promise<Assertion> {
   const iat = Math.floor(now / 1000);
-  const exp = Math.min(iat + LIFETIME, Math.floor(grant.expiresAt / 1000));
-  const { service: aud, principal: sub, role } = grant;
-  const claims = { iss: 'daypass', aud, sub, role, grant: grant.id, session, iat, exp };
+  const exp = Math.min(iat + LIFETIME, Math.floor(leaseOf(grant, now).until / 1000));
+  const { service: aud, principal: sub, role, groups } = grant;
+  const claims = { iss: 'daypass', aud, sub, role, groups, grant: grant.id, session, iat, exp };
   const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: ALGORITHM, typ: ASSERTION_TYPE, kid: key.kid })
     .sign(key.privateKey);

@@ -3,12 +3,22 @@ import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { GrantChecker } from './checker.js';
 import type { GrantClaims } from './claims.js';
-import { newClaims, renewedClaims } from './draft.js';
+import { newClaims, renewedClaims, replacedClaims } from './draft.js';
 import type { Grant, GrantCheck, GrantSource } from './grant.js';
 import { formatHandle, mintId, mintSecret } from './handle.js';
 import { type KeyRing, keyRing, type SigningKey } from './keys.js';
 import type { GrantFilter, Ledger } from './ledger.js';
-import { checkIssue, checkRenewal, type GrantLimits, type IssueRequest, type RenewRequest } from './limits.js';
+import {
+  checkBeginning,
+  checkIssue,
+  checkRenewal,
+  checkReplacement,
+  checkText,
+  checkUsable,
+  type GrantLimits,
+  type IssueRequest,
+  type RenewRequest,
+} from './limits.js';
 import { mintToken } from './mint.js';
 import { PendingRevocations } from './pending.js';
 import { type Act, type GrantView, type LedgerRow, type RecordedAct, viewOf } from './record.js';
@@ -38,7 +48,7 @@ export interface Issued {
   readonly handle: string;
 }
 
-/** Issues, renews, revokes and checks grants: the ledger, the store and the signature together. */
+/** Issues, renews, replaces, suspends, revokes and checks grants: the ledger, the store and the signature together. */
 export class GrantAuthority implements GrantSource {
   readonly #parts: AuthorityParts;
   readonly #verifier: TokenVerifier;
@@ -73,15 +83,15 @@ export class GrantAuthority implements GrantSource {
 
   /**
    * Issues a grant: the ledger first, then the store. A grant the store did not take is marked revoked.
-   * @throws DaypassError `unknown_service`, `unknown_role`, `duration_exceeds_policy`, `invalid_request`,
+   * @throws DaypassError `unknown_service`, `unknown_role`, `unknown_rule`, `duration_exceeds_policy`, `invalid_request`,
    * `ledger_unavailable`, `store_unavailable`
    */
   async issue(request: IssueRequest): Promise<Issued> {
     const allowed = checkIssue(request, this.#parts.policyOf(request.service));
     const now = this.#parts.clock.wall();
-    const handle = { id: mintId(), secret: mintSecret() };
-    const scram = await makeScramVerifier(formatHandle(handle));
-    const grant = await this.#sign(newClaims(request, allowed, { ...handle, scram }, now));
+    checkBeginning(request, allowed, now);
+    const handle = await newHandle();
+    const grant = await this.#sign(newClaims(request, allowed, handle, now));
     await this.#parts.ledger.insert(grant, { by: request.by, reason: request.reason, at: now });
     await this.#publish(grant).catch(async (error: unknown) => {
       await this.#withdraw(handle.id, request.by);
@@ -92,8 +102,9 @@ export class GrantAuthority implements GrantSource {
 
   /**
    * Moves a grant's end by `durationSeconds`; id and secret stay.
-   * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `renewals_exhausted`, `duration_exceeds_policy`,
-   * `unknown_service`, `unknown_role`, `invalid_request`, `ledger_unavailable`; `announce_failed` when the ledger has it
+   * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `suspended`, `renewals_exhausted`, `duration_exceeds_policy`,
+   * `total_exceeds_policy`, `end_too_late`, `unknown_service`, `unknown_role`, `invalid_request`, `ledger_unavailable`;
+   * `announce_failed` when the ledger has it
    * and the store did not answer: it takes effect with the next check
    */
   async renew(id: string, request: RenewRequest): Promise<Grant> {
@@ -101,20 +112,60 @@ export class GrantAuthority implements GrantSource {
     const { grant } = await this.#parts.ledger.renew(id, async (row) => {
       const now = this.#parts.clock.wall();
       const old = await this.#signed(row);
-      const revokedAt = this.#revoker.has(id) ? now : row.revokedAt;
-      checkRenewal(request, { ...old, revokedAt }, this.#parts.policyOf(old.service), now);
+      checkRenewal(request, { ...old, ...this.#standing(row) }, this.#parts.policyOf(old.service), now);
       const act: Act = { by: request.by, reason: request.reason, at: now };
       return { grant: await this.#sign(renewedClaims(old, request.durationSeconds)), act };
     });
     await this.#publish(grant).catch(renewalUnheard);
-    await this.#parts.store.announce(id).catch((error: unknown) => {
-      this.#parts.log.warn(
-        { grant: id, error: messageOf(error) },
-        'a renewal was not announced; the ledger check will tell',
-      );
-    });
-    this.#changed(id);
+    await this.#tell(id);
     return grant;
+  }
+
+  /**
+   * Ends a grant and gives another in its place: the same claims, end and renewals under a new id and a new secret. For
+   * whoever lost the handle.
+   * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `suspended`, `unknown_service`, `unknown_role`,
+   * `invalid_request`, `ledger_unavailable`, `store_unavailable`; nothing has changed then
+   */
+  async replace(id: string, { by, reason }: Omit<Act, 'at'>): Promise<Issued> {
+    await this.#revoker.drain();
+    const handle = await newHandle();
+    const { grant, act } = await this.#parts.ledger.replace(id, async (row) => {
+      const now = this.#parts.clock.wall();
+      const old = await this.#signed(row);
+      checkReplacement({ by, reason }, { ...old, ...this.#standing(row) }, this.#parts.policyOf(old.service), now);
+      const grant = await this.#sign(replacedClaims(old, handle, now));
+      // Before the ledger has it nobody is let in with it: a store that does not take it leaves everything as it was.
+      await this.#publish(grant);
+      return { grant, act: { by, reason, at: now } };
+    });
+    await this.#revoker.buried(id, grant, act.at);
+    return { grant, handle: formatHandle(handle) };
+  }
+
+  /**
+   * Suspends a grant: nobody is let in with it and its sessions are cut, until it is resumed. One that is over or suspended
+   * already stays as it is.
+   * @throws DaypassError `unknown_grant`, `invalid_request`, `ledger_unavailable`; the grant is then not suspended
+   */
+  async suspend(id: string, act: Omit<Act, 'at'>): Promise<void> {
+    const now = this.#parts.clock.wall();
+    const isToSuspend = ({ revokedAt, suspendedAt, expiresAt }: LedgerRow) =>
+      revokedAt === null && suspendedAt === null && now < expiresAt;
+    await this.#suspension(id, 'suspend', { ...act, at: now }, isToSuspend);
+  }
+
+  /**
+   * Takes a suspension back: the same handle works again until the grant's end. One that is not suspended stays as it is.
+   * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `invalid_request`, `ledger_unavailable`
+   */
+  async resume(id: string, act: Omit<Act, 'at'>): Promise<void> {
+    const now = this.#parts.clock.wall();
+    await this.#revoker.drain();
+    await this.#suspension(id, 'resume', { ...act, at: now }, (row) => {
+      checkUsable({ ...row, ...this.#standing(row), suspendedAt: null }, 'resumed', now);
+      return row.suspendedAt !== null;
+    });
   }
 
   /** @see Revoker.revoke */
@@ -162,6 +213,31 @@ export class GrantAuthority implements GrantSource {
     this.#tombstones.close();
   }
 
+  async #suspension(
+    id: string,
+    name: 'suspend' | 'resume',
+    act: Act,
+    decide: (row: LedgerRow) => boolean,
+  ): Promise<void> {
+    checkText('name of who does it', act.by);
+    checkText('reason', act.reason);
+    if (await this.#parts.ledger.suspension(id, name, act, decide)) await this.#tell(id);
+  }
+
+  /** Tells this gateway's sessions, and the other gateways; whoever does not hear it asks the ledger within 2 s. */
+  async #tell(id: string): Promise<void> {
+    this.#changed(id);
+    await this.#parts.store.announce(id).catch((error: unknown) => {
+      const problem = { grant: id, error: messageOf(error) };
+      this.#parts.log.warn(problem, 'a change of a grant was not announced; the ledger check will tell');
+    });
+  }
+
+  /** What the ledger says of a grant that its token does not, with the revocations that wait for the ledger. */
+  #standing({ id, revokedAt, suspendedAt }: LedgerRow): Pick<LedgerRow, 'revokedAt' | 'suspendedAt'> {
+    return { revokedAt: this.#revoker.has(id) ? this.#parts.clock.wall() : revokedAt, suspendedAt };
+  }
+
   #view(row: LedgerRow): GrantView {
     return viewOf(row, this.#parts.clock.wall(), row.revokedAt !== null || this.#revoker.has(row.id));
   }
@@ -197,6 +273,11 @@ export class GrantAuthority implements GrantSource {
       );
     });
   }
+}
+
+async function newHandle(): Promise<{ readonly id: string; readonly secret: string; readonly scram: string }> {
+  const handle = { id: mintId(), secret: mintSecret() };
+  return { ...handle, scram: await makeScramVerifier(formatHandle(handle)) };
 }
 
 function renewalUnheard(cause: unknown): never {

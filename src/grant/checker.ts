@@ -4,7 +4,7 @@ import type { Log } from '../log.js';
 import { Batch } from './batch.js';
 import type { GrantCheck, GrantSource } from './grant.js';
 import { isGrantId } from './handle.js';
-import { type Answers, type Denied, denied, judgeAnswers, revoked, type Verdict } from './judge.js';
+import { type Answers, type Denied, denied, judgeAnswers, revoked, suspended, type Verdict } from './judge.js';
 import type { Ledger } from './ledger.js';
 import type { LedgerRow } from './record.js';
 import type { GrantStore, StoredGrant } from './store.js';
@@ -74,6 +74,8 @@ export class GrantChecker implements GrantSource {
     ]);
     // Either side's no is a no, also while the other is down: a revocation must not wait for an outage to end.
     if (saysRevoked(stored, row)) return revoked(row.status === 'fulfilled' ? row.value : null);
+    if (stored.status === 'rejected' && row.status === 'fulfilled' && isSuspended(row.value))
+      return suspended(row.value);
     if (stored.status === 'rejected') throw stored.reason;
     if (row.status === 'rejected') throw row.reason;
     const answers: Answers = { stored: stored.value, row: row.value, asked, answered: clock.wall() };
@@ -107,6 +109,10 @@ export interface CheckerParts {
 function saysRevoked(stored: PromiseSettledResult<StoredGrant>, row: PromiseSettledResult<LedgerRow | null>): boolean {
   if (stored.status === 'fulfilled' && stored.value.revoked) return true;
   return row.status === 'fulfilled' && row.value !== null && row.value.revokedAt !== null;
+}
+
+function isSuspended(row: LedgerRow | null): row is LedgerRow {
+  return row !== null && row.suspendedAt !== null;
 }
 
 const REVOKED: GrantCheck = { ok: false, reason: 'revoked', message: 'The grant was revoked.' };

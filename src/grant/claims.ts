@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { readScramVerifier } from './scram.js';
+import { readWindow } from './window.js';
 
 /** `typ` of a grant's token: a token made for anything else is not a grant. */
 export const TOKEN_TYPE = 'daypass-grant+jwt';
@@ -11,6 +12,13 @@ const LAST_SECOND = 253_402_300_799;
 
 /** Seconds since the epoch (RFC 7519 NumericDate, integers only). */
 const seconds = z.int().min(0).max(LAST_SECOND);
+
+/** How many groups a grant may name, and how long each may be. */
+export const MAX_GROUPS = 64;
+export const MAX_GROUP = 128;
+/** How many rules a grant may be narrowed to, and how long the text of each may be. */
+export const MAX_RULES = 64;
+export const MAX_RULE = 2_000;
 
 /** Every claim of a grant. Unknown ones are refused: a later claim may narrow, and ignoring it would widen. */
 export const claimsSchema = z.strictObject({
@@ -34,6 +42,18 @@ export const claimsSchema = z.strictObject({
   own: z.string(),
   /** How often it was renewed. */
   rnw: z.int().min(0),
+  /** The person's groups when the grant was given. */
+  grp: z.array(z.string().min(1).max(MAX_GROUP)).max(MAX_GROUPS).optional(),
+  /** The access request it comes from, and the NDA that request named. */
+  req: z.uuid().optional(),
+  nda: z.uuid().optional(),
+  /** Weekly hours during which it may be used. */
+  win: z
+    .string()
+    .refine((text) => readWindow(text).ok)
+    .optional(),
+  /** The texts of its role's rules that remain. */
+  only: z.array(z.string().min(1).max(MAX_RULE)).min(1).max(MAX_RULES).optional(),
   /** Confirmation (RFC 7800): SHA-256 of the handle's secret, base64url; and the SCRAM verifier of the whole handle. */
   cnf: z.strictObject({
     'dp:s256': z.string().regex(/^[0-9A-Za-z_-]{43}$/),

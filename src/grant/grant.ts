@@ -17,6 +17,16 @@ export interface Grant {
   /** The grant is over when `expiresAt <= now`. */
   readonly expiresAt: number;
   readonly renewals: number;
+  /** The person's groups when the grant was given; none in grants that do not say. */
+  readonly groups: readonly string[];
+  /** The access request it comes from; null for one that an operator gave. */
+  readonly request: string | null;
+  /** The NDA which that request named. */
+  readonly nda: string | null;
+  /** Weekly hours during which it may be used (`window.ts`); null: at any hour. */
+  readonly window: string | null;
+  /** The texts of its role's rules that remain; null: all of them. */
+  readonly only: readonly string[] | null;
   /** SHA-256 of the handle's secret: the `cnf` claim. */
   readonly confirmation: Uint8Array;
   /** The SCRAM verifier of the handle, for clients that prove it instead of sending it; null in grants without one. */

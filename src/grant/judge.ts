@@ -44,6 +44,7 @@ export function judgeAnswers({ stored, row, asked, answered }: Answers): Verdict
   if (stored.revoked || (row !== null && row.revokedAt !== null)) return revoked(row);
   if (row === null) return denied('unknown_grant', 'There is no such grant.');
   if (!(answered < row.expiresAt)) return { ...denied('expired', 'The grant has expired.'), token: row.token };
+  if (row.suspendedAt !== null) return suspended(row);
   if (stored.token === null) return denied('unknown_grant', 'The grant is not in force.');
   if (stored.token !== row.token) return { kind: 'differ', stored: stored.token, ledger: row.token };
   return { kind: 'agreed', token: row.token, expiresAt: row.expiresAt };
@@ -55,6 +56,10 @@ export function revoked(row: LedgerRow | null): Denied {
   const said = denied('revoked', 'The grant was revoked.');
   const check = revokedAt === null ? said.check : { ...said.check, revokedAt };
   return row === null ? { kind: 'denied', check } : { kind: 'denied', check, token: row.token };
+}
+
+export function suspended({ token }: LedgerRow): Denied {
+  return { ...denied('suspended', 'The grant is suspended.'), token };
 }
 
 export function denied(reason: DenialReason, message: string): Denied {

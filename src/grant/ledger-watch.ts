@@ -66,10 +66,10 @@ export class LedgerWatch {
     for (const id of ids) if (this.#moved(id, states.get(id))) this.#watcher.recheck(id);
   }
 
-  /** Revoked, gone, another end than before, or seen for the first time (a change before that may have been missed). */
+  /** Revoked, suspended, gone, another end than before, or seen for the first time (a change before that may have been missed). */
   #moved(id: string, state: LedgerState | undefined): boolean {
     const before = this.#ends.get(id);
-    if (state === undefined || state.revoked) return true;
+    if (state === undefined || state.revoked || state.suspended) return true;
     this.#ends.set(id, state.expiresAt);
     return before !== state.expiresAt;
   }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Grant } from './grant.js';
-import type { Act, LedgerRow, RecordedAct } from './record.js';
+import { ACTS, type Act, type LedgerRow, type RecordedAct } from './record.js';
 import { within } from './within.js';
 
 /** Which grants to list. */
@@ -15,8 +15,15 @@ export interface GrantFilter {
 /** What the 2 s check asks of a grant. */
 export interface LedgerState {
   readonly revoked: boolean;
+  readonly suspended: boolean;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
+}
+
+/** What takes the place of a grant. */
+export interface Replacement {
+  readonly grant: Grant;
+  readonly act: Act;
 }
 
 /** What a renewal puts in the place of the old token. */
@@ -26,7 +33,8 @@ export interface Renewal {
 }
 
 const COLUMNS =
-  'id, service, principal, role, sponsor, reason, token, issued_at, not_before, expires_at, renewals, revoked_at';
+  'id, service, principal, role, sponsor, reason, token, issued_at, not_before, expires_at, renewals, revoked_at, suspended_at';
+const INSERT = `insert into grants (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, null)`;
 const LIST_LIMIT = 1_000;
 const WRITE_LIMIT_MS = 1_000;
 
@@ -43,14 +51,10 @@ export class Ledger {
     await this.#ask(
       WRITE_LIMIT_MS,
       `with made as (
-         insert into grants (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null) returning id, token
+         ${INSERT} returning id, token
        )
        insert into grant_acts (grant_id, act, at, by, reason, token) select id, 'issue', $12, $13, $14, token from made`,
-      [
-        ...[grant.id, grant.service, grant.principal, grant.role, grant.sponsor, grant.reason, grant.token],
-        ...[new Date(grant.issuedAt), new Date(grant.notBefore), new Date(grant.expiresAt), grant.renewals],
-        ...[new Date(act.at), act.by, act.reason],
-      ],
+      [...valuesOf(grant), new Date(act.at), act.by, act.reason],
     );
   }
 
@@ -60,29 +64,63 @@ export class Ledger {
    * @returns what `decide` answered
    * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
    */
-  async renew(id: string, decide: (row: LedgerRow) => Promise<Renewal>): Promise<Renewal> {
+  renew(id: string, decide: (row: LedgerRow) => Promise<Renewal>): Promise<Renewal> {
+    return this.#locked(id, async (row, ask) => {
+      const renewal = await decide(row);
+      const { grant, act } = renewal;
+      const changed = [id, grant.token, new Date(grant.expiresAt), grant.renewals];
+      await ask('update grants set token = $2, expires_at = $3, renewals = $4 where id = $1', changed);
+      await ask(WRITE_ACT, actOf(id, 'renew', act, grant.token));
+      return renewal;
+    });
+  }
+
+  /**
+   * Revokes a grant and writes another in its place, in one transaction; as `renew`.
+   * @returns what `decide` answered
+   * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
+   */
+  replace(id: string, decide: (row: LedgerRow) => Promise<Replacement>): Promise<Replacement> {
+    return this.#locked(id, async (row, ask) => {
+      const replacement = await decide(row);
+      const { grant, act } = replacement;
+      await ask('update grants set revoked_at = $2 where id = $1', [id, new Date(act.at)]);
+      await ask(INSERT, valuesOf(grant));
+      await ask(WRITE_ACT, actOf(id, 'revoke', { ...act, reason: `replaced by ${grant.id}: ${act.reason}` }));
+      await ask(WRITE_ACT, actOf(grant.id, 'replace', act, grant.token));
+      return replacement;
+    });
+  }
+
+  /**
+   * Suspends or resumes a grant if `decide` says so while its row is locked; as `renew`.
+   * @returns whether anything was to do
+   * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
+   */
+  suspension(id: string, name: 'suspend' | 'resume', act: Act, decide: (row: LedgerRow) => boolean): Promise<boolean> {
+    return this.#locked(id, async (row, ask) => {
+      if (!decide(row)) return false;
+      const since = name === 'suspend' ? new Date(act.at) : null;
+      await ask('update grants set suspended_at = $2 where id = $1', [id, since]);
+      await ask(WRITE_ACT, actOf(id, name, act));
+      return true;
+    });
+  }
+
+  /** Some work while the grant's row is locked, in one transaction: what it throws leaves everything as it was. */
+  async #locked<T>(id: string, work: (row: LedgerRow, ask: Ask) => Promise<T>): Promise<T> {
     const client = await this.#pool.connect().catch(unavailable);
     let broken = true;
     try {
-      const ask = (text: string, values: unknown[] = []) =>
+      const ask: Ask = (text, values = []) =>
         client.query<Row>(timed(2 * WRITE_LIMIT_MS, text, values)).catch(unavailable);
       await ask('begin');
       await ask(`set local lock_timeout = ${WRITE_LIMIT_MS}`);
       const { rows } = await ask(`select ${COLUMNS} from grants where id = $1 for update`, [id]);
-      const renewal = await decide(known(rows.map(rowOf)[0], id));
-      const { grant, act } = renewal;
-      const changed = [id, grant.token, new Date(grant.expiresAt), grant.renewals];
-      await ask('update grants set token = $2, expires_at = $3, renewals = $4 where id = $1', changed);
-      await ask(`insert into grant_acts (grant_id, act, at, by, reason, token) values ($1, 'renew', $2, $3, $4, $5)`, [
-        id,
-        new Date(act.at),
-        act.by,
-        act.reason,
-        grant.token,
-      ]);
+      const answer = await work(known(rows.map(rowOf)[0], id), ask);
       await ask('commit');
       broken = false;
-      return renewal;
+      return answer;
     } catch (error) {
       broken = !(await rolledBack(client));
       throw error;
@@ -153,12 +191,15 @@ export class Ledger {
     return rows.map(rowOf);
   }
 
-  /** Revocations and ends of these grants in one query; an unknown id is missing from the answer. */
+  /** Revocations, suspensions and ends of these grants in one query; an unknown id is missing from the answer. */
   async states(ids: readonly string[]): Promise<ReadonlyMap<string, LedgerState>> {
-    const text = 'select id, revoked_at, expires_at from grants where id = any($1)';
+    const text = 'select id, revoked_at, suspended_at, expires_at from grants where id = any($1)';
     const rows = await this.#ask(WRITE_LIMIT_MS, text, [ids]);
     return new Map(
-      rows.map((row) => [String(row.id), { revoked: row.revoked_at !== null, expiresAt: time(row.expires_at) }]),
+      rows.map(({ id, revoked_at, suspended_at, expires_at }) => [
+        String(id),
+        { revoked: revoked_at !== null, suspended: suspended_at !== null, expiresAt: time(expires_at) },
+      ]),
     );
   }
 
@@ -186,6 +227,21 @@ export class Ledger {
 }
 
 type Row = Record<string, unknown>;
+type Ask = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<Row>>;
+
+const WRITE_ACT = 'insert into grant_acts (grant_id, act, at, by, reason, token) values ($1, $2, $3, $4, $5, $6)';
+
+function actOf(id: string, name: RecordedAct['act'], { at, by, reason }: Act, token: string | null = null): unknown[] {
+  return [id, name, new Date(at), by, reason, token];
+}
+
+/** The values of INSERT. */
+function valuesOf(grant: Grant): unknown[] {
+  return [
+    ...[grant.id, grant.service, grant.principal, grant.role, grant.sponsor, grant.reason, grant.token],
+    ...[new Date(grant.issuedAt), new Date(grant.notBefore), new Date(grant.expiresAt), grant.renewals],
+  ];
+}
 
 /** `pg` takes a limit per query; its types do not say so. A connection that exceeds it is dropped from the pool. */
 interface TimedQuery extends pg.QueryConfig {
@@ -210,6 +266,7 @@ function rowOf(row: Row): LedgerRow {
     expiresAt: time(row.expires_at),
     renewals: Number(row.renewals),
     revokedAt: row.revoked_at === null ? null : time(row.revoked_at),
+    suspendedAt: row.suspended_at === null ? null : time(row.suspended_at),
   };
 }
 
@@ -219,7 +276,7 @@ function time(value: unknown): number {
 }
 
 function actName(value: unknown): RecordedAct['act'] {
-  return value === 'issue' || value === 'renew' ? value : 'revoke';
+  return ACTS.find((act) => act === value) ?? 'revoke';
 }
 
 function known(row: LedgerRow | undefined, id: string): LedgerRow {

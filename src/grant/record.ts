@@ -11,6 +11,8 @@ export interface GrantRecord {
   readonly expiresAt: number;
   readonly renewals: number;
   readonly revokedAt: number | null;
+  /** Since when it is suspended; null when it is not. */
+  readonly suspendedAt: number | null;
 }
 
 /** A row of the ledger with its signed token (which holds a hash of the secret, never the secret). */
@@ -26,24 +28,38 @@ export interface Act {
   readonly at: number;
 }
 
+/** What can be done to a grant. `replace` is how one begins that takes the place of another, which is revoked. */
+export const ACTS = ['issue', 'renew', 'revoke', 'suspend', 'resume', 'replace'] as const;
+
 /** An act as the ledger tells it. */
 export interface RecordedAct extends Act {
-  readonly act: 'issue' | 'renew' | 'revoke';
+  readonly act: (typeof ACTS)[number];
 }
 
 /** What `daypass grant show` and `list` tell: the record and where it stands now. */
 export interface GrantView extends GrantRecord {
-  readonly state: 'active' | 'not_yet' | 'expired' | 'revoked';
+  readonly state: 'active' | 'not_yet' | 'suspended' | 'expired' | 'revoked';
 }
 
 /** @param now - milliseconds since the epoch */
 export function viewOf(record: GrantRecord, now: number, revoked = record.revokedAt !== null): GrantView {
-  const { id, service, principal, role, sponsor, reason, issuedAt, notBefore, expiresAt, renewals, revokedAt } = record;
-  const facts = { id, service, principal, role, sponsor, reason, issuedAt, notBefore, expiresAt, renewals, revokedAt };
-  return { ...facts, state: revoked ? 'revoked' : stateAt(record, now) };
+  const { id, service, principal, role, sponsor, reason } = record;
+  const { issuedAt, notBefore, expiresAt, renewals, revokedAt, suspendedAt } = record;
+  const who = { id, service, principal, role, sponsor, reason };
+  return {
+    ...who,
+    issuedAt,
+    notBefore,
+    expiresAt,
+    renewals,
+    revokedAt,
+    suspendedAt,
+    state: revoked ? 'revoked' : stateAt(record, now),
+  };
 }
 
 function stateAt(record: GrantRecord, now: number): GrantView['state'] {
   if (record.expiresAt <= now) return 'expired';
+  if (record.suspendedAt !== null) return 'suspended';
   return now < record.notBefore ? 'not_yet' : 'active';
 }

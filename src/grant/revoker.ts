@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import type { Grant } from './grant.js';
 import { isGrantId } from './handle.js';
 import type { Ledger } from './ledger.js';
 import { checkText, type GrantLimits, latestEnd } from './limits.js';
@@ -66,6 +67,20 @@ export class Revoker {
     if (row === null) throw unknown(id);
     this.#parts.changed(id);
     return this.#announce(id, latestEnd(this.#parts.policyOf(row.service), row.expiresAt, act.at));
+  }
+
+  /**
+   * A grant was revoked in the ledger, as another took its place: tells everyone. A tombstone that the store does not take is
+   * tried again in the background; the ledger denies meanwhile.
+   */
+  async buried(id: string, { service, expiresAt }: Pick<Grant, 'service' | 'expiresAt'>, now: number): Promise<void> {
+    this.#parts.changed(id);
+    await this.#announce(id, latestEnd(this.#parts.policyOf(service), expiresAt, now)).catch((error: unknown) => {
+      this.#parts.log.warn(
+        { grant: id, error: messageOf(error) },
+        'the tombstone of a replaced grant waits for the store',
+      );
+    });
   }
 
   has(id: string): boolean {

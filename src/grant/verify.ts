@@ -4,6 +4,7 @@ import type { DenialReason } from '../policy/reason.js';
 import { ALGORITHM, claimsSchema, type GrantClaims, headerSchema } from './claims.js';
 import type { Grant, GrantCheck } from './grant.js';
 import type { KeyRing } from './keys.js';
+import { outsideHours } from './lease.js';
 
 /** Far above the longest token this code can mint; more is refused before it is read. */
 export const MAX_TOKEN_LENGTH = 16_384;
@@ -59,12 +60,14 @@ export function judgeGrant(grant: Grant, expected: Expected, now: number): Grant
   if (expected.service !== undefined && grant.service !== expected.service) {
     return denied('wrong_service', `This grant is for ${grant.service}.`);
   }
-  if (now < grant.notBefore) return denied('not_yet', 'The grant is not in force yet.');
+  if (now < grant.notBefore) return { ...denied('not_yet', 'The grant is not in force yet.'), grant };
   // Written so that a time that is not a number is a denial.
-  return now < grant.expiresAt ? { ok: true, grant } : denied('expired', 'The grant has expired.');
+  if (!(now < grant.expiresAt)) return { ...denied('expired', 'The grant has expired.'), grant };
+  const closed = outsideHours(grant, now);
+  return closed === null ? { ok: true, grant } : { ...denied('outside_hours', closed), grant };
 }
 
-function denied(reason: DenialReason, message: string): GrantCheck {
+function denied(reason: DenialReason, message: string): Extract<GrantCheck, { ok: false }> {
   return { ok: false, reason, message };
 }
 
@@ -92,6 +95,11 @@ function grantOf(claims: GrantClaims, token: string): Grant {
     notBefore: claims.nbf * 1000,
     expiresAt: claims.exp * 1000,
     renewals: claims.rnw,
+    groups: Object.freeze(claims.grp ?? []),
+    request: claims.req ?? null,
+    nda: claims.nda ?? null,
+    window: claims.win ?? null,
+    only: claims.only === undefined ? null : Object.freeze(claims.only),
     confirmation: Buffer.from(claims.cnf['dp:s256'], 'base64url'),
     scram: claims.cnf['dp:scram'] ?? null,
     token,

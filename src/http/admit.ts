@@ -75,7 +75,7 @@ function byHandle(gate: Gate, selected: Service, handle: string, { head, client 
 }
 
 function admit(gate: Gate, { name }: Service, credential: string | Proof | null, client: string) {
-  const live = credential === null ? null : gate.admitted(name, credential);
+  const live = credential === null ? null : gate.admitted(name, credential, client);
   if (live !== null) return { ok: true, admission: live } as const;
   return gate
     .admit({ protocol: 'http', service: name, credential, client, shared: true })

@@ -36,7 +36,8 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
     .record(name, value)
     .refine((given) => distinct(Object.keys(given)), TWICE)
     .default({});
-  const identity = z.strictObject({ subject: identityName(name), role: identityName(name) }).partial();
+  const named = identityName(name);
+  const identity = z.strictObject({ subject: named, role: named, groups: named }).partial();
   return z
     .strictObject({ url, headers, identity_headers: identity.default({}), tls: tlsSchema({ secret }).optional() })
     .refine((block) => distinct([...Object.keys(block.headers), ...namesOf(block.identity_headers)]), {
@@ -138,6 +139,13 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   upstream: upstreamSchema,
   role: () => roleSchema,
   compileRole,
+  rulesOf: ({ rules }) => rules.map(({ text }) => text),
+  narrow: ({ name, rules, settings }, texts) =>
+    new HttpRole(
+      name,
+      rules.filter(({ text }) => texts.has(text)),
+      settings,
+    ),
   decide,
   explain,
   describe,

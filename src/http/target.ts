@@ -1,6 +1,7 @@
 import type { WebAddress } from '../config/address.js';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
+import type { Grant } from '../grant/grant.js';
 import type { Header } from './action.js';
 
 /** What an `https:` service is verified by, and what the gateway shows of itself: PEM texts. */
@@ -15,6 +16,8 @@ export interface UpstreamTls {
 export interface IdentityHeaders {
   readonly subject?: string | undefined;
   readonly role?: string | undefined;
+  /** All groups in one header. */
+  readonly groups?: string | undefined;
 }
 
 /** Where a service is and what the gateway adds to each of its requests. */
@@ -41,20 +44,28 @@ export class HttpUpstream {
     this.injected = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
   }
 
-  /** What is added to a request that this person makes in this role. */
-  headersFor({ principal, role }: { readonly principal: string; readonly role: string }): readonly Header[] {
-    const { subject, role: named } = this.identity;
+  /** What is added to a request that this person makes in this role; of no groups too, so that nobody else can name any. */
+  headersFor({ principal, role, groups }: Pick<Grant, 'principal' | 'role' | 'groups'>): readonly Header[] {
+    const { subject, role: named, groups: listed } = this.identity;
     return [
       ...this.headers,
       ...(subject === undefined ? [] : [[subject.toLowerCase(), principal] as const]),
       ...(named === undefined ? [] : [[named.toLowerCase(), role] as const]),
+      ...(listed === undefined ? [] : [[listed.toLowerCase(), groups.map(wordGroup).join(',')] as const]),
     ];
   }
 }
 
+/** A group in a list that commas part: whatever else its name holds is percent-encoded, so that one is never read as two. */
+function wordGroup(name: string): string {
+  return name.replace(/[^A-Za-z0-9._@:/+~-]/gu, (other) =>
+    [...Buffer.from(other)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  );
+}
+
 /** The names in use. */
-export function namesOf({ subject, role }: IdentityHeaders): string[] {
-  return [subject, role].filter((name) => name !== undefined);
+export function namesOf({ subject, role, groups }: IdentityHeaders): string[] {
+  return [subject, role, groups].filter((name) => name !== undefined);
 }
 
 /** The upstream of an admitted session's service, under the policy in force. */

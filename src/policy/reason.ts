@@ -5,6 +5,8 @@ export type DenialReason =
   | 'not_yet'
   | 'expired'
   | 'revoked'
+  | 'suspended'
+  | 'outside_hours'
   | 'unknown_service'
   | 'wrong_service'
   | 'wrong_principal'
@@ -22,6 +24,8 @@ export type DenialReason =
 export type CutReason =
   | 'expired'
   | 'revoked'
+  | 'suspended'
+  | 'hours_over'
   | 'logged_out'
   | 'policy_gone'
   | 'stale'
@@ -52,6 +56,8 @@ export const DENIALS: Readonly<Record<DenialReason, WireForm>> = {
   not_yet: { status: 401, sqlstate: '28P01' },
   expired: { status: 401, sqlstate: '28P01' },
   revoked: { status: 401, sqlstate: '28P01' },
+  suspended: { status: 401, sqlstate: '28P01' },
+  outside_hours: { status: 401, sqlstate: '28P01' },
   unknown_service: { status: 421, sqlstate: '3D000' },
   wrong_service: { status: 403, sqlstate: '28000' },
   wrong_principal: { status: 403, sqlstate: '28000' },
@@ -70,6 +76,8 @@ export const DENIALS: Readonly<Record<DenialReason, WireForm>> = {
 export const CUTS: Readonly<Record<CutReason, string>> = {
   expired: 'the grant has expired',
   revoked: 'the grant was revoked',
+  suspended: 'the grant was suspended',
+  hours_over: 'the hours of the grant are over',
   logged_out: 'the person logged out, or the login ended',
   policy_gone: 'the policy no longer allows this session',
   stale: 'the gateway could not confirm the grant for too long',

@@ -38,6 +38,7 @@ export interface PostgresAction {
  */
 export function decide(role: PostgresRole, action: PostgresAction): Decision {
   if (role.any) return allow(`${role.name}: any`);
+  if (role.rules.length === 0) return NOTHING_LEFT;
   const judge = new Judge(role, action.catalog);
   const declared = judge.declared(action.madeTypes ?? []);
   if (declared) return declared;
@@ -52,6 +53,14 @@ export function decide(role: PostgresRole, action: PostgresAction): Decision {
   }
   return allow(`${role.name}: ${judge.used.size > 0 ? [...judge.used].join('; ') : 'allowed to every role'}`);
 }
+
+/** Also what every role may do: of a role without a rule only a narrowed grant is left. */
+const NOTHING_LEFT = deny(
+  'out_of_scope',
+  'no rule is left',
+  'nothing is left of the role that this grant was narrowed to',
+  'ask the owner of the service for a new grant',
+);
 
 function judgeAnalysis(judge: Judge, analysis: Analysis): Decision | null {
   if (!analysis.ok) return deny(analysis.reason, UNJUDGED_RULE[analysis.reason], analysis.message, UNJUDGED_HINT);

@@ -199,6 +199,7 @@ class Door {
           : login.proof(socket instanceof TLSSocket ? (shown?.binding ?? null) : null),
       principal: principalOf(user),
       client: clientOf(raw),
+      address: raw.remoteAddress,
     });
     admitted();
     if (login.kind === 'scram') login.end();

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isLoopback } from '../config/address.js';
 import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
@@ -32,6 +33,8 @@ export interface PostgresRule {
   readonly functions: ReadonlySet<string>;
   /** The only columns that may be read of its relations; null: all of them. */
   readonly columns: ReadonlySet<string> | null;
+  /** It says `any`: it allows everything. */
+  readonly any: boolean;
 }
 
 /** A role of a database service, compiled. */
@@ -167,21 +170,31 @@ function compileRole(name: string, chain: readonly unknown[], upstream: Postgres
   if (problems.length > 0) return { ok: false, problems };
   const rules = allow.map(compileRule);
   const login = blocks.findLast((block) => block.upstream)?.upstream;
-  const readOnly = !any && !rules.some((rule) => [...rule.kinds].some((kind) => WRITES.has(kind)));
   const target = { ...upstream, ...login };
   return {
     ok: true,
     value: {
       name,
-      rules,
+      ...derivedFrom(rules),
       searchPath,
-      any,
-      readOnly,
       upstream: target,
-      relations: relationsOf(rules),
       ...limitsOf(blocks),
     },
   };
+}
+
+/** Everything of a role that its rules alone decide. */
+function derivedFrom(rules: readonly PostgresRule[]): Pick<PostgresRole, 'rules' | 'any' | 'readOnly' | 'relations'> {
+  const any = rules.some((rule) => rule.any);
+  const readOnly = !any && !rules.some((rule) => [...rule.kinds].some((kind) => WRITES.has(kind)));
+  return { rules, any, readOnly, relations: relationsOf(rules) };
+}
+
+/** A role that was freed from judgement by `any` may search schemas among which no restricted one could find its way. */
+function narrow(role: PostgresRole, texts: ReadonlySet<string>): PostgresRole {
+  const left = derivedFrom(role.rules.filter(({ text }) => texts.has(text)));
+  const lost = !left.any && role.searchPath.length !== 1;
+  return Object.freeze({ ...role, ...(lost ? derivedFrom([]) : left) });
 }
 
 function limitsOf(blocks: readonly z.output<typeof resolvedRole>[]) {
@@ -248,11 +261,15 @@ function compileRule(rule: RuleBlock): PostgresRule {
     relations: new Set(relations),
     functions: new Set(rule.functions ?? []),
     columns: rule.columns ? new Set(rule.columns) : null,
+    any: saysAny(rule),
   };
 }
 
+/** A grant may be narrowed to a rule by its text: what the text leaves out it names by its digest. */
 function shortened(names: readonly string[]): string {
-  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+  if (names.length <= 4) return names.join(', ');
+  const digest = createHash('sha256').update(names.join(', ')).digest('hex').slice(0, 8);
+  return `${names.slice(0, 3).join(', ')} and ${names.length - 3} more (${digest})`;
 }
 
 function relationsOf(rules: readonly PostgresRule[]): readonly Relation[] {
@@ -270,4 +287,6 @@ export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
   upstream: upstreamSchema,
   role: ({ secret }) => roleSchema({ secret, duration: durationSchema, size: sizeSchema }),
   compileRole,
+  rulesOf: ({ rules }) => rules.map(({ text }) => text),
+  narrow,
 };

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
+import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
 import type { ServiceMeter } from '../metrics.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
@@ -50,7 +51,7 @@ export class Session implements Due {
   place = -1;
   /** Set once the session is over; nothing passes from then on. */
   end: End | null = null;
-  /** The role's compiled rules under the policy in force; null when the role is gone (the session is then cut). */
+  /** The role's compiled rules under the policy in force, as far as the grant has them; null when the role is gone (the session is then cut). */
   role: unknown;
   policy: ServicePolicy;
   grant: Grant;
@@ -58,6 +59,8 @@ export class Session implements Due {
   readonly #connections = new Set<Connection>();
   readonly #whenEnded: (() => void)[] = [];
   #bytesAfterDue = 0;
+  /** What it is cut with when its deadline comes. */
+  #ends: Lease['end'] = 'expired';
   readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, key: 0, place: -1, expire: () => this.#warn() };
 
   constructor(parts: SessionParts) {
@@ -66,17 +69,16 @@ export class Session implements Due {
     this.grant = parts.grant;
     this.holder = parts.holder;
     this.policy = parts.policy;
-    this.role = parts.policy.roles.get(parts.grant.role);
+    this.role = parts.policy.roleFor(parts.grant.role, parts.grant.only);
     this.recording = parts.recording;
     this.meter = parts.meter;
     this.recording.onStall = () => this.cut('recorder_stalled');
-    parts.deadlines.move(this, parts.grant.expiresAt);
-    this.#planWarning();
+    this.#arm();
   }
 
   /** The deadline has come (called by `Deadlines`). */
   expire(): (() => void) | undefined {
-    return this.#sever('expired', this.expiresAt) ? () => this.#conclude() : undefined;
+    return this.#sever(this.#ends, this.expiresAt) ? () => this.#conclude() : undefined;
   }
 
   /**
@@ -86,7 +88,7 @@ export class Session implements Due {
   isLive(): boolean {
     if (this.end !== null) return false;
     if (!this.#parts.deadlines.isOver(this)) return true;
-    this.cut('expired', this.expiresAt);
+    this.cut(this.#ends, this.expiresAt);
     return false;
   }
 
@@ -137,22 +139,29 @@ export class Session implements Due {
   /** The grant was renewed (or re-read): the deadline of the open session moves. */
   renew(grant: Grant): void {
     // An answer asked for before the renewal and arriving after it must not take the renewal back.
-    if (this.end !== null || grant.renewals < this.grant.renewals || grant.expiresAt === this.expiresAt) return;
+    if (this.end !== null || grant.renewals < this.grant.renewals || grant.expiresAt === this.grant.expiresAt) return;
     this.grant = grant;
-    this.#parts.deadlines.move(this, grant.expiresAt);
+    this.#arm();
     this.recording.append(
       'renewed',
       { expiresAt: new Date(grant.expiresAt).toISOString(), renewals: grant.renewals },
       { token: grant.token },
     );
+    this.#tell(`Daypass: your access was extended until ${new Date(this.expiresAt).toISOString()}`);
+  }
+
+  /** The deadline: the grant's end, or the end of its hours when that comes first. */
+  #arm(): void {
+    const { until, end } = leaseOf(this.grant, this.#parts.clock.wall());
+    this.#ends = end;
+    this.#parts.deadlines.move(this, until);
     this.#planWarning();
-    this.#tell(`Daypass: your access was extended until ${new Date(grant.expiresAt).toISOString()}`);
   }
 
   /** The service's policy was reloaded: from here on every action is judged by it. Undefined: the service is gone. */
   repolicy(policy: ServicePolicy | undefined): void {
     if (this.end !== null || policy?.version === this.policy.version) return;
-    const role = policy?.roles.get(this.grant.role);
+    const role = policy?.roleFor(this.grant.role, this.grant.only);
     if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol)
       return this.cut('policy_gone');
     // What is connected already keeps its account and its address: a change of either ends it.
@@ -224,7 +233,7 @@ export class Session implements Due {
 
   #wording(reason: CutReason): Cut {
     const { grant } = this;
-    const until = reason === 'expired' ? ` at ${new Date(this.expiresAt).toISOString()}` : '';
+    const until = reason === this.#ends ? ` at ${new Date(this.expiresAt).toISOString()}` : '';
     const message = `Daypass ended this session: ${CUTS[reason]}${until} (grant ${grant.id})`;
     return { reason, message, hint: HINTS[reason] };
   }
@@ -254,6 +263,8 @@ const ASK_AGAIN = 'ask your sponsor for a new grant';
 const HINTS: Readonly<Record<CutReason, string>> = {
   expired: `${ASK_AGAIN}, or next time for a renewal before the end`,
   revoked: 'ask the owner of the service why',
+  suspended: 'ask who sponsors you, or the owner of the service',
+  hours_over: 'connect again when its hours begin',
   logged_out: 'log in at the gateway again',
   policy_gone: 'ask the owner of the service what has changed',
   stale: 'connect again in a moment',

@@ -7,7 +7,7 @@ import { curl } from '../support/commands.js';
 t.test('A4: the service gets a signed, audience-bound assertion of who asks, and can verify it offline', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
-  const { handle } = gateway.issue('web');
+  const { handle } = gateway.issue('web', { groups: ['payments', 'on-call'] });
   const url = `http://web.localhost:${gateway.port}/`;
   const published = await curl(['-s', `http://localhost:${gateway.port}/.well-known/jwks.json`]);
   t.notMatch(published.stdout, /"d"/, 'no private key');
@@ -18,6 +18,7 @@ t.test('A4: the service gets a signed, audience-bound assertion of who asks, and
   const options = { issuer: 'daypass', audience: 'web', typ: 'daypass-assertion+jwt', algorithms: ['EdDSA'] };
   const { payload } = await jwtVerify(sent[0]?.[1] ?? '', keys, options);
   t.match(payload, { sub: 'alice', role: 'viewer' });
+  t.same(payload.groups, ['payments', 'on-call']);
   t.ok((payload.exp ?? 0) - (payload.iat ?? 0) <= 60);
   await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, audience: 'other' }), 'useless elsewhere');
   await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, typ: 'daypass-grant+jwt' }), 'and no grant');

@@ -78,3 +78,24 @@ t.test('A3: what is not asked for is not told, and stays the client’s to say',
   const told = Object.fromEntries(echo.requests[0]?.headers ?? []);
   t.match(told, { 'x-user': 'alice', 'x-role': 'kept', 'daypass-assertion': /^eyJ/ });
 });
+
+t.test('A3: groups are told by the gateway alone, none of them too, and one is never read as two', async (t) => {
+  const echo = await startEcho(t);
+  const identityHeaders = { groups: 'X-Groups' };
+  const gateway = await startGateway(t, { web: { url: echo.url, identityHeaders, roles: ROLES } });
+  const spoofed = ['X-Groups', 'x_groups', 'X_GROUPS'].map((name) => `${name}: admins\r\n`).join('');
+  for (const [groups, told] of [
+    [['payments', 'on-call'], 'payments,on-call'],
+    [['a,admins', 'größe 5%', 'x\r\nX-Role: root'], 'a%2Cadmins,gr%C3%B6%C3%9Fe%205%25,x%0D%0AX-Role:%20root'],
+    [[], ''],
+  ] as const) {
+    const { handle } = gateway.issue('web', { groups: [...groups] });
+    const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
+    t.match(await raw(t, gateway.port, `${head}${spoofed}\r\n`).ended, /^HTTP\/1\.1 200 /);
+    const headers = echo.requests.at(-1)?.headers ?? [];
+    t.same(
+      headers.filter(([name]) => /^x[-_]groups/i.test(name)),
+      [['x-groups', told]],
+    );
+  }
+});

@@ -30,6 +30,11 @@ export const letters: Protocol<LetterRole, string> = {
     if (problems.length > 0) return { ok: false, problems };
     return { ok: true, value: { allow: new Set(blocks.flatMap((block) => block.allow)), pattern: /x/ } };
   },
+  rulesOf: (role) => [...role.allow].map((letter) => `allow ${letter}`),
+  narrow: (role, texts) => ({
+    ...role,
+    allow: new Set([...role.allow].filter((letter) => texts.has(`allow ${letter}`))),
+  }),
   decide: (role, letter) => {
     if (letter === '!') throw new Error('no such letter');
     if (role.allow.has(letter)) return allow(`allow ${letter}`);

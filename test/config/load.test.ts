@@ -43,7 +43,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
   });
   const served = loaded.services.get('letters-a');
   if (served === undefined) throw new Error('not served');
-  const { roles, ...service } = served;
+  const { roles, rulesOf, roleFor, ...service } = served;
   t.strictSame(service, {
     name: 'letters-a',
     protocol: 'letters',
@@ -57,6 +57,11 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     text: SERVICE,
   });
   t.strictSame([...roles.keys()], ['reader', 'writer']);
+  t.same(rulesOf('reader'), ['allow a', 'allow b']);
+  t.same(rulesOf('__proto__'), []);
+  t.equal(roleFor('reader', null), roles.get('reader'));
+  t.match(roleFor('writer', ['allow c', 'allow z']), { allow: new Set(['c']) }, 'of what it has, and nothing else');
+  t.equal(roleFor('gone', ['allow a']), undefined);
 });
 
 t.test('a role that extends another has the rules of both, and the base keeps its own', async (t) => {

@@ -19,6 +19,8 @@ export const echoProtocol: Protocol<EchoRole, string, { port: number }> = {
     ok: true,
     value: new Set(chain.flatMap((block) => z.object({ allow: z.array(z.string()) }).parse(block).allow)),
   }),
+  rulesOf: (role) => [...role],
+  narrow: (role, texts) => new Set([...role].filter((word) => texts.has(word))),
   decide: (role, line) => {
     const [word = ''] = line.split(' ');
     if (word === 'crash') throw new Error('a decision that fails');

@@ -2,12 +2,16 @@ import type { Test } from 'tap';
 import type { Clock } from '../../src/clock.js';
 import { systemClock } from '../../src/clock.js';
 import type { ServicePolicy } from '../../src/config/protocol.js';
+import { scopeOf } from '../../src/config/scope.js';
 import { Gate } from '../../src/gate/gate.js';
 import { Policies } from '../../src/gate/policies.js';
 import type { Grant, GrantCheck, GrantSource } from '../../src/grant/grant.js';
 import { confirmationOf, formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
 import { createLog, type Log } from '../../src/log.js';
 import { freshLedger, startRecorder } from '../recording/fixture.js';
+
+/** What a grant may leave unsaid. */
+export const UNSAID = { groups: [], request: null, nda: null, window: null, only: null } as const;
 
 /** A clock that a test moves: the two faces apart, if it likes. */
 export class TestClock implements Clock {
@@ -61,6 +65,7 @@ export class TestGrants implements GrantSource {
       notBefore: now,
       expiresAt: now + 600_000,
       renewals: 0,
+      ...UNSAID,
       scram: null,
       token: 'a.b.c',
       ...over,
@@ -75,6 +80,13 @@ export class TestGrants implements GrantSource {
   }
 }
 
+/** Of roles that are sets of words, as the echo protocol's. */
+const words = {
+  rulesOf: (role: unknown) => (role instanceof Set ? [...role].map(String) : []),
+  narrow: (role: unknown, texts: ReadonlySet<string>) =>
+    role instanceof Set ? new Set([...role].filter((word) => texts.has(String(word)))) : role,
+};
+
 export function policyOf(
   protocol: string,
   roles: Readonly<Record<string, unknown>>,
@@ -88,6 +100,7 @@ export function policyOf(
     upstream: {},
     roles: new Map(Object.entries(roles)),
     defaultRole: Object.keys(roles)[0] ?? '',
+    ...scopeOf(words, new Map(Object.entries(roles))),
     grants: { maxDurationSeconds: 3_600, maxRenewals: 1 },
     recording: { mode: 'strict' },
     version: 'v1',

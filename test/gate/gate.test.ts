@@ -219,8 +219,10 @@ t.test('the test protocol is small, and adds nothing the contract does not ask f
     'decide',
     'describe',
     'name',
+    'narrow',
     'render',
     'role',
+    'rulesOf',
     'upstream',
   ]);
 });

@@ -20,7 +20,7 @@ t.test('each browser has a session of its own beside that of the handle, all bou
   for (const credential of [handle, one, two, handle, one, two]) {
     const admitted = await gate.admit({ ...asking, credential });
     if (admitted.ok) sessions.add(admitted.admission.session.id);
-    t.equal(gate.admitted('echo', credential)?.session.grant.id, grant.id, 'the next one does not wait');
+    t.equal(gate.admitted('echo', credential, '127.0.0.1')?.session.grant.id, grant.id, 'the next one does not wait');
   }
   t.equal(sessions.size, 3);
   t.same(gate.holders().sort(), ['one', 'two']);
@@ -35,12 +35,12 @@ t.test('what a browser opened ends with its login, and nothing else does', async
   const { grant, handle } = grants.add();
   const one = browser(grant, 'one');
   for (const credential of [handle, one, browser(grant, 'two')]) await gate.admit({ ...asking, credential });
-  const session = gate.admitted('echo', one)?.session;
+  const session = gate.admitted('echo', one, '127.0.0.1')?.session;
   gate.endHolders(new Set(['one']), 'logged_out');
   t.equal(session?.end?.reason, 'logged_out');
   t.same(gate.holders(), ['two']);
-  t.ok(gate.admitted('echo', handle));
-  t.equal(gate.admitted('echo', one), null);
+  t.ok(gate.admitted('echo', handle, '127.0.0.1'));
+  t.equal(gate.admitted('echo', one, '127.0.0.1'), null);
 });
 
 t.test('a browser that logs out while it is being let in is not', async (t) => {

@@ -44,6 +44,7 @@ export const REQUEST: IssueRequest = {
 export const POLICY: GrantLimits = {
   ...{ name: 'orders-db', lane: 'production', owner: 'group:leads', defaultRole: 'reader' },
   roles: new Set(['reader', 'order-editor']),
+  rulesOf: (role) => (role === 'reader' ? ['select on public.orders', 'show'] : ['update on public.orders']),
   grants: { maxDurationSeconds: 3_600, maxRenewals: 1 },
 };
 

@@ -201,3 +201,36 @@ t.test('the memory of verified tokens is bounded and forgets the one used longes
   t.equal(await verifier.open(one), first);
   t.not(await verifier.open(two), second, 'read anew');
 });
+
+t.test('what a grant may leave unsaid must be well-formed where it is said, and is read as it is signed', async (t) => {
+  const uuid = '01990000-0000-7000-8000-000000000001';
+  const said = { grp: ['a', 'b'], req: uuid, nda: uuid, win: 'Mon-Sun 00:00-24:00 UTC', only: ['show'] };
+  t.match(await verify(forge(HEADER, { ...CLAIMS, ...said })), {
+    ok: true,
+    grant: { groups: ['a', 'b'], request: uuid, nda: uuid, window: said.win, only: ['show'] },
+  });
+  t.match(await verify(forge(HEADER, CLAIMS)), {
+    ok: true,
+    grant: { groups: [], request: null, nda: null, window: null, only: null },
+  });
+  const wrong: readonly object[] = [
+    ...[{ grp: 'a' }, { grp: [''] }, { grp: ['a'.repeat(129)] }, { grp: new Array(65).fill('a') }, { grp: null }],
+    ...[
+      { req: 'REQ-1' },
+      { req: null },
+      { nda: 7 },
+      { win: 'always' },
+      { win: 'Mon 09:00-10:00 Nowhere/Land' },
+      { win: '' },
+    ],
+    ...[{ only: [] }, { only: 'show' }, { only: [''] }, { only: [7] }, { only: null }, { also: ['show'] }],
+  ];
+  for (const claim of wrong) {
+    const text = JSON.stringify(claim).slice(0, 60);
+    t.match(await verify(forge(HEADER, { ...CLAIMS, ...claim })), { ok: false, reason: 'malformed' }, text);
+  }
+  t.match(await verify(forge(HEADER, { ...CLAIMS, win: 'Fri 00:00-00:01 UTC' })), {
+    ok: false,
+    reason: 'outside_hours',
+  });
+});

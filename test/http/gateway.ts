@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Clock } from '../../src/clock.js';
 import { systemClock } from '../../src/clock.js';
 import type { ServicePolicy } from '../../src/config/protocol.js';
+import { scopeOf } from '../../src/config/scope.js';
 import { valueSchemas } from '../../src/config/values.js';
 import { Gate } from '../../src/gate/gate.js';
 import { Policies } from '../../src/gate/policies.js';
@@ -62,7 +63,12 @@ export interface TestGateway {
   readonly database: Database;
   /** Log lines, as written. */
   readonly lines: string[];
-  issue(service: string, options?: { role?: string; forMs?: number; principal?: string }): Issued;
+  issue(
+    service: string,
+    options?: { role?: string; forMs?: number; principal?: string } & Partial<
+      Pick<Grant, 'groups' | 'window' | 'only'>
+    >,
+  ): Issued;
   revoke(id: string): void;
   /** Extends a grant by this long from now, milliseconds. */
   renew(id: string, forMs: number): void;
@@ -150,8 +156,8 @@ export async function startGateway(
     metrics,
     database,
     lines,
-    issue: (service, { role = 'viewer', forMs = 60_000, principal = 'alice' } = {}) => {
-      const { grant, handle } = newGrant(service, role, principal, clock.wall(), forMs);
+    issue: (service, { role = 'viewer', forMs = 60_000, principal = 'alice', ...over } = {}) => {
+      const { grant, handle } = newGrant(service, role, principal, clock.wall(), forMs, over);
       grants.set(grant.id, grant);
       return { id: grant.id, handle };
     },
@@ -190,7 +196,14 @@ function checkOf(grants: ReadonlyMap<string, Grant>, id: string): GrantCheck {
   return grant ? { ok: true, grant } : { ok: false, reason: 'revoked', message: 'this grant was revoked' };
 }
 
-function newGrant(service: string, role: string, principal: string, now: number, forMs: number) {
+function newGrant(
+  service: string,
+  role: string,
+  principal: string,
+  now: number,
+  forMs: number,
+  over: Partial<Pick<Grant, 'groups' | 'window' | 'only'>>,
+) {
   const id = mintId();
   const secret = mintSecret();
   const grant: Grant = {
@@ -206,6 +219,8 @@ function newGrant(service: string, role: string, principal: string, now: number,
     notBefore: now,
     expiresAt: now + forMs,
     renewals: 0,
+    ...{ groups: [], request: null, nda: null, window: null, only: null },
+    ...over,
     scram: null,
     confirmation: confirmationOf(secret),
     token: `token of ${id}`,
@@ -242,6 +257,7 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
     upstream,
     roles,
     defaultRole: z.string().parse(Object.keys(text.roles)[0]),
+    ...scopeOf(httpProtocol, roles),
     grants: { maxDurationSeconds: 3600, maxRenewals: 1 },
     recording: { mode },
     version: `version ${versions}`,

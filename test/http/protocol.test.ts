@@ -145,12 +145,14 @@ t.test('identity headers have names of their own, which nothing else is sent und
     httpProtocol.upstream(real).safeParse({ url: 'http://127.0.0.1:1', headers, identity_headers });
   const { data } = read({ subject: 'X-User', role: 'X_Role' }, { 'X-Token': { env: 'TOKEN' } });
   t.same(data?.injected, ['x-token', 'x-user', 'x-role']);
-  t.same(data?.headersFor({ principal: 'alice', role: 'viewer' }), [
+  t.same(data?.headersFor({ principal: 'alice', role: 'viewer', groups: [] }), [
     ['x-token', 'Bearer t'],
     ['x-user', 'alice'],
     ['x_role', 'viewer'],
   ]);
-  t.same(read({ role: 'X-Role' }).data?.headersFor({ principal: 'alice', role: 'viewer' }), [['x-role', 'viewer']]);
+  t.same(read({ role: 'X-Role' }).data?.headersFor({ principal: 'alice', role: 'viewer', groups: [] }), [
+    ['x-role', 'viewer'],
+  ]);
   const names = [
     'Host',
     'Connection',
@@ -164,7 +166,11 @@ t.test('identity headers have names of their own, which nothing else is sent und
   for (const name of names) t.notOk(read({ subject: name }).success, name);
   t.notOk(read({ subject: 'X-User', role: 'x_user' }).success, 'both under one name');
   t.notOk(read({ subject: 'X-Token' }, { x_token: { env: 'TOKEN' } }).success, 'one that is injected already');
-  t.notOk(read({ groups: 'X-Groups' }).success, 'grants have no groups');
+  t.same(read({ groups: 'X-Groups' }).data?.headersFor({ principal: 'alice', role: 'viewer', groups: ['a', 'b'] }), [
+    ['x-groups', 'a,b'],
+  ]);
+  t.notOk(read({ groups: 'X-User', subject: 'x_user' }).success, 'both under one name');
+  t.notOk(read({ email: 'X-Email' }).success, 'grants have no e-mail address');
 });
 
 t.test('words that are no method and path are a usage error', async (t) => {

@@ -18,7 +18,7 @@ async function access(test: Parameters<typeof freshLedger>[0], staleness = 60_00
   const { grant } = grants.add({ service: 'web' });
   const book = {
     check: (id: string) => grants.check(id),
-    list: async () => [{ ...grant, state: 'active' as const, revokedAt: null }],
+    list: async () => [{ ...grant, state: 'active' as const, revokedAt: null, suspendedAt: null }],
   };
   const held: string[] = [];
   const ended: string[] = [];

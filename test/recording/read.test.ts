@@ -56,7 +56,13 @@ t.test('policy texts are kept once for each version', async (t) => {
   const { pool } = await freshLedger(t);
   const policy: ServicePolicy = {
     ...{ name: 'orders-db', protocol: 'postgres', lane: 'production', owner: 'group:leads', defaultRole: 'reader' },
-    ...{ upstream: {}, roles: new Map(), grants: { maxDurationSeconds: 60, maxRenewals: 0 } },
+    ...{
+      upstream: {},
+      roles: new Map(),
+      rulesOf: () => [],
+      roleFor: () => undefined,
+      grants: { maxDurationSeconds: 60, maxRenewals: 0 },
+    },
     ...{ recording: { mode: 'strict' }, version: 'v1', text: 'service: orders-db' },
   };
   await rememberPolicies(pool, [policy, policy]);

@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { valueSchemas } from '../../src/config/values.js';
+import type { HttpAction } from '../../src/http/action.js';
+import type { HttpRole } from '../../src/http/decide.js';
+import { httpProtocol } from '../../src/http/protocol.js';
+
+const { rulesOf, narrow, decide, actionFromWords } = httpProtocol;
+const values = valueSchemas({ env: {}, directory: '/' });
+const upstream = httpProtocol.upstream(values).parse({ url: 'http://127.0.0.1:1' });
+
+function editor(): HttpRole {
+  const allow = [
+    'GET /orders/**',
+    'GET /orders/:id',
+    'POST /orders/:id/retry',
+    'WS /live',
+    { route: 'PUT /orders/:id', body: '1KiB' },
+  ];
+  const block = { allow, websocket: { max_message: '2MiB' } };
+  const compiled = httpProtocol.compileRole('editor', [httpProtocol.role(values).parse(block)], upstream);
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+  return compiled.value;
+}
+
+const REQUESTS = [
+  'GET /orders/7',
+  'GET /orders',
+  'HEAD /orders/7',
+  'POST /orders/7/retry',
+  'WS /live',
+  'PUT /orders/7',
+  'GET /',
+  'DELETE /orders/7',
+];
+const asked = (words: string): HttpAction => actionFromWords(words.split(' '));
+
+t.test('a narrowed role keeps its settings and those rules alone whose texts are given', async (t) => {
+  const role = editor();
+  const less = narrow(role, new Set(['GET /orders/**', 'GET /nowhere']));
+  t.same(rulesOf(less), ['GET /orders/**']);
+  t.match(less, { name: 'editor', settings: { maxMessage: 2 * 1024 * 1024 } });
+  t.equal(decide(less, asked('GET /orders/7')).outcome, 'allow');
+  t.match(decide(less, asked('POST /orders/7/retry')), { outcome: 'deny', reason: 'out_of_scope' });
+  const nothing = narrow(role, new Set());
+  for (const words of REQUESTS) t.equal(decide(nothing, asked(words)).outcome, 'deny', words);
+});
+
+t.test('whatever texts are given, a narrowed role allows nothing that the whole role does not allow', async (t) => {
+  const role = editor();
+  const text = fc.oneof(
+    fc.constantFrom(...rulesOf(role)),
+    fc.constantFrom('GET /**', 'DELETE /orders/:id'),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(fc.array(text, { maxLength: 6 }), fc.constantFrom(...REQUESTS), (texts, words) => {
+      const less = narrow(role, new Set(texts));
+      const within = less.rules.every((rule) => role.rules.includes(rule) && texts.includes(rule.text));
+      return (
+        within && (decide(less, asked(words)).outcome === 'deny' || decide(role, asked(words)).outcome === 'allow')
+      );
+    }),
+  );
+  t.pass();
+});

@@ -1,0 +1,94 @@
+import t, { type Test } from 'tap';
+import type { CutReason } from '../../src/policy/reason.js';
+import { policyOf, startGate, TestClock } from '../gate/fixture.js';
+
+const HOURS = 'Mon-Fri 09:00-18:00 Europe/Berlin';
+const CLOSES = Date.parse('2026-11-30T17:00:00Z');
+
+/** A session that was opened an hour before the hours of its grant end. */
+async function session(t: Test, over = {}) {
+  const clock = new TestClock();
+  clock.wallTime = CLOSES - 3_600_000;
+  const roles = { reader: new Set(['read', 'list']) };
+  const parts = await startGate(t, policyOf('echo', roles), { clock });
+  const { grant, handle } = parts.grants.add({ expiresAt: CLOSES + 86_400_000, window: HOURS, ...over }, clock.wall());
+  const admit = () => parts.gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
+  const answer = await admit();
+  if (!answer.ok) throw new Error(answer.decision.message);
+  return { ...parts, clock, grant, handle, admit, session: answer.admission.session };
+}
+
+t.test(
+  'a session ends with the hours of its grant, to the millisecond, and is let in again when they begin',
+  async (t) => {
+    const { session: live, clock, gate, admit } = await session(t);
+    t.equal(live.expiresAt, CLOSES);
+    clock.pass(3_599_999);
+    gate.tick();
+    t.ok(live.isLive());
+    clock.pass(1);
+    t.notOk(live.isLive());
+    t.match(live.end, { reason: 'hours_over', dueAt: CLOSES });
+    t.match(await admit(), {
+      ok: false,
+      decision: { reason: 'outside_hours', message: /opens next on Tue 2026-12-01 09:00/ },
+    });
+    clock.pass(15 * 3_600_000);
+    t.match(await admit(), { ok: true });
+  },
+);
+
+t.test('a grant that ends within its hours ends as expired', async (t) => {
+  const { session: live, clock, gate } = await session(t, { expiresAt: CLOSES - 1_000 });
+  clock.pass(3_599_000);
+  gate.tick();
+  t.match(live.end, { reason: 'expired', dueAt: CLOSES - 1_000 });
+});
+
+t.test('a renewal moves the end of the grant, and not that of its hours', async (t) => {
+  const { session: live, clock, gate, grant } = await session(t, { expiresAt: CLOSES - 1_800_000 });
+  t.equal(live.expiresAt, CLOSES - 1_800_000);
+  live.renew({ ...grant, expiresAt: CLOSES + 7_200_000, renewals: 1 });
+  t.equal(live.expiresAt, CLOSES);
+  live.renew({ ...grant, expiresAt: CLOSES + 9_000_000, renewals: 2 });
+  t.equal(live.expiresAt, CLOSES);
+  t.equal(live.grant.renewals, 2);
+  clock.pass(3_600_000);
+  gate.tick();
+  t.match(live.end, { reason: 'hours_over' });
+});
+
+t.test('hours that cannot be read are over', async (t) => {
+  const { gate, grants, clock } = await session(t);
+  const { handle } = grants.add({ window: 'whenever', expiresAt: CLOSES }, clock.wall());
+  const answer = await gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
+  t.match(answer, { ok: false, decision: { reason: 'outside_hours' } });
+});
+
+t.test('a suspended grant cuts its live sessions', async (t) => {
+  const { session: live, gate, grants, grant, admit } = await session(t);
+  grants.held.set(grant.id, { ok: false, reason: 'suspended', message: 'The grant is suspended.' });
+  const cut = new Promise<CutReason | string | undefined>((resolve) => live.whenEnded(() => resolve(live.end?.reason)));
+  gate.recheck(grant.id);
+  t.equal(await cut, 'suspended');
+  t.match(await admit(), { ok: false, decision: { reason: 'suspended' } });
+});
+
+t.test('a narrowed grant has its rules alone, also after a reload, and nothing when they are gone', async (t) => {
+  const { session: live, gate, policies, grants, clock } = await session(t, { only: ['list', 'never was'] });
+  t.same(live.role, new Set(['list']));
+  const reload = (version: string, words: readonly string[]) => {
+    policies.replace(new Map([['echo', policyOf('echo', { reader: new Set(words) }, { version })]]));
+    gate.policiesChanged();
+  };
+  reload('v2', ['read', 'list', 'drop']);
+  t.same(live.role, new Set(['list']));
+  reload('v3', ['read']);
+  t.same(live.role, new Set());
+  t.ok(live.isLive(), 'it is told so at its next action');
+  const { handle } = grants.add({ only: ['list'] }, clock.wall());
+  const answer = await gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
+  t.match(answer, { ok: false, decision: { reason: 'out_of_scope', message: /narrowed/ } });
+  reload('v4', ['list', 'drop']);
+  t.same(live.role, new Set(['list']));
+});
