@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Clock } from '../clock.js';
 import { checkPrincipal } from '../grant/limits.js';
 import { ask } from './ask.js';
+import { beginStatement } from './begin.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
 
 /** How long a login link may be used, milliseconds. */
@@ -31,7 +32,40 @@ export interface Login {
   readonly principal: string;
   /** SHA-256 of the login's secret: what is opened with it names it by that. */
   readonly hash: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+  readonly source: LoginSource;
 }
+
+/** What vouched for a login. */
+export type LoginSource = 'link' | 'oidc' | 'passkey';
+
+/** How the directory knows a login: what its back-channel logout may name. */
+export interface DirectoryLogin {
+  readonly issuer: string;
+  readonly sub: string;
+  readonly sid: string | null;
+}
+
+/** How a login comes about. */
+export interface Beginning extends LoginAct {
+  readonly source: Exclude<LoginSource, 'link'>;
+  /** The secret of the login that the browser holds already: it ends. */
+  readonly previous: string | null;
+  readonly directory?: DirectoryLogin;
+}
+
+/** As `Beginning`; `by` null is the person. */
+interface Came {
+  readonly source: LoginSource;
+  readonly previous: string | null;
+  readonly by: string | null;
+  readonly reason: string;
+  readonly directory?: DirectoryLogin;
+}
+
+/** An account that is closed or has come to its end by `$2`. */
+const CLOSED = 'select from people where subject = principal and (closed_at is not null or ends_at <= $2)';
 
 /**
  * Browsers that are logged in at the gateway's own host. Every method throws `DaypassError('ledger_unavailable')` when the
@@ -69,51 +103,47 @@ export class Logins {
   /**
    * Turns a link's code into a login, once. What the browser was logged in with before ends, and so do the person's oldest
    * logins beyond `MOST_BROWSERS`.
-   * @returns null for a code that is unknown, used or too old
+   * @returns null for a code that is unknown, used or too old, or whose person's account is closed
    */
   async logIn(code: string, previous: string | null): Promise<Given | null> {
     if (!isSecret(code)) return null;
-    const now = this.#clock.wall();
-    const [secret, expiresAt] = [newSecret(), now + LOGIN_LASTS];
-    const rows = await ask(
-      this.#pool,
-      `with link as (
-         update login_links set used_at = $2 where hash = $1 and used_at is null and expires_at > $2 returning principal
-       ), old as (
-         update logins set ended_at = $2 where hash = $5 and ended_at is null and exists (select from link)
-       ), oldest as (
-         update logins set ended_at = $2 where hash in (
-           select hash from logins
-           where principal = (select principal from link) and hash is distinct from $5 and ended_at is null and expires_at > $2
-           order by created_at desc, hash offset $6
-         ) returning principal
-       ), act as (
-         insert into login_acts (principal, act, at, by, reason)
-         select principal, 'login', $2, principal, 'by a login link' from link
-         union all select principal, 'logout', $2, principal, 'the oldest of too many logins' from oldest
-       )
-       insert into logins (hash, principal, created_at, expires_at)
-       select $3, principal, $2, $4 from link returning principal`,
-      [
-        digestOf(code),
-        new Date(now),
-        digestOf(secret),
-        new Date(expiresAt),
-        previous && digestOf(previous),
-        MOST_BROWSERS - 1,
-      ],
-    );
-    const principal = rows[0]?.principal;
-    return typeof principal === 'string' ? { principal, secret, expiresAt } : null;
+    const link = `update login_links set used_at = $1 where hash = $12 and used_at is null and expires_at > $1
+      returning principal`;
+    const how = { source: 'link', previous, by: null, reason: 'by a login link' } as const;
+    return this.#begin(beginStatement(link, 'optional'), digestOf(code), how);
   }
 
-  /** Who is logged in with this secret; null when nobody is. */
+  /**
+   * Logs in a person whom something else has vouched for: the directory, a passkey. As `logIn` otherwise.
+   * @returns null when there is no such person, or the account is closed or has come to its end
+   */
+  async begin(principal: string, beginning: Beginning): Promise<Given | null> {
+    return this.#begin(beginStatement('select $12::text as principal', 'needed'), principal, beginning);
+  }
+
+  async #begin(statement: string, who: string | Buffer, how: Came): Promise<Given | null> {
+    const { source, previous, by, reason, directory } = how;
+    const now = this.#clock.wall();
+    const secret = newSecret();
+    const [row] = await ask(this.#pool, statement, [
+      ...[new Date(now), digestOf(secret), new Date(now + LOGIN_LASTS), previous && digestOf(previous)],
+      ...[MOST_BROWSERS - 1, source, by, reason],
+      ...[directory?.issuer ?? null, directory?.sub ?? null, directory?.sid ?? null, who],
+    ]);
+    if (!(row?.expires_at instanceof Date)) return null;
+    return { principal: String(row.principal), secret, expiresAt: row.expires_at.getTime() };
+  }
+
+  /** Who is logged in with this secret; null when nobody is, or the person's account is over. */
   async find(secret: string): Promise<Login | null> {
     if (!isSecret(secret)) return null;
     const hash = digestOf(secret);
-    const text = 'select principal from logins where hash = $1 and ended_at is null and expires_at > $2';
+    const text = `select principal, expires_at, source from logins
+      where hash = $1 and ended_at is null and expires_at > $2 and not exists (${CLOSED})`;
     const [row] = await ask(this.#pool, text, [hash, new Date(this.#clock.wall())]);
-    return typeof row?.principal === 'string' ? { principal: row.principal, hash } : null;
+    if (!(row?.expires_at instanceof Date)) return null;
+    const { principal, expires_at: expiresAt, source } = row;
+    return { principal: String(principal), hash, expiresAt: expiresAt.getTime(), source: sourceOf(source) };
   }
 
   /**
@@ -146,4 +176,8 @@ export class Logins {
     for (const table of ['login_links', 'logins', 'handovers', 'browser_sessions'])
       await ask(this.#pool, `delete from ${table} where expires_at < $1`, [before]);
   }
+}
+
+function sourceOf(value: unknown): LoginSource {
+  return value === 'oidc' || value === 'passkey' ? value : 'link';
 }

@@ -172,3 +172,29 @@ t.test('what is over for a week is thrown away from time to time, whether or not
   await waitUntil('the link is gone', async () => (await pool.query('select from login_links')).rowCount === 0);
   t.equal((await pool.query('select from login_acts')).rowCount, 1, 'the act stays');
 });
+
+t.test('what vouches for a person makes the same login as a link does, for an open account alone', async (t) => {
+  const { clock, logins, pool } = await access(t);
+  const end = new Date(clock.wall() + 3_600_000);
+  await pool.query(
+    `insert into people (subject, kind, source, name, sponsor, ends_at, created_at, created_by) values
+       ('sam', 'employee', 'local', 'Sam', null, null, now(), 'ops'), ('carl', 'contractor', 'local', 'Carl', 'sam', $1, now(), 'ops')`,
+    [end],
+  );
+  const begin = (who: string, previous: string | null = null) =>
+    logins.begin(who, { source: 'passkey', previous, by: who, reason: 'by a passkey' });
+  const first = await begin('sam');
+  const second = await begin('sam', first?.secret ?? '');
+  t.equal(await logins.find(first?.secret ?? ''), null, 'the one before ended');
+  t.match(await logins.find(second?.secret ?? ''), { principal: 'sam', source: 'passkey' });
+  t.equal(await begin('nobody'), null);
+  const carl = await begin('carl');
+  t.equal(carl?.expiresAt, end.getTime(), 'no longer than the account');
+  const link = await logins.link('carl', ACT);
+  await pool.query(`update people set closed_at = now() where subject = 'carl'`);
+  t.equal(await logins.find(carl?.secret ?? ''), null);
+  t.equal(await begin('carl'), null);
+  t.equal(await logins.logIn(link.secret, null), null, 'nor with a link');
+  const acts = await pool.query(`select act, by, reason from login_acts where principal = 'sam'`);
+  t.same(acts.rows[0], { act: 'login', by: 'sam', reason: 'by a passkey' });
+});
