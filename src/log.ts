@@ -10,8 +10,12 @@ const HANDLE = /dp_([0-9A-Za-z]{22})_[0-9A-Za-z]+/g;
 /** The same in hexadecimal, as values that are no text are recorded. */
 const HEX_HANDLE = /64705f(?<id>(?:[3-7][0-9a-f]){22})5f(?:[3-7][0-9a-f])+/g;
 
-/** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. */
-export function withoutHandles(text: string): string {
+/** A tool's token: of it nothing stays. */
+const TOKEN = /dpt_[0-9A-Za-z_-]{10,}/g;
+
+/** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. Tokens go altogether. */
+export function withoutHandles(told: string): string {
+  const text = told.includes('dpt_') ? told.replace(TOKEN, 'dpt_[redacted]') : told;
   const plain = text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
   return plain.includes('64705f') ? plain.replace(HEX_HANDLE, '64705f$<id>5f[redacted]') : plain;
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type Address, isLoopback } from './address.js';
 import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
+import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
 import * as values from './values.js';
 
 /** The key that signs grants: its PEM text, or the absolute path where one may be created. */
@@ -39,6 +40,9 @@ export interface GatewayConfig {
   readonly drainSeconds: number;
   /** Who is told of every line of the audit log. */
   readonly audit: AuditTargets;
+  readonly duties: DutySettings;
+  /** The company's directory; undefined: nobody logs in by one. */
+  readonly oidc: OidcSettings | undefined;
 }
 
 const DOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
@@ -58,7 +62,8 @@ const SIGNING_KEY_PROBLEM = values.hinted(
 
 /** The keys of `daypass.yaml`, each with its own schema. */
 function shapeOf(sources: values.Sources) {
-  const { secret, listenAddress } = values.valueSchemas(sources);
+  const schemas = values.valueSchemas(sources);
+  const { secret, listenAddress } = schemas;
   return {
     domain: z.string().max(180, DOMAIN_PROBLEM).regex(DOMAIN, DOMAIN_PROBLEM),
     listen: z
@@ -79,6 +84,8 @@ function shapeOf(sources: values.Sources) {
     staleness: values.durationOrZeroSchema.default(15),
     drain: values.durationOrZeroSchema.default(30),
     audit: auditSchema(sources).optional(),
+    duties: dutiesSchema.prefault({}),
+    oidc: oidcSchema(schemas).optional(),
   };
 }
 
@@ -120,9 +127,10 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
   const { domain, listen, tls, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
-  const { staleness: stalenessSeconds, drain: drainSeconds } = file;
+  const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc } = file;
+  const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
-  return { domain, listen, tls, database, redis, signingKey, verificationKeys, stalenessSeconds, drainSeconds, audit };
+  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, audit };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -4,11 +4,10 @@ import type { SourceDocument } from './document.js';
 import { compileRoles } from './extends.js';
 import { type Finding, type Judged, judge } from './issues.js';
 import { didYouMean } from './nearest.js';
+import { GROUP } from './people.js';
 import type { ProtocolConfig, ServicePolicy } from './protocol.js';
 import { scopeOf } from './scope.js';
 import { durationSchema, hinted, keyedMap, nameSchema, standInSchemas, type ValueSchemas } from './values.js';
-
-const GROUP = /^group:[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** The part of a service file that every protocol shares. */
 export const serviceFrameSchema = z.strictObject({

@@ -140,3 +140,29 @@ t.test('staleness and drain may be nothing', async (t) => {
     '4:8 not a duration',
   ]);
 });
+
+t.test('a directory is named by its issuer, over TLS unless it is on this machine', async (t) => {
+  const oidc = (issuer: string, more = '') =>
+    `${GATEWAY}oidc: { issuer: "${issuer}", client_id: daypass, client_secret: { env: OIDC }${more} }\n`;
+  const env = { OIDC: 'hush' };
+  t.strictSame(served(t.testdir({}), oidc('https://id.example.com/realms/x'), env).oidc, {
+    ...{ issuer: 'https://id.example.com/realms/x', clientId: 'daypass', clientSecret: 'hush' },
+    ...{ scopes: ['openid', 'profile', 'email'], groupsClaim: 'groups' },
+    ...{ subjectClaim: 'preferred_username', nameClaim: 'name' },
+  });
+  t.strictSame(served(t.testdir({}), oidc('http://[::1]:9000', ', scopes: [groups]'), env).oidc?.scopes, [
+    'openid',
+    'groups',
+  ]);
+  for (const issuer of ['http://id.example.com', 'https://u@id.example.com', 'https://id.example.com/?x', 'id'])
+    t.match(problems(t.testdir({}), oidc(issuer), env), [/not an issuer/]);
+  t.match(problems(t.testdir({}), oidc('https://id.example.com')), [/OIDC is not set/]);
+});
+
+t.test('duties are given to groups, and to nobody unless they are', async (t) => {
+  t.strictSame(served(t.testdir({}), GATEWAY).duties, { operator: [], reviewer: [] });
+  const given = `${GATEWAY}duties: { operator: [group:platform] }\n`;
+  t.strictSame(served(t.testdir({}), given).duties, { operator: ['platform'], reviewer: [] });
+  t.match(problems(t.testdir({}), `${GATEWAY}duties: { operator: [platform] }\n`), [/not a group/]);
+  t.match(problems(t.testdir({}), `${GATEWAY}duties: { admin: [group:platform] }\n`), [/admin/]);
+});
