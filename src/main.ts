@@ -206,7 +206,8 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
   // Anybody may make it ask: what grants and revocations need is not what they wait for.
   const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-browsers', log });
   lifecycle.onStop('browser connections', () => pool.end());
-  const access = openBrowserAccess({ pool, grants, watcher, staleness, clock, log });
+  const { oidc, duties } = config;
+  const access = openBrowserAccess({ pool, grants, watcher, staleness, clock, log, oidc, duties });
   lifecycle.onStop('browser access', () => access.stop());
   return access;
 }

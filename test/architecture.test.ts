@@ -160,8 +160,11 @@ t.test('connections are opened in files that say so alone', async (t) => {
   const opens =
     /\bconnect(Tls)?\(\{|\bnew Pool\(|\bnew pg\.(Pool|Client)\(|\bnew (Redis|Client|Agent)\(|\bnew WebSocket\(|\bfetch\(|\bhttps?\.request\(|\bcreateConnection\(/;
   const found = SOURCES.filter(({ text, room }) => opens.test(text) && room !== 'embedded').map(({ path }) => path);
-  /** Not towards a service: the ledger, Redis, who is told of the audit log, and the command line's way to its own gateway. */
-  const OWN = ['recording/database.ts', 'grant/redis.ts', 'audit/webhook.ts', 'audit/syslog-link.ts', 'cli/client.ts'];
+  /** Not towards a service: the ledger, Redis, the identity provider, who is told of the audit log, and the command line's ways to a gateway. */
+  const OWN = [
+    ...['recording/database.ts', 'grant/redis.ts', 'cli/client.ts'],
+    ...['identity/provider-fetch.ts', 'cli/remote.ts', 'audit/webhook.ts', 'audit/syslog-link.ts'],
+  ];
   t.same(
     found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)),
     [],

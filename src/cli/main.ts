@@ -9,6 +9,7 @@ import { replayCommand } from './replay.js';
 import { tellFault } from './run.js';
 import { serveCommand, startCommand } from './serve.js';
 import { sessionsCommand } from './sessions.js';
+import { loginCommand, whoamiCommand } from './tool-login.js';
 import { verifyCommand } from './verify.js';
 
 /**
@@ -20,7 +21,7 @@ async function program(words: readonly string[]): Promise<Command> {
     .description('Access to internal services for one task and a short time: granted, recorded, ended on time.')
     .version(versionOfPackage());
   const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
-  const logins = [loginLinkCommand(), logoutCommand()];
+  const logins = [loginCommand(), logoutCommand(), whoamiCommand(), loginLinkCommand()];
   for (const verb of [
     ...verbs,
     ...logins,

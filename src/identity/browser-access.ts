@@ -1,22 +1,39 @@
+import type { OidcSettings } from '../config/people.js';
 import { messageOf } from '../errors.js';
+import type { Duties } from './actor.js';
 import { Browsers, type BrowsersParts } from './browsers.js';
+import { Directory } from './directory.js';
 import { type GrantBook, Handovers } from './handovers.js';
 import { Logins } from './logins.js';
+import { People } from './people.js';
+import { Tokens } from './tokens.js';
+import { ToolCodes } from './tool-codes.js';
 
 /** How browsers come in: a login at the gateway's own host, a hand-over to each service, a session there. */
 export interface BrowserAccess {
   readonly logins: Logins;
   readonly handovers: Handovers;
   readonly browsers: Browsers;
+  readonly people: People;
+  /** The groups whose members have each duty. */
+  readonly duties: Duties;
+  readonly tokens: Tokens;
+  readonly toolCodes: ToolCodes;
+  /** The company's directory; null without one. */
+  readonly directory: Directory | null;
   stop(): void;
 }
 
 export interface BrowserAccessParts extends BrowsersParts {
   readonly grants: GrantBook;
+  readonly oidc?: OidcSettings | undefined;
+  /** Nobody's unless told. */
+  readonly duties?: Duties;
   /** How often what is over is thrown away, milliseconds; ten minutes unless told. */
   readonly sweepEvery?: number;
 }
 
+const NOBODYS: Duties = { operator: [], reviewer: [] };
 const SWEEP_EVERY = 600_000;
 
 /** Puts the parts together, watches over browser sessions and throws away what is over, until `stop`. */
@@ -31,5 +48,16 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
     clearInterval(timer);
     browsers.stop();
   };
-  return { logins, handovers: new Handovers(parts), browsers, stop };
+  const { pool, clock, log, oidc } = parts;
+  const tokens = new Tokens(pool, clock);
+  return {
+    ...{ logins, handovers: new Handovers(parts), browsers, stop },
+    ...{
+      people: new People(pool),
+      duties: parts.duties ?? NOBODYS,
+      tokens,
+      toolCodes: new ToolCodes(pool, clock, tokens),
+    },
+    directory: oidc === undefined ? null : new Directory({ pool, logins, settings: oidc, clock, log }),
+  };
 }

@@ -47,6 +47,13 @@ export interface DirectoryLogin {
   readonly sid: string | null;
 }
 
+/** Whose sessions at the directory are over: that of `sid`, or all of `sub`. */
+export interface LogoutNotice {
+  readonly issuer: string;
+  readonly sub: string | null;
+  readonly sid: string | null;
+}
+
 /** How a login comes about. */
 export interface Beginning extends LoginAct {
   readonly source: Exclude<LoginSource, 'link'>;
@@ -64,8 +71,9 @@ interface Came {
   readonly directory?: DirectoryLogin;
 }
 
-/** An account that is closed or has come to its end by `$2`. */
-const CLOSED = 'select from people where subject = principal and (closed_at is not null or ends_at <= $2)';
+/** An account that is closed or has come to its end by `$2`, for a query that has a `principal`. */
+export const CLOSED =
+  'select from people where people.subject = principal and (closed_at is not null or ends_at <= $2)';
 
 /**
  * Browsers that are logged in at the gateway's own host. Every method throws `DaypassError('ledger_unavailable')` when the
@@ -103,14 +111,15 @@ export class Logins {
   /**
    * Turns a link's code into a login, once. What the browser was logged in with before ends, and so do the person's oldest
    * logins beyond `MOST_BROWSERS`.
+   * @param as - whose link it has to be; another's stays as it is
    * @returns null for a code that is unknown, used or too old, or whose person's account is closed
    */
-  async logIn(code: string, previous: string | null): Promise<Given | null> {
+  async logIn(code: string, previous: string | null, as: string | null = null): Promise<Given | null> {
     if (!isSecret(code)) return null;
-    const link = `update login_links set used_at = $1 where hash = $12 and used_at is null and expires_at > $1
-      returning principal`;
+    const link = `update login_links set used_at = $1
+      where hash = $12 and used_at is null and expires_at > $1 and ($13::text is null or principal = $13) returning principal`;
     const how = { source: 'link', previous, by: null, reason: 'by a login link' } as const;
-    return this.#begin(beginStatement(link, 'optional'), digestOf(code), how);
+    return this.#begin(beginStatement(link, 'optional'), [digestOf(code), as], how);
   }
 
   /**
@@ -118,17 +127,17 @@ export class Logins {
    * @returns null when there is no such person, or the account is closed or has come to its end
    */
   async begin(principal: string, beginning: Beginning): Promise<Given | null> {
-    return this.#begin(beginStatement('select $12::text as principal', 'needed'), principal, beginning);
+    return this.#begin(beginStatement('select $12::text as principal', 'needed'), [principal], beginning);
   }
 
-  async #begin(statement: string, who: string | Buffer, how: Came): Promise<Given | null> {
+  async #begin(statement: string, who: readonly unknown[], how: Came): Promise<Given | null> {
     const { source, previous, by, reason, directory } = how;
     const now = this.#clock.wall();
     const secret = newSecret();
     const [row] = await ask(this.#pool, statement, [
       ...[new Date(now), digestOf(secret), new Date(now + LOGIN_LASTS), previous && digestOf(previous)],
       ...[MOST_BROWSERS - 1, source, by, reason],
-      ...[directory?.issuer ?? null, directory?.sub ?? null, directory?.sid ?? null, who],
+      ...[directory?.issuer ?? null, directory?.sub ?? null, directory?.sid ?? null, ...who],
     ]);
     if (!(row?.expires_at instanceof Date)) return null;
     return { principal: String(row.principal), secret, expiresAt: row.expires_at.getTime() };
@@ -170,11 +179,37 @@ export class Logins {
     return Number(row?.logins ?? 0);
   }
 
+  /**
+   * Ends what the directory says is over: the session that it names, or all of a person's where it names none, or did not
+   * when they logged in.
+   * @returns how many logins there were
+   */
+  async endNamed({ issuer, sub, sid }: LogoutNotice): Promise<number> {
+    const rows = await ask(
+      this.#pool,
+      `with ended as (
+         update logins set ended_at = $1
+         where issuer = $2 and ended_at is null and ($3::text is null or id_token_sub = $3)
+           and (sid = $4 or ($3 is not null and (sid is null or $4::text is null)))
+         returning principal
+       ), act as (
+         insert into login_acts (principal, act, at, by, reason)
+         select distinct principal, 'logout', $1, 'directory', 'the directory ended the session' from ended
+       )
+       select principal from ended`,
+      [new Date(this.#clock.wall()), issuer, sub, sid],
+    );
+    for (const principal of new Set(rows.map((row) => String(row.principal)))) await this.#loggedOut(principal);
+    return rows.length;
+  }
+
   /** Throws away what nobody can use any more; acts stay. */
   async sweep(): Promise<void> {
-    const before = new Date(this.#clock.wall() - KEPT);
-    for (const table of ['login_links', 'logins', 'handovers', 'browser_sessions'])
-      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [before]);
+    const now = this.#clock.wall();
+    for (const table of ['login_links', 'logins', 'handovers', 'browser_sessions', 'tokens'])
+      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [new Date(now - KEPT)]);
+    for (const table of ['oidc_flows', 'oidc_logouts', 'tool_codes'])
+      await ask(this.#pool, `delete from ${table} where expires_at < $1`, [new Date(now)]);
   }
 }
 

@@ -5,6 +5,8 @@
 export const SESSION_COOKIE = '__Host-daypass';
 /** How the names of what a browser keeps while it is handed over begin: each tab that is has one of its own. */
 export const STATE_COOKIES = '__Host-dp-state';
+/** What binds a login at the company's directory to the browser that began it; at the gateway's own host. */
+export const FLOW_COOKIE = '__Host-dp-flow';
 
 const OURS = new RegExp(`^(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)$`, 'i');
 /** A nameless cookie is sent back as its value alone: one that spells our name would come back as ours. */

@@ -47,6 +47,18 @@ export const refuse = {
     detail: 'The request has more than one login.',
     hint: 'delete the cookies of this site, and begin again',
   }),
+  noTool: (): Refusal => ({
+    ...{ status: 400, reason: 'bad_request', rule: 'what a command line asks for' },
+    detail: 'This is not what a command line of Daypass asks for.',
+    hint: 'run daypass login again',
+  }),
+  /** @param wait - milliseconds */
+  tooOften: (wait: number): Refusal =>
+    refusalFor('too_many', 'Too many logins were begun from your address.', {
+      rule: 'logins from one address',
+      hint: 'try again in a moment',
+      retryAfter: Math.ceil(wait / 1_000),
+    }),
   notNow: (): Refusal =>
     refusalFor('store_unavailable', 'Logins cannot be checked at the moment.', {
       rule: 'a login',

@@ -57,7 +57,7 @@ function nameFor(bind: Buffer): string {
  * A target of this very host: an origin-form path that has one meaning (`//evil`, `/\evil` and absolute addresses have none
  * here), else the first page.
  */
-function safeTarget(text: string): string {
+export function safeTarget(text: string): string {
   const target = readTarget(text);
   return target.ok ? target.path + target.query : '/';
 }

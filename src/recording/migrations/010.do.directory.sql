@@ -20,13 +20,14 @@ create table oidc_flows (
 );
 create index oidc_flows_expired on oidc_flows (expires_at);
 
--- Logout tokens that came: each counts once, and ends a login that is under way meanwhile.
+-- Logout tokens that came: each counts until what it names has ended, and ends a login that is under way meanwhile.
 create table oidc_logouts (
   issuer      text        not null,
   jti         text        not null,
   sub         text,
   sid         text,
   at          timestamptz not null,
+  done_at     timestamptz,
   expires_at  timestamptz not null,
   primary key (issuer, jti)
 );

@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { Command } from 'commander';
+import { DaypassError } from '../errors.js';
+import { listenForCode } from './loopback.js';
+import { askRemote, chosenGateway, gatewayAt, loggedInGateway } from './remote.js';
+import { tell, tellFault } from './run.js';
+import { type KeptToken, keepToken } from './token-file.js';
+import { facts } from './words.js';
+
+/** Options of every command that asks a gateway over the network. */
+export interface RemoteOptions {
+  readonly gateway?: string;
+  readonly json?: boolean;
+}
+
+interface LoginOptions extends RemoteOptions {
+  readonly as?: string;
+  readonly link?: string;
+  readonly browser: boolean;
+}
+
+/** How long a person may take in the browser, milliseconds. */
+const PATIENCE = 10 * 60_000;
+
+/** Adds `--gateway` and `--json`. */
+export function withRemoteOptions(command: Command): Command {
+  return command
+    .option('--gateway <address>', "the gateway's own address (DAYPASS_GATEWAY, or the only one you are logged in at)")
+    .option('--json', "the gateway's answer as JSON; errors as JSON on standard error");
+}
+
+/** Runs one command of a person against a gateway on the network. */
+export async function withRemote(options: RemoteOptions, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    tellFault(thrown, options.json === true);
+    if (thrown instanceof DaypassError && thrown.code === 'usage') process.exitCode = 2;
+  }
+}
+
+/** `daypass login`. */
+export function loginCommand(): Command {
+  const command = new Command('login')
+    .description('log this command line in, through your browser, for as long as you are logged in there')
+    .option('--as <account>', 'the account that it has to be')
+    .option('--link <url>', 'a login link, on a machine without a browser')
+    .option('--no-browser', 'print the address instead of opening it');
+  return withRemoteOptions(command).action((options: LoginOptions) =>
+    withRemote(options, async () => {
+      const [gateway, kept] =
+        options.link === undefined ? await byBrowser(options) : await byLink(options, options.link);
+      await keepToken(gateway, kept);
+      const { subject, expiresAt } = kept;
+      tell(options, { gateway, subject, expiresAt }, () => `logged in at ${gateway} as ${subject}, until ${expiresAt}`);
+    }),
+  );
+}
+
+type LoggedIn = readonly [gateway: string, kept: KeptToken];
+
+/** RFC 8252 with PKCE: what the browser brings is worth nothing without the verifier, which stays here. */
+async function byBrowser(options: LoginOptions): Promise<LoggedIn> {
+  const { gateway } = await chosenGateway(options.gateway);
+  const [verifier, state] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')];
+  const challenge = createHash('sha256').update(verifier).digest('base64url');
+  const loopback = await listenForCode(state, PATIENCE);
+  try {
+    const asked = { port: String(loopback.port), challenge, state, client: machineName() };
+    const query = new URLSearchParams(options.as === undefined ? asked : { ...asked, as: options.as });
+    const address = `${gateway}/login/tool?${query}`;
+    process.stderr.write(`Confirm the login in your browser:\n  ${address}\n`);
+    if (options.browser) open(address);
+    const code = await loopback.code;
+    return [gateway, await askRemote<KeptToken>(gateway, 'POST', '/api/v1/tokens', { body: { code, verifier } })];
+  } finally {
+    loopback.close();
+  }
+}
+
+async function byLink({ as, gateway: named }: LoginOptions, link: string): Promise<LoggedIn> {
+  const [, where = '', code = ''] = /^([^#]+)\/login#([A-Za-z0-9_-]{43})$/.exec(link) ?? [];
+  const gateway = where === '' ? '' : gatewayAt(where);
+  if (gateway === '' || (named !== undefined && gatewayAt(named) !== gateway))
+    throw new DaypassError('usage', 'This is not a login link of the gateway.', {
+      hint: 'https://…/login#…, in quotes',
+    });
+  const body = { link: code, client: machineName(), ...(as === undefined ? {} : { as }) };
+  return [gateway, await askRemote<KeptToken>(gateway, 'POST', '/api/v1/tokens', { body })];
+}
+
+/** As the gateway takes it. */
+function machineName(): string {
+  const name = hostname().replace(/[^A-Za-z0-9._-]/g, '-');
+  return /^[A-Za-z0-9]/.test(name) ? name.slice(0, 80) : 'a machine';
+}
+
+/** Opens a page where that is possible: where it is not, the address was printed. */
+function open(address: string): void {
+  const opener = { darwin: 'open', linux: 'xdg-open' }[String(process.platform)];
+  if (opener === undefined) return;
+  const child = spawn(opener, [address], { stdio: 'ignore', detached: true });
+  child.on('error', () => {});
+  child.unref();
+}
+
+/** `daypass logout` of this command line. */
+export async function logOutHere(options: RemoteOptions): Promise<void> {
+  await withRemote(options, async () => {
+    const { gateway, kept } = await loggedInGateway(options.gateway);
+    await ended(gateway, kept.token);
+    await keepToken(gateway, null);
+    tell(options, { gateway, subject: kept.subject }, () => `logged out at ${gateway}`);
+  });
+}
+
+/** A token that is over already needs no end. */
+async function ended(gateway: string, token: string): Promise<void> {
+  try {
+    await askRemote(gateway, 'DELETE', '/api/v1/tokens/current', { token });
+  } catch (thrown) {
+    if (!(thrown instanceof DaypassError) || thrown.code !== 'not_logged_in') throw thrown;
+  }
+}
+
+interface Myself {
+  readonly subject: string;
+  readonly name: string | null;
+  readonly kind: string | null;
+  readonly groups: readonly string[];
+  readonly duties: readonly string[];
+  readonly client: string;
+  readonly expiresAt: string;
+}
+
+/** `daypass whoami`. */
+export function whoamiCommand(): Command {
+  const command = new Command('whoami').description('who this command line is logged in as, and until when');
+  return withRemoteOptions(command).action((options: RemoteOptions) =>
+    withRemote(options, async () => {
+      const { gateway, kept } = await loggedInGateway(options.gateway);
+      const me = await askRemote<Myself>(gateway, 'GET', '/api/v1/tokens/current', { token: kept.token });
+      tell(options, { gateway, ...me }, ({ subject, name, kind, groups, duties, client, expiresAt }) =>
+        facts([
+          ['gateway', gateway],
+          ['account', subject],
+          ['name', name],
+          ['kind', kind],
+          ['groups', groups.join(', ') || null],
+          ['duties', duties.join(', ') || null],
+          ['machine', client],
+          ['until', expiresAt],
+        ]),
+      );
+    }),
+  );
+}

@@ -1,0 +1,110 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { z } from 'zod';
+import { actorOf } from '../../identity/actor.js';
+import type { NewToken } from '../../identity/tokens.js';
+import { clientOf } from '../dispatch.js';
+import { pairs, valuesOf } from '../headers.js';
+import { shortBody } from './form.js';
+import { type Answer, refuse } from './refusals.js';
+import { isToolName } from './tool.js';
+import type { Visit } from './visit.js';
+
+/** A request of a tool: no cookie vouches for it. */
+type Asked = Pick<Visit, 'parts' | 'req' | 'res'>;
+
+/**
+ * What tools ask of the gateway's own host about their tokens. A page of another site can ask for nothing here: it has
+ * neither code and verifier nor a bearer, and what comes with an Origin is refused.
+ */
+export const TOOL_API: Readonly<Record<string, (asked: Asked) => Promise<Answer>>> = {
+  'POST /api/v1/tokens': makeToken,
+  'GET /api/v1/tokens/current': showToken,
+  'DELETE /api/v1/tokens/current': endToken,
+};
+
+const LONGEST = 4_096;
+const OFTEN = { count: 120, seconds: 60 };
+
+const tokenBody = z.union([
+  z.strictObject({ code: z.string(), verifier: z.string() }),
+  z.strictObject({ link: z.string(), client: z.string().refine(isToolName), as: z.string().optional() }),
+]);
+type TokenBody = z.output<typeof tokenBody>;
+
+async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
+  const headers = pairs(req.rawHeaders);
+  if (['origin', 'sec-fetch-site'].some((name) => valuesOf(headers, name).length > 0))
+    return refuse.foreign('tools alone ask for tokens');
+  const wait = parts.rates.take(`client ${clientOf(req)}`, 'ask for a token', OFTEN, parts.monotonic());
+  if (wait > 0) return refuse.tooOften(wait);
+  const body = /^application\/json\b/i.test(req.headers['content-type'] ?? '') ? await shortBody(req, LONGEST) : null;
+  if (body === 'late') return refuse.tooSlow();
+  if (body === 'gone') return null;
+  const asked = tokenBody.safeParse(parsed(body?.text ?? ''));
+  if (!asked.success) return problem(res, 400, 'invalid_request', 'This asks for no token.');
+  const made = await tokenFor(parts, asked.data);
+  if (made === null) return problem(res, 400, 'code_over', OVER);
+  const { token, subject, expiresAt } = made;
+  parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool was given a token');
+  return answer(res, 201, { token, subject, expiresAt: new Date(expiresAt).toISOString() });
+}
+
+const OVER = 'The code or link was used already, is too old, or is not for this account.';
+
+async function tokenFor({ access }: Asked['parts'], asked: TokenBody): Promise<NewToken | null> {
+  if ('code' in asked) return access.toolCodes.exchange(asked.code, asked.verifier);
+  const given = await access.logins.logIn(asked.link, null, asked.as ?? null);
+  const login = given && (await access.logins.find(given.secret));
+  return login && access.tokens.create(login.hash, asked.client);
+}
+
+async function showToken({ parts, req, res }: Asked): Promise<Answer> {
+  const { access } = parts;
+  const token = await access.tokens.find(bearerOf(req.headers.authorization));
+  if (token === null) return unauthorised(res);
+  const { subject, client, expiresAt } = token;
+  const person = await access.people.find(subject);
+  const actor = person && actorOf(person, access.duties, 'token');
+  return answer(res, 200, {
+    ...{ subject, name: person?.name ?? null, kind: person?.kind ?? null, groups: actor?.groups ?? [] },
+    ...{ duties: [...(actor?.duties ?? [])], client, expiresAt: new Date(expiresAt).toISOString() },
+  });
+}
+
+async function endToken({ parts, req, res }: Asked): Promise<Answer> {
+  const subject = await parts.access.tokens.end(bearerOf(req.headers.authorization));
+  if (subject === null) return unauthorised(res);
+  parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool gave its token back');
+  return answer(res, 200, { subject });
+}
+
+function bearerOf(authorization: string | undefined): string {
+  return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1] ?? '';
+}
+
+function unauthorised(res: ServerResponse): null {
+  res.setHeader('www-authenticate', 'Bearer');
+  return problem(res, 401, 'unauthorised', 'There is no such token, or it is over. Log in again: daypass login');
+}
+
+/** RFC 9457. */
+function problem(res: ServerResponse, status: number, code: string, detail: string): null {
+  const told = { type: `urn:daypass:error:${code}`, title: STATUS_CODES[status], status, code, detail };
+  return answer(res, status, told, 'application/problem+json');
+}
+
+function answer(res: ServerResponse, status: number, body: object, type = 'application/json'): null {
+  const text = `${JSON.stringify(body)}\n`;
+  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store' };
+  res.writeHead(status, { ...headers, 'x-content-type-options': 'nosniff' });
+  res.end(text);
+  return null;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
