@@ -1,0 +1,76 @@
+import t, { type Test } from 'tap';
+import { Logins } from '../../src/identity/logins.js';
+import { digestOf } from '../../src/identity/secret.js';
+import { Tokens } from '../../src/identity/tokens.js';
+import { ToolCodes } from '../../src/identity/tool-codes.js';
+import { TestClock } from '../gate/fixture.js';
+import { freshLedger } from '../recording/fixture.js';
+
+const ACT = { by: 'ops', reason: 'a test' };
+
+async function loggedIn(t: Test) {
+  const { pool } = await freshLedger(t);
+  const clock = new TestClock();
+  const logins = new Logins(pool, clock, async () => {});
+  const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+  const found = await logins.find(login?.secret ?? '');
+  if (found === null) throw new Error('no login');
+  return { pool, clock, logins, login: found, tokens: new Tokens(pool, clock) };
+}
+
+t.test('a token lasts as long as its login, and what is no token is nobody’s', async (t) => {
+  const { clock, login, tokens, pool } = await loggedIn(t);
+  const made = await tokens.create(login.hash, 'laptop');
+  t.equal(made?.expiresAt, login.expiresAt);
+  const token = made?.token ?? '';
+  t.match(await tokens.find(token), { subject: 'alice', client: 'laptop', expiresAt: login.expiresAt });
+  for (const text of ['', 'dpt_', token.slice(4), `${token}x`, token.replace('dpt_', 'dp_')])
+    t.equal(await tokens.find(text), null);
+  const [row] = (await pool.query('select hash from tokens')).rows;
+  t.same(row.hash, digestOf(token.slice(4)), 'its SHA-256 is kept');
+  clock.pass(login.expiresAt - clock.wall() - 1);
+  t.ok(await tokens.find(token));
+  clock.pass(1);
+  t.equal(await tokens.find(token), null);
+});
+
+t.test('a token ends with its login, its own end, and a closed account', async (t) => {
+  const { logins, login, tokens, pool } = await loggedIn(t);
+  const [one, two] = [await tokens.create(login.hash, 'one'), await tokens.create(login.hash, 'two')];
+  t.equal(await tokens.end(one?.token ?? ''), 'alice');
+  t.equal(await tokens.end(one?.token ?? ''), null);
+  t.equal(await tokens.find(one?.token ?? ''), null);
+  t.ok(await tokens.find(two?.token ?? ''));
+  await pool.query(
+    `insert into people (subject, kind, source, name, created_at, created_by, closed_at)
+     values ('alice', 'employee', 'local', 'Alice', now(), 'ops', now())`,
+  );
+  t.equal(await tokens.find(two?.token ?? ''), null);
+  t.equal(await tokens.create(login.hash, 'three'), null);
+  await pool.query('delete from people');
+  await logins.logOut('alice', ACT);
+  t.equal(await tokens.find(two?.token ?? ''), null);
+});
+
+t.test('a person has sixteen tokens at once: one more ends the oldest', async (t) => {
+  const { clock, login, tokens } = await loggedIn(t);
+  const made: string[] = [];
+  for (let number = 0; number < 17; number += 1) {
+    clock.pass(1);
+    made.push((await tokens.create(login.hash, 'laptop'))?.token ?? '');
+  }
+  const found = await Promise.all(made.map(async (token) => (await tokens.find(token)) !== null));
+  t.same(found, [false, ...Array.from({ length: 16 }, () => true)]);
+});
+
+t.test('a code for a tool is over after 60 s', async (t) => {
+  const { pool, clock, login, tokens } = await loggedIn(t);
+  const codes = new ToolCodes(pool, clock, tokens);
+  const verifier = 'v'.repeat(43);
+  const asked = { challenge: digestOf(verifier).toString('base64url'), client: 'laptop' };
+  const [intime, late] = [await codes.begin(login.hash, asked), await codes.begin(login.hash, asked)];
+  clock.pass(59_999);
+  t.ok(await codes.exchange(intime, verifier));
+  clock.pass(1);
+  t.equal(await codes.exchange(late, verifier), null);
+});
