@@ -319,3 +319,22 @@ t.test('nesting without end is a problem, not a crash', async (t) => {
   const loaded = load(directory, { 'services/deep.yaml': `a: ${'['.repeat(20_000)}` });
   t.equal(loaded.ok, false);
 });
+
+t.test('max_total limits a grant with its renewals, and is not less than it may last at first', async (t) => {
+  const grants = (more: string) => ({
+    'services/letters-a.yaml': SERVICE.replace('max_renewals: 1', `max_renewals: 1, max_total: ${more}`),
+  });
+  const loaded = load(t.testdir({}), grants('6h'));
+  t.same(loaded.ok && loaded.services.get('letters-a')?.grants, {
+    ...{ maxDurationSeconds: 14_400, maxRenewals: 1, maxTotalSeconds: 21_600 },
+  });
+  for (const [written, problem] of [
+    ['3h', /max_total is shorter than max_duration/],
+    ['soon', /max_total|duration/],
+    ['0h', /max_total|duration/],
+  ] as const) {
+    const refused = load(t.testdir({}), grants(written));
+    t.notOk(refused.ok, written);
+    t.match(JSON.stringify(refused.problems), problem);
+  }
+});
