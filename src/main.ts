@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type Checks, missing, startHealth } from './api/health.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
+import { appendAudit } from './audit/append.js';
 import { AuditLog } from './audit/log.js';
 import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
@@ -86,6 +87,8 @@ const { version }: { version: string } = JSON.parse(
 const LAST_WRITE = 5_000;
 /** How long one query of what nobody waits for may take: signs of life, lost sessions, the index. Milliseconds. */
 const KEEPING_LIMIT = 10_000;
+/** How long one query of what a person in front of a browser waits for may take, unless it says less, milliseconds. */
+const ANSWER_LIMIT = 8_000;
 
 /**
  * Runs a gateway until `stop`.
@@ -204,10 +207,16 @@ type Recording = Awaited<ReturnType<typeof openRecording>>;
 function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
   const staleness = config.stalenessSeconds * 1000;
   // Anybody may make it ask: what grants and revocations need is not what they wait for.
-  const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-browsers', log });
+  const pool = openDatabase(databaseUrl, {
+    max: 4,
+    applicationName: 'daypass-browsers',
+    answerWithin: ANSWER_LIMIT,
+    log,
+  });
   lifecycle.onStop('browser connections', () => pool.end());
-  const { oidc, duties } = config;
-  const access = openBrowserAccess({ pool, grants, watcher, staleness, clock, log, oidc, duties });
+  const { oidc, duties, domain } = config;
+  const parts = { pool, grants, watcher, staleness, clock, log, oidc, duties, domain, audit: appendAudit };
+  const access = openBrowserAccess(parts);
   lifecycle.onStop('browser access', () => access.stop());
   return access;
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { inTransaction } from '../recording/transaction.js';
 
 /** How long the ledger may take for one answer, milliseconds. */
 const WITHIN = 1_000;
@@ -12,15 +13,32 @@ interface TimedQuery extends pg.QueryConfig {
 }
 
 /**
- * One question to the ledger.
+ * One question to the ledger, or to a transaction of it.
  * @throws DaypassError `ledger_unavailable`
  */
-export async function ask(pool: pg.Pool, text: string, values: readonly unknown[]): Promise<readonly Row[]> {
+export async function ask(
+  ledger: pg.Pool | pg.PoolClient,
+  text: string,
+  values: readonly unknown[],
+): Promise<readonly Row[]> {
   const query: TimedQuery = { text, values: [...values], query_timeout: WITHIN };
   try {
-    const { rows } = await pool.query<Row>(query);
+    const { rows } = await ledger.query<Row>(query);
     return rows;
   } catch (cause) {
+    throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Some questions in one transaction. Whatever the work throws takes all of it back.
+ * @throws DaypassError `ledger_unavailable` when the ledger does not answer, and what the work throws
+ */
+export async function askWithin<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  try {
+    return await inTransaction(pool, work);
+  } catch (cause) {
+    if (cause instanceof DaypassError) throw cause;
     throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
   }
 }

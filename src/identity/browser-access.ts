@@ -1,10 +1,13 @@
 import type { OidcSettings } from '../config/people.js';
 import { messageOf } from '../errors.js';
+import { Accounts } from './accounts.js';
 import type { Duties } from './actor.js';
+import type { Audit } from './audited.js';
 import { Browsers, type BrowsersParts } from './browsers.js';
 import { Directory } from './directory.js';
 import { type GrantBook, Handovers } from './handovers.js';
 import { Logins } from './logins.js';
+import { Passkeys } from './passkeys.js';
 import { People } from './people.js';
 import { Tokens } from './tokens.js';
 import { ToolCodes } from './tool-codes.js';
@@ -21,6 +24,8 @@ export interface BrowserAccess {
   readonly toolCodes: ToolCodes;
   /** The company's directory; null without one. */
   readonly directory: Directory | null;
+  readonly accounts: Accounts;
+  readonly passkeys: Passkeys;
   stop(): void;
 }
 
@@ -29,6 +34,9 @@ export interface BrowserAccessParts extends BrowsersParts {
   readonly oidc?: OidcSettings | undefined;
   /** Nobody's unless told. */
   readonly duties?: Duties;
+  readonly audit: Audit;
+  /** The gateway's own host: passkeys are valid there. */
+  readonly domain: string;
   /** How often what is over is thrown away, milliseconds; ten minutes unless told. */
   readonly sweepEvery?: number;
 }
@@ -39,10 +47,14 @@ const SWEEP_EVERY = 600_000;
 /** Puts the parts together, watches over browser sessions and throws away what is over, until `stop`. */
 export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
   const browsers = new Browsers(parts);
-  const logins = new Logins(parts.pool, parts.clock, (principal) => browsers.loggedOut(principal));
+  const loggedOut = (principal: string) => browsers.loggedOut(principal);
+  const logins = new Logins(parts.pool, parts.clock, loggedOut);
+  const passkeys = new Passkeys({ ...parts, logins });
   browsers.start();
   const sweep = () =>
-    logins.sweep().catch((thrown) => parts.log.warn({ err: messageOf(thrown) }, 'old logins could not be thrown away'));
+    Promise.all([logins.sweep(), passkeys.sweep()]).catch((thrown) =>
+      parts.log.warn({ err: messageOf(thrown) }, 'old logins could not be thrown away'),
+    );
   const timer = setInterval(() => void sweep(), parts.sweepEvery ?? SWEEP_EVERY);
   const stop = () => {
     clearInterval(timer);
@@ -57,6 +69,8 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
       duties: parts.duties ?? NOBODYS,
       tokens,
       toolCodes: new ToolCodes(pool, clock, tokens),
+      accounts: new Accounts({ ...parts, loggedOut }),
+      passkeys,
     },
     directory: oidc === undefined ? null : new Directory({ pool, logins, settings: oidc, clock, log }),
   };

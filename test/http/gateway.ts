@@ -119,7 +119,16 @@ export async function startGateway(
   const metrics = new Metrics();
   const gate = new Gate({ grants: { check }, policies, recorder, clock, log, metrics });
   const book = { check, list: async () => [] };
-  const access = openBrowserAccess({ pool, grants: book, watcher: gate, staleness: 15_000, clock, log });
+  const access = openBrowserAccess({
+    pool,
+    grants: book,
+    watcher: gate,
+    staleness: 15_000,
+    clock,
+    log,
+    audit: async () => {},
+    domain: 'localhost',
+  });
   const { headTimeout, upstreamLimits, tls } = options;
   const http = await startHttp({
     gate,

@@ -167,7 +167,7 @@ t.test('what is over for a week is thrown away from time to time, whether or not
   const watcher = { holders: () => [], endHolders: () => {} };
   const book = { check: (id: string) => grants.check(id), list: async () => [] };
   const parts = { pool, watcher, grants: book, staleness: 60_000, clock, log: createLog('silent') };
-  const opened = openBrowserAccess({ ...parts, sweepEvery: 20 });
+  const opened = openBrowserAccess({ ...parts, audit: async () => {}, domain: 'localhost', sweepEvery: 20 });
   t.teardown(() => opened.stop());
   await waitUntil('the link is gone', async () => (await pool.query('select from login_links')).rowCount === 0);
   t.equal((await pool.query('select from login_acts')).rowCount, 1, 'the act stays');
