@@ -26,6 +26,11 @@ const GRANT: Grant = {
   confirmation: Buffer.alloc(32),
   scram: null,
   token: 'a.b.c',
+  groups: [],
+  request: null,
+  nda: null,
+  window: null,
+  only: null,
 };
 const BY = { by: 'ops', reason: 'order 7', at: Date.UTC(2026, 0, 1) };
 
