@@ -294,7 +294,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const { grants, key, keys } = granted;
   const audit = new AuditLog({ pool, key, keys, clock });
   if (!place?.index) streamAudit(base);
-  const { logins } = access;
+  const { logins, people, accounts, passkeys } = access;
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
   const operator = {
     socketPath,
@@ -311,7 +311,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     log,
     worker,
   };
-  const api = await startApi(operator);
+  const api = await startApi({ ...operator, people, accounts, passkeys });
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
   const watcher = watchConfiguration(options.configDirectory, () => reloadUnasked(reload, audit, gatewayId, log), log);

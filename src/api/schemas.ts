@@ -13,7 +13,7 @@ export const line = z
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must be one line without control characters')
   .transform(withoutHandles);
 
-const name = z.string().min(1).max(128);
+export const name = z.string().min(1).max(128);
 
 /** A whole number of seconds; the service's policy says how many at most. */
 const durationSeconds = z.int().min(1);
@@ -38,7 +38,7 @@ export const actBody = z.strictObject({ reason: line, by: line });
 export const loginBody = z.strictObject({ principal: name, reason: line, by: line });
 
 /** `true` and `false` as they stand in a query. */
-const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
+export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 
 export const grantQuery = z.strictObject({
   principal: name.optional(),

@@ -7,6 +7,7 @@ import { grantRoutes } from './grants.js';
 import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
+import { peopleRoutes } from './people.js';
 import { noteRefusal } from './refused.js';
 import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
@@ -63,6 +64,7 @@ export function buildApi(parts: ApiParts): FastifyInstance {
   });
   grantRoutes(app, parts);
   loginRoutes(app, parts);
+  peopleRoutes(app, parts);
   sessionRoutes(app, parts);
   maintenanceRoutes(app, parts);
   auditRoutes(app, parts);

@@ -4,6 +4,7 @@ import { auditCommand } from './audit.js';
 import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
+import { inviteCommand, peopleCommand } from './people.js';
 import { dataDirectoryOf, versionOfPackage } from './place.js';
 import { replayCommand } from './replay.js';
 import { tellFault } from './run.js';
@@ -21,7 +22,14 @@ async function program(words: readonly string[]): Promise<Command> {
     .description('Access to internal services for one task and a short time: granted, recorded, ended on time.')
     .version(versionOfPackage());
   const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
-  const logins = [loginCommand(), logoutCommand(), whoamiCommand(), loginLinkCommand()];
+  const logins = [
+    loginCommand(),
+    logoutCommand(),
+    whoamiCommand(),
+    loginLinkCommand(),
+    inviteCommand(),
+    peopleCommand(),
+  ];
   for (const verb of [
     ...verbs,
     ...logins,

@@ -1,0 +1,115 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { DaypassError } from '../errors.js';
+import { type Actor, operatorNamed } from '../identity/actor.js';
+import { isOpen, type Person } from '../identity/people.js';
+import { gatewayAddress } from './connect.js';
+import { checked } from './faults.js';
+import type { ApiParts } from './parts.js';
+import {
+  byBody,
+  closeBody,
+  extendBody,
+  groupsBody,
+  inviteBody,
+  peopleQuery,
+  personPath,
+  reassignBody,
+} from './people-schemas.js';
+
+/** What the routes of people are made of. */
+export type PeopleParts = Pick<ApiParts, 'people' | 'accounts' | 'passkeys' | 'status' | 'clock'>;
+
+/** Who asks. */
+export type ActorOf = (request: FastifyRequest) => Actor | Promise<Actor>;
+
+/** On the operator's socket: whoever `by` names. What is only looked at needs no name there. */
+export function socketActor(request: FastifyRequest): Actor {
+  return operatorNamed(request.method === 'GET' ? 'operator' : checked(byBody, request.body).by);
+}
+
+/**
+ * Accounts and invitations.
+ * @param actorOf - who asks; the operator of this machine unless told
+ */
+export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: ActorOf = socketActor): void {
+  const { accounts, people, passkeys, status, clock } = parts;
+  const json = (person: Person) => personJson(person, clock.wall());
+
+  app.post('/v1/invitations', async (request, reply) => {
+    const { by: _, ...invite } = checked(inviteBody, request.body);
+    const { subject, secret, expiresAt, recovery } = await accounts.invite(await actorOf(request), invite);
+    // The one answer that holds the secret. Behind `#` it is sent to no server, and stands in no log and no Referer.
+    void reply.code(201).header('cache-control', 'no-store');
+    const url = `${gatewayAddress(status())}/invite#${secret}`;
+    return { subject, url, expiresAt: new Date(expiresAt).toISOString(), recovery };
+  });
+
+  app.get('/v1/people', async (request) => {
+    const { sponsor, open, limit, cursor } = checked(peopleQuery, request.query);
+    const actor = await actorOf(request);
+    const whose = mayLook(actor) ? sponsor : actor.subject;
+    const filter = { open, limit: limit + 1, ...(whose === undefined ? {} : { sponsor: whose }) };
+    const found = await people.list(cursor === undefined ? filter : { ...filter, after: cursor });
+    const shown = found.slice(0, limit);
+    return { people: shown.map(json), next: found.length > limit ? (shown.at(-1)?.subject ?? null) : null };
+  });
+
+  app.get('/v1/people/:subject', async (request) => {
+    const { subject } = checked(personPath, request.params);
+    const actor = await actorOf(request);
+    const person = await people.find(subject);
+    const hidden = person !== null && !mayLook(actor) && ![person.subject, person.sponsor].includes(actor.subject);
+    if (person === null || hidden)
+      throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+    const iso = (at: number) => new Date(at).toISOString();
+    const held = await passkeys.list(subject);
+    return {
+      ...json(person),
+      passkeys: held.map(({ createdAt, usedAt }) => ({
+        createdAt: iso(createdAt),
+        usedAt: usedAt === null ? null : iso(usedAt),
+      })),
+    };
+  });
+
+  app.post('/v1/people/:subject/reassign', async (request) => {
+    const { subject } = checked(personPath, request.params);
+    const { sponsor, reason } = checked(reassignBody, request.body);
+    return json(await accounts.reassign(await actorOf(request), subject, sponsor, reason));
+  });
+
+  app.post('/v1/people/:subject/extend', async (request) => {
+    const { subject } = checked(personPath, request.params);
+    const { endsAt, reason } = checked(extendBody, request.body);
+    return json(await accounts.extend(await actorOf(request), subject, endsAt, reason));
+  });
+
+  app.post('/v1/people/:subject/groups', async (request) => {
+    const { subject } = checked(personPath, request.params);
+    const { groups, reason } = checked(groupsBody, request.body);
+    return json(await accounts.setGroups(await actorOf(request), subject, groups, reason));
+  });
+
+  app.post('/v1/people/:subject/close', async (request) => {
+    const { subject } = checked(personPath, request.params);
+    const { reason } = checked(closeBody, request.body);
+    const ended = await accounts.close(await actorOf(request), subject, reason);
+    return { subject, state: 'closed', ended };
+  });
+}
+
+/** Whether somebody may see everybody's account; others see their own, and those they answer for. */
+function mayLook({ duties }: Actor): boolean {
+  return duties.has('operator') || duties.has('reviewer');
+}
+
+/** A person as the API tells it. @param now - milliseconds since the epoch */
+export function personJson(person: Person, now: number) {
+  const { subject, kind, source, name, email, groups, sponsor, createdBy } = person;
+  const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+  const state = person.closedAt !== null ? 'closed' : isOpen(person, now) ? 'open' : 'ended';
+  return {
+    ...{ subject, state, kind, source, name, email, groups, groupsAt: iso(person.groupsAt), sponsor },
+    ...{ endsAt: iso(person.endsAt), createdAt: iso(person.createdAt), createdBy, closedAt: iso(person.closedAt) },
+  };
+}
