@@ -163,6 +163,7 @@ t.test('connections are opened in files that say so alone', async (t) => {
   /** Not towards a service: the ledger, Redis, the identity provider, who is told of the audit log, and the command line's ways to a gateway. */
   const OWN = [
     ...['recording/database.ts', 'grant/redis.ts', 'cli/client.ts'],
+    'http/browser/passkey-script.ts', // a page's way to its own host
     ...['identity/provider-fetch.ts', 'cli/remote.ts', 'audit/webhook.ts', 'audit/syslog-link.ts'],
   ];
   t.same(

@@ -42,6 +42,8 @@ export interface HttpParts {
   readonly access: BrowserAccess;
   /** How browsers reach the gateway. */
   readonly scheme: 'http' | 'https';
+  /** Of the gateway's own pages, as browsers spell it. */
+  readonly origin: () => string;
   readonly clock: Clock;
   /** Services are reached at `<service>.<domain>`. */
   readonly domain: string;

@@ -32,7 +32,7 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { carriedBy } from '../session/connection.js';
 import { drain } from './body.js';
-import { schemeOf } from './browser/place.js';
+import { originOf, schemeOf } from './browser/place.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
@@ -91,6 +91,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     identity: options.identity,
     access: options.access,
     scheme: schemeOf(domain, options.tls !== undefined),
+    origin: () => originOf(domain, options.tls !== undefined, portOf(server)),
     clock,
     domain,
     monotonic,
@@ -146,6 +147,12 @@ function open({ tls, headTimeout = HEAD_TIMEOUT }: HttpOptions, settings: Server
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
+}
+
+/** Where it listens really: a port may have been chosen by the system. */
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {

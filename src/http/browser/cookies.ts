@@ -7,6 +7,8 @@ export const SESSION_COOKIE = '__Host-daypass';
 export const STATE_COOKIES = '__Host-dp-state';
 /** What binds a login at the company's directory to the browser that began it; at the gateway's own host. */
 export const FLOW_COOKIE = '__Host-dp-flow';
+/** What a browser keeps at the gateway's own host while a passkey is made or used: nobody else can finish what it began. */
+export const CEREMONY_COOKIE = '__Host-dp-ceremony';
 
 const OURS = new RegExp(`^(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)$`, 'i');
 /** A nameless cookie is sent back as its value alone: one that spells our name would come back as ours. */

@@ -7,6 +7,7 @@ import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
 import { foreignRequest, isNavigation } from './foreign.js';
 import { shortBody } from './form.js';
 import { homePage, LOGIN_PAGE, loggedOutPage, sendOn, sendPage, welcomePage } from './pages.js';
+import { PASSKEY_PAGES } from './passkey-side.js';
 import { type Answer, refuse } from './refusals.js';
 import { BEGIN, ENTER } from './service-side.js';
 import { TOOL_PAGES } from './tool.js';
@@ -22,6 +23,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   'POST /logout': logOut,
   ...DIRECTORY_PAGES,
   ...TOOL_PAGES,
+  ...PASSKEY_PAGES,
 };
 
 /** What no browser asks for: no cookie vouches for it. */
@@ -67,7 +69,7 @@ async function home(visit: Visit): Promise<Answer> {
       ...{ service, role, until: new Date(expiresAt).toISOString() },
       href: `${parts.scheme}://${service}.${host}${BEGIN}`,
     }));
-  return sendPage(res, homePage(login.principal, listed));
+  return sendPage(res, homePage(login.principal, listed, login.source === 'passkey'));
 }
 
 async function handOver(visit: Visit): Promise<Answer> {

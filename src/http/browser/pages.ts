@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { escapeHtml, STYLE, STYLE_HASH } from '../deny.js';
+import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
 
 /** A page of the gateway's own. Its forms lead to its own host alone. */
 interface Page {
@@ -12,20 +13,42 @@ interface Page {
   readonly leadsTo?: string;
 }
 
+/** Where a page's script says what came of it: read aloud when it changes. */
+const STATUS = '<p role="status"></p>';
+const NO_SCRIPT = '<noscript><p>Passkeys need JavaScript in this browser.</p></noscript>';
+
+/** @param to - where it leads on, a path of ours */
+function passkeyButton(to: string): string {
+  return `<p><button type="button" id="use" data-to="${escapeHtml(to)}">Log in with a passkey</button></p>${STATUS}${NO_SCRIPT}`;
+}
+
 /**
  * Moves the code out of the address line into the form. It is sent on the person's word, never by itself: whoever follows a
  * link that somebody else made sees that they are about to log in, and previews of links use none up.
  */
 const LOGIN_SCRIPT =
-  "document.querySelector('input').value=location.hash.slice(1);history.replaceState(null,'','/login');";
+  "const code=location.hash.slice(1);document.querySelector('input').value=code;history.replaceState(null,'','/login');" +
+  "document.querySelector('#link').hidden=code==='';document.querySelector('#passkey').hidden=code!=='';";
 
-/** The page that a login link opens. */
+/** The page that a login link opens; without a link's code it is for passkeys. */
 export const LOGIN_PAGE: Page = {
   title: 'Log in',
   body:
-    '<h1>Log in to Daypass</h1><p>You were given a link that logs this browser in, once, within ten minutes.</p>' +
-    '<form method="post" action="/login"><input type="hidden" name="code"><p><button>Log in</button></p></form>',
-  script: LOGIN_SCRIPT,
+    '<h1>Log in to Daypass</h1>' +
+    '<div id="link"><p>You were given a link that logs this browser in, once, within ten minutes.</p>' +
+    '<form method="post" action="/login"><input type="hidden" name="code"><p><button>Log in</button></p></form></div>' +
+    `<div id="passkey">${passkeyButton('/')}</div>`,
+  script: LOGIN_SCRIPT + PASSKEY_SCRIPT,
+};
+
+/** The page that an invitation opens. */
+export const INVITE_PAGE: Page = {
+  title: 'Your invitation',
+  body:
+    '<h1>Your invitation</h1><div id="invited" hidden><p id="who"></p><p id="until"></p>' +
+    '<p>You log in with a passkey: your device keeps it, and unlocks it by fingerprint, face or PIN. There is no password.</p>' +
+    `<p><button type="button" id="create">Create passkey</button></p></div>${STATUS}${NO_SCRIPT}`,
+  script: INVITE_SCRIPT,
 };
 
 /**
@@ -34,12 +57,14 @@ export const LOGIN_PAGE: Page = {
  * @param target - where to go afterwards
  */
 export function welcomePage(directory: boolean, target: string): Page {
-  const link = directory
-    ? `<p>${directoryLink(target)}</p><p>Without one, ask`
-    : '<p>To use a web service in the browser, ask';
+  const company = directory ? `<p>${directoryLink(target)}</p>` : '';
   return {
     title: 'Daypass',
-    body: `<h1>Not logged in</h1><p>This is a Daypass gateway.</p>${link} your sponsor or an operator for a login link, and open it in this browser.</p>`,
+    body:
+      '<h1>Not logged in</h1><p>This is a Daypass gateway. To use a web service in the browser, log in.</p>' +
+      `${company}${passkeyButton(target)}<p>Without either, ask your sponsor for an invitation, or an operator for a login ` +
+      'link, and open it in this browser.</p>',
+    script: PASSKEY_SCRIPT,
   };
 }
 
@@ -102,19 +127,44 @@ export interface Listed {
   readonly href: string;
 }
 
-/** The gateway's own page for somebody who is logged in: what they may open, and the way out. */
-export function homePage(principal: string, grants: readonly Listed[]): Page {
+/**
+ * The gateway's own page for somebody who is logged in: what they may open, and the way out.
+ * @param hasPasskeys - whether they log in with passkeys, and may look after them
+ */
+export function homePage(principal: string, grants: readonly Listed[], hasPasskeys: boolean): Page {
   const rows = grants.map(
     ({ service, role, until, href }) =>
       `<p><a href="${escapeHtml(href)}">${escapeHtml(service)}</a> as ${escapeHtml(role)}, until ${escapeHtml(until)}</p>`,
   );
   const list = rows.length > 0 ? rows.join('') : '<p>You have no access to a web service at the moment.</p>';
+  const passkeys = hasPasskeys ? '<p><a href="/passkeys">Your passkeys</a></p>' : '';
   return {
     title: 'Daypass',
     body:
-      `<h1>Logged in as ${escapeHtml(principal)}</h1>${list}` +
+      `<h1>Logged in as ${escapeHtml(principal)}</h1>${list}${passkeys}` +
       '<form method="post" action="/logout"><p><button>Log out everywhere</button></p></form>',
   };
+}
+
+/** A passkey as the page lists it; times as ISO 8601. */
+export interface ListedPasskey {
+  readonly id: string;
+  readonly created: string;
+  readonly used: string | null;
+}
+
+/** Somebody's passkeys. @param fresh - whether they logged in with one just now, and may change them */
+export function passkeysPage(passkeys: readonly ListedPasskey[], fresh: boolean): Page {
+  const removable = fresh && passkeys.length > 1;
+  const rows = passkeys.map(({ id, created, used }) => {
+    const words = `made ${created}, ${used === null ? 'not used yet' : `last used ${used}`}`;
+    const remove = `<button type="button" data-remove="${id}" aria-label="Remove the passkey ${words}">Remove</button>`;
+    return `<p>${words} ${removable ? remove : ''}</p>`;
+  });
+  const add = `<p><button type="button" id="add">Add a passkey</button></p>${STATUS}${NO_SCRIPT}`;
+  const again = `<p>To add or remove one, log in with a passkey again.</p>${passkeyButton('/passkeys')}`;
+  const body = `<h1>Your passkeys</h1>${rows.join('')}${fresh ? add : again}<p><a href="/">Back</a></p>`;
+  return { title: 'Your passkeys', body, script: PASSKEY_SCRIPT };
 }
 
 /** Answers with a page. As for the others that send: null, nothing is left to be said. */
@@ -125,7 +175,7 @@ export function sendPage(res: ServerResponse, page: Page, cookies: readonly stri
     `<title>${title}</title><style>${STYLE}</style></head><body><main>${body}</main>`,
     `${script === undefined ? '' : `<script>${script}</script>`}</body></html>\n`,
   ].join('');
-  const scripts = script === undefined ? '' : `script-src 'sha256-${hashOf(script)}'; `;
+  const scripts = script === undefined ? '' : `script-src 'sha256-${hashOf(script)}'; connect-src 'self'; `;
   res.writeHead(200, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(html),
@@ -158,6 +208,19 @@ export function sendOn(res: ServerResponse, location: string, cookies: readonly 
     ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }),
   });
   res.end();
+  return null;
+}
+
+/** Answers a script of ours. */
+export function sendJson(res: ServerResponse, body: object, cookies: readonly string[] = []): null {
+  const text = `${JSON.stringify(body)}\n`;
+  res.writeHead(200, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...QUIET,
+    ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }),
+  });
+  res.end(text);
   return null;
 }
 

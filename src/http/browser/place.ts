@@ -14,6 +14,18 @@ export function schemeOf(domain: string, tls: boolean): 'http' | 'https' {
   return tls || !(domain === 'localhost' || domain.endsWith('.localhost')) ? 'https' : 'http';
 }
 
+/**
+ * The origin of the gateway's own pages, as browsers spell it. A proxy that speaks TLS in front of a plain listener has the usual
+ * port.
+ * @param tls - whether the listener speaks TLS itself
+ */
+export function originOf(domain: string, tls: boolean, port: number): string {
+  const scheme = schemeOf(domain, tls);
+  const usual = scheme === 'https' ? 443 : 80;
+  const proxied = scheme === 'https' && !tls;
+  return `${scheme}://${domain}${proxied || port === usual ? '' : `:${port}`}`;
+}
+
 /** The gateway's own host, seen from a service's: both with the port that the client asked for. */
 export function gatewayHost(host: string, service: string): string {
   return host.slice(service.length + 1);

@@ -1,3 +1,4 @@
+import { DaypassError } from '../../errors.js';
 import { type Refusal, refusalFor } from '../deny.js';
 
 /** What came of a request that is the gateway's own to answer: a refusal to say, or null when it was answered. */
@@ -21,7 +22,7 @@ export const refuse = {
   notLoggedIn: (): Refusal =>
     refusalFor('malformed', 'This browser is not logged in at the gateway.', {
       rule: 'a login',
-      hint: 'ask your sponsor or an operator for a login link (daypass login-link <you>), open it in this browser, then the service again',
+      hint: "log in at the gateway's own page with your passkey, or ask an operator for a login link (daypass login-link <you>); then open the service again",
     }),
   linkOver: (): Refusal =>
     refusalFor('malformed', 'This login link was used already, or is too old.', {
@@ -32,6 +33,19 @@ export const refuse = {
     ...{ status: 408, reason: 'bad_request', rule: 'the form of a login within 5 s' },
     detail: 'The form of this login took too long to come.',
     hint: 'try again',
+  }),
+  notJson: (): Refusal => ({
+    ...{ status: 415, reason: 'bad_request', rule: 'JSON of at most 16 KiB' },
+    detail: 'This takes a JSON object.',
+  }),
+  tooLong: (): Refusal => ({
+    ...{ status: 413, reason: 'bad_request', rule: 'JSON of at most 16 KiB' },
+    detail: 'This is too long, or does not say how long it is.',
+  }),
+  noPasskeys: (): Refusal => ({
+    ...{ status: 403, reason: 'login_not_fresh', rule: 'a login with a passkey' },
+    detail: 'You are not logged in with a passkey.',
+    hint: 'log in with one',
   }),
   noGrant: (service: string): Refusal => ({
     ...{ status: 403, reason: 'unknown_grant', rule: 'a grant for the service' },
@@ -65,3 +79,25 @@ export const refuse = {
       hint: 'try again in a moment',
     }),
 };
+
+/** What may be refused of passkeys and invitations, by the code of the fault. */
+const STATUS: Readonly<Record<string, number>> = {
+  invitation_over: 400,
+  ceremony_over: 400,
+  passkey_refused: 403,
+  account_over: 403,
+  login_not_fresh: 403,
+  unknown_passkey: 404,
+  passkey_known: 409,
+  last_passkey: 409,
+  too_many_passkeys: 409,
+};
+
+/** The refusal that a fault stands for; null for a failure of ours. */
+export function refusalOfFault(thrown: unknown): Refusal | null {
+  if (!(thrown instanceof DaypassError)) return null;
+  const { code, message, hint } = thrown;
+  const status = STATUS[code];
+  if (status === undefined) return null;
+  return { status, reason: code, detail: message, ...(hint === undefined ? {} : { hint }) };
+}
