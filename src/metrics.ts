@@ -100,6 +100,7 @@ export class ServiceMeter {
     this.#service = service;
     this.live = metrics.sessions.of({ service, protocol });
     metrics.dialFailures.of({ service });
+    metrics.secretsSeen.of({ service });
     for (const reason of ALERTING_ENDS) metrics.ends.of({ service, reason });
     for (const reason of UPSTREAM_FAILURES) metrics.upstreamFailures.of({ service, reason });
   }
@@ -125,6 +126,11 @@ export class ServiceMeter {
   /** A connection to the service could not be made. */
   dialFailed(): void {
     this.#metrics.dialFailures.of({ service: this.#service }).value += 1;
+  }
+
+  /** A session was sent a secret that is injected towards its service. */
+  secretSeen(): void {
+    this.#metrics.secretsSeen.of({ service: this.#service }).value += 1;
   }
 
   /** The service failed a request or a connection that was under way. */
@@ -156,6 +162,7 @@ export class Metrics {
   readonly decisions = new Tally(['service', 'outcome', 'reason']);
   readonly dialFailures = new Tally(['service']);
   readonly upstreamFailures = new Tally(['service', 'reason']);
+  readonly secretsSeen = new Tally(['service']);
   readonly dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
@@ -196,6 +203,9 @@ export class Metrics {
       this.upstreamFailures,
       ['service', 'reason'],
     );
+    this.#counter('daypass_secrets_seen_total', 'Secrets that a service sent to a session.', this.secretsSeen, [
+      'service',
+    ]);
     this.#counter(
       'daypass_recorder_commit_failures_total',
       'Commits of the recorder that failed.',

@@ -74,7 +74,6 @@ function loadServices(folder: string, protocols: readonly ProtocolConfig[], sour
   const services = new Map<string, ServicePolicy>();
   const names = listFiles(folder);
   const problems = [...names.problems];
-  const values = valueSchemas(sources);
   const claims = new Map<unknown, string>();
   for (const name of names.value ?? []) {
     const path = join(folder, name);
@@ -83,7 +82,8 @@ function loadServices(folder: string, protocols: readonly ProtocolConfig[], sour
     if (file.value === undefined) continue;
     const { text, document } = file.value;
     problems.push(...claimedTwice(path, document, claims));
-    const service = readService({ stem: name.slice(0, -'.yaml'.length), text, document }, protocols, values);
+    const stem = name.slice(0, -'.yaml'.length);
+    const service = readService({ stem, text, document }, protocols, valueSchemas(sources));
     if (service.ok) services.set(service.value.name, service.value);
     else problems.push(...locate(path, document, service.findings));
   }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Injected, SoughtSecret } from './secret.js';
 import type { ValueSchemas } from './values.js';
 
 /** Something wrong in a policy file: the path of keys to it and what to do. */
@@ -35,6 +36,8 @@ export interface ProtocolConfig<Upstream = unknown, Role = unknown> {
    * the role does not allow; without a rule it allows nothing at all.
    */
   narrow(role: Role, texts: ReadonlySet<string>): Role;
+  /** Every secret that is injected towards the service, in whatever role: what its answers are searched for. */
+  injected(upstream: Upstream, roles: Iterable<Role>): readonly Injected[];
 }
 
 /** A service as the gateway serves it: compiled, frozen, replaced whole when its file changes. */
@@ -63,6 +66,8 @@ export interface ServicePolicy<Upstream = unknown, Role = unknown> {
     readonly maxTotalSeconds?: number;
   };
   readonly recording: { readonly mode: 'strict' | 'buffered' };
+  /** What is injected towards the service: seen in its answers, it is to be replaced. */
+  readonly secrets: readonly SoughtSecret[];
   /** SHA-256 (hex) of the file's text: what the records name. Secrets are references there, never values. */
   readonly version: string;
   /** The file's text as loaded, kept in the ledger so that a record can be decided again. */

@@ -58,23 +58,23 @@ export function readService(
   findings.push(...upstream.findings, ...roles.findings);
   if (!frame.ok || findings.length > 0 || roles.compiled.size === 0) return { ok: false, findings };
   const scope = scopeOf(protocol, roles.compiled);
-  return { ok: true, value: toPolicy(frame.value, file.text, upstream.usable?.value, roles.compiled, scope) };
+  const secrets = values.names.sought(protocol.injected(upstream.usable?.value, roles.compiled.values()));
+  const compiled = { upstream: upstream.usable?.value, roles: roles.compiled, ...scope, secrets };
+  return { ok: true, value: toPolicy(frame.value, file.text, compiled) };
 }
 
 function toPolicy(
   frame: z.output<typeof serviceFrameSchema>,
   text: string,
-  upstream: unknown,
-  roles: ReadonlyMap<string, unknown>,
-  scope: ReturnType<typeof scopeOf>,
+  compiled: Pick<ServicePolicy, 'upstream' | 'roles' | 'rulesOf' | 'roleFor' | 'secrets'>,
 ): ServicePolicy {
   const { service: name, protocol, lane, owner, grants, recording } = frame;
-  const [defaultRole = ''] = roles.keys();
+  const [defaultRole = ''] = compiled.roles.keys();
   const { max_duration: maxDurationSeconds, max_renewals: maxRenewals, max_total: maxTotalSeconds } = grants;
   const limits = { maxDurationSeconds, maxRenewals, ...(maxTotalSeconds === undefined ? {} : { maxTotalSeconds }) };
   const version = createHash('sha256').update(text).digest('hex');
   const rest = { grants: limits, recording, version, text };
-  return { name, protocol, lane, owner, upstream, roles, defaultRole, ...scope, ...rest };
+  return { name, protocol, lane, owner, ...compiled, defaultRole, ...rest };
 }
 
 interface ReadUpstream {

@@ -16,6 +16,7 @@ import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { type Address, parseAddress, parseWebAddress, type WebAddress } from './address.js';
 import { DURATION, parseDuration } from './duration.js';
+import { SecretNames } from './secret.js';
 
 /** Where values that are not in the file come from. */
 export interface Sources {
@@ -66,6 +67,8 @@ export type SecretReference = z.output<typeof secretReferenceSchema>;
 export interface ValueSchemas {
   /** `{ env: NAME }` or `{ file: path }` → the secret. A file's last line break is not part of it. */
   readonly secret: z.ZodType<string>;
+  /** What `secret` has read so far, and how the file words it. */
+  readonly names: SecretNames;
   /** `127.0.0.1:5432`, `[::1]:5432`, `localhost:5432`, or `{ env: NAME, default: … }`; never port 0. */
   readonly address: z.ZodType<Address>;
   /** As `address`; port 0 asks the system for a free one. */
@@ -80,12 +83,16 @@ const PROBLEMS = {
   url: hinted('not a web address', 'http:// or https:// with a host; no user, password, query or fragment'),
 };
 
-/** Makes the schemas for one load. */
+/** Makes the schemas for one file. */
 export function valueSchemas(sources: Sources): ValueSchemas {
+  const names = new SecretNames();
   return {
+    names,
     secret: secretReferenceSchema.transform((reference, context) => {
       const read = readSecret(reference, sources);
-      return read.ok ? read.value : refuse(context, read.problem);
+      if (!read.ok) return refuse(context, read.problem);
+      names.add(read.value, reference);
+      return read.value;
     }),
     listenAddress: textOrEnv(sources, parseAddress, PROBLEMS.listenAddress),
     address: textOrEnv(sources, parseDialable, PROBLEMS.address),
@@ -101,6 +108,7 @@ export function standInSchemas(): ValueSchemas {
   const address = { host: 'localhost', port: 1 };
   const url = { href: 'http://localhost:1', origin: 'http://localhost:1', basePath: '' };
   return {
+    names: new SecretNames(),
     secret: secretReferenceSchema.transform(() => 'stand-in'),
     listenAddress: textOrEnvForm(PROBLEMS.listenAddress).transform(() => address),
     address: textOrEnvForm(PROBLEMS.address).transform(() => address),

@@ -10,6 +10,7 @@ import type { Obligations } from '../policy/decision.js';
 import { type Facts, joined } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
+import type { SightedStream } from '../session/sightings.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
@@ -61,6 +62,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   #status: number | null = null;
   #headers: readonly Header[] = [];
   readonly #answer: BodyTap;
+  readonly #sighted: SightedStream;
   /** How long the head of the response is, while it is not given. */
   #headBytes = 0;
   /** The exchange is over: nothing of the upstream is passed on any more. */
@@ -70,6 +72,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     this.#parts = parts;
     this.#session = parts.passage.session;
     this.client = parts.req.socket;
+    this.#sighted = this.#session.sightings.stream();
     this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
     parts.res.once('close', () => {
       if (!parts.res.writableFinished) this.#stop({ reason: 'client_left' });
@@ -109,7 +112,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const { url } = upstreamOf(this.#parts.admission);
     const head = responseHeaders(headers, url);
     head.push(expires);
-    res.writeHead(status, head.flat());
+    const lines = head.flat();
+    this.#session.sightings.text(lines.join('\n'));
+    if (isEncoded(headers)) this.#session.sightings.encoded();
+    res.writeHead(status, lines);
     this.#headBytes = bytesOf(head);
     // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
     process.nextTick(() => {
@@ -132,6 +138,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (this.#done) return;
     const { res } = this.#parts;
     this.#answer.push(chunk);
+    this.#sighted.push(chunk);
     if (this.#give(chunk.byteLength, () => res.write(chunk)) || this.#done) return;
     controller.pause();
     res.once('drain', () => controller.resume());
@@ -253,6 +260,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (this.#session.recording.receipt === null)
       this.#session.recording.append('result', joined(known.facts, facts), known.payload);
   }
+}
+
+function isEncoded(headers: readonly Header[]): boolean {
+  return valuesOf(headers, 'content-encoding').some((coding) => !/^(?:identity)?$/i.test(coding.trim()));
 }
 
 /** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */

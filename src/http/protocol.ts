@@ -6,6 +6,7 @@ import { hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
+import { injected } from './credentials.js';
 import { decide, explain, HttpRole } from './decide.js';
 import { describe } from './describe.js';
 import { canonical, isInjectable } from './headers.js';
@@ -146,6 +147,7 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
       rules.filter(({ text }) => texts.has(text)),
       settings,
     ),
+  injected,
   decide,
   explain,
   describe,

@@ -1,5 +1,6 @@
 import type { Passage } from '../gate/passage.js';
 import { type Facts, joined } from '../recording/event.js';
+import type { SightedStream } from '../session/sightings.js';
 import type { HttpAction } from './action.js';
 import { BodyTap } from './body-tap.js';
 import { textOf } from './content.js';
@@ -24,6 +25,8 @@ export class ServiceMessages implements FrameTap {
   readonly #facts: Facts;
   readonly #seq: number;
   readonly #paced: () => void;
+  /** Across the frames of a message, too: their heads are not in between. */
+  readonly #sighted: SightedStream;
   #underWay: { readonly frame: DataFrame; readonly tap: BodyTap } | null = null;
   #unsafe = 0;
   #waiting = false;
@@ -34,6 +37,7 @@ export class ServiceMessages implements FrameTap {
    */
   constructor(passage: Passage<HttpAction>, opening: { path: string; seq: number }, paced: () => void) {
     this.#passage = passage;
+    this.#sighted = passage.session.sightings.stream();
     this.#facts = { verb: 'message', on: [opening.path], from: 'service' };
     this.#seq = opening.seq;
     this.#paced = paced;
@@ -45,6 +49,7 @@ export class ServiceMessages implements FrameTap {
   }
 
   piece(frame: DataFrame, bytes: Uint8Array): void {
+    this.#sighted.push(bytes);
     this.#underWay ??= { frame, tap: new BodyTap(MOST_TEXT) };
     this.#underWay.tap.push(bytes);
   }
@@ -56,6 +61,7 @@ export class ServiceMessages implements FrameTap {
   control(frame: ControlFrame, payload: Uint8Array): void {
     const said = frame === 'close' ? payload.subarray(2) : payload;
     if (said.byteLength === 0) return;
+    this.#passage.session.sightings.bytes(Buffer.from(said));
     const tap = new BodyTap(MOST_TEXT);
     tap.push(said);
     this.#record(frame, tap, true);

@@ -188,6 +188,7 @@ class Opening implements Connection {
     }
     const { url } = upstreamOf(admission);
     const response = responseTo(wish, answer, url, new Date(session.expiresAt).toISOString());
+    session.sightings.text(response);
     session.deliver(this.client, Buffer.from(response, 'latin1'));
     // The end came just now: nothing was given, and this was cut with the session.
     if (session.end !== null) {
@@ -222,7 +223,9 @@ class Opening implements Connection {
       }
       this.#release();
       passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ...this.#times() });
-      passage.session.deliver(this.client, plainAnswer(response, Buffer.concat(body), url));
+      const plain = plainAnswer(response, Buffer.concat(body), url);
+      passage.session.sightings.bytes(plain);
+      passage.session.deliver(this.client, plain);
       this.client.end();
     };
     response.on('data', (chunk: Buffer) => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isLoopback } from '../config/address.js';
 import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
+import type { Injected } from '../config/secret.js';
 import { parseSize, SIZE } from '../config/size.js';
 import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { nameOf, type Relation, RULE_KINDS, type RuleKind } from './sql/analysis.js';
@@ -281,6 +282,12 @@ function relationsOf(rules: readonly PostgresRule[]): readonly Relation[] {
   return [...found.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
+/** The passwords of every account that some role logs in as. */
+function injected({ password }: PostgresUpstream, roles: Iterable<PostgresRole>): readonly Injected[] {
+  const passwords = new Set([password, ...[...roles].map(({ upstream }) => upstream.password)]);
+  return [...passwords].map((value) => ({ value, forms: [value] }));
+}
+
 /** What a service file of a database may say. */
 export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
   name: 'postgres',
@@ -289,4 +296,5 @@ export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
   compileRole,
   rulesOf: ({ rules }) => rules.map(({ text }) => text),
   narrow,
+  injected,
 };

@@ -5,6 +5,7 @@ import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Connection, type Cut, endSurely } from '../session/connection.js';
+import type { SightedStream } from '../session/sightings.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
@@ -38,6 +39,8 @@ export class Relay implements Connection {
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
   readonly #finished: () => void;
+  /** Looks for our own secrets in what the client is given of the server's. */
+  readonly #said: SightedStream;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
   /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
@@ -71,6 +74,7 @@ export class Relay implements Connection {
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
+    this.#said = passage.session.sightings.stream();
     this.#settled = began;
     const talk = new Conversation(passage, catalog, clock);
     this.#talk = talk;
@@ -253,6 +257,7 @@ export class Relay implements Connection {
     if (pieces.length > 1) this.client.cork();
     for (let i = 0; i < pieces.length && !this.#over; i += 1) {
       const piece = pieces[i]!;
+      this.#said.push(piece);
       if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
       // A deadline that came just now has cut the session instead: what the client has is what it had.
       if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;

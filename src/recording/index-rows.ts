@@ -1,4 +1,5 @@
 import type { ClientBase, Pool } from 'pg';
+import { writeSightings } from './sightings.js';
 import type { IndexRow } from './summary.js';
 
 /**
@@ -17,8 +18,10 @@ const WRITE = `
 
 /** Writes rows of the index; writing them twice changes nothing. */
 export async function writeIndexRows(database: Pool | ClientBase, rows: readonly IndexRow[]): Promise<void> {
-  if (rows.length > 0)
-    await database.query({ name: 'daypass-index', text: WRITE, values: [JSON.stringify(rows.map(columns))] });
+  if (rows.length === 0) return;
+  // Before the rows that say how far the index goes: what those cover is there.
+  await writeSightings(database, rows);
+  await database.query({ name: 'daypass-index', text: WRITE, values: [JSON.stringify(rows.map(columns))] });
 }
 
 function columns(row: IndexRow): Record<string, unknown> {

@@ -63,6 +63,10 @@ function wordsOf(event: RecordedEvent, renderer: Renderer | undefined): string {
       return `NOT EVERYTHING IS RECORDED HERE: ${listed(event.facts)}`;
     case 'close':
       return `ended: ${listed(event.facts)}`;
+    case 'notice':
+      if (event.facts.about === 'secret_seen')
+        return `THE SERVICE SENT A SECRET THAT IS INJECTED TOWARDS IT: ${text(event.facts.secret)}`;
+      return rendered(event, renderer);
     default:
       return rendered(event, renderer);
   }

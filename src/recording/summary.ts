@@ -1,6 +1,14 @@
 import { withoutHandles } from '../log.js';
 import type { RecordedEvent } from './event.js';
 
+/** A secret that the service sent to the session. */
+export interface Sighting {
+  /** As the policy words it. */
+  readonly secret: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
 /** A row of `block_index`: what is searchable of one stretch of a session. */
 export interface IndexRow {
   readonly sessionId: string;
@@ -18,6 +26,8 @@ export interface IndexRow {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly text: string;
+  /** Rows of `secret_sightings`. */
+  readonly sightings: readonly Sighting[];
 }
 
 const MOST_TEXT = 8 * 1024;
@@ -41,6 +51,7 @@ export class Summary {
   readonly #targets = new Set<string>();
   readonly #reasons = new Set<string>();
   readonly #texts = new Set<string>();
+  readonly #sightings = new Map<string, number>();
   #textSize = 0;
 
   constructor(sessionId: string, first: RecordedEvent) {
@@ -53,7 +64,7 @@ export class Summary {
 
   /** How much memory this holds, roughly, bytes. */
   get size(): number {
-    const terms = this.#verbs.size + this.#targets.size + this.#reasons.size;
+    const terms = this.#verbs.size + this.#targets.size + this.#reasons.size + this.#sightings.size;
     return 500 + terms * 100 + this.#textSize;
   }
 
@@ -69,6 +80,7 @@ export class Summary {
     this.#bytesIn += count(facts.bytesIn);
     this.#bytesOut += count(facts.bytesOut);
     if (typeof payload?.text === 'string') this.#keepText(payload.text);
+    if (kind === 'notice' && facts.about === 'secret_seen') this.#keepSighting(facts.secret, at);
   }
 
   row(): IndexRow {
@@ -87,7 +99,14 @@ export class Summary {
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
       text: bounded(storable([...this.#texts].join('\n'))),
+      sightings: [...this.#sightings].map(([secret, at]) => ({ secret: storable(secret), at })),
     };
+  }
+
+  #keepSighting(secret: unknown, at: number): void {
+    if (typeof secret !== 'string' || this.#sightings.size >= MOST_TERMS) return;
+    const name = secret.slice(0, LONGEST_TERM);
+    if (!this.#sightings.has(name)) this.#sightings.set(name, at);
   }
 
   #keepText(text: string): void {

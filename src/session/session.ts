@@ -6,9 +6,11 @@ import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
 import type { ServiceMeter } from '../metrics.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
+import type { Facts } from '../recording/event.js';
 import type { SessionLog } from '../recording/log.js';
 import { type Connection, type Cut, endSurely } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
+import { Sightings } from './sightings.js';
 
 /** How long before the end the client is warned, milliseconds. */
 const WARN_BEFORE = [300_000, 60_000, 10_000];
@@ -45,6 +47,8 @@ export class Session implements Due {
   readonly holder: string;
   readonly recording: SessionLog;
   readonly meter: ServiceMeter;
+  /** Hears what the service says: whoever gives it to a client tells it of the bytes. */
+  readonly sightings: Sightings;
   expiresAt = 0;
   dueMonotonic = 0;
   key = 0;
@@ -72,6 +76,10 @@ export class Session implements Due {
     this.role = parts.policy.roleFor(parts.grant.role, parts.grant.only);
     this.recording = parts.recording;
     this.meter = parts.meter;
+    this.sightings = new Sightings(parts.policy.secrets, {
+      seen: (name) => this.#sighted(name),
+      encoded: () => this.#note({ about: 'encoded_body' }),
+    });
     this.recording.onStall = () => this.cut('recorder_stalled');
     this.#arm();
   }
@@ -168,6 +176,7 @@ export class Session implements Due {
     if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
     this.policy = policy;
     this.role = role;
+    this.sightings.replace(policy.secrets);
     this.recording.append('policy', { policy: policy.version });
     for (const connection of [...this.#connections]) attempt(this.#parts.log, () => connection.policyChanged());
   }
@@ -252,6 +261,19 @@ export class Session implements Due {
     this.#tell(`Daypass: your access ends in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);
     this.recording.append('notice', { about: 'expiry', left: seconds });
     this.#planWarning();
+  }
+
+  /** The service gave away what the gateway logs in with. It is the service's own answer: the session goes on. */
+  #sighted(secret: string): void {
+    this.meter.secretSeen();
+    const { id, grant, policy } = this;
+    const of = { session: id, grant: grant.id, principal: grant.principal, service: policy.name };
+    this.#parts.log.warn({ ...of, secret }, 'the service sent a secret that is injected towards it');
+    this.#note({ about: 'secret_seen', secret });
+  }
+
+  #note(facts: Facts): void {
+    if (this.recording.receipt === null) this.recording.append('notice', facts);
   }
 
   #tell(message: string): void {

@@ -6,6 +6,10 @@ import { DaypassError } from '../../src/errors.js';
 import type { Protocol } from '../../src/gate/protocol.js';
 import { allow, deny } from '../../src/policy/decision.js';
 
+interface LetterUpstream {
+  readonly password: string;
+}
+
 interface LetterRole {
   readonly allow: ReadonlySet<string>;
   readonly pattern: RegExp;
@@ -17,7 +21,7 @@ const blockSchema = z.strictObject({
 });
 
 /** A protocol small enough to see through: an action is a letter, a role is a set of letters. */
-export const letters: Protocol<LetterRole, string> = {
+export const letters: Protocol<LetterRole, string, LetterUpstream> = {
   name: 'letters',
   upstream: ({ address, secret, url }) =>
     z.strictObject({ address, user: z.string(), password: secret, web: url.optional() }),
@@ -35,6 +39,7 @@ export const letters: Protocol<LetterRole, string> = {
     ...role,
     allow: new Set([...role.allow].filter((letter) => texts.has(`allow ${letter}`))),
   }),
+  injected: ({ password }) => [{ value: password, forms: [password] }],
   decide: (role, letter) => {
     if (letter === '!') throw new Error('no such letter');
     if (role.allow.has(letter)) return allow(`allow ${letter}`);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.js';
+import { SoughtSecret } from '../../src/config/secret.js';
 import { ENV, GATEWAY, letters, SERVICE, writeConfig } from './fixture.js';
 
 type Files = Readonly<Record<string, string>>;
@@ -53,6 +54,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     defaultRole: 'reader',
     grants: { maxDurationSeconds: 14_400, maxRenewals: 1 },
     recording: { mode: 'buffered' },
+    secrets: [new SoughtSecret('env LETTERS_PASSWORD', ['hunter2'])],
     version: createHash('sha256').update(SERVICE).digest('hex'),
     text: SERVICE,
   });
@@ -70,6 +72,23 @@ t.test('a role that extends another has the rules of both, and the base keeps it
   t.match(roles?.get('reader'), { allow: new Set(['a', 'b']) });
   t.match(roles?.get('writer'), { allow: new Set(['a', 'b', 'c']) });
 });
+
+t.test(
+  'the secrets of a service have the names its own file gives them, and only what is injected is among them',
+  async (t) => {
+    const other = SERVICE.replace('letters-a', 'letters-b').replace('LETTERS_PASSWORD', 'OTHER_NAME');
+    const files = { 'services/letters-a.yaml': SERVICE, 'services/letters-b.yaml': other };
+    const loaded = load(t.testdir({}), files, { ...ENV, OTHER_NAME: ENV.LETTERS_PASSWORD });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    const secrets = [...loaded.services.values()].map((service) => service.secrets);
+    t.match(secrets, [[{ name: 'env LETTERS_PASSWORD' }], [{ name: 'env OTHER_NAME' }]]);
+    t.same(
+      secrets.map(([secret]) => secret?.forms().map(String)),
+      [['hunter2'], ['hunter2']],
+    );
+    t.notMatch(JSON.stringify(secrets), /hunter2/);
+  },
+);
 
 t.test('the result is frozen all the way down', async (t) => {
   const loaded = load(t.testdir({}), { 'services/letters-a.yaml': SERVICE });

@@ -103,6 +103,7 @@ export function policyOf(
     ...scopeOf(words, new Map(Object.entries(roles))),
     grants: { maxDurationSeconds: 3_600, maxRenewals: 1 },
     recording: { mode: 'strict' },
+    secrets: [],
     version: 'v1',
     text: '',
     ...over,

@@ -218,6 +218,7 @@ t.test('the test protocol is small, and adds nothing the contract does not ask f
     'compileRole',
     'decide',
     'describe',
+    'injected',
     'name',
     'narrow',
     'render',

@@ -269,6 +269,7 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
     ...scopeOf(httpProtocol, roles),
     grants: { maxDurationSeconds: 3600, maxRenewals: 1 },
     recording: { mode },
+    secrets: values.names.sought(httpProtocol.injected(upstream, [])),
     version: `version ${versions}`,
     text: '',
   };

@@ -115,6 +115,7 @@ t.test('what an alert asks for is there at zero as soon as a service is loaded, 
     for (const reason of ['store_unavailable', 'unknown_grant'])
       zero('daypass_admissions_total', { outcome: 'refused', reason });
     for (const reason of ['timeout', 'broken', 'protocol']) zero('daypass_upstream_failures_total', { reason });
+    zero('daypass_secrets_seen_total', {});
     zero('daypass_upstream_dial_failures_total', {});
   }
 });

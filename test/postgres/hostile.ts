@@ -2,6 +2,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
+import { SoughtSecret } from '../../src/config/secret.js';
 import { type PostgresParts, startPostgres } from '../../src/postgres/listener.js';
 import { postgresConfig } from '../../src/postgres/policy.js';
 import { policyOf, startGate } from '../gate/fixture.js';
@@ -68,7 +69,8 @@ export async function facing(
       allow: [{ statements: ['select'], relations: ['public.orders'] }],
     }),
   };
-  const parts = await startGate(t, policyOf('postgres', roles, { name: 'orders-db' }));
+  const secrets = [new SoughtSecret('env UPSTREAM_PASSWORD', [target.password])];
+  const parts = await startGate(t, policyOf('postgres', roles, { name: 'orders-db', secrets }));
   const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, handshakeLimit: limit, ...door });
   t.teardown(() => listener.stop());
   const { handle } = parts.grants.add({ service: 'orders-db', role });

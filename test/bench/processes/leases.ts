@@ -28,6 +28,7 @@ const policy: ServicePolicy = {
   roleFor: () => ({}),
   grants: { maxDurationSeconds: 3600, maxRenewals: 0 },
   recording: { mode: 'strict' },
+  secrets: [],
   version: 'bench',
   text: '',
 };

@@ -1,0 +1,54 @@
+import type { SecretReference } from './values.js';
+
+/** The shortest secret that is looked for, bytes: shorter ones appear in any answer by chance. */
+export const SHORTEST_SOUGHT = 6;
+
+/** What a protocol injects: a secret as it was read, and every form in which a service that gives it away would say it. */
+export interface Injected {
+  readonly value: string;
+  readonly forms: readonly string[];
+}
+
+/** How a policy file words a secret: `env ORDERS_DB_PASSWORD`, `file orders.key`. */
+export function wordingOf(reference: SecretReference): string {
+  return 'env' in reference ? `env ${reference.env}` : `file ${reference.file}`;
+}
+
+/** The secrets that one service file refers to, by what they turned out to be: two references may lead to the same. */
+export class SecretNames {
+  readonly #names = new Map<string, Set<string>>();
+
+  add(value: string, reference: SecretReference): void {
+    const names = this.#names.get(value) ?? new Set();
+    this.#names.set(value, names.add(wordingOf(reference)));
+  }
+
+  /** What is to be looked for in the answers of the service: each secret once under each of its names. */
+  sought(injected: Iterable<Injected>): readonly SoughtSecret[] {
+    const found = new Map<string, SoughtSecret>();
+    for (const { value, forms } of injected)
+      for (const name of this.#names.get(value) ?? []) found.set(name, new SoughtSecret(name, forms));
+    return [...found.values()];
+  }
+}
+
+/** A secret that must not come back from its service. Its bytes are where no log line, no record and no JSON takes them from. */
+export class SoughtSecret {
+  /** As the policy words it. */
+  readonly name: string;
+  readonly #forms: readonly Buffer[];
+
+  /** @param forms - those that contain another one, or are too short to mean anything, are not looked for */
+  constructor(name: string, forms: readonly string[]) {
+    this.name = name;
+    const long = [...new Set(forms)].filter((form) => Buffer.byteLength(form) >= SHORTEST_SOUGHT);
+    this.#forms = long
+      .filter((form) => !long.some((other) => other !== form && form.includes(other)))
+      .map((form) => Buffer.from(form));
+  }
+
+  /** What to look for, bytes. */
+  forms(): readonly Buffer[] {
+    return this.#forms;
+  }
+}
