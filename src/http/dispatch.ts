@@ -11,6 +11,7 @@ import { type Decision, deny } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
+import { Asked } from './asked.js';
 import { drain, hasBody } from './body.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
@@ -50,6 +51,8 @@ export interface HttpParts {
   readonly monotonic: () => number;
   /** The exchanges under way on each client socket. */
   readonly open: WeakMap<object, Set<Exchange>>;
+  /** The last request of each client socket. */
+  readonly asked: WeakMap<object, Asked>;
   readonly heads: Heads;
   readonly turns: Turns;
   readonly rates: Rates;
@@ -65,10 +68,30 @@ export async function serveRequest(
   res: ServerResponse,
   expectsContinue: boolean,
 ): Promise<void> {
+  const asked = new Asked(req);
+  parts.asked.set(req.socket, asked);
+  try {
+    await serveAsked(parts, req, res, expectsContinue, asked);
+  } catch (thrown) {
+    asked.refused(); // whoever catches this tells of it
+    throw thrown;
+  } finally {
+    asked.settle();
+  }
+}
+
+async function serveAsked(
+  parts: HttpParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+  asked: Asked,
+): Promise<void> {
   const arrivedAt = parts.monotonic();
   const head = parts.heads.of(req);
   const { headers, selected } = head;
   const refuse = (refusal: Refusal, close = hasBody(req)) => {
+    asked.refused();
     sendRefusal(res, refusal, { accept: req.headers.accept, close });
     drain(req);
   };
@@ -100,12 +123,13 @@ export async function serveRequest(
   // Before the decision, so that nothing can come between it and its release.
   const asserting = parts.identity.assertion(session);
   const assertion = typeof asserting === 'string' ? asserting : await asserting;
-  if (res.destroyed || req.socket.destroyed) return;
+  if (res.destroyed || req.socket.destroyed || asked.isBroken) return;
   if (!session.isLive()) return refuse(tellEnd(parts, req, session));
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
+    asked.refused();
     return refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), refuse);
   }
   const { path, query } = action.target;

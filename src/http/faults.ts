@@ -31,6 +31,13 @@ export class Faults {
     this.#metrics.refusedOverHttp(fault.service ?? '', fault.status, fault.reason);
     this.#log.warn(fault, 'refused');
   }
+
+  /** Tells of a fault of our own: one log line, one count of its 500. */
+  ours(client: string, thrown: unknown, what: string): void {
+    const fault = { client, status: 500, reason: 'internal', rule: 'a gateway without faults' };
+    this.#metrics.refusedOverHttp('', fault.status, fault.reason);
+    this.#log.error({ ...fault, err: thrown }, what);
+  }
 }
 
 /** What the log says of a service that failed a request: its own counter counts it (`ServiceMeter.upstreamFailed`). */

@@ -96,6 +96,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     domain,
     monotonic,
     open: new WeakMap(),
+    asked: new WeakMap(),
     heads: new Heads(domain),
     turns: new Turns(),
     rates: new Rates(),
@@ -162,7 +163,7 @@ function peerOf({ remoteAddress, remotePort }: Socket): string {
 function serveOn(server: Server, parts: HttpParts): void {
   const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
     inTurn(parts, req, res, () => {
-      serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts.log, thrown, req, res));
+      serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts, thrown, req, res));
     });
   server.on('request', (req, res) => serve(req, res, false));
   const refuse = (req: IncomingMessage, res: ServerResponse) =>
@@ -177,7 +178,7 @@ function serveOn(server: Server, parts: HttpParts): void {
   server.on('upgrade', (req, socket, head) => {
     if (!mayTakeOver(parts, req, socket)) return;
     serveUpgrade(parts, req, socket, head).catch((thrown) => {
-      parts.log.error({ err: thrown }, 'a WebSocket could not be served');
+      parts.faults.ours(clientOf(req), thrown, 'a WebSocket could not be served');
       socket.destroy();
     });
   });
@@ -227,8 +228,8 @@ function refuseConnect(parts: HttpParts, req: IncomingMessage, socket: Duplex): 
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */
-function failed(log: Log, thrown: unknown, req: IncomingMessage, res: ServerResponse): void {
-  log.error({ err: thrown }, 'a request could not be served');
+function failed({ faults }: HttpParts, thrown: unknown, req: IncomingMessage, res: ServerResponse): void {
+  faults.ours(clientOf(req), thrown, 'a request could not be served');
   if (res.headersSent || res.destroyed) {
     req.socket.destroy();
     return;
@@ -242,14 +243,21 @@ function failed(log: Log, thrown: unknown, req: IncomingMessage, res: ServerResp
 }
 
 /** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
-function answerUnreadable({ open, faults, turns }: HttpParts, error: NodeJS.ErrnoException, socket: Duplex): void {
+function answerUnreadable(
+  { open, asked, faults, turns }: HttpParts,
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+): void {
   if (turns.isOver(socket)) return;
   const refusal = unreadable(error);
   const { status, reason } = refusal;
   // Whoever hangs up is not refused.
   if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') {
     const client = (socket instanceof Socket ? socket.remoteAddress : undefined) ?? 'unknown';
-    faults.tell({ client, status, reason, rule: 'readable request', why: error.code });
+    const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.code });
+    const request = asked.get(socket);
+    if (request === undefined || request.isWhole) tell();
+    else request.unreadable(tell);
   }
   const exchanges = [...(open.get(socket) ?? [])];
   if (exchanges.length === 0) {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { systemClock } from '../../src/clock.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
 
@@ -157,4 +158,94 @@ t.test('every refusal is problem+json, one log line with its reason and rule, an
     t.equal(told.length, 1, `${name}: one line, ${JSON.stringify(told)}`);
     t.match(told, [{ reason, rule: /./ }], name);
   }
+});
+
+t.test('a request that is refused and whose body breaks its framing besides is one refusal', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x', 'POST /x'] } } });
+  const { handle } = gateway.issue('web');
+  const [held, unknown, second] = [handle, `${handle.slice(0, -1)}-`, gateway.issue('web').handle];
+  await raw(t, gateway.port, `${to('web', 'GET /x').replace('#', held)}Connection: close\r\n\r\n`).ended;
+  const broken = 'Transfer-Encoding: chunked\r\n\r\nzz\r\n';
+  const refused: readonly (readonly [string, string, RegExp])[] = [
+    ['by a decision', to('web', 'POST /secret').replace('#', held), /out_of_scope/],
+    [
+      'by a decision of a session that has to be opened',
+      to('web', 'POST /secret').replace('#', second),
+      /out_of_scope|bad_request/,
+    ],
+    ['by its admission', to('web', 'POST /x').replace('#', unknown), /malformed|unknown_grant/],
+    [
+      'by its admission, which has to be asked for',
+      to('web', 'POST /x').replace('#', gateway.issue('web').handle.slice(0, -1)),
+      /malformed|bad_request/,
+    ],
+    ['without a handle', 'POST /x HTTP/1.1\r\nHost: web.localhost\r\n', /malformed/],
+    ['for another service', to('nobody', 'POST /x').replace('#', held), /unknown_service/],
+    ['for its target', to('web', 'POST //x').replace('#', held), /ambiguous_target|bad_request/],
+    ['at the gateway’s own host', 'POST /x HTTP/1.1\r\nHost: localhost\r\n', /not_found|bad_request/],
+    [
+      'as another site’s idea',
+      'POST /x HTTP/1.1\r\nHost: web.localhost\r\nCookie: __Host-daypass=x\r\nOrigin: http://evil.test\r\n',
+      /foreign_origin/,
+    ],
+    [
+      'for its body alone, of a session that has to be opened',
+      to('web', 'POST /x').replace('#', gateway.issue('web').handle),
+      /bad_request/,
+    ],
+  ];
+  for (const [why, head, reason] of refused) {
+    for (const apart of [false, true]) {
+      const name = `${why}, ${apart ? 'in two packets' : 'in one'}`;
+      const [lines, counts] = [gateway.lines.length, await counted(gateway)];
+      const client = raw(t, gateway.port, apart ? head : head + broken);
+      if (apart) {
+        await new Promise((resolve) => setImmediate(resolve));
+        client.socket.write(broken);
+      }
+      t.match(await client.ended, /^HTTP\/1\.1 4\d\d [\s\S]*\}\s*$/, `${name}: one answer`);
+      await gateway.events();
+      t.equal(await counted(gateway), counts + 1, `${name}: one count`);
+      const told = warnings(gateway, lines);
+      t.equal(told.length, 1, `${name}: one line, ${JSON.stringify(told)}`);
+      t.match(told, [{ reason }], name);
+    }
+  }
+  t.notMatch(echo.connections.map(({ bytes }) => bytes).join(''), /POST/, 'the service hears nothing of them');
+});
+
+t.test('what is unreadable behind a refused request is a refusal of its own', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x'] } } });
+  const { handle } = gateway.issue('web');
+  const counts = await counted(gateway);
+  const client = raw(t, gateway.port, `${to('web', 'GET /secret').replace('#', handle)}\r\n`);
+  await client.sees(/out_of_scope/);
+  client.socket.write('nonsense\r\n\r\n');
+  t.match(await client.ended, /^HTTP\/1\.1 403 [\s\S]*HTTP\/1\.1 400 /);
+  t.equal(await counted(gateway), counts + 2);
+});
+
+t.test('a fault of the gateway’s own is one 500 without its cause, one log line and one count', async (t) => {
+  let broken = false;
+  const clock = {
+    wall: () => systemClock.wall(),
+    monotonic: () => {
+      if (broken) throw new Error('no time');
+      return systemClock.monotonic();
+    },
+  };
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x'] } } }, { clock });
+  const { handle } = gateway.issue('web');
+  const counts = await counted(gateway);
+  broken = true;
+  const client = raw(t, gateway.port, `${to('web', 'GET /x').replace('#', handle)}\r\n`);
+  const answer = await client.sees(/\}\s*$/).finally(() => (broken = false));
+  t.match(answer, /^HTTP\/1\.1 500 [\s\S]*internal/);
+  t.notMatch(answer, /no time|\.js/);
+  t.equal(await counted(gateway), counts + 1);
+  const told = warnings(gateway, 0).filter(({ reason }) => reason === 'internal');
+  t.match(told, [{ level: 50, status: 500, rule: /./ }]);
 });
