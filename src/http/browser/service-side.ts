@@ -26,6 +26,9 @@ export function isOwnTarget(raw: string): boolean {
   return target.ok && isOwnPath(target.path);
 }
 
+let turn = 0;
+const nextTurn = () => turn++;
+
 /** Leads a browser to the gateway's host; what it keeps meanwhile binds the code to it. */
 export function beginHandover(
   parts: HttpParts,
@@ -36,9 +39,9 @@ export function beginHandover(
   const nonce = newSecret();
   const bind = digestOf(nonce).toString('base64url');
   const gateway = `${parts.scheme}://${gatewayHost(selected.host, selected.name)}`;
-  const { name, value } = packState(nonce, target);
-  const given = oldestStates(cookies, name.length + value.length).map((old) => setCookie(old, '', 0));
-  given.push(setCookie(name, value, STATE_LASTS));
+  const coming = packState(nonce, target, nextTurn);
+  const given = oldestStates(cookies, coming).map((old) => setCookie(old, '', 0));
+  for (const { name, value } of coming) given.push(setCookie(name, value, STATE_LASTS));
   return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}`, given);
 }
 
@@ -79,6 +82,9 @@ async function enterService(
   const { principal, ended } = session;
   if (ended > 0) log.info({ principal, service: selected.name, ended }, 'the oldest browser sessions were ended');
   const seconds = (session.expiresAt - clock.wall()) / 1_000;
-  const given = [setCookie(SESSION_COOKIE, session.secret, seconds), setCookie(state.name, '', 0)];
+  const given = [
+    setCookie(SESSION_COOKIE, session.secret, seconds),
+    ...state.names.map((name) => setCookie(name, '', 0)),
+  ];
   return sendOn(res, `${scheme}://${selected.host}${state.target}`, given);
 }

@@ -194,3 +194,42 @@ t.test('what tabs keep on their way stays small: the oldest goes', async (t) => 
   const newest = Buffer.from(alice.cookies(WEB).split('.').at(-1) ?? '', 'base64url').toString();
   t.match(newest, /^\/29\?/);
 });
+
+const pathOf = (address: string) => address.replace(/^http:\/\/[^/]+/, '');
+
+/** Opens these pages in as many tabs at once, and answers where each of them came in. */
+async function tabsAtOnce(t: Parameters<typeof startBrowsing>[0], targets: readonly string[]) {
+  const { gateway, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const begun = await Promise.all(targets.map((target) => alice.ask(WEB, target, { headers: NAVIGATION })));
+  t.ok(begun.every(({ status }) => status === 303));
+  const most = alice.cookies(WEB).length;
+  const pages: string[] = [];
+  for (const { location } of begun) {
+    const { location: code } = await alice.ask('localhost', pathOf(location), { headers: NAVIGATION });
+    const page = await alice.visit(WEB, pathOf(code));
+    t.equal(page.status, 200);
+    pages.push(pathOf(page.way.at(-1) ?? ''));
+  }
+  t.notMatch(alice.cookies(WEB), /dp-state/, 'nothing is left of the way');
+  return { most, pages };
+}
+
+t.test('thirty tabs with long addresses that are opened at once lock nobody out: each comes in', async (t) => {
+  const targets = Array.from({ length: 30 }, (_, n) => `/${n}/`.padEnd(1_000, 'x'));
+  const { most, pages } = await tabsAtOnce(t, targets);
+  t.ok(most < 12_000, `${most} bytes of cookies leave room in a head of 16 KiB`);
+  const elsewhere = pages.filter((page, n) => page !== targets[n]);
+  t.same(new Set(elsewhere), new Set(['/']), 'those whose address found no room at the first page');
+  t.equal(elsewhere.length, 24);
+});
+
+t.test('some tabs with long addresses, and any with short ones, come in where they wanted to go', async (t) => {
+  const long = Array.from({ length: 5 }, (_, n) => `/long/${n}?`.padEnd(900, 'y'));
+  const short = Array.from({ length: 30 }, (_, n) => `/short/${n}?${'z'.repeat(60)}`);
+  const { most, pages } = await tabsAtOnce(t, [...long, ...short]);
+  t.ok(most < 14_000, `${most} bytes of cookies`);
+  t.ok(pages.every((page, n) => page === [...long, ...short][n]));
+});
