@@ -113,7 +113,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const head = responseHeaders(headers, url);
     head.push(expires);
     const lines = head.flat();
-    this.#session.sightings.text(lines.join('\n'));
+    for (const part of lines) this.#session.sightings.text(part);
     if (isEncoded(headers)) this.#session.sightings.encoded();
     res.writeHead(status, lines);
     this.#headBytes = bytesOf(head);

@@ -65,9 +65,9 @@ t.test(
 t.test('a reloaded policy is looked for from then on, also in streams that are open', async (t) => {
   const { sightings, seen } = looking([password]);
   const stream = sightings.stream();
-  stream.push(Buffer.from('hunter2-hunter3 aaaaaaaa'));
+  stream.push(Buffer.from('hunter2-hunter3 '));
   sightings.replace([password, token, new SoughtSecret('file key', ['a-much-longer-secret-than-before'])]);
-  stream.push(Buffer.from('aaaaab'));
+  for (const part of ['aaaaaaaa', 'aaaaab']) stream.push(Buffer.from(part));
   for (const part of ['a-much-longer-', 'secret-than-', 'before']) stream.push(Buffer.from(part));
   stream.push(Buffer.from('hunter2-hunter3'));
   t.same(seen, ['env PASSWORD', 'env TOKEN', 'file key']);
@@ -93,4 +93,36 @@ t.test('that something encoded passed is said once, and only where something is 
   some.sightings.encoded();
   some.sightings.encoded();
   t.equal(some.encodings(), 1);
+});
+
+t.test('two secrets of which one begins in the other are both seen, in pieces of any size', async (t) => {
+  const [outer, inner] = [
+    new SoughtSecret('env OUTER', ['abcabcabd-one']),
+    new SoughtSecret('env INNER', ['abcabd-two']),
+  ];
+  for (let size = 1; size <= 12; size += 1) {
+    const { sightings, seen } = looking([outer, inner]);
+    const stream = sightings.stream();
+    const text = 'abcabcabcabd-two and abcabcabcabd-one';
+    for (let at = 0; at < text.length; at += size) stream.push(Buffer.from(text.slice(at, at + size)));
+    t.same(seen, ['env INNER', 'env OUTER'], `in pieces of ${size}`);
+  }
+});
+
+t.test('whatever its bytes are, a secret is seen: the rare one in front, behind, everywhere or nowhere', async (t) => {
+  for (const value of [
+    '!aaaaaa',
+    'aaaaaa!',
+    '!!!!!!',
+    'aaaaaa',
+    'aaa!aaa',
+    'äöüß',
+    '\u{1f511}\u{1f511}',
+    'Z'.repeat(500),
+  ]) {
+    const { sightings, seen } = looking([new SoughtSecret('it', [value])]);
+    const stream = sightings.stream();
+    for (const byte of Buffer.from(`a!Z${value}`)) stream.push(Uint8Array.of(byte));
+    t.same(seen, ['it'], value.slice(0, 20));
+  }
 });
