@@ -125,6 +125,8 @@ async function startWays(
   );
   const gateway = await startBenchGateway(scope, {
     services,
+    // Services are injected a credential, which is looked for in what they answer.
+    env: { BENCH_TOKEN: 'Bearer b3nch-Token-that-never-comes-back' },
     ledger: await makeDatabase(ledger),
     redisUrl: redis.url,
     workers: settings.workers,
@@ -150,7 +152,7 @@ service: ${name}
 protocol: http
 lane: code
 owner: group:bench
-upstream: { url: "http://127.0.0.1:${port}" }
+upstream: { url: "http://127.0.0.1:${port}", headers: { X-Bench: { env: BENCH_TOKEN } } }
 roles:
   viewer: { allow: [GET /**, PUT /upload, WS /live] }
 grants: { max_duration: 8h, max_renewals: 1 }
