@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { AccessPolicy } from './access.js';
 import type { Injected, SoughtSecret } from './secret.js';
 import type { ValueSchemas } from './values.js';
 
@@ -65,6 +66,8 @@ export interface ServicePolicy<Upstream = unknown, Role = unknown> {
     /** Of a grant's first duration and all its renewals; no limit of its own when not given. */
     readonly maxTotalSeconds?: number;
   };
+  /** How people ask for access; without it nobody can, and operators issue grants. */
+  readonly access?: AccessPolicy;
   readonly recording: { readonly mode: 'strict' | 'buffered' };
   /** What is injected towards the service: seen in its answers, it is to be replaced. */
   readonly secrets: readonly SoughtSecret[];

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { accessFindings, accessSchema, toAccessPolicy } from './access.js';
 import type { SourceDocument } from './document.js';
 import { compileRoles } from './extends.js';
 import { type Finding, type Judged, judge } from './issues.js';
@@ -29,6 +30,7 @@ export const serviceFrameSchema = z.strictObject({
       error: hinted('max_total is shorter than max_duration', 'it is what a grant may last with all its renewals'),
       path: ['max_total'],
     }),
+  access: accessSchema.optional(),
   recording: z.strictObject({ mode: z.enum(['strict', 'buffered']) }).default({ mode: 'strict' }),
 });
 
@@ -56,11 +58,14 @@ export function readService(
   const upstream = readUpstream(document, raw.upstream, protocol, values);
   const roles = compileRoles(document, raw.roles, protocol, values, upstream.usable);
   findings.push(...upstream.findings, ...roles.findings);
+  if (frame.ok) findings.push(...accessFindings(frame.value.access, raw.roles, frame.value.grants.max_duration));
   if (!frame.ok || findings.length > 0 || roles.compiled.size === 0) return { ok: false, findings };
   const scope = scopeOf(protocol, roles.compiled);
   const secrets = values.names.sought(protocol.injected(upstream.usable?.value, roles.compiled.values()));
   const compiled = { upstream: upstream.usable?.value, roles: roles.compiled, ...scope, secrets };
-  return { ok: true, value: toPolicy(frame.value, file.text, compiled) };
+  const policy = toPolicy(frame.value, file.text, compiled);
+  const { access } = frame.value;
+  return { ok: true, value: access === undefined ? policy : { ...policy, access: toAccessPolicy(access, raw.roles) } };
 }
 
 function toPolicy(

@@ -138,7 +138,9 @@ const edits: readonly (readonly [string, string, string, readonly string[]])[] =
     'a merge key',
     'lane:',
     '<<: {}\nlane:',
-    [`${PLACE}:3:1 unknown key "<<" | known here: service, protocol, lane, owner, upstream, roles, grants, recording`],
+    [
+      `${PLACE}:3:1 unknown key "<<" | known here: service, protocol, lane, owner, upstream, roles, grants, access, recording`,
+    ],
   ],
   ['a missing key', 'lane: production\n', '', [`${PLACE}:1:1 missing key "lane"`]],
   [
