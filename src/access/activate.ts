@@ -1,0 +1,152 @@
+import { DaypassError } from '../errors.js';
+import { MAX_GROUP, MAX_GROUPS } from '../grant/claims.js';
+import type { Grant } from '../grant/grant.js';
+import type { Actor } from '../identity/actor.js';
+import { revokeGrant } from './grants.js';
+import { approvalsAt, type Judged, judgeNow, spanOf } from './judge.js';
+import { acknowledge } from './ndas.js';
+import type { RequestsParts } from './parts.js';
+import { floor, wordTime } from './period.js';
+import { holdPeople, personActing } from './persons.js';
+import type { HeldRequest } from './request.js';
+import { holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
+import type { Outcome, Transaction } from './transact.js';
+
+/** A grant with the handle to give away, and the request it came from. */
+export interface Activated {
+  readonly request: HeldRequest;
+  readonly grant: Grant;
+  readonly handle: string;
+}
+
+/** An activation under way. */
+interface Activating {
+  readonly tx: Transaction;
+  readonly parts: RequestsParts;
+  readonly request: HeldRequest;
+  readonly judged: Judged;
+  readonly now: number;
+}
+
+/**
+ * Makes the grant of an approved request, for the requester alone. Everything is judged again at this moment. An activated one
+ * gets a new handle: the same end, and the former handle ends.
+ * @throws DaypassError `not_yours`, `not_approved`, `too_early`, `too_late`, `account_ended`, `not_allowed`, `limits_changed`,
+ * `nda_not_valid`, `not_acknowledged`; `second_approval_needed`, and then the request waits for approvals again
+ */
+export async function activateRequest(
+  tx: Transaction,
+  parts: RequestsParts,
+  actor: Actor,
+  id: string,
+  acknowledged: string | undefined,
+  now: number,
+): Promise<Outcome<Activated>> {
+  const subject = personActing(actor, 'The handle is given to the person who asked, over their own login.');
+  const request = await holdRequest(tx, id, now);
+  checkHolder(request, subject);
+  if (request.state !== 'approved' && request.state !== 'activated') throw notActivatable(request);
+  const persons = await holdPeople(tx, [subject, request.sponsor]);
+  const judged = await judgeNow(tx, parts, request, persons, now);
+  const activating = { tx, parts, request, judged, now };
+  if (judged.nda !== null) await acknowledge(tx, judged.nda, id, acknowledged, now);
+  return request.state === 'activated' ? again(activating) : first(activating);
+}
+
+/** @throws DaypassError `not_yours` */
+export function checkHolder(request: HeldRequest, subject: string): void {
+  if (request.principal === subject) return;
+  throw new DaypassError('not_yours', 'This request is somebody else’s.');
+}
+
+async function first(activating: Activating): Promise<Outcome<Activated>> {
+  const { tx, parts, request, judged, now } = activating;
+  const [begins, ends] = termOf(activating);
+  const span = [begins, ends] as const;
+  const { needed, given } = await approvalsAt(tx, parts, request, judged, spanOf(request, judged.allowed), now);
+  if (given < needed) return reopen(activating, needed, given);
+  const issued = await parts.grants.issue(askedGrant(activating, span));
+  const { grant } = issued;
+  tx.onFailure(() => revokeGrant(parts.grants, grant.id, { by: request.principal, reason: 'the activation failed' }));
+  await moveRequest(tx, request, 'activate', { grant_id: grant.id, activated_at: new Date(now), needed });
+  const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false };
+  await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: request.task, at: now, detail });
+  return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
+}
+
+async function again({ tx, parts, request, now }: Activating): Promise<Outcome<Activated>> {
+  const former = request.grant;
+  if (former === null) throw impossible('revoked', 'activate');
+  const act = { by: request.principal, reason: 'the handle was lost' };
+  const issued = await parts.grants.replace(former.id, act);
+  const { grant } = issued;
+  tx.onFailure(() => revokeGrant(parts.grants, grant.id, { by: request.principal, reason: 'the activation failed' }));
+  await moveRequest(tx, request, 'activate', { grant_id: grant.id });
+  const detail = { grant: grant.id, former: former.id, again: true };
+  await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: act.reason, at: now, detail });
+  return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
+}
+
+/** Access in another lane came in between, or the policy asks for more by now: the request waits again. */
+async function reopen(
+  { tx, parts, request, now }: Activating,
+  needed: number,
+  given: number,
+): Promise<Outcome<Activated>> {
+  const within = (parts.policies.get(request.service)?.access?.decideWithinSeconds ?? 0) * 1000;
+  const lastUse = request.clock === 'first_use' ? request.endsAt : spanOfAsked(request);
+  const decideBy = new Date(Math.min(now + within, lastUse));
+  await moveRequest(tx, request, 'reopen', { needed, decide_by: decideBy, decided_at: null });
+  const reason = 'more approvals are needed by now';
+  await recordAct(tx, request.id, { act: 'reopen', by: request.principal, reason, at: now, detail: { needed, given } });
+  const message = `It takes ${needed} approvals by now, and ${given} were given: there is access in another lane at the same time, or the policy changed.`;
+  const hint = `The request waits for ${needed - given} more until ${wordTime(decideBy.getTime())}.`;
+  return { refused: new DaypassError('second_approval_needed', message, { hint }) };
+}
+
+function spanOfAsked({ startsAt, seconds, allowedSeconds }: HeldRequest): number {
+  return startsAt + (allowedSeconds ?? seconds) * 1000;
+}
+
+/**
+ * From when until when the grant is: never beyond what was approved, nor the ends of account and NDA.
+ * @throws DaypassError `too_early`, `too_late`, `account_ended`, `nda_not_valid`
+ */
+function termOf({ request, judged, now }: Activating): readonly [number, number] {
+  const { startsAt, endsAt, clock } = request;
+  const lasts = judged.allowed.seconds * 1000;
+  if (clock === 'first_use' && now < startsAt) {
+    throw new DaypassError('too_early', `This access begins at ${wordTime(startsAt)}.`, { hint: 'Activate it then.' });
+  }
+  if (clock === 'first_use' && !(now < endsAt))
+    throw new DaypassError('too_late', `This access could be begun until ${wordTime(endsAt)}.`, { hint: 'Ask anew.' });
+  const begins = Math.max(startsAt, floor(now));
+  const agreed = clock === 'first_use' ? begins + lasts : startsAt + lasts;
+  const ends = floor(Math.min(agreed, ...judged.bounds.map(({ until }) => until)));
+  if (begins < ends) return [begins, ends];
+  const bound = judged.bounds.find(({ until }) => floor(until) <= ends);
+  if (agreed > ends && bound !== undefined)
+    throw new DaypassError(bound.code, `${bound.what} ends before this access begins.`, {
+      hint: `Do this first: ${bound.mend}.`,
+    });
+  throw new DaypassError('too_late', 'The time of this access has passed.', { hint: 'Ask anew.' });
+}
+
+function askedGrant({ request, judged }: Activating, [begins, ends]: readonly [number, number]) {
+  const { allowed, person, sponsor, nda } = judged;
+  const groups = person.groups.filter((group) => group.length <= MAX_GROUP).slice(0, MAX_GROUPS);
+  return {
+    ...{ principal: person.subject, service: request.service, role: allowed.role, by: person.subject, groups },
+    // An employee answers for themselves.
+    ...{ sponsor: sponsor ?? person.subject, reason: request.task, request: request.id },
+    ...{ notBefore: begins, durationSeconds: (ends - begins) / 1000 },
+    ...(nda === null ? {} : { nda: nda.id }),
+    ...(request.hours === null ? {} : { window: request.hours }),
+    ...(allowed.only === null ? {} : { only: allowed.only }),
+  };
+}
+
+function notActivatable(request: HeldRequest): DaypassError {
+  if (request.state !== 'expired') return impossible(request.state, 'activate');
+  return new DaypassError('too_late', 'The time of this access has passed.', { hint: 'Ask anew.' });
+}

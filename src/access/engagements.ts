@@ -1,0 +1,50 @@
+import type pg from 'pg';
+import type { Clock } from '../clock.js';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Grants } from './grants.js';
+import { Ndas } from './ndas.js';
+import type { AccessEvent } from './parts.js';
+import type { PolicySource } from './policy.js';
+import { Requests } from './requests.js';
+import { type Audit, Transactor } from './transact.js';
+
+export interface EngagementsParts {
+  /** Of their own: a transaction here waits for the grants while it holds a connection. */
+  readonly pool: pg.Pool;
+  readonly grants: Grants;
+  readonly policies: PolicySource;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who is told of what happens to requests; nobody unless given. */
+  readonly told?: (event: AccessEvent) => void | Promise<void>;
+  /** How often unanswered requests are looked for, milliseconds; a minute unless told. */
+  readonly sweepEvery?: number;
+}
+
+/** How people come to grants: what they ask for, who agrees, what they signed. */
+export interface Engagements {
+  readonly requests: Requests;
+  readonly ndas: Ndas;
+  /** Ends the sweeping. */
+  stop(): void;
+}
+
+const SWEEP_EVERY = 60_000;
+
+/** Puts the parts together and lapses what nobody answers, until `stop`. */
+export function openAccessRequests(parts: EngagementsParts): Engagements {
+  const { pool, grants, policies, audit, clock, log, told = () => {} } = parts;
+  const transactor = new Transactor({ pool, clock, log, audit });
+  const requests = new Requests({ transactor, policies, grants, told, clock, log });
+  const ndas = new Ndas(transactor, clock, async (nda, actor, reason) => {
+    await requests.revokeWhere({ nda: nda.id }, actor, reason);
+  });
+  const sweep = () =>
+    requests
+      .sweep()
+      .catch((thrown) => log.warn({ error: messageOf(thrown) }, 'unanswered requests could not be lapsed'));
+  const timer = setInterval(() => void sweep(), parts.sweepEvery ?? SWEEP_EVERY).unref();
+  return { requests, ndas, stop: () => clearInterval(timer) };
+}
