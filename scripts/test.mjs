@@ -11,7 +11,7 @@ import { tools } from './tools.mjs';
 const SUITE = join(root, 'scripts/suite.mjs');
 const RESULTS = join(root, '.tap/all.tap');
 /** What the outside world may have set and the tests must not see. */
-const NOT_FOR_TESTS = /^(DAYPASS_|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
+const NOT_FOR_TESTS = /^(DAYPASS_(?!WRITE_SCHEMAS$)|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
 /** The files that take longest, longest first: begun at the end, one of them would run on alone. */
 const LONGEST = [
   'faults/many',

@@ -5,7 +5,9 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openAccessRequests } from './access/engagements.js';
 import { type Checks, missing, startHealth } from './api/health.js';
+import { type NetworkApi, openNetworkApi } from './api/network.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { appendAudit } from './audit/append.js';
@@ -221,12 +223,22 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
   return access;
 }
 
+/** What people ask for, and who agrees. */
+function openRequests({ databaseUrl, policies, clock, log, lifecycle }: Foundation, grants: GrantAuthority) {
+  const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
+  lifecycle.onStop('request connections', () => pool.end());
+  const engagements = openAccessRequests({ pool, grants, policies, audit: appendAudit, clock, log });
+  lifecycle.onStop('requests', () => engagements.stop());
+  return engagements;
+}
+
 /** The protocols' doors. */
 async function openDoors(
   base: Foundation,
   gate: Gate,
   access: BrowserAccess,
   { key, keys }: Grants,
+  api: NetworkApi,
   neighbours: Neighbours | undefined,
 ) {
   const { config, clock, metrics, log, lifecycle } = base;
@@ -234,11 +246,12 @@ async function openDoors(
   const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
-  const starting = startHttp({ ...serving, domain, identity, access, metrics, tls: secured, ...listen.http });
+  const door = { ...listen.http, domain, tls: secured, api: api.serve };
+  const starting = startHttp({ ...serving, ...door, identity, access, metrics });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
-  const door = startPostgres({ ...serving, ...listen.postgres, tls, neighbours });
-  const postgres = await listening('Postgres', listen.postgres, door);
+  const opening = startPostgres({ ...serving, ...listen.postgres, tls, neighbours });
+  const postgres = await listening('Postgres', listen.postgres, opening);
   lifecycle.onStop('Postgres', () => postgres.stop());
   return {
     ports: { http: http.address.port, postgres: postgres.port },
@@ -276,42 +289,36 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
   const access = openAccess(base, granted, gate);
-  const { ports, showCertificate } = await openDoors(base, gate, access, granted, place?.neighbours);
-  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
-  const { listen, domain } = config;
-  const addresses = { ...ports, health: place === undefined ? await openHealth(base, checks) : 0 };
+  const { grants } = granted;
+  const { logins, tokens, people, accounts, passkeys } = access;
   const startedAt = new Date(clock.wall()).toISOString();
+  const { domain } = config;
+  const addresses = { http: 0, postgres: 0, health: 0 };
   const status = (): GatewayStatus => ({
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },
-    listen: boundAddresses(listen, addresses),
+    listen: boundAddresses(config.listen, addresses),
     httpsOnly: config.tls?.http === true,
     scheme: schemeOf(domain, config.tls?.http === true),
     liveSessions: gate.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
-  const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
-  const { grants, key, keys } = granted;
-  const audit = new AuditLog({ pool, key, keys, clock });
+  const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
-  const { logins, people, accounts, passkeys } = access;
+  const { requests, ndas } = openRequests(base, grants);
+  const routes = { grants, people, requests, ndas, audit, policies, gate, pool, protocols, status, clock, log };
+  const { duties } = config;
+  const answered = (code: number) => metrics.answeredByApi(code);
+  const network = await openNetworkApi({ ...routes, logins, tokens, duties, answered, version });
+  lifecycle.onStop('network API', () => network.close());
+  const { ports, showCertificate } = await openDoors(base, gate, access, granted, network, place?.neighbours);
+  Object.assign(addresses, ports);
+  if (place === undefined) addresses.health = await openHealth(base, checks);
+  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
+  const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
-  const operator = {
-    socketPath,
-    grants,
-    logins,
-    gate,
-    policies,
-    pool,
-    audit,
-    protocols,
-    reload,
-    status,
-    clock,
-    log,
-    worker,
-  };
-  const api = await startApi({ ...operator, people, accounts, passkeys });
+  const operator = { ...routes, accounts, passkeys, socketPath, logins, reload, worker };
+  const api = await startApi(operator);
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.
   const watcher = watchConfiguration(options.configDirectory, () => reloadUnasked(reload, audit, gatewayId, log), log);

@@ -166,6 +166,7 @@ export class Metrics {
   readonly dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
+  readonly #apiAnswers = new Tally(['status']);
   readonly #commitFailures = new Tally([]);
   readonly #alerts = new Tally(['kind']);
   readonly #meters = new Map<string, ServiceMeter>();
@@ -194,6 +195,8 @@ export class Metrics {
       'status',
       'reason',
     ]);
+    this.#counter('daypass_api_answers_total', 'Answers of the API to people and tools.', this.#apiAnswers, ['status']);
+    this.#apiAnswers.of({ status: '500' });
     this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, [
       'service',
     ]);
@@ -283,6 +286,11 @@ export class Metrics {
    */
   refusedOverHttp(service: string, status: number, reason: string): void {
     this.#refusals.of({ service, status: String(status), reason }).value += 1;
+  }
+
+  /** The API answered somebody over the network. */
+  answeredByApi(status: number): void {
+    this.#apiAnswers.of({ status: String(status) }).value += 1;
   }
 
   /** A session was cut this many milliseconds after its grant's end. */

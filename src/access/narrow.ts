@@ -65,7 +65,7 @@ export function narrowest(
   const seconds = Math.min(asked.seconds, ...narrowings.map((one) => one.seconds ?? asked.seconds));
   const lists = narrowings.flatMap(({ only }) => (only === null ? [] : [only]));
   if (lists.length === 0) return { role, seconds, only: null };
-  const only = (requestable.policy.rulesOf(role)).filter((text) => lists.every((list) => list.includes(text)));
+  const only = requestable.policy.rulesOf(role).filter((text) => lists.every((list) => list.includes(text)));
   if (only.length > 0) return { role, seconds, only };
   throw new DaypassError('unknown_rule', 'Together with the other approvals no rule would be left.', {
     hint: 'Refuse it, or leave a rule that the others left as well.',

@@ -2,10 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import { connectHints } from './connect.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
-import { actBody, grantPath, grantQuery, issueBody, renewBody } from './schemas.js';
-import { actJson, grantJson } from './views.js';
+import { actBody, grantPath, issueBody, renewBody } from './schemas.js';
 
-/** Issue, list, show, renew, revoke. */
+/** Issue, renew, revoke: what the operator of this machine may do past all requests. */
 export function grantRoutes(app: FastifyInstance, { grants, policies, status }: ApiParts): void {
   app.post('/v1/grants', async (request, reply) => {
     const { grant, handle } = await grants.issue(checked(issueBody, request.body));
@@ -15,21 +14,6 @@ export function grantRoutes(app: FastifyInstance, { grants, policies, status }: 
     // The one answer that holds a secret.
     void reply.code(201).header('cache-control', 'no-store');
     return { id, handle, expiresAt: new Date(expiresAt).toISOString(), service, principal, role, connect };
-  });
-
-  app.get('/v1/grants', async (request) => {
-    const { principal, service, active } = checked(grantQuery, request.query);
-    const found = await grants.list({
-      ...(principal === undefined ? {} : { principal }),
-      ...(service === undefined ? {} : { service }),
-      ...(active === undefined ? {} : { active }),
-    });
-    return { grants: found.map(grantJson) };
-  });
-
-  app.get('/v1/grants/:id', async (request) => {
-    const grant = await grants.show(checked(grantPath, request.params).id);
-    return { ...grantJson(grant), acts: grant.acts.map(actJson) };
   });
 
   app.post('/v1/grants/:id/renew', async (request) => {

@@ -1,16 +1,10 @@
-import type { Pool } from 'pg';
-import type { AuditLog } from '../audit/log.js';
-import type { Clock } from '../clock.js';
-import type { Gate } from '../gate/gate.js';
-import type { Policies } from '../gate/policies.js';
 import type { GrantAuthority } from '../grant/authority.js';
 import type { Accounts } from '../identity/accounts.js';
 import type { Logins } from '../identity/logins.js';
 import type { Passkeys } from '../identity/passkeys.js';
 import type { People } from '../identity/people.js';
-import type { Log } from '../log.js';
 import type { MetricJson } from '../metrics.js';
-import type { Renderer } from '../recording/replay.js';
+import type { RouteParts } from './routes.js';
 
 /** What `daypass status` tells; the composition root knows it. */
 export interface GatewayStatus {
@@ -52,7 +46,7 @@ export interface WorkerAnswers {
 }
 
 /** What the administration API is made of. Every part is passed in by the composition root. */
-export interface ApiParts {
+export interface ApiParts extends RouteParts {
   /** `<data>/daypass.sock`. */
   readonly socketPath: string;
   readonly grants: Pick<GrantAuthority, 'issue' | 'renew' | 'revoke' | 'show' | 'list'>;
@@ -60,15 +54,7 @@ export interface ApiParts {
   readonly people: People;
   readonly accounts: Accounts;
   readonly passkeys: Pick<Passkeys, 'list'>;
-  readonly gate: Pick<Gate, 'registry'>;
-  readonly policies: Pick<Policies, 'get'>;
-  readonly pool: Pool;
-  readonly audit: AuditLog;
-  readonly protocols: readonly Renderer[];
   readonly reload: () => Promise<Reloaded>;
-  readonly status: () => GatewayStatus;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Given in a worker alone. */
   readonly worker?: WorkerAnswers | undefined;
 }

@@ -34,16 +34,31 @@ export const renewBody = z.strictObject({ durationSeconds, reason: line, by: lin
 /** Every act of an operator carries who and why. */
 export const actBody = z.strictObject({ reason: line, by: line });
 
+/** Who does something on the operator's socket. */
+export const byName = z.object({ by: line });
+
 /** Whom a login link is for, and whose logins are to end. */
 export const loginBody = z.strictObject({ principal: name, reason: line, by: line });
 
 /** `true` and `false` as they stand in a query. */
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 
+export const grantId = z.string().regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits');
+
+/** How many at once, and after which one. */
+export const pageOf = (cursor: z.ZodType<string>) => ({
+  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  cursor: cursor.optional(),
+});
+
+/** A time as it leaves the gateway: ISO 8601, UTC. */
+export const moment = z.iso.datetime();
+
 export const grantQuery = z.strictObject({
   principal: name.optional(),
   service: name.optional(),
   active: flag.optional(),
+  ...pageOf(grantId),
 });
 
 export const sessionQuery = z.strictObject({
@@ -51,12 +66,8 @@ export const sessionQuery = z.strictObject({
   service: name.optional(),
   since: z.iso.datetime({ offset: true }).optional(),
   refused: flag.optional(),
-  limit: z.coerce.number().int().min(1).max(1_000).default(50),
-  cursor: z.uuid().optional(),
+  ...pageOf(z.uuid()),
 });
-
-/** Whoever looks at a recording says who they are, and the viewing is recorded. */
-export const viewQuery = z.strictObject({ by: line });
 
 export const verifyBody = z.strictObject({ session: z.uuid().optional(), by: line });
 /** An operator who does not say who they are. */
@@ -65,7 +76,5 @@ const somebody = line.default('operator');
 export const rebuildBody = z.strictObject({ session: z.uuid().optional(), by: somebody });
 export const reloadBody = z.strictObject({ by: somebody });
 
-export const grantPath = z.object({
-  id: z.string().regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits'),
-});
+export const grantPath = z.object({ id: grantId });
 export const sessionPath = z.object({ id: z.uuid() });

@@ -1,16 +1,19 @@
 import { once } from 'node:events';
-import fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { RefusedActs } from '../audit/refusals.js';
-import { auditRoutes } from './audit.js';
+import { newApp } from './app.js';
 import { faultOf } from './faults.js';
 import { grantRoutes } from './grants.js';
+import { guard } from './guard.js';
 import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
 import { peopleRoutes } from './people.js';
 import { noteRefusal } from './refused.js';
+import { sharedRoutes } from './routes.js';
 import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
+import { operatorsDoor } from './socket-door.js';
 import { workerRoutes } from './worker.js';
 
 /** A running API. */
@@ -19,16 +22,13 @@ export interface Api {
   close(): Promise<void>;
 }
 
-const LARGEST_BODY = 64 * 1024;
-
 /**
  * The administration API: JSON over HTTP on a unix socket that only its owner can open. Whoever can reach it is the
  * operator; every act names who does it and why.
  * @throws DaypassError `already_running`, `data_directory_unsafe`, `socket_path_too_long`
  */
 export async function startApi(parts: ApiParts): Promise<Api> {
-  const app = buildApi(parts);
-  await app.ready();
+  const app = await buildApi(parts);
   await listenOnSocket(app.server, parts.socketPath);
   return { close: () => close(app) };
 }
@@ -47,8 +47,8 @@ async function close(app: FastifyInstance): Promise<void> {
 }
 
 /** The routes without a listener. */
-export function buildApi(parts: ApiParts): FastifyInstance {
-  const app = fastify({ logger: false, bodyLimit: LARGEST_BODY });
+export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
+  const app = newApp();
   const refused = new RefusedActs({ ...parts, append: (entry) => parts.audit.append(entry) });
   app.addHook('onClose', () => refused.close());
   app.setErrorHandler(async (thrown, request, reply) => {
@@ -66,8 +66,16 @@ export function buildApi(parts: ApiParts): FastifyInstance {
   loginRoutes(app, parts);
   peopleRoutes(app, parts);
   sessionRoutes(app, parts);
+  await app.register(
+    async (scope) => {
+      operatorsDoor(scope);
+      guard(scope, refused);
+      sharedRoutes(scope, parts);
+    },
+    { prefix: '/v1' },
+  );
   maintenanceRoutes(app, parts);
-  auditRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
+  await app.ready();
   return app;
 }

@@ -1,13 +1,34 @@
+import { z } from 'zod';
 import type { GrantView, RecordedAct } from '../grant/record.js';
 import type { RecordedEvent } from '../recording/event.js';
 import type { SessionView } from '../recording/read.js';
+import { moment } from './schemas.js';
 
 /** Times leave the gateway as ISO 8601. */
-function iso(at: number): string;
-function iso(at: number | null): string | null;
-function iso(at: number | null): string | null {
+export function iso(at: number): string;
+export function iso(at: number | null): string | null;
+export function iso(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
 }
+
+export const grantSchema = z.object({
+  id: z.string(),
+  state: z.enum(['active', 'not_yet', 'expired', 'revoked', 'suspended']),
+  service: z.string(),
+  principal: z.string(),
+  role: z.string(),
+  sponsor: z.string(),
+  reason: z.string(),
+  issuedAt: moment,
+  notBefore: moment,
+  expiresAt: moment,
+  renewals: z.int(),
+  revokedAt: moment.nullable(),
+});
+
+const act = z.object({ act: z.string(), at: moment, by: z.string(), reason: z.string() });
+
+export const shownGrantSchema = grantSchema.extend({ acts: z.array(act) });
 
 /** A grant as the API tells it. */
 export function grantJson(grant: GrantView) {
@@ -32,6 +53,36 @@ export function grantJson(grant: GrantView) {
 export function actJson(act: RecordedAct) {
   return { act: act.act, at: iso(act.at), by: act.by, reason: act.reason };
 }
+
+export const sessionSchema = z.object({
+  id: z.string(),
+  gatewayId: z.string(),
+  grantId: z.string(),
+  service: z.string(),
+  protocol: z.string(),
+  principal: z.string(),
+  role: z.string(),
+  client: z.string(),
+  mode: z.string(),
+  policyVersion: z.string(),
+  startedAt: moment,
+  endedAt: moment.nullable(),
+  endReason: z.string().nullable(),
+  dueAt: moment.nullable(),
+  cutAt: moment.nullable(),
+  bytesAfterDue: z.number().nullable(),
+  counts: z.object({
+    actions: z.number(),
+    denied: z.number(),
+    rows: z.number(),
+    bytesIn: z.number(),
+    bytesOut: z.number(),
+  }),
+});
+
+export const shownSessionSchema = sessionSchema.extend({
+  liveHere: z.boolean().describe('whether it is live on the gateway that answers'),
+});
 
 /** A session as the API tells it. */
 export function sessionJson(session: SessionView) {

@@ -85,7 +85,7 @@ function list(): Command {
   return withGatewayOptions(command).action((options: ListOptions) =>
     withGateway(options, async (gateway) => {
       const { principal, service, active } = options;
-      const path = `/v1/grants${query({ principal, service, active })}`;
+      const path = `/v1/grants${query({ principal, service, active, limit: 1_000 })}`;
       const { body } = await gateway.ask<{ grants: readonly GrantJson[] }>('GET', path);
       tell(options, body, ({ grants }) =>
         grants.length === 0

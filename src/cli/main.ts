@@ -1,17 +1,29 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { activateCommand } from './activate.js';
+import { approveCommand } from './approve.js';
 import { auditCommand } from './audit.js';
 import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
+import { ndaCommand } from './nda.js';
 import { inviteCommand, peopleCommand } from './people.js';
 import { dataDirectoryOf, versionOfPackage } from './place.js';
+import { refuseCommand } from './refuse.js';
+import { renewCommand } from './renew.js';
 import { replayCommand } from './replay.js';
+import { requestCommand } from './request.js';
+import { requestsCommand } from './requests.js';
+import { returnCommand } from './return.js';
+import { reviewCommand } from './review.js';
+import { revokeCommand } from './revoke.js';
 import { tellFault } from './run.js';
 import { serveCommand, startCommand } from './serve.js';
+import { servicesCommand } from './services.js';
 import { sessionsCommand } from './sessions.js';
 import { loginCommand, whoamiCommand } from './tool-login.js';
 import { verifyCommand } from './verify.js';
+import { withdrawCommand } from './withdraw.js';
 
 /**
  * The `daypass` command. The verbs that read configuration bring a SQL parser with them, so they are loaded only when they
@@ -22,6 +34,9 @@ async function program(words: readonly string[]): Promise<Command> {
     .description('Access to internal services for one task and a short time: granted, recorded, ended on time.')
     .version(versionOfPackage());
   const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
+  const asking = [servicesCommand(), requestCommand(), requestsCommand(), withdrawCommand(), activateCommand()];
+  const using = [renewCommand(), returnCommand()];
+  const deciding = [approveCommand(), refuseCommand(), reviewCommand(), revokeCommand(), ndaCommand()];
   const logins = [
     loginCommand(),
     logoutCommand(),
@@ -31,6 +46,7 @@ async function program(words: readonly string[]): Promise<Command> {
     peopleCommand(),
   ];
   for (const verb of [
+    ...[...asking, ...using, ...deciding],
     ...verbs,
     ...logins,
     auditCommand(),
@@ -71,7 +87,7 @@ function withChildren(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withChildren)];
 }
 
-/** Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued. */
+/** Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in. */
 async function main(words: readonly string[]): Promise<void> {
   const json = words.includes('--json');
   try {

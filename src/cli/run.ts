@@ -18,8 +18,11 @@ export interface ActorOptions extends GatewayOptions {
   readonly by: string;
 }
 
-/** 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued. */
-export type ExitCode = 0 | 1 | 2 | 3 | 4;
+/** 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in, or that login is over. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5;
+
+/** Faults that have an exit code of their own; any other is 1. */
+const EXIT_CODES: Readonly<Record<string, ExitCode>> = { usage: 2, no_gateway: 3, not_logged_in: 5, login_over: 5 };
 
 /** Adds `--data` and `--json`. */
 export function withGatewayOptions(command: Command): Command {
@@ -33,7 +36,7 @@ export function withActor(command: Command): Command {
   return withGatewayOptions(command).option('--by <name>', 'who does this, for the record', userName());
 }
 
-function userName(): string {
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
@@ -58,7 +61,7 @@ export function tellFault(thrown: unknown, json: boolean): void {
   const code = thrown instanceof DaypassError ? thrown.code : 'failed';
   const hint = thrown instanceof DaypassError ? thrown.hint : undefined;
   const message = messageOf(thrown);
-  process.exitCode = code === 'no_gateway' ? 3 : 1;
+  process.exitCode = EXIT_CODES[code] ?? 1;
   if (json) {
     const error = { code, message, ...(hint === undefined ? {} : { hint }) };
     process.stderr.write(`${harmlessJson(JSON.stringify({ error }))}\n`);
@@ -85,6 +88,13 @@ export function sinceArgument(text: string): string {
   const seconds = parseDuration(text);
   const at = seconds === undefined ? Date.parse(text) : Date.now() - seconds * 1000;
   if (Number.isNaN(at)) throw new InvalidArgumentError('A duration like 2h, or a date like 2026-11-23T08:00:00Z.');
+  return new Date(at).toISOString();
+}
+
+/** A date → ISO 8601, for commander. */
+export function timeArgument(text: string): string {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('A time like 2026-11-27T09:00:00Z.');
   return new Date(at).toISOString();
 }
 

@@ -13,6 +13,7 @@ import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { Asked } from './asked.js';
 import { drain, hasBody } from './body.js';
+import type { ApiDoor } from './browser/api-side.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
 import { beginHandover, isOwnTarget, serveOwnTarget } from './browser/service-side.js';
@@ -41,6 +42,8 @@ export interface HttpParts {
   readonly upstreams: Upstreams;
   readonly identity: Identity;
   readonly access: BrowserAccess;
+  /** Who answers below `/api` at the gateway's own host. */
+  readonly api: ApiDoor | undefined;
   /** How browsers reach the gateway. */
   readonly scheme: 'http' | 'https';
   /** Of the gateway's own pages, as browsers spell it. */

@@ -32,6 +32,7 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { carriedBy } from '../session/connection.js';
 import { drain } from './body.js';
+import type { ApiDoor } from './browser/api-side.js';
 import { originOf, schemeOf } from './browser/place.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
@@ -53,6 +54,8 @@ export interface HttpOptions {
   readonly identity: Identity;
   /** Logins and sessions of browsers. */
   readonly access: BrowserAccess;
+  /** Who answers below `/api` at the gateway's own host; without it there is nothing. */
+  readonly api?: ApiDoor | undefined;
   readonly host: string;
   readonly port: number;
   /** PEM texts; without them HTTP is plain. */
@@ -90,6 +93,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     upstreams,
     identity: options.identity,
     access: options.access,
+    api: options.api,
     scheme: schemeOf(domain, options.tls !== undefined),
     origin: () => originOf(domain, options.tls !== undefined, portOf(server)),
     clock,

@@ -34,6 +34,8 @@ export interface SessionCounts {
 export interface SessionFilter {
   readonly person?: string;
   readonly service?: string;
+  /** Only of one of these. */
+  readonly services?: readonly string[];
   /** Sessions that began at this time or later, milliseconds since the epoch. */
   readonly since?: number;
   /** Only sessions in which something was refused. */
@@ -57,7 +59,7 @@ const LIST = `${SELECT}
   where ($1::text is null or s.principal = $1) and ($2::text is null or s.service = $2)
     and ($3::timestamptz is null or s.started_at >= $3)
     and (not $4::boolean or exists (select from block_index b where b.session_id = s.id and b.denied > 0))
-    and ($5::uuid is null or s.id < $5)
+    and ($5::uuid is null or s.id < $5) and ($7::text[] is null or s.service = any($7))
   order by s.id desc limit $6`;
 
 /** Sessions that match, the newest first. */
@@ -74,6 +76,7 @@ export async function listSessions(
     filter.refused ?? false,
     cursor ?? null,
     limit + 1,
+    filter.services ?? null,
   ]);
   const sessions = rows.slice(0, limit).map(viewOf);
   return { sessions, next: rows.length > limit ? (sessions[limit - 1]?.id ?? null) : null };

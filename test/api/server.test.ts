@@ -46,7 +46,7 @@ t.test('a grant is issued, shown, listed, renewed and revoked, each act with who
   });
   t.notMatch(JSON.stringify(shown.body), /dp_|token|cnf/);
   t.match(await operator('GET', '/v1/grants?principal=alice'), { body: { grants: [{ id }] } });
-  t.same((await operator('GET', '/v1/grants?active=true')).body, { grants: [] });
+  t.same((await operator('GET', '/v1/grants?active=true')).body, { grants: [], next: null });
   t.match(await operator('POST', `/v1/grants/${id}/renew`, { durationSeconds: 60, reason: 'more', by: 'ops' }), {
     status: 409,
     body: { error: { code: 'revoked' } },

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
 import { readTarget } from '../path.js';
+import { isApiPath, serveApi } from './api-side.js';
 import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
 import { foreignRequest, isNavigation } from './foreign.js';
@@ -46,6 +47,8 @@ export async function serveGatewayHost(
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
   if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
   const page = target.ok ? PAGES[`${req.method} ${target.path}`] : undefined;
+  if (page === undefined && target.ok && isApiPath(target.path))
+    return { refusal: await serveApi(parts, req, res, target) };
   if (page === undefined || !target.ok) return null;
   if (req.method === 'GET' && !isNavigation('GET', headers)) return null;
   const host = (req.headers.host ?? '').toLowerCase();

@@ -1,0 +1,31 @@
+import type { FastifyRequest } from 'fastify';
+import type { RefusedActs } from '../audit/refusals.js';
+import type { Actor } from '../identity/actor.js';
+import { type ApiApp, actorIn } from './app.js';
+import { check, dependsOn, may } from './may.js';
+import { refusedEntry } from './refused.js';
+
+/**
+ * Holds every route of an application against the table of who may what, before its handler is reached.
+ * @throws TypeError when a route is added that has no name there, or does not say what it is about where that matters
+ */
+export function guard(app: ApiApp, refused: RefusedActs): void {
+  app.addHook('onRoute', ({ config, url }) => {
+    if (dependsOn(config?.name) && config?.about === undefined)
+      throw new TypeError(`${url} does not say what it is about`);
+  });
+  app.addHook('preHandler', async (request) => {
+    if (request.is404) return;
+    const actor = actorIn(request);
+    const { name, about } = request.routeOptions.config;
+    const what = await about?.(request);
+    if (!may(actor, name, what)) await note(request, actor, refused);
+    check(actor, name, what);
+  });
+}
+
+/** What is asked behind the door is written down there. */
+async function note(request: FastifyRequest, { subject: actor, via }: Actor, refused: RefusedActs): Promise<void> {
+  const entry = refusedEntry(request, { actor, via }, { status: 403, code: 'not_allowed' });
+  if (entry !== null) await refused.note(entry);
+}

@@ -1,0 +1,39 @@
+import type { Clock } from '../clock.js';
+import type { Gate } from '../gate/gate.js';
+import type { Policies } from '../gate/policies.js';
+import type { GrantAuthority } from '../grant/authority.js';
+import type { People } from '../identity/people.js';
+import type { ApiApp } from './app.js';
+import { type AuditBook, auditRoutes } from './audit.js';
+import { grantViewRoutes } from './grant-views.js';
+import { meRoutes } from './me.js';
+import { type NdaBook, ndaRoutes } from './ndas.js';
+import type { GatewayStatus } from './parts.js';
+import { type Recordings, recordingRoutes } from './recordings.js';
+import { type RequestBook, requestRoutes } from './requests.js';
+import { revocationRoutes } from './revocations.js';
+import { serviceRoutes } from './services.js';
+
+/** What the routes are made of that people and the operator share. */
+export interface RouteParts extends Recordings, AuditBook {
+  readonly requests: RequestBook;
+  readonly ndas: NdaBook;
+  readonly grants: Pick<GrantAuthority, 'list' | 'show'>;
+  readonly people: Pick<People, 'find' | 'get'>;
+  readonly policies: Pick<Policies, 'get' | 'all'>;
+  readonly gate: Pick<Gate, 'registry'>;
+  readonly status: () => GatewayStatus;
+  readonly clock: Clock;
+}
+
+/** The routes that both doors have: the operator's socket and the gateway's own host. Who asks is the door's to find out. */
+export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
+  meRoutes(app, parts);
+  serviceRoutes(app, parts);
+  grantViewRoutes(app, parts);
+  recordingRoutes(app, parts);
+  requestRoutes(app, parts);
+  ndaRoutes(app, parts);
+  revocationRoutes(app, parts);
+  auditRoutes(app, parts);
+}

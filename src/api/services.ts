@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import type { ServicePolicy } from '../config/protocol.js';
+import type { GrantView } from '../grant/record.js';
+import { type ApiApp, actorIn } from './app.js';
+import type { RouteParts } from './routes.js';
+import { moment } from './schemas.js';
+import { iso } from './views.js';
+
+const held = z.object({
+  grant: z.string(),
+  role: z.string(),
+  notBefore: moment,
+  expiresAt: moment,
+  secondsLeft: z.int().min(0).describe('of the time from its beginning to its end'),
+});
+
+const service = z.object({
+  name: z.string(),
+  protocol: z.string(),
+  lane: z.enum(['code', 'data', 'production']),
+  owner: z.string().describe('the group that decides: group:<name>'),
+  roles: z.array(z.string()).describe('the first is the default'),
+  limits: z.object({ maxDurationSeconds: z.int(), maxRenewals: z.int() }),
+  grants: z.array(held).describe('mine, those that are in force or begin later'),
+});
+
+/** What there is to ask for: names and limits, and nothing of what stands behind them. */
+export function serviceRoutes(app: ApiApp, { policies, grants, clock }: RouteParts): void {
+  app.get(
+    '/services',
+    {
+      config: { name: 'services.list' },
+      schema: {
+        summary: 'what one may ask for and reach, with my grants and how long they last',
+        response: { 200: z.object({ services: z.array(service) }) },
+      },
+    },
+    async (request) => {
+      const { subject, via } = actorIn(request);
+      const mine = via === 'socket' ? [] : await grants.list({ principal: subject, active: true });
+      const now = clock.wall();
+      return { services: policies.all().map((policy) => serviceJson(policy, mine, now)) };
+    },
+  );
+}
+
+function serviceJson(policy: ServicePolicy, mine: readonly GrantView[], now: number) {
+  const { name, protocol, lane, owner, defaultRole } = policy;
+  const others = [...policy.roles.keys()].filter((role) => role !== defaultRole);
+  const { maxDurationSeconds, maxRenewals } = policy.grants;
+  return {
+    ...{ name, protocol, lane, owner, roles: [defaultRole, ...others] },
+    limits: { maxDurationSeconds, maxRenewals },
+    grants: mine.filter((grant) => grant.service === name).map((grant) => heldJson(grant, now)),
+  };
+}
+
+function heldJson({ id, role, notBefore, expiresAt }: GrantView, now: number) {
+  const left = Math.max(0, expiresAt - Math.max(now, notBefore));
+  return {
+    ...{ grant: id, role, notBefore: iso(notBefore), expiresAt: iso(expiresAt) },
+    secondsLeft: Math.floor(left / 1_000),
+  };
+}

@@ -1,0 +1,103 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../clock.js';
+import { DaypassError } from '../errors.js';
+import { type Actor, actorOf, type Duties } from '../identity/actor.js';
+import type { Logins } from '../identity/logins.js';
+import { isOpen, type People } from '../identity/people.js';
+import { JSON_TYPE } from './app.js';
+
+/** What the listener in front has found out of a request. */
+export interface Visit {
+  /** The client's address. */
+  readonly client: string;
+  /** The values of all its Authorization headers. */
+  readonly authorizations: readonly string[];
+  /** The secrets of all login cookies it holds. */
+  readonly logins: readonly string[];
+  /** Why it is not the idea of the person whose cookie it carries; null when it is. */
+  readonly foreign: string | null;
+  /** The values of all its Daypass-CSRF headers. */
+  readonly csrf: readonly string[];
+}
+
+/** What knows the tokens of tools. */
+export interface TokenBook {
+  find(secret: string): Promise<{ readonly subject: string } | null>;
+}
+
+export interface WhoParts {
+  readonly people: Pick<People, 'find' | 'get'>;
+  readonly logins: Pick<Logins, 'find'>;
+  readonly tokens: TokenBook;
+  readonly duties: Duties;
+  readonly clock: Clock;
+}
+
+const BEARER = /^bearer +(dpt_[A-Za-z0-9_-]{43})$/i;
+
+/**
+ * Who asks, by the one credential that the request has: a token of a tool, or the login cookie of a browser. Neither stands
+ * in for the other, and with two nobody can say who was meant.
+ * @throws DaypassError `two_credentials`, `not_logged_in`, `login_over`, `foreign_request`, `not_json`, `no_account`,
+ * `account_ended`, `ledger_unavailable`
+ */
+export async function whoAsks(parts: WhoParts, visit: Visit, request: FastifyRequest): Promise<Actor> {
+  const { authorizations, logins } = visit;
+  if (authorizations.length + logins.length > 1) throw new DaypassError('two_credentials', TWO, { hint: 'Send one.' });
+  const [authorization] = authorizations;
+  if (authorization !== undefined) return openAccount(parts, await byToken(parts, authorization), 'token');
+  const [login] = logins;
+  if (login === undefined)
+    throw new DaypassError('not_logged_in', 'Nobody is logged in here.', { hint: 'Run daypass login.' });
+  checkOwnIdea(visit, request);
+  const found = await parts.logins.find(login);
+  if (found === null) throw over();
+  return openAccount(parts, found.principal, 'browser');
+}
+
+const TWO = 'The request has more than one login.';
+
+async function byToken({ tokens }: WhoParts, authorization: string): Promise<string> {
+  const [, secret] = BEARER.exec(authorization) ?? [];
+  const found = secret === undefined ? null : await tokens.find(secret);
+  if (found === null) throw over();
+  return found.subject;
+}
+
+function over(): DaypassError {
+  const hint = 'Run daypass login, or log in again in the browser. Handles open services and nothing here.';
+  return new DaypassError('login_over', 'This login is unknown, or over.', { hint });
+}
+
+/**
+ * Browsers send a cookie along with whatever any page asks for. What changes something must come from a page of this very
+ * host, and be what neither a form nor a simple request of another origin can be: JSON, with a header of our own.
+ */
+function checkOwnIdea({ foreign, csrf }: Visit, { method, headers }: FastifyRequest): void {
+  if (foreign !== null)
+    throw new DaypassError('foreign_request', `Daypass refused what another site asked for: ${foreign}.`);
+  if (method === 'GET') return;
+  if (!JSON_TYPE.test(headers['content-type'] ?? ''))
+    throw new DaypassError('not_json', 'The content type is not application/json.');
+  if (csrf.length !== 1 || csrf[0] !== '1')
+    throw new DaypassError('foreign_request', 'The request lacks the header Daypass-CSRF: 1.');
+}
+
+async function openAccount(parts: WhoParts, subject: string, via: 'browser' | 'token'): Promise<Actor> {
+  const person = await parts.people.find(subject);
+  if (person === null)
+    throw new DaypassError('no_account', `${subject} has no account here.`, {
+      hint: 'Log in by the company directory, or ask your sponsor for an invitation.',
+    });
+  if (!isOpen(person, parts.clock.wall()))
+    throw new DaypassError('account_ended', `The account of ${subject} is closed, or has come to its end.`, {
+      hint: 'Ask your sponsor.',
+    });
+  return actorOf(person, parts.duties, via);
+}
+
+/** RFC 6750 section 3. */
+export function askForLogin(reply: FastifyReply, code: string): void {
+  const error = code === 'login_over' ? ', error="invalid_token"' : '';
+  void reply.header('www-authenticate', `Bearer realm="daypass"${error}`);
+}

@@ -1,0 +1,64 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpParts } from '../dispatch.js';
+import { pairs, valuesOf } from '../headers.js';
+import type { Target } from '../path.js';
+import { cookiesNamed, SESSION_COOKIE } from './cookies.js';
+import { foreignRequest } from './foreign.js';
+import { type Answer, refuse } from './refusals.js';
+
+/** What the listener has found out of a request to the API; its path is the normalised one. */
+export interface ApiVisit {
+  /** The client's address, as the socket says. */
+  readonly client: string;
+  /** The values of all its Authorization headers. */
+  readonly authorizations: readonly string[];
+  /** The secrets of all login cookies it holds at this host. */
+  readonly logins: readonly string[];
+  /** Why it is not the idea of the person whose cookie it carries; null when it is. */
+  readonly foreign: string | null;
+  /** The values of all its Daypass-CSRF headers: no form can send one, and no other origin may. */
+  readonly csrf: readonly string[];
+}
+
+/** Answers a request; the composition root passes it in, since this room knows nothing of the API. */
+export type ApiDoor = (req: IncomingMessage, res: ServerResponse, visit: ApiVisit) => void;
+
+/** How long a body may take to come, milliseconds. */
+const BODY_WITHIN = 10_000;
+
+/** Whether a normalised path belongs to the API. */
+export function isApiPath(path: string): boolean {
+  return path === '/api' || path.startsWith('/api/');
+}
+
+/** Hands a request over; resolves when it has been answered, or its client has left. */
+export async function serveApi(
+  { api, scheme, faults }: HttpParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  { path, query }: Extract<Target, { ok: true }>,
+): Promise<Answer> {
+  if (api === undefined) return refuse.nothingHere();
+  const headers = pairs(req.rawHeaders);
+  const own = `${scheme}://${(req.headers.host ?? '').toLowerCase()}`;
+  const client = req.socket.remoteAddress ?? 'unknown';
+  const visit = {
+    client,
+    authorizations: valuesOf(headers, 'authorization'),
+    logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
+    foreign: foreignRequest(req.method ?? '', headers, own),
+    csrf: valuesOf(headers, 'daypass-csrf'),
+  };
+  req.url = path + query;
+  if (req.headers.expect !== undefined) res.writeContinue();
+  const answered = new Promise<void>((resolve) => res.once('close', resolve));
+  const timer = setTimeout(() => {
+    if (req.complete) return;
+    faults.tell({ client, status: 408, reason: 'bad_request', rule: 'the body of a request to the API within 10 s' });
+    req.socket.destroy();
+  }, BODY_WITHIN);
+  api(req, res, visit);
+  await answered;
+  clearTimeout(timer);
+  return null;
+}

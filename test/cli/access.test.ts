@@ -1,0 +1,123 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { startWithPeople } from '../api/ground.js';
+import { linkFor, webPolicy } from '../http/browser/fixture.js';
+import { command, type Finished } from '../support/commands.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const TASK = 'Find out why order 4711 was charged twice';
+
+/** People who are logged in with the command, each with a home of their own. */
+async function ground(t: Parameters<typeof startWithPeople>[0]) {
+  const people = await startWithPeople(t);
+  const { gateway, ask } = people;
+  await gateway.policy('web', `${webPolicy('http://127.0.0.1:1')}access: { approvals: 1 }\n`);
+  const address = `http://localhost:${gateway.ports.http}`;
+  const homes = await mkdtemp('/tmp/dp-homes-');
+  t.teardown(() => rm(homes, { recursive: true, force: true }));
+  const run = (env: Record<string, string | undefined>, words: readonly string[]) =>
+    command(process.execPath, [MAIN, ...words], {
+      env: { DAYPASS_DATA: undefined, DAYPASS_GATEWAY: undefined, ...env },
+    });
+  const tokenOf = async (subject: string) => {
+    const body = JSON.stringify({ link: await linkFor(gateway, subject), client: 'test' });
+    const made = await ask({
+      method: 'POST',
+      path: '/api/v1/tokens',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    return made.body;
+  };
+  const as = async (subject: string) => {
+    const home = join(homes, subject);
+    const path = join(home, 'daypass', 'tokens.json');
+    await mkdir(join(home, 'daypass'), { recursive: true, mode: 0o700 });
+    const token = await tokenOf(subject);
+    await writeFile(path, JSON.stringify({ [address]: token }), { mode: 0o600 });
+    const say = (...words: string[]) => run({ XDG_CONFIG_HOME: home }, words);
+    return Object.assign(say, { path, token: String(token.token) });
+  };
+  return { ...people, gateway, address, run, as, homes };
+}
+
+function jsonOf({ stdout }: Finished): Record<string, string> {
+  return JSON.parse(stdout);
+}
+
+t.test('a contractor and an owner do everything by the command, from asking to giving back', async (t) => {
+  const { as } = await ground(t);
+  const [alice, lee] = [await as('alice'), await as('lee')];
+  t.match(await alice('services'), { code: 0, stdout: /^web +http +production/m });
+  const asked = await alice('request', '--service', 'web', '--task', TASK, '--for', '10m', '--json');
+  t.match(asked, { code: 0 }, asked.stderr);
+  const { id = '' } = jsonOf(asked);
+  t.match(await lee('requests', 'list', '--to-decide'), { code: 0, stdout: new RegExp(id) });
+  t.match(await alice('activate', id), { code: 1, stderr: /not approved|approv/i });
+  t.match(await alice('approve', id, '--comment', 'yes'), { code: 1 });
+  t.match(await lee('approve', id, '--comment', 'go ahead', '--for', '5m'), { code: 0, stdout: /approved/ });
+  const begun = await alice('activate', id);
+  t.match(begun, { code: 0, stdout: /handle +dp_\w+ +\(shown only this once\)/ }, begun.stderr);
+  t.match(begun.stdout, /connect +curl -H 'Authorization: Bearer dp_/);
+  t.match(await alice('renew', id, '--for', '1m', '--reason', 'not done yet'), { code: 0 });
+  t.match(await alice('requests', 'show', id), { code: 0, stdout: /renew +alice +not done yet/ });
+  t.match(await lee('revoke', '--request', id, '--reason', 'enough'), { code: 0, stdout: `request ${id} is over` });
+  t.match(await alice('return', id, '--reason', 'done'), { code: 1 });
+});
+
+t.test('the exit code says what kind of refusal it was', async (t) => {
+  const { as, run, address, gateway, homes } = await ground(t);
+  const alice = await as('alice');
+  const nobody = { XDG_CONFIG_HOME: join(homes, 'nobody') };
+  t.match(await run(nobody, ['services', '--gateway', address]), { code: 5, stderr: /daypass login/ });
+  t.match(await run(nobody, ['services', '--gateway', 'http://localhost:1']), { code: 5 });
+  t.match(await alice('services', '--gateway', 'http://gw.example.com'), { code: 2 });
+  t.match(await alice('services', '--gateway', address, '--data', '/tmp'), { code: 2 });
+  t.match(await alice('revoke', '--reason', 'x'), { code: 2 });
+  t.match(await alice('request', '--service', 'web'), { code: 2 });
+  t.match(await alice('revoke', '--service', 'web', '--reason', 'mischief', '--json'), {
+    code: 1,
+    stderr: /"code":"not_allowed"/,
+  });
+  await gateway.ledger.query('update daypass.tokens set ended_at = now()');
+  t.match(await alice('services'), { code: 5 });
+  await gateway.stop();
+  t.match(await alice('services'), { code: 3 });
+});
+
+t.test('tokens that others could have read are not used', async (t) => {
+  const { as } = await ground(t);
+  const alice = await as('alice');
+  await chmod(alice.path, 0o640);
+  const refused = await alice('services');
+  t.match(refused, { code: 1, stderr: /Others may read/ });
+  t.notMatch(refused.stderr + refused.stdout, /dpt_/);
+});
+
+t.test('without a login the same verbs are the operator’s, by the socket', async (t) => {
+  const { run, gateway, homes } = await ground(t);
+  const env = { DAYPASS_DATA: gateway.dataDirectory, XDG_CONFIG_HOME: join(homes, 'nobody') };
+  t.match(await run(env, ['services']), { code: 0, stdout: /^shop /m });
+  const { id } = await gateway.issue({ service: 'web' });
+  t.match(await run(env, ['revoke', '--person', 'alice', '--reason', 'over', '--by', 'ops']), {
+    code: 0,
+    stdout: `grant ${id} is over`,
+  });
+  const nda = ['nda', 'register', '--party', 'alice', '--title', 'NDA', '--text-hash', 'a'.repeat(64)];
+  t.match(await run(env, [...nda, '--signed-on', '2026-01-01', '--valid-until', '2030-01-01']), { code: 0 });
+  t.match(await run(env, ['nda', 'list']), { code: 0, stdout: /alice/ });
+});
+
+t.test('a token is its person alone, for as long as their account is open', async (t) => {
+  const { as, ask, gateway, login } = await ground(t);
+  const { token } = await as('lee');
+  const authorization = `Bearer ${token}`;
+  const me = (headers: Record<string, string>) => ask({ path: '/api/v1/me', headers });
+  t.match(await me({ authorization }), { status: 200, body: { subject: 'lee', via: 'token' } });
+  t.match(await me({ authorization, cookie: await login('lee') }), { status: 400, body: { code: 'two_credentials' } });
+  await gateway.ledger.query("update daypass.people set closed_at = now() where subject = 'lee'");
+  t.match(await me({ authorization }), { status: /^40[13]$/ });
+  t.notOk(JSON.stringify(gateway.lines).includes(token), 'no log holds it');
+});
