@@ -4,6 +4,7 @@ import type { Logins } from '../identity/logins.js';
 import type { Passkeys } from '../identity/passkeys.js';
 import type { People } from '../identity/people.js';
 import type { MetricJson } from '../metrics.js';
+import type { LeavingApi } from './leaving.js';
 import type { RouteParts } from './routes.js';
 
 /** What `daypass status` tells; the composition root knows it. */
@@ -54,6 +55,8 @@ export interface ApiParts extends RouteParts {
   readonly people: People;
   readonly accounts: Accounts;
   readonly passkeys: Pick<Passkeys, 'list'>;
+  /** How engagements end. */
+  readonly leaving?: LeavingApi | undefined;
   readonly reload: () => Promise<Reloaded>;
   /** Given in a worker alone. */
   readonly worker?: WorkerAnswers | undefined;

@@ -5,6 +5,7 @@ import { newApp } from './app.js';
 import { faultOf } from './faults.js';
 import { grantRoutes } from './grants.js';
 import { guard } from './guard.js';
+import { leavingRoutes } from './leaving.js';
 import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
@@ -75,6 +76,7 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
     { prefix: '/v1' },
   );
   maintenanceRoutes(app, parts);
+  if (parts.leaving !== undefined) leavingRoutes(app, parts.leaving);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   await app.ready();
   return app;

@@ -3,15 +3,18 @@ import { Command, CommanderError } from 'commander';
 import { activateCommand } from './activate.js';
 import { approveCommand } from './approve.js';
 import { auditCommand } from './audit.js';
+import { closeOutCommand } from './closeout.js';
 import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
 import { ndaCommand } from './nda.js';
+import { offboardCommand } from './offboard.js';
 import { inviteCommand, peopleCommand } from './people.js';
 import { dataDirectoryOf, versionOfPackage } from './place.js';
 import { refuseCommand } from './refuse.js';
 import { renewCommand } from './renew.js';
 import { replayCommand } from './replay.js';
+import { reportCommand } from './report.js';
 import { requestCommand } from './request.js';
 import { requestsCommand } from './requests.js';
 import { returnCommand } from './return.js';
@@ -45,10 +48,12 @@ async function program(words: readonly string[]): Promise<Command> {
     inviteCommand(),
     peopleCommand(),
   ];
+  const leaving = [closeOutCommand(), offboardCommand(), reportCommand()];
   for (const verb of [
     ...[...asking, ...using, ...deciding],
     ...verbs,
     ...logins,
+    ...leaving,
     auditCommand(),
     indexCommand(),
     serveCommand(),

@@ -291,6 +291,11 @@ function rolledBack(client: pg.PoolClient): Promise<boolean> {
   );
 }
 
+/** SQLSTATE of the schema's own refusals (migration 012): the account, or the sponsor's, is closed. */
+const ACCOUNT_ENDED = 'DP001';
+
 function unavailable(cause: unknown): never {
+  if (cause instanceof Error && 'code' in cause && cause.code === ACCOUNT_ENDED)
+    throw new DaypassError('account_ended', `No access: ${cause.message}.`, { cause });
   throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
 }

@@ -1,0 +1,80 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Pool } from 'pg';
+import { z } from 'zod';
+import type { CloseOuts } from '../access/closeout.js';
+import type { Offboarding } from '../access/offboard.js';
+import { repeatedRequests } from '../access/repeated.js';
+import type { Clock } from '../clock.js';
+import { type Actor, operatorNamed } from '../identity/actor.js';
+import { checked } from './faults.js';
+import { line } from './schemas.js';
+
+/** How engagements end. */
+export interface LeavingApi {
+  readonly offboarding: Pick<Offboarding, 'offboard'>;
+  readonly closeOuts: Pick<CloseOuts, 'make'>;
+  readonly pool: Pool;
+  readonly clock: Clock;
+}
+
+/** Who a request comes from; at the operator's socket whoever `by` names. */
+export type ActorOf = (request: FastifyRequest) => Actor | Promise<Actor>;
+
+const by = z.object({ by: line });
+
+/** The operator, by the name in the body or, for what is only read, in the query. @throws DaypassError `invalid_request` */
+export function socketOperator({ method, body, query }: FastifyRequest): Actor {
+  return operatorNamed(checked(by, method === 'GET' ? query : body).by);
+}
+
+const offboardBody = z.strictObject({ subject: z.string().min(1).max(128), reason: line, by: line.optional() });
+const requestPath = z.object({ id: z.uuid() });
+const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json'), by: line.optional() });
+const repeatedQuery = z.strictObject({
+  since: z.iso.datetime({ offset: true }).optional(),
+  times: z.coerce.number().int().min(2).max(1_000).default(3),
+  of: z.enum(['person', 'group']).default('person'),
+  only: z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .optional(),
+  service: z.string().min(1).max(128).optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  by: line.optional(),
+});
+
+const THIRTY_DAYS = 30 * 86_400_000;
+
+/** Offboard, close out, and the report of repeated requests. @param prefix - before each path, as `/v1` */
+export function leavingRoutes(
+  app: FastifyInstance,
+  { offboarding, closeOuts, pool, clock }: LeavingApi,
+  actorOf: ActorOf = socketOperator,
+  prefix = '/v1',
+): void {
+  app.post(`${prefix}/offboardings`, async (request, reply) => {
+    const { subject, reason } = checked(offboardBody, request.body);
+    const offboarded = await offboarding.offboard(await actorOf(request), subject, reason);
+    // 202: done as far as it could be.
+    if (!offboarded.complete || offboarded.ledger === 'queued') void reply.code(202);
+    return offboarded;
+  });
+
+  app.get(`${prefix}/requests/:id/closeout`, async (request, reply) => {
+    const { id } = checked(requestPath, request.params);
+    const { format } = checked(closeOutQuery, request.query);
+    const made = await closeOuts.make(await actorOf(request), id);
+    void reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+    void reply.header('content-disposition', `attachment; filename="closeout-${id}.${format}"`);
+    if (format === 'json') return reply.type('application/json; charset=utf-8').send(made.file);
+    return reply.type('text/html; charset=utf-8').send(made.page());
+  });
+
+  app.get(`${prefix}/reports/repeated`, async (request) => {
+    const { since, times, of, only, service, limit } = checked(repeatedQuery, request.query);
+    const from = since === undefined ? clock.wall() - THIRTY_DAYS : Date.parse(since);
+    const asked = { since: from, times, of, service, limit, ...(only === undefined ? {} : { only }) };
+    const repeated = await repeatedRequests(pool, await actorOf(request), asked);
+    return { since: new Date(from).toISOString(), repeated };
+  });
+}
