@@ -41,6 +41,8 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     signingKey: undefined,
     stalenessSeconds: 15,
     drainSeconds: 30,
+    duties: { operator: [], reviewer: [] },
+    oidc: undefined,
   });
   const served = loaded.services.get('letters-a');
   if (served === undefined) throw new Error('not served');
