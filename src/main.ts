@@ -33,6 +33,7 @@ import { schemeOf } from './http/browser/place.js';
 import { Identity } from './http/identity.js';
 import { startHttp } from './http/listener.js';
 import { type BrowserAccess, openBrowserAccess } from './identity/browser-access.js';
+import { openLeaving } from './leaving.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -306,10 +307,34 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { requests, ndas } = openRequests(base, grants);
+  const leaving = openLeaving({
+    ...{
+      databaseUrl: base.databaseUrl,
+      signingKey: granted.key,
+      gate,
+      logins,
+      policies,
+      clock,
+      log,
+      lifecycle,
+      grants,
+    },
+    closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
+  });
   const routes = { grants, people, requests, ndas, audit, policies, gate, pool, protocols, status, clock, log };
   const { duties } = config;
   const answered = (code: number) => metrics.answeredByApi(code);
-  const network = await openNetworkApi({ ...routes, logins, tokens, duties, answered, version });
+  const network = await openNetworkApi({
+    ...routes,
+    accounts,
+    passkeys,
+    leaving,
+    logins,
+    tokens,
+    duties,
+    answered,
+    version,
+  });
   lifecycle.onStop('network API', () => network.close());
   const { ports, showCertificate } = await openDoors(base, gate, access, granted, network, place?.neighbours);
   Object.assign(addresses, ports);
@@ -317,7 +342,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
   const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
-  const operator = { ...routes, accounts, passkeys, socketPath, logins, reload, worker };
+  const operator = { ...routes, accounts, passkeys, leaving, socketPath, logins, reload, worker };
   const api = await startApi(operator);
   lifecycle.onStop('operator socket', () => api.close());
   // Stopped after `drain`: policies may still be narrowed for those who stay so long.

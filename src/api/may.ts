@@ -51,6 +51,18 @@ const MAY = {
   'sessions.events': ['owner', 'reviewer', 'operator'],
   'sessions.replay': ['owner', 'reviewer', 'operator'],
 
+  // What of people and endings is whose, `identity/` and `access/` judge, each with its row locked.
+  'people.list': ['anyone'],
+  'people.show': ['anyone'],
+  'people.invite': ['anyone'],
+  'people.extend': ['anyone'],
+  'people.close': ['anyone'],
+  'people.reassign': ['operator'],
+  'people.groups': ['operator'],
+  'offboardings.create': ['operator'],
+  'closeouts.make': ['anyone'],
+  'reports.repeated': ['anyone'],
+
   'audit.list': ['reviewer', 'operator'],
   'audit.head': ['reviewer', 'operator'],
   'audit.verify': ['reviewer', 'operator'],

@@ -22,12 +22,13 @@ import { type ApiApp, actorIn, newApp } from './app.js';
 import { guard } from './guard.js';
 import { Repeats } from './idempotency.js';
 import { described } from './openapi.js';
+import { namePersonnel, type PersonnelParts, personnelRoutes } from './personnel.js';
 import { PROBLEM_TYPE, problemOf } from './problem.js';
 import { repeatable } from './repeating.js';
 import { type RouteParts, sharedRoutes } from './routes.js';
 import { askForLogin, type Visit, type WhoParts, whoAsks } from './who.js';
 
-export interface NetworkParts extends RouteParts, WhoParts {
+export interface NetworkParts extends RouteParts, WhoParts, Pick<PersonnelParts, 'accounts' | 'passkeys' | 'leaving'> {
   readonly pool: Pool;
   /** Counts one answer. */
   readonly answered: (status: number) => void;
@@ -81,6 +82,15 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
       sharedRoutes(scope, parts);
     },
     { prefix: '/api/v1' },
+  );
+  await app.register(
+    async (scope) => {
+      namePersonnel(scope);
+      guard(scope, refused);
+      repeatable(scope, new Repeats(parts.pool, parts.clock), parts.log);
+      personnelRoutes(scope, parts);
+    },
+    { prefix: '/api' },
   );
   await app.ready();
   description = `${JSON.stringify(app.swagger(), null, 2)}\n`;

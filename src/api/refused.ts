@@ -20,6 +20,9 @@ const ACTS: Readonly<Record<string, string>> = {
   '/v1/reload': 'config.reload',
 };
 
+/** What refuses these acts has written so itself. */
+const TOLD_BEHIND = /^\/(?:api\/)?v1\/(?:people|invitations|offboardings)(?:\/|$)/;
+
 const byBody = z.object({ by: line });
 const reasonBody = z.object({ reason: line });
 const short = z
@@ -37,6 +40,7 @@ const wantedBody = z.object({
  */
 export async function noteRefusal(acts: RefusedActs, request: FastifyRequest, refused: Refused): Promise<void> {
   const by = byBody.safeParse(request.body).data?.by;
+  if (TOLD_BEHIND.test(request.routeOptions.url ?? '')) return;
   const entry = by === undefined ? null : refusedEntry(request, { actor: by, via: 'socket' }, refused);
   if (entry === null) return;
   const noted = acts.note(entry);

@@ -19,7 +19,7 @@ export interface RouteParts extends Recordings, AuditBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
   readonly grants: Pick<GrantAuthority, 'list' | 'show'>;
-  readonly people: Pick<People, 'find' | 'get'>;
+  readonly people: People;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly gate: Pick<Gate, 'registry'>;
   readonly status: () => GatewayStatus;

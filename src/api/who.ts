@@ -26,7 +26,7 @@ export interface TokenBook {
 }
 
 export interface WhoParts {
-  readonly people: Pick<People, 'find' | 'get'>;
+  readonly people: People;
   readonly logins: Pick<Logins, 'find'>;
   readonly tokens: TokenBook;
   readonly duties: Duties;

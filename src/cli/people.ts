@@ -1,14 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { personJson } from '../api/people.js';
-import {
-  type ActorOptions,
-  type GatewayOptions,
-  query,
-  tell,
-  withActor,
-  withGateway,
-  withGatewayOptions,
-} from './run.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { query, tell } from './run.js';
 import { facts, moment, table } from './words.js';
 
 type PersonJson = ReturnType<typeof personJson>;
@@ -17,7 +10,7 @@ interface Shown extends PersonJson {
   readonly passkeys: readonly { readonly createdAt: string; readonly usedAt: string | null }[];
 }
 
-interface InviteOptions extends ActorOptions {
+interface InviteOptions extends DoorOptions {
   readonly name?: string;
   readonly contractor?: true;
   readonly employee?: true;
@@ -48,12 +41,12 @@ export function inviteCommand(): Command {
     .option('--email <address>', 'where to write to them')
     .option('--groups <a,b>', 'the groups they are in', groupsArgument)
     .option('--reason <text>', 'why; needed for somebody who has an account: what they log in with ends');
-  return withActor(command).action((subject: string, options: InviteOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((subject: string, options: InviteOptions) =>
+    withDoor(options, async (door) => {
       const { name, sponsor, until: endsAt, email, groups, reason, by } = options;
       const kind = options.contractor ? 'contractor' : options.employee ? 'employee' : undefined;
       const asked = { subject, name, kind, sponsor, endsAt, email, groups, reason, by };
-      const { body } = await gateway.ask<Invited>('POST', '/v1/invitations', asked);
+      const body = await door.ask<Invited>('POST', '/v1/invitations', asked);
       tell(options, body, ({ url, expiresAt, recovery }) =>
         facts([
           ['invited', recovery ? `${subject}; their passkeys and logins have ended` : subject],
@@ -73,7 +66,7 @@ export function peopleCommand(): Command {
   return people;
 }
 
-interface ListOptions extends GatewayOptions {
+interface ListOptions extends DoorOptions {
   readonly sponsor?: string;
   readonly open?: true;
   readonly cursor?: string;
@@ -85,11 +78,11 @@ function list(): Command {
     .option('--sponsor <subject>', 'only those this employee answers for')
     .option('--open', 'only accounts that are not closed')
     .option('--cursor <subject>', 'go on after this one');
-  return withGatewayOptions(command).action((options: ListOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((options: ListOptions) =>
+    withDoor(options, async (door) => {
       const { sponsor, open, cursor } = options;
       const path = `/v1/people${query({ sponsor, open, cursor })}`;
-      const { body } = await gateway.ask<{ people: readonly PersonJson[]; next: string | null }>('GET', path);
+      const body = await door.ask<{ people: readonly PersonJson[]; next: string | null }>('GET', path);
       tell(options, body, ({ people, next }) =>
         people.length === 0 ? 'no people' : `${tableOf(people)}${next === null ? '' : `\nmore: --cursor ${next}`}`,
       );
@@ -110,9 +103,9 @@ function tableOf(people: readonly PersonJson[]): string {
 
 function show(): Command {
   const command = new Command('show').description('one person').argument('<subject>');
-  return withGatewayOptions(command).action((subject: string, options: GatewayOptions) =>
-    withGateway(options, async (gateway) => {
-      const { body } = await gateway.ask<Shown>('GET', pathOf(subject));
+  return withDoorOptions(command).action((subject: string, options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      const body = await door.ask<Shown>('GET', pathOf(subject));
       tell(options, body, (person) =>
         facts([
           ...factsOf(person),
@@ -142,7 +135,7 @@ function wordsOf(createdAt: string, usedAt: string | null): string {
   return `made ${createdAt}, ${usedAt === null ? 'not used yet' : `last used ${usedAt}`}`;
 }
 
-interface ActOptions extends ActorOptions {
+interface ActOptions extends DoorOptions {
   readonly reason: string;
 }
 
@@ -192,12 +185,12 @@ function act<Options extends ActOptions>(
   body: (options: Options) => object,
   words: (person: PersonJson) => string,
 ): Command {
-  return withActor(withReason(command)).action((subject: string, options: Options) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(withReason(command)).action((subject: string, options: Options) =>
+    withDoor(options, async (door) => {
       const { reason, by } = options;
       const asked = { ...body(options), reason, by };
-      const answered = await gateway.ask<PersonJson>('POST', `${pathOf(subject)}/${verb}`, asked);
-      tell(options, answered.body, words);
+      const answered = await door.ask<PersonJson>('POST', `${pathOf(subject)}/${verb}`, asked);
+      tell(options, answered, words);
       return 0;
     }),
   );
@@ -212,10 +205,10 @@ function close(): Command {
   const command = new Command('close')
     .description('close an account for good; grants stay, revoke them')
     .argument('<subject>');
-  return withActor(withReason(command)).action((subject: string, options: ActOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(withReason(command)).action((subject: string, options: ActOptions) =>
+    withDoor(options, async (door) => {
       const { reason, by } = options;
-      const { body } = await gateway.ask<Closed>('POST', `${pathOf(subject)}/close`, { reason, by });
+      const body = await door.ask<Closed>('POST', `${pathOf(subject)}/close`, { reason, by });
       tell(options, body, ({ ended }) => {
         const { invitations, passkeys, logins, tokens } = ended;
         const counts = `${passkeys} passkeys, ${logins} logins, ${tokens} tokens, ${invitations} invitations`;
