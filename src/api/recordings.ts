@@ -18,7 +18,7 @@ import { eventJson, sessionJson, sessionSchema, shownSessionSchema } from './vie
 /** What recordings are read with. */
 export interface Recordings {
   readonly pool: Pool;
-  readonly protocols: readonly Renderer[];
+  readonly protocols: readonly Protocol[];
   readonly gate: Pick<Gate, 'registry'>;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly log: Log;

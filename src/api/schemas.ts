@@ -76,5 +76,12 @@ const somebody = line.default('operator');
 export const rebuildBody = z.strictObject({ session: z.uuid().optional(), by: somebody });
 export const reloadBody = z.strictObject({ by: somebody });
 
+/** A draft is a whole service file. */
+export const policyReplayBody = z.strictObject({
+  draft: z.string().min(1).max(1_048_576),
+  since: z.iso.datetime({ offset: true }),
+  by: line,
+});
+
 export const grantPath = z.object({ id: grantId });
 export const sessionPath = z.object({ id: z.uuid() });

@@ -10,6 +10,7 @@ import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
 import { peopleRoutes } from './people.js';
+import { policyReplayRoutes } from './policy-replay.js';
 import { noteRefusal } from './refused.js';
 import { sharedRoutes } from './routes.js';
 import { sessionRoutes } from './sessions.js';
@@ -77,6 +78,7 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
   );
   maintenanceRoutes(app, parts);
   if (parts.leaving !== undefined) leavingRoutes(app, parts.leaving);
+  policyReplayRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   await app.ready();
   return app;

@@ -13,6 +13,7 @@ import {
   type PolicyTools,
   withConfigOptions,
 } from './check.js';
+import { policyReplayCommand } from './policy-replay.js';
 
 /** Options of `daypass policy test`. */
 export interface PolicyTestOptions extends ConfigOptions {
@@ -123,5 +124,5 @@ export function policyCommand(tools: PolicyTools): Command {
   withConfigOptions(test).action(async (service: string, words: string[], options: PolicyTestOptions) =>
     give(await testPolicy({ service, words }, options, tools)),
   );
-  return new Command('policy').description('ask the policy').addCommand(test);
+  return new Command('policy').description('ask the policy').addCommand(test).addCommand(policyReplayCommand());
 }

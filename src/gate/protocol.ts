@@ -16,6 +16,22 @@ export interface Considered {
   readonly why: string | null;
 }
 
+/** What was about to be done, as far as its record tells. */
+export type Recalled<Role, Action> =
+  | {
+      readonly ok: true;
+      readonly action: Action;
+      /** Whether a decision by this role would look at something that redaction took. */
+      needsHidden(role: Role): boolean;
+    }
+  | { readonly ok: false; readonly why: string };
+
+/** Reads the actions of one session's record, in order: some can only be understood by what came before. Pure. */
+export interface Recaller<Role, Action> {
+  /** @param event - of the kind `action` */
+  recall(event: RecordedEvent): Recalled<Role, Action>;
+}
+
 /**
  * What a protocol contributes to the gate. It knows its own words and bytes; the order of steps
  * (credential → admit → session + lease → decide → record → forward → result) is the gate's alone.
@@ -34,6 +50,8 @@ export interface Protocol<Role = unknown, Action = unknown, Upstream = unknown> 
   describe(action: Action, role: Role): ActionFacts;
   /** Turns words given to `daypass policy test` into an action; throws `DaypassError('usage')` with what is expected. */
   actionFromWords(words: readonly string[]): Action;
+  /** Reads recorded actions so that another policy can decide them again (`daypass policy replay`). */
+  recaller?(): Recaller<Role, Action>;
   /** One event in words for a person; the caller neutralises control characters. */
   render(event: RecordedEvent): string;
 }

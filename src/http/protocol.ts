@@ -11,6 +11,7 @@ import { decide, explain, HttpRole } from './decide.js';
 import { describe } from './describe.js';
 import { canonical, isInjectable } from './headers.js';
 import { readTarget } from './path.js';
+import { HttpRecaller } from './recall.js';
 import { render } from './render.js';
 import { settingsFrom, settingsShape } from './role-settings.js';
 import { type Rule, shapeOfRule } from './rule.js';
@@ -152,5 +153,6 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   explain,
   describe,
   actionFromWords,
+  recaller: () => new HttpRecaller(),
   render,
 };

@@ -98,6 +98,13 @@ export function consider(rule: Rule, asked: Asked): Why | null {
   return unmetQuery(rule.query, asked) ?? unmetHeader(rule.headers, asked) ?? tooLarge(rule.maxBody, asked);
 }
 
+/** Whether a rule is for this method and path, whatever else it asks for. */
+export function fitsRoute({ route }: Rule, action: RequestAction): boolean {
+  if (!action.target.ok) return false;
+  const asked = new Asked(action, action.target.path, action.target.query);
+  return fitsMethod(route.method, asked) && fitsPath(route, asked.segments);
+}
+
 function fitsMethod(method: string, asked: Asked): boolean {
   if (method === asked.method || (method === 'GET' && asked.method === 'HEAD')) return true;
   return method === 'SSE' && asked.method === 'GET' && asked.wantsEvents;

@@ -3,6 +3,7 @@ import type { Protocol } from '../gate/protocol.js';
 import type { Facts, RecordedEvent } from '../recording/event.js';
 import { decide, describeSql, type PostgresAction } from './decide.js';
 import { type PostgresRole, type PostgresUpstream, postgresConfig } from './policy.js';
+import { PostgresRecaller } from './recall.js';
 import { analyse } from './sql/analyse.js';
 
 /** What Postgres contributes to the gate. */
@@ -16,6 +17,7 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
     if (text.trim() === '') throw new DaypassError('usage', 'Expected a statement, like "select * from orders".');
     return { text, analysis: analyse(text), contained: [], via: 'query' };
   },
+  recaller: () => new PostgresRecaller(),
   render,
 };
 

@@ -91,7 +91,7 @@ export async function readSession(pool: Pool, id: string): Promise<SessionView> 
 }
 
 /** How a recording is looked at. */
-export type Viewing = 'show' | 'replay' | 'export' | 'verify';
+export type Viewing = 'show' | 'replay' | 'export' | 'verify' | 'policy';
 
 /** Records that someone looks at a recording; nothing of it is served before this has resolved (THREATS.md D26). */
 export async function recordViewing(

@@ -1,0 +1,73 @@
+import { messageOf } from '../errors.js';
+import { type Decision, deny } from '../policy/decision.js';
+import type { RecordedEvent } from '../recording/event.js';
+import type { Protocol, Recaller } from './protocol.js';
+
+/** What another policy would have made of a recorded action. */
+export type Verdict =
+  | { readonly kind: 'same' }
+  | { readonly kind: 'refused' | 'allowed'; readonly decision: Decision }
+  /** The record does not hold all that the decision would look at. */
+  | { readonly kind: 'undeterminable'; readonly why: string };
+
+/** Refusals that are no policy's: how often, and what was not there at that moment. */
+const NOT_THE_POLICY = new Set(['too_many', 'store_unavailable', 'recorder_unavailable', 'upstream_unavailable']);
+
+const GONE = deny('out_of_scope', 'the role is gone', 'the draft has no such role');
+
+/** The roles by which a session was judged and would be judged. */
+export interface Roles {
+  /** By the policy's version; null when its text, or the role in it, is not known any more. */
+  recorded(version: string): unknown;
+  /** Undefined: the draft has no such role. */
+  readonly draft: unknown;
+}
+
+/**
+ * Decides the actions of one session's record again, in order. A verdict counts only where deciding by the policy that was in
+ * force gives what was recorded: else the decision depended on something that is not in the record, and nobody can tell.
+ */
+export class Redecider {
+  readonly #protocol: Protocol;
+  readonly #recaller: Recaller<unknown, unknown> | undefined;
+  readonly #roles: Roles;
+  #version = '';
+
+  constructor(protocol: Protocol, roles: Roles) {
+    this.#protocol = protocol;
+    this.#recaller = protocol.recaller?.();
+    this.#roles = roles;
+  }
+
+  /** @returns null for an event that is no action */
+  next(event: RecordedEvent): Verdict | null {
+    if (event.kind === 'open' || event.kind === 'policy') this.#version = String(event.facts.policy ?? '');
+    return event.kind === 'action' ? this.#verdict(event) : null;
+  }
+
+  #verdict(event: RecordedEvent): Verdict {
+    const { outcome, reason } = event.facts;
+    const recalled = this.#recaller?.recall(event) ?? { ok: false, why: 'this protocol cannot decide again' };
+    if (outcome === 'deny' && NOT_THE_POLICY.has(String(reason))) return { kind: 'same' };
+    if (!recalled.ok) return { kind: 'undeterminable', why: recalled.why };
+    const { draft } = this.#roles;
+    const before = this.#roles.recorded(this.#version);
+    if (before === null) return { kind: 'undeterminable', why: 'the policy of that time is not known any more' };
+    if (recalled.needsHidden(before) || (draft !== undefined && recalled.needsHidden(draft)))
+      return { kind: 'undeterminable', why: 'redaction took what a rule looks at' };
+    if (this.#decide(before, recalled.action).outcome !== outcome)
+      return { kind: 'undeterminable', why: 'the decision depended on more than the record holds' };
+    const decision = draft === undefined ? GONE : this.#decide(draft, recalled.action);
+    if (decision.outcome === outcome) return { kind: 'same' };
+    return { kind: decision.outcome === 'allow' ? 'allowed' : 'refused', decision };
+  }
+
+  /** As the gate does: a decision that throws is a denial. */
+  #decide(role: unknown, action: unknown): Decision {
+    try {
+      return this.#protocol.decide(role, action);
+    } catch (thrown) {
+      return deny('unknown_effect', 'no decision', 'the gateway could not decide this', messageOf(thrown));
+    }
+  }
+}

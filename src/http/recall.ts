@@ -1,0 +1,95 @@
+import type { Recalled, Recaller } from '../gate/protocol.js';
+import type { RecordedEvent } from '../recording/event.js';
+import type { Header, HttpAction, RequestAction } from './action.js';
+import type { HttpRole } from './decide.js';
+import { canonical } from './headers.js';
+import { readTarget } from './path.js';
+import { folded } from './query.js';
+import { fitsRoute } from './rule.js';
+
+/** What stands in a record where something was cut out. */
+const HIDDEN = /\[redacted\]|dp_[0-9A-Za-z]{22}_?\[/;
+const FRAMES = ['text', 'binary', 'ping', 'pong', 'close'] as const;
+
+/** A request, and the names of what of it is not known. */
+interface Opening {
+  readonly action: RequestAction;
+  readonly hidden: Hidden;
+}
+
+interface Hidden {
+  /** Query parameters, as `folded` reads them. */
+  readonly query: ReadonlySet<string>;
+  /** Headers by their canonical names. */
+  readonly headers: ReadonlySet<string>;
+}
+
+/** Reads recorded requests, and recorded WebSocket messages by the request that opened their socket. */
+export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
+  /** By path: the last socket that was opened there. */
+  readonly #sockets = new Map<string, Opening>();
+
+  recall(event: RecordedEvent): Recalled<HttpRole, HttpAction> {
+    const { facts, payload } = event;
+    if (facts.verb === 'message') return this.#message(event);
+    const [, method = '', raw = ''] = /^(\S+) (.*)$/s.exec(payload?.text ?? '') ?? [];
+    if (method !== facts.verb) return { ok: false, why: 'the record does not hold the request' };
+    const target = readTarget(raw);
+    if (HIDDEN.test(target.ok ? target.path : raw)) return { ok: false, why: 'part of the path was redacted' };
+    const headers = headersOf(payload?.headers);
+    const client = String(facts.from ?? '');
+    const action: RequestAction = { kind: 'request', method, target, rawTarget: raw, client, headers, injected: [] };
+    const hidden = { query: hiddenQuery(target.ok ? target.query : ''), headers: hiddenHeaders(headers) };
+    if (method === 'WS' && target.ok) this.#sockets.set(target.path, { action, hidden });
+    return { ok: true, action, needsHidden: (role) => looksAt(role, action, hidden) };
+  }
+
+  #message({ facts }: RecordedEvent): Recalled<HttpRole, HttpAction> {
+    const path = facts.on?.[0] ?? '';
+    const opening = this.#sockets.get(path);
+    const frame = FRAMES.find((one) => one === facts.frame);
+    if (opening === undefined || frame === undefined)
+      return { ok: false, why: 'the record does not tell which socket the message was for' };
+    const action: HttpAction = { kind: 'message', opening: opening.action, path, frame, data: new Uint8Array() };
+    return { ok: true, action, needsHidden: (role) => looksAt(role, opening.action, opening.hidden) };
+  }
+}
+
+function headersOf(lines: unknown): Header[] {
+  if (!Array.isArray(lines)) return [];
+  return lines.map((line): Header => {
+    const text = String(line);
+    const colon = text.indexOf(': ');
+    return colon === -1 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 2)];
+  });
+}
+
+function hiddenHeaders(headers: readonly Header[]): ReadonlySet<string> {
+  return new Set(headers.filter(([, value]) => HIDDEN.test(value)).map(([name]) => canonical(name)));
+}
+
+function hiddenQuery(query: string): ReadonlySet<string> {
+  const parts = query
+    .slice(1)
+    .split('&')
+    .filter((part) => HIDDEN.test(part));
+  return new Set(parts.map((part) => folded(unescaped(part.split('=')[0] ?? ''))));
+}
+
+function unescaped(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '));
+  } catch {
+    return name;
+  }
+}
+
+/** Whether a rule for this very path asks for what is hidden. */
+function looksAt(role: HttpRole, action: RequestAction, { query, headers }: Hidden): boolean {
+  if (query.size === 0 && headers.size === 0) return false;
+  return role.rules.some(
+    (rule) =>
+      (rule.query.some(({ name }) => query.has(folded(name))) || rule.headers.some(({ name }) => headers.has(name))) &&
+      fitsRoute(rule, action),
+  );
+}
