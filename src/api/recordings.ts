@@ -4,11 +4,12 @@ import type { Pool } from 'pg';
 import { z } from 'zod';
 import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
+import type { Protocol } from '../gate/protocol.js';
 import { type Actor, owns } from '../identity/actor.js';
 import type { Log } from '../log.js';
 import { readEvents } from '../recording/blocks.js';
 import { listSessions, readSession, recordViewing, type SessionFilter, type Viewing } from '../recording/read.js';
-import { type Renderer, replay } from '../recording/replay.js';
+import { replay } from '../recording/replay.js';
 import { type ApiApp, actorIn } from './app.js';
 import { checked, faultOf } from './faults.js';
 import { ownersOf } from './grant-views.js';
@@ -104,12 +105,17 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
 type Asked = Omit<z.output<typeof sessionQuery>, 'limit' | 'cursor'>;
 
 /** Those who own services see what was done at these. */
-function within({ policies }: Recordings, actor: Actor, { person, service, since, refused }: Asked): SessionFilter {
+function within(
+  { policies }: Recordings,
+  actor: Actor,
+  { person, service, since, until, refused }: Asked,
+): SessionFilter {
   const owned = policies.all().filter(({ owner }) => owns(actor, owner));
   return {
     ...(person === undefined ? {} : { person }),
     ...(service === undefined ? {} : { service }),
     ...(since === undefined ? {} : { since: Date.parse(since) }),
+    ...(until === undefined ? {} : { until: Date.parse(until) }),
     ...(refused === undefined ? {} : { refused }),
     ...(actor.duties.size > 0 ? {} : { services: owned.map(({ name }) => name) }),
   };

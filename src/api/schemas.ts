@@ -61,13 +61,30 @@ export const grantQuery = z.strictObject({
   ...pageOf(grantId),
 });
 
-export const sessionQuery = z.strictObject({
+const sessionFilter = {
   person: name.optional(),
   service: name.optional(),
   since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
   refused: flag.optional(),
-  ...pageOf(z.uuid()),
+};
+
+export const sessionQuery = z.strictObject({ ...sessionFilter, ...pageOf(z.uuid()) });
+
+/** What is found is shown, so whoever searches says who they are. */
+export const searchQuery = z.strictObject({
+  ...sessionFilter,
+  text: z.string().min(2).max(200).optional(),
+  on: z.string().min(1).max(1_000).optional(),
+  reason: name.optional(),
+  by: line,
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.uuid().optional(),
 });
+
+/** `timed`: a line of JSON for each event, with its time, so that it can be shown at its pace. */
+export const watchQuery = z.strictObject({ by: line, timed: flag.optional() });
+export const exportQuery = z.strictObject({ by: line, format: name });
 
 export const verifyBody = z.strictObject({ session: z.uuid().optional(), by: line });
 /** An operator who does not say who they are. */

@@ -12,6 +12,7 @@ import type { ApiParts } from './parts.js';
 import { peopleRoutes } from './people.js';
 import { policyReplayRoutes } from './policy-replay.js';
 import { noteRefusal } from './refused.js';
+import { reviewingRoutes } from './reviewing.js';
 import { sharedRoutes } from './routes.js';
 import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
@@ -79,6 +80,7 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
   maintenanceRoutes(app, parts);
   if (parts.leaving !== undefined) leavingRoutes(app, parts.leaving);
   policyReplayRoutes(app, parts);
+  reviewingRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   await app.ready();
   return app;

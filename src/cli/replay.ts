@@ -1,29 +1,97 @@
 import { once } from 'node:events';
-import { Command } from 'commander';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
 import { DaypassError } from '../errors.js';
 import { harmlessJson } from '../log.js';
+import type { GatewayClient } from './client.js';
 import { type ActorOptions, query, withActor, withGateway } from './run.js';
 
 /** How the gateway says, in a stream of events, that it could not read on. */
 const FAULT_LINE = /^\{"error":/m;
+/** The longest pause between two events when they are shown at their pace, milliseconds: nobody waits for a lunch break. */
+const LONGEST_PAUSE = 3_000;
 
-/** `daypass replay <id>`: what was done, in order, in words. With `--json` one event a line, since a recording may be long. */
+interface ReplayOptions extends ActorOptions {
+  readonly format?: string;
+  readonly speed?: number;
+}
+
+/**
+ * `daypass replay <id>`: what was done, in order, in words. With `--json` one event a line, since a recording may be long.
+ */
 export function replayCommand(): Command {
   const command = new Command('replay')
     .description('what was done in a session, in order; that it was looked at is recorded')
-    .argument('<id>', 'the session');
-  return withActor(command).action((id: string, options: ActorOptions) =>
+    .argument('<id>', 'the session')
+    .option('--format <form>', 'for another tool: sql (databases), har (web); jsonl is --json')
+    .option('--speed <times>', 'show it at its pace: 1 as it was, 10 ten times as fast', speedArgument);
+  return withActor(command).action((id: string, options: ReplayOptions) =>
     withGateway(options, async (gateway) => {
-      const json = options.json === true;
-      const path = `/v1/sessions/${encodeURIComponent(id)}/${json ? 'events' : 'replay'}${query({ by: options.by })}`;
-      let line = '';
-      for await (const piece of gateway.stream(path)) {
-        if (!process.stdout.write(json ? harmlessJson(piece) : piece)) await once(process.stdout, 'drain');
-        if (json) line = (line + piece).slice(-4_096);
-      }
-      const last = line.trimEnd().split('\n').pop() ?? '';
-      if (FAULT_LINE.test(last)) throw new DaypassError('cut_off', 'The recording could not be read to its end.');
+      const { by, format, speed } = options;
+      const session = `/v1/sessions/${encodeURIComponent(id)}`;
+      if (options.json === true || format === 'jsonl') await showLines(gateway, `${session}/events${query({ by })}`);
+      else if (format !== undefined) await show(gateway, `${session}/export${query({ by, format })}`);
+      else if (speed === undefined) await show(gateway, `${session}/replay${query({ by })}`);
+      else await showPaced(gateway, `${session}/export${query({ by, format: 'timed' })}`, speed);
       return 0;
     }),
   );
+}
+
+/** `daypass sessions watch <id>`: what is recorded, as it is recorded, until the session ends. */
+export function watchCommand(): Command {
+  const command = new Command('watch')
+    .description('a session as it is recorded, until it ends; that it was looked at is recorded')
+    .argument('<id>', 'the session');
+  return withActor(command).action((id: string, options: ActorOptions) =>
+    withGateway(options, async (gateway) => {
+      const timed = options.json === true ? true : undefined;
+      const path = `/v1/sessions/${encodeURIComponent(id)}/watch${query({ by: options.by, timed })}`;
+      await show(gateway, path, options.json === true);
+      return 0;
+    }),
+  );
+}
+
+async function show(gateway: GatewayClient, path: string, json = false): Promise<void> {
+  for await (const piece of gateway.stream(path)) await write(json ? harmlessJson(piece) : piece);
+}
+
+async function showLines(gateway: GatewayClient, path: string): Promise<void> {
+  let line = '';
+  for await (const piece of gateway.stream(path)) {
+    await write(harmlessJson(piece));
+    line = (line + piece).slice(-4_096);
+  }
+  if (FAULT_LINE.test(line.trimEnd().split('\n').pop() ?? ''))
+    throw new DaypassError('cut_off', 'The recording could not be read to its end.');
+}
+
+/** Each event after as long as it took, less by `speed`. */
+async function showPaced(gateway: GatewayClient, path: string, speed: number): Promise<void> {
+  let before: number | null = null;
+  for await (const { at, text } of timedLines(gateway.stream(path))) {
+    if (before !== null && at !== null) await pause(Math.min(LONGEST_PAUSE, Math.max(0, (at - before) / speed)));
+    before = at ?? before;
+    await write(text);
+  }
+}
+
+async function* timedLines(pieces: AsyncIterable<string>): AsyncGenerator<{ at: number | null; text: string }> {
+  let rest = '';
+  for await (const piece of pieces) {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
+async function write(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+function speedArgument(text: string): number {
+  const speed = Number(text);
+  if (Number.isFinite(speed) && speed > 0) return speed;
+  throw new InvalidArgumentError('A number above 0: 1, 10, 0.5.');
 }

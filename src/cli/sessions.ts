@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { SessionJson } from '../api/views.js';
+import { watchCommand } from './replay.js';
 import {
   type ActorOptions,
   type GatewayOptions,
@@ -26,10 +27,10 @@ interface Listed {
   readonly next: string | null;
 }
 
-/** `daypass sessions list|show|end`. */
+/** `daypass sessions list|search|show|watch|end`. */
 export function sessionsCommand(): Command {
   const sessions = new Command('sessions').description('recorded sessions');
-  for (const command of [list(), show(), end()]) sessions.addCommand(command);
+  for (const command of [list(), search(), show(), watchCommand(), end()]) sessions.addCommand(command);
   return sessions;
 }
 
@@ -67,6 +68,60 @@ function listWords({ sessions, next }: Listed): string {
     session.client,
   ]);
   const heading = ['SESSION', 'BEGAN (UTC)', 'END', 'PERSON', 'SERVICE', 'ROLE', 'ACTIONS', 'REFUSED', 'FROM'];
+  return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
+}
+
+interface SearchOptions extends ListOptions, ActorOptions {
+  readonly until?: string;
+  readonly text?: string;
+  readonly on?: string;
+  readonly reason?: string;
+}
+
+interface FoundJson {
+  readonly found: readonly {
+    readonly session: SessionJson;
+    readonly hits: readonly { readonly firstSeq: number; readonly excerpt: string }[];
+  }[];
+  readonly next: string | null;
+}
+
+function search(): Command {
+  const command = new Command('search')
+    .description('sessions by what was done in them, the newest first; that somebody searched is recorded')
+    .option('--text <words>', 'words in statements, paths and messages')
+    .option('--on <what>', 'a relation (public.orders) or a path, whole')
+    .option('--reason <reason>', 'refused for this reason: out_of_scope')
+    .option('--refused', 'only those in which something was refused')
+    .option('--person <name>', 'only of this person')
+    .option('--service <name>', 'only with this service')
+    .option('--since <when>', 'only those that began since: 2h, or a date', sinceArgument)
+    .option('--until <when>', 'only those that began before', sinceArgument)
+    .option('--limit <count>', 'at most so many', '50')
+    .option('--cursor <id>', 'read on after this session');
+  return withActor(command).action((options: SearchOptions) =>
+    withGateway(options, async (gateway) => {
+      const { person, service, since, until, refused, text, on, reason, by, limit, cursor } = options;
+      const asked = query({ person, service, since, until, refused, text, on, reason, by, limit, cursor });
+      const { body } = await gateway.ask<FoundJson>('GET', `/v1/search${asked}`);
+      tell(options, body, foundWords);
+      return 0;
+    }),
+  );
+}
+
+function foundWords({ found, next }: FoundJson): string {
+  if (found.length === 0) return 'nothing was found';
+  const rows = found.flatMap(({ session, hits }) => {
+    const { id, startedAt, principal, service } = session;
+    const places = hits.length === 0 ? [{ firstSeq: 0, excerpt: '' }] : hits;
+    return places.map(({ firstSeq, excerpt }) => [
+      ...[id, moment(startedAt), principal, service],
+      firstSeq === 0 ? '' : `from ${firstSeq}`,
+      excerpt.replace(/\s+/g, ' '),
+    ]);
+  });
+  const heading = ['SESSION', 'BEGAN (UTC)', 'PERSON', 'SERVICE', 'EVENTS', 'WHAT'];
   return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
 }
 

@@ -1,6 +1,7 @@
 import type { ProtocolConfig } from '../config/protocol.js';
 import type { Decision } from '../policy/decision.js';
 import type { Facts, Payload, RecordedEvent } from '../recording/event.js';
+import type { SessionView } from '../recording/read.js';
 
 /** What the record says of an action before it is forwarded. */
 export interface ActionFacts {
@@ -32,6 +33,16 @@ export interface Recaller<Role, Action> {
   recall(event: RecordedEvent): Recalled<Role, Action>;
 }
 
+/** A recording in a form that other tools read. What is in it is as redacted as the record. */
+export interface Transcript {
+  /** What `daypass replay --format` calls it. */
+  readonly format: string;
+  /** Its media type. */
+  readonly type: string;
+  /** Piece by piece, so that a long recording does not need its size in memory. */
+  write(session: SessionView, events: AsyncIterable<RecordedEvent>): AsyncGenerator<string>;
+}
+
 /**
  * What a protocol contributes to the gate. It knows its own words and bytes; the order of steps
  * (credential → admit → session + lease → decide → record → forward → result) is the gate's alone.
@@ -50,6 +61,8 @@ export interface Protocol<Role = unknown, Action = unknown, Upstream = unknown> 
   describe(action: Action, role: Role): ActionFacts;
   /** Turns words given to `daypass policy test` into an action; throws `DaypassError('usage')` with what is expected. */
   actionFromWords(words: readonly string[]): Action;
+  /** Forms of a recording besides the common ones. */
+  readonly transcripts?: readonly Transcript[];
   /** Reads recorded actions so that another policy can decide them again (`daypass policy replay`). */
   recaller?(): Recaller<Role, Action>;
   /** One event in words for a person; the caller neutralises control characters. */

@@ -9,6 +9,7 @@ import type { Header, HttpAction } from './action.js';
 import { injected } from './credentials.js';
 import { decide, explain, HttpRole } from './decide.js';
 import { describe } from './describe.js';
+import { harTranscript } from './har.js';
 import { canonical, isInjectable } from './headers.js';
 import { readTarget } from './path.js';
 import { HttpRecaller } from './recall.js';
@@ -153,6 +154,7 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   explain,
   describe,
   actionFromWords,
+  transcripts: [harTranscript],
   recaller: () => new HttpRecaller(),
   render,
 };

@@ -5,6 +5,7 @@ import { decide, describeSql, type PostgresAction } from './decide.js';
 import { type PostgresRole, type PostgresUpstream, postgresConfig } from './policy.js';
 import { PostgresRecaller } from './recall.js';
 import { analyse } from './sql/analyse.js';
+import { sqlTranscript } from './transcript.js';
 
 /** What Postgres contributes to the gate. */
 export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUpstream> = {
@@ -17,6 +18,7 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
     if (text.trim() === '') throw new DaypassError('usage', 'Expected a statement, like "select * from orders".');
     return { text, analysis: analyse(text), contained: [], via: 'query' };
   },
+  transcripts: [sqlTranscript],
   recaller: () => new PostgresRecaller(),
   render,
 };

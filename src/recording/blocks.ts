@@ -31,9 +31,12 @@ interface Row {
   format: number;
 }
 
-/** The blocks of a session in order, a few at a time. */
-export async function* readBlocks(database: Pool | PoolClient, sessionId: string): AsyncGenerator<StoredBlock> {
-  let after = '-9223372036854775808';
+/** The blocks of a session in order, a few at a time. @param after - the first event of the block before */
+export async function* readBlocks(
+  database: Pool | PoolClient,
+  sessionId: string,
+  after = '-9223372036854775808',
+): AsyncGenerator<StoredBlock> {
   for (;;) {
     const { rows } = await database.query<Row>(
       `select first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format from blocks

@@ -38,8 +38,16 @@ export interface SessionFilter {
   readonly services?: readonly string[];
   /** Sessions that began at this time or later, milliseconds since the epoch. */
   readonly since?: number;
+  /** Sessions that began before this time, milliseconds since the epoch. */
+  readonly until?: number;
   /** Only sessions in which something was refused. */
   readonly refused?: boolean;
+  /** Words as they stand in statements, paths and texts; upper and lower case are the same. */
+  readonly text?: string;
+  /** A relation (`public.orders`) or a path, whole. */
+  readonly on?: string;
+  /** Why something was refused. */
+  readonly reason?: string;
 }
 
 export interface SessionPage {
@@ -54,12 +62,25 @@ const SELECT = `
       coalesce(sum(bytes_in), 0) as bytes_in, coalesce(sum(bytes_out), 0) as bytes_out
     from block_index where session_id = s.id) i on true`;
 
+/** The condition on a row of the index; each parameter may be null. */
+export const MATCHES = (text: string, on: string, reason: string) =>
+  `(${text}::text is null or text ilike ${text}) and (${on}::text is null or targets @> array[${on}::text])
+    and (${reason}::text is null or reasons @> array[${reason}::text])`;
+
+/** A pattern for ILIKE that finds the words as they are. */
+export function likeOf(text: string | undefined): string | null {
+  return text === undefined ? null : `%${text.replace(/[\\%_]/g, '\\$&')}%`;
+}
+
 /** Session ids are UUIDv7, so their order is the order of beginning. */
 const LIST = `${SELECT}
   where ($1::text is null or s.principal = $1) and ($2::text is null or s.service = $2)
     and ($3::timestamptz is null or s.started_at >= $3)
     and (not $4::boolean or exists (select from block_index b where b.session_id = s.id and b.denied > 0))
     and ($5::uuid is null or s.id < $5) and ($7::text[] is null or s.service = any($7))
+    and ($8::timestamptz is null or s.started_at < $8)
+    and (($9::text is null and $10::text is null and $11::text is null) or exists (
+      select from block_index where session_id = s.id and ${MATCHES('$9', '$10', '$11')}))
   order by s.id desc limit $6`;
 
 /** Sessions that match, the newest first. */
@@ -77,6 +98,10 @@ export async function listSessions(
     cursor ?? null,
     limit + 1,
     filter.services ?? null,
+    filter.until === undefined ? null : new Date(filter.until),
+    likeOf(filter.text),
+    filter.on ?? null,
+    filter.reason ?? null,
   ]);
   const sessions = rows.slice(0, limit).map(viewOf);
   return { sessions, next: rows.length > limit ? (sessions[limit - 1]?.id ?? null) : null };
@@ -91,7 +116,7 @@ export async function readSession(pool: Pool, id: string): Promise<SessionView> 
 }
 
 /** How a recording is looked at. */
-export type Viewing = 'show' | 'replay' | 'export' | 'verify' | 'policy';
+export type Viewing = 'show' | 'replay' | 'export' | 'watch' | 'search' | 'verify' | 'policy';
 
 /** Records that someone looks at a recording; nothing of it is served before this has resolved (THREATS.md D26). */
 export async function recordViewing(

@@ -23,6 +23,17 @@ export async function* replay(
   for await (const event of events) yield replayEvent(event, renderer);
 }
 
+/** The same, each piece in a line of JSON with its time (milliseconds since the epoch; null for the heading): for showing it at its pace. */
+export async function* timedReplay(
+  session: SessionView,
+  events: AsyncIterable<RecordedEvent>,
+  renderers: readonly Renderer[],
+): AsyncGenerator<string> {
+  const renderer = renderers.find(({ name }) => name === session.protocol);
+  yield `${JSON.stringify({ at: null, text: heading(session) })}\n`;
+  for await (const event of events) yield `${JSON.stringify({ at: event.at, text: replayEvent(event, renderer) })}\n`;
+}
+
 /** One event: its time (UTC), number and kind, then what happened. Ends with a line break. */
 export function replayEvent(event: RecordedEvent, renderer: Renderer | undefined): string {
   const [first = '', ...rest] = neutralLines(wordsOf(event, renderer));

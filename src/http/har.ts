@@ -1,0 +1,161 @@
+import type { Transcript } from '../gate/protocol.js';
+import type { Facts, Json, Payload, RecordedEvent } from '../recording/event.js';
+
+/** More messages of one socket are counted, not listed. */
+const MOST_MESSAGES = 10_000;
+
+interface Entry {
+  readonly action: RecordedEvent;
+  readonly messages: { type: 'send' | 'receive'; time: number; opcode: number; data: string }[];
+  unlisted: number;
+}
+
+/**
+ * A session as an HTTP Archive (HAR 1.2, w3c.github.io/web-performance/specs/HAR), which browsers' developer tools open.
+ * Messages of WebSockets stand where Chromium puts them (`_webSocketMessages`); the gateway's decision in `_daypass`.
+ */
+export const harTranscript: Transcript = {
+  format: 'har',
+  type: 'application/json; charset=utf-8',
+  async *write(session, events) {
+    const comment = `session ${session.id}: ${session.principal} on ${session.service} as ${session.role}`;
+    const creator = { name: 'Daypass', version: '1' };
+    yield `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":${JSON.stringify(comment)},"entries":[`;
+    const writing = new Entries(session.service);
+    for await (const event of events) for (const entry of writing.take(event)) yield entry;
+    for (const entry of writing.rest()) yield entry;
+    yield ']}}\n';
+  },
+};
+
+/** Puts a request together with what came of it. */
+class Entries {
+  readonly #service: string;
+  readonly #open = new Map<number, Entry>();
+  /** By path: the request that opened a socket there last. */
+  readonly #sockets = new Map<string, Entry>();
+  #first = true;
+
+  constructor(service: string) {
+    this.#service = service;
+  }
+
+  *take(event: RecordedEvent): Generator<string> {
+    const { kind, facts, seq } = event;
+    if (facts.verb === 'message') this.#message(event);
+    else if (kind === 'action') {
+      const entry = { action: event, messages: [], unlisted: 0 };
+      if (facts.outcome !== 'allow') yield this.#written(entry, null);
+      else this.#open.set(seq, entry);
+      if (facts.verb === 'WS') this.#sockets.set(facts.on?.[0] ?? '', entry);
+    } else if (kind === 'result') {
+      const entry = this.#open.get(Number(facts.of));
+      if (entry === undefined) return;
+      this.#open.delete(Number(facts.of));
+      yield this.#written(entry, event);
+    }
+  }
+
+  /** What the record has no result of. */
+  *rest(): Generator<string> {
+    for (const entry of this.#open.values()) yield this.#written(entry, null);
+  }
+
+  #message({ kind, at, facts, payload }: RecordedEvent): void {
+    const entry = this.#sockets.get(facts.on?.[0] ?? '');
+    if (entry === undefined) return;
+    if (entry.messages.length >= MOST_MESSAGES) {
+      entry.unlisted += 1;
+      return;
+    }
+    const data = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
+    const opcode = facts.frame === 'binary' ? 2 : 1;
+    entry.messages.push({ type: kind === 'action' ? 'send' : 'receive', time: at / 1000, opcode, data });
+  }
+
+  #written({ action, messages, unlisted }: Entry, result: RecordedEvent | null): string {
+    const { facts, payload } = action;
+    const more = result?.facts ?? {};
+    const entry = {
+      startedDateTime: new Date(action.at).toISOString(),
+      time: Number(more.queueMs ?? 0) + Number(more.ms ?? 0),
+      request: requestOf(this.#service, action, result),
+      response: responseOf(facts, more, result?.payload ?? null),
+      cache: {},
+      timings: timingsOf(more),
+      _daypass: { event: action.seq, outcome: facts.outcome ?? '', rule: facts.rule ?? '', reason: facts.reason ?? '' },
+      ...(messages.length > 0 ? { _webSocketMessages: messages } : {}),
+      ...(unlisted > 0 ? { comment: `${unlisted} more messages are in the recording` } : {}),
+      ...(payload === null ? { comment: 'the record holds no head' } : {}),
+    };
+    const text = `${this.#first ? '' : ','}\n${JSON.stringify(entry)}`;
+    this.#first = false;
+    return text;
+  }
+}
+
+function requestOf(service: string, { facts, payload }: RecordedEvent, result: RecordedEvent | null) {
+  const [method = '', target = ''] = (payload?.text ?? `${facts.verb ?? ''} ${facts.on?.[0] ?? ''}`).split(/ (.*)/s);
+  const body = bodyOf(result?.payload ?? null);
+  const mark = target.indexOf('?');
+  return {
+    method: method === 'WS' ? 'GET' : method,
+    // The service's name is the host: its address is nobody's business.
+    url: `http://${service}${target}`,
+    httpVersion: 'HTTP/1.1',
+    cookies: [],
+    headers: pairsOf(payload?.headers),
+    queryString:
+      mark === -1 ? [] : [...new URLSearchParams(target.slice(mark))].map(([name, value]) => ({ name, value })),
+    ...(body === null ? {} : { postData: { mimeType: body.type, text: body.text } }),
+    headersSize: -1,
+    bodySize: Number(result?.facts.bytesIn ?? 0),
+  };
+}
+
+function responseOf({ outcome }: Facts, { status, bytesOut, contentType }: Facts, payload: Payload | null) {
+  const body = bodyOf(partOf(payload?.response));
+  const size = Number(bytesOut ?? 0);
+  const mimeType = typeof contentType === 'string' ? contentType : '';
+  return {
+    status: Number(status ?? 0),
+    statusText: outcome === 'allow' ? '' : 'refused by the gateway',
+    httpVersion: 'HTTP/1.1',
+    cookies: [],
+    headers: mimeType === '' ? [] : [{ name: 'content-type', value: mimeType }],
+    content: { size, mimeType, ...(body === null ? {} : { text: body.text }) },
+    redirectURL: '',
+    headersSize: -1,
+    bodySize: size,
+  };
+}
+
+/** HAR: -1 where it does not apply. `wait` is until the first byte of the answer. */
+function timingsOf({ queueMs, firstByteMs, ms }: Facts) {
+  const wait = Number(firstByteMs ?? ms ?? 0);
+  return {
+    blocked: Number(queueMs ?? -1),
+    dns: -1,
+    connect: -1,
+    send: 0,
+    wait,
+    receive: Math.max(0, Number(ms ?? 0) - wait),
+  };
+}
+
+function partOf(value: Json | undefined): Payload | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : null;
+}
+
+function bodyOf(payload: Payload | null): { type: string; text: string } | null {
+  if (typeof payload?.text !== 'string' || typeof payload.type !== 'string') return null;
+  return { type: payload.type, text: payload.text };
+}
+
+function pairsOf(lines: unknown): { name: string; value: string }[] {
+  if (!Array.isArray(lines)) return [];
+  return lines.map((line) => {
+    const [name = '', value = ''] = String(line).split(/: (.*)/s);
+    return { name, value };
+  });
+}
