@@ -74,9 +74,24 @@ async function first(activating: Activating): Promise<Outcome<Activated>> {
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
 }
 
-async function again({ tx, parts, request, now }: Activating): Promise<Outcome<Activated>> {
+async function again({ tx, parts, request, judged, now }: Activating): Promise<Outcome<Activated>> {
   const former = request.grant;
   if (former === null) throw impossible('revoked', 'activate');
+  const { needed, given, otherLane } = await approvalsAt(
+    tx,
+    parts,
+    request,
+    judged,
+    spanOf(request, judged.allowed),
+    now,
+  );
+  // Other lanes were judged when the access began: a new handle for it adds none.
+  if (given < needed - (otherLane ? 1 : 0)) {
+    const message = `The policy asks for ${needed} approvals by now, and ${given} were given: there is no new handle for this grant.`;
+    throw new DaypassError('second_approval_needed', message, {
+      hint: 'Ask anew; the former handle works until its end.',
+    });
+  }
   const act = { by: request.principal, reason: 'the handle was lost' };
   const issued = await parts.grants.replace(former.id, act);
   const { grant } = issued;

@@ -51,6 +51,17 @@ const FAILURES = new Set([
 
 /** How long a transaction waits for a row that another holds, milliseconds. */
 const LOCK_WAIT = 5_000;
+/** How long the ledger may take for one statement, milliseconds. */
+const WITHIN = 8_000;
+
+/** `pg` takes a limit per query; its types do not say so. */
+interface TimedQuery extends pg.QueryConfig {
+  readonly query_timeout: number;
+}
+
+function timed(text: string, values: readonly unknown[] = [], limit = WITHIN): TimedQuery {
+  return { text, values: [...values], query_timeout: limit };
+}
 
 export interface TransactorParts {
   /** Not the pool of the grants: a transaction waits for grants while it holds a connection. */
@@ -82,7 +93,7 @@ export class Transactor {
 
   /** One question outside of any transaction. */
   async ask(text: string, values: readonly unknown[]): Promise<readonly Row[]> {
-    const { rows } = await this.#parts.pool.query<Row>(text, [...values]).catch(unavailable);
+    const { rows } = await this.#parts.pool.query<Row>(timed(text, values)).catch(unavailable);
     return rows;
   }
 
@@ -90,7 +101,7 @@ export class Transactor {
     const client = await this.#parts.pool.connect().catch(unavailable);
     const undo: (() => Promise<unknown>)[] = [];
     const ask = (text: string, values: readonly unknown[] = []) =>
-      client.query<Row>(text, [...values]).then(({ rows }) => rows, unavailable);
+      client.query<Row>(timed(text, values)).then(({ rows }) => rows, unavailable);
     let broken = true;
     let sent = false;
     try {
@@ -146,7 +157,7 @@ function entryOf(
 }
 
 function rolledBack(client: pg.PoolClient): Promise<boolean> {
-  return client.query('rollback').then(
+  return client.query(timed('rollback', [], 1_000)).then(
     () => true,
     () => false,
   );

@@ -137,6 +137,22 @@ t.test('a policy that asks for more by now sends the request back to wait', asyn
   t.ok((await requests.activate(await as('kim'), id)).handle);
 });
 
+t.test(
+  'a new handle takes as many approvals as the policy asks by now, and is none the harder for another lane',
+  async (t) => {
+    const data = serviceText({ name: 'reports', lane: 'data', access: 'pre_approved: [viewer]' });
+    const access = await startAccess(t, { texts: [serviceText(), data] });
+    const { requests, as, policies } = access;
+    const { request } = await activated(access);
+    const other = await requests.create(await as('kim'), { ...ASKED, service: 'reports' });
+    await requests.decide(await as('bob'), other.id, fine);
+    t.ok((await requests.activate(await as('kim'), request.id)).handle);
+    policies.reload(serviceText({ access: 'approvals: 2' }), data);
+    const again = async () => requests.activate(await as('kim'), request.id);
+    await refused(t, access, again, 'second_approval_needed', /Ask anew/);
+  },
+);
+
 t.test('an approval by who is the sponsor or no owner’s group any more does not count', async (t) => {
   const access = await startAccess(t);
   const { requests, as, policies, database } = access;
