@@ -198,9 +198,9 @@ function bound(grants: Grants): Grants {
 t.test('what a failed activation had begun is taken back', async (t) => {
   const access = await startAccess(t);
   const { id } = await approved(access);
-  await access.database.query('alter table daypass.audited add column never text check (never is not null) not valid');
+  await access.database.query('alter table daypass.audited add constraint never check (entry is null) not valid');
   await t.rejects(access.requests.activate(await access.as('kim'), id), /./);
-  await access.database.query('alter table daypass.audited drop column never');
+  await access.database.query('alter table daypass.audited drop constraint never');
   t.same(await access.authority.list({ active: true }), []);
   t.match(await access.requests.get(root, id), { state: 'approved' });
   t.ok((await access.requests.activate(await access.as('kim'), id)).handle);
