@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import type { Offboarded } from '../access/offboard.js';
-import { type ActorOptions, tell, withActor, withGateway } from './run.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { tell } from './run.js';
 import { facts } from './words.js';
 
-interface OffboardOptions extends ActorOptions {
+interface OffboardOptions extends DoorOptions {
   readonly reason: string;
 }
 
@@ -13,10 +14,10 @@ export function offboardCommand(): Command {
     .description('end everything somebody has, on all gateways, now; prints what ended and what needs a hand')
     .argument('<person>', 'who leaves')
     .requiredOption('--reason <text>', 'why, one sentence');
-  return withActor(command).action((subject: string, options: OffboardOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((subject: string, options: OffboardOptions) =>
+    withDoor(options, async (door) => {
       const asked = { subject, reason: options.reason, by: options.by };
-      const { body } = await gateway.ask<Offboarded>('POST', '/v1/offboardings', asked);
+      const body = await door.ask<Offboarded>('POST', '/v1/offboardings', asked);
       tell(options, body, offboardedWords);
       if (!body.complete) return 1;
       return body.ledger === 'queued' ? 4 : 0;

@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import type { Repeated } from '../access/repeated.js';
-import { type ActorOptions, query, sinceArgument, tell, withActor, withGateway } from './run.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { query, sinceArgument, tell } from './run.js';
 import { moment, table } from './words.js';
 
-interface RepeatedOptions extends ActorOptions {
+interface RepeatedOptions extends DoorOptions {
   readonly since?: string;
   readonly times: string;
   readonly group?: true;
@@ -22,12 +23,12 @@ export function reportCommand(): Command {
     .option('--only', 'apart by the rules that approvers left of the role')
     .option('--service <name>', 'only for this service')
     .option('--limit <count>', 'at most so many', '100');
-  withActor(repeated).action((options: RepeatedOptions) =>
-    withGateway(options, async (gateway) => {
+  withDoorOptions(repeated).action((options: RepeatedOptions) =>
+    withDoor(options, async (door) => {
       const { since, times, only, service, limit, by } = options;
       const of = options.group === true ? 'group' : 'person';
       const path = `/v1/reports/repeated${query({ since, times, of, only, service, limit, by })}`;
-      const { body } = await gateway.ask<{ repeated: readonly Repeated[] }>('GET', path);
+      const body = await door.ask<{ repeated: readonly Repeated[] }>('GET', path);
       tell(options, body, ({ repeated }) => repeatedWords(repeated));
       return 0;
     }),
