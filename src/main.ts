@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { emergencies } from './access/emergency.js';
 import { openAccessRequests } from './access/engagements.js';
 import { type Checks, missing, startHealth } from './api/health.js';
 import { type NetworkApi, openNetworkApi } from './api/network.js';
@@ -225,10 +226,13 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
 }
 
 /** What people ask for, and who agrees. */
-function openRequests({ databaseUrl, policies, clock, log, lifecycle }: Foundation, grants: GrantAuthority) {
+function openRequests({ databaseUrl, policies, clock, metrics, log, lifecycle }: Foundation, grants: GrantAuthority) {
   const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
   lifecycle.onStop('request connections', () => pool.end());
-  const engagements = openAccessRequests({ pool, grants, policies, audit: appendAudit, clock, log });
+  const engagements = openAccessRequests({
+    ...{ pool, grants, policies, audit: appendAudit, clock, log },
+    told: emergencies({ pool, clock, log, metrics }),
+  });
   lifecycle.onStop('requests', () => engagements.stop());
   return engagements;
 }

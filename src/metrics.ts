@@ -22,7 +22,7 @@ export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[numbe
 const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
 const ALERTING_REFUSALS = ['store_unavailable', 'recorder_unavailable', 'malformed', 'unknown_grant'] as const;
 /** What of the use of grants somebody should look at. */
-const ALERTS = ['second_network'] as const;
+const ALERTS = ['second_network', 'break_glass'] as const;
 export type AlertKind = (typeof ALERTS)[number];
 const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
 

@@ -11,7 +11,7 @@ import { line } from './schemas.js';
 
 /** How engagements end. */
 export interface LeavingApi {
-  readonly offboarding: Pick<Offboarding, 'offboard'>;
+  readonly offboarding: Pick<Offboarding, 'offboard' | 'sponsorChanged'>;
   readonly closeOuts: Pick<CloseOuts, 'make'>;
   readonly pool: Pool;
   readonly clock: Clock;

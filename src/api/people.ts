@@ -17,7 +17,9 @@ import {
 } from './people-schemas.js';
 
 /** What the routes of people are made of. */
-export type PeopleParts = Pick<ApiParts, 'people' | 'accounts' | 'passkeys' | 'status' | 'clock'>;
+export type PeopleParts = Pick<ApiParts, 'people' | 'accounts' | 'passkeys' | 'leaving' | 'status' | 'clock'> & {
+  readonly grants: Pick<ApiParts['grants'], 'list' | 'revoke'>;
+};
 
 /** Who asks. */
 export type ActorOf = (request: FastifyRequest) => Actor | Promise<Actor>;
@@ -75,7 +77,11 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
   app.post('/v1/people/:subject/reassign', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { sponsor, reason } = checked(reassignBody, request.body);
-    return json(await accounts.reassign(await actorOf(request), subject, sponsor, reason));
+    const actor = await actorOf(request);
+    const person = await accounts.reassign(actor, subject, sponsor, reason);
+    // What was suspended when the sponsor left goes on.
+    await parts.leaving?.offboarding.sponsorChanged(subject, { by: actor.subject, reason });
+    return json(person);
   });
 
   app.post('/v1/people/:subject/extend', async (request) => {
@@ -93,9 +99,22 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
   app.post('/v1/people/:subject/close', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { reason } = checked(closeBody, request.body);
-    const ended = await accounts.close(await actorOf(request), subject, reason);
-    return { subject, state: 'closed', ended };
+    const actor = await actorOf(request);
+    const ended = await accounts.close(actor, subject, reason);
+    const grants = await revokeAll(parts.grants, subject, { by: actor.subject, reason });
+    return { subject, state: 'closed', ended: { ...ended, grants } };
   });
+}
+
+/** Nobody acts for a closed account: its grants end with it. @returns how many */
+async function revokeAll(
+  grants: PeopleParts['grants'],
+  principal: string,
+  act: { readonly by: string; readonly reason: string },
+): Promise<number> {
+  const held = await grants.list({ principal, active: true });
+  for (const { id } of held) await grants.revoke(id, act);
+  return held.length;
 }
 
 /** Whether somebody may see everybody's account; others see their own, and those they answer for. */

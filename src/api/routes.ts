@@ -18,7 +18,7 @@ import { serviceRoutes } from './services.js';
 export interface RouteParts extends Recordings, AuditBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
-  readonly grants: Pick<GrantAuthority, 'list' | 'show'>;
+  readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
   readonly people: People;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly gate: Pick<Gate, 'registry'>;

@@ -198,7 +198,7 @@ function act<Options extends ActOptions>(
 
 interface Closed {
   readonly subject: string;
-  readonly ended: Readonly<Record<'invitations' | 'passkeys' | 'logins' | 'tokens', number>>;
+  readonly ended: Readonly<Record<'invitations' | 'passkeys' | 'logins' | 'tokens' | 'grants', number>>;
 }
 
 function close(): Command {
@@ -210,8 +210,8 @@ function close(): Command {
       const { reason, by } = options;
       const body = await door.ask<Closed>('POST', `${pathOf(subject)}/close`, { reason, by });
       tell(options, body, ({ ended }) => {
-        const { invitations, passkeys, logins, tokens } = ended;
-        const counts = `${passkeys} passkeys, ${logins} logins, ${tokens} tokens, ${invitations} invitations`;
+        const { invitations, passkeys, logins, tokens, grants } = ended;
+        const counts = `${grants} grants, ${passkeys} passkeys, ${logins} logins, ${tokens} tokens, ${invitations} invitations`;
         return `the account of ${subject} is closed; ended: ${counts}`;
       });
       return 0;

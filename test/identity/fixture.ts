@@ -1,4 +1,6 @@
 import type { Test } from 'tap';
+import { Ledger } from '../../src/grant/ledger.js';
+import { MemoryGrantStore } from '../../src/grant/memory.js';
 import { Accounts, type Invite } from '../../src/identity/accounts.js';
 import { type Actor, operatorNamed } from '../../src/identity/actor.js';
 import type { AuditEntry } from '../../src/identity/audited.js';
@@ -7,6 +9,7 @@ import { Passkeys } from '../../src/identity/passkeys.js';
 import { People } from '../../src/identity/people.js';
 import { createLog } from '../../src/log.js';
 import { TestClock } from '../gate/fixture.js';
+import { startAuthority } from '../grant/fixture.js';
 import { freshLedger } from '../recording/fixture.js';
 import { TestAuthenticator, type Twist } from './authenticator.js';
 
@@ -54,5 +57,6 @@ export async function openPeople(t: Test) {
   return {
     ...{ pool, database, clock, lines, loggedOut, logged, accounts, logins, passkeys, carl, join, enter },
     people: new People(pool),
+    grants: await startAuthority(t, { store: new MemoryGrantStore(clock), ledger: new Ledger(pool), clock }),
   };
 }

@@ -1,0 +1,38 @@
+import t, { type Test } from 'tap';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+import { ordersWeb } from '../support/orders-web.js';
+
+/** A gateway with the employees dana and erik, and the contractor carol whose sponsor is dana. */
+async function gatewayWithCarol(t: Test): Promise<TestGateway> {
+  const gateway = await startGateway(t, { services: { 'orders-web': ordersWeb() } });
+  const endsAt = new Date(Date.now() + 86_400_000).toISOString();
+  const invite = (asked: object) => gateway.operator('POST', '/v1/invitations', { by: 'ops', ...asked });
+  for (const subject of ['dana', 'erik']) await invite({ subject, name: subject, kind: 'employee' });
+  await invite({ subject: 'carol', name: 'Carol', kind: 'contractor', sponsor: 'dana', endsAt });
+  return gateway;
+}
+
+const stateOf = async (gateway: TestGateway, id: string) =>
+  (await gateway.operator('GET', `/v1/grants/${id}`)).body.state;
+
+t.test(
+  'a sponsor who leaves suspends the grants of their contractors, and another sponsor lets them work again',
+  async (t) => {
+    const gateway = await gatewayWithCarol(t);
+    const { id } = await gateway.issue({ service: 'orders-web', principal: 'carol' });
+    const left = await gateway.operator('POST', '/v1/offboardings', { subject: 'dana', reason: 'left', by: 'ops' });
+    t.match(left, { status: 200, body: { complete: true } });
+    t.equal(await stateOf(gateway, id), 'suspended');
+    const reassigned = { sponsor: 'erik', reason: 'dana left', by: 'ops' };
+    t.equal((await gateway.operator('POST', '/v1/people/carol/reassign', reassigned)).status, 200);
+    t.equal(await stateOf(gateway, id), 'active');
+  },
+);
+
+t.test('who closes an account ends its grants with it', async (t) => {
+  const gateway = await gatewayWithCarol(t);
+  const { id } = await gateway.issue({ service: 'orders-web', principal: 'carol' });
+  const closed = await gateway.operator('POST', '/v1/people/carol/close', { reason: 'done', by: 'ops' });
+  t.match(closed, { status: 200, body: { ended: { grants: 1 } } });
+  t.equal(await stateOf(gateway, id), 'revoked');
+});
