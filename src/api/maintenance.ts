@@ -1,16 +1,19 @@
 import type { FastifyInstance } from 'fastify';
-import { appendAudit } from '../audit/append.js';
 import { reloadEntry } from '../audit/reload.js';
+import { DaypassError, messageOf } from '../errors.js';
+import { within } from '../grant/within.js';
 import { recordViewing } from '../recording/read.js';
 import { rebuildIndex } from '../recording/rebuild.js';
-import { inTransaction } from '../recording/transaction.js';
 import { verifyAll, verifySession } from '../recording/verify-database.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
 import { rebuildBody, reloadBody, verifyBody } from './schemas.js';
 
+/** How long the line of a reload may take, milliseconds. */
+const WRITTEN_WITHIN = 1_000;
+
 /** Verify, index, status, reload. */
-export function maintenanceRoutes(app: FastifyInstance, { pool, audit, reload, status }: ApiParts): void {
+export function maintenanceRoutes(app: FastifyInstance, { pool, audit, reload, status, log }: ApiParts): void {
   app.post('/v1/verify', async (request) => {
     const { session, by } = checked(verifyBody, request.body);
     await recordViewing(pool, { by, act: 'verify', session: session ?? null });
@@ -29,14 +32,17 @@ export function maintenanceRoutes(app: FastifyInstance, { pool, audit, reload, s
 
   app.post('/v1/reload', async (request, reply) => {
     const { by } = checked(reloadBody, request.body ?? {});
-    // The ledger answers before anything is read: what cannot be written down is not begun.
-    const reloaded = await inTransaction(pool, async (client) => {
-      const outcome = await reload();
-      const who = { actor: by, via: 'socket', reason: null } as const;
-      await appendAudit(client, reloadEntry(who, status().gatewayId, outcome));
-      return outcome;
+    const reloaded = await reload();
+    const entry = reloadEntry({ actor: by, via: 'socket', reason: null }, status().gatewayId, reloaded);
+    // Whoever takes access away does not wait for a ledger that is silent: then the gateway's own log has the line.
+    await within(WRITTEN_WITHIN, audit.append(entry), unwritten).catch((thrown: unknown) => {
+      log.error({ ...entry, err: messageOf(thrown) }, 'a reload could not be written down in the audit log');
     });
     if (!reloaded.ok) void reply.code(422);
     return reloaded;
   });
+}
+
+function unwritten(): DaypassError {
+  return new DaypassError('audit_unavailable', 'The audit log did not answer in time.');
 }

@@ -46,7 +46,10 @@ t.test('an operator invites people, and looks after their accounts, from the com
   t.match((await run('people', 'extend', 'carl', '--until', LATER, ...why)).stdout, new RegExp(`ends at ${LATER}`));
   t.match((await run('people', 'groups', 'dana', '--groups', '', ...why)).stdout, /dana is in no group/);
   t.match(await run('people', 'close', 'carl'), { code: 2 }, 'an act needs a reason');
-  t.match((await run('people', 'close', 'carl', ...why)).stdout, /carl is closed; ended: 0 grants, 0 passkeys, .* 1 invitations/);
+  t.match(
+    (await run('people', 'close', 'carl', ...why)).stdout,
+    /carl is closed; ended: 0 grants, 0 passkeys, .* 1 invitations/,
+  );
   const shown = await run('people', 'show', 'carl');
   t.match(shown.stdout, /state +closed/);
   t.match(shown.stdout, new RegExp(`created +\\S+ by ${userInfo().username}`));

@@ -43,6 +43,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     drainSeconds: 30,
     duties: { operator: [], reviewer: [] },
     oidc: undefined,
+    audit: { webhook: undefined, syslog: undefined },
   });
   const served = loaded.services.get('letters-a');
   if (served === undefined) throw new Error('not served');

@@ -10,7 +10,8 @@ import type { GrantStore } from '../../src/grant/store.js';
 import { createLog } from '../../src/log.js';
 import { openDatabase } from '../../src/recording/database.js';
 import { migrate } from '../../src/recording/migrate.js';
-import { type Database, freshDatabase } from '../support/postgres.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database } from '../support/postgres.js';
 
 export const silent = createLog('silent');
 
@@ -61,7 +62,7 @@ export class HandClock implements Clock {
 
 /** A migrated database of the test's own with a ledger on it. */
 export async function startLedger(t: Test, database?: Database) {
-  const own = database ?? (await freshDatabase(t));
+  const own = database ?? (await ledgerDatabase(t));
   const pool = openDatabase(own.url, { max: 6 });
   t.teardown(() => pool.end());
   await migrate(pool);

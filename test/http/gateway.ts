@@ -27,7 +27,8 @@ import { migrate } from '../../src/recording/migrate.js';
 import { Recorder } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { TEST_KEY } from '../support/key.js';
-import { type Database, freshDatabase } from '../support/postgres.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database } from '../support/postgres.js';
 
 /** What a test's policy says. */
 export interface ServiceText {
@@ -96,7 +97,7 @@ export async function startGateway(
   options: GatewayOptions = {},
 ): Promise<TestGateway> {
   const clock = options.clock ?? systemClock;
-  const database = await freshDatabase(t);
+  const database = await ledgerDatabase(t);
   const pool = openDatabase(database.url, { max: 4 });
   await migrate(pool);
   const lines: string[] = [];

@@ -8,7 +8,8 @@ import type { SessionLog, SessionRow } from '../../src/recording/log.js';
 import { migrate } from '../../src/recording/migrate.js';
 import { Recorder, type RecorderOptions } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
-import { type Database, freshDatabase, type PostgresServer } from '../support/postgres.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database, PostgresServer } from '../support/postgres.js';
 
 export const quiet = createLog('silent');
 
@@ -19,7 +20,7 @@ export interface LedgerFixture {
 
 /** A migrated database of the test's own and a pool on it. */
 export async function freshLedger(t: Test, server?: PostgresServer): Promise<LedgerFixture> {
-  const database = await freshDatabase(t, server);
+  const database = await ledgerDatabase(t, server);
   const pool = openDatabase(database.url, { max: 4, applicationName: 'recorder-under-test' });
   t.teardown(() => pool.end());
   await migrate(pool);

@@ -7,7 +7,8 @@ import { parseDuration } from '../../src/config/duration.js';
 import { createLog, type Log } from '../../src/log.js';
 import { type Gateway, serve } from '../../src/main.js';
 import { TEST_KEY } from './key.js';
-import { type Database, freshDatabase, type PostgresServer } from './postgres.js';
+import { ledgerDatabase } from './ledger.js';
+import type { Database, PostgresServer } from './postgres.js';
 
 /** A whole gateway in this process, on free ports, with a ledger of its own. */
 export interface TestGateway {
@@ -76,7 +77,7 @@ export async function startGateway(t: Test, options: GatewayOptions): Promise<Te
   const configDirectory = join(root, 'config');
   const dataDirectory = join(root, 'data');
   await writeConfiguration(configDirectory, options);
-  const ledger = options.ledger ?? (await freshDatabase(t, options.ledgerServer));
+  const ledger = options.ledger ?? (await ledgerDatabase(t, options.ledgerServer));
   const lines: Record<string, unknown>[] = [];
   const env = {
     DATABASE_URL: ledger.url,

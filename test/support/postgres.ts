@@ -75,11 +75,11 @@ export function sharedPostgres(): Promise<PostgresServer> {
 }
 
 /** A fresh, empty database on the shared server (or on `server`), dropped when `t` ends. */
-export async function freshDatabase(t: Test, server?: PostgresServer): Promise<Database> {
+export async function freshDatabase(t: Test, server?: PostgresServer, template = 'template0'): Promise<Database> {
   const host = server ?? (await sharedPostgres());
   databases += 1;
   const name = `test_${process.pid}_${databases}`;
-  await once(host.config('postgres'), `create database ${name} template template0`);
+  await once(host.config('postgres'), `create database ${name} template ${template}`);
   t.teardown(() => once(host.config('postgres'), `drop database if exists ${name} with (force)`).catch(() => {}));
   const config = host.config(name);
   return {

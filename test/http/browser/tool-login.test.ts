@@ -26,7 +26,7 @@ t.test('daypass login: a browser says yes, and the command line acts until it is
   const browser = await chromium.launch({ executablePath: CHROMIUM ?? '', args: ['--no-sandbox'] });
   t.teardown(() => browser.close());
   const page = await (await browser.newContext()).newPage();
-  t.match(await run('whoami').finished, { code: 1, stderr: /not logged in/ });
+  t.match(await run('whoami').finished, { code: 5, stderr: /not logged in/ });
 
   const login = run('login', '--no-browser');
   const address = async (running: ReturnType<typeof run>) =>
@@ -72,6 +72,6 @@ t.test('daypass login --link needs no browser; the token ends with a logout ever
   t.match(await run('login', '--link', 'https://elsewhere.test/x').finished, { code: 2 });
   t.match(await run('whoami').finished, { code: 0, stdout: /account +alice/ });
   await gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'a test', by: 'ops' });
-  t.match(await run('whoami').finished, { code: 1, stderr: /not logged in/ });
+  t.match(await run('whoami').finished, { code: 5, stderr: /not logged in/ });
   t.match(await run('logout', 'alice').finished, { code: 2, stderr: /--reason/ });
 });
