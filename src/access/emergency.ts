@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
-import { uuid7 } from '../recording/uuid7.js';
+import { raiseAlert } from '../recording/alerts.js';
 import type { AccessEvent } from './parts.js';
 
 export interface EmergencyParts {
@@ -20,10 +20,8 @@ export function emergencies({ pool, clock, log, metrics }: EmergencyParts): (eve
     const grantId = request.grant?.id ?? null;
     log.warn({ request: id, principal, service, role, grant: grantId, by, reason }, 'emergency access was begun');
     metrics.alerted('break_glass');
-    const at = clock.wall();
-    await pool.query(
-      `insert into alerts (id, kind, principal, service, grant_id, detail, at) values ($1, 'break_glass', $2, $3, $4, $5, $6)`,
-      [uuid7(at), principal, service, grantId, { request: id, role, reason }, new Date(at)],
-    );
+    const detail = { request: id, role, reason };
+    const alert = { kind: 'break_glass', principal, service, grant: grantId, session: null, detail, at: clock.wall() };
+    await raiseAlert(pool, alert);
   };
 }

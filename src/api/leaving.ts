@@ -7,6 +7,7 @@ import { repeatedRequests } from '../access/repeated.js';
 import type { Clock } from '../clock.js';
 import { type Actor, operatorNamed } from '../identity/actor.js';
 import { checked } from './faults.js';
+import type { ActorOf } from './people.js';
 import { line } from './schemas.js';
 
 /** How engagements end. */
@@ -16,9 +17,6 @@ export interface LeavingApi {
   readonly pool: Pool;
   readonly clock: Clock;
 }
-
-/** Who a request comes from; at the operator's socket whoever `by` names. */
-export type ActorOf = (request: FastifyRequest) => Actor | Promise<Actor>;
 
 const by = z.object({ by: line });
 

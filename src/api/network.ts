@@ -71,6 +71,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   app.addHook('onClose', () => refused.close());
   tellProblems(app, parts, visitOf);
   identify(app, parts, visitOf);
+  const repeats = new Repeats(parts.pool, parts.clock);
   let description = '';
   app.get('/api/v1/openapi.json', { config: { open: true }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json; charset=utf-8').send(description),
@@ -78,7 +79,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   await app.register(
     async (scope) => {
       guard(scope, refused);
-      repeatable(scope, new Repeats(parts.pool, parts.clock), parts.log);
+      repeatable(scope, repeats, parts.log);
       sharedRoutes(scope, parts);
     },
     { prefix: '/api/v1' },
@@ -87,7 +88,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
     async (scope) => {
       namePersonnel(scope);
       guard(scope, refused);
-      repeatable(scope, new Repeats(parts.pool, parts.clock), parts.log);
+      repeatable(scope, repeats, parts.log);
       personnelRoutes(scope, parts);
     },
     { prefix: '/api' },

@@ -16,7 +16,7 @@ export function offboardCommand(): Command {
     .requiredOption('--reason <text>', 'why, one sentence');
   return withDoorOptions(command).action((subject: string, options: OffboardOptions) =>
     withDoor(options, async (door) => {
-      const asked = { subject, reason: options.reason, by: options.by };
+      const asked = { subject, reason: options.reason };
       const body = await door.ask<Offboarded>('POST', '/v1/offboardings', asked);
       tell(options, body, offboardedWords);
       if (!body.complete) return 1;

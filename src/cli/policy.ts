@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import { nearest } from '../config/nearest.js';
 import type { ServicePolicy } from '../config/protocol.js';
-import { DaypassError, messageOf } from '../errors.js';
+import { DaypassError } from '../errors.js';
+import { decideSafely } from '../gate/decide-safely.js';
 import type { Considered, Protocol } from '../gate/protocol.js';
-import { type Decision, deny } from '../policy/decision.js';
+import type { Decision } from '../policy/decision.js';
 import {
   type Answer,
   type ConfigOptions,
@@ -68,15 +69,6 @@ function readWords(protocol: Protocol, words: readonly string[]): ReadWords {
   } catch (error) {
     if (!(error instanceof DaypassError) || error.code !== 'usage') throw error;
     return { ok: false, usage: error.hint === undefined ? error.message : `${error.message}\n    ${error.hint}` };
-  }
-}
-
-/** As the gate does: a decision that throws is a denial. */
-function decideSafely(protocol: Protocol, role: unknown, action: unknown): Decision {
-  try {
-    return protocol.decide(role, action);
-  } catch (error) {
-    return deny('unknown_effect', 'no rule could be applied', `The action could not be judged: ${messageOf(error)}`);
   }
 }
 

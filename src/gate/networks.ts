@@ -3,8 +3,8 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
+import { raiseAlert } from '../recording/alerts.js';
 import { inTransaction } from '../recording/transaction.js';
-import { uuid7 } from '../recording/uuid7.js';
 import { networkOf } from './network.js';
 
 /** A use of a grant's handle. */
@@ -134,10 +134,7 @@ async function write(client: PoolClient, seen: Seen): Promise<readonly string[]>
   );
   const others = rows.map((row) => row.network);
   if (others.length === 0) return others;
-  await client.query(
-    `insert into alerts (id, kind, principal, service, grant_id, session_id, detail, at)
-     values ($1, 'second_network', $2, $3, $4, $5, $6, $7)`,
-    [uuid7(at), principal, service, grant, session, { network, client: address, others }, new Date(at)],
-  );
+  const detail = { network, client: address, others };
+  await raiseAlert(client, { kind: 'second_network', principal, service, grant, session, detail, at });
   return others;
 }

@@ -1,6 +1,6 @@
-import { messageOf } from '../errors.js';
 import { type Decision, deny } from '../policy/decision.js';
 import type { RecordedEvent } from '../recording/event.js';
+import { decideSafely } from './decide-safely.js';
 import type { Protocol, Recaller } from './protocol.js';
 
 /** What another policy would have made of a recorded action. */
@@ -55,19 +55,10 @@ export class Redecider {
     if (before === null) return { kind: 'undeterminable', why: 'the policy of that time is not known any more' };
     if (recalled.needsHidden(before) || (draft !== undefined && recalled.needsHidden(draft)))
       return { kind: 'undeterminable', why: 'redaction took what a rule looks at' };
-    if (this.#decide(before, recalled.action).outcome !== outcome)
+    if (decideSafely(this.#protocol, before, recalled.action).outcome !== outcome)
       return { kind: 'undeterminable', why: 'the decision depended on more than the record holds' };
-    const decision = draft === undefined ? GONE : this.#decide(draft, recalled.action);
+    const decision = draft === undefined ? GONE : decideSafely(this.#protocol, draft, recalled.action);
     if (decision.outcome === outcome) return { kind: 'same' };
     return { kind: decision.outcome === 'allow' ? 'allowed' : 'refused', decision };
-  }
-
-  /** As the gate does: a decision that throws is a denial. */
-  #decide(role: unknown, action: unknown): Decision {
-    try {
-      return this.#protocol.decide(role, action);
-    } catch (thrown) {
-      return deny('unknown_effect', 'no decision', 'the gateway could not decide this', messageOf(thrown));
-    }
   }
 }
