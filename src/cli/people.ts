@@ -43,9 +43,9 @@ export function inviteCommand(): Command {
     .option('--reason <text>', 'why; needed for somebody who has an account: what they log in with ends');
   return withDoorOptions(command).action((subject: string, options: InviteOptions) =>
     withDoor(options, async (door) => {
-      const { name, sponsor, until: endsAt, email, groups, reason, by } = options;
+      const { name, sponsor, until: endsAt, email, groups, reason } = options;
       const kind = options.contractor ? 'contractor' : options.employee ? 'employee' : undefined;
-      const asked = { subject, name, kind, sponsor, endsAt, email, groups, reason, by };
+      const asked = { subject, name, kind, sponsor, endsAt, email, groups, reason };
       const body = await door.ask<Invited>('POST', '/v1/invitations', asked);
       tell(options, body, ({ url, expiresAt, recovery }) =>
         facts([
@@ -187,8 +187,7 @@ function act<Options extends ActOptions>(
 ): Command {
   return withDoorOptions(withReason(command)).action((subject: string, options: Options) =>
     withDoor(options, async (door) => {
-      const { reason, by } = options;
-      const asked = { ...body(options), reason, by };
+      const asked = { ...body(options), reason: options.reason };
       const answered = await door.ask<PersonJson>('POST', `${pathOf(subject)}/${verb}`, asked);
       tell(options, answered, words);
       return 0;
@@ -207,8 +206,8 @@ function close(): Command {
     .argument('<subject>');
   return withDoorOptions(withReason(command)).action((subject: string, options: ActOptions) =>
     withDoor(options, async (door) => {
-      const { reason, by } = options;
-      const body = await door.ask<Closed>('POST', `${pathOf(subject)}/close`, { reason, by });
+      const { reason } = options;
+      const body = await door.ask<Closed>('POST', `${pathOf(subject)}/close`, { reason });
       tell(options, body, ({ ended }) => {
         const { invitations, passkeys, logins, tokens, grants } = ended;
         const counts = `${grants} grants, ${passkeys} passkeys, ${logins} logins, ${tokens} tokens, ${invitations} invitations`;
