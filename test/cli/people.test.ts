@@ -50,6 +50,7 @@ t.test('an operator invites people, and looks after their accounts, from the com
     (await run('people', 'close', 'carl', ...why)).stdout,
     /carl is closed; ended: 0 grants, 0 passkeys, .* 1 invitations/,
   );
+  t.match(await run('offboard', 'dana', ...why), { code: 0, stdout: /^offboarded +dana\n[\s\S]*complete +yes/ });
   const shown = await run('people', 'show', 'carl');
   t.match(shown.stdout, /state +closed/);
   t.match(shown.stdout, new RegExp(`created +\\S+ by ${userInfo().username}`));
