@@ -89,6 +89,25 @@ function counts() {
   return { passed: count('pass'), failed: count('fail') };
 }
 
+/**
+ * Each failed assertion once more, with what it says of itself: in a log of twenty thousand lines nobody finds them. A
+ * failed file or subtest says nothing that its assertions did not, unless it has none (it ran out of time, it was killed).
+ */
+function failures() {
+  const lines = existsSync(RESULTS) ? readFileSync(RESULTS, 'utf8').split('\n') : [];
+  const told = [];
+  const names = [];
+  for (let at = 0; at < lines.length; at++) {
+    const [, indent, name] = /^( *)# Subtest: (.*)$/.exec(lines[at]) ?? [];
+    if (name !== undefined) names.splice(indent.length / 4, Infinity, name);
+    if (!/^ *not ok /.test(lines[at]) || !/^ *---$/.test(lines[at + 1] ?? '')) continue;
+    const depth = lines[at].search(/\S/);
+    const end = lines.findIndex((line, index) => index > at && /^ *\.\.\.$/.test(line));
+    told.push(names.slice(0, depth / 4).join(' > '), ...lines.slice(at, Math.min(end, at + 60) + 1));
+  }
+  return told;
+}
+
 async function main(args) {
   prepare();
   const env = environment(tools());
@@ -98,6 +117,7 @@ async function main(args) {
   const { passed, failed } = counts();
   const ran = passed + failed > 0;
   if (!ran) console.error('daypass: no test was executed');
+  for (const line of code === 0 ? [] : failures()) console.log(line);
   console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`);
   process.exitCode = code === 0 && !ran ? 1 : code;
 }

@@ -2,11 +2,7 @@
  * Loaded into the gateways of these tests (`--import`): at SIGUSR2 it collects the garbage and says, as a line of the log, what is
  * left. What is resident would say what the allocator keeps; this says what the gateway holds.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-
-setFlagsFromString('--expose-gc');
-const collect: () => void = runInNewContext('gc');
+import { collect } from '../support/collect.js';
 
 /** The line's message. */
 export const HELD = 'held memory';

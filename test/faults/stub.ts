@@ -7,6 +7,9 @@ import { closed } from '../support/wait.js';
 import type { Client, End } from './clients.js';
 import type { Grant } from './ground.js';
 
+/** What a service answers. */
+export const ROW = Buffer.from('row');
+
 /** A client without a socket, and the session it holds. */
 export interface Stubbed {
   readonly client: Client;
@@ -111,7 +114,7 @@ export async function stubbed(
     policyChanged: () => {},
   });
   const give = () => {
-    if (session.end === null) session.deliver(stub, Buffer.from('row'));
+    if (session.end === null) session.deliver(stub, ROW);
   };
   const passage = new Passage(session, echoProtocol, log);
   passage.propose(`say ${token}`);
