@@ -5,14 +5,9 @@ import { selfSigned } from '../support/certificate.js';
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.js';
 import type { IssuedGrant } from '../support/gateway.js';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
+import { ledgerDatabase } from '../support/ledger.js';
 import { endsByItself } from '../support/lingering.js';
-import {
-  type Database,
-  freshDatabase,
-  type PostgresServer,
-  sharedPostgres,
-  startPostgres,
-} from '../support/postgres.js';
+import { type Database, type PostgresServer, sharedPostgres, startPostgres } from '../support/postgres.js';
 import { type RedisServer, startRedis } from '../support/redis.js';
 import { type WebService, webPolicy, webService } from './services.js';
 
@@ -77,7 +72,7 @@ const WITHOUT_DRAIN = 'drain: 0s';
 export async function ground(t: Test, options: GroundOptions = {}): Promise<Ground> {
   const { databases = ['orders-db'], webs = ['orders-web'], settings = [WITHOUT_DRAIN] } = options;
   const [redis, server, web] = await Promise.all([startRedis(t), sharedPostgres(), webService(t)]);
-  const [ledger, orders] = await Promise.all([freshDatabase(t), ordersDatabase(t)]);
+  const [ledger, orders] = await Promise.all([ledgerDatabase(t), ordersDatabase(t)]);
   await orders.database.query(`grant insert on order_items to ${fixerOf(orders)}`);
   const seams = { redis: await faultProxy(t, redis.port), ledger: await faultProxy(t, server.port) };
   const upstreams = new Map<string, FaultProxy>();

@@ -1,17 +1,16 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { chmod, lstat, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { serverIdentity } from '../../src/embedded/account.js';
-import { serverBinaries } from '../../src/embedded/binaries.js';
 import { type Cluster, startCluster } from '../../src/embedded/cluster.js';
-import { keptSecret, makeFolders, own } from '../../src/embedded/files.js';
-import { initialise } from '../../src/embedded/initialise.js';
+import { own } from '../../src/embedded/files.js';
 import { createLog } from '../../src/log.js';
+import { FAST_FOLDERS } from './folders.js';
 import { freePort } from './ports.js';
+import { templateCluster } from './template.js';
 import { endWithUs } from './watchdog.js';
 
 const run = promisify(execFile);
@@ -103,7 +102,7 @@ export async function connected(t: Test, config: pg.ClientConfig): Promise<pg.Cl
 
 /** Starts a PostgreSQL of the test's own (about a third of a second after the first on a machine), stopped when `t` ends. */
 export async function startPostgres(t: Pick<Test, 'teardown'>, options: PostgresOptions = {}): Promise<PostgresServer> {
-  const dataRoot = await mkdtemp('/tmp/dp-test-');
+  const dataRoot = await mkdtemp(join(options.durable ? '/tmp' : FAST_FOLDERS, 'dp-test-'));
   await chmod(dataRoot, 0o711);
   await copyTemplate(dataRoot);
   const folder = join(dataRoot, 'pg');
@@ -157,25 +156,10 @@ async function watchedCluster(dataRoot: string, port: number, settings: Readonly
   return { cluster, stop };
 }
 
-/** initdb takes seconds, a copy of its result a moment: one is kept per version and user, beside the other temporary files. */
 async function copyTemplate(dataRoot: string): Promise<void> {
-  const owner = await serverIdentity();
-  const { version } = await serverBinaries(join('/tmp', `daypass-test-${process.getuid?.()}`));
-  const template = join('/tmp', `daypass-test-${process.getuid?.()}-${version}`);
-  if (!existsSync(template)) await makeTemplate(template);
-  if ((await lstat(template)).uid !== process.getuid?.()) throw new Error(`${template} belongs to someone else`);
-  await run('cp', ['-a', join(template, 'pg'), join(dataRoot, 'pg')]);
+  await run('cp', ['-a', join(await templateCluster(), 'pg'), join(dataRoot, 'pg')]);
   await rm(join(dataRoot, 'pg', 'run'), { recursive: true, force: true });
-  if (owner) await chmod(join(dataRoot, 'pg'), 0o711);
-}
-
-async function makeTemplate(template: string): Promise<void> {
-  const draft = await mkdtemp(`${template}.`);
-  const owner = await serverIdentity();
-  const binaries = await serverBinaries(join('/tmp', `daypass-test-${process.getuid?.()}`));
-  const files = await makeFolders(draft, 'pg', owner);
-  await initialise(binaries, files, await keptSecret(files.superuserPassword), owner, false);
-  await rename(draft, template).catch(() => rm(draft, { recursive: true, force: true })); // another file was first
+  if (await serverIdentity()) await chmod(join(dataRoot, 'pg'), 0o711);
 }
 
 async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {

@@ -4,7 +4,8 @@ import type { Test } from 'tap';
 import { WebSocketServer } from 'ws';
 import { type Orders, ordersDatabase } from '../postgres/fixture.js';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
-import { type Database, freshDatabase, type PostgresServer } from '../support/postgres.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database, PostgresServer } from '../support/postgres.js';
 import { type RedisServer, startRedis } from '../support/redis.js';
 
 /** What gateways stand on: real servers, each of this test's own where it is to be stopped. */
@@ -29,7 +30,7 @@ export async function ground(
   options: { ledgerServer?: PostgresServer; upstream?: string } = {},
 ): Promise<Ground> {
   const redis = await startRedis(t);
-  const ledger = await freshDatabase(t, options.ledgerServer);
+  const ledger = await ledgerDatabase(t, options.ledgerServer);
   const orders = await ordersDatabase(t);
   const webSaw: string[] = [];
   const web = await webService(t, webSaw);

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { lstat, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { serverIdentity } from '../../src/embedded/account.js';
+import { serverBinaries } from '../../src/embedded/binaries.js';
+import { connectionUrl, startCluster } from '../../src/embedded/cluster.js';
+import { keptSecret, makeFolders } from '../../src/embedded/files.js';
+import { initialise } from '../../src/embedded/initialise.js';
+import { createLog } from '../../src/log.js';
+import { openDatabase } from '../../src/recording/database.js';
+import { migrate } from '../../src/recording/migrate.js';
+
+/** In every server of the tests: a database that is migrated, to be copied. */
+export const LEDGER_TEMPLATE = 'ledger_template';
+
+const MIGRATIONS = fileURLToPath(new URL('../../src/recording/migrations/', import.meta.url));
+
+/**
+ * A folder with the data of a server that was made, and stopped. initdb and our migrations take seconds, a copy of their result
+ * a moment: one is kept for each version of both and each user, beside the other temporary files.
+ * @throws when it belongs to someone else
+ */
+export async function templateCluster(): Promise<string> {
+  const { version } = await serverBinaries(prefix());
+  const template = `${prefix()}-${version}-${migrations()}`;
+  if (!existsSync(template)) await makeTemplate(template);
+  if ((await lstat(template)).uid !== process.getuid?.()) throw new Error(`${template} belongs to someone else`);
+  return template;
+}
+
+function prefix(): string {
+  return join('/tmp', `daypass-test-${process.getuid?.()}`);
+}
+
+function migrations(): string {
+  const hash = createHash('sha256');
+  for (const name of readdirSync(MIGRATIONS).sort()) hash.update(name).update(readFileSync(join(MIGRATIONS, name)));
+  return hash.digest('hex').slice(0, 12);
+}
+
+async function makeTemplate(template: string): Promise<void> {
+  const draft = await mkdtemp(`${template}.`);
+  const [owner, binaries] = [await serverIdentity(), await serverBinaries(prefix())];
+  const files = await makeFolders(draft, 'pg', owner);
+  // Smaller files of its log than a server has by itself.
+  await initialise(await binaries, files, await keptSecret(files.superuserPassword), owner, false);
+  const log = createLog('error');
+  const settings = { fsync: 'off', max_wal_size: '64MB', min_wal_size: '32MB' };
+  const cluster = await startCluster({ name: 'pg', dataRoot: draft, listen: 'socket', log, settings });
+  await makeLedger((database) => connectionUrl({ ...cluster.superuser, database })).finally(() => cluster.stop());
+  await rename(draft, template).catch(() => rm(draft, { recursive: true, force: true })); // another file was first
+}
+
+async function makeLedger(url: (database: string) => string): Promise<void> {
+  const maker = openDatabase(url('postgres'), { max: 1 });
+  await maker.query(`create database ${LEDGER_TEMPLATE} template template0`).finally(() => maker.end());
+  const pool = openDatabase(url(LEDGER_TEMPLATE), { max: 1 });
+  await migrate(pool).finally(() => pool.end());
+}
