@@ -29,6 +29,7 @@ const OVERTIME_GRACE = 500;
  */
 export class Relay implements Connection {
   readonly client: Socket;
+  readonly dropsInput = true;
   readonly #upstream: Upstream;
   readonly #passage: Passage<PostgresAction>;
   readonly #log: Log;
@@ -280,6 +281,7 @@ export class Relay implements Connection {
   }
 
   #flow(): void {
+    if (this.#over) return; // what still comes is dropped, and must come
     if (this.#waiting || this.#congested) this.client.pause();
     else if (this.client.isPaused()) this.client.resume();
   }
@@ -320,7 +322,7 @@ export class Relay implements Connection {
     this.#upstream.sever(this.#running);
     this.#serverSide.interrupt();
     if (!this.#talk.dismissed) this.#tell(report);
-    endSurely(this.client);
+    endSurely(this.client, this.dropsInput);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
     this.#finished();
   }

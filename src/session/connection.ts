@@ -16,6 +16,8 @@ export interface Cut {
 export interface Connection {
   /** The client's side: ended after the farewell, destroyed when it does not flush in time. */
   readonly client: Duplex;
+  /** What still comes from the client is read and dropped after the end (see `endSurely`): only where nothing acts on it. */
+  readonly dropsInput?: true;
   /** Cancels what runs upstream and destroys that side. First of all, and must not wait. */
   severUpstream(): void;
   /** Says goodbye in the client's own protocol, unless a message to the client is half-sent. Writes; does not end. */
@@ -39,12 +41,17 @@ export function carriedBy(secured: TLSSocket, carrier: Socket): void {
 
 /**
  * Ends a stream politely, and surely: destroyed when everything is flushed; let go of when the limit has passed.
+ * @param dropsInput - until the peer ends too, or the limit, what it sends is read, for whoever reads it to drop: a peer amid
+ *   sending much (COPY) reads the farewell only when it is rid of that, and a connection closed on top of what it sent is
+ *   reset, whereupon it may not read at all (RFC 1122 section 4.2.2.13; nginx calls it a lingering close)
  */
-export function endSurely(stream: Duplex): void {
+export function endSurely(stream: Duplex, dropsInput = false): void {
   if (stream.destroyed) return;
   const timer = setTimeout(() => letGo(stream), FLUSH_LIMIT);
   stream.once('close', () => clearTimeout(timer));
-  stream.end(() => stream.destroy());
+  if (!dropsInput) return void stream.end(() => stream.destroy());
+  stream.end(); // closed by itself once both sides have ended
+  stream.resume();
 }
 
 /**

@@ -199,7 +199,7 @@ export class Session implements Due {
     const cut = this.#wording(reason);
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
-    for (const { client } of connections) attempt(this.#parts.log, () => endSurely(client));
+    for (const { client, dropsInput } of connections) attempt(this.#parts.log, () => endSurely(client, dropsInput));
     return true;
   }
 

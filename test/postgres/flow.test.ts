@@ -5,7 +5,7 @@ import t from 'tap';
 import { throughGateway } from '../support/gateway.js';
 import { startPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
-import { bind, cstring, execute, front, loggedIn, parse, query, start, sync } from '../support/wire.js';
+import { bind, cstring, execute, front, loggedIn, parse, query, shapes, start, sync } from '../support/wire.js';
 import { gatewayToOrders } from './fixture.js';
 
 /** Two hundred megabytes, in rows of a kilobyte. */
@@ -106,7 +106,7 @@ t.test('a client that sends without reading is read no faster than it is answere
 });
 
 t.test(
-  'while the database takes nothing in, a client that copies into it is held, and the end cuts both',
+  'while the database takes nothing in, a client that copies into it is held; the end cuts both, and it is told although it reads only when all is sent',
   async (t) => {
     const server = await startPostgres(t);
     const { startGateway } = await import('../support/gateway.js');
@@ -132,8 +132,15 @@ t.test(
     }
     t.ok(held, 'the client is not read any further');
     t.ok(most < MOST, `${Math.round(most / 2 ** 20)} MiB`);
+    const failures: Error[] = [];
+    client.socket.on('error', (error) => failures.push(error)).pause();
+    const rid = once(client.socket, 'drain');
     await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'over', by: 'ops' });
+    await rid;
+    client.socket.resume();
+    t.match(shapes(await client.rest()), /57P01/);
     await client.closed;
+    t.same(failures, []);
     await server.resume();
     t.same(await database.query('select count(*)::int as n from inbox'), [{ n: 0 }]);
   },
