@@ -116,7 +116,10 @@ export const STYLE =
   'main{background:#fff;border:1px solid #dde1e7;border-radius:10px;padding:2rem}' +
   'h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.do{color:#374151}' +
   'dl{margin:1.5rem 0 0;font-size:.85rem;color:#5b6472;display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem}' +
-  'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}footer{margin-top:1rem;font-size:.8rem;color:#8a93a1}';
+  'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}' +
+  'button{font:inherit;color:#fff;background:#1f4e9e;border:0;border-radius:6px;padding:.45rem 1rem;cursor:pointer}' +
+  'button:hover{background:#173d7d}button:focus-visible,a:focus-visible{outline:3px solid #9dbcf0;outline-offset:2px}' +
+  'footer{margin-top:1rem;font-size:.8rem;color:#8a93a1}';
 export const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 
 /** A refusal for a person in a browser: what happened, what they can do, then the facts to quote when they ask. */

@@ -62,7 +62,7 @@ export function welcomePage(directory: boolean, target: string): Page {
     title: 'Daypass',
     body:
       '<h1>Not logged in</h1><p>This is a Daypass gateway. To use a web service in the browser, log in.</p>' +
-      `${company}${passkeyButton(target)}<p>Without either, ask your sponsor for an invitation, or an operator for a login ` +
+      `${company}${passkeyButton(target)}<p>${directory ? 'Without either' : 'Without one'}, ask your sponsor for an invitation, or an operator for a login ` +
       'link, and open it in this browser.</p>',
     script: PASSKEY_SCRIPT,
   };
