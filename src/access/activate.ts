@@ -25,6 +25,8 @@ interface Activating {
   readonly parts: RequestsParts;
   readonly request: HeldRequest;
   readonly judged: Judged;
+  /** The door by which the requester came. */
+  readonly via: Actor['via'];
   readonly now: number;
 }
 
@@ -48,7 +50,7 @@ export async function activateRequest(
   if (request.state !== 'approved' && request.state !== 'activated') throw notActivatable(request);
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);
-  const activating = { tx, parts, request, judged, now };
+  const activating = { tx, parts, request, judged, via: actor.via, now };
   if (judged.nda !== null) await acknowledge(tx, judged.nda, id, acknowledged, now);
   return request.state === 'activated' ? again(activating) : first(activating);
 }
@@ -60,21 +62,23 @@ export function checkHolder(request: HeldRequest, subject: string): void {
 }
 
 async function first(activating: Activating): Promise<Outcome<Activated>> {
-  const { tx, parts, request, judged, now } = activating;
+  const { tx, parts, request, judged, via, now } = activating;
   const [begins, ends] = termOf(activating);
   const span = [begins, ends] as const;
   const { needed, given } = await approvalsAt(tx, parts, request, judged, spanOf(request, judged.allowed), now);
   if (given < needed) return reopen(activating, needed, given);
   const issued = await parts.grants.issue(askedGrant(activating, span));
   const { grant } = issued;
-  tx.onFailure(() => revokeGrant(parts.grants, grant.id, { by: request.principal, reason: 'the activation failed' }));
+  tx.onFailure(() =>
+    revokeGrant(parts.grants, grant.id, { by: request.principal, via, reason: 'the activation failed' }),
+  );
   await moveRequest(tx, request, 'activate', { grant_id: grant.id, activated_at: new Date(now), needed });
   const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: request.task, at: now, detail });
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
 }
 
-async function again({ tx, parts, request, judged, now }: Activating): Promise<Outcome<Activated>> {
+async function again({ tx, parts, request, judged, via, now }: Activating): Promise<Outcome<Activated>> {
   const former = request.grant;
   if (former === null) throw impossible('revoked', 'activate');
   const { needed, given, otherLane } = await approvalsAt(
@@ -92,10 +96,12 @@ async function again({ tx, parts, request, judged, now }: Activating): Promise<O
       hint: 'Ask anew; the former handle works until its end.',
     });
   }
-  const act = { by: request.principal, reason: 'the handle was lost' };
+  const act = { by: request.principal, via, reason: 'the handle was lost' };
   const issued = await parts.grants.replace(former.id, act);
   const { grant } = issued;
-  tx.onFailure(() => revokeGrant(parts.grants, grant.id, { by: request.principal, reason: 'the activation failed' }));
+  tx.onFailure(() =>
+    revokeGrant(parts.grants, grant.id, { by: request.principal, via, reason: 'the activation failed' }),
+  );
   await moveRequest(tx, request, 'activate', { grant_id: grant.id });
   const detail = { grant: grant.id, former: former.id, again: true };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: act.reason, at: now, detail });
@@ -147,11 +153,12 @@ function termOf({ request, judged, now }: Activating): readonly [number, number]
   throw new DaypassError('too_late', 'The time of this access has passed.', { hint: 'Ask anew.' });
 }
 
-function askedGrant({ request, judged }: Activating, [begins, ends]: readonly [number, number]) {
+function askedGrant({ request, judged, via }: Activating, [begins, ends]: readonly [number, number]) {
   const { allowed, person, sponsor, nda } = judged;
   const groups = person.groups.filter((group) => group.length <= MAX_GROUP).slice(0, MAX_GROUPS);
   return {
-    ...{ principal: person.subject, service: request.service, role: allowed.role, by: person.subject, groups },
+    ...{ principal: person.subject, service: request.service, role: allowed.role, groups },
+    ...{ by: person.subject, via },
     // An employee answers for themselves.
     ...{ sponsor: sponsor ?? person.subject, reason: request.task, request: request.id },
     ...{ notBefore: begins, durationSeconds: (ends - begins) / 1000 },

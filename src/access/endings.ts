@@ -43,7 +43,7 @@ export async function giveBackRequest(
   const request = await holdRequest(tx, id, now);
   checkHolder(request, subject);
   if (request.state !== 'activated' || request.grant === null) throw impossible(request.state, 'return');
-  const { but } = await revokeGrant(grants, request.grant.id, { by: subject, reason });
+  const { but } = await revokeGrant(grants, request.grant.id, { by: subject, via: actor.via, reason });
   await moveRequest(tx, request, 'return', { over_at: new Date(now) });
   await recordAct(tx, id, { act: 'return', by: subject, reason, at: now, detail: { grant: request.grant.id } });
   return { value: await readRequest(tx, id, now), but };
@@ -67,7 +67,7 @@ export async function revokeRequest(
   await checkMayRevoke(tx, actor, ownerOf(parts, request), now);
   if (request.stored === 'revoked') return { nothing: request };
   if (!isOpenState(request.stored)) throw impossible(request.state, 'revoke', 'There is nothing to revoke.');
-  const act = { by: actor.subject, reason };
+  const act = { by: actor.subject, via: actor.via, reason };
   const ended = request.grant === null ? undefined : await revokeGrant(parts.grants, request.grant.id, act);
   if (ended !== undefined) revoked(request, ended);
   await moveRequest(tx, request, 'revoke', { over_at: new Date(now) });
@@ -112,7 +112,8 @@ export async function renewRequest(
     throw new DaypassError('second_approval_needed', message, { hint: 'Ask for this time in a request of its own.' });
   }
   const latestEnd = bound === undefined ? {} : { latestEnd: bound.until };
-  const renewed = await parts.grants.renew(grant, { durationSeconds: seconds, by: subject, reason, ...latestEnd });
+  const who = { by: subject, via: actor.via };
+  const renewed = await parts.grants.renew(grant, { durationSeconds: seconds, ...who, reason, ...latestEnd });
   const detail = { grant, seconds, expiresAt: new Date(renewed.expiresAt).toISOString(), renewals: renewed.renewals };
   await recordAct(tx, id, { act: 'renew', by: subject, reason, at: now, detail });
   return { value: await readRequest(tx, id, now), detail };

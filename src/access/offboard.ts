@@ -112,7 +112,8 @@ class Run {
   }
 
   get #why(): Why {
-    return { by: this.#actor.subject, reason: this.#reason };
+    const { subject: by, via } = this.#actor;
+    return { by, via, reason: this.#reason };
   }
 
   async #account(): Promise<void> {

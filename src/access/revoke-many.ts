@@ -47,7 +47,7 @@ export async function revokeMany(
     throw new DaypassError('not_allowed', 'Nothing of your services is open there.');
   const ended: Ended = { requests: [], grants: [], queued: 0, failed: [] };
   for (const id of ids) await attempt(ended, id, ended.requests, () => each(id));
-  const act = { by: actor.subject, reason };
+  const act = { by: actor.subject, via: actor.via, reason };
   for (const { id } of loose) await attempt(ended, id, ended.grants, () => revokeGrant(parts.grants, id, act));
   return ended;
 }

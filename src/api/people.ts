@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DaypassError } from '../errors.js';
+import type { Act } from '../grant/record.js';
 import { type Actor, operatorNamed } from '../identity/actor.js';
 import { isOpen, type Person } from '../identity/people.js';
 import { gatewayAddress } from './connect.js';
@@ -80,7 +81,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
     const actor = await actorOf(request);
     const person = await accounts.reassign(actor, subject, sponsor, reason);
     // What was suspended when the sponsor left goes on.
-    await parts.leaving?.offboarding.sponsorChanged(subject, { by: actor.subject, reason });
+    await parts.leaving?.offboarding.sponsorChanged(subject, { by: actor.subject, via: actor.via, reason });
     return json(person);
   });
 
@@ -101,17 +102,13 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
     const { reason } = checked(closeBody, request.body);
     const actor = await actorOf(request);
     const ended = await accounts.close(actor, subject, reason);
-    const grants = await revokeAll(parts.grants, subject, { by: actor.subject, reason });
+    const grants = await revokeAll(parts.grants, subject, { by: actor.subject, via: actor.via, reason });
     return { subject, state: 'closed', ended: { ...ended, grants } };
   });
 }
 
 /** Nobody acts for a closed account: its grants end with it. @returns how many */
-async function revokeAll(
-  grants: PeopleParts['grants'],
-  principal: string,
-  act: { readonly by: string; readonly reason: string },
-): Promise<number> {
+async function revokeAll(grants: PeopleParts['grants'], principal: string, act: Omit<Act, 'at'>): Promise<number> {
   const held = await grants.list({ principal, active: true });
   for (const { id } of held) await grants.revoke(id, act);
   return held.length;

@@ -122,7 +122,8 @@ function within(
 }
 
 function remember(pool: Pool, request: FastifyRequest, act: Viewing, session: string): Promise<void> {
-  return recordViewing(pool, { by: actorIn(request).subject, act, session });
+  const { subject: by, via } = actorIn(request);
+  return recordViewing(pool, { by, via, act, session });
 }
 
 /** One event a line. A fault on the way is a last line of its own: what is cut off must not look complete. */

@@ -92,9 +92,10 @@ export class GrantAuthority implements GrantSource {
     checkBeginning(request, allowed, now);
     const handle = await newHandle();
     const grant = await this.#sign(newClaims(request, allowed, handle, now));
-    await this.#parts.ledger.insert(grant, { by: request.by, reason: request.reason, at: now });
+    const { by, via, reason } = request;
+    await this.#parts.ledger.insert(grant, { by, via, reason, at: now });
     await this.#publish(grant).catch(async (error: unknown) => {
-      await this.#withdraw(handle.id, request.by);
+      await this.#withdraw(handle.id, { by, via });
       throw error;
     });
     return { grant, handle: formatHandle(handle) };
@@ -113,7 +114,7 @@ export class GrantAuthority implements GrantSource {
       const now = this.#parts.clock.wall();
       const old = await this.#signed(row);
       checkRenewal(request, { ...old, ...this.#standing(row) }, this.#parts.policyOf(old.service), now);
-      const act: Act = { by: request.by, reason: request.reason, at: now };
+      const act: Act = { by: request.by, via: request.via, reason: request.reason, at: now };
       return { grant: await this.#sign(renewedClaims(old, request.durationSeconds)), act };
     });
     await this.#publish(grant).catch(renewalUnheard);
@@ -127,7 +128,7 @@ export class GrantAuthority implements GrantSource {
    * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `suspended`, `unknown_service`, `unknown_role`,
    * `invalid_request`, `ledger_unavailable`, `store_unavailable`; nothing has changed then
    */
-  async replace(id: string, { by, reason }: Omit<Act, 'at'>): Promise<Issued> {
+  async replace(id: string, { by, via, reason }: Omit<Act, 'at'>): Promise<Issued> {
     await this.#revoker.drain();
     const handle = await newHandle();
     const { grant, act } = await this.#parts.ledger.replace(id, async (row) => {
@@ -137,7 +138,7 @@ export class GrantAuthority implements GrantSource {
       const grant = await this.#sign(replacedClaims(old, handle, now));
       // Before the ledger has it nobody is let in with it: a store that does not take it leaves everything as it was.
       await this.#publish(grant);
-      return { grant, act: { by, reason, at: now } };
+      return { grant, act: { by, via, reason, at: now } };
     });
     await this.#revoker.buried(id, grant, act.at);
     return { grant, handle: formatHandle(handle) };
@@ -263,8 +264,8 @@ export class GrantAuthority implements GrantSource {
     throw new DaypassError('expired', 'By the clock of the grant store this grant has ended already.');
   }
 
-  async #withdraw(id: string, by: string): Promise<void> {
-    const act = { by, reason: 'withdrawn: the grant store did not take the grant', at: this.#parts.clock.wall() };
+  async #withdraw(id: string, who: Pick<Act, 'by' | 'via'>): Promise<void> {
+    const act = { ...who, reason: 'withdrawn: the grant store did not take the grant', at: this.#parts.clock.wall() };
     await this.#parts.ledger.revoke(id, act).catch((error: unknown) => {
       // Its secret was given to nobody: the row is only untidy.
       this.#parts.log.error(

@@ -53,8 +53,9 @@ export class Ledger {
       `with made as (
          ${INSERT} returning id, token
        )
-       insert into grant_acts (grant_id, act, at, by, reason, token) select id, 'issue', $12, $13, $14, token from made`,
-      [...valuesOf(grant), new Date(act.at), act.by, act.reason],
+       insert into grant_acts (grant_id, act, at, by, reason, token)
+       select id, 'issue', $12, $13, $14, token from made where set_config('daypass.via', $15, true) is not null`,
+      [...valuesOf(grant), new Date(act.at), act.by, act.reason, act.via ?? ''],
     );
   }
 
@@ -139,10 +140,11 @@ export class Ledger {
       `with hit as (
          update grants set revoked_at = $2 where id = $1 and revoked_at is null returning id, expires_at
        ), act as (
-         insert into grant_acts (grant_id, act, at, by, reason) select id, 'revoke', $2, $3, $4 from hit
+         insert into grant_acts (grant_id, act, at, by, reason)
+         select id, 'revoke', $2, $3, $4 from hit where set_config('daypass.via', $5, true) is not null
        )
        select service, coalesce((select expires_at from hit), expires_at) as expires_at from grants where id = $1`,
-      [id, new Date(act.at), act.by, act.reason],
+      [id, new Date(act.at), act.by, act.reason, act.via ?? ''],
     );
     const row = rows[0];
     return row === undefined ? null : { expiresAt: time(row.expires_at), service: String(row.service) };
@@ -229,10 +231,14 @@ export class Ledger {
 type Row = Record<string, unknown>;
 type Ask = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<Row>>;
 
-const WRITE_ACT = 'insert into grant_acts (grant_id, act, at, by, reason, token) values ($1, $2, $3, $4, $5, $6)';
+/** The audit log is told the door by the same transaction (migration 005). */
+const WRITE_ACT = `
+  insert into grant_acts (grant_id, act, at, by, reason, token)
+  select $1, $2, $3, $4, $5, $6 where set_config('daypass.via', $7, true) is not null`;
 
-function actOf(id: string, name: RecordedAct['act'], { at, by, reason }: Act, token: string | null = null): unknown[] {
-  return [id, name, new Date(at), by, reason, token];
+function actOf(id: string, name: RecordedAct['act'], act: Act, token: string | null = null): unknown[] {
+  const { at, by, reason, via = '' } = act;
+  return [id, name, new Date(at), by, reason, token, via];
 }
 
 /** The values of INSERT. */

@@ -2,7 +2,7 @@ import type { ServicePolicy } from '../config/protocol.js';
 import { DaypassError } from '../errors.js';
 import { MAX_GROUP, MAX_GROUPS, MAX_RULES } from './claims.js';
 import type { Grant } from './grant.js';
-import type { GrantRecord } from './record.js';
+import type { Act, GrantRecord } from './record.js';
 import { opensAt, parseWindow } from './window.js';
 
 /** What someone asks to be issued. */
@@ -14,8 +14,9 @@ export interface IssueRequest {
   readonly durationSeconds: number;
   readonly sponsor: string;
   readonly reason: string;
-  /** Who issues it. */
+  /** Who issues it, and by which door they came. */
   readonly by: string;
+  readonly via?: Act['via'];
   /** When it begins, milliseconds since the epoch; now when not given. It lasts from then on. */
   readonly notBefore?: number | undefined;
   /** The person's groups at this moment: services are told them. */
@@ -41,6 +42,7 @@ export interface Allowed {
 export interface RenewRequest {
   readonly durationSeconds: number;
   readonly by: string;
+  readonly via?: Act['via'];
   readonly reason: string;
   /** The grant may not last beyond it (the end of an account, of an NDA), milliseconds since the epoch. */
   readonly latestEnd?: number | undefined;

@@ -8,6 +8,7 @@ const entrySchema = z.strictObject({
   id: z.string().refine(isGrantId),
   at: z.number(),
   by: z.string(),
+  via: z.enum(['socket', 'browser', 'token', 'system']).optional(),
   reason: z.string(),
 });
 

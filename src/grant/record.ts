@@ -20,10 +20,15 @@ export interface LedgerRow extends GrantRecord {
   readonly token: string;
 }
 
+/** By which door somebody came; `system`: the gateway itself. */
+export type Door = 'socket' | 'browser' | 'token' | 'system';
+
 /** Who did something to a grant, why and when. */
 export interface Act {
   readonly by: string;
   readonly reason: string;
+  /** The operator's socket unless told. At any other door a name is an account's; there it is what somebody says. */
+  readonly via?: Door | undefined;
   /** Milliseconds since the epoch. */
   readonly at: number;
 }

@@ -51,11 +51,11 @@ export class Revoker {
    * not answer (sessions end within the 2 s check; the tombstone is tried again in the background); `queue_failed` when
    * the ledger did not answer and it could not be kept on disk either
    */
-  async revoke(id: string, { by, reason }: Omit<Act, 'at'>): Promise<Revoked> {
+  async revoke(id: string, { by, via, reason }: Omit<Act, 'at'>): Promise<Revoked> {
     checkText('revoker', by);
     checkText('reason', reason);
     if (!isGrantId(id)) throw unknown(id);
-    const act: Act = { by, reason, at: this.#parts.clock.wall() };
+    const act: Act = { by, via, reason, at: this.#parts.clock.wall() };
     const row = await this.#parts.ledger.revoke(id, act).catch((error: unknown) => {
       this.#parts.log.error(
         { grant: id, error: messageOf(error) },
@@ -119,7 +119,7 @@ export class Revoker {
   }
 
   async #queue(id: string, act: Act): Promise<Revoked> {
-    const entry: PendingRevocation = { id, at: act.at, by: act.by, reason: act.reason };
+    const entry: PendingRevocation = { id, at: act.at, by: act.by, via: act.via, reason: act.reason };
     const kept = this.#parts.pending.add(entry); // denies from here on, before it is on disk
     this.#parts.changed(id);
     this.#arm();
@@ -155,8 +155,8 @@ export class Revoker {
   async #drain(): Promise<void> {
     const { pending, ledger, log } = this.#parts;
     for (const entry of pending.entries()) {
-      const { id, by, reason, at } = entry;
-      const row = await ledger.revoke(id, { by, reason, at });
+      const { id, ...act } = entry;
+      const row = await ledger.revoke(id, act);
       if (row === null) log.warn({ grant: id }, 'a queued revocation names a grant the ledger does not know');
       await pending.remove(entry);
       log.info({ grant: id }, 'a queued revocation reached the ledger');

@@ -161,7 +161,7 @@ export class Accounts {
       const set = 'closed_at = $2, closed_by = $3, closed_why = $4';
       await change(client, set, subject, new Date(now), actor.subject, reason);
     }
-    const answer = await endAccess(client, subject, { by: actor.subject, reason, at: now });
+    const answer = await endAccess(client, subject, { by: actor.subject, via: actor.via, reason, at: now });
     return { answer, detail: { ...answer } };
   }
 
@@ -212,7 +212,7 @@ export class Accounts {
       throw new DaypassError('invalid_request', `${subject} has an account: to invite them anew takes a reason.`);
     checkText('reason', reason);
     checkUnchanged(person, invite);
-    await endAccess(client, subject, { by: actor.subject, reason, at: now });
+    await endAccess(client, subject, { by: actor.subject, via: actor.via, reason, at: now });
   }
 
   #act<T>(

@@ -28,6 +28,7 @@ export function beginStatement(who: string, account: 'needed' | 'optional'): str
     ), act as (
       insert into login_acts (principal, act, at, by, reason)
       select principal, 'login', $1, coalesce($7, principal), $8 from entering
+      where set_config('daypass.via', 'browser', true) is not null
       union all select principal, 'logout', $1, principal, 'the oldest of too many logins' from oldest
     )
     insert into logins (hash, principal, created_at, expires_at, source, issuer, id_token_sub, sid)

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Clock } from '../clock.js';
 import { checkPrincipal } from '../grant/limits.js';
+import type { Door } from '../grant/record.js';
 import { ask } from './ask.js';
 import { beginStatement } from './begin.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
@@ -18,6 +19,8 @@ const KEPT = 7 * 86_400_000;
 export interface LoginAct {
   readonly by: string;
   readonly reason: string;
+  /** The operator's socket unless told. */
+  readonly via?: Door | undefined;
 }
 
 /** A secret for one person, and until when it holds (milliseconds since the epoch). */
@@ -159,7 +162,7 @@ export class Logins {
    * Ends all logins of a person and takes back links that were not used yet: "log out everywhere".
    * @returns how many logins there were
    */
-  async logOut(principal: string, { by, reason }: LoginAct): Promise<number> {
+  async logOut(principal: string, { by, reason, via = 'socket' }: LoginAct): Promise<number> {
     checkPrincipal(principal);
     const now = new Date(this.#clock.wall());
     // The links first, and in a statement of their own: a login under way is either waited for, and ended below, or fails.
@@ -170,10 +173,11 @@ export class Logins {
       `with ended as (
          update logins set ended_at = $2 where principal = $1 and ended_at is null returning expires_at
        ), act as (
-         insert into login_acts (principal, act, at, by, reason) values ($1, 'logout', $2, $3, $4)
+         insert into login_acts (principal, act, at, by, reason)
+         select $1, 'logout', $2, $3, $4 where set_config('daypass.via', $5, true) is not null
        )
        select count(*) filter (where expires_at > $2) as logins from ended`,
-      [principal, now, by, reason],
+      [principal, now, by, reason, via],
     );
     await this.#loggedOut(principal);
     return Number(row?.logins ?? 0);
@@ -195,6 +199,7 @@ export class Logins {
        ), act as (
          insert into login_acts (principal, act, at, by, reason)
          select distinct principal, 'logout', $1, 'directory', 'the directory ended the session' from ended
+         where set_config('daypass.via', 'system', true) is not null
        )
        select principal from ended`,
       [new Date(this.#clock.wall()), issuer, sub, sid],

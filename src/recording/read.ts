@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
+import type { Door } from '../grant/record.js';
 
 /** A session as reviewers see it. Times are milliseconds since the epoch. */
 export interface SessionView {
@@ -121,13 +122,12 @@ export type Viewing = 'show' | 'replay' | 'export' | 'watch' | 'search' | 'verif
 /** Records that someone looks at a recording; nothing of it is served before this has resolved (THREATS.md D26). */
 export async function recordViewing(
   pool: Pool,
-  viewing: { by: string; act: Viewing; session: string | null },
+  { by, via = 'socket', act, session }: { by: string; via?: Door; act: Viewing; session: string | null },
 ): Promise<void> {
-  await pool.query('insert into viewings (by, act, session_id) values ($1, $2, $3)', [
-    viewing.by,
-    viewing.act,
-    viewing.session,
-  ]);
+  // The audit log is told the door by the same transaction (migration 005).
+  const text = `insert into viewings (by, act, session_id)
+    select $1, $2, $3 where set_config('daypass.via', $4, true) is not null`;
+  await pool.query(text, [by, act, session, via]);
 }
 
 interface Row {

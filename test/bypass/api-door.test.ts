@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { type Asked, startWithPeople } from '../api/ground.js';
+import { linkFor, TestBrowser, webPolicy } from '../http/browser/fixture.js';
 
 const JSON_BODY = { 'content-type': 'application/json' };
 const REASON = 'the contract is over';
@@ -269,3 +270,49 @@ t.test('a body that does not come ends its connection, and none behind it is rea
   t.match(answered, /^HTTP\/1.1 403/);
   t.equal(answered.split('HTTP/1.1 ').length, 2, 'one answer');
 });
+
+t.test(
+  'no line of the audit log says that an act came by the socket, where anyone is whom they say, when it did not',
+  async (t) => {
+    const { gateway, as, ask, handle, id: loose } = await target(t);
+    const [lee, rita, dana] = [await as('lee'), await as('rita'), await as('dana')];
+    await ask({ path: '/x', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+    const [{ id: session = '' } = {}] = await gateway.ledger.query<{ id: string }>('select id from daypass.sessions');
+    t.equal((await rita('GET', `/sessions/${session}/events`)).status, 200);
+    t.equal((await lee('POST', '/revocations', { grant: loose, reason: REASON })).status, 200);
+    await gateway.policy('web', `${webPolicy('http://127.0.0.1:1')}access: { pre_approved: [viewer] }\n`);
+    const alice = await as('alice');
+    const begin = async () => {
+      const asked = { service: 'web', task: 'Find out why order 4711 was charged twice', seconds: 600 };
+      const path = `/requests/${(await alice('POST', '/requests', asked)).body.id}`;
+      for (const _ of ['first', 'again']) t.equal((await alice('POST', `${path}/activate`, {})).status, 201);
+      return path;
+    };
+    const path = await begin();
+    t.equal((await alice('POST', `${path}/renew`, { seconds: 60, reason: 'not done yet' })).status, 200);
+    t.equal((await alice('POST', `${path}/return`, { reason: 'done' })).status, 200);
+    await begin();
+    t.equal((await dana('POST', '/people/alice/close', { reason: REASON })).status, 200);
+    const olga = new TestBrowser(gateway.ports.http);
+    await olga.logIn(await linkFor(gateway, 'olga'));
+    await olga.logOut();
+    const lines = await gateway.ledger.query<{ actor: string; via: string; act: string }>(
+      "select actor, via, act from daypass.audit where actor not in ('ops', 'operator', 'gateway') order by seq",
+    );
+    const acts = new Set(lines.map(({ actor, act }) => `${actor} ${act}`));
+    for (const act of ['rita recording.export', 'lee grant.revoke', 'alice grant.issue', 'alice grant.replace'])
+      t.ok(acts.has(act), act);
+    for (const act of [
+      'alice grant.renew',
+      'alice grant.revoke',
+      'dana grant.revoke',
+      'dana login.logout',
+      'olga login.logout',
+    ])
+      t.ok(acts.has(act), act);
+    t.same(
+      lines.filter(({ via }) => via !== 'browser'),
+      [],
+    );
+  },
+);

@@ -103,7 +103,8 @@ async function logOut(visit: Visit): Promise<Answer> {
   const login = await loginOf(visit);
   if (login !== null) {
     const { principal } = login;
-    await visit.parts.access.logins.logOut(principal, { by: principal, reason: 'logged out in a browser' });
+    const act = { by: principal, via: 'browser', reason: 'logged out in a browser' } as const;
+    await visit.parts.access.logins.logOut(principal, act);
     visit.parts.log.info({ principal }, 'logged out everywhere');
   }
   const cookies = [setCookie(SESSION_COOKIE, '', 0)];
