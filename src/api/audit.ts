@@ -4,8 +4,9 @@ import type { AuditLog } from '../audit/log.js';
 import type { Log } from '../log.js';
 import { type ApiApp, actorIn } from './app.js';
 import { faultOf } from './faults.js';
+import { plain } from './schemas.js';
 
-const text = z.string().min(1).max(500);
+const text = plain.min(1).max(500);
 
 const auditQuery = z.strictObject({
   actor: text.optional(),

@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js';
 import { type Actor, operatorNamed } from '../identity/actor.js';
 import { checked } from './faults.js';
 import type { ActorOf } from './people.js';
-import { line } from './schemas.js';
+import { line, name } from './schemas.js';
 
 /** How engagements end. */
 export interface LeavingApi {
@@ -25,7 +25,7 @@ export function socketOperator({ method, body, query }: FastifyRequest): Actor {
   return operatorNamed(checked(by, method === 'GET' ? query : body).by);
 }
 
-const offboardBody = z.strictObject({ subject: z.string().min(1).max(128), reason: line, by: line.optional() });
+const offboardBody = z.strictObject({ subject: name, reason: line, by: line.optional() });
 const requestPath = z.object({ id: z.uuid() });
 const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json'), by: line.optional() });
 const repeatedQuery = z.strictObject({
@@ -36,7 +36,7 @@ const repeatedQuery = z.strictObject({
     .enum(['true', 'false'])
     .transform((value) => value === 'true')
     .optional(),
-  service: z.string().min(1).max(128).optional(),
+  service: name.optional(),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
   by: line.optional(),
 });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { flag, line, name } from './schemas.js';
+import { flag, line, name, plain } from './schemas.js';
 
 /** Without `group:`. */
-const groups = z.array(z.string().max(128)).max(100);
+const groups = z.array(plain.max(128)).max(100);
 const at = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
 /** On the operator's socket every act carries who; over the network the login says it. */

@@ -4,7 +4,7 @@ import { type LeavingApi, leavingRoutes } from './leaving.js';
 import type { RouteName } from './may.js';
 import { type PeopleParts, peopleRoutes } from './people.js';
 import { closeBody, extendBody, groupsBody, inviteBody, peopleQuery, reassignBody } from './people-schemas.js';
-import { line, moment } from './schemas.js';
+import { line, moment, name } from './schemas.js';
 
 /** What is needed to let people in, and to see them out. */
 export interface PersonnelParts extends PeopleParts {
@@ -61,7 +61,7 @@ const ROUTES: Readonly<Record<string, Described>> = {
   },
   'POST /offboardings': {
     ...{ name: 'offboardings.create', summary: 'end everything somebody has' },
-    body: z.strictObject({ subject: z.string(), reason: line }),
+    body: z.strictObject({ subject: name, reason: line }),
     response: { 200: offboarded, 202: offboarded },
   },
   'GET /requests/:id/closeout': {

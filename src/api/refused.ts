@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { AuditEntry, Via } from '../audit/entry.js';
 import type { RefusedActs } from '../audit/refusals.js';
-import { line } from './schemas.js';
+import { line, plain } from './schemas.js';
 
 /** What a refusal was told as. */
 interface Refused {
@@ -18,6 +18,7 @@ const ACTS: Readonly<Record<string, string>> = {
   '/v1/verify': 'recording.verify',
   '/v1/index/rebuild': 'index.rebuild',
   '/v1/reload': 'config.reload',
+  '/v1/offboardings': 'offboard',
 };
 
 /** What refuses these acts has written so itself. */
@@ -26,12 +27,13 @@ const TOLD_BEHIND = /^\/(?:api\/)?v1\/(?:people|invitations|offboardings)(?:\/|$
 const byBody = z.object({ by: line });
 const reasonBody = z.object({ reason: line });
 const short = z
-  .union([z.string().max(128), z.number()])
+  .union([plain.max(128), z.number()])
   .optional()
   .catch(undefined);
 /** What else of a request says what was wanted. Never a secret stands in these. */
 const wantedBody = z.object({
   ...{ principal: short, service: short, role: short, session: short, durationSeconds: short },
+  subject: short,
 });
 
 /**
@@ -67,19 +69,21 @@ export function refusedEntry(
 }
 
 function actOf(route: string): string {
-  const named = ACTS[route];
+  const named = ACTS[route.replace(/^\/api/, '')];
   if (named !== undefined) return named;
   const words = route.split('/').filter((word) => /^[a-z-]+$/.test(word) && word !== 'api');
   const [noun = 'act', ...more] = words;
-  return `${noun.replace(/s$/, '')}.${more.at(-1) ?? 'create'}`;
+  const one = noun === 'people' ? 'person' : noun.replace(/s$/, '');
+  return `${one}.${more.at(-1) ?? 'create'}`;
 }
 
-const idPath = z.object({ id: z.string().max(128) });
+const aboutPath = z.object({ id: short, subject: short });
 
 function targetOf({ params }: FastifyRequest, act: string, wanted: z.output<typeof wantedBody>): string {
   const noun = act.split('.')[0] ?? 'act';
-  const id = idPath.safeParse(params).data?.id;
+  const { id, subject = wanted.subject } = aboutPath.safeParse(params).data ?? {};
   if (id !== undefined) return `${noun}:${id}`;
+  if (subject !== undefined) return `person:${subject}`;
   if (wanted.service !== undefined) return `service:${wanted.service}`;
   if (wanted.principal !== undefined) return `person:${wanted.principal}`;
   return noun;

@@ -5,7 +5,7 @@ import { type ApiApp, actorIn } from './app.js';
 import { connectHints } from './connect.js';
 import { requestDetailJson, requestDetailSchema, requestJson, requestSchema, requestState } from './request-views.js';
 import type { RouteParts } from './routes.js';
-import { flag, line, moment, name, pageOf } from './schemas.js';
+import { flag, line, moment, name, pageOf, plain } from './schemas.js';
 
 /** What the routes ask of requests; they judge each under the lock of its row. */
 export type RequestBook = Pick<
@@ -48,7 +48,7 @@ const approveBody = z.strictObject({
   comment: line,
   role: name.optional().describe('a narrower role'),
   seconds: seconds.optional().describe('a shorter time'),
-  only: z.array(z.string().min(1).max(1_000)).min(1).max(100).optional().describe('texts of the rules that remain'),
+  only: z.array(plain.min(1).max(1_000)).min(1).max(100).optional().describe('texts of the rules that remain'),
 });
 
 const activateBody = z.strictObject({

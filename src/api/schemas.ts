@@ -13,7 +13,10 @@ export const line = z
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must be one line without control characters')
   .transform(withoutHandles);
 
-export const name = z.string().min(1).max(128);
+/** A text that the ledger and its audit log can keep: no control characters, no halves of a character. */
+export const plain = z.string().regex(/^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must have no control characters');
+
+export const name = plain.min(1).max(128);
 
 /** A whole number of seconds; the service's policy says how many at most. */
 const durationSeconds = z.int().min(1);
@@ -74,8 +77,8 @@ export const sessionQuery = z.strictObject({ ...sessionFilter, ...pageOf(z.uuid(
 /** What is found is shown, so whoever searches says who they are. */
 export const searchQuery = z.strictObject({
   ...sessionFilter,
-  text: z.string().min(2).max(200).optional(),
-  on: z.string().min(1).max(1_000).optional(),
+  text: plain.min(2).max(200).optional(),
+  on: plain.min(1).max(1_000).optional(),
   reason: name.optional(),
   by: line,
   limit: z.coerce.number().int().min(1).max(200).default(50),

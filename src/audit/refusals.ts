@@ -11,20 +11,21 @@ export interface RefusedActsParts {
   readonly minute?: number;
 }
 
-/** So many refusals a minute are written down one by one. */
+/** So many refusals of one person a minute are written down one by one. */
 const MOST = 60;
 
 /**
- * Writes refused acts down, each in a transaction of its own, and at most so many a minute: what is beyond them becomes one
- * line that says how many they were, so that a flood of nonsense cannot fill the log. A refusal stays one, whether or not it
- * could be written down.
+ * Writes refused acts down, each in a transaction of its own, and of one person at most so many a minute: what is beyond them
+ * becomes one line that says how many they were, so that a flood of nonsense can neither fill the log nor hide what others
+ * try. A refusal stays one, whether or not it could be written down.
  */
 export class RefusedActs {
   readonly #parts: RefusedActsParts;
   readonly #minute: number;
   #since = Number.NEGATIVE_INFINITY;
-  #listed = 0;
-  #more = 0;
+  /** By actor: of this minute, and not listed. */
+  readonly #listed = new Map<string, number>();
+  readonly #more = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(parts: RefusedActsParts) {
@@ -35,9 +36,13 @@ export class RefusedActs {
   /** Never throws. */
   async note(entry: AuditEntry): Promise<void> {
     const now = this.#parts.clock.monotonic();
-    if (now - this.#since >= this.#minute) [this.#since, this.#listed] = [now, 0];
-    if (this.#listed >= MOST) return this.#count();
-    this.#listed += 1;
+    if (now - this.#since >= this.#minute) {
+      this.#since = now;
+      this.#listed.clear();
+    }
+    const listed = this.#listed.get(entry.actor) ?? 0;
+    if (listed >= MOST) return this.#count(entry.actor);
+    this.#listed.set(entry.actor, listed + 1);
     await this.#write(entry);
   }
 
@@ -48,8 +53,8 @@ export class RefusedActs {
     await this.#summarise();
   }
 
-  #count(): void {
-    this.#more += 1;
+  #count(actor: string): void {
+    this.#more.set(actor, (this.#more.get(actor) ?? 0) + 1);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       void this.#summarise();
@@ -57,12 +62,13 @@ export class RefusedActs {
   }
 
   async #summarise(): Promise<void> {
-    const count = this.#more;
-    if (count === 0) return;
-    this.#more = 0;
-    const reason = `${count} more refused acts are not listed`;
-    const by = { actor: 'gateway', via: 'system', result: 'refused' } as const;
-    await this.#write({ ...by, act: 'audit.refusals', target: 'audit', reason, detail: { count } });
+    const more = [...this.#more];
+    this.#more.clear();
+    const by = { actor: 'gateway', via: 'system', act: 'audit.refusals', target: 'audit', result: 'refused' } as const;
+    for (const [actor, count] of more) {
+      const reason = `${count} more refused acts of ${actor} are not listed`;
+      await this.#write({ ...by, reason, detail: { actor, count } });
+    }
   }
 
   async #write(entry: AuditEntry): Promise<void> {

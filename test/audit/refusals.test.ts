@@ -18,6 +18,16 @@ t.test('a flood of refused acts fills the log with sixty lines a minute and one 
   t.match(entries[0], { act: 'audit.refusals', via: 'system', result: 'refused', detail: { count: 40 } });
 });
 
+t.test('a flood of one person hides nothing of what another is refused', async (t) => {
+  const { log } = await auditLog(t);
+  const acts = new RefusedActs({ append: (entry) => log.append(entry), clock: systemClock, log: quiet });
+  for (let n = 0; n < 70; n += 1) await acts.note(REFUSED);
+  await acts.note({ ...REFUSED, actor: 'mallory' });
+  t.match(await log.list({}, { limit: 1 }), { entries: [{ actor: 'mallory', act: 'grant.issue' }] });
+  await acts.close();
+  t.match(await log.list({}, { limit: 1 }), { entries: [{ detail: { actor: REFUSED.actor, count: 10 } }] });
+});
+
 t.test('the count comes by itself when the minute is over, and refusals are listed again', async (t) => {
   const { log } = await auditLog(t);
   let now = 0;

@@ -316,3 +316,35 @@ t.test(
     );
   },
 );
+
+t.test('nobody keeps a refused act out of the audit log by what they put into it', async (t) => {
+  const { as } = await target(t);
+  const [alice, rita] = [await as('alice'), await as('rita')];
+  const unsafe = ['\u0000', '\ud800', '\n', '\u0085', '\u2028'];
+  const request = '/requests/0190a000-0000-7000-8000-000000000000/approve';
+  for (const text of unsafe) {
+    const name = text === '\ud800' ? '%00' : encodeURIComponent(text);
+    const approved = await alice('POST', request, { comment: 'mine', role: `viewer${text}` });
+    t.match(approved, { status: 400, body: { code: 'invalid_request' } }, `${name} is no act at all`);
+    const invited = { subject: `mallory${text}`, kind: 'contractor', sponsor: 'dana' };
+    t.equal((await alice('POST', '/invitations', invited)).status, 400, name);
+    const moved = { sponsor: 'dana', reason: REASON, role: text, principal: text };
+    t.equal((await alice('POST', '/people/bob/reassign', moved)).status, 403, name);
+    for (const asked of [
+      '/audit?actor=',
+      '/requests?person=',
+      '/sessions?person=',
+      '/grants?principal=',
+      '/people?cursor=',
+    ])
+      t.equal((await rita('GET', asked + name)).status, 400, `${asked}${name} is no fault of the ledger`);
+  }
+  t.equal((await alice('POST', '/offboardings', { subject: 'lee', reason: REASON })).status, 403);
+  const lines = await rita('GET', '/audit?actor=alice&result=refused');
+  t.match(lines.body, {
+    entries: [
+      { act: 'offboard', target: 'person:lee', reason: REASON },
+      ...unsafe.map(() => ({ act: 'person.reassign', target: 'person:bob', detail: { code: 'not_allowed' } })),
+    ],
+  });
+});
