@@ -348,3 +348,24 @@ t.test('nobody keeps a refused act out of the audit log by what they put into it
     ],
   });
 });
+
+t.test('no access outlasts the account it is for, whoever gives it', async (t) => {
+  const { gateway } = await startWithPeople(t);
+  const issue = (durationSeconds: number, principal = 'alice') =>
+    gateway.operator('POST', '/v1/grants', {
+      ...{ principal, service: 'web', durationSeconds, sponsor: 'dana', reason: 'order 7', by: 'ops' },
+    });
+  await gateway.ledger.query("update daypass.people set ends_at = now() + interval '300 s' where subject = 'alice'");
+  const ended = {
+    status: 403,
+    body: { error: { code: 'account_ended', message: /ends at 20.*Z, and access no later/ } },
+  };
+  t.match(await issue(600), ended);
+  const short = await issue(200);
+  t.equal(short.status, 201);
+  const renewal = { durationSeconds: 200, reason: 'not done yet', by: 'ops' };
+  t.match(await gateway.operator('POST', `/v1/grants/${short.body.id}/renew`, renewal), ended);
+  await gateway.ledger.query("update daypass.people set ends_at = now() - interval '1 s' where subject = 'alice'");
+  t.match(await issue(1), ended);
+  t.equal((await issue(600, 'nobody')).status, 201, 'whoever has no account has no end');
+});
