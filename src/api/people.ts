@@ -107,10 +107,20 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
   });
 }
 
-/** Nobody acts for a closed account: its grants end with it. @returns how many */
+/**
+ * Nobody acts for a closed account: its grants end with it. One that fails keeps none of the others.
+ * @returns how many
+ * @throws what went wrong first, once all were tried
+ */
 async function revokeAll(grants: PeopleParts['grants'], principal: string, act: Omit<Act, 'at'>): Promise<number> {
   const held = await grants.list({ principal, active: true });
-  for (const { id } of held) await grants.revoke(id, act);
+  let fault: unknown = null;
+  for (const { id } of held) {
+    await grants.revoke(id, act).catch((thrown: unknown) => {
+      fault ??= thrown;
+    });
+  }
+  if (fault !== null) throw fault;
   return held.length;
 }
 

@@ -2,9 +2,13 @@ import fastify from 'fastify';
 import t, { type Test } from 'tap';
 import { faultOf } from '../../src/api/faults.js';
 import type { GatewayStatus } from '../../src/api/parts.js';
-import { peopleRoutes } from '../../src/api/people.js';
+import { type PeopleParts, peopleRoutes } from '../../src/api/people.js';
+import { Ledger } from '../../src/grant/ledger.js';
+import { RedisGrantStore } from '../../src/grant/redis.js';
 import type { Actor } from '../../src/identity/actor.js';
+import { REQUEST, silent, startAuthority } from '../grant/fixture.js';
 import { networkActor, OPS, openPeople } from '../identity/fixture.js';
+import { startRedis } from '../support/redis.js';
 
 const STATUS: GatewayStatus = {
   ...{ version: '0', gatewayId: 'g', pid: 1, startedAt: '', domain: 'gw.test', scheme: 'https', httpsOnly: true },
@@ -14,13 +18,13 @@ const STATUS: GatewayStatus = {
 /** The routes alone, as another door would serve them; with an actor, or as the operator's socket does. */
 async function routes(t: Test) {
   const opened = await openPeople(t);
-  const serve = (actor?: Actor) => {
+  const serve = (actor?: Actor, grants: PeopleParts['grants'] = opened.grants) => {
     const app = fastify();
     app.setErrorHandler((thrown, _request, reply) => {
       const { status, body } = faultOf(thrown);
       void reply.code(status).send(body);
     });
-    const parts = { ...opened, status: () => STATUS };
+    const parts = { ...opened, grants, status: () => STATUS };
     if (actor === undefined) peopleRoutes(app, parts);
     else peopleRoutes(app, parts, () => actor);
     t.teardown(() => app.close());
@@ -82,6 +86,21 @@ t.test('over another door the actor is who that door says, and sees whom they an
   const operator = serve(networkActor('olga', new Set(['operator'])));
   t.equal((await operator('POST', '/v1/people/carl/close', { reason: 'x' })).status, 200);
   t.match((await operator('GET', '/v1/people/carl')).body, { state: 'closed', passkeys: [] });
+});
+
+t.test('a closed account has no grant left, though the store did not hear of one of them', async (t) => {
+  const { serve, carl, pool, clock } = await routes(t);
+  const redis = await startRedis(t);
+  const store = await RedisGrantStore.open(redis.url, silent);
+  t.teardown(() => store.close());
+  const grants = await startAuthority(t, { store, ledger: new Ledger(pool), clock });
+  const ask = serve(undefined, grants);
+  t.equal((await ask('POST', '/v1/invitations', { ...carl, by: 'olga' })).status, 201);
+  for (const _ of ['one', 'two', 'three']) await grants.issue({ ...REQUEST, principal: 'carl' });
+  await redis.kill();
+  const closed = await ask('POST', '/v1/people/carl/close', { reason: 'done', by: 'olga' });
+  t.match(closed, { status: 503, body: { error: { code: 'announce_failed' } } });
+  t.same(await grants.list({ principal: 'carl', active: true }), []);
 });
 
 t.test('the list of people goes on where it stopped', async (t) => {
