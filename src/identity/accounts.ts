@@ -100,8 +100,7 @@ export class Accounts {
    */
   async extend(actor: Actor, subject: string, endsAt: number, reason: string): Promise<Person> {
     return this.#act(actor, 'person.extend', subject, reason, async (client, now) => {
-      const person = await lockedOrNone(client, subject);
-      standing.checkAnswersFor(actor, await selfOf(client, actor), person.sponsor, now);
+      const person = await answeredFor(client, actor, subject, now);
       checkText('reason', reason);
       standing.checkNotClosed(person);
       if (person.kind === 'employee') standing.checkLocal(person, 'it says when their account ends');
@@ -154,8 +153,7 @@ export class Accounts {
    */
   async closeWithin(client: pg.PoolClient, actor: Actor, subject: string, reason: string): Promise<Done<Ended>> {
     const now = this.#parts.clock.wall();
-    const person = await lockedOrNone(client, subject);
-    standing.checkAnswersFor(actor, await selfOf(client, actor), person.sponsor, now);
+    const person = await answeredFor(client, actor, subject, now);
     checkText('reason', reason);
     if (person.closedAt === null) {
       const set = 'closed_at = $2, closed_by = $3, closed_why = $4';
@@ -167,8 +165,8 @@ export class Accounts {
 
   async #create(client: pg.PoolClient, actor: Actor, invite: Invite, now: number): Promise<Record<string, unknown>> {
     const { subject, name = '', kind, email = null, sponsor = null, endsAt = null, groups = [] } = invite;
+    standing.checkAnswersFor(actor, await selfOf(client, actor), kind === 'employee' ? null : sponsor, now);
     if (kind === undefined) throw new DaypassError('invalid_request', 'An account is a contractor’s or an employee’s.');
-    standing.checkAnswersFor(actor, await selfOf(client, actor), kind === 'contractor' ? sponsor : null, now);
     if (groups.length > 0) standing.checkOperator(actor);
     standing.checkProfile({ name, email });
     standing.checkGroups(groups);
@@ -277,9 +275,17 @@ async function locked(client: pg.PoolClient, subject: string): Promise<Person | 
   return found(await ask(client, `select ${PERSON_COLUMNS} from people where subject = $1 for update`, [subject]));
 }
 
+/** An account that the actor answers for. Whoever may not act on anybody does not learn from it who there is. */
+async function answeredFor(client: pg.PoolClient, actor: Actor, subject: string, now: number): Promise<Person> {
+  const person = await locked(client, subject);
+  standing.checkAnswersFor(actor, await selfOf(client, actor), person?.sponsor ?? null, now);
+  if (person === null) throw unknownPerson(subject);
+  return person;
+}
+
 async function lockedOrNone(client: pg.PoolClient, subject: string): Promise<Person> {
   const person = await locked(client, subject);
-  if (person === null) throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+  if (person === null) throw unknownPerson(subject);
   return person;
 }
 
@@ -302,8 +308,12 @@ function found([row]: readonly Row[]): Person | null {
 async function change(client: pg.PoolClient, set: string, subject: string, ...values: unknown[]): Promise<Person> {
   const text = `update people set ${set} where subject = $1 returning ${PERSON_COLUMNS}`;
   const person = found(await ask(client, text, [subject, ...values]));
-  if (person === null) throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+  if (person === null) throw unknownPerson(subject);
   return person;
+}
+
+function unknownPerson(subject: string): DaypassError {
+  return new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
 }
 
 function unique(groups: readonly string[]): string[] {

@@ -349,6 +349,32 @@ t.test('nobody keeps a refused act out of the audit log by what they put into it
   });
 });
 
+t.test('whoever answers for nobody does not learn who there is from what they may not do', async (t) => {
+  const { as } = await startWithPeople(t);
+  const alice = await as('alice');
+  const tried: readonly (readonly [string, object])[] = [
+    ['/close', { reason: REASON }],
+    ['/extend', { endsAt: '2030-01-01T00:00:00Z', reason: REASON }],
+    ['/reassign', { sponsor: 'dana', reason: REASON }],
+    ['/groups', { groups: [], reason: REASON }],
+  ];
+  for (const [act, body] of tried) {
+    const [there, nobody] = [
+      await alice('POST', `/people/lee${act}`, body),
+      await alice('POST', `/people/zed${act}`, body),
+    ];
+    t.equal(there.status, 403, act);
+    t.equal(nobody.text, there.text, act);
+  }
+  const [there, nobody] = [
+    await alice('POST', '/invitations', { subject: 'lee', reason: REASON }),
+    await alice('POST', '/invitations', { subject: 'zed', reason: REASON }),
+  ];
+  t.equal(there.status, 403);
+  t.equal(nobody.text, there.text);
+  t.equal((await alice('GET', '/people/lee')).status, 404);
+});
+
 t.test('no access outlasts the account it is for, whoever gives it', async (t) => {
   const { gateway } = await startWithPeople(t);
   const issue = (durationSeconds: number, principal = 'alice') =>
