@@ -58,9 +58,11 @@ export class Tokens {
            where t.principal = (select principal from login) and t.ended_at is null and l.ended_at is null and t.expires_at > $2
            order by t.created_at desc, t.hash offset $5
          )
+       ), made as (
+         insert into tokens (hash, principal, login, created_at, expires_at, client)
+         select $3, principal, $1, $2, expires_at, $4::text from login returning principal, expires_at
        )
-       insert into tokens (hash, principal, login, created_at, expires_at, client)
-       select $3, principal, $1, $2, expires_at, $4 from login returning principal, expires_at`,
+       select *, ${lineOf('browser', 'token.create')} from (select *, $4::text as client from made) as token`,
       [login, new Date(this.#clock.wall()), digestOf(secret), client, MOST_TOKENS - 1],
     );
     if (!(row?.expires_at instanceof Date)) return null;
@@ -86,10 +88,18 @@ export class Tokens {
   async end(text: string): Promise<string | null> {
     const hash = hashOf(text);
     if (hash === null) return null;
-    const statement = 'update tokens set ended_at = $2 where hash = $1 and ended_at is null returning principal';
+    const statement = `with ended as (
+        update tokens set ended_at = $2 where hash = $1 and ended_at is null returning principal, client
+      )
+      select principal, ${lineOf('token', 'token.end')} from ended`;
     const [row] = await ask(this.#pool, statement, [hash, new Date(this.#clock.wall())]);
     return row === undefined ? null : String(row.principal);
   }
+}
+
+/** Neither is there without its line in the audit log: what is made or ended is written down by the same statement, at `$2`. */
+function lineOf(via: 'browser' | 'token', act: string): string {
+  return `audit_append($2, principal, '${via}', '${act}', 'person:' || principal, null, 'done', jsonb_build_object('client', client))`;
 }
 
 function hashOf(text: string): Buffer | null {

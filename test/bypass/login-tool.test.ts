@@ -24,7 +24,10 @@ async function asking(t: Test) {
     });
   const codes = async () => (await gateway.ledger.query('select from daypass.tool_codes')).length;
   const tokens = async () => (await gateway.ledger.query('select from daypass.tokens')).length;
-  return { home, alice, page, confirm, exchange, codes, tokens };
+  const lines = () =>
+    gateway.ledger.query(`select actor, via, act, target, entry::jsonb -> 'detail' as detail from daypass.audit
+      where act like 'token.%' order by seq`);
+  return { home, alice, page, confirm, exchange, codes, tokens, lines };
 }
 
 function codeOf(address: string | null): string {
@@ -81,4 +84,20 @@ t.test('a code of a login that was ended meanwhile gives no token', async (t) =>
   await alice.go(`${home}/logout`, {}, {});
   t.equal((await exchange({ code, verifier: VERIFIER })).status, 400);
   t.equal(await tokens(), 0);
+});
+
+t.test('no token is made or given back without its line in the audit log', async (t) => {
+  const { home, confirm, exchange, lines } = await asking(t);
+  const code = codeOf((await confirm()).next);
+  const { token } = JSON.parse(await (await exchange({ code, verifier: VERIFIER })).text());
+  await exchange({ code, verifier: VERIFIER });
+  const back = () =>
+    fetch(`${home}/api/v1/tokens/current`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } });
+  t.equal((await back()).status, 200);
+  t.equal((await back()).status, 401);
+  const about = { actor: 'alice', target: 'person:alice', detail: { client: 'laptop' } };
+  t.same(await lines(), [
+    { ...about, via: 'browser', act: 'token.create' },
+    { ...about, via: 'token', act: 'token.end' },
+  ]);
 });
