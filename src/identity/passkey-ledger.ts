@@ -101,7 +101,7 @@ export class PasskeyLedger {
     return counted.length > 0;
   }
 
-  /** Ends a passkey by a login of its owner. @throws DaypassError `account_over`, `login_not_fresh`, `unknown_passkey`, `last_passkey` */
+  /** Ends a passkey by a login of its owner, and their other logins with passkeys: one may be by this. @throws DaypassError `account_over`, `login_not_fresh`, `unknown_passkey`, `last_passkey` */
   async end(login: Login, id: string): Promise<void> {
     const { principal: subject } = login;
     await this.#act(subject, 'passkey.end', null, async (client, now) => {
@@ -110,6 +110,7 @@ export class PasskeyLedger {
       if (!open.includes(id)) throw faults.noSuch();
       if (open.length === 1) throw faults.last();
       await ask(client, 'update passkeys set ended_at = $2 where id = $1', [id, new Date(now)]);
+      await ask(client, END_OTHERS, [subject, login.hash, new Date(now)]);
       return id;
     });
   }
@@ -131,6 +132,14 @@ export class PasskeyLedger {
     });
   }
 }
+
+const END_OTHERS = `
+  with ended as (
+    update logins set ended_at = $3
+    where principal = $1 and source = 'passkey' and hash <> $2 and ended_at is null and expires_at > $3 returning 1 as one
+  )
+  insert into login_acts (principal, act, at, by, reason) select $1, 'logout', $3, $1, 'a passkey was removed'
+  where exists (select from ended) and set_config('daypass.via', 'browser', true) is not null`;
 
 /** A login that was not ended while the account was waited for. @throws DaypassError `login_not_fresh` */
 export async function checkStanding(client: pg.PoolClient, { hash }: Login, now: number): Promise<void> {

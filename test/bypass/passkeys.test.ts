@@ -188,6 +188,29 @@ t.test('a recovery leaves no login behind, however the two race', async (t) => {
   }
 });
 
+t.test(
+  'whoever has a device that was lost is not logged in by its passkey any more once that is removed',
+  async (t) => {
+    const { accounts, logins, passkeys, carl, join, enter } = await openPeople(t);
+    const { authenticator: lost, given: stolen } = await join((await accounts.invite(OPS, carl())).secret);
+    const find = async (secret: string) => {
+      const found = await logins.find(secret);
+      if (found === null) throw new Error('no login');
+      return found;
+    };
+    const [old] = await passkeys.list('carl');
+    const { options, browser } = await passkeys.beginAddition(await find(stolen.secret));
+    const kept = new TestAuthenticator(ORIGIN);
+    await passkeys.finishAddition(await find(stolen.secret), { browser, answer: kept.create(options), origin: ORIGIN });
+    const another = await enter(lost);
+    const own = await find((await enter(kept)).secret);
+    await passkeys.remove(own, old?.id ?? '');
+    for (const { secret } of [stolen, another]) t.equal(await logins.find(secret), null);
+    t.ok(await passkeys.isFresh(own), 'who removed it stays logged in');
+    await t.rejects(enter(lost), { code: 'passkey_refused' });
+  },
+);
+
 t.test('a certificate in an attestation makes the gateway fetch nothing', async (t) => {
   const { accounts, carl, join } = await openPeople(t);
   const asked: string[] = [];
