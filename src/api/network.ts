@@ -17,6 +17,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
 import { RefusedActs } from '../audit/refusals.js';
 import { DaypassError } from '../errors.js';
+import { sourceOf } from '../gate/network.js';
 import type { Log } from '../log.js';
 import { type ApiApp, actorIn, newApp } from './app.js';
 import { guard } from './guard.js';
@@ -104,7 +105,8 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
 
 /** Who asks is known before anything of the request is read. Whoever has no login is counted by address, and only then. */
 function identify(app: ApiApp, parts: NetworkParts, visitOf: (request: FastifyRequest) => Visit): void {
-  const stranger = app.createRateLimit(STRANGERS);
+  const source = (request: FastifyRequest) => sourceOf(visitOf(request).client);
+  const stranger = app.createRateLimit({ ...STRANGERS, keyGenerator: source });
   const person = app.createRateLimit({ ...ASKED, keyGenerator: (request) => actorIn(request).subject });
 
   app.addHook('onRequest', async (request, reply) => {

@@ -12,6 +12,22 @@ export function networkOf(address: string): string | null {
   return kind === 6 ? networkOfSix(bare) : null;
 }
 
+/**
+ * Whom an address counts as, where requests are counted by address: an IPv6 /64 is one, since whoever has one address of it has
+ * them all.
+ * @param address - as a socket tells it
+ */
+export function sourceOf(address: string): string {
+  const [bare = ''] = address.split('%');
+  if (isIP(bare) !== 6) return address;
+  const groups = groupsOf(bare);
+  if (groups.slice(0, 4).every((group) => group === 0)) return address; // IPv4 within IPv6, or this machine
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':')}::/64`;
+}
+
 function networkOfFour(address: string): string {
   const [first, second, third] = address.split('.');
   return first === '127' ? 'loopback' : `${first}.${second}.${third}.0/24`;

@@ -153,8 +153,9 @@ t.test('whoever has a closed account is told so, and gets no link either', async
 t.test('one address does not fill the ledger with beginnings', async (t) => {
   const { browser } = await startBrowsing(t);
   const mallory = browser();
-  const statuses = [];
-  for (let round = 0; round < 320; round += 1) statuses.push((await post(mallory, '/login/begin', {})).status);
-  t.equal(statuses[0], 200);
+  // At once: on a busy machine as many as are allowed come back while they are sent one by one.
+  const asked = Array.from({ length: 450 }, async () => (await post(mallory, '/login/begin', {})).status);
+  const statuses = await Promise.all(asked);
+  t.ok(statuses.includes(200));
   t.ok(statuses.includes(429));
 });

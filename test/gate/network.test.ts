@@ -1,5 +1,5 @@
 import t from 'tap';
-import { networkOf } from '../../src/gate/network.js';
+import { networkOf, sourceOf } from '../../src/gate/network.js';
 
 t.test('an address is in its IPv4 /24 or its IPv6 /48, and this machine is one network', async (t) => {
   const networks: readonly (readonly [string, string | null])[] = [
@@ -25,4 +25,20 @@ t.test('an address is in its IPv4 /24 or its IPv6 /48, and this machine is one n
     ['1.2.3', null],
   ];
   for (const [address, network] of networks) t.equal(networkOf(address), network, address);
+});
+
+t.test('whoever has an IPv6 /64 is one client, not as many as it has addresses', async (t) => {
+  const sources: readonly (readonly [string, string])[] = [
+    ['192.0.2.1', '192.0.2.1'],
+    ['192.0.2.2', '192.0.2.2'],
+    ['::ffff:192.0.2.7', '::ffff:192.0.2.7'],
+    ['::1', '::1'],
+    ['2001:db8:1:2::1', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:2::/64'],
+    ['2001:db8:1:3::1', '2001:db8:1:3::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['unknown', 'unknown'],
+  ];
+  for (const [address, source] of sources) t.equal(sourceOf(address), source, address);
 });

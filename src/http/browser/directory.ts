@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { DaypassError } from '../../errors.js';
+import { sourceOf } from '../../gate/network.js';
 import type { Directory } from '../../identity/directory.js';
 import { FLOW_LASTS } from '../../identity/flows.js';
 import { isSecret, newSecret } from '../../identity/secret.js';
@@ -43,7 +44,7 @@ async function begin({ parts, req, res, host, query }: Visit, directory: Directo
   const target = safeTarget(query.get('to') ?? '/');
   // Another site may not change who a browser is logged in as: it gets a page with a link that a person has to follow.
   if (!isOwnIdea(headers, `${parts.scheme}://${host}`)) return sendPage(res, directoryPage(target));
-  const wait = parts.rates.take(`client ${clientOf(req)}`, 'begin a login', OFTEN, parts.monotonic());
+  const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'begin a login', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.tooOften(wait);
   const [held = '', ...more] = cookiesNamed(valuesOf(headers, 'cookie'), FLOW_COOKIE);
   if (more.length > 0) return refuse.twoCookies();

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
+import { sourceOf } from '../../gate/network.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
 import { clientOf } from '../dispatch.js';
@@ -94,7 +95,7 @@ const OFTEN = { count: 300, seconds: 60 };
 function sent(page: (visit: Sent) => Promise<Answer>): Page {
   return async (visit) => {
     const { parts, req } = visit;
-    const wait = parts.rates.take(`client ${clientOf(req)}`, 'passkeys', OFTEN, parts.monotonic());
+    const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'passkeys', OFTEN, parts.monotonic());
     if (wait > 0) return refuse.tooOften(wait);
     const read = await jsonBody(req);
     if (read === null || 'status' in read) return read;

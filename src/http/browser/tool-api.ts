@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { z } from 'zod';
+import { sourceOf } from '../../gate/network.js';
 import { actorOf } from '../../identity/actor.js';
 import type { NewToken } from '../../identity/tokens.js';
 import { clientOf } from '../dispatch.js';
@@ -35,7 +36,7 @@ async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
   const headers = pairs(req.rawHeaders);
   if (['origin', 'sec-fetch-site'].some((name) => valuesOf(headers, name).length > 0))
     return refuse.foreign('tools alone ask for tokens');
-  const wait = parts.rates.take(`client ${clientOf(req)}`, 'ask for a token', OFTEN, parts.monotonic());
+  const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'ask for a token', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.tooOften(wait);
   const body = /^application\/json\b/i.test(req.headers['content-type'] ?? '') ? await shortBody(req, LONGEST) : null;
   if (body === 'late') return refuse.tooSlow();
