@@ -3,7 +3,7 @@ import type { Actor } from '../identity/actor.js';
 import { approvalsAt, judgeNow, spanOf } from './judge.js';
 import { type Allowed, checkNarrowing, type Narrowing } from './narrow.js';
 import { ownerOf, type RequestsParts } from './parts.js';
-import { answeringFor, checkOwner, holdPeople, type Persons, personActing } from './persons.js';
+import { answeringFor, checkOwner, handsOf, holdPeople, type Persons, personActing } from './persons.js';
 import type { HeldRequest } from './request.js';
 import { changeRequest, holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
 import { stillRequestable } from './standing.js';
@@ -54,7 +54,7 @@ export async function decideRequest(
   checkNotSponsor(request, persons, approver);
   if (request.stored === 'pending' && request.state === 'lapsed') return lapseRequest(tx, request, now);
   if (request.stored !== 'pending') throw impossible(request.state, 'agree');
-  await checkFirst(tx, id, approver);
+  await checkFirst(tx, id, handsOf(persons, approver));
   const deciding = { tx, parts, request, persons, approver, owner, comment: decided.comment, now };
   return decided.outcome === 'refuse' ? refuse(deciding) : approve(deciding, decided);
 }
@@ -109,14 +109,29 @@ function allowedColumns(asked: { role: string; seconds: number }, { role, second
 
 function checkNotSponsor(request: HeldRequest, persons: Persons, approver: string): void {
   const person = persons.get(request.principal);
-  if (person === undefined || !answeringFor(request, person).includes(approver)) return;
-  throw new DaypassError('sponsored_by_you', `You answer for ${request.principal}: somebody else decides.`);
+  const answering = person === undefined ? [] : answeringFor(request, person);
+  if (answering.includes(approver))
+    throw new DaypassError('sponsored_by_you', `You answer for ${request.principal}: somebody else decides.`);
+  const partial = [request.principal, ...answering];
+  const hand = handsOf(persons, approver).find((subject) => partial.includes(subject));
+  if (hand === undefined) return;
+  throw new DaypassError('not_allowed', `${hand} answers for you and may not decide about it: somebody else decides.`);
 }
 
-async function checkFirst(tx: Transaction, id: string, approver: string): Promise<void> {
-  const before = await tx.ask('select 1 from approvals where request_id = $1 and approver = $2', [id, approver]);
-  if (before.length === 0) return;
-  throw new DaypassError('already_decided', 'You have approved this request already: the next approval is another’s.');
+/** @param hands - the approver, and who answers for them */
+async function checkFirst(tx: Transaction, id: string, hands: readonly string[]): Promise<void> {
+  const before = await tx.ask(
+    `select a.approver from approvals a left join people p on p.subject = a.approver and p.kind = 'contractor'
+     where a.request_id = $1 and (a.approver = any($2) or p.sponsor = any($2)) order by a.seq limit 1`,
+    [id, hands],
+  );
+  const approver = before[0]?.approver;
+  if (approver === undefined) return;
+  const message =
+    approver === hands[0]
+      ? 'You have approved this request already: the next approval is another’s.'
+      : `${approver} has approved this request, and one of you answers for the other, or somebody for both: the next approval is another’s.`;
+  throw new DaypassError('already_decided', message);
 }
 
 async function insert(

@@ -60,7 +60,8 @@ export async function approvalsAt(
   const needed = approvalsNeeded(service, role, kind === 'break_glass', otherLane);
   const [row] = await tx.ask(
     `select count(*) as given from approvals
-     where request_id = $1 and outcome = 'approve' and owner = $2 and approver <> all($3)`,
+     where request_id = $1 and outcome = 'approve' and owner = $2 and approver <> all($3)
+       and not exists (select from people p where p.subject = approver and p.kind = 'contractor' and p.sponsor = any($3))`,
     [id, service.policy.owner, [principal, ...answeringFor(request, person)]],
   );
   return { needed, given: Number(row?.given ?? 0), otherLane };

@@ -60,7 +60,10 @@ export async function listRequests(
        and (not $10::boolean or (stands = 'pending' and service = any($4) and principal <> $3
          and not exists (select from approvals a where a.request_id = request.id and a.approver = $3)
          and not exists (select from people p where p.subject = principal and p.kind = 'contractor'
-           and $3 in (p.sponsor, request.sponsor))))
+           and $3 in (p.sponsor, request.sponsor))
+         and not exists (select from people me left join people p on p.subject = principal and p.kind = 'contractor'
+           where me.subject = $3 and me.kind = 'contractor' and (me.sponsor in (principal, p.sponsor)
+             or p.subject is not null and me.sponsor = request.sponsor))))
        and (not $11::boolean or (review_due is not null and reviewed_at is null))
        and ($12::uuid is null or id < $12)
      order by id desc limit $13`,

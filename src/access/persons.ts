@@ -67,6 +67,15 @@ export function answeringFor(request: { readonly sponsor: string | null }, perso
   return [request.sponsor, person.sponsor].filter((subject) => subject !== null);
 }
 
+/**
+ * Whose hand may have made an approver's decision besides their own: whoever answers for a contractor can invite them anew, and
+ * log in as them.
+ */
+export function handsOf(persons: Persons, approver: string): readonly string[] {
+  const person = persons.get(approver);
+  return person?.kind === 'contractor' && person.sponsor !== null ? [approver, person.sponsor] : [approver];
+}
+
 /** A contractor whose sponsor has left waits for another. @throws DaypassError `not_allowed` */
 function checkOwnSponsor(persons: Persons, person: Person, now: number): void {
   if (person.kind !== 'contractor') return;

@@ -81,6 +81,28 @@ t.test('a sponsor whom the request names does not decide about it either', async
   t.match(await requests.decide(await as('bob'), id, fine), { state: 'approved' });
 });
 
+t.test(
+  'who answers for a contractor can log in as them: the two are one hand, and it decides nothing about who it is',
+  async (t) => {
+    const access = await startAccess(t, { texts: [serviceText({ access: 'approvals: 2' })] });
+    const { requests, as, database } = access;
+    await addPerson(database, 'cat', { sponsor: 'ada', groups: ['leads'] });
+    await addPerson(database, 'dan', { sponsor: 'ada', groups: ['leads'] });
+    const deciding = (by: string, id: string) => async () => requests.decide(await as(by), id, fine);
+    const own = await requests.create(await as('ada'), ASKED);
+    const named = await requests.create(await as('kim'), { ...ASKED, sponsor: 'ada' });
+    t.same((await requests.list(await as('cat'), { toDecide: true })).requests, []);
+    for (const { id } of [own, named]) await refused(t, access, deciding('cat', id), 'not_allowed', undefined);
+    const { id } = await requests.create(await as('kim'), ASKED);
+    t.match((await requests.list(await as('cat'), { toDecide: true })).requests, [{ id }]);
+    await deciding('cat', id)();
+    for (const by of ['ada', 'dan']) await refused(t, access, deciding(by, id), 'already_decided');
+    t.match(await deciding('bob', id)(), { state: 'approved', given: 2 });
+    await database.query(`update daypass.people set sponsor = 'kim' where subject = 'cat'`);
+    await t.rejects(requests.activate(await as('kim'), id), { code: 'second_approval_needed' });
+  },
+);
+
 t.test('a person who was removed from the group between request and approval does not approve', async (t) => {
   const access = await startAccess(t);
   const { requests, as, database } = access;
