@@ -1,7 +1,7 @@
 import { DaypassError } from '../errors.js';
 import type { Grant } from '../grant/grant.js';
 import type { IssueRequest, RenewRequest } from '../grant/limits.js';
-import type { Act, GrantView } from '../grant/record.js';
+import type { Act } from '../grant/record.js';
 
 type Why = Omit<Act, 'at'>;
 
@@ -13,11 +13,6 @@ export interface Grants {
   revoke(id: string, act: Why): Promise<{ readonly ledger: 'written' | 'queued' }>;
   suspend(id: string, act: Why): Promise<void>;
   resume(id: string, act: Why): Promise<void>;
-  list(filter: {
-    readonly principal?: string;
-    readonly service?: string;
-    readonly active?: boolean;
-  }): Promise<readonly GrantView[]>;
 }
 
 /** What became of a revocation that may be less than whole. */

@@ -1,5 +1,4 @@
 import { DaypassError, messageOf } from '../errors.js';
-import type { GrantView } from '../grant/record.js';
 import type { Actor } from '../identity/actor.js';
 import { revokeGrant } from './grants.js';
 import { type RequestsParts, servicesOf } from './parts.js';
@@ -48,7 +47,7 @@ export async function revokeMany(
   const ended: Ended = { requests: [], grants: [], queued: 0, failed: [] };
   for (const id of ids) await attempt(ended, id, ended.requests, () => each(id));
   const act = { by: actor.subject, via: actor.via, reason };
-  for (const { id } of loose) await attempt(ended, id, ended.grants, () => revokeGrant(parts.grants, id, act));
+  for (const id of loose) await attempt(ended, id, ended.grants, () => revokeGrant(parts.grants, id, act));
   return ended;
 }
 
@@ -91,20 +90,19 @@ async function openRequests(
   return rows.map(({ id }) => String(id));
 }
 
-/** Grants in force that operators issued: no request knows them. */
+/** All grants in force, or yet to be, that operators issued: no request knows them. */
 async function looseGrants(
-  { transactor, grants }: RequestsParts,
+  { transactor, clock }: RequestsParts,
   { principal, service, request, grant, nda }: RevokeFilter,
   services: readonly string[] | null,
-): Promise<readonly GrantView[]> {
+): Promise<readonly string[]> {
   if (request !== undefined || nda !== undefined) return [];
-  const of = { ...(principal === undefined ? {} : { principal }), ...(service === undefined ? {} : { service }) };
-  const found = (await grants.list({ ...of, active: true })).filter(
-    (view) => (grant === undefined || view.id === grant) && (services === null || services.includes(view.service)),
+  const rows = await transactor.ask(
+    `select id from grants g where revoked_at is null and expires_at > $1
+       and ($2::text is null or principal = $2) and ($3::text is null or service = $3) and ($4::text is null or id = $4)
+       and ($5::text[] is null or service = any($5))
+       and not exists (select from access_requests r where r.grant_id = g.id) order by id`,
+    [new Date(clock.wall()), principal ?? null, service ?? null, grant ?? null, services],
   );
-  const rows = await transactor.ask('select grant_id from access_requests where grant_id = any($1)', [
-    found.map(({ id }) => id),
-  ]);
-  const known = new Set(rows.map(({ grant_id: id }) => id));
-  return found.filter(({ id }) => !known.has(id));
+  return rows.map(({ id }) => String(id));
 }

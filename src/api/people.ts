@@ -108,20 +108,22 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
 }
 
 /**
- * Nobody acts for a closed account: its grants end with it. One that fails keeps none of the others.
+ * Nobody acts for a closed account: all its grants end with it, those too that come after one which did not end everywhere.
  * @returns how many
- * @throws what went wrong first, once all were tried
+ * @throws what was thrown first
  */
 async function revokeAll(grants: PeopleParts['grants'], principal: string, act: Omit<Act, 'at'>): Promise<number> {
-  const held = await grants.list({ principal, active: true });
-  let fault: unknown = null;
-  for (const { id } of held) {
-    await grants.revoke(id, act).catch((thrown: unknown) => {
-      fault ??= thrown;
-    });
+  const tried = new Set<string>();
+  const faults: unknown[] = [];
+  const left = async () => (await grants.list({ principal, active: true })).filter(({ id }) => !tried.has(id));
+  for (let held = await left(); held.length > 0; held = await left()) {
+    for (const { id } of held) {
+      tried.add(id);
+      await grants.revoke(id, act).catch((thrown: unknown) => faults.push(thrown));
+    }
   }
-  if (fault !== null) throw fault;
-  return held.length;
+  if (faults.length > 0) throw faults[0];
+  return tried.size;
 }
 
 /** Whether somebody may see everybody's account; others see their own, and those they answer for. */
