@@ -9,7 +9,7 @@ import type { RequestsParts } from './parts.js';
 import { floor, wordTime } from './period.js';
 import { holdPeople, personActing } from './persons.js';
 import type { HeldRequest } from './request.js';
-import { holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
+import { holdRequest, impossible, moveRequest, readRequest, recordAct, reviewAnew } from './rows.js';
 import type { Outcome, Transaction } from './transact.js';
 
 /** A grant with the handle to give away, and the request it came from. */
@@ -72,7 +72,8 @@ async function first(activating: Activating): Promise<Outcome<Activated>> {
   tx.onFailure(() =>
     revokeGrant(parts.grants, grant.id, { by: request.principal, via, reason: 'the activation failed' }),
   );
-  await moveRequest(tx, request, 'activate', { grant_id: grant.id, activated_at: new Date(now), needed });
+  const changes = { grant_id: grant.id, activated_at: new Date(now), needed, ...reviewAnew(request, now) };
+  await moveRequest(tx, request, 'activate', changes);
   const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: request.task, at: now, detail });
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
@@ -102,7 +103,7 @@ async function again({ tx, parts, request, judged, via, now }: Activating): Prom
   tx.onFailure(() =>
     revokeGrant(parts.grants, grant.id, { by: request.principal, via, reason: 'the activation failed' }),
   );
-  await moveRequest(tx, request, 'activate', { grant_id: grant.id });
+  await moveRequest(tx, request, 'activate', { grant_id: grant.id, ...reviewAnew(request, now) });
   const detail = { grant: grant.id, former: former.id, again: true };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: act.reason, at: now, detail });
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };

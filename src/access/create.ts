@@ -9,11 +9,9 @@ import { type Period, readPeriod } from './period.js';
 import { accountBound, holdPeople, openPerson, personActing, sponsorOf } from './persons.js';
 import { approvalsNeeded, longest, type Requestable, requestable, roleAsked } from './policy.js';
 import type { HeldRequest, Kind, RequestAsked } from './request.js';
-import { readRequest, recordAct } from './rows.js';
+import { readRequest, recordAct, reviewDue } from './rows.js';
 import { readTask } from './task.js';
 import type { Outcome, Transaction } from './transact.js';
-
-const REVIEW_WITHIN = 86_400_000;
 
 /** What a request will be, before it is written. */
 interface Plan {
@@ -134,7 +132,7 @@ async function insert(tx: Transaction, plan: Plan, needed: number): Promise<void
         new Date(decideBy),
         approved ? new Date(now) : null,
       ],
-      kind === 'break_glass' ? new Date(now + REVIEW_WITHIN) : null,
+      kind === 'break_glass' ? reviewDue(now) : null,
     ],
   );
 }

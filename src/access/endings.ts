@@ -8,7 +8,7 @@ import { checkSeconds, wordSeconds, wordTime } from './period.js';
 import { checkOwner, holdPeople, personActing } from './persons.js';
 import { longest } from './policy.js';
 import type { HeldRequest } from './request.js';
-import { changeRequest, holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
+import { changeRequest, holdRequest, impossible, moveRequest, readRequest, recordAct, reviewAnew } from './rows.js';
 import { isOpenState } from './state.js';
 import type { Outcome, Transaction } from './transact.js';
 
@@ -113,6 +113,7 @@ export async function renewRequest(
   }
   const latestEnd = bound === undefined ? {} : { latestEnd: bound.until };
   const who = { by: subject, via: actor.via };
+  await changeRequest(tx, id, reviewAnew(request, now));
   const renewed = await parts.grants.renew(grant, { durationSeconds: seconds, ...who, reason, ...latestEnd });
   const detail = { grant, seconds, expiresAt: new Date(renewed.expiresAt).toISOString(), renewals: renewed.renewals };
   await recordAct(tx, id, { act: 'renew', by: subject, reason, at: now, detail });

@@ -16,6 +16,7 @@ type Column =
   | 'grant_id'
   | 'activated_at'
   | 'over_at'
+  | 'review_due'
   | 'reviewed_at'
   | 'reviewed_by'
   | 'review';
@@ -57,6 +58,19 @@ export async function changeRequest(tx: Transaction, id: string, changes: Change
   if (columns.length === 0) return;
   const set = columns.map(([column], index) => `${column} = $${index + 2}`).join(', ');
   await tx.ask(`update access_requests set ${set} where id = $1`, [id, ...columns.map(([, value]) => value)]);
+}
+
+const REVIEW_WITHIN = 86_400_000;
+
+/** Until when an emergency is to be reviewed. @param now - milliseconds since the epoch */
+export function reviewDue(now: number): Date {
+  return new Date(now + REVIEW_WITHIN);
+}
+
+/** An emergency that goes on is to be reviewed again: whoever looked at it did not see what comes now. */
+export function reviewAnew({ kind, reviewedAt }: HeldRequest, now: number): Changes {
+  if (kind !== 'break_glass' || reviewedAt === null) return {};
+  return { review_due: reviewDue(now), reviewed_at: null, reviewed_by: null, review: null };
 }
 
 /** Writes down what happened to a request. */

@@ -149,4 +149,16 @@ t.test('break-glass is for the roles the policy names, short, at once, and waits
     'already_decided',
   );
   t.same((await requests.list(root, { unreviewed: true })).requests, []);
+  const reviewing = async () => requests.review(await as('ada'), made.id, { comment: 'fine' });
+  access.clock.now += 60_000;
+  const begun = await requests.activate(kim, made.id);
+  const waits = { reviewedAt: null, reviewedBy: null, review: null, reviewDue: access.clock.now + DAY };
+  t.match(begun.request, waits, 'a look at what was not begun is none at what was done');
+  t.match((await requests.list(root, { unreviewed: true })).requests, [{ id: made.id }]);
+  await reviewing();
+  t.match(await requests.renew(kim, made.id, { seconds: 60, reason: 'not done' }), waits, 'nor at what comes after it');
+  await reviewing();
+  t.match((await requests.activate(kim, made.id)).request, waits);
+  const acts = (await requests.get(kim, made.id)).acts.map(({ act }) => act);
+  t.same(acts, ['create', 'review', 'activate', 'review', 'renew', 'review', 'activate']);
 });
