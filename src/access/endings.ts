@@ -102,6 +102,7 @@ export async function renewRequest(
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);
   checkSeconds(seconds, longest(judged.service, request.kind === 'break_glass'), request.service);
+  if (judged.allowed.seconds < request.seconds) throw shortened(judged.allowed.seconds, request.seconds);
   const { id: grant, expiresAt } = request.grant;
   const until = expiresAt + seconds * 1000;
   const bound = judged.bounds.toSorted((a, b) => a.until - b.until)[0];
@@ -143,6 +144,12 @@ export async function reviewRequest(
   await changeRequest(tx, id, { reviewed_at: new Date(now), reviewed_by: subject, review: comment });
   await recordAct(tx, id, { act: 'review', by: subject, reason: comment, at: now });
   return { value: await readRequest(tx, id, now) };
+}
+
+/** Whoever approved less time than was asked for has answered about the rest. */
+function shortened(allowed: number, asked: number): DaypassError {
+  const message = `${wordSeconds(allowed)} of the ${wordSeconds(asked)} that were asked for were approved: more takes another approval.`;
+  return new DaypassError('second_approval_needed', message, { hint: 'Ask for more time in a request of its own.' });
 }
 
 function beyond(
