@@ -26,6 +26,15 @@ export interface Replacement {
   readonly act: Act;
 }
 
+/** What the ledger says of a grant that was revoked. */
+export interface LedgerRevoked {
+  /** When it would have ended, milliseconds since the epoch. */
+  readonly expiresAt: number;
+  readonly service: string;
+  /** The grant that took its place before; null when none did. */
+  readonly successor: string | null;
+}
+
 /** What a renewal puts in the place of the old token. */
 export interface Renewal {
   readonly grant: Grant;
@@ -131,10 +140,10 @@ export class Ledger {
   }
 
   /**
-   * Marks a grant revoked; the first revocation's time stays. Waits for a renewal under way.
-   * @returns when it would have ended (milliseconds since the epoch) and its service; null for an unknown grant
+   * Marks a grant revoked; the first revocation's time stays. Waits for a renewal or a replacement under way.
+   * @returns null for an unknown grant
    */
-  async revoke(id: string, act: Act): Promise<{ readonly expiresAt: number; readonly service: string } | null> {
+  async revoke(id: string, act: Act): Promise<LedgerRevoked | null> {
     const rows = await this.#ask(
       WRITE_LIMIT_MS,
       `with hit as (
@@ -143,11 +152,30 @@ export class Ledger {
          insert into grant_acts (grant_id, act, at, by, reason)
          select id, 'revoke', $2, $3, $4 from hit where set_config('daypass.via', $5, true) is not null
        )
-       select service, coalesce((select expires_at from hit), expires_at) as expires_at from grants where id = $1`,
+       select service, coalesce((select expires_at from hit), expires_at) as expires_at, exists (select from hit) as ended
+       from grants where id = $1`,
       [id, new Date(act.at), act.by, act.reason, act.via ?? ''],
     );
     const row = rows[0];
-    return row === undefined ? null : { expiresAt: time(row.expires_at), service: String(row.service) };
+    if (row === undefined) return null;
+    // Asked anew: what was waited for is not seen by the statement that waited.
+    const successor = row.ended === true ? null : await this.#successor(id);
+    return { expiresAt: time(row.expires_at), service: String(row.service), successor };
+  }
+
+  /** What took the place of a grant. Its own act must say so: anybody may write the words of a reason. */
+  async #successor(id: string): Promise<string | null> {
+    const rows = await this.#ask(
+      WRITE_LIMIT_MS,
+      `select later.id from grant_acts r
+         join grants later on later.id = substring(r.reason from '^replaced by ([0-9A-Za-z]{22}): ')
+         join grant_acts a on a.grant_id = later.id and a.act = 'replace' and a.at = r.at and a.by = r.by
+         join grants former on former.id = r.grant_id
+           and (former.principal, former.service) = (later.principal, later.service)
+       where r.grant_id = $1 and r.act = 'revoke' limit 1`,
+      [id],
+    );
+    return rows[0] === undefined ? null : String(rows[0].id);
   }
 
   /** @param limit - milliseconds until the answer is given up */

@@ -47,6 +47,7 @@ export class Revoker {
   }
 
   /**
+   * Revokes a grant, and what took its place: whoever names one of them means the access.
    * @throws DaypassError `unknown_grant`, `invalid_request`; `announce_failed` when the ledger has it and the store did
    * not answer (sessions end within the 2 s check; the tombstone is tried again in the background); `queue_failed` when
    * the ledger did not answer and it could not be kept on disk either
@@ -66,7 +67,9 @@ export class Revoker {
     if (row === 'unanswered') return this.#queue(id, act);
     if (row === null) throw unknown(id);
     this.#parts.changed(id);
-    return this.#announce(id, latestEnd(this.#parts.policyOf(row.service), row.expiresAt, act.at));
+    const later = row.successor === null ? null : await this.revoke(row.successor, { by, reason });
+    const revoked = await this.#announce(id, latestEnd(this.#parts.policyOf(row.service), row.expiresAt, act.at));
+    return later ?? revoked;
   }
 
   /**
@@ -158,6 +161,7 @@ export class Revoker {
       const { id, ...act } = entry;
       const row = await ledger.revoke(id, act);
       if (row === null) log.warn({ grant: id }, 'a queued revocation names a grant the ledger does not know');
+      else if (row.successor !== null) await this.revoke(row.successor, { by, reason }).catch(exceptUnannounced);
       await pending.remove(entry);
       log.info({ grant: id }, 'a queued revocation reached the ledger');
     }
@@ -178,6 +182,11 @@ export class Revoker {
     this.#timer = undefined;
     this.#arm();
   }
+}
+
+/** The ledger has it, and the store is told again in the background. */
+function exceptUnannounced(thrown: unknown): void {
+  if (!(thrown instanceof DaypassError && thrown.code === 'announce_failed')) throw thrown;
 }
 
 function unknown(id: string): DaypassError {

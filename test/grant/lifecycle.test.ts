@@ -181,6 +181,36 @@ t.test('two who replace the same grant at once get one grant between them', asyn
   t.equal((await authority.list({ active: true })).length, 1);
 });
 
+t.test(
+  'whoever revokes a grant revokes what took its place, also meanwhile, and also a revocation that waited',
+  async (t) => {
+    const { authority, ledger, clock } = await inProcess(t);
+    const live = () => authority.list({ active: true });
+    const one = await authority.issue(REQUEST);
+    const two = await authority.replace(one.grant.id, ACT);
+    const three = await authority.replace(two.grant.id, ACT);
+    t.same(await authority.revoke(one.grant.id, ACT), { ledger: 'written', announced: true });
+    t.match(await authority.check(three.grant.id), { ok: false, reason: 'revoked' });
+    for (let round = 0; round < 5; round += 1) {
+      const { grant } = await authority.issue(REQUEST);
+      await Promise.allSettled([authority.replace(grant.id, ACT), authority.revoke(grant.id, ACT)]);
+      t.same(await live(), [], 'whichever comes first');
+    }
+    const { grant } = await authority.issue(REQUEST);
+    const waiting = `${JSON.stringify({ id: grant.id, at: clock.now, by: 'root', reason: 'lost' })}\n`;
+    const dataDirectory = t.testdir({ 'pending-revocations': waiting });
+    const other = await startAuthority(t, { store: new MemoryGrantStore(clock), ledger, clock, dataDirectory });
+    await authority.replace(grant.id, ACT);
+    await other.drainPending();
+    t.same(await live(), []);
+    const kept = await authority.issue(REQUEST);
+    const mine = await authority.issue(REQUEST);
+    for (let times = 0; times < 2; times += 1)
+      await authority.revoke(mine.grant.id, { by: 'root', reason: `replaced by ${kept.grant.id}: x` });
+    t.match(await live(), [{ id: kept.grant.id }], 'words alone do not make it another’s place');
+  },
+);
+
 /** What a suspension is, whatever the store is made of. */
 function suspension(name: string, open: (t: Test) => Promise<GrantStore>): void {
   t.test(`${name}: a suspended grant lets nobody in, and the same handle does again when it is resumed`, async (t) => {
