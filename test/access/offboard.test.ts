@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { Offboarding } from '../../src/access/offboard.js';
 import { repeatedRequests } from '../../src/access/repeated.js';
@@ -27,12 +28,20 @@ async function company(t: Test) {
   const [here, there] = [await gateway(), await gateway()];
   const logins = new Logins(pool, systemClock, async () => {});
   const live: string[] = [];
+  /** What happens just before a grant is suspended or resumed. */
+  const before: { suspend?: () => Promise<unknown>; resume?: () => Promise<unknown> } = {};
   const offboarding = new Offboarding({
     ...{ pool, clock: systemClock, log: silent, confirmWithin: 300 },
     grants: {
       revoke: (id, act) => here.revoke(id, act),
-      suspend: async (id) => void (await pool.query('update grants set suspended_at = now() where id = $1', [id])),
-      resume: async (id) => void (await pool.query('update grants set suspended_at = null where id = $1', [id])),
+      suspend: async (id) => {
+        await before.suspend?.();
+        await pool.query('update grants set suspended_at = now() where id = $1', [id]);
+      },
+      resume: async (id) => {
+        await before.resume?.();
+        await pool.query('update grants set suspended_at = null where id = $1', [id]);
+      },
     },
     liveHere: () => live,
     closeAccount: async (_actor, subject, reason) => {
@@ -46,7 +55,7 @@ async function company(t: Test) {
   await person(pool, 'dana', { groups: ['leads'] });
   await person(pool, 'alice', { sponsor: 'dana' });
   const leave = (subject: string) => offboarding.offboard(OPS, subject, 'they left');
-  return { pool, database, here, there, logins, live, offboarding, leave };
+  return { pool, database, here, there, logins, live, offboarding, leave, before };
 }
 
 t.test('whoever is offboarded has no handle, login, link or request left, on any gateway', async (t) => {
@@ -128,6 +137,34 @@ t.test('those they sponsored wait for another sponsor, and only what waits for t
   const { rows } = await pool.query('select id from grants where suspended_at is not null');
   t.same(rows, [{ id: two.grant.id }]);
   t.same((await leave('dana')).hand?.reassign, []);
+});
+
+t.test('of a sponsor who leaves and another one who comes, or leaves too, at once the last word holds', async (t) => {
+  const { pool, here, leave, offboarding, before } = await company(t);
+  const why = { by: 'olga', reason: 'erin answers' };
+  const suspended = async () =>
+    (await pool.query('select suspended_at is not null as yes from grants')).rows.map(({ yes }) => yes);
+  await person(pool, 'erin');
+  await here.issue(REQUEST);
+  before.suspend = async () => {
+    await pool.query(`update people set sponsor = 'erin' where subject = 'alice'`);
+    await offboarding.sponsorChanged('alice', why);
+  };
+  t.match(await leave('dana'), { complete: true, ended: { suspended: [] } });
+  t.same(await suspended(), [false], 'erin came before dana’s grants were looked through');
+  before.suspend = async () => {};
+  await leave('erin');
+  t.same(await suspended(), [true]);
+  await person(pool, 'frank');
+  await pool.query(`update people set sponsor = 'frank' where subject = 'alice'`);
+  let leaving: Promise<unknown> = Promise.resolve();
+  before.resume = async () => {
+    leaving = leave('frank');
+    await pause(300);
+  };
+  await offboarding.sponsorChanged('alice', why);
+  await leaving;
+  t.same(await suspended(), [true], 'frank left while it was resumed');
 });
 
 t.test('secrets they saw, emergencies nobody reviewed, sessions without a sign and approvals are named', async (t) => {
