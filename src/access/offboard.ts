@@ -64,6 +64,18 @@ export class Offboarding {
   }
 
   /**
+   * Somebody's account was closed by itself: the grants of the contractors they answer for wait for another sponsor. To be
+   * called once that is committed, and again after a fault.
+   * @returns the ids of the grants that were suspended
+   * @throws what went wrong first; the others were suspended all the same
+   */
+  async sponsorLeft(subject: string, act: Why): Promise<readonly string[]> {
+    const { suspended, fault } = await suspendSponsored(this.#parts, subject, act);
+    if (fault !== null) throw fault;
+    return suspended;
+  }
+
+  /**
    * A contractor has another sponsor: the grants that were suspended because the last one left work again. Those that are
    * over, or suspended for another reason, stay so. To be called once the new sponsor is committed.
    * @returns the ids of the grants that were resumed

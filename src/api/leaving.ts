@@ -12,7 +12,7 @@ import { line, name } from './schemas.js';
 
 /** How engagements end. */
 export interface LeavingApi {
-  readonly offboarding: Pick<Offboarding, 'offboard' | 'sponsorChanged'>;
+  readonly offboarding: Pick<Offboarding, 'offboard' | 'sponsorLeft' | 'sponsorChanged'>;
   readonly closeOuts: Pick<CloseOuts, 'make'>;
   readonly pool: Pool;
   readonly clock: Clock;

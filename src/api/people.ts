@@ -102,7 +102,10 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
     const { reason } = checked(closeBody, request.body);
     const actor = await actorOf(request);
     const ended = await accounts.close(actor, subject, reason);
-    const grants = await revokeAll(parts.grants, subject, { by: actor.subject, via: actor.via, reason });
+    const act = { by: actor.subject, via: actor.via, reason };
+    const grants = await revokeAll(parts.grants, subject, act).finally(() =>
+      parts.leaving?.offboarding.sponsorLeft(subject, act),
+    );
     return { subject, state: 'closed', ended: { ...ended, grants } };
   });
 }

@@ -67,7 +67,7 @@ export class Revoker {
     if (row === 'unanswered') return this.#queue(id, act);
     if (row === null) throw unknown(id);
     this.#parts.changed(id);
-    const later = row.successor === null ? null : await this.revoke(row.successor, { by, reason });
+    const later = row.successor === null ? null : await this.revoke(row.successor, { by, via, reason });
     const revoked = await this.#announce(id, latestEnd(this.#parts.policyOf(row.service), row.expiresAt, act.at));
     return later ?? revoked;
   }
@@ -161,7 +161,7 @@ export class Revoker {
       const { id, ...act } = entry;
       const row = await ledger.revoke(id, act);
       if (row === null) log.warn({ grant: id }, 'a queued revocation names a grant the ledger does not know');
-      else if (row.successor !== null) await this.revoke(row.successor, { by, reason }).catch(exceptUnannounced);
+      else if (row.successor !== null) await this.revoke(row.successor, act).catch(exceptUnannounced);
       await pending.remove(entry);
       log.info({ grant: id }, 'a queued revocation reached the ledger');
     }

@@ -29,6 +29,16 @@ t.test(
   },
 );
 
+t.test('a sponsor whose account is closed by itself has left too', async (t) => {
+  const gateway = await gatewayWithCarol(t);
+  const { id } = await gateway.issue({ service: 'orders-web', principal: 'carol' });
+  const closed = await gateway.operator('POST', '/v1/people/dana/close', { reason: 'left', by: 'ops' });
+  t.equal(closed.status, 200);
+  t.equal(await stateOf(gateway, id), 'suspended');
+  await gateway.operator('POST', '/v1/people/carol/reassign', { sponsor: 'erik', reason: 'dana left', by: 'ops' });
+  t.equal(await stateOf(gateway, id), 'active');
+});
+
 t.test('who closes an account ends its grants with it', async (t) => {
   const gateway = await gatewayWithCarol(t);
   const { id } = await gateway.issue({ service: 'orders-web', principal: 'carol' });
