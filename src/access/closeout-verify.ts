@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { compactVerify } from 'jose';
 import { z } from 'zod';
 import { ALGORITHM } from '../grant/claims.js';
+import type { Grant } from '../grant/grant.js';
 import type { KeyRing } from '../grant/keys.js';
 import { openToken } from '../grant/verify.js';
 import { closeOutPage, jwsOfPage } from './closeout-page.js';
@@ -22,6 +23,7 @@ export interface CloseOutFinding {
     | 'page_differs'
     | 'grant_not_signed'
     | 'grant_differs'
+    | 'grant_missing'
     | 'audit_line_differs';
   readonly message: string;
 }
@@ -56,6 +58,7 @@ export async function verifyCloseOut(text: string, keys: KeyRing): Promise<Close
   const findings = [
     ...shownFindings(text, payload, jws, record),
     ...(await grantFindings(record, keys)),
+    ...missingFindings(record),
     ...auditFindings(record),
   ];
   return { ok: findings.length === 0, record, holds: whatHolds(record, findings), findings };
@@ -114,31 +117,51 @@ async function grantFindings({ request, grants }: CloseOutRecord, keys: KeyRing)
         findings.push(finding('grant_not_signed', `A token of grant ${grant.id} is not signed by a key given.`));
       } else if (signed.id !== grant.id || signed.principal !== grant.principal || signed.service !== grant.service) {
         findings.push(finding('grant_differs', `A token of grant ${grant.id} is that of another grant.`));
-      } else if ((requestOf(token) ?? request.id) !== request.id) {
+      } else if ((signed.request ?? request.id) !== request.id) {
         findings.push(finding('grant_differs', `Grant ${grant.id} comes from another request.`));
       } else if (token === grant.token && saidOf(signed) !== saidOf(grant)) {
-        findings.push(finding('grant_differs', `Grant ${grant.id} was signed with another role or other times.`));
+        findings.push(
+          finding('grant_differs', `Grant ${grant.id} was signed with another role, sponsor or other times.`),
+        );
+      } else if (signed.request !== null && !isAsked(signed, request)) {
+        findings.push(
+          finding('grant_differs', `Grant ${grant.id} was signed for something else than the request says.`),
+        );
       }
     }
   }
   return findings;
 }
 
+/** What the acts tell of grants, the record must have. */
+function missingFindings({ grants, acts }: CloseOutRecord): CloseOutFinding[] {
+  const known = new Set<unknown>(grants.map(({ id }) => id));
+  const named = acts.flatMap(({ detail }) => [detail.grant, detail.former]).filter((id) => typeof id === 'string');
+  return [...new Set(named)]
+    .filter((id) => !known.has(id))
+    .map((id) => finding('grant_missing', `An act names the grant ${id}, which is not in the record.`));
+}
+
+/** Whether a grant is what the request says was agreed; rules that the policy had no more when it was made are not in it. */
+function isAsked({ role, reason, window, nda, only }: Grant, request: CloseOutRecord['request']): boolean {
+  const { allowedOnly } = request;
+  const rules = allowedOnly === null ? only === null : only?.every((text) => allowedOnly.includes(text)) === true;
+  const same = role === (request.allowedRole ?? request.role) && reason === request.task;
+  return same && window === request.hours && nda === request.nda && rules;
+}
+
 interface Said {
   readonly role: string;
+  readonly sponsor: string;
+  readonly issuedAt: number | string;
   readonly notBefore: number | string;
   readonly expiresAt: number | string;
   readonly renewals: number;
 }
 
-function saidOf({ role, notBefore, expiresAt, renewals }: Said): string {
-  return JSON.stringify([role, new Date(notBefore).getTime(), new Date(expiresAt).getTime(), renewals]);
-}
-
-/** The access request a token names (its claim `req`); null in tokens of grants that an operator gave. */
-function requestOf(token: string): string | null {
-  const claims = z.object({ req: z.string() }).safeParse(parsed(decoded(token.split('.')[1] ?? '') ?? ''));
-  return claims.success ? claims.data.req : null;
+function saidOf({ role, sponsor, issuedAt, notBefore, expiresAt, renewals }: Said): string {
+  const times = [issuedAt, notBefore, expiresAt].map((at) => new Date(at).getTime());
+  return JSON.stringify([role, sponsor, renewals, ...times]);
 }
 
 function auditFindings({ audit }: CloseOutRecord): CloseOutFinding[] {
@@ -155,7 +178,9 @@ function whatHolds(record: CloseOutRecord, findings: readonly CloseOutFinding[])
   return [
     'the record was signed by a key given',
     ...(lacks('record_differs', 'reformatted', 'page_differs') ? ['the file says what was signed, to the byte'] : []),
-    ...(lacks('grant_not_signed', 'grant_differs') ? [`its grants are signed too (${grants.length})`] : []),
+    ...(lacks('grant_not_signed', 'grant_differs', 'grant_missing')
+      ? [`its grants are signed too (${grants.length})`]
+      : []),
     ...(lacks('audit_line_differs') ? [`its lines of the audit log have their hashes (${audit.lines.length})`] : []),
   ];
 }

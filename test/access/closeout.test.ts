@@ -237,8 +237,35 @@ t.test('grants and lines of the audit log within a signed record are looked at t
   t.same(await fault({ ...honest, grants: [{ ...made, token: 'a.b.c' }] }), ['grant_not_signed']);
   t.same(await fault({ ...honest, grants: [{ ...made, principal: 'mallory' }] }), ['grant_differs']);
   t.same(await fault({ ...honest, grants: [{ ...made, role: 'order-editor' }] }), ['grant_differs']);
+  t.same(await fault({ ...honest, grants: [{ ...made, sponsor: 'mallory' }] }), ['grant_differs']);
+  const activation = { act: 'activate', at: honest.made.at, by: 'alice', reason: 'x' };
+  const named = { ...honest, acts: [{ ...activation, detail: { grant: grant.id } }] };
+  t.same(await fault(named), []);
+  t.same(await fault({ ...named, grants: [] }), ['grant_missing']);
   const lines = honest.audit.lines.map((line) => ({ ...line, entry: line.entry.replace('olga', 'rita') }));
   t.match(await fault({ ...honest, audit: { ...honest.audit, lines } }), ['audit_line_differs']);
+});
+
+t.test('a grant that names its request must be what the request says', async (t) => {
+  const { pool, authority, closeOuts } = await engagement(t);
+  const { reason, principal } = REQUEST;
+  const id = await request(pool, principal, { task: reason });
+  const only = ['select on public.orders'];
+  const { grant } = await authority.issue({ ...REQUEST, request: id, only });
+  await pool.query('update access_requests set grant_id = $2, role = $3, allowed_only = $4 where id = $1', [
+    ...[id, grant.id, grant.role, [...only, 'show']],
+  ]);
+  const { record: honest } = await closeOuts.make(OPS, id);
+  const fault = async (change: object) => {
+    const record = { ...honest, request: { ...honest.request, ...change } };
+    const { jws } = await signCloseOut(record, KEY);
+    const check = await verifyCloseOut(closeOutFile(JSON.stringify(record), jws), KEYS);
+    return check.findings.map(({ fault }) => fault);
+  };
+  t.same(await fault({}), [], 'a rule that the policy has no more is left out of it');
+  for (const change of [{ allowedOnly: ['show'] }, { allowedOnly: null }, { task: 'another' }, { allowedRole: 'any' }])
+    t.same(await fault(change), ['grant_differs'], JSON.stringify(change));
+  t.same(await fault({ hours: 'Mon-Fri 09:00-18:00 UTC' }), ['grant_differs']);
 });
 
 t.test('an engagement is over when nothing of it goes on or waits', async (t) => {
