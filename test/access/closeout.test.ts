@@ -20,6 +20,7 @@ import { IndexWriter } from '../../src/recording/index.js';
 import { REQUEST, signingKey, startAuthority, startLedger } from '../grant/fixture.js';
 import { act, close, open, quiet, record, safe, startRecorder, until } from '../recording/fixture.js';
 import { approval, complete, person, request } from './engagement.js';
+import { ASKED, startAccess } from './fixture.js';
 
 const KEY = signingKey();
 const KEYS = keyRing(KEY);
@@ -266,6 +267,24 @@ t.test('a grant that names its request must be what the request says', async (t)
   for (const change of [{ allowedOnly: ['show'] }, { allowedOnly: null }, { task: 'another' }, { allowedRole: 'any' }])
     t.same(await fault(change), ['grant_differs'], JSON.stringify(change));
   t.same(await fault({ hours: 'Mon-Fri 09:00-18:00 UTC' }), ['grant_differs']);
+});
+
+t.test('an engagement that was asked for, narrowed, renewed, begun again and handed back holds', async (t) => {
+  const { requests, as, clock, key, parts } = await startAccess(t);
+  const kim = await as('kim');
+  const hours = 'Mon-Fri 08:00-18:00 UTC';
+  const { id } = await requests.create(kim, { ...ASKED, role: 'retrier', hours });
+  const narrower = { role: 'viewer', only: ['GET /orders'] };
+  await requests.decide(await as('ada'), id, { outcome: 'approve', comment: 'fine', ...narrower });
+  await requests.activate(kim, id);
+  await requests.renew(kim, id, { seconds: 60, reason: 'not done' });
+  clock.now += 5_000;
+  await requests.activate(kim, id);
+  await requests.giveBack(kim, id, 'done');
+  const closeOuts = new CloseOuts({ pool: parts.pool, signingKey: key, ownerOf: () => 'group:leads', clock });
+  const { file, record } = await closeOuts.make(OPS, id);
+  t.match(await verifyCloseOut(file, keyRing(key)), { ok: true, findings: [] });
+  t.match(record, { state: 'final', grants: [{}, {}] });
 });
 
 t.test('an engagement is over when nothing of it goes on or waits', async (t) => {

@@ -126,8 +126,9 @@ export async function startAccess(
   await database.query('create table daypass.audited (seq bigint generated always as identity, entry jsonb not null)');
   const policies = await shelf(t);
   policies.reload(...texts);
+  const key = signingKey();
   const authority = await GrantAuthority.open({
-    ...{ store: new MemoryGrantStore(clock), ledger, signingKey: signingKey() },
+    ...{ store: new MemoryGrantStore(clock), ledger, signingKey: key },
     policyOf: (service) => policies.get(service),
     dataDirectory: t.testdir({}),
     ...{ clock, log: silent },
@@ -155,7 +156,7 @@ export async function startAccess(
   const audited = async () =>
     (await database.query('select entry from daypass.audited order by seq')).map(({ entry }) => entry);
   const { requests, ndas } = engagements;
-  return { database, clock, policies, authority, requests, ndas, events, as, audited, people, parts };
+  return { database, clock, policies, authority, requests, ndas, events, as, audited, people, parts, key };
 }
 
 export type Access = Awaited<ReturnType<typeof startAccess>>;
