@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Clock } from '../clock.js';
-import { messageOf } from '../errors.js';
+import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Grants } from './grants.js';
 import { Ndas } from './ndas.js';
@@ -39,7 +39,10 @@ export function openAccessRequests(parts: EngagementsParts): Engagements {
   const transactor = new Transactor({ pool, clock, log, audit });
   const requests = new Requests({ transactor, policies, grants, told, clock, log });
   const ndas = new Ndas(transactor, clock, async (nda, actor, reason) => {
-    await requests.revokeWhere({ nda: nda.id }, actor, reason);
+    const [left, ...more] = (await requests.revokeWhere({ nda: nda.id }, actor, reason)).failed;
+    if (left === undefined) return;
+    const message = `The NDA has ended, and ${1 + more.length} of the requests that stand on it have not: ${left.message}`;
+    throw new DaypassError(left.code, message, { hint: 'End it again: what is left ends then.' });
   });
   const sweep = () =>
     requests

@@ -89,8 +89,8 @@ export class Ndas {
   }
 
   /**
-   * Takes one back before its time. Access that stands on it is revoked.
-   * @throws DaypassError `not_allowed`, `unknown_nda`, `invalid_request`, `ledger_unavailable`
+   * Takes one back before its time. Access that stands on it is revoked; once more revokes what is left.
+   * @throws DaypassError `not_allowed`, `unknown_nda`, `invalid_request`, `ledger_unavailable`; why some of it was not revoked
    */
   async end(actor: Actor, id: string, reason: string): Promise<Nda> {
     const now = this.#clock.wall();

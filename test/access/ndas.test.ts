@@ -110,6 +110,23 @@ t.test('an NDA that is taken back ends what stands on it', async (t) => {
   await refused(t, access, async () => requests.create(await as('kim'), { ...ASKED, nda: nda.id }), 'nda_not_valid');
 });
 
+t.test(
+  'an NDA that is taken back while the ledger takes no revocation says so, and once more ends the rest',
+  async (t) => {
+    const { requests, ndas, database, as } = await startAccess(t, {
+      texts: [serviceText({ access: 'nda: required' })],
+    });
+    const nda = await ndas.register(root, NDA);
+    const { id } = await requests.create(await as('kim'), ASKED);
+    await database.query('alter table daypass.request_acts add constraint never check (act is null) not valid');
+    await t.rejects(ndas.end(root, nda.id, 'broken'), { message: /1 of the requests/, hint: /again/ });
+    await database.query('alter table daypass.request_acts drop constraint never');
+    t.match(await requests.get(root, id), { state: 'pending' });
+    await ndas.end(root, nda.id, 'broken');
+    t.match(await requests.get(root, id), { state: 'revoked' });
+  },
+);
+
 t.test('a service that asks for no NDA asks for no acknowledgement', async (t) => {
   t.equal((await activated(await startAccess(t))).grant.nda, null);
 });
