@@ -166,7 +166,9 @@ function withSpans(texts: readonly string[], zone: string): ReadWindow {
     }
     spans.push(`${wordDays(span.days)} ${span.hours}`);
   }
-  return { ok: true, window: { text: `${spans.join('; ')} ${zone}`, zone, open } };
+  const text = `${spans.join('; ')} ${zone}`;
+  // What is signed is read again: the one spelling may be longer than what was written.
+  return text.length > MAX_TEXT ? refuse('are too long') : { ok: true, window: { text, zone, open } };
 }
 
 type Span =
