@@ -13,6 +13,8 @@ import { readRequest, recordAct, reviewDue } from './rows.js';
 import { readTask } from './task.js';
 import type { Outcome, Transaction } from './transact.js';
 
+const DAY_MS = 86_400_000;
+
 /** What a request will be, before it is written. */
 interface Plan {
   readonly id: string;
@@ -86,6 +88,10 @@ async function planned(
   };
   if (breakGlass && asked.from !== undefined && asked.from > now) {
     throw new DaypassError('invalid_period', 'An emergency begins now.', { hint: 'Leave the beginning out.' });
+  }
+  if (breakGlass && asked.to !== undefined && asked.to > now + DAY_MS) {
+    const hint = 'Leave the end out.';
+    throw new DaypassError('invalid_period', 'An emergency is not kept ready for more than a day.', { hint });
   }
   const period = readPeriod(asked, limits, now);
   const hours = readHours(asked.hours, [Math.max(now, period.startsAt), lastEnd(period, service)]);

@@ -162,3 +162,12 @@ t.test('break-glass is for the roles the policy names, short, at once, and waits
   const acts = (await requests.get(kim, made.id)).acts.map(({ act }) => act);
   t.same(acts, ['create', 'review', 'activate', 'review', 'renew', 'review', 'activate']);
 });
+
+t.test('an emergency is not kept ready for later', async (t) => {
+  const access = await startAccess(t, { texts: [FULL.replace('approvals: 2', 'approvals: 2, clock: first_use')] });
+  const kim = await access.as('kim');
+  const asking = (to: number) => () =>
+    access.requests.create(kim, { ...ASKED, role: 'retrier', breakGlass: true, seconds: 1_800, to });
+  await refused(t, access, asking(MONDAY + DAY + 1_000), 'invalid_period', /end out/);
+  t.match(await asking(MONDAY + DAY)(), { state: 'approved', endsAt: MONDAY + DAY });
+});
