@@ -19,6 +19,7 @@ import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
 import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
 import { DaypassError, messageOf } from './errors.js';
+import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
 import { Networks } from './gate/networks.js';
 import { Policies } from './gate/policies.js';
@@ -260,6 +261,7 @@ async function openDoors(
   lifecycle.onStop('Postgres', () => postgres.stop());
   return {
     ports: { http: http.address.port, postgres: postgres.port },
+    take: { postgres: postgres.take },
     showCertificate: (pair: TlsSettings) => {
       http.replaceCertificate(pair);
       postgres.replaceCertificate(pair);
@@ -328,8 +330,11 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const routes = { grants, people, requests, ndas, audit, policies, gate, pool, protocols, status, clock, log };
   const { duties } = config;
   const answered = (code: number) => metrics.answeredByApi(code);
+  const ways = new Map<string, TakeCarried>();
   const network = await openNetworkApi({
     ...routes,
+    ways,
+    bearers: access.bearers,
     accounts,
     passkeys,
     leaving,
@@ -340,7 +345,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     version,
   });
   lifecycle.onStop('network API', () => network.close());
-  const { ports, showCertificate } = await openDoors(base, gate, access, granted, network, place?.neighbours);
+  const { ports, showCertificate, take } = await openDoors(base, gate, access, granted, network, place?.neighbours);
+  for (const [protocol, way] of Object.entries(take)) ways.set(protocol, way);
   Object.assign(addresses, ports);
   if (place === undefined) addresses.health = await openHealth(base, checks);
   const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });

@@ -164,7 +164,7 @@ t.test('connections are opened in files that say so alone', async (t) => {
   const OWN = [
     ...['recording/database.ts', 'grant/redis.ts', 'cli/client.ts'],
     'http/browser/passkey-script.ts', // a page's way to its own host
-    ...['identity/provider-fetch.ts', 'cli/remote.ts', 'audit/webhook.ts', 'audit/syslog-link.ts'],
+    ...['identity/provider-fetch.ts', 'cli/remote.ts', 'cli/tunnel.ts', 'audit/webhook.ts', 'audit/syslog-link.ts'],
   ];
   t.same(
     found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)),

@@ -23,6 +23,7 @@ export interface About {
 const MAY = {
   'me.show': ['person'],
   'services.list': ['anyone'],
+  'tunnels.open': ['person'],
 
   'requests.create': ['person'],
   'requests.list': ['anyone'],

@@ -10,6 +10,7 @@
  *     |                                 | Idempotency-Key: asked before?             the same answer
  *     | <------------------------------ | handler
  */
+
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
@@ -27,10 +28,16 @@ import { namePersonnel, type PersonnelParts, personnelRoutes } from './personnel
 import { PROBLEM_TYPE, problemOf } from './problem.js';
 import { repeatable } from './repeating.js';
 import { type RouteParts, sharedRoutes } from './routes.js';
+import { type TunnelParts, tunnelRoutes } from './tunnels.js';
 import { askForLogin, type Visit, type WhoParts, whoAsks } from './who.js';
 
-export interface NetworkParts extends RouteParts, WhoParts, Pick<PersonnelParts, 'accounts' | 'passkeys' | 'leaving'> {
+export interface NetworkParts
+  extends RouteParts,
+    WhoParts,
+    Pick<TunnelParts, 'bearers' | 'ways'>,
+    Pick<PersonnelParts, 'accounts' | 'passkeys' | 'leaving'> {
   readonly pool: Pool;
+  readonly gate: RouteParts['gate'] & TunnelParts['gate'];
   /** Counts one answer. */
   readonly answered: (status: number) => void;
   readonly version: string;
@@ -61,7 +68,7 @@ const OWN_HEADERS = {
 export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   const app = newApp();
   const visits = new WeakMap<IncomingMessage, Visit>();
-  const visitOf = ({ raw }: FastifyRequest): Visit => {
+  const visitOf = (raw: IncomingMessage): Visit => {
     const visit = visits.get(raw);
     if (visit === undefined) throw new Error('a request came around the listener');
     return visit;
@@ -82,6 +89,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
       guard(scope, refused);
       repeatable(scope, repeats, parts.log);
       sharedRoutes(scope, parts);
+      tunnelRoutes(scope, parts, visitOf);
     },
     { prefix: '/api/v1' },
   );
@@ -104,8 +112,8 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
 }
 
 /** Who asks is known before anything of the request is read. Whoever has no login is counted by address, and only then. */
-function identify(app: ApiApp, parts: NetworkParts, visitOf: (request: FastifyRequest) => Visit): void {
-  const source = (request: FastifyRequest) => sourceOf(visitOf(request).client);
+function identify(app: ApiApp, parts: NetworkParts, visitOf: (raw: IncomingMessage) => Visit): void {
+  const source = (request: FastifyRequest) => sourceOf(visitOf(request.raw).client);
   const stranger = app.createRateLimit({ ...STRANGERS, keyGenerator: source });
   const person = app.createRateLimit({ ...ASKED, keyGenerator: (request) => actorIn(request).subject });
 
@@ -114,7 +122,7 @@ function identify(app: ApiApp, parts: NetworkParts, visitOf: (request: FastifyRe
     if (request.method !== 'GET' && request.method !== 'POST') throw notAMethod(reply);
     if (request.routeOptions.config.open === true) return within(await stranger(request), reply);
     try {
-      request.actor = await whoAsks(parts, visitOf(request), request);
+      request.actor = await whoAsks(parts, visitOf(request.raw), request);
     } catch (thrown) {
       if (isStranger(thrown)) within(await stranger(request), reply);
       throw thrown;
@@ -141,12 +149,12 @@ function notAMethod(reply: FastifyReply): DaypassError {
 }
 
 /** Every error as a problem; what is our own is logged, and everything counted, once. */
-function tellProblems(app: ApiApp, { log, answered }: NetworkParts, visitOf: (request: FastifyRequest) => Visit): void {
+function tellProblems(app: ApiApp, { log, answered }: NetworkParts, visitOf: (raw: IncomingMessage) => Visit): void {
   app.setErrorHandler((thrown, request, reply) => {
     const problem = problemOf(thrown);
     const { status, code } = problem;
     const { method } = request;
-    const told = { status, code, method, path: request.url.split('?')[0], client: visitOf(request).client };
+    const told = { status, code, method, path: request.url.split('?')[0], client: visitOf(request.raw).client };
     const who = request.actor === null ? told : { ...told, subject: request.actor.subject };
     if (status >= 500) log.error({ ...who, err: thrown }, 'the API could not do what was asked');
     else log.info(who, 'the API refused');

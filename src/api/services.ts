@@ -12,6 +12,8 @@ const held = z.object({
   notBefore: moment,
   expiresAt: moment,
   secondsLeft: z.int().min(0).describe('of the time from its beginning to its end'),
+  begun: z.boolean(),
+  suspended: z.boolean(),
 });
 
 const service = z.object({
@@ -55,10 +57,10 @@ function serviceJson(policy: ServicePolicy, mine: readonly GrantView[], now: num
   };
 }
 
-function heldJson({ id, role, notBefore, expiresAt }: GrantView, now: number) {
+function heldJson({ id, role, notBefore, expiresAt, suspendedAt }: GrantView, now: number) {
   const left = Math.max(0, expiresAt - Math.max(now, notBefore));
   return {
     ...{ grant: id, role, notBefore: iso(notBefore), expiresAt: iso(expiresAt) },
-    secondsLeft: Math.floor(left / 1_000),
+    ...{ secondsLeft: Math.floor(left / 1_000), begun: notBefore <= now, suspended: suspendedAt !== null },
   };
 }

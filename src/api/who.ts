@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
@@ -18,6 +19,16 @@ export interface Visit {
   readonly foreign: string | null;
   /** The values of all its Daypass-CSRF headers. */
   readonly csrf: readonly string[];
+  /** The values of all its Origin and Sec-Fetch-Site headers: a browser sends one. */
+  readonly origins: readonly string[];
+  /** Given for the opening of a WebSocket (RFC 6455 section 4.2.1), which was found well-formed. */
+  readonly upgrade?: Upgrade | undefined;
+}
+
+/** The connection of a request that wants to become something else, and what came behind its head. */
+export interface Upgrade {
+  readonly socket: Socket;
+  readonly head: Buffer;
 }
 
 /** What knows the tokens of tools. */
@@ -57,8 +68,13 @@ export async function whoAsks(parts: WhoParts, visit: Visit, request: FastifyReq
 
 const TWO = 'The request has more than one login.';
 
+/** The token that a request carries. */
+export function secretOf({ authorizations: [authorization = ''] }: Pick<Visit, 'authorizations'>): string | undefined {
+  return BEARER.exec(authorization)?.[1];
+}
+
 async function byToken({ tokens }: WhoParts, authorization: string): Promise<string> {
-  const [, secret] = BEARER.exec(authorization) ?? [];
+  const secret = secretOf({ authorizations: [authorization] });
   const found = secret === undefined ? null : await tokens.find(secret);
   if (found === null) throw over();
   return found.subject;

@@ -70,7 +70,7 @@ function socketDoor(data: string | undefined, by: string): Door {
 }
 
 /** Tokens that others could have read or written are used no more. */
-async function checkPrivate(path: string): Promise<void> {
+export async function checkPrivate(path: string): Promise<void> {
   const found = await lstat(path).catch(() => null);
   if (found === null || ((found.mode & 0o077) === 0 && found.uid === (process.getuid?.() ?? found.uid))) return;
   throw new DaypassError('token_file', `Others may read ${path}, or own it.`, {

@@ -4,6 +4,7 @@ import { activateCommand } from './activate.js';
 import { approveCommand } from './approve.js';
 import { auditCommand } from './audit.js';
 import { closeOutCommand } from './closeout.js';
+import { connectCommand } from './connect.js';
 import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
@@ -38,7 +39,7 @@ async function program(words: readonly string[]): Promise<Command> {
     .version(versionOfPackage());
   const verbs = [grantCommand(), sessionsCommand(), replayCommand(), verifyCommand(), statusCommand(), reloadCommand()];
   const asking = [servicesCommand(), requestCommand(), requestsCommand(), withdrawCommand(), activateCommand()];
-  const using = [renewCommand(), returnCommand()];
+  const using = [connectCommand(), renewCommand(), returnCommand()];
   const deciding = [approveCommand(), refuseCommand(), reviewCommand(), revokeCommand(), ndaCommand()];
   const logins = [
     loginCommand(),
@@ -92,7 +93,7 @@ function withChildren(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withChildren)];
 }
 
-/** Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in. */
+/** Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in, 6 access over. */
 async function main(words: readonly string[]): Promise<void> {
   const json = words.includes('--json');
   try {

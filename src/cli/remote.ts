@@ -53,7 +53,7 @@ export async function loggedInGateway(named: string | undefined): Promise<{ gate
   return { gateway, kept };
 }
 
-function notLoggedIn(gateway: string): DaypassError {
+export function notLoggedIn(gateway: string): DaypassError {
   return new DaypassError('not_logged_in', `You are not logged in at ${gateway}, or that login is over.`, {
     hint: `daypass login --gateway ${gateway}`,
   });
@@ -99,7 +99,8 @@ async function sent(gateway: string, path: string, init: RequestInit): Promise<R
   }
 }
 
-function refusalOf(status: number, text: string): DaypassError {
+/** What a gateway answered instead, as an error. */
+export function refusalOf(status: number, text: string): DaypassError {
   const said: { code?: unknown; reason?: unknown; detail?: unknown; hint?: unknown } = parsed(text);
   const code = [said.code, said.reason].find((one) => typeof one === 'string') ?? 'refused';
   const detail = typeof said.detail === 'string' ? said.detail : `The gateway answered ${status}.`;

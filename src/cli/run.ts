@@ -18,8 +18,11 @@ export interface ActorOptions extends GatewayOptions {
   readonly by: string;
 }
 
-/** 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in, or that login is over. */
-export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5;
+/**
+ * 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in, or that login is over,
+ * 6 the access that was used is over.
+ */
+export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6;
 
 /** Faults that have an exit code of their own; any other is 1. */
 const EXIT_CODES: Readonly<Record<string, ExitCode>> = { usage: 2, no_gateway: 3, not_logged_in: 5, login_over: 5 };

@@ -3,10 +3,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Command } from 'commander';
 import { DaypassError } from '../errors.js';
+import { checkPrivate } from './door.js';
 import { listenForCode } from './loopback.js';
-import { askRemote, chosenGateway, gatewayAt, loggedInGateway } from './remote.js';
+import { askRemote, chosenGateway, gatewayAt, loggedInGateway, notLoggedIn } from './remote.js';
 import { tell, tellFault } from './run.js';
-import { type KeptToken, keepToken } from './token-file.js';
+import { type KeptToken, keepToken, tokenFile } from './token-file.js';
 import { facts } from './words.js';
 
 /** Options of every command that asks a gateway over the network. */
@@ -104,6 +105,30 @@ function open(address: string): void {
   const child = spawn(opener, [address], { stdio: 'ignore', detached: true });
   child.on('error', () => {});
   child.unref();
+}
+
+/**
+ * The gateway that is meant, logged in: by the browser when that is needed and somebody is there to do it.
+ * @throws DaypassError `usage`, `not_logged_in`, `no_gateway`, `token_file`
+ */
+export async function loggedInByNow(options: RemoteOptions): Promise<{ gateway: string; kept: KeptToken }> {
+  await checkPrivate(tokenFile());
+  const { gateway, kept } = await chosenGateway(options.gateway);
+  if (kept !== null && (await isGood(gateway, kept))) return { gateway, kept };
+  if (!process.stdin.isTTY || !process.stderr.isTTY) throw notLoggedIn(gateway);
+  const [, fresh] = await byBrowser({ ...options, gateway, browser: true });
+  await keepToken(gateway, fresh);
+  return { gateway, kept: fresh };
+}
+
+async function isGood(gateway: string, { token }: KeptToken): Promise<boolean> {
+  try {
+    await askRemote(gateway, 'GET', '/api/v1/tokens/current', { token });
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof DaypassError && thrown.code === 'not_logged_in') return false;
+    throw thrown;
+  }
 }
 
 /** `daypass logout` of this command line. */

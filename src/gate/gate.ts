@@ -8,6 +8,7 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { type Decision, deny } from '../policy/decision.js';
 import type { CutReason, DenialReason } from '../policy/reason.js';
+import type { Facts } from '../recording/event.js';
 import type { Recorder } from '../recording/recorder.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { Deadlines } from '../session/deadlines.js';
@@ -31,6 +32,8 @@ export interface AdmitRequest {
   readonly client: string;
   /** The same without a port; `client` has none when not given. */
   readonly address?: string | undefined;
+  /** How it comes, where that is not by the service's own port or host. */
+  readonly via?: 'tunnel';
   /** One session for all connections of the handle, or of the browser, through this gateway (HTTP), instead of one for each. */
   readonly shared?: boolean;
 }
@@ -127,6 +130,11 @@ export class Gate implements GrantWatcher {
   /** Cuts what these browser sessions opened. */
   endHolders(holders: ReadonlySet<string>, reason: CutReason): void {
     for (const session of this.registry.all()) if (holders.has(session.holder)) session.cut(reason);
+  }
+
+  /** Whether anybody is let in: not from the moment on that the gateway stops. */
+  get isOpen(): boolean {
+    return this.#closedFor === null;
   }
 
   /** Stops admitting (`shutdown`); live sessions go on until they are cut. */
@@ -308,7 +316,7 @@ export class Gate implements GrantWatcher {
       role,
       client: request.client,
       policy: policy.version,
-      ...(holder === '' ? {} : { browser: holder }),
+      ...holderFacts(request, holder),
     };
     recording.append('open', facts, { token: grant.token });
     const meter = this.#metrics.service(policy.name, policy.protocol);
@@ -390,6 +398,12 @@ function mismatch(request: AdmitRequest, grant: Grant, now: number): Admitted | 
 
 function refuse(reason: DenialReason, message: string, hint: string): Admitted {
   return { ok: false, decision: deny(reason, 'admission', message, hint) };
+}
+
+/** Who opened a session, where that is not whoever has the handle. */
+function holderFacts({ via }: AdmitRequest, holder: string): Facts {
+  if (via === 'tunnel') return { via, tool: holder };
+  return holder === '' ? {} : { browser: holder };
 }
 
 function sharedKey(grantId: string, service: string, holder: string): string {

@@ -7,6 +7,7 @@ import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
+import { isApiPath, upgradeApi } from './browser/api-side.js';
 import { refuse } from './browser/refusals.js';
 import { isOwnTarget } from './browser/service-side.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
@@ -15,6 +16,7 @@ import { serviceFault } from './faults.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { Head } from './head.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
+import { readTarget } from './path.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { WebSocketRelay } from './relay.js';
 import { faultOf } from './request.js';
@@ -44,6 +46,7 @@ export async function serveUpgrade(
     return sendRawRefusal(socket, wished.refusal, version);
   }
   const { selected } = opening;
+  if (selected.kind === 'gateway' && toApi(parts, req, socket, head)) return;
   const entry = isOwnTarget(req.url ?? '')
     ? ({ ok: false, refusal: refuse.nothingHere() } as const)
     : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req) });
@@ -81,6 +84,12 @@ export async function serveUpgrade(
     arrivedAt,
   });
   passage.release(() => way.start());
+}
+
+/** Whether it was the API that is asked. */
+function toApi(parts: HttpParts, req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+  const target = readTarget(req.url ?? '');
+  return target.ok && isApiPath(target.path) && upgradeApi(parts, req, { socket, head }, target);
 }
 
 interface OpeningParts {

@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import { Accounts } from './accounts.js';
 import type { Duties } from './actor.js';
 import type { Audit } from './audited.js';
+import { Bearers } from './bearers.js';
 import { Browsers, type BrowsersParts } from './browsers.js';
 import { Directory } from './directory.js';
 import { type GrantBook, Handovers } from './handovers.js';
@@ -22,6 +23,8 @@ export interface BrowserAccess {
   readonly duties: Duties;
   readonly tokens: Tokens;
   readonly toolCodes: ToolCodes;
+  /** Tokens in place of handles. */
+  readonly bearers: Bearers;
   /** The company's directory; null without one. */
   readonly directory: Directory | null;
   readonly accounts: Accounts;
@@ -46,7 +49,9 @@ const SWEEP_EVERY = 600_000;
 
 /** Puts the parts together, watches over browser sessions and throws away what is over, until `stop`. */
 export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
-  const browsers = new Browsers(parts);
+  const tokens = new Tokens(parts.pool, parts.clock);
+  const bearers = new Bearers(parts.pool, tokens, parts.clock);
+  const browsers = new Browsers({ ...parts, tools: bearers });
   const loggedOut = (principal: string) => browsers.loggedOut(principal);
   const logins = new Logins(parts.pool, parts.clock, loggedOut);
   const passkeys = new Passkeys({ ...parts, logins });
@@ -61,9 +66,8 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
     browsers.stop();
   };
   const { pool, clock, log, oidc } = parts;
-  const tokens = new Tokens(pool, clock);
   return {
-    ...{ logins, handovers: new Handovers(parts), browsers, stop },
+    ...{ logins, handovers: new Handovers(parts), browsers, bearers, stop },
     ...{
       people: new People(pool),
       duties: parts.duties ?? NOBODYS,

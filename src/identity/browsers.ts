@@ -5,6 +5,7 @@ import { Batch } from '../grant/batch.js';
 import type { Grant } from '../grant/grant.js';
 import type { Log } from '../log.js';
 import { ask, type Row } from './ask.js';
+import { isToolHolder } from './bearers.js';
 import { digestOf, isSecret } from './secret.js';
 
 /** What the ledger said of a browser session counts for so long, milliseconds. */
@@ -27,6 +28,8 @@ export interface HolderWatcher {
 export interface BrowsersParts {
   readonly pool: pg.Pool;
   readonly watcher: HolderWatcher;
+  /** Which tools that hold live sessions are logged in still; without it none is. */
+  readonly tools?: { live(held: readonly string[]): Promise<readonly string[]> };
   /** How long live sessions outlast a silent ledger, milliseconds. */
   readonly staleness: number;
   readonly clock: Clock;
@@ -117,6 +120,11 @@ export class Browsers {
     await this.#round();
   }
 
+  /** Something that opened live sessions may be over: it is looked at now. */
+  recheck(): Promise<void> {
+    return this.#round();
+  }
+
   /** A browser was given a new session here: the one before it is over at once. */
   forget(secret: string): void {
     this.#endings += 1;
@@ -147,18 +155,26 @@ export class Browsers {
 
   /** Ends what is held by browser sessions that are over; all of it when the ledger has been silent for too long. */
   async #round(): Promise<void> {
-    const { pool, watcher, staleness, clock, log } = this.#parts;
+    const { watcher, staleness, clock, log } = this.#parts;
     const asked = clock.monotonic();
     const held = watcher.holders();
     try {
-      const rows =
-        held.length === 0 ? [] : await ask(pool, `${LIVE} and b.id = any($1::uuid[])`, [held, new Date(clock.wall())]);
-      const live = new Set(rows.map(({ id }) => String(id)));
+      const live = new Set(await this.#live(held));
       this.#confirmed = asked;
       watcher.endHolders(new Set(held.filter((id) => !live.has(id))), 'logged_out');
     } catch (thrown) {
       log.warn({ err: messageOf(thrown) }, 'browser sessions could not be asked about');
       if (clock.monotonic() - this.#confirmed >= staleness) watcher.endHolders(new Set(held), 'stale');
     }
+  }
+
+  async #live(held: readonly string[]): Promise<readonly string[]> {
+    const { pool, tools, clock } = this.#parts;
+    const browsers = held.filter((holder) => !isToolHolder(holder));
+    const rows =
+      browsers.length === 0
+        ? []
+        : await ask(pool, `${LIVE} and b.id = any($1::uuid[])`, [browsers, new Date(clock.wall())]);
+    return [...rows.map(({ id }) => String(id)), ...((await tools?.live(held.filter(isToolHolder))) ?? [])];
   }
 }

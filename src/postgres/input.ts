@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { DenialReason } from '../policy/reason.js';
 import type { Report } from './wire/backend.js';
 
@@ -21,7 +21,7 @@ export const MOST_STARTUP = 10_000;
 export const MOST_PASSWORD = 4_096;
 /** Reads a socket packet by packet; gives it back paused, with what was not consumed put back. */
 export class Input {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   #buffer: Buffer = Buffer.alloc(0);
   #wake: (() => void) | null = null;
   #gone = false;
@@ -35,7 +35,7 @@ export class Input {
     this.#wake?.();
   };
 
-  constructor(socket: Socket) {
+  constructor(socket: Duplex) {
     this.socket = socket;
     socket.on('data', this.#onData);
     socket.on('close', this.#onGone);
@@ -72,7 +72,7 @@ export class Input {
   }
 
   /** Stops reading; what was received and not taken stands in the socket again. */
-  release(): Socket {
+  release(): Duplex {
     this.socket.pause();
     this.socket.off('data', this.#onData);
     this.socket.off('close', this.#onGone);

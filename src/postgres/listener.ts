@@ -21,11 +21,14 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
-import type { Gate } from '../gate/gate.js';
+import type { Carried, TakeCarried } from '../gate/carried.js';
+import type { Credential } from '../gate/credential.js';
+import type { AdmitRequest, Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { Decision } from '../policy/decision.js';
@@ -35,6 +38,8 @@ import { type CancelKey, CancelKeys, type Neighbours } from './cancel.js';
 import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
 import type { PostgresAction } from './decide.js';
+import { refused } from './input.js';
+import type { Login } from './login.js';
 import { startupParameters } from './parameters.js';
 import { asShown } from './pinned.js';
 import type { PostgresRole } from './policy.js';
@@ -69,6 +74,8 @@ export interface PostgresListener {
   readonly port: number;
   /** Shows another certificate to connections from here on. Nothing for a listener without one. */
   replaceCertificate(tls: Pair): void;
+  /** Takes what comes through a tunnel, as if it had come to the port. */
+  readonly take: TakeCarried;
   /** Closes what has not become a session; sessions are the gate's to end. */
   stop(): void;
 }
@@ -86,7 +93,7 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
   const door = new Door(parts);
   const server = createServer(
     { pauseOnConnect: true, noDelay: true, keepAlive: true },
-    (socket) => void door.open(socket),
+    (socket) => void door.open(peerAt(socket)),
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -95,6 +102,7 @@ export async function startPostgres(parts: PostgresParts): Promise<PostgresListe
   server.on('error', (thrown) => parts.log.error({ err: messageOf(thrown) }, 'the Postgres listener failed'));
   return {
     port: portOf(server),
+    take: (carried) => void door.open(peerIn(carried)),
     replaceCertificate: (tls) => door.replaceCertificate(tls),
     stop: () => {
       server.close();
@@ -113,12 +121,32 @@ function securedBy(tls: Pair): Secured {
   return { context: createSecureContext(tls), binding: tlsServerEndPoint(new X509Certificate(tls.cert).raw) };
 }
 
+/** The other end of a connection, before anything was read of it. */
+interface Peer {
+  readonly stream: Duplex;
+  /** Its address and port, and the address alone. */
+  readonly client: string;
+  readonly address: string | undefined;
+  /** Given in a tunnel: who it is, and which service it leads to. */
+  readonly carried: Carried | null;
+}
+
+function peerAt(stream: Socket): Peer {
+  const { remoteAddress: address, remotePort } = stream;
+  return { stream, client: `${address}:${remotePort}`, address, carried: null };
+}
+
+function peerIn(carried: Carried): Peer {
+  const { stream, client, address } = carried;
+  return { stream, client, address, carried };
+}
+
 class Door {
   readonly #parts: PostgresParts;
   #secured: Secured | null;
   readonly #keys: CancelKeys;
   readonly #catalogs: Catalogs;
-  readonly #handshakes = new Set<Socket>();
+  readonly #handshakes = new Set<Duplex>();
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
@@ -143,21 +171,22 @@ class Door {
   }
 
   /** Takes one connection from its first byte to a session. Never throws. */
-  async open(raw: Socket): Promise<void> {
+  async open(peer: Peer): Promise<void> {
+    const { stream: raw } = peer;
     raw.on('error', () => raw.destroy());
     if (this.#handshakes.size >= MOST_HANDSHAKES) {
-      this.#logRefused(raw, 'too_large', 'connections that are not admitted yet');
+      this.#logRefused(peer, 'too_large', 'connections that are not admitted yet');
       return void raw.destroy();
     }
     this.#handshakes.add(raw);
     let socket = raw;
     try {
-      await this.#greet(raw, (secured) => {
+      await this.#greet(peer, (secured) => {
         socket = secured.on('error', () => secured.destroy());
       });
     } catch (thrown) {
       const refusal = asRefusal(thrown);
-      if (refusal.report !== null) this.#logRefused(raw, refusal.reason, refusal.rule, refusal.message);
+      if (refusal.report !== null) this.#logRefused(peer, refusal.reason, refusal.rule, refusal.message);
       else if (!(thrown instanceof Error && thrown === refusal))
         this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
       refuseConnection(socket, refusal.report);
@@ -167,43 +196,37 @@ class Door {
   }
 
   /** One line for each client that is refused before the gate is asked; the gate has a line of its own. */
-  #logRefused(raw: Socket, reason: DenialReason, rule: string, err?: string): void {
-    this.#parts.log.warn({ client: clientOf(raw), reason, rule, err }, 'a connection was refused');
+  #logRefused({ client }: Peer, reason: DenialReason, rule: string, err?: string): void {
+    this.#parts.log.warn({ client, reason, rule, err }, 'a connection was refused');
   }
 
-  async #greet(raw: Socket, secured: (socket: Socket) => void): Promise<void> {
-    const timer = setTimeout(() => raw.destroy(), this.#handshakeLimit);
+  async #greet(peer: Peer, secured: (socket: Duplex) => void): Promise<void> {
+    const timer = setTimeout(() => peer.stream.destroy(), this.#handshakeLimit);
     try {
-      await this.#admit(raw, secured, () => clearTimeout(timer));
+      await this.#admit(peer, secured, () => clearTimeout(timer));
     } finally {
       clearTimeout(timer);
     }
   }
 
-  async #admit(raw: Socket, secured: (socket: Socket) => void, admitted: () => void): Promise<void> {
+  async #admit(peer: Peer, secured: (socket: Duplex) => void, admitted: () => void): Promise<void> {
     // The certificate may be replaced while the client logs in: its proof is bound to the one it was shown.
-    const shown = this.#secured;
-    const opening = await openConnection(raw, shown?.context ?? null, isLoopback(raw.remoteAddress), secured);
+    const { stream: raw, client, address, carried } = peer;
+    const shown = carried === null ? this.#secured : null;
+    const plainAllowed = carried !== null || isLoopback(address);
+    const opening = await openConnection(raw, shown?.context ?? null, plainAllowed, secured, carried !== null);
     if (opening.kind === 'cancel') {
-      this.#cancel(opening.pid, opening.secret, raw.remoteAddress ?? '');
+      this.#cancel(opening.pid, opening.secret, address ?? '');
       return void raw.destroy();
     }
     const { socket, parameters, minor, login } = opening;
-    const user = parameters.get('user') ?? '';
-    const answer = await this.#parts.gate.admit({
-      protocol: 'postgres',
-      service: parameters.get('database') || user,
-      credential:
-        login.kind === 'password'
-          ? login.password
-          : login.proof(socket instanceof TLSSocket ? (shown?.binding ?? null) : null),
-      principal: principalOf(user),
-      client: clientOf(raw),
-      address: raw.remoteAddress,
-    });
+    const binding = socket instanceof TLSSocket ? (shown?.binding ?? null) : null;
+    const asked = carried === null ? askedAtPort(parameters, login, binding) : askedInTunnel(parameters, carried);
+    const answer = await this.#parts.gate.admit({ protocol: 'postgres', ...asked, client, address });
     admitted();
     if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
+    carried?.began(answer.admission.session);
     await this.#join(socket, parameters, answer.admission, minor);
   }
 
@@ -214,7 +237,7 @@ class Door {
   }
 
   /** The session exists from here on: whatever fails ends it. */
-  async #join(socket: Socket, asked: ReadonlyMap<string, string>, admission: Admission, minor: 0 | 2): Promise<void> {
+  async #join(socket: Duplex, asked: ReadonlyMap<string, string>, admission: Admission, minor: 0 | 2): Promise<void> {
     const { session } = admission;
     const passage = new Passage(session, postgresProtocol, this.#parts.log);
     const detach = session.attach(unjoined(socket));
@@ -283,7 +306,7 @@ class Door {
     }
   }
 
-  #refuseStart(socket: Socket, { session }: Admission, decision: Decision): void {
+  #refuseStart(socket: Duplex, { session }: Admission, decision: Decision): void {
     const { outcome, reason, rule } = decision;
     session.meter.decided(outcome, reason);
     session.recording.append(
@@ -297,7 +320,7 @@ class Door {
   }
 
   #start(
-    socket: Socket,
+    socket: Duplex,
     upstream: Upstream,
     passage: Passage<PostgresAction>,
     began: PostgresRole,
@@ -324,8 +347,34 @@ class Door {
   }
 }
 
+type Asked = Pick<AdmitRequest, 'service' | 'credential' | 'principal' | 'via'>;
+
+/** A client that comes to the port names its service, and shows a handle. */
+function askedAtPort(parameters: ReadonlyMap<string, string>, login: Login, binding: Buffer | null): Asked {
+  const user = parameters.get('user') ?? '';
+  const service = parameters.get('database') || user;
+  return { service, credential: credentialOf(login, binding), principal: principalOf(user) };
+}
+
+function credentialOf(login: Login, binding: Buffer | null): Credential {
+  if (login.kind === 'known') return null;
+  return login.kind === 'password' ? login.password : login.proof(binding);
+}
+
+/**
+ * In a tunnel the person and the service are settled. A client that asks for another database has taken one port for
+ * another: what it would run is meant for elsewhere.
+ * @throws StartupRefused
+ */
+function askedInTunnel(parameters: ReadonlyMap<string, string>, { service, proof, principal }: Carried): Asked {
+  const database = parameters.get('database') || service;
+  if (database === service) return { service, credential: proof, principal, via: 'tunnel' };
+  const leads = `this connection leads to ${service}, and to no other database`;
+  throw refused('3D000', leads, `connect with dbname=${service}`, 'the database of the tunnel');
+}
+
 /** A connection that is in but has no upstream yet. */
-function unjoined(client: Socket): Connection {
+function unjoined(client: Duplex): Connection {
   return {
     client,
     severUpstream: () => {},
@@ -352,12 +401,8 @@ function principalOf(user: string): string {
   return plus === -1 ? user : user.slice(0, plus);
 }
 
-function isGone(socket: Socket): boolean {
+function isGone(socket: Duplex): boolean {
   return socket.destroyed || socket.readableEnded || socket.writableEnded;
-}
-
-function clientOf(socket: Socket): string {
-  return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
 function isLoopback(address: string | undefined): boolean {

@@ -6,9 +6,10 @@ import { ScramError, ScramServer } from './scram-server.js';
 import { saslContinue, saslFinal, saslMechanisms } from './wire/backend.js';
 import { readSaslInitialResponse, readSaslResponse } from './wire/frontend.js';
 
-/** How a client shows that it has a handle: by sending it, or by proving that it knows it. */
+/** How a client shows that it has a handle: by sending it, or by proving that it knows it. Or it was known before it came. */
 export type Login =
   | { readonly kind: 'password'; readonly password: string }
+  | { readonly kind: 'known' }
   | { readonly kind: 'scram'; readonly grantId: string; proof(binding: Buffer | null): Proof; end(): void };
 
 /**

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
@@ -28,7 +28,7 @@ const OVERTIME_GRACE = 500;
  * What a statement means is the business of `ClientSide`, what an answer means that of `ServerSide`.
  */
 export class Relay implements Connection {
-  readonly client: Socket;
+  readonly client: Duplex;
   readonly dropsInput = true;
   readonly #upstream: Upstream;
   readonly #passage: Passage<PostgresAction>;
@@ -61,7 +61,7 @@ export class Relay implements Connection {
    * @param finished - called once when the connection is over, for whatever cause
    */
   constructor(
-    client: Socket,
+    client: Duplex,
     upstream: Upstream,
     passage: Passage<PostgresAction>,
     began: PostgresRole,

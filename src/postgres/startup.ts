@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { carriedBy, endSurely } from '../session/connection.js';
 import { Input, MOST_PASSWORD, MOST_STARTUP, refused, StartupRefused } from './input.js';
@@ -12,7 +13,7 @@ export type Opening =
   | { readonly kind: 'cancel'; readonly pid: number; readonly secret: Buffer }
   | {
       readonly kind: 'startup';
-      readonly socket: Socket;
+      readonly socket: Duplex;
       readonly parameters: Map<string, string>;
       /** The minor version of protocol 3 that is spoken: 0 or 2. */
       readonly minor: 0 | 2;
@@ -29,14 +30,16 @@ const NEWEST_MINOR = 2;
  * SSLRequest and GSSENCRequest are answered at most once each; nothing that arrived before TLS was up is ever read as if
  * it had come through it (CVE-2021-23214, CVE-2021-3935).
  * @param tls - the listener's certificate, or null when it has none
- * @param plainAllowed - whether this client may go on without TLS (loopback)
+ * @param plainAllowed - whether this client may go on without TLS (loopback, a tunnel)
+ * @param isKnown - whether it is known who this is: no password is asked for
  * @throws StartupRefused with what to tell the client
  */
 export async function openConnection(
-  raw: Socket,
+  raw: Duplex,
   tls: SecureContext | null,
   plainAllowed: boolean,
-  secured: (socket: Socket) => void = () => {},
+  secured: (socket: Duplex) => void = () => {},
+  isKnown = false,
 ): Promise<Opening> {
   let input = new Input(raw);
   let isSecure = false;
@@ -72,11 +75,11 @@ export async function openConnection(
       throw refused('28000', 'this gateway requires TLS', 'connect with sslmode=require', 'TLS off loopback');
     if (code === CODE.cancel)
       return { kind: 'cancel', pid: packet.length >= 12 ? packet.readInt32BE(8) : 0, secret: packet.subarray(12) };
-    return startup(input, packet, code);
+    return startup(input, packet, code, isKnown);
   }
 }
 
-async function startup(input: Input, packet: Buffer, version: number): Promise<Opening> {
+async function startup(input: Input, packet: Buffer, version: number, isKnown: boolean): Promise<Opening> {
   if (version >> 16 !== 3)
     throw refused('0A000', `protocol version ${version >> 16}.${version & 0xffff} is not supported`);
   const parameters = readStartupParameters(packet.subarray(8));
@@ -88,9 +91,19 @@ async function startup(input: Input, packet: Buffer, version: number): Promise<O
     input.socket.write(negotiateProtocolVersion(CODE.version3 + minor, unknown));
   const user = parameters.get('user');
   if (!user) throw refused('28000', 'no user name was given');
-  const plus = user.lastIndexOf('+');
-  const login = plus === -1 ? await askForPassword(input) : scramLogin(input, user.slice(plus + 1));
+  const login = isKnown ? askForNothing(input) : await askWho(input, user);
   return { kind: 'startup', socket: input.socket, parameters, minor, login };
+}
+
+async function askWho(input: Input, user: string): Promise<Login> {
+  const plus = user.lastIndexOf('+');
+  return plus === -1 ? await askForPassword(input) : scramLogin(input, user.slice(plus + 1));
+}
+
+function askForNothing(input: Input): Login {
+  if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
+  input.release();
+  return { kind: 'known' };
 }
 
 async function askForPassword(input: Input): Promise<Login> {
@@ -102,7 +115,7 @@ async function askForPassword(input: Input): Promise<Login> {
 }
 
 /** Tells the client why, if there is anything to tell, and closes. */
-export function refuseConnection(socket: Socket, report: Report | null): void {
+export function refuseConnection(socket: Duplex, report: Report | null): void {
   if (report === null || socket.destroyed) socket.destroy();
   else {
     socket.write(errorResponse(report));
@@ -112,6 +125,7 @@ export function refuseConnection(socket: Socket, report: Report | null): void {
 
 async function secure(input: Input, context: SecureContext): Promise<TLSSocket> {
   const socket = input.release();
+  if (!(socket instanceof Socket)) throw refused('08P01', 'there is no TLS within a tunnel');
   const secured = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,

@@ -31,12 +31,12 @@ export interface Connection {
 /** How long a peer may take to receive the last that it is sent, milliseconds. */
 const FLUSH_LIMIT = 250;
 
-/** The TCP connections under TLS ones. */
+/** The TCP connections under TLS ones and tunnels. */
 const carriers = new WeakMap<Duplex, Socket>();
 
-/** Tells what a TLS connection is carried by, so that it can be let go of as surely as a plain one. */
-export function carriedBy(secured: TLSSocket, carrier: Socket): void {
-  carriers.set(secured, carrier);
+/** Tells what a TLS connection, or a tunnel, is carried by, so that it can be let go of as surely as a plain one. */
+export function carriedBy(inner: Duplex, carrier: Socket): void {
+  carriers.set(inner, carriers.get(carrier) ?? carrier);
 }
 
 /**

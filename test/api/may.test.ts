@@ -30,6 +30,7 @@ const ENDERS = ['socket', 'owner', 'operator'];
 const EXPECTED: Readonly<Record<RouteName, readonly string[]>> = {
   'me.show': PEOPLE,
   'services.list': ALL,
+  'tunnels.open': PEOPLE,
   'requests.create': PEOPLE,
   'requests.list': ALL,
   'requests.show': ALL,

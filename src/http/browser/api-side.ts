@@ -1,4 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { endSurely } from '../../session/connection.js';
 import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
 import type { Target } from '../path.js';
@@ -18,6 +21,10 @@ export interface ApiVisit {
   readonly foreign: string | null;
   /** The values of all its Daypass-CSRF headers: no form can send one, and no other origin may. */
   readonly csrf: readonly string[];
+  /** The values of all its Origin and Sec-Fetch-Site headers: a browser sends one. */
+  readonly origins: readonly string[];
+  /** Given for the opening of a WebSocket. */
+  readonly upgrade?: { readonly socket: Socket; readonly head: Buffer };
 }
 
 /** Answers a request; the composition root passes it in, since this room knows nothing of the API. */
@@ -39,16 +46,8 @@ export async function serveApi(
   { path, query }: Extract<Target, { ok: true }>,
 ): Promise<Answer> {
   if (api === undefined) return refuse.nothingHere();
-  const headers = pairs(req.rawHeaders);
-  const own = `${scheme}://${(req.headers.host ?? '').toLowerCase()}`;
-  const client = req.socket.remoteAddress ?? 'unknown';
-  const visit = {
-    client,
-    authorizations: valuesOf(headers, 'authorization'),
-    logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
-    foreign: foreignRequest(req.method ?? '', headers, own),
-    csrf: valuesOf(headers, 'daypass-csrf'),
-  };
+  const visit = visitOf(scheme, req);
+  const { client } = visit;
   req.url = path + query;
   if (req.headers.expect !== undefined) res.writeContinue();
   const answered = new Promise<void>((resolve) => res.once('close', resolve));
@@ -61,4 +60,37 @@ export async function serveApi(
   await answered;
   clearTimeout(timer);
   return null;
+}
+
+function visitOf(scheme: HttpParts['scheme'], req: IncomingMessage): ApiVisit {
+  const headers = pairs(req.rawHeaders);
+  const own = `${scheme}://${(req.headers.host ?? '').toLowerCase()}`;
+  return {
+    client: req.socket.remoteAddress ?? 'unknown',
+    authorizations: valuesOf(headers, 'authorization'),
+    logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
+    foreign: foreignRequest(req.method ?? '', headers, own),
+    csrf: valuesOf(headers, 'daypass-csrf'),
+    origins: [...valuesOf(headers, 'origin'), ...valuesOf(headers, 'sec-fetch-site')],
+  };
+}
+
+/** Hands over the opening of a WebSocket, found well-formed: it is answered as any request, or its connection taken over. */
+export function upgradeApi(
+  { api, scheme }: HttpParts,
+  req: IncomingMessage,
+  { socket, head }: { readonly socket: Duplex; readonly head: Buffer },
+  { path, query }: Extract<Target, { ok: true }>,
+): boolean {
+  if (api === undefined || !(socket instanceof Socket)) return false;
+  const res = new ServerResponse(req);
+  res.shouldKeepAlive = false;
+  res.assignSocket(socket);
+  res.once('finish', () => {
+    res.detachSocket(socket);
+    endSurely(socket);
+  });
+  req.url = path + query;
+  api(req, res, { ...visitOf(scheme, req), upgrade: { socket, head } });
+  return true;
 }

@@ -75,6 +75,7 @@ async function showToken({ parts, req, res }: Asked): Promise<Answer> {
 async function endToken({ parts, req, res }: Asked): Promise<Answer> {
   const subject = await parts.access.tokens.end(bearerOf(req.headers.authorization));
   if (subject === null) return unauthorised(res);
+  await parts.access.browsers.recheck();
   parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool gave its token back');
   return answer(res, 200, { subject });
 }

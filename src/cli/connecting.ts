@@ -1,0 +1,215 @@
+/*
+ * `daypass connect`:
+ *
+ *   psql, curl, …            daypass connect                          gateway
+ *     | connects to ---------> | 127.0.0.1                              |
+ *     |                        | WebSocket, bearer token -------------> | whose grant? as at every other door
+ *     | bytes, both ways ----- | ------ the tunnel of this connection - | the service's protocol, decided and recorded
+ *     |                        | how much time is left? --------------> | every 15 s
+ *     | <---- its own end ---- | <------------- 4001 and the reason --- | the grant has ended
+ *
+ * Each connection has a tunnel of its own, and is never continued by another: nothing is sent twice.
+ */
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline/promises';
+import { type DaypassError, messageOf } from '../errors.js';
+import { errorResponse } from '../postgres/wire/backend.js';
+import { runClient } from './child.js';
+import type { ConnectOptions } from './connect.js';
+import { Countdown, clockFace } from './countdown.js';
+import { type AccessOf, AccessWatch, askHeld, type Held } from './held-access.js';
+import { type LocalPort, openLocalPort, type PortEvents } from './local-port.js';
+import { renew, renewalAsked } from './renewal.js';
+import { type ExitCode, tell } from './run.js';
+import { type LocalService, settingsOf, usualPort } from './settings.js';
+import { StatusLine } from './status-line.js';
+import { loggedInByNow } from './tool-login.js';
+import { openTunnel } from './tunnel.js';
+import { facts } from './words.js';
+
+/**
+ * Connects until the client that was asked for, the access or the person ends it.
+ * @returns the exit code
+ * @throws DaypassError `not_logged_in`, `no_access`, `port_in_use`, `not_started`, `no_gateway`
+ */
+export async function connect(service: string, words: readonly string[], options: ConnectOptions): Promise<number> {
+  const { gateway, kept } = await loggedInByNow(options);
+  const of = { gateway, token: kept.token, service, grant: options.grant };
+  const held = await askHeld(of);
+  const connecting = new Connecting(
+    of,
+    held,
+    new StatusLine(process.stderr, words.length === 0 && process.stderr.isTTY),
+  );
+  const port = await connecting.open(words.length > 0 ? 0 : options.port);
+  const local = { service, protocol: held.protocol, subject: kept.subject, port };
+  if (words.length > 0) return runClient(words, local).finally(() => connecting.end(0));
+  tell(options, { ...local, gateway, ...held.grant, settings: Object.fromEntries(settingsOf(local)) }, () =>
+    welcome(local, held),
+  );
+  connecting.listenToTyping();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => connecting.end(0));
+  return connecting.ended;
+}
+
+function welcome(local: LocalService, { grant }: Held): string {
+  const { service, port } = local;
+  return facts([
+    ['connected', `127.0.0.1:${port} leads to ${service} as ${grant.role}`],
+    ['left', `${clockFace(grant.secondsLeft)}, until ${grant.expiresAt}`],
+    ...settingsOf(local),
+  ]);
+}
+
+/** One `daypass connect` under way: its port, its countdown, and what it tells. */
+class Connecting implements PortEvents {
+  readonly ended: Promise<ExitCode>;
+  readonly #of: AccessOf;
+  readonly #line: StatusLine;
+  readonly #countdown = new Countdown({ monotonic: () => performance.now(), wall: () => Date.now() });
+  readonly #watch: AccessWatch;
+  #held: Held;
+  #port: LocalPort | null = null;
+  #isAway = false;
+  #typing: { close(): void } | null = null;
+  #said = new Map<string, number>();
+  #end: (code: ExitCode) => void = () => {};
+
+  constructor(of: AccessOf, held: Held, line: StatusLine) {
+    this.#of = of;
+    this.#held = held;
+    this.#line = line;
+    this.#countdown.set(held.grant.secondsLeft);
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#watch = new AccessWatch(of, held, this.#countdown, {
+      tick: () => this.#tick(),
+      told: (told) => this.#told(told),
+      unreachable: () => this.waiting(),
+      over: (why) => this.#over(why),
+      loginOver: (fault) => this.#loginOver(fault),
+    });
+  }
+
+  /** @param wanted - undefined: the usual port of the service, or a free one when somebody has that; 0: a free one */
+  async open(wanted: number | undefined): Promise<number> {
+    try {
+      this.#port = await this.#listen(wanted ?? usualPort(this.#of.service));
+    } catch (thrown) {
+      if (wanted !== undefined) {
+        this.#watch.stop();
+        throw thrown;
+      }
+      this.#port = await this.#listen(0);
+      this.#line.say(`port ${usualPort(this.#of.service)} is taken: another one is used this time`);
+    }
+    return this.#port.port;
+  }
+
+  #listen(port: number): Promise<LocalPort> {
+    const { gateway, token, service, grant } = this.#of;
+    return openLocalPort({
+      port,
+      open: () => openTunnel({ gateway, token, service, grant, port: this.#port?.port ?? port }),
+      refuse: (socket, why) => refuseLocally(this.#held.protocol, socket, why),
+      events: this,
+    });
+  }
+
+  /** Reads what is typed until the end. */
+  listenToTyping(): void {
+    const terminal = createInterface({ input: process.stdin });
+    this.#typing = terminal;
+    terminal.on('line', (line) => {
+      this.#line.clear();
+      renewalAsked(line, terminal)
+        .then((asked) => (asked === null ? undefined : this.#renew(asked.seconds, asked.reason)))
+        .catch((thrown) => this.#line.say(`not renewed: ${messageOf(thrown)}`));
+    });
+  }
+
+  async #renew(seconds: number, reason: string): Promise<void> {
+    await renew(this.#of, this.#held.grant.grant, seconds, reason);
+    this.#line.say('renewed; what is open stays open');
+    this.#watch.askSoon();
+  }
+
+  end(code: ExitCode): void {
+    this.#watch.stop();
+    this.#port?.close();
+    this.#typing?.close();
+    this.#line.clear();
+    this.#end(code);
+  }
+
+  cut(reason: string): void {
+    this.#sayOnce(`the gateway ended a connection: ${reason}`);
+    this.#watch.askSoon();
+  }
+
+  broken(): void {
+    this.#sayOnce(
+      'a connection broke off. Whether what was under way was done cannot be known from here: look before you repeat it. Nothing is sent again.',
+    );
+    this.#watch.askSoon();
+  }
+
+  refused(fault: DaypassError): void {
+    const hint = fault.hint === undefined ? '' : ` (${fault.hint})`;
+    this.#sayOnce(`a connection could not be opened: ${fault.message}${hint}`);
+    this.#watch.askSoon();
+  }
+
+  waiting(): void {
+    if (!this.#isAway) this.#line.say('the gateway cannot be reached; it is tried again while your access lasts');
+    this.#isAway = true;
+  }
+
+  #told(held: Held): void {
+    if (this.#isAway) this.#line.say('the gateway can be reached again');
+    this.#isAway = false;
+    if (held.grant.expiresAt !== this.#held.grant.expiresAt)
+      this.#line.say(`your access ends at ${held.grant.expiresAt}, in ${clockFace(held.grant.secondsLeft)}`);
+    this.#held = held;
+  }
+
+  #tick(): void {
+    const { left } = this.#countdown;
+    const minutes = this.#countdown.warning();
+    if (minutes !== null)
+      this.#line.say(`your access ends in ${clockFace(left)}; r and Enter asks for more time, or daypass renew`);
+    const { service } = this.#of;
+    const count = this.#port?.connections ?? 0;
+    const open = `${count} ${count === 1 ? 'connection' : 'connections'}`;
+    const away = this.#isAway ? ' · the gateway cannot be reached' : '';
+    this.#line.show(`${service} as ${this.#held.grant.role} · ${clockFace(left)} left · ${open}${away} · r: renew `);
+  }
+
+  #over(why: string): void {
+    this.#line.say(`your access to ${this.#of.service} is over: ${why}`);
+    this.end(6);
+  }
+
+  #loginOver(fault: DaypassError): void {
+    this.#line.say(`${fault.message} ${fault.hint ?? ''}`);
+    this.end(5);
+  }
+
+  /** A client with many connections loses them all at once. */
+  #sayOnce(text: string): void {
+    const now = performance.now();
+    if (now - (this.#said.get(text) ?? Number.NEGATIVE_INFINITY) > 2_000) this.#line.say(text);
+    this.#said.set(text, now);
+  }
+}
+
+function refuseLocally(protocol: string, socket: Socket, why: string): void {
+  if (protocol === 'postgres')
+    socket.end(errorResponse({ severity: 'FATAL', sqlstate: '08006', message: `Daypass: ${why}` }));
+  else {
+    const body = `Daypass: ${why}\n`;
+    const head = `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}`;
+    socket.end(`HTTP/1.1 502 Bad Gateway\r\n${head}\r\nconnection: close\r\n\r\n${body}`);
+  }
+}

@@ -1,0 +1,140 @@
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BROKEN, type TunnelStream } from '../api/tunnel-stream.js';
+import { DaypassError, messageOf } from '../errors.js';
+
+/** What a port does for the connections that come to it. */
+export interface LocalPortParts {
+  /** 0: whichever is free. */
+  readonly port: number;
+  readonly open: () => Promise<TunnelStream>;
+  /** Tells a client that it cannot be connected, in its own protocol. */
+  readonly refuse: (socket: Socket, why: string) => void;
+  readonly events: PortEvents;
+  /** How long opening is tried for a client that waits, milliseconds; 30 s unless told. */
+  readonly patience?: number;
+}
+
+/** What becomes of connections. */
+export interface PortEvents {
+  /** The gateway ended one, and said why. */
+  cut(reason: string): void;
+  /** One broke: what was under way may have been done or not. */
+  broken(): void;
+  /** None could be opened. */
+  refused(fault: DaypassError): void;
+  /** The gateway is not there; it is tried again. */
+  waiting(): void;
+}
+
+/** A port on this machine whose every connection has a tunnel of its own. */
+export interface LocalPort {
+  readonly port: number;
+  readonly connections: number;
+  /** Takes no more connections, and ends those that are open. */
+  close(): void;
+}
+
+const PATIENCE = 30_000;
+const FIRST_WAIT = 250;
+const LONGEST_WAIT = 4_000;
+/** What passes by itself. */
+const PASSING = new Set([
+  'no_gateway',
+  'shutting_down',
+  'ledger_unavailable',
+  'store_unavailable',
+  'too_many_requests',
+]);
+const CUT = 4001;
+/** How long clients may take for what they are told at the end, milliseconds. */
+const LAST_WORDS = 500;
+
+/** Listens on 127.0.0.1. @throws DaypassError `port_in_use` */
+export async function openLocalPort(parts: LocalPortParts): Promise<LocalPort> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    void carry(socket, parts);
+  });
+  const port = await listening(server, parts.port);
+  return {
+    port,
+    get connections() {
+      return sockets.size;
+    },
+    close: () => {
+      server.close();
+      // What the gateway said last is still on its way to them.
+      setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, LAST_WORDS).unref();
+    },
+  };
+}
+
+async function listening(server: Server, port: number): Promise<number> {
+  server.listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    throw new DaypassError('port_in_use', `Port ${port} of this machine cannot be used: ${messageOf(cause)}`, {
+      cause,
+      hint: 'Say another with --port.',
+    });
+  }
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+async function carry(socket: Socket, parts: LocalPortParts): Promise<void> {
+  try {
+    const tunnel = await patiently(socket, parts);
+    if (tunnel !== null) join(socket, tunnel, parts.events);
+  } catch (thrown) {
+    const fault = thrown instanceof DaypassError ? thrown : new DaypassError('failed', messageOf(thrown));
+    parts.events.refused(fault);
+    parts.refuse(socket, fault.message);
+  }
+}
+
+/**
+ * Opens a tunnel; while nothing of the client was sent yet, as often as it takes.
+ * @returns null when the client has left meanwhile
+ */
+async function patiently(socket: Socket, parts: LocalPortParts): Promise<TunnelStream | null> {
+  const { open, events, patience = PATIENCE } = parts;
+  const until = performance.now() + patience;
+  for (let wait = FIRST_WAIT; !socket.destroyed; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+    try {
+      return await open();
+    } catch (thrown) {
+      const passes = thrown instanceof DaypassError && PASSING.has(thrown.code);
+      if (!passes || performance.now() + wait > until) throw thrown;
+      events.waiting();
+    }
+    await sleep(wait);
+  }
+  return null;
+}
+
+/** From here on every byte is sent once, by this tunnel or not at all. */
+function join(socket: Socket, tunnel: TunnelStream, events: PortEvents): void {
+  if (socket.destroyed) return void tunnel.destroy();
+  socket.once('close', () => tunnel.end());
+  tunnel.once('close', () => {
+    const { ending } = tunnel;
+    if (ending?.code === CUT) events.cut(ending.reason);
+    else if (!socket.destroyed && !socket.readableEnded && (ending === null || ending.code === BROKEN)) {
+      events.broken();
+      socket.resetAndDestroy(); // no client can take it for an end
+      return;
+    }
+    socket.end();
+  });
+  socket.pipe(tunnel);
+  tunnel.pipe(socket);
+}

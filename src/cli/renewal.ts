@@ -1,0 +1,40 @@
+import type { Interface } from 'node:readline/promises';
+import { parseDuration } from '../config/duration.js';
+import { DaypassError } from '../errors.js';
+import type { AccessOf } from './held-access.js';
+import { askRemote } from './remote.js';
+
+interface Asked {
+  readonly requests: readonly { readonly id: string; readonly grant: { readonly id: string } | null }[];
+}
+
+/**
+ * Moves the end of a grant, by the request that it came from.
+ * @throws DaypassError `not_renewable`, and what the policy says
+ */
+export async function renew({ gateway, token, service }: AccessOf, grant: string, seconds: number, reason: string) {
+  const query = new URLSearchParams({ mine: 'true', state: 'activated', service });
+  const { requests } = await askRemote<Asked>(gateway, 'GET', `/api/v1/requests?${query}`, { token });
+  const request = requests.find((one) => one.grant?.id === grant);
+  if (request === undefined)
+    throw new DaypassError(
+      'not_renewable',
+      'This access comes from no request of yours: whoever gave it can extend it.',
+    );
+  const path = `/api/v1/requests/${encodeURIComponent(request.id)}/renew`;
+  await askRemote(gateway, 'POST', path, { token, body: { seconds, reason } });
+}
+
+/** What was typed: `r`, `r 10m`, `r 10m still at it`; what is missing is asked for. Null for anything else. */
+export async function renewalAsked(
+  line: string,
+  terminal: Interface,
+): Promise<{ seconds: number; reason: string } | null> {
+  const [, length = '', words = ''] = /^\s*r(?:\s+(\S+)(?:\s+(.*\S))?)?\s*$/.exec(line) ?? [null];
+  if (!/^\s*r(\s|$)/.test(line)) return null;
+  const seconds = parseDuration(length || (await terminal.question('By how long? (10m) ')).trim() || '10m');
+  if (seconds === undefined) throw new DaypassError('usage', 'A time is a whole number and a unit: 10m, 1h.');
+  const reason = words || (await terminal.question('Why? One sentence: ')).trim();
+  if (reason === '') throw new DaypassError('usage', 'A renewal needs a reason.');
+  return { seconds, reason };
+}
