@@ -261,7 +261,7 @@ async function openDoors(
   lifecycle.onStop('Postgres', () => postgres.stop());
   return {
     ports: { http: http.address.port, postgres: postgres.port },
-    take: { postgres: postgres.take },
+    take: { postgres: postgres.take, http: http.take },
     showCertificate: (pair: TlsSettings) => {
       http.replaceCertificate(pair);
       postgres.replaceCertificate(pair);

@@ -26,6 +26,8 @@ const LEFT: Closing = { code: 1000, reason: '' };
 export class TunnelStream extends Duplex {
   /** How the other end closed it; null while it has not. */
   ending: Closing | null = null;
+  /** The other end's, where it is known: as a socket has it. */
+  remoteAddress: string | undefined;
   readonly #socket: WebSocket;
   readonly #closing: () => Closing;
   readonly #timer: NodeJS.Timeout;

@@ -7,7 +7,7 @@ import type { Gate } from '../gate/gate.js';
 import type { GrantView } from '../grant/record.js';
 import type { Bearer } from '../identity/bearers.js';
 import { CUTS, type CutReason } from '../policy/reason.js';
-import { carriedBy } from '../session/connection.js';
+import { carriedBy, endSurely } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import { type ApiApp, actorIn } from './app.js';
 import type { RouteParts } from './routes.js';
@@ -70,7 +70,7 @@ export function tunnelRoutes(app: ApiApp, parts: TunnelParts, visitOf: (raw: Inc
       void reply.hijack();
       detach(reply.raw, socket);
       server.handleUpgrade(request.raw, socket, head, (opened) => {
-        const carrying = new Carrying(opened, upgrade);
+        const carrying = new Carrying(opened, upgrade, visit.client);
         const client = `${visit.client}:${socket.remotePort}`;
         const { stream, began } = carrying;
         const door = `127.0.0.1:${port}`;
@@ -143,19 +143,29 @@ class Carrying {
   readonly stream: TunnelStream;
   #session: Session | null = null;
 
-  constructor(opened: WebSocket, { socket }: Upgrade) {
+  constructor(opened: WebSocket, { socket }: Upgrade, client: string) {
     this.stream = new TunnelStream(opened, () => this.#closing());
+    this.stream.remoteAddress = client;
     carriedBy(this.stream, socket);
   }
 
   readonly began = (session: Session): void => {
+    if (session === this.#session) return;
     this.#session = session;
+    // Where nothing is under way, nobody else would end it. What is under way is told first.
+    session.whenEnded(() => {
+      if (this.#session === session && this.#reason() !== null) setImmediate(() => endSurely(this.stream));
+    });
   };
 
   #closing(): Closing {
+    const reason = this.#reason();
+    return reason === null ? { code: 1000, reason: '' } : { code: CUT, reason: `${reason}: ${CUTS[reason]}` };
+  }
+
+  #reason(): CutReason | null {
     const reason = this.#session?.end?.reason;
-    if (reason === undefined || !isCut(reason)) return { code: 1000, reason: '' };
-    return { code: CUT, reason: `${reason}: ${CUTS[reason]}` };
+    return reason !== undefined && isCut(reason) ? reason : null;
   }
 }
 

@@ -111,7 +111,7 @@ class Connecting implements PortEvents {
     const { gateway, token, service, grant } = this.#of;
     return openLocalPort({
       port,
-      open: () => openTunnel({ gateway, token, service, grant, port: this.#port?.port ?? port }),
+      open: (at) => openTunnel({ gateway, token, service, grant, port: at }),
       refuse: (socket, why) => refuseLocally(this.#held.protocol, socket, why),
       events: this,
     });

@@ -8,7 +8,8 @@ import { DaypassError, messageOf } from '../errors.js';
 export interface LocalPortParts {
   /** 0: whichever is free. */
   readonly port: number;
-  readonly open: () => Promise<TunnelStream>;
+  /** Opens a tunnel for a connection to this port. */
+  readonly open: (port: number) => Promise<TunnelStream>;
   /** Tells a client that it cannot be connected, in its own protocol. */
   readonly refuse: (socket: Socket, why: string) => void;
   readonly events: PortEvents;
@@ -107,10 +108,11 @@ async function carry(socket: Socket, parts: LocalPortParts): Promise<void> {
  */
 async function patiently(socket: Socket, parts: LocalPortParts): Promise<TunnelStream | null> {
   const { open, events, patience = PATIENCE } = parts;
+  const { localPort = 0 } = socket;
   const until = performance.now() + patience;
   for (let wait = FIRST_WAIT; !socket.destroyed; wait = Math.min(2 * wait, LONGEST_WAIT)) {
     try {
-      return await open();
+      return await open(localPort);
     } catch (thrown) {
       const passes = thrown instanceof DaypassError && PASSING.has(thrown.code);
       if (!passes || performance.now() + wait > until) throw thrown;

@@ -1,4 +1,5 @@
 import type { Admission } from '../gate/admission.js';
+import type { Carried } from '../gate/carried.js';
 import type { Proof } from '../gate/credential.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
@@ -34,8 +35,11 @@ export interface Asking {
   readonly method: string;
   readonly head: Head;
   readonly client: string;
+  /** Given in a tunnel: who it is is known. */
+  readonly carried?: Carried | undefined;
 }
 
+type Entered = Extract<Entry, { ok: true }>;
 type Service = Extract<Selected, { kind: 'service' }>;
 
 /**
@@ -52,6 +56,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     if (selected.kind === 'invalid') parts.faults.tell({ client, ...INVALID_HOST });
     return { ok: false, refusal: refusalOfHost(selected) };
   }
+  if (asking.carried !== undefined) return inTunnel(parts, selected, asking, asking.carried);
   const { credential } = head;
   if (credential === null) {
     away(selected.name, 'malformed');
@@ -74,11 +79,47 @@ function byHandle(gate: Gate, selected: Service, handle: string, { head, client 
   return entry;
 }
 
-function admit(gate: Gate, { name }: Service, credential: string | Proof | null, client: string) {
+/**
+ * Whatever reaches the local port is let in, also what any page makes a browser of that machine ask for: as with a cookie, whose
+ * idea it was comes first. Tools say nothing of that.
+ */
+function inTunnel(parts: EntryParts, selected: Service, asking: Asking, carried: Carried): Entry | Promise<Entry> {
+  const { gate } = parts;
+  const { method, client, head } = asking;
+  const { headers, credential } = head;
+  const own = `http://${selected.host}`;
+  const isTool = ['origin', 'sec-fetch-site'].every((name) => valuesOf(headers, name).length === 0);
+  const judge = method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
+  const foreign = isTool ? null : judge;
+  if (foreign !== null) {
+    const refusal = foreignRefusal(foreign);
+    const { status, reason, rule = '' } = refusal;
+    parts.faults.tell({ service: known(gate, selected.name), client, status, reason, rule });
+    return { ok: false, refusal };
+  }
+  if (credential === null || credential.presented !== null) {
+    gate.turnedAway({ service: selected.name, credential: null, client }, { reason: 'malformed', rule: 'admission' });
+    return { ok: false, refusal: TWO_CREDENTIALS };
+  }
+  const entering = admit(gate, selected, carried.proof, client, 'tunnel');
+  const began = (entry: Entry) => {
+    if (entry.ok) carried.began(entry.admission.session);
+    return entry;
+  };
+  return entering instanceof Promise ? entering.then(began) : began(entering);
+}
+
+function admit(
+  gate: Gate,
+  { name }: Service,
+  credential: string | Proof | null,
+  client: string,
+  via?: 'tunnel',
+): Entered | Promise<Entry> {
   const live = credential === null ? null : gate.admitted(name, credential, client);
-  if (live !== null) return { ok: true, admission: live } as const;
+  if (live !== null) return { ok: true, admission: live };
   return gate
-    .admit({ protocol: 'http', service: name, credential, client, shared: true })
+    .admit({ protocol: 'http', service: name, credential, client, shared: true, ...(via && { via }) })
     .then((answer): Entry => (answer.ok ? answer : { ok: false, refusal: refusalOf(answer.decision) }));
 }
 
@@ -149,6 +190,10 @@ function known(gate: Gate, service: string): string {
 
 const NOT_LOGGED_IN = refusalFor('malformed', 'You are not logged in here.', {
   hint: 'open a page of this service in the browser, or send the handle of your grant in Authorization: Bearer',
+});
+
+const TWO_CREDENTIALS = refusalFor('malformed', 'This tunnel is admitted already.', {
+  hint: 'send no handle and no Authorization here',
 });
 
 const NOT_NOW = refusalFor('store_unavailable', 'Logins cannot be checked at the moment.', {

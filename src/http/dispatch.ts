@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
+import type { Carried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
@@ -23,7 +24,7 @@ import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
 import type { Heads } from './head.js';
 import { valuesOf } from './headers.js';
-import type { Selected } from './host.js';
+import { type Selected, selectCarried } from './host.js';
 import type { Identity } from './identity.js';
 import { readTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
@@ -51,6 +52,8 @@ export interface HttpParts {
   readonly clock: Clock;
   /** Services are reached at `<service>.<domain>`. */
   readonly domain: string;
+  /** What comes through tunnels, by its stream. */
+  readonly carried: WeakMap<object, Carried>;
   readonly monotonic: () => number;
   /** The exchanges under way on each client socket. */
   readonly open: WeakMap<object, Set<Exchange>>;
@@ -92,7 +95,9 @@ async function serveAsked(
 ): Promise<void> {
   const arrivedAt = parts.monotonic();
   const head = parts.heads.of(req);
-  const { headers, selected } = head;
+  const { headers } = head;
+  const carried = parts.carried.get(req.socket);
+  const selected = carried === undefined ? head.selected : selectCarried(headers, carried);
   const refuse = (refusal: Refusal, close = hasBody(req)) => {
     asked.refused();
     sendRefusal(res, refusal, { accept: req.headers.accept, close });
@@ -108,10 +113,10 @@ async function serveAsked(
     return drain(req);
   }
   if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) {
-    const own = await serveOwn(parts, selected, req, res);
+    const own = carried === undefined ? await serveOwn(parts, selected, req, res) : { refusal: refusals.nothingHere() };
     if (own !== null) return own.refusal === null ? drain(req) : refuse(own.refusal);
   }
-  const entering = enter(parts, selected, { method: req.method ?? '', head, client: clientOf(req) });
+  const entering = enter(parts, selected, { method: req.method ?? '', head, client: clientOf(req), carried });
   const entry = entering instanceof Promise ? await entering : entering;
   if (!entry.ok) {
     if (entry.mayLogIn && selected.kind === 'service') {

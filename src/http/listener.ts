@@ -26,6 +26,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
+import type { Carried, TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
@@ -72,6 +73,8 @@ export interface HttpListener {
   readonly address: AddressInfo;
   /** Shows another certificate to connections from here on; those that are open keep theirs. Nothing for a plain listener. */
   replaceCertificate(tls: { readonly cert: string; readonly key: string }): void;
+  /** Takes what comes through a tunnel, as if it had come to the address. */
+  readonly take: TakeCarried;
   /** Stops accepting and closes what is open; live sessions are the gate's to cut before, and their farewells get out. */
   stop(): Promise<void>;
 }
@@ -98,6 +101,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     origin: () => originOf(domain, options.tls !== undefined, portOf(server)),
     clock,
     domain,
+    carried: new WeakMap(),
     monotonic,
     open: new WeakMap(),
     asked: new WeakMap(),
@@ -105,7 +109,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     turns: new Turns(),
     rates: new Rates(),
   };
-  const server = open(options, {
+  const settings: ServerOptions = {
     maxHeaderSize: HEAD_BYTES,
     insecureHTTPParser: false,
     requireHostHeader: false, // Node would answer in words of its own, and tell nobody; ours refuses
@@ -114,20 +118,30 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     connectionsCheckingInterval: Math.min(1_000, options.headTimeout ?? HEAD_TIMEOUT),
     keepAliveTimeout: KEEP_ALIVE,
     noDelay: true,
-  });
-  server.maxHeadersCount = 0; // Node would drop what is above its count; ours refuses (A8)
+  };
+  const server = open(options, settings);
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
   serveOn(server, parts);
+  const tunnels = createServer(settings);
+  serveOn(tunnels, parts);
+  tunnels.emit('listening'); // it never does: from here on it looks for heads that take too long
+  const take = (one: Carried) => {
+    parts.carried.set(one.stream, one);
+    tunnels.emit('connection', one.stream);
+  };
   const address = await listening(server, options);
-  const stop = () => stopServer(server, sockets, upstreams);
+  const stop = () => {
+    tunnels.close(() => {}); // what it has ends with the connections that carry it
+    return stopServer(server, sockets, upstreams);
+  };
   const replaceCertificate: HttpListener['replaceCertificate'] = (tls) => {
     if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: LEAST_TLS });
   };
-  return { address, replaceCertificate, stop };
+  return { address, replaceCertificate, take, stop };
 }
 
 /** RFC 8996: 1.0 and 1.1 are not spoken any more. */
@@ -165,6 +179,7 @@ function peerOf({ remoteAddress, remotePort }: Socket): string {
 }
 
 function serveOn(server: Server, parts: HttpParts): void {
+  server.maxHeadersCount = 0; // Node would drop what is above its count; ours refuses (A8)
   const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
     inTurn(parts, req, res, () => {
       serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts, thrown, req, res));

@@ -16,6 +16,7 @@ import { serviceFault } from './faults.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { Head } from './head.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
+import { selectCarried } from './host.js';
 import { readTarget } from './path.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { WebSocketRelay } from './relay.js';
@@ -45,11 +46,12 @@ export async function serveUpgrade(
     const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
     return sendRawRefusal(socket, wished.refusal, version);
   }
-  const { selected } = opening;
+  const carried = parts.carried.get(socket);
+  const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
   if (selected.kind === 'gateway' && toApi(parts, req, socket, head)) return;
   const entry = isOwnTarget(req.url ?? '')
     ? ({ ok: false, refusal: refuse.nothingHere() } as const)
-    : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req) });
+    : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req), carried });
   if (!entry.ok) {
     if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, entry.refusal);

@@ -12,21 +12,39 @@ export class Bearer {
   readonly grantId: string;
   readonly principal: string;
   readonly #expiresAt: number;
-  readonly #wall: () => number;
+  readonly #clock: Clock;
+  readonly #isLive: () => Promise<boolean>;
+  /** When the ledger was asked last, monotonic milliseconds. */
+  #confirmed: number;
 
-  constructor({ hash, subject, expiresAt }: Token, grantId: string, wall: () => number) {
+  /** @param isLive - asks the ledger again */
+  constructor({ hash, subject, expiresAt }: Token, grantId: string, clock: Clock, isLive: () => Promise<boolean>) {
     this.holder = PREFIX + hash.toString('hex');
     this.grantId = grantId;
     this.principal = subject;
     this.#expiresAt = expiresAt;
-    this.#wall = wall;
+    this.#clock = clock;
+    this.#isLive = isLive;
+    this.#confirmed = clock.monotonic();
   }
 
-  /** Whether the grant is the one that was asked for, and the person's own. */
-  holds(grant: Grant): boolean {
-    return this.#expiresAt > this.#wall() && this.grantId === grant.id && this.principal === grant.principal;
+  /** Whether the grant is the one that was asked for, and the person's own, and they are logged in still. */
+  holds(grant: Grant): boolean | Promise<boolean> {
+    const isTheirs = this.grantId === grant.id && this.principal === grant.principal;
+    if (!isTheirs || this.#expiresAt <= this.#clock.wall()) return false;
+    return this.#clock.monotonic() - this.#confirmed < FRESH || this.#confirm();
+  }
+
+  async #confirm(): Promise<boolean> {
+    const asked = this.#clock.monotonic();
+    if (!(await this.#isLive())) return false;
+    this.#confirmed = asked;
+    return true;
   }
 }
+
+/** What the ledger said of a token counts for so long, milliseconds. */
+const FRESH = 2_000;
 
 const PREFIX = 'tool:';
 
@@ -54,7 +72,8 @@ export class Bearers {
    */
   async find(token: string, grantId: string): Promise<Bearer | null> {
     const found = await this.#tokens.find(token);
-    return found && new Bearer(found, grantId, () => this.#clock.wall());
+    const isLive = async () => (await this.#tokens.find(token)) !== null;
+    return found && new Bearer(found, grantId, this.#clock, isLive);
   }
 
   /**
