@@ -15,6 +15,8 @@ export interface DoorOptions extends GatewayOptions {
 
 /** A gateway, by whichever door. Paths begin with `/v1`. */
 export interface Door {
+  /** Who is logged in; null on the socket. */
+  readonly subject: string | null;
   ask<Body>(method: 'GET' | 'POST', path: string, body?: object): Promise<Body>;
 }
 
@@ -51,6 +53,7 @@ async function openDoor(options: DoorOptions): Promise<Door> {
   await checkPrivate(tokenFile());
   const { gateway: address, kept } = await loggedInGateway(gateway);
   return {
+    subject: kept.subject,
     ask: (method, path, body) =>
       askRemote(address, method, `/api${path}`, { token: kept.token, ...(body === undefined ? {} : { body }) }),
   };
@@ -64,6 +67,7 @@ async function isLoggedIn(): Promise<boolean> {
 function socketDoor(data: string | undefined, by: string): Door {
   const client = new GatewayClient(dataDirectoryOf(data));
   return {
+    subject: null,
     ask: async <Body>(method: 'GET' | 'POST', path: string, body?: object) =>
       (await client.ask<Body>(method, path, method === 'GET' ? undefined : { ...body, by })).body,
   };

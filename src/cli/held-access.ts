@@ -17,6 +17,7 @@ export interface ToldService {
 export interface ToldGrant {
   readonly grant: string;
   readonly role: string;
+  readonly notBefore: string;
   readonly expiresAt: string;
   readonly secondsLeft: number;
   readonly begun: boolean;

@@ -1,36 +1,55 @@
 import { Command } from 'commander';
+import { clockFace } from './countdown.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { grantInUse, type ToldGrant, type ToldService } from './held-access.js';
 import { tell } from './run.js';
-import { moment, table } from './words.js';
+import { settingsOf, usualPort } from './settings.js';
+import { facts, moment, table } from './words.js';
 
-interface Services {
-  readonly services: readonly {
-    readonly name: string;
-    readonly protocol: string;
-    readonly lane: string;
-    readonly owner: string;
-    readonly roles: readonly string[];
-    readonly limits: { readonly maxDurationSeconds: number; readonly maxRenewals: number };
-    readonly grants: readonly { readonly role: string; readonly expiresAt: string }[];
-  }[];
+/** A service, and how clients reach it while `daypass connect` runs: no settings where nothing may be used now. */
+interface Reachable extends ToldService {
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** `daypass services`. */
 export function servicesCommand(): Command {
-  const command = new Command('services').description('what there is to ask for, and what you may use now');
+  const command = new Command('services').description(
+    'what there is to ask for, and what you may use now: time left, and settings for your client to paste',
+  );
   return withDoorOptions(command).action((options: DoorOptions) =>
     withDoor(options, async (door) => {
-      tell(options, await door.ask<Services>('GET', '/v1/services'), words);
+      const { services } = await door.ask<{ services: readonly ToldService[] }>('GET', '/v1/services');
+      const reachable = services.map((service) => ({ ...service, settings: settingsFor(service, door.subject) }));
+      tell(options, { services: reachable }, words);
       return 0;
     }),
   );
 }
 
-function words({ services }: Services): string {
+/** As `daypass connect` would print them: the port is the usual one of the service. */
+function settingsFor({ name: service, protocol, grants }: ToldService, subject: string | null): Record<string, string> {
+  if (subject === null || grantInUse(grants) === undefined) return {};
+  const local = { service, protocol, subject, port: usualPort(service) };
+  return { connect: `daypass connect ${service}`, ...Object.fromEntries(settingsOf(local)) };
+}
+
+function words({ services }: { readonly services: readonly Reachable[] }): string {
   if (services.length === 0) return 'no services';
   const rows = services.map(({ name, protocol, lane, owner, roles, limits, grants }) => [
     ...[name, protocol, lane, owner, roles.join(' '), `${limits.maxDurationSeconds} s`],
-    grants.map(({ role, expiresAt }) => `${role} until ${moment(expiresAt)}`).join(', ') || '-',
+    grants.map(grantWords).join(', ') || '-',
   ]);
-  return table(['SERVICE', 'PROTOCOL', 'LANE', 'OWNER', 'ROLES', 'AT MOST', 'MINE (UTC)'], rows);
+  const all = table(['SERVICE', 'PROTOCOL', 'LANE', 'OWNER', 'ROLES', 'AT MOST', 'MINE (UTC)'], rows);
+  return [all, ...services.flatMap(howToConnect)].join('\n\n');
+}
+
+function grantWords({ role, expiresAt, secondsLeft, begun, suspended, notBefore }: ToldGrant): string {
+  if (suspended) return `${role} suspended`;
+  const time = `until ${moment(expiresAt)}`;
+  return begun ? `${role} ${time} (${clockFace(secondsLeft)} left)` : `${role} from ${moment(notBefore)} ${time}`;
+}
+
+function howToConnect({ name, settings }: Reachable): string[] {
+  const lines = Object.entries(settings);
+  return lines.length === 0 ? [] : [`${name}\n${facts(lines)}`];
 }

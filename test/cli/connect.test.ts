@@ -1,37 +1,203 @@
-import t from 'tap';
+import { connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
 import { addPeople, DUTIES } from '../api/ground.js';
-import { gatewayToOrders } from '../postgres/fixture.js';
+import { startService, webPolicy } from '../http/browser/fixture.js';
+import { ordersDatabase } from '../postgres/fixture.js';
+import { tunnelled } from '../postgres/tunnel.js';
+import type { Running } from '../support/commands.js';
+import { startGateway, type TestGateway } from '../support/gateway.js';
+import { waitUntil } from '../support/wait.js';
 import { atHome } from './home.js';
 
-const QUIET = ['-X', '-A', '-t', '-w'];
+const PSQL = ['connect', 'orders-db', '--exec', '--', 'psql', '-X', '-A', '-t', '-w'];
+const TASK = 'Find out why order 4711 was charged twice';
 
-t.test('connect', async (t) => {
-  const gateway = await gatewayToOrders(t, { settings: DUTIES });
+/** A gateway with a database and a web service, behind an address that stays when it is started anew. */
+async function ground(t: Test) {
+  const [orders, web] = [await ordersDatabase(t), await startService(t)];
+  const policy = orders.policy({ more: '' });
+  const services = { 'orders-db': `${policy}access: { approvals: 1 }\n`, web: webPolicy(web.url) };
+  const options = { services, settings: DUTIES.replace('leads', 'payments-leads'), env: orders.env };
+  let gateway = await startGateway(t, options);
   await addPeople(gateway);
-  const alice = await atHome(t, gateway, 'alice');
-  const bob = await atHome(t, gateway, 'bob');
+  await gateway.ledger.query("update daypass.people set groups = '{payments-leads}' where subject = 'lee'");
+  const front = await frontOf(t, () => gateway.ports.http);
+  return {
+    orders,
+    front,
+    get gateway() {
+      return gateway;
+    },
+    /** One act of somebody, over the API. */
+    ask: async (token: string, path: string, body: object): Promise<Record<string, unknown>> => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const where = `http://localhost:${front.port}/api/v1${path}`;
+      const answer = await fetch(where, { method: 'POST', headers, body: JSON.stringify(body) });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(text);
+      const told: Record<string, unknown> = JSON.parse(text);
+      return told;
+    },
+    home: (subject: string) => atHome(t, gateway, subject, front.port),
+    /** Stops the gateway; the answer starts it anew. */
+    stop: async () => {
+      await gateway.stop();
+      return async () => {
+        gateway = await startGateway(t, { ...options, ledger: gateway.ledger });
+      };
+    },
+  };
+}
 
-  t.test('psql runs through a tunnel without a password, and its exit code is that of the command', async (t) => {
-    await gateway.issue({ service: 'orders-db' });
-    const words = ['connect', 'orders-db', '--exec', '--', 'psql', ...QUIET, '{}', '-c'];
-    const asked = await alice.daypass([...words, 'select count(*) from orders']).finished;
-    t.match(asked, { code: 0, stdout: '1000\n' }, asked.stderr);
-    const refused = await alice.daypass([...words, 'delete from orders']).finished;
-    t.match(refused, { code: 1, stderr: /does not allow|not allowed|42501|Daypass/ });
-    const opened = (await gateway.events()).filter(({ kind }) => kind === 'open');
-    t.match(opened.at(-1)?.facts, { via: 'tunnel', principal: 'alice', service: 'orders-db', role: 'reader' });
+/** Where clients find the gateway: what a load balancer is. */
+async function frontOf(t: Test, port: () => number) {
+  const open = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(port(), '127.0.0.1');
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+      one.pipe(other);
+    }
   });
-
-  t.test('a client that is given no address finds it in its environment', async (t) => {
-    const words = ['connect', 'orders-db', '--exec', '--', 'psql', ...QUIET, '-c', 'select 1'];
-    t.match(await alice.daypass(words).finished, { code: 0, stdout: '1\n' });
-    t.match(await alice.daypass(['connect', 'orders-db', '--exec', '--', 'sh', '-c', 'exit 7']).finished, { code: 7 });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const drop = () => {
+    for (const socket of open) socket.destroy();
+  };
+  t.teardown(() => {
+    drop();
+    server.close();
   });
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, drop };
+}
 
-  t.test('whoever has no access is told how to ask for it', async (t) => {
+/** The port that a `daypass connect` says it has. */
+async function portOf(running: Running): Promise<number> {
+  const said = await running.shows(/127\.0\.0\.1:\d+ leads to/);
+  return Number(/127\.0\.0\.1:(\d+) leads to/.exec(said)?.[1]);
+}
+
+async function issue({ issue }: TestGateway, principal: string, duration = '10m') {
+  return issue({ service: 'orders-db', principal, for: duration });
+}
+
+t.test('daypass connect', async (t) => {
+  const there = await ground(t);
+  const [alice, bob, lee] = [await there.home('alice'), await there.home('bob'), await there.home('lee')];
+
+  t.test(
+    'psql and curl run through tunnels without a password, and their exit code is that of the command',
+    async (t) => {
+      await issue(there.gateway, 'alice');
+      await there.gateway.issue({ service: 'web' });
+      const asked = await alice.daypass([...PSQL, '{}', '-c', 'select count(*) from orders']).finished;
+      t.match(asked, { code: 0, stdout: '1000\n' }, asked.stderr);
+      const script = 'psql -XAtc "delete from orders"; exit 7';
+      const told = await alice.daypass(['connect', 'orders-db', '--exec', '--', 'sh', '-c', script]).finished;
+      t.match(told, { code: 7, stderr: /outside the role/ }, 'without {} the address is in the environment');
+      const curl = ['curl', '-q', '-sS', '--noproxy', '*', '{}a?b=c'];
+      const page = await alice.daypass(['connect', 'web', '--exec', '--', ...curl]).finished;
+      t.match(page, { code: 0, stdout: /"daypass-assertion"/ }, page.stderr);
+      const opened = (await there.gateway.events()).filter(({ kind }) => kind === 'open');
+      t.match(
+        opened.map(({ facts }) => facts.via),
+        ['tunnel', 'tunnel', 'tunnel'],
+      );
+    },
+  );
+
+  t.test('whoever has no access, or no login, is told how to come to one', async (t) => {
     t.match(await bob.daypass(['connect', 'orders-db']).finished, {
       code: 1,
       stderr: /daypass request --service orders-db/,
     });
+    const nobody = {
+      env: { XDG_CONFIG_HOME: '/nonexistent', DAYPASS_GATEWAY: `http://localhost:${there.front.port}` },
+    };
+    t.match(await bob.daypass(['connect', 'orders-db'], nobody).finished, { code: 5, stderr: /daypass login/ });
+  });
+
+  t.test('at the end of a grant, or its revocation, the client, the person and the exit code say why', async (t) => {
+    for (const end of ['expired', 'revoked']) {
+      const { id } = await issue(there.gateway, 'bob', end === 'expired' ? '8s' : '10m');
+      const running = bob.daypass(['connect', 'orders-db', '--grant', id]);
+      const client = await tunnelled(t, await portOf(running));
+      const told = new Promise<string>((resolve) => client.once('error', ({ message }) => resolve(message)));
+      if (end === 'revoked')
+        await there.gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'enough seen', by: 'ops' });
+      t.match(await told, new RegExp(`Daypass ended this session: the grant (has|was) ${end}`));
+      const { code, stderr } = await running.finished;
+      t.equal(code, 6, stderr);
+      t.match(stderr, end === 'expired' ? /is over: its time is over/ : /is over: it was revoked by ops: enough seen/);
+      t.match(stderr, new RegExp(`ended a connection: ${end}`));
+    }
+  });
+
+  t.test('r and a time renew what comes from a request: the open connection goes on', async (t) => {
+    const wanted = { service: 'orders-db', task: TASK, seconds: 600 };
+    const { id } = await there.ask(bob.token, '/requests', wanted);
+    await there.ask(lee.token, `/requests/${id}/approve`, { comment: 'go ahead' });
+    await there.ask(bob.token, `/requests/${id}/activate`, {});
+    const running = bob.daypass(['connect', 'orders-db'], { input: 'r 5m not done yet\n' });
+    const port = await portOf(running);
+    const client = await tunnelled(t, port);
+    const { stdout } = await bob.daypass(['services']).finished;
+    t.match(stdout, /^orders-db .* reader until .* left\)$/m);
+    t.match(stdout, `psql 'postgresql://bob@127.0.0.1:${port}/orders-db?sslmode=disable'`, 'at the usual port');
+    t.match(stdout, `jdbc:postgresql://127.0.0.1:${port}/orders-db?user=bob&sslmode=disable`);
+    await running.shows(/renewed; what is open stays open[\s\S]*your access ends at .* in 14:/);
+    t.match((await client.query('select 1 as one')).rows, [{ one: 1 }]);
+    t.match(await there.gateway.ledger.query('select from daypass.grants where renewals = 1'), [{}]);
+    running.process.kill('SIGINT');
+    t.match(await running.finished, { code: 0 });
+  });
+
+  t.test('while the gateway is started anew, what is new waits and what was under way is not sent again', async (t) => {
+    const running = alice.daypass(['connect', 'orders-db']);
+    const port = await portOf(running);
+    const client = await tunnelled(t, port);
+    const pending = client.query('select pg_sleep(60)').then(
+      () => 'done',
+      (error: Error) => error.message,
+    );
+    await waitUntil('the statement', async () => {
+      const running =
+        "select from pg_stat_activity where datname = current_database() and query ~ 'pg_sleep.60' and pid <> pg_backend_pid()";
+      return (await there.orders.database.query(running)).length > 0;
+    });
+    const start = await there.stop();
+    t.match(await pending, /shutting down|terminated/);
+    await running.shows(/the gateway ended a connection: shutdown|a connection broke off/);
+    const waiting = tunnelled(t, port);
+    await running.shows(/the gateway cannot be reached/);
+    await start();
+    t.match((await (await waiting).query('select 1 as one')).rows, [{ one: 1 }]);
+    const sent = (await there.gateway.events()).filter(
+      ({ kind, payload }) => kind === 'action' && /pg_sleep/.test(JSON.stringify(payload)),
+    );
+    t.equal(sent.length, 1, 'the statement stands in the record once');
+    there.front.drop();
+    await running.shows(/a connection broke off\. Whether what was under way was done cannot be known/);
+    t.match(
+      (await (await tunnelled(t, port)).query('select 2 as two')).rows,
+      [{ two: 2 }],
+      'the next one is a new tunnel',
+    );
+    running.process.kill('SIGTERM');
+    t.match(await running.finished, { code: 0 });
+  });
+
+  t.test('when the login is over, so is what it opened', async (t) => {
+    const running = alice.daypass(['connect', 'orders-db']);
+    const client = await tunnelled(t, await portOf(running));
+    const told = new Promise<string>((resolve) => client.once('error', ({ message }) => resolve(message)));
+    await there.gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'a lost laptop', by: 'ops' });
+    t.match(await told, /logged out/);
+    t.match(await running.finished, { code: 5, stderr: /daypass login/ });
   });
 });
