@@ -86,7 +86,7 @@ class Connecting implements PortEvents {
     this.#watch = new AccessWatch(of, held, this.#countdown, {
       tick: () => this.#tick(),
       told: (told) => this.#told(told),
-      unreachable: () => this.waiting(),
+      unreachable: () => this.#away(),
       over: (why) => this.#over(why),
       loginOver: (fault) => this.#loginOver(fault),
     });
@@ -161,7 +161,12 @@ class Connecting implements PortEvents {
     this.#watch.askSoon();
   }
 
-  waiting(): void {
+  waiting({ code, message }: DaypassError): void {
+    if (code === 'too_many_requests') this.#sayOnce(`${message} The connection waits.`);
+    else this.#away();
+  }
+
+  #away(): void {
     if (!this.#isAway) this.#line.say('the gateway cannot be reached; it is tried again while your access lasts');
     this.#isAway = true;
   }

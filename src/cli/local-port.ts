@@ -25,8 +25,8 @@ export interface PortEvents {
   broken(): void;
   /** None could be opened. */
   refused(fault: DaypassError): void;
-  /** The gateway is not there; it is tried again. */
-  waiting(): void;
+  /** The gateway is not there, or takes no more just now; it is tried again. */
+  waiting(fault: DaypassError): void;
 }
 
 /** A port on this machine whose every connection has a tunnel of its own. */
@@ -114,9 +114,9 @@ async function patiently(socket: Socket, parts: LocalPortParts): Promise<TunnelS
     try {
       return await open(localPort);
     } catch (thrown) {
-      const passes = thrown instanceof DaypassError && PASSING.has(thrown.code);
-      if (!passes || performance.now() + wait > until) throw thrown;
-      events.waiting();
+      if (!(thrown instanceof DaypassError) || !PASSING.has(thrown.code) || performance.now() + wait > until)
+        throw thrown;
+      events.waiting(thrown);
     }
     await sleep(wait);
   }

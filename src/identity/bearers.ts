@@ -16,6 +16,7 @@ export class Bearer {
   readonly #isLive: () => Promise<boolean>;
   /** When the ledger was asked last, monotonic milliseconds. */
   #confirmed: number;
+  #confirming: Promise<boolean> | null = null;
 
   /** @param isLive - asks the ledger again */
   constructor({ hash, subject, expiresAt }: Token, grantId: string, clock: Clock, isLive: () => Promise<boolean>) {
@@ -35,7 +36,18 @@ export class Bearer {
     return this.#clock.monotonic() - this.#confirmed < FRESH || this.#confirm();
   }
 
-  async #confirm(): Promise<boolean> {
+  /** Asked once for all who wait; whoever does not wait for the answer need not hear that there is none. */
+  #confirm(): Promise<boolean> {
+    if (this.#confirming !== null) return this.#confirming;
+    const confirming = this.#askAgain().finally(() => {
+      this.#confirming = null;
+    });
+    confirming.catch(() => {});
+    this.#confirming = confirming;
+    return confirming;
+  }
+
+  async #askAgain(): Promise<boolean> {
     const asked = this.#clock.monotonic();
     if (!(await this.#isLive())) return false;
     this.#confirmed = asked;
