@@ -28,7 +28,6 @@ import { examineClock, examineKey } from './grant/examine.js';
 import { generateSigningKey, keyRing, readSigningKey, readVerificationKey, type SigningKey } from './grant/keys.js';
 import { Ledger } from './grant/ledger.js';
 import { MemoryGrantStore } from './grant/memory.js';
-import { RedisGrantStore } from './grant/redis.js';
 import type { GrantStore } from './grant/store.js';
 import { startGrantWatch } from './grant/watch.js';
 import { schemeOf } from './http/browser/place.js';
@@ -431,7 +430,9 @@ async function startLedger(dataDirectory: string, log: Log, lifecycle: Lifecycle
 }
 
 async function openStore(config: GatewayConfig, clock: Clock, log: Log): Promise<GrantStore> {
-  return config.redis === undefined ? new MemoryGrantStore(clock) : await RedisGrantStore.open(config.redis, log);
+  if (config.redis === undefined) return new MemoryGrantStore(clock);
+  const { RedisGrantStore } = await import('./grant/redis.js');
+  return await RedisGrantStore.open(config.redis, log);
 }
 
 async function signingKey(source: SigningKeySource | undefined, dataDirectory: string): Promise<SigningKey> {

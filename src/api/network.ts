@@ -48,8 +48,6 @@ export interface NetworkParts
 export interface NetworkApi {
   /** Answers one request whose path is normalised and whose framing was looked at. */
   serve(req: IncomingMessage, res: ServerResponse, visit: Visit): void;
-  /** Its description as text (OpenAPI 3.1). */
-  readonly description: string;
   close(): Promise<void>;
 }
 
@@ -64,7 +62,7 @@ const OWN_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 };
 
-/** Builds the API and its description. */
+/** Builds the API. */
 export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   const app = newApp();
   const visits = new WeakMap<IncomingMessage, Visit>();
@@ -80,9 +78,11 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   tellProblems(app, parts, visitOf);
   identify(app, parts, visitOf);
   const repeats = new Repeats(parts.pool, parts.clock);
-  let description = '';
+  // Made when first asked for: it takes as long as all the rest of the API.
+  let description: string | undefined;
+  const describe = () => (description ??= `${JSON.stringify(app.swagger(), null, 2)}\n`);
   app.get('/api/v1/openapi.json', { config: { open: true }, schema: { hide: true } }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').send(description),
+    reply.type('application/json; charset=utf-8').send(describe()),
   );
   await app.register(
     async (scope) => {
@@ -103,12 +103,11 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
     { prefix: '/api' },
   );
   await app.ready();
-  description = `${JSON.stringify(app.swagger(), null, 2)}\n`;
   const serve = (req: IncomingMessage, res: ServerResponse, visit: Visit) => {
     visits.set(req, visit);
     app.routing(req, res);
   };
-  return { serve, description, close: () => app.close() };
+  return { serve, close: () => app.close() };
 }
 
 /** Who asks is known before anything of the request is read. Whoever has no login is counted by address, and only then. */
