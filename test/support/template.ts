@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serverIdentity } from '../../src/embedded/account.js';
 import { serverBinaries } from '../../src/embedded/binaries.js';
-import { connectionUrl, startCluster } from '../../src/embedded/cluster.js';
+import { type Cluster, connectionUrl, startCluster } from '../../src/embedded/cluster.js';
 import { keptSecret, makeFolders } from '../../src/embedded/files.js';
 import { initialise } from '../../src/embedded/initialise.js';
 import { createLog } from '../../src/log.js';
 import { openDatabase } from '../../src/recording/database.js';
 import { migrate } from '../../src/recording/migrate.js';
 
+/** Told apart by name from what was made otherwise before. */
+const FORM = 2;
 /** In every server of the tests: a database that is migrated, to be copied. */
 export const LEDGER_TEMPLATE = 'ledger_template';
 
@@ -24,7 +26,7 @@ const MIGRATIONS = fileURLToPath(new URL('../../src/recording/migrations/', impo
  */
 export async function templateCluster(): Promise<string> {
   const { version } = await serverBinaries(prefix());
-  const template = `${prefix()}-${version}-${migrations()}`;
+  const template = `${prefix()}-${version}-${FORM}-${migrations()}`;
   if (!existsSync(template)) await makeTemplate(template);
   if ((await lstat(template)).uid !== process.getuid?.()) throw new Error(`${template} belongs to someone else`);
   return template;
@@ -47,14 +49,19 @@ async function makeTemplate(template: string): Promise<void> {
   // Smaller files of its log than a server has by itself.
   await initialise(await binaries, files, await keptSecret(files.superuserPassword), owner, false);
   const log = createLog('error');
-  const settings = { fsync: 'off', max_wal_size: '64MB', min_wal_size: '32MB' };
+  const settings = { fsync: 'off', scram_iterations: '1', max_wal_size: '64MB', min_wal_size: '32MB' };
   const cluster = await startCluster({ name: 'pg', dataRoot: draft, listen: 'socket', log, settings });
-  await makeLedger((database) => connectionUrl({ ...cluster.superuser, database })).finally(() => cluster.stop());
+  const { superuser } = cluster;
+  await makeLedger((database) => connectionUrl({ ...superuser, database }), superuser).finally(() => cluster.stop());
   await rename(draft, template).catch(() => rm(draft, { recursive: true, force: true })); // another file was first
 }
 
-async function makeLedger(url: (database: string) => string): Promise<void> {
+type Superuser = Cluster['superuser'];
+
+async function makeLedger(url: (database: string) => string, { user, password }: Superuser): Promise<void> {
   const maker = openDatabase(url('postgres'), { max: 1 });
+  // Once more, with fewer rounds than initdb gave it: the tests' queries log in by it thousands of times.
+  await maker.query(`alter role ${user} password '${password}'`);
   await maker.query(`create database ${LEDGER_TEMPLATE} template template0`).finally(() => maker.end());
   const pool = openDatabase(url(LEDGER_TEMPLATE), { max: 1 });
   await migrate(pool).finally(() => pool.end());
