@@ -22,10 +22,14 @@ declare module 'fastify' {
     readonly viewing?: true;
     /** Whoever asks need not be logged in. */
     readonly open?: true;
+    /** An act whose handler does not write down that it was refused: the door does. */
+    readonly noted?: true;
   }
   interface FastifyRequest {
     /** Who asks; null until that is known. */
     actor: Actor | null;
+    /** Finds out anew who asks, for answers that go on for long; null where that cannot change. */
+    again: (() => Promise<Actor>) | null;
     /** SHA-256 of the body as it came. */
     bodyHash: Buffer | null;
   }
@@ -44,6 +48,7 @@ export function newApp() {
     requestIdHeader: false,
   }).withTypeProvider<ZodTypeProvider>();
   app.decorateRequest('actor', null);
+  app.decorateRequest('again', null);
   app.decorateRequest('bodyHash', null);
   app.setValidatorCompiler(validator);
   app.setSerializerCompiler(serializerCompiler);

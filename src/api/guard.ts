@@ -24,6 +24,16 @@ export function guard(app: ApiApp, refused: RefusedActs): void {
   });
 }
 
+/**
+ * Holds an answer that goes on against the table once more, with who asks as they are now (THREATS.md B11).
+ * @throws DaypassError `not_allowed`, and what the door throws for whoever may no longer come in
+ */
+export async function checkAgain(request: FastifyRequest): Promise<void> {
+  const { name, about } = request.routeOptions.config;
+  const actor = (await request.again?.()) ?? actorIn(request);
+  check(actor, name, await about?.(request));
+}
+
 /** What is asked behind the door is written down there. */
 async function note(request: FastifyRequest, { subject: actor, via }: Actor, refused: RefusedActs): Promise<void> {
   const entry = refusedEntry(request, { actor, via }, { status: 403, code: 'not_allowed' });

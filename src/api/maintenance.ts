@@ -2,25 +2,16 @@ import type { FastifyInstance } from 'fastify';
 import { reloadEntry } from '../audit/reload.js';
 import { DaypassError, messageOf } from '../errors.js';
 import { within } from '../grant/within.js';
-import { recordViewing } from '../recording/read.js';
 import { rebuildIndex } from '../recording/rebuild.js';
-import { verifyAll, verifySession } from '../recording/verify-database.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
-import { rebuildBody, reloadBody, verifyBody } from './schemas.js';
+import { rebuildBody, reloadBody } from './schemas.js';
 
 /** How long the line of a reload may take, milliseconds. */
 const WRITTEN_WITHIN = 1_000;
 
-/** Verify, index, status, reload. */
+/** Index, status, reload: on the operator's socket. */
 export function maintenanceRoutes(app: FastifyInstance, { pool, audit, reload, status, log }: ApiParts): void {
-  app.post('/v1/verify', async (request) => {
-    const { session, by } = checked(verifyBody, request.body);
-    await recordViewing(pool, { by, act: 'verify', session: session ?? null });
-    const verified = session === undefined ? await verifyAll(pool) : await verifySession(pool, session);
-    return { ok: verified.findings.length === 0, ...verified };
-  });
-
   app.post('/v1/index/rebuild', async (request) => {
     const { session, by } = checked(rebuildBody, request.body ?? {});
     const target = session === undefined ? 'recordings' : `session:${session}`;

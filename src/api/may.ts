@@ -51,6 +51,12 @@ const MAY = {
   'sessions.show': ['owner', 'reviewer', 'operator'],
   'sessions.events': ['owner', 'reviewer', 'operator'],
   'sessions.replay': ['owner', 'reviewer', 'operator'],
+  'sessions.search': ['owner', 'reviewer', 'operator'],
+  'sessions.watch': ['owner', 'reviewer', 'operator'],
+  'sessions.export': ['owner', 'reviewer', 'operator'],
+  'sessions.end': ['owner', 'reviewer', 'operator'],
+  'recordings.verify': ['reviewer', 'operator'],
+  'policies.replay': ['owner', 'reviewer', 'operator'],
 
   // What of people and endings is whose, `identity/` and `access/` judge, each with its row locked.
   'people.list': ['anyone'],

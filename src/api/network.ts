@@ -26,6 +26,7 @@ import { Repeats } from './idempotency.js';
 import { described } from './openapi.js';
 import { namePersonnel, type PersonnelParts, personnelRoutes } from './personnel.js';
 import { PROBLEM_TYPE, problemOf } from './problem.js';
+import { noteRefusal } from './refused.js';
 import { repeatable } from './repeating.js';
 import { type RouteParts, sharedRoutes } from './routes.js';
 import { type TunnelParts, tunnelRoutes } from './tunnels.js';
@@ -75,7 +76,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   await app.register(rateLimit, { global: false });
   const refused = new RefusedActs({ ...parts, append: (entry) => parts.audit.append(entry) });
   app.addHook('onClose', () => refused.close());
-  tellProblems(app, parts, visitOf);
+  tellProblems(app, parts, visitOf, refused);
   identify(app, parts, visitOf);
   const repeats = new Repeats(parts.pool, parts.clock);
   // Made when first asked for: it takes as long as all the rest of the API.
@@ -121,7 +122,9 @@ function identify(app: ApiApp, parts: NetworkParts, visitOf: (raw: IncomingMessa
     if (request.method !== 'GET' && request.method !== 'POST') throw notAMethod(reply);
     if (request.routeOptions.config.open === true) return within(await stranger(request), reply);
     try {
-      request.actor = await whoAsks(parts, visitOf(request.raw), request);
+      const who = () => whoAsks(parts, visitOf(request.raw), request);
+      request.actor = await who();
+      request.again = who;
     } catch (thrown) {
       if (isStranger(thrown)) within(await stranger(request), reply);
       throw thrown;
@@ -148,8 +151,13 @@ function notAMethod(reply: FastifyReply): DaypassError {
 }
 
 /** Every error as a problem; what is our own is logged, and everything counted, once. */
-function tellProblems(app: ApiApp, { log, answered }: NetworkParts, visitOf: (raw: IncomingMessage) => Visit): void {
-  app.setErrorHandler((thrown, request, reply) => {
+function tellProblems(
+  app: ApiApp,
+  { log, answered }: NetworkParts,
+  visitOf: (raw: IncomingMessage) => Visit,
+  refused: RefusedActs,
+): void {
+  app.setErrorHandler(async (thrown, request, reply) => {
     const problem = problemOf(thrown);
     const { status, code } = problem;
     const { method } = request;
@@ -157,6 +165,7 @@ function tellProblems(app: ApiApp, { log, answered }: NetworkParts, visitOf: (ra
     const who = request.actor === null ? told : { ...told, subject: request.actor.subject };
     if (status >= 500) log.error({ ...who, err: thrown }, 'the API could not do what was asked');
     else log.info(who, 'the API refused');
+    if (request.actor !== null) await noteRefusal(refused, request, { status, code });
     if (status === 401) askForLogin(reply, code);
     if (status === 503 || code === 'under_way') void reply.header('retry-after', '1');
     return reply.code(status).type(PROBLEM_TYPE).send(problem);

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import { readDocument } from '../config/document.js';
@@ -10,9 +10,10 @@ import type { Protocol } from '../gate/protocol.js';
 import { Redecider } from '../gate/redecide.js';
 import { readEvents } from '../recording/blocks.js';
 import type { RecordedEvent } from '../recording/event.js';
-import { recordViewing } from '../recording/read.js';
+import type { ApiApp } from './app.js';
 import { checked } from './faults.js';
-import type { ApiParts } from './parts.js';
+import { ownersOf } from './grant-views.js';
+import { type Recordings, remember } from './recordings.js';
 import { policyReplayBody } from './schemas.js';
 
 /** An action that the draft would have decided otherwise. */
@@ -46,14 +47,37 @@ export interface PolicyReplay {
 const MOST_CHANGES = 1_000;
 const LONGEST_ACTION = 500;
 
-/** `daypass policy replay`. */
-export function policyReplayRoutes(app: FastifyInstance, { pool, protocols }: Pick<ApiParts, 'pool' | 'protocols'>) {
-  app.post('/v1/policy/replay', { bodyLimit: 2 * 1024 * 1024 }, async (request) => {
-    const { draft, since, by } = checked(policyReplayBody, request.body);
-    const policy = readPolicy(draft, protocols);
-    await recordViewing(pool, { by, act: 'policy', session: null });
-    return replayPolicy(pool, protocols, policy, since);
-  });
+const replayed = z.looseObject({ service: z.string(), sessions: z.number(), actions: z.number() });
+
+/** `daypass policy replay`: for reviewers, operators, and owners of the service that the draft is for. */
+export function policyReplayRoutes(app: ApiApp, { pool, protocols, policies }: Recordings): void {
+  const about = (request: FastifyRequest) => {
+    const { draft } = checked(policyReplayBody, request.body);
+    return { owners: ownersOf(policies, [serviceIn(readDocument(draft).value)]) };
+  };
+  app.post(
+    '/policy/replay',
+    {
+      bodyLimit: 2 * 1024 * 1024,
+      config: { name: 'policies.replay', about, noted: true },
+      schema: {
+        summary: 'decide what was recorded again, by a draft of a service file',
+        body: policyReplayBody,
+        response: { 200: replayed },
+      },
+    },
+    async (request) => {
+      const { draft, since } = request.body;
+      const policy = readPolicy(draft, protocols);
+      await remember(pool, request, 'policy', null);
+      return { ...(await replayPolicy(pool, protocols, policy, since)) };
+    },
+  );
+}
+
+/** The service that a draft is for. */
+function serviceIn(draft: unknown): string {
+  return String(Object(draft).service ?? '');
 }
 
 /**
@@ -164,7 +188,7 @@ function readPolicy(text: string, protocols: readonly Protocol[]): ServicePolicy
 
 function judged(text: string, protocols: readonly Protocol[]) {
   const document = readDocument(text);
-  const stem = String(Object(document.value).service ?? '');
+  const stem = serviceIn(document.value);
   const problems = document.problems.map(({ message }) => ({ path: [], part: 'value' as const, message }));
   const read = readService({ stem, text, document }, protocols, standInSchemas());
   return problems.length > 0 ? { ok: false as const, findings: problems } : read;

@@ -13,7 +13,7 @@ import { replay } from '../recording/replay.js';
 import { type ApiApp, actorIn } from './app.js';
 import { checked, faultOf } from './faults.js';
 import { ownersOf } from './grant-views.js';
-import { sessionPath, sessionQuery } from './schemas.js';
+import { type searchQuery, sessionPath, sessionQuery } from './schemas.js';
 import { eventJson, sessionJson, sessionSchema, shownSessionSchema } from './views.js';
 
 /** What recordings are read with. */
@@ -25,27 +25,39 @@ export interface Recordings {
   readonly log: Log;
 }
 
-const nothing = z.strictObject({});
-const streamed = (type: string) => ({
+/** A query without anything in it. */
+export const nothing = z.strictObject({});
+/** An answer in one of these media types. */
+export const streamed = (...types: readonly string[]) => ({
   200: {
     description: 'as it is read, piece by piece',
-    content: { [type]: { schema: z.unknown().meta({ type: 'string' }) } },
+    content: Object.fromEntries(types.map((type) => [type, { schema: z.unknown().meta({ type: 'string' }) }])),
   },
 });
 
-/** List, show, read, replay: for reviewers, operators, and owners of the service. Each look is recorded before it is had. */
-export function recordingRoutes(app: ApiApp, parts: Recordings): void {
-  const { pool, gate, protocols, policies } = parts;
-  const about = async (request: FastifyRequest) => {
+/** Whose session it is that a request names in its path: the owners of its service. */
+export function aboutSession({ pool, policies }: Pick<Recordings, 'pool' | 'policies'>) {
+  return async (request: FastifyRequest) => {
     const { service } = await readSession(pool, checked(sessionPath, request.params).id);
     return { owners: ownersOf(policies, [service]) };
   };
+}
+
+/** Whose recordings there are: a request that is about all of them. */
+export function aboutAll({ policies }: Pick<Recordings, 'policies'>) {
+  return () => ({ owners: policies.all().map(({ owner }) => owner) });
+}
+
+/** List, show, read, replay: for reviewers, operators, and owners of the service. Each look is recorded before it is had. */
+export function recordingRoutes(app: ApiApp, parts: Recordings): void {
+  const { pool, gate, protocols } = parts;
+  const about = aboutSession(parts);
   const looked = { params: sessionPath, querystring: nothing };
 
   app.get(
     '/sessions',
     {
-      config: { name: 'sessions.list', about: () => ({ owners: policies.all().map(({ owner }) => owner) }) },
+      config: { name: 'sessions.list', about: aboutAll(parts) },
       schema: {
         summary: 'recorded sessions that I may see, the newest first',
         querystring: sessionQuery,
@@ -54,7 +66,10 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
     },
     async (request) => {
       const { limit, cursor, ...filter } = request.query;
-      const { sessions, next } = await listSessions(pool, within(parts, actorIn(request), filter), { limit, cursor });
+      const { sessions, next } = await listSessions(pool, filterFor(parts, actorIn(request), filter), {
+        limit,
+        cursor,
+      });
       return { sessions: sessions.map(sessionJson), next };
     },
   );
@@ -102,26 +117,29 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
   );
 }
 
-type Asked = Omit<z.output<typeof sessionQuery>, 'limit' | 'cursor'>;
+/** Which sessions, as a query says it. */
+type AskedSessions = Omit<z.output<typeof searchQuery>, 'limit' | 'cursor'>;
 
 /** Those who own services see what was done at these. */
-function within(
-  { policies }: Recordings,
+export function filterFor(
+  { policies }: Pick<Recordings, 'policies'>,
   actor: Actor,
-  { person, service, since, until, refused }: Asked,
+  asked: AskedSessions,
 ): SessionFilter {
+  const { since, until, ...rest } = asked;
+  const times = { since: timeOf(since), until: timeOf(until) };
+  const given = Object.entries({ ...rest, ...times }).filter(([, value]) => value !== undefined);
+  if (actor.duties.size > 0) return Object.fromEntries(given);
   const owned = policies.all().filter(({ owner }) => owns(actor, owner));
-  return {
-    ...(person === undefined ? {} : { person }),
-    ...(service === undefined ? {} : { service }),
-    ...(since === undefined ? {} : { since: Date.parse(since) }),
-    ...(until === undefined ? {} : { until: Date.parse(until) }),
-    ...(refused === undefined ? {} : { refused }),
-    ...(actor.duties.size > 0 ? {} : { services: owned.map(({ name }) => name) }),
-  };
+  return { ...Object.fromEntries(given), services: owned.map(({ name }) => name) };
 }
 
-function remember(pool: Pool, request: FastifyRequest, act: Viewing, session: string): Promise<void> {
+function timeOf(iso: string | undefined): number | undefined {
+  return iso === undefined ? undefined : Date.parse(iso);
+}
+
+/** Writes down who looks at what, before they see it. @param session - null when it is none in particular */
+export function remember(pool: Pool, request: FastifyRequest, act: Viewing, session: string | null): Promise<void> {
   const { subject: by, via } = actorIn(request);
   return recordViewing(pool, { by, via, act, session });
 }

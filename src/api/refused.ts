@@ -37,28 +37,41 @@ const wantedBody = z.object({
 });
 
 /**
- * Writes down that an administrative act at the operator's socket was refused, or failed. Only for requests that were well
- * formed: they name a route, and who asks. What was wrongly written is no act.
+ * Writes down that an administrative act was refused, or failed. Only for requests that were well formed: they name a route,
+ * and who asks. What was wrongly written is no act.
  */
 export async function noteRefusal(acts: RefusedActs, request: FastifyRequest, refused: Refused): Promise<void> {
-  const by = byBody.safeParse(request.body).data?.by;
   if (TOLD_BEHIND.test(request.routeOptions.url ?? '')) return;
-  const entry = by === undefined ? null : refusedEntry(request, { actor: by, via: 'socket' }, refused);
+  const who = request.actor === null ? namedIn(request) : knownTo(request, refused);
+  const entry = who === null ? null : refusedEntry(request, who, refused);
   if (entry === null) return;
   const noted = acts.note(entry);
   // What failed may have failed because the ledger is silent: the answer does not wait for it once more.
   if (refused.status < 500) await noted;
 }
 
+interface Who {
+  readonly actor: string;
+  readonly via: Via;
+}
+
+/** On the routes that the operator's socket has of its own, the body says who asks. */
+function namedIn({ body }: FastifyRequest): Who | null {
+  const by = byBody.safeParse(body).data?.by;
+  return by === undefined ? null : { actor: by, via: 'socket' };
+}
+
+/** What the guard refused it wrote down itself, and most acts do so where they are judged. */
+function knownTo({ actor, routeOptions }: FastifyRequest, { code }: Refused): Who | null {
+  if (actor === null || code === 'not_allowed' || routeOptions.config.noted !== true) return null;
+  return { actor: actor.subject, via: actor.via };
+}
+
 /**
  * The line of a refused request.
  * @returns null for one that only reads, or was malformed
  */
-export function refusedEntry(
-  request: FastifyRequest,
-  who: { readonly actor: string; readonly via: Via },
-  { status, code }: Refused,
-): AuditEntry | null {
+export function refusedEntry(request: FastifyRequest, who: Who, { status, code }: Refused): AuditEntry | null {
   const route = request.routeOptions.url;
   if (route === undefined || ['GET', 'HEAD', 'OPTIONS'].includes(request.method) || status === 400) return null;
   const act = actOf(route);

@@ -1,67 +1,127 @@
 import { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { z } from 'zod';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol, Transcript } from '../gate/protocol.js';
 import { readEvents } from '../recording/blocks.js';
 import type { RecordedEvent } from '../recording/event.js';
 import { followEvents } from '../recording/follow.js';
-import { readSession, recordViewing, type SessionFilter, type SessionView } from '../recording/read.js';
+import { readSession, type SessionView } from '../recording/read.js';
 import { replay, timedReplay } from '../recording/replay.js';
 import { searchSessions } from '../recording/search.js';
-import { checked } from './faults.js';
-import type { ApiParts } from './parts.js';
-import { exportQuery, searchQuery, sessionPath, watchQuery } from './schemas.js';
-import { sessionJson } from './views.js';
+import { verifyAll, verifySession } from '../recording/verify-database.js';
+import { type ApiApp, actorIn } from './app.js';
+import { checkAgain } from './guard.js';
+import { aboutAll, aboutSession, filterFor, type Recordings, remember, streamed } from './recordings.js';
+import { exportQuery, searchQuery, sessionPath, verifyBody, watchQuery } from './schemas.js';
+import { sessionJson, sessionSchema } from './views.js';
 
-/** Search, watch, export in another form: on the operator's socket. */
-export function reviewingRoutes(app: FastifyInstance, { pool, protocols }: ApiParts): void {
-  const sendReplay = (
-    reply: FastifyReply,
-    session: SessionView,
-    events: AsyncIterable<RecordedEvent>,
-    timed: boolean,
-  ) =>
-    reply
-      .type(timed ? 'application/x-ndjson' : 'text/plain; charset=utf-8')
-      .send(Readable.from((timed ? timedReplay : replay)(session, events, protocols)));
-
-  app.get('/v1/search', async (request) => {
-    const { by, limit, cursor, ...asked } = checked(searchQuery, request.query);
-    await recordViewing(pool, { by, act: 'search', session: null });
-    const { found, next } = await searchSessions(pool, filterOf(asked), { limit, cursor });
-    return { found: found.map(({ session, hits }) => ({ session: sessionJson(session), hits })), next };
-  });
-
-  app.get('/v1/sessions/:id/watch', async (request, reply) => {
-    const { id } = checked(sessionPath, request.params);
-    const { by, timed = false } = checked(watchQuery, request.query);
-    const session = await readSession(pool, id);
-    await recordViewing(pool, { by, act: 'watch', session: id });
-    return sendReplay(reply, session, followEvents(pool, id), timed);
-  });
-
-  app.get('/v1/sessions/:id/export', async (request, reply) => {
-    const { id } = checked(sessionPath, request.params);
-    const { by, format } = checked(exportQuery, request.query);
-    const session = await readSession(pool, id);
-    const transcript = format === 'timed' ? null : transcriptOf(protocols, session, format);
-    await recordViewing(pool, { by, act: transcript === null ? 'replay' : 'export', session: id });
-    const events = readEvents(pool, id);
-    if (transcript === null) return sendReplay(reply, session, events, true);
-    return reply.type(transcript.type).send(Readable.from(transcript.write(session, events)));
-  });
+/** What is reviewed with. */
+export interface Reviewing extends Recordings {
+  readonly clock: Clock;
 }
 
-type Asked = Partial<Omit<z.output<typeof searchQuery>, 'by' | 'limit' | 'cursor'>>;
+/** How often it is asked whether whoever watches still may, milliseconds. */
+const ASKED_AGAIN = 2_000;
 
-function filterOf({ since, until, ...rest }: Asked): SessionFilter {
-  const times = { since: timeOf(since), until: timeOf(until) };
-  return Object.fromEntries(Object.entries({ ...rest, ...times }).filter(([, value]) => value !== undefined));
+const hit = z.object({ firstSeq: z.number(), lastSeq: z.number(), excerpt: z.string() });
+const found = z.object({ session: sessionSchema, hits: z.array(hit) });
+
+/** Search, watch, export in another form, verify: for those who may read recordings. Each look is recorded before it is had. */
+export function reviewingRoutes(app: ApiApp, parts: Reviewing): void {
+  searchRoute(app, parts);
+  watchRoute(app, parts);
+  exportRoute(app, parts);
+  verifyRoute(app, parts);
 }
 
-function timeOf(iso: string | undefined): number | undefined {
-  return iso === undefined ? undefined : Date.parse(iso);
+function searchRoute(app: ApiApp, parts: Reviewing): void {
+  app.get(
+    '/search',
+    {
+      config: { name: 'sessions.search', about: aboutAll(parts), viewing: true },
+      schema: {
+        summary: 'sessions by what was done in them, of those that I may see, the newest first',
+        querystring: searchQuery,
+        response: { 200: z.object({ found: z.array(found), next: z.string().nullable() }) },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, ...asked } = request.query;
+      await remember(parts.pool, request, 'search', null);
+      const filter = filterFor(parts, actorIn(request), asked);
+      const { found, next } = await searchSessions(parts.pool, filter, { limit, cursor });
+      return { found: found.map(({ session, hits }) => ({ session: sessionJson(session), hits: [...hits] })), next };
+    },
+  );
+}
+
+function watchRoute(app: ApiApp, parts: Reviewing): void {
+  const { pool, protocols } = parts;
+  app.get(
+    '/sessions/:id/watch',
+    {
+      config: { name: 'sessions.watch', about: aboutSession(parts), viewing: true },
+      schema: {
+        ...{ summary: 'its events as they are recorded, until it ends', params: sessionPath, querystring: watchQuery },
+        response: streamed('text/plain', 'application/x-ndjson'),
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const session = await readSession(pool, id);
+      await remember(pool, request, 'watch', id);
+      const events = followEvents(pool, id, stillMay(request, parts.clock));
+      return sendReplay(reply, protocols, session, events, request.query.timed === true);
+    },
+  );
+}
+
+/** Whoever watches may be shut out meanwhile: then they see no more. */
+function stillMay(request: FastifyRequest, clock: Clock): () => Promise<void> {
+  let due = clock.monotonic() + ASKED_AGAIN;
+  return async () => {
+    if (clock.monotonic() < due) return;
+    await checkAgain(request);
+    due = clock.monotonic() + ASKED_AGAIN;
+  };
+}
+
+function exportRoute(app: ApiApp, parts: Reviewing): void {
+  const { pool, protocols } = parts;
+  app.get(
+    '/sessions/:id/export',
+    {
+      config: { name: 'sessions.export', about: aboutSession(parts), viewing: true },
+      schema: {
+        summary: 'its events for another tool: `sql`, `har`, or `timed` for a replay at its pace',
+        ...{ params: sessionPath, querystring: exportQuery },
+        response: streamed('application/sql', 'application/json', 'application/x-ndjson'),
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { format } = request.query;
+      const session = await readSession(pool, id);
+      const transcript = format === 'timed' ? null : transcriptOf(protocols, session, format);
+      await remember(pool, request, transcript === null ? 'replay' : 'export', id);
+      const events = readEvents(pool, id);
+      if (transcript === null) return sendReplay(reply, protocols, session, events, true);
+      return reply.type(transcript.type).send(Readable.from(transcript.write(session, events)));
+    },
+  );
+}
+
+function sendReplay(
+  reply: FastifyReply,
+  protocols: readonly Protocol[],
+  session: SessionView,
+  events: AsyncIterable<RecordedEvent>,
+  timed: boolean,
+) {
+  const pieces = (timed ? timedReplay : replay)(session, events, protocols);
+  return reply.type(timed ? 'application/x-ndjson' : 'text/plain; charset=utf-8').send(Readable.from(pieces));
 }
 
 /** @throws DaypassError `invalid_request` for a form that this protocol's recordings do not have */
@@ -72,4 +132,24 @@ function transcriptOf(protocols: readonly Protocol[], { protocol }: SessionView,
   throw new DaypassError('invalid_request', `A recording of ${protocol} has no form ${JSON.stringify(format)}.`, {
     hint: `There are: ${['jsonl', ...offered.map((one) => one.format)].join(', ')}.`,
   });
+}
+
+function verifyRoute(app: ApiApp, { pool }: Reviewing): void {
+  app.post(
+    '/verify',
+    {
+      config: { name: 'recordings.verify', noted: true },
+      schema: {
+        summary: 'whether recordings are what was recorded',
+        body: verifyBody,
+        response: { 200: z.looseObject({ ok: z.boolean() }) },
+      },
+    },
+    async (request) => {
+      const { session } = request.body;
+      await remember(pool, request, 'verify', session ?? null);
+      const verified = session === undefined ? await verifyAll(pool) : await verifySession(pool, session);
+      return { ok: verified.findings.length === 0, ...verified };
+    },
+  );
 }

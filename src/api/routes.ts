@@ -9,10 +9,13 @@ import { grantViewRoutes } from './grant-views.js';
 import { meRoutes } from './me.js';
 import { type NdaBook, ndaRoutes } from './ndas.js';
 import type { GatewayStatus } from './parts.js';
+import { policyReplayRoutes } from './policy-replay.js';
 import { type Recordings, recordingRoutes } from './recordings.js';
 import { type RequestBook, requestRoutes } from './requests.js';
+import { reviewingRoutes } from './reviewing.js';
 import { revocationRoutes } from './revocations.js';
 import { serviceRoutes } from './services.js';
+import { sessionRoutes } from './sessions.js';
 
 /** What the routes are made of that people and the operator share. */
 export interface RouteParts extends Recordings, AuditBook {
@@ -32,6 +35,9 @@ export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
   serviceRoutes(app, parts);
   grantViewRoutes(app, parts);
   recordingRoutes(app, parts);
+  reviewingRoutes(app, parts);
+  policyReplayRoutes(app, parts);
+  sessionRoutes(app, parts);
   requestRoutes(app, parts);
   ndaRoutes(app, parts);
   revocationRoutes(app, parts);

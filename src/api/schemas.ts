@@ -74,22 +74,20 @@ const sessionFilter = {
 
 export const sessionQuery = z.strictObject({ ...sessionFilter, ...pageOf(z.uuid()) });
 
-/** What is found is shown, so whoever searches says who they are. */
 export const searchQuery = z.strictObject({
   ...sessionFilter,
   text: plain.min(2).max(200).optional(),
   on: plain.min(1).max(1_000).optional(),
   reason: name.optional(),
-  by: line,
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.uuid().optional(),
 });
 
 /** `timed`: a line of JSON for each event, with its time, so that it can be shown at its pace. */
-export const watchQuery = z.strictObject({ by: line, timed: flag.optional() });
-export const exportQuery = z.strictObject({ by: line, format: name });
+export const watchQuery = z.strictObject({ timed: flag.optional() });
+export const exportQuery = z.strictObject({ format: name });
 
-export const verifyBody = z.strictObject({ session: z.uuid().optional(), by: line });
+export const verifyBody = z.strictObject({ session: z.uuid().optional() });
 /** An operator who does not say who they are. */
 const somebody = line.default('operator');
 
@@ -100,7 +98,6 @@ export const reloadBody = z.strictObject({ by: somebody });
 export const policyReplayBody = z.strictObject({
   draft: z.string().min(1).max(1_048_576),
   since: z.iso.datetime({ offset: true }),
-  by: line,
 });
 
 export const grantPath = z.object({ id: grantId });

@@ -10,11 +10,8 @@ import { loginRoutes } from './logins.js';
 import { maintenanceRoutes } from './maintenance.js';
 import type { ApiParts } from './parts.js';
 import { peopleRoutes } from './people.js';
-import { policyReplayRoutes } from './policy-replay.js';
 import { noteRefusal } from './refused.js';
-import { reviewingRoutes } from './reviewing.js';
 import { sharedRoutes } from './routes.js';
-import { sessionRoutes } from './sessions.js';
 import { listenOnSocket } from './socket.js';
 import { operatorsDoor } from './socket-door.js';
 import { workerRoutes } from './worker.js';
@@ -68,7 +65,6 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
   grantRoutes(app, parts);
   loginRoutes(app, parts);
   peopleRoutes(app, parts);
-  sessionRoutes(app, parts);
   await app.register(
     async (scope) => {
       operatorsDoor(scope);
@@ -79,8 +75,6 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
   );
   maintenanceRoutes(app, parts);
   if (parts.leaving !== undefined) leavingRoutes(app, parts.leaving);
-  policyReplayRoutes(app, parts);
-  reviewingRoutes(app, parts);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   await app.ready();
   return app;

@@ -9,11 +9,17 @@ const EVERY = 250;
 /**
  * The events of a session from its beginning, and then as they are recorded, until it ends: on whichever gateway it lives,
  * since it is the record that is read. Nothing is shown that is not recorded.
- * @throws DaypassError `record_damaged` when a block cannot be read
+ * @param still - called before anything more is read; what it throws ends it
+ * @throws DaypassError `record_damaged` when a block cannot be read, and what `still` throws
  */
-export async function* followEvents(pool: Pool, sessionId: string): AsyncGenerator<RecordedEvent> {
+export async function* followEvents(
+  pool: Pool,
+  sessionId: string,
+  still: () => Promise<void>,
+): AsyncGenerator<RecordedEvent> {
   let after: string | undefined;
   for (;;) {
+    await still();
     // Asked before the blocks: what is recorded up to the end is there when the end is.
     const over = await isOver(pool, sessionId);
     for await (const block of readBlocks(pool, sessionId, after)) {

@@ -119,15 +119,22 @@ export async function readSession(pool: Pool, id: string): Promise<SessionView> 
 /** How a recording is looked at. */
 export type Viewing = 'show' | 'replay' | 'export' | 'watch' | 'search' | 'verify' | 'policy';
 
+/** Who looks, by which door they came, and at what. */
+export interface Looked {
+  readonly by: string;
+  readonly via: Door;
+  readonly act: Viewing;
+  readonly session: string | null;
+}
+
 /** Records that someone looks at a recording; nothing of it is served before this has resolved (THREATS.md D26). */
-export async function recordViewing(
-  pool: Pool,
-  { by, via = 'socket', act, session }: { by: string; via?: Door; act: Viewing; session: string | null },
-): Promise<void> {
-  // The audit log is told the door by the same transaction (migration 005).
-  const text = `insert into viewings (by, act, session_id)
-    select $1, $2, $3 where set_config('daypass.via', $4, true) is not null`;
-  await pool.query(text, [by, act, session, via]);
+export async function recordViewing(pool: Pool, { by, via, act, session }: Looked): Promise<void> {
+  // The door is this transaction's, which is this statement: its line in the audit log is written as it commits.
+  await pool.query(
+    `insert into viewings (by, act, session_id)
+     select $1, $2, $3::uuid where set_config('daypass.via', $4, true) is not null`,
+    [by, act, session, via],
+  );
 }
 
 interface Row {

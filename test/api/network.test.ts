@@ -1,4 +1,6 @@
 import t from 'tap';
+import { webPolicy } from '../http/browser/fixture.js';
+import { waitUntil } from '../support/wait.js';
 import { startWithPeople } from './ground.js';
 
 t.test('somebody who is logged in learns who they are and what they may do', async (t) => {
@@ -174,10 +176,95 @@ t.test('recordings are for reviewers, operators and owners of the service, and e
   t.equal(looked.length, 9);
   t.match(looked[0], { by: 'lee', act: 'export' });
   t.match(
-    await (await as('rita'))('POST', `/sessions/${id}/end`, { reason: 'x' }),
-    { status: 404 },
-    'a viewer ends none',
+    await (await as('rita'))('POST', `/sessions/${id}/end`, {}),
+    { status: 400 },
+    'nobody ends one without saying why',
   );
+});
+
+t.test(
+  'reviewers and owners search, watch, export, verify and end sessions of theirs, under their names',
+  async (t) => {
+    const { as, gateway, ask } = await startWithPeople(t);
+    const { handle } = await gateway.issue({ service: 'web', principal: 'alice' });
+    await ask({ path: '/odd-path', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+    const [{ id = '' } = {}] = await gateway.ledger.query<{ id: string }>('select id from daypass.sessions');
+    const reading = ['/search?text=odd', `/sessions/${id}/export?format=har`, `/sessions/${id}/watch`];
+    const draft = webPolicy('http://127.0.0.1:1');
+    const since = '2026-01-01T00:00:00Z';
+    for (const subject of ['alice', 'dana', 'bob']) {
+      const person = await as(subject);
+      for (const path of reading)
+        t.match(await person('GET', path), { status: 403, body: { code: 'not_allowed' } }, path);
+      t.match(await person('POST', `/sessions/${id}/end`, { reason: 'mischief' }), { status: 403 });
+      t.match(await person('POST', '/verify', { session: id }), { status: 403 });
+      t.match(await person('POST', '/policy/replay', { draft, since }), { status: 403 });
+    }
+    t.same(await gateway.ledger.query('select from daypass.viewings'), [], 'nobody has seen anything');
+
+    const [lee, rita] = [await as('lee'), await as('rita')];
+    const found = async (person: typeof rita) => (await person('GET', '/search?text=odd')).body.found as unknown[];
+    await waitUntil('the index', async () => (await found(rita)).length === 1);
+    t.match(await found(lee), [{ session: { id, principal: 'alice' } }]);
+    t.match(await rita('GET', `/sessions/${id}/export?format=har`), {
+      status: 200,
+      text: /odd-path/,
+      body: { log: {} },
+    });
+    t.match(await rita('GET', `/sessions/${id}/export?format=sql`), { status: 400 });
+    t.match(await rita('GET', `/sessions/${id}/watch?by=olga`), { status: 400 }, 'nobody looks under another name');
+    t.match(await rita('POST', '/verify', { session: id }), { status: 200, body: { ok: true, sessions: 1 } });
+    t.match(await rita('POST', '/policy/replay', { draft, since }), {
+      status: 200,
+      body: { service: 'web', sessions: 1 },
+    });
+    const watched = rita('GET', `/sessions/${id}/watch?timed=true`);
+    t.match(await rita('POST', `/sessions/${id}/end`, { reason: 'looks odd' }), {
+      status: 200,
+      body: { state: 'ended' },
+    });
+    t.match(await watched, { status: 200, text: /odd-path.*ended: /s });
+    t.match(await rita('POST', `/sessions/${id}/end`, { reason: 'again' }), {
+      status: 409,
+      body: { code: 'already_ended' },
+    });
+    const lines = await gateway.ledger.query(
+      `select actor, via, act, result from daypass.audit where target = 'session:${id}' order by seq`,
+    );
+    const refused = ['alice', 'dana', 'bob'].map((actor) => ({ actor, act: 'session.end', result: 'refused' }));
+    t.match(lines, [
+      ...refused,
+      ...['recording.export', 'recording.verify', 'recording.watch'].map((act) => ({ act, result: 'done' })),
+      { actor: 'rita', act: 'session.end', result: 'done' },
+      { actor: 'rita', act: 'session.end', result: 'refused' },
+    ]);
+    t.ok(lines.every(({ via }) => via === 'browser'));
+
+    await gateway.policy('web', webPolicy('http://127.0.0.1:1').replace('group:leads', 'group:others'));
+    t.same(await found(lee), [], 'owners search what is theirs');
+    for (const path of reading.slice(1)) t.match(await lee('GET', path), { status: 403 }, path);
+    t.match(
+      await lee('POST', '/policy/replay', { draft, since }),
+      { status: 403 },
+      'whose service it is the draft does not say',
+    );
+  },
+);
+
+t.test('B11: whoever watches and is shut out meanwhile sees no more', async (t) => {
+  const { as, gateway, ask } = await startWithPeople(t);
+  const { handle } = await gateway.issue({ service: 'web', principal: 'alice' });
+  await ask({ path: '/x', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+  const [{ id = '' } = {}] = await gateway.ledger.query<{ id: string }>('select id from daypass.sessions');
+  const [rita, lee] = [await as('rita'), await as('lee')];
+  const shutOut = [rita, lee].map((person) => t.rejects(person('GET', `/sessions/${id}/watch`), 'it broke off'));
+  await waitUntil('both look', async () => {
+    const looks = await gateway.ledger.query("select from daypass.viewings where act = 'watch'");
+    return looks.length === 2;
+  });
+  await gateway.ledger.query("update daypass.people set groups = '{}' where subject = 'rita'");
+  await gateway.ledger.query("update daypass.logins set ended_at = now() where principal = 'lee'");
+  await Promise.all(shutOut);
 });
 
 t.test('the API describes itself to everyone', async (t) => {

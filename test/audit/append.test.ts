@@ -98,8 +98,13 @@ t.test('links, logins, logouts and viewings are written down', async (t) => {
   const { secret } = await logins.link('alice', { by: 'ops', reason: 'first day' });
   await logins.logIn(secret, null);
   await logins.logOut('alice', { by: 'ops', reason: 'last day' });
-  await recordViewing(pool, { by: 'rita', act: 'replay', session: '0190a000-0000-7000-8000-000000000000' });
-  await recordViewing(pool, { by: 'rita', act: 'verify', session: null });
+  await recordViewing(pool, {
+    by: 'rita',
+    via: 'socket',
+    act: 'replay',
+    session: '0190a000-0000-7000-8000-000000000000',
+  });
+  await recordViewing(pool, { by: 'rita', via: 'socket', act: 'verify', session: null });
   const { entries } = await log.list({}, { limit: 10 });
   t.match([...entries].reverse(), [
     { act: 'login.link', actor: 'ops', via: 'socket', target: 'person:alice', reason: 'first day' },
@@ -117,7 +122,7 @@ t.test('a transaction says by which door its acts came', async (t) => {
     await client.query(`set local daypass.via = 'token'`);
     await client.query(`insert into viewings (by, act) values ('rita', 'verify')`);
   });
-  await recordViewing(pool, { by: 'rita', act: 'verify', session: null });
+  await recordViewing(pool, { by: 'rita', via: 'socket', act: 'verify', session: null });
   t.match(await log.list({}, { limit: 2 }), { entries: [{ via: 'socket' }, { via: 'token' }] });
 });
 
@@ -130,7 +135,7 @@ t.test('an act whose line cannot be written down does not happen', async (t) => 
   await t.rejects(ledger.insert({ ...GRANT, id: 'x'.repeat(22) }, BY), { code: 'ledger_unavailable' });
   const renewal = ledger.renew(GRANT.id, async () => ({ grant: { ...GRANT, renewals: 1 }, act: BY }));
   await t.rejects(renewal, { code: 'ledger_unavailable' });
-  await t.rejects(recordViewing(pool, { by: 'rita', act: 'show', session: null }));
+  await t.rejects(recordViewing(pool, { by: 'rita', via: 'socket', act: 'show', session: null }));
   await t.rejects(appendAudit(pool, act()), { code: 'audit_unavailable' });
   const kept = await database.query('select id, renewals, revoked_at from daypass.grants');
   t.same(kept, [{ id: GRANT.id, renewals: 0, revoked_at: null }]);
