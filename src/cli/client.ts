@@ -39,15 +39,7 @@ export class GatewayClient {
       throwFault(parse(await textOf(response)));
       throw new DaypassError('failed', `The gateway answered ${response.statusCode}.`);
     }
-    response.setEncoding('utf8');
-    try {
-      for await (const piece of response) yield String(piece);
-    } catch (cause) {
-      throw new DaypassError('cut_off', 'The gateway broke off before the end: what was shown is not everything.', {
-        cause,
-        hint: "`daypass verify` and the gateway's log say more.",
-      });
-    }
+    yield* piecesOf(response);
   }
 
   async #send(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
@@ -83,10 +75,23 @@ export class GatewayClient {
   }
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+/** An answer, piece by piece. @throws DaypassError `cut_off` when it ends before it is whole */
+export async function* piecesOf(response: IncomingMessage): AsyncGenerator<string> {
   response.setEncoding('utf8');
+  try {
+    for await (const piece of response) yield String(piece);
+  } catch (cause) {
+    throw new DaypassError('cut_off', 'The gateway broke off before the end: what was shown is not everything.', {
+      cause,
+      hint: "`daypass verify` and the gateway's log say more.",
+    });
+  }
+}
+
+/** An answer as a whole. @throws DaypassError `cut_off` */
+export async function textOf(response: IncomingMessage): Promise<string> {
   let text = '';
-  for await (const piece of response) text += String(piece);
+  for await (const piece of piecesOf(response)) text += piece;
   return text;
 }
 

@@ -3,10 +3,11 @@ import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { Command } from 'commander';
-import { type ActorOptions, query, tell, tellFault, withActor, withGateway } from './run.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { query, tell, tellFault } from './run.js';
 import { facts } from './words.js';
 
-interface CloseOutOptions extends ActorOptions {
+interface CloseOutOptions extends DoorOptions {
   readonly html?: true;
   readonly output?: string;
 }
@@ -18,10 +19,10 @@ export function closeOutCommand(): Command {
     .argument('<request>', 'the access request')
     .option('--html', 'as a page to read and print; it can be verified too')
     .option('-o, --output <file>', 'where to write it; standard output when not given');
-  withActor(command).action((id: string, options: CloseOutOptions) =>
-    withGateway(options, async (gateway) => {
-      const asked = query({ by: options.by, format: options.html === true ? 'html' : 'json' });
-      const file = gateway.stream(`/v1/requests/${encodeURIComponent(id)}/closeout${asked}`);
+  withDoorOptions(command).action((id: string, options: CloseOutOptions) =>
+    withDoor(options, async (door) => {
+      const asked = query({ by: door.by, format: options.html === true ? 'html' : 'json' });
+      const file = door.stream(`/v1/requests/${encodeURIComponent(id)}/closeout${asked}`);
       await write(file, options.output);
       return 0;
     }),

@@ -33,8 +33,8 @@ import { facts } from './words.js';
  * @throws DaypassError `not_logged_in`, `no_access`, `port_in_use`, `not_started`, `no_gateway`
  */
 export async function connect(service: string, words: readonly string[], options: ConnectOptions): Promise<number> {
-  const { gateway, kept } = await loggedInByNow(options);
-  const of = { gateway, token: kept.token, service, grant: options.grant };
+  const { kept, ...place } = await loggedInByNow(options);
+  const of = { ...place, token: kept.token, service, grant: options.grant };
   const held = await askHeld(of);
   const connecting = new Connecting(
     of,
@@ -44,8 +44,10 @@ export async function connect(service: string, words: readonly string[], options
   const port = await connecting.open(words.length > 0 ? 0 : options.port);
   const local = { service, protocol: held.protocol, subject: kept.subject, port };
   if (words.length > 0) return runClient(words, local).finally(() => connecting.end(0));
-  tell(options, { ...local, gateway, ...held.grant, settings: Object.fromEntries(settingsOf(local)) }, () =>
-    welcome(local, held),
+  tell(
+    options,
+    { ...local, gateway: place.gateway, ...held.grant, settings: Object.fromEntries(settingsOf(local)) },
+    () => welcome(local, held),
   );
   connecting.listenToTyping();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => connecting.end(0));
@@ -108,10 +110,10 @@ class Connecting implements PortEvents {
   }
 
   #listen(port: number): Promise<LocalPort> {
-    const { gateway, token, service, grant } = this.#of;
+    const { gateway, ca, token, service, grant } = this.#of;
     return openLocalPort({
       port,
-      open: (at) => openTunnel({ gateway, token, service, grant, port: at }),
+      open: (at) => openTunnel({ gateway, ca, token, service, grant, port: at }),
       refuse: (socket, why) => refuseLocally(this.#held.protocol, socket, why),
       events: this,
     });

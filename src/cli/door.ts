@@ -3,13 +3,13 @@ import type { Command } from 'commander';
 import { DaypassError } from '../errors.js';
 import { GatewayClient } from './client.js';
 import { dataDirectoryOf } from './place.js';
-import { askRemote, loggedInGateway } from './remote.js';
+import { askRemote, loggedInGateway, type Meant, streamRemote } from './remote.js';
 import { type ExitCode, type GatewayOptions, tellFault, userName } from './run.js';
 import { keptTokens, tokenFile } from './token-file.js';
+import { CA_WORDS } from './tool-login.js';
 
 /** Options of what people do over the network, and the operator on the socket. */
-export interface DoorOptions extends GatewayOptions {
-  readonly gateway?: string;
+export interface DoorOptions extends GatewayOptions, Meant {
   readonly by: string;
 }
 
@@ -17,16 +17,25 @@ export interface DoorOptions extends GatewayOptions {
 export interface Door {
   /** Who is logged in; null on the socket. */
   readonly subject: string | null;
-  ask<Body>(method: 'GET' | 'POST', path: string, body?: object): Promise<Body>;
+  /** Whose name the query of a look has to say; nobody's over the network, where it is known who looks. */
+  readonly by: string | undefined;
+  /** @param within - how long the answer may take over the network, milliseconds */
+  ask<Body>(method: 'GET' | 'POST', path: string, body?: object, within?: number): Promise<Body>;
+  /** A long answer, piece by piece. */
+  stream(path: string): AsyncIterable<string>;
 }
 
-/** Adds `--gateway`, `--data`, `--by` and `--json`. */
+/** How long an answer may take that is made of many recordings, milliseconds. */
+export const LONG_ANSWER = 10 * 60_000;
+
+/** Adds `--gateway`, `--ca`, `--data`, `--by` and `--json`. */
 export function withDoorOptions(command: Command): Command {
   return command
     .option(
       '--gateway <address>',
       'as yourself, at this gateway (DAYPASS_GATEWAY, or the only one you are logged in at)',
     )
+    .option('--ca <file>', CA_WORDS)
     .option('--data <dir>', 'as the operator of this machine, by the socket in this data directory (DAYPASS_DATA)')
     .option('--by <name>', 'on the socket: who does this, for the record', userName())
     .option('--json', "the gateway's answer as JSON; errors as JSON on standard error");
@@ -51,11 +60,13 @@ async function openDoor(options: DoorOptions): Promise<Door> {
     throw new DaypassError('usage', 'Either --gateway or --data: they are two doors.');
   if (gateway === undefined && (data !== undefined || !(await isLoggedIn()))) return socketDoor(data, by);
   await checkPrivate(tokenFile());
-  const { gateway: address, kept } = await loggedInGateway(gateway);
+  const { kept, ...place } = await loggedInGateway(options);
+  const { token } = kept;
   return {
     subject: kept.subject,
-    ask: (method, path, body) =>
-      askRemote(address, method, `/api${path}`, { token: kept.token, ...(body === undefined ? {} : { body }) }),
+    by: undefined,
+    ask: (method, path, body, within) => askRemote(place, method, `/api${path}`, { token, body, within }),
+    stream: (path) => streamRemote(place, `/api${path}`, token),
   };
 }
 
@@ -68,6 +79,8 @@ function socketDoor(data: string | undefined, by: string): Door {
   const client = new GatewayClient(dataDirectoryOf(data));
   return {
     subject: null,
+    by,
+    stream: (path) => client.stream(path),
     ask: async <Body>(method: 'GET' | 'POST', path: string, body?: object) =>
       (await client.ask<Body>(method, path, method === 'GET' ? undefined : { ...body, by })).body,
   };

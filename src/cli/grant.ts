@@ -1,15 +1,7 @@
 import { Command } from 'commander';
 import type { GrantJson } from '../api/views.js';
-import {
-  type ActorOptions,
-  durationArgument,
-  type GatewayOptions,
-  query,
-  tell,
-  withActor,
-  withGateway,
-  withGatewayOptions,
-} from './run.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { type ActorOptions, durationArgument, query, tell, withActor, withGateway } from './run.js';
 import { facts, moment, table } from './words.js';
 
 interface Issued {
@@ -33,7 +25,7 @@ interface IssueOptions extends ActorOptions {
 
 type Shown = GrantJson & { readonly acts: readonly { act: string; at: string; by: string; reason: string }[] };
 
-/** `daypass grant issue|list|show|renew|revoke`. */
+/** `daypass grant issue|list|show|renew|revoke`: grants are seen at either door, and made at the operator's socket alone. */
 export function grantCommand(): Command {
   const grant = new Command('grant').description('give, show, extend and take back access');
   for (const command of [issue(), list(), show(), renew(), revoke()]) grant.addCommand(command);
@@ -70,7 +62,7 @@ function issuedWords(grant: Issued): string {
   ]);
 }
 
-interface ListOptions extends GatewayOptions {
+interface ListOptions extends DoorOptions {
   readonly principal?: string;
   readonly service?: string;
   readonly active?: true;
@@ -82,11 +74,11 @@ function list(): Command {
     .option('--principal <name>', 'only of this person')
     .option('--service <name>', 'only for this service')
     .option('--active', 'only those in force');
-  return withGatewayOptions(command).action((options: ListOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((options: ListOptions) =>
+    withDoor(options, async (door) => {
       const { principal, service, active } = options;
       const path = `/v1/grants${query({ principal, service, active, limit: 1_000 })}`;
-      const { body } = await gateway.ask<{ grants: readonly GrantJson[] }>('GET', path);
+      const body = await door.ask<{ grants: readonly GrantJson[] }>('GET', path);
       tell(options, body, ({ grants }) =>
         grants.length === 0
           ? 'no grants'
@@ -111,10 +103,9 @@ function list(): Command {
 
 function show(): Command {
   const command = new Command('show').description('one grant with everything that was done to it').argument('<id>');
-  return withGatewayOptions(command).action((id: string, options: GatewayOptions) =>
-    withGateway(options, async (gateway) => {
-      const { body } = await gateway.ask<Shown>('GET', `/v1/grants/${encodeURIComponent(id)}`);
-      tell(options, body, shownWords);
+  return withDoorOptions(command).action((id: string, options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      tell(options, await door.ask<Shown>('GET', `/v1/grants/${encodeURIComponent(id)}`), shownWords);
       return 0;
     }),
   );

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DaypassError } from '../errors.js';
 import type { Countdown } from './countdown.js';
-import { askRemote } from './remote.js';
+import { askRemote, type Place } from './remote.js';
 
 /** A service as the gateway tells it, with what somebody has there. */
 export interface ToldService {
@@ -31,8 +31,7 @@ export interface Held {
 }
 
 /** Whose access, to what, where. */
-export interface AccessOf {
-  readonly gateway: string;
+export interface AccessOf extends Place {
   readonly token: string;
   readonly service: string;
   /** The one that ends last unless told. */
@@ -48,13 +47,13 @@ export function grantInUse(grants: readonly ToldGrant[], id?: string): ToldGrant
 }
 
 /** @throws DaypassError `no_access`, and as `askRemote` */
-export async function askHeld({ gateway, token, service, grant }: AccessOf): Promise<Held> {
-  const { services } = await askRemote<{ services: readonly ToldService[] }>(gateway, 'GET', '/api/v1/services', {
+export async function askHeld({ token, service, grant, ...place }: AccessOf): Promise<Held> {
+  const { services } = await askRemote<{ services: readonly ToldService[] }>(place, 'GET', '/api/v1/services', {
     token,
   });
   const told = services.find(({ name }) => name === service);
   if (told === undefined)
-    throw new DaypassError('unknown_service', `There is no service ${service} at ${gateway}.`, {
+    throw new DaypassError('unknown_service', `There is no service ${service} at ${place.gateway}.`, {
       hint: 'daypass services',
     });
   const held = grantInUse(told.grants, grant);
@@ -70,9 +69,9 @@ interface EndedGrant {
 }
 
 /** Why a grant is no longer there, in words; those of a revocation are its author's. */
-export async function whyOver({ gateway, token }: AccessOf, grant: string): Promise<string> {
+export async function whyOver({ token, ...place }: AccessOf, grant: string): Promise<string> {
   const path = `/api/v1/grants/${encodeURIComponent(grant)}`;
-  const { state, acts } = await askRemote<EndedGrant>(gateway, 'GET', path, { token });
+  const { state, acts } = await askRemote<EndedGrant>(place, 'GET', path, { token });
   const last = acts.findLast(({ act }) => act === 'revoke');
   if (state === 'revoked' && last !== undefined) return `it was revoked by ${last.by}: ${last.reason}`;
   return state === 'expired' ? 'its time is over' : `it is ${state}`;

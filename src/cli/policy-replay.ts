@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { PolicyReplay } from '../api/policy-replay.js';
 import { DaypassError, messageOf } from '../errors.js';
-import { type ActorOptions, sinceArgument, tell, withActor, withGateway } from './run.js';
+import { type DoorOptions, LONG_ANSWER, withDoor, withDoorOptions } from './door.js';
+import { sinceArgument, tell } from './run.js';
 import { moment, table } from './words.js';
 
-interface ReplayOptions extends ActorOptions {
+interface ReplayOptions extends DoorOptions {
   readonly draft: string;
   readonly since: string;
   readonly strict?: true;
@@ -18,10 +19,10 @@ export function policyReplayCommand(): Command {
     .requiredOption('--draft <file>', 'the service file as it is to become')
     .option('--since <when>', 'actions since: 7d, 2h, or a date', sinceArgument, sinceArgument('7d'))
     .option('--strict', 'fail as well when something cannot be determined');
-  return withActor(command).action((options: ReplayOptions) =>
-    withGateway(options, async (gateway) => {
-      const asked = { draft: readDraft(options.draft), since: options.since, by: options.by };
-      const { body } = await gateway.ask<PolicyReplay>('POST', '/v1/policy/replay', asked);
+  return withDoorOptions(command).action((options: ReplayOptions) =>
+    withDoor(options, async (door) => {
+      const asked = { draft: readDraft(options.draft), since: options.since };
+      const body = await door.ask<PolicyReplay>('POST', '/v1/policy/replay', asked, LONG_ANSWER);
       tell(options, body, replayWords);
       const changed = body.refused + body.allowed > 0;
       return changed || (options.strict === true && body.undeterminable > 0) ? 1 : 0;

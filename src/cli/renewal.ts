@@ -12,9 +12,9 @@ interface Asked {
  * Moves the end of a grant, by the request that it came from.
  * @throws DaypassError `not_renewable`, and what the policy says
  */
-export async function renew({ gateway, token, service }: AccessOf, grant: string, seconds: number, reason: string) {
+export async function renew({ token, service, ...place }: AccessOf, grant: string, seconds: number, reason: string) {
   const query = new URLSearchParams({ mine: 'true', state: 'activated', service });
-  const { requests } = await askRemote<Asked>(gateway, 'GET', `/api/v1/requests?${query}`, { token });
+  const { requests } = await askRemote<Asked>(place, 'GET', `/api/v1/requests?${query}`, { token });
   const request = requests.find((one) => one.grant?.id === grant);
   if (request === undefined)
     throw new DaypassError(
@@ -22,7 +22,7 @@ export async function renew({ gateway, token, service }: AccessOf, grant: string
       'This access comes from no request of yours: whoever gave it can extend it.',
     );
   const path = `/api/v1/requests/${encodeURIComponent(request.id)}/renew`;
-  await askRemote(gateway, 'POST', path, { token, body: { seconds, reason } });
+  await askRemote(place, 'POST', path, { token, body: { seconds, reason } });
 }
 
 /** What was typed: `r`, `r 10m`, `r 10m still at it`; what is missing is asked for. Null for anything else. */

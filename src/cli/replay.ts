@@ -3,15 +3,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { DaypassError } from '../errors.js';
 import { harmlessJson } from '../log.js';
-import type { GatewayClient } from './client.js';
-import { type ActorOptions, query, withActor, withGateway } from './run.js';
+import { type Door, type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { query } from './run.js';
 
 /** How the gateway says, in a stream of events, that it could not read on. */
 const FAULT_LINE = /^\{"error":/m;
 /** The longest pause between two events when they are shown at their pace, milliseconds: nobody waits for a lunch break. */
 const LONGEST_PAUSE = 3_000;
 
-interface ReplayOptions extends ActorOptions {
+interface ReplayOptions extends DoorOptions {
   readonly format?: string;
   readonly speed?: number;
 }
@@ -25,14 +25,15 @@ export function replayCommand(): Command {
     .argument('<id>', 'the session')
     .option('--format <form>', 'for another tool: sql (databases), har (web); jsonl is --json')
     .option('--speed <times>', 'show it at its pace: 1 as it was, 10 ten times as fast', speedArgument);
-  return withActor(command).action((id: string, options: ReplayOptions) =>
-    withGateway(options, async (gateway) => {
-      const { by, format, speed } = options;
+  return withDoorOptions(command).action((id: string, options: ReplayOptions) =>
+    withDoor(options, async (door) => {
+      const { format, speed } = options;
+      const { by } = door;
       const session = `/v1/sessions/${encodeURIComponent(id)}`;
-      if (options.json === true || format === 'jsonl') await showLines(gateway, `${session}/events${query({ by })}`);
-      else if (format !== undefined) await show(gateway, `${session}/export${query({ by, format })}`);
-      else if (speed === undefined) await show(gateway, `${session}/replay${query({ by })}`);
-      else await showPaced(gateway, `${session}/export${query({ by, format: 'timed' })}`, speed);
+      if (options.json === true || format === 'jsonl') await showLines(door, `${session}/events${query({ by })}`);
+      else if (format !== undefined) await show(door, `${session}/export${query({ by, format })}`);
+      else if (speed === undefined) await show(door, `${session}/replay${query({ by })}`);
+      else await showPaced(door, `${session}/export${query({ by, format: 'timed' })}`, speed);
       return 0;
     }),
   );
@@ -43,23 +44,23 @@ export function watchCommand(): Command {
   const command = new Command('watch')
     .description('a session as it is recorded, until it ends; that it was looked at is recorded')
     .argument('<id>', 'the session');
-  return withActor(command).action((id: string, options: ActorOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((id: string, options: DoorOptions) =>
+    withDoor(options, async (door) => {
       const timed = options.json === true ? true : undefined;
-      const path = `/v1/sessions/${encodeURIComponent(id)}/watch${query({ by: options.by, timed })}`;
-      await show(gateway, path, options.json === true);
+      const path = `/v1/sessions/${encodeURIComponent(id)}/watch${query({ by: door.by, timed })}`;
+      await show(door, path, options.json === true);
       return 0;
     }),
   );
 }
 
-async function show(gateway: GatewayClient, path: string, json = false): Promise<void> {
-  for await (const piece of gateway.stream(path)) await write(json ? harmlessJson(piece) : piece);
+async function show(door: Door, path: string, json = false): Promise<void> {
+  for await (const piece of door.stream(path)) await write(json ? harmlessJson(piece) : piece);
 }
 
-async function showLines(gateway: GatewayClient, path: string): Promise<void> {
+async function showLines(door: Door, path: string): Promise<void> {
   let line = '';
-  for await (const piece of gateway.stream(path)) {
+  for await (const piece of door.stream(path)) {
     await write(harmlessJson(piece));
     line = (line + piece).slice(-4_096);
   }
@@ -68,9 +69,9 @@ async function showLines(gateway: GatewayClient, path: string): Promise<void> {
 }
 
 /** Each event after as long as it took, less by `speed`. */
-async function showPaced(gateway: GatewayClient, path: string, speed: number): Promise<void> {
+async function showPaced(door: Door, path: string, speed: number): Promise<void> {
   let before: number | null = null;
-  for await (const { at, text } of timedLines(gateway.stream(path))) {
+  for await (const { at, text } of timedLines(door.stream(path))) {
     if (before !== null && at !== null) await pause(Math.min(LONGEST_PAUSE, Math.max(0, (at - before) / speed)));
     before = at ?? before;
     await write(text);

@@ -25,9 +25,9 @@ export function reportCommand(): Command {
     .option('--limit <count>', 'at most so many', '100');
   withDoorOptions(repeated).action((options: RepeatedOptions) =>
     withDoor(options, async (door) => {
-      const { since, times, only, service, limit, by } = options;
+      const { since, times, only, service, limit } = options;
       const of = options.group === true ? 'group' : 'person';
-      const path = `/v1/reports/repeated${query({ since, times, of, only, service, limit, by })}`;
+      const path = `/v1/reports/repeated${query({ since, times, of, only, service, limit, by: door.by })}`;
       const body = await door.ask<{ repeated: readonly Repeated[] }>('GET', path);
       tell(options, body, ({ repeated }) => repeatedWords(repeated));
       return 0;

@@ -1,19 +1,11 @@
 import { Command } from 'commander';
 import type { SessionJson } from '../api/views.js';
+import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { watchCommand } from './replay.js';
-import {
-  type ActorOptions,
-  type GatewayOptions,
-  query,
-  sinceArgument,
-  tell,
-  withActor,
-  withGateway,
-  withGatewayOptions,
-} from './run.js';
+import { query, sinceArgument, tell } from './run.js';
 import { facts, moment, table } from './words.js';
 
-interface ListOptions extends GatewayOptions {
+interface ListOptions extends DoorOptions {
   readonly person?: string;
   readonly service?: string;
   readonly since?: string;
@@ -43,12 +35,11 @@ function list(): Command {
     .option('--refused', 'only those in which something was refused')
     .option('--limit <count>', 'at most so many', '50')
     .option('--cursor <id>', 'read on after this session');
-  return withGatewayOptions(command).action((options: ListOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((options: ListOptions) =>
+    withDoor(options, async (door) => {
       const { person, service, since, refused, limit, cursor } = options;
       const path = `/v1/sessions${query({ person, service, since, refused, limit, cursor })}`;
-      const { body } = await gateway.ask<Listed>('GET', path);
-      tell(options, body, listWords);
+      tell(options, await door.ask<Listed>('GET', path), listWords);
       return 0;
     }),
   );
@@ -71,7 +62,7 @@ function listWords({ sessions, next }: Listed): string {
   return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
 }
 
-interface SearchOptions extends ListOptions, ActorOptions {
+interface SearchOptions extends ListOptions {
   readonly until?: string;
   readonly text?: string;
   readonly on?: string;
@@ -99,12 +90,12 @@ function search(): Command {
     .option('--until <when>', 'only those that began before', sinceArgument)
     .option('--limit <count>', 'at most so many', '50')
     .option('--cursor <id>', 'read on after this session');
-  return withActor(command).action((options: SearchOptions) =>
-    withGateway(options, async (gateway) => {
-      const { person, service, since, until, refused, text, on, reason, by, limit, cursor } = options;
+  return withDoorOptions(command).action((options: SearchOptions) =>
+    withDoor(options, async (door) => {
+      const { person, service, since, until, refused, text, on, reason, limit, cursor } = options;
+      const { by } = door;
       const asked = query({ person, service, since, until, refused, text, on, reason, by, limit, cursor });
-      const { body } = await gateway.ask<FoundJson>('GET', `/v1/search${asked}`);
-      tell(options, body, foundWords);
+      tell(options, await door.ask<FoundJson>('GET', `/v1/search${asked}`), foundWords);
       return 0;
     }),
   );
@@ -127,11 +118,10 @@ function foundWords({ found, next }: FoundJson): string {
 
 function show(): Command {
   const command = new Command('show').description('one session; that it was looked at is recorded').argument('<id>');
-  return withActor(command).action((id: string, options: ActorOptions) =>
-    withGateway(options, async (gateway) => {
-      const path = `/v1/sessions/${encodeURIComponent(id)}${query({ by: options.by })}`;
-      const { body } = await gateway.ask<SessionJson>('GET', path);
-      tell(options, body, showWords);
+  return withDoorOptions(command).action((id: string, options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      const path = `/v1/sessions/${encodeURIComponent(id)}${query({ by: door.by })}`;
+      tell(options, await door.ask<SessionJson>('GET', path), showWords);
       return 0;
     }),
   );
@@ -157,7 +147,7 @@ function showWords(session: SessionJson): string {
   ]);
 }
 
-interface EndOptions extends ActorOptions {
+interface EndOptions extends DoorOptions {
   readonly reason: string;
 }
 
@@ -166,11 +156,10 @@ function end(): Command {
     .description('end a live session now; its grant stays')
     .argument('<id>')
     .requiredOption('--reason <text>', 'why, one sentence');
-  return withActor(command).action((id: string, options: EndOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((id: string, options: EndOptions) =>
+    withDoor(options, async (door) => {
       const path = `/v1/sessions/${encodeURIComponent(id)}/end`;
-      const { body } = await gateway.ask('POST', path, { by: options.by, reason: options.reason });
-      tell(options, body, () => `session ${id} is ended`);
+      tell(options, await door.ask('POST', path, { reason: options.reason }), () => `session ${id} is ended`);
       return 0;
     }),
   );

@@ -11,9 +11,14 @@ export interface KeptToken {
   readonly subject: string;
   /** ISO 8601. */
   readonly expiresAt: string;
+  /** PEM: the authorities that vouch for the gateway, when they were named. */
+  readonly ca?: string | undefined;
 }
 
-const fileSchema = z.record(z.string(), z.object({ token: z.string(), subject: z.string(), expiresAt: z.string() }));
+const fileSchema = z.record(
+  z.string(),
+  z.object({ token: z.string(), subject: z.string(), expiresAt: z.string(), ca: z.string().optional() }),
+);
 
 /** `~/.config/daypass/tokens.json`; a relative XDG_CONFIG_HOME counts as none (XDG Base Directory Specification). */
 export function tokenFile(env: Readonly<Record<string, string | undefined>> = process.env): string {

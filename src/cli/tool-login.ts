@@ -5,14 +5,22 @@ import { Command } from 'commander';
 import { DaypassError } from '../errors.js';
 import { checkPrivate } from './door.js';
 import { listenForCode } from './loopback.js';
-import { askRemote, chosenGateway, gatewayAt, loggedInGateway, notLoggedIn } from './remote.js';
+import {
+  askRemote,
+  chosenGateway,
+  gatewayAt,
+  loggedInGateway,
+  type Meant,
+  notLoggedIn,
+  type Place,
+  placeOf,
+} from './remote.js';
 import { tell, tellFault } from './run.js';
 import { type KeptToken, keepToken, tokenFile } from './token-file.js';
 import { facts } from './words.js';
 
 /** Options of every command that asks a gateway over the network. */
-export interface RemoteOptions {
-  readonly gateway?: string;
+export interface RemoteOptions extends Meant {
   readonly json?: boolean;
 }
 
@@ -22,13 +30,17 @@ interface LoginOptions extends RemoteOptions {
   readonly browser: boolean;
 }
 
+/** What `--ca` says of itself. */
+export const CA_WORDS = 'a file with the certificates (PEM) that vouch for the gateway; remembered with the login';
+
 /** How long a person may take in the browser, milliseconds. */
 const PATIENCE = 10 * 60_000;
 
-/** Adds `--gateway` and `--json`. */
+/** Adds `--gateway`, `--ca` and `--json`. */
 export function withRemoteOptions(command: Command): Command {
   return command
     .option('--gateway <address>', "the gateway's own address (DAYPASS_GATEWAY, or the only one you are logged in at)")
+    .option('--ca <file>', CA_WORDS)
     .option('--json', "the gateway's answer as JSON; errors as JSON on standard error");
 }
 
@@ -51,37 +63,36 @@ export function loginCommand(): Command {
     .option('--no-browser', 'print the address instead of opening it');
   return withRemoteOptions(command).action((options: LoginOptions) =>
     withRemote(options, async () => {
-      const [gateway, kept] =
+      const [{ gateway, ca }, { token, subject, expiresAt }] =
         options.link === undefined ? await byBrowser(options) : await byLink(options, options.link);
-      await keepToken(gateway, kept);
-      const { subject, expiresAt } = kept;
+      await keepToken(gateway, { token, subject, expiresAt, ca });
       tell(options, { gateway, subject, expiresAt }, () => `logged in at ${gateway} as ${subject}, until ${expiresAt}`);
     }),
   );
 }
 
-type LoggedIn = readonly [gateway: string, kept: KeptToken];
+type LoggedIn = readonly [place: Place, given: KeptToken];
 
 /** RFC 8252 with PKCE: what the browser brings is worth nothing without the verifier, which stays here. */
 async function byBrowser(options: LoginOptions): Promise<LoggedIn> {
-  const { gateway } = await chosenGateway(options.gateway);
+  const { kept: _, ...place } = await chosenGateway(options);
   const [verifier, state] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')];
   const challenge = createHash('sha256').update(verifier).digest('base64url');
   const loopback = await listenForCode(state, PATIENCE);
   try {
     const asked = { port: String(loopback.port), challenge, state, client: machineName() };
     const query = new URLSearchParams(options.as === undefined ? asked : { ...asked, as: options.as });
-    const address = `${gateway}/login/tool?${query}`;
+    const address = `${place.gateway}/login/tool?${query}`;
     process.stderr.write(`Confirm the login in your browser:\n  ${address}\n`);
     if (options.browser) open(address);
     const code = await loopback.code;
-    return [gateway, await askRemote<KeptToken>(gateway, 'POST', '/api/v1/tokens', { body: { code, verifier } })];
+    return [place, await askRemote<KeptToken>(place, 'POST', '/api/v1/tokens', { body: { code, verifier } })];
   } finally {
     loopback.close();
   }
 }
 
-async function byLink({ as, gateway: named }: LoginOptions, link: string): Promise<LoggedIn> {
+async function byLink({ as, gateway: named, ca }: LoginOptions, link: string): Promise<LoggedIn> {
   const [, where = '', code = ''] = /^([^#]+)\/login#([A-Za-z0-9_-]{43})$/.exec(link) ?? [];
   const gateway = where === '' ? '' : gatewayAt(where);
   if (gateway === '' || (named !== undefined && gatewayAt(named) !== gateway))
@@ -89,7 +100,8 @@ async function byLink({ as, gateway: named }: LoginOptions, link: string): Promi
       hint: 'https://…/login#…, in quotes',
     });
   const body = { link: code, client: machineName(), ...(as === undefined ? {} : { as }) };
-  return [gateway, await askRemote<KeptToken>(gateway, 'POST', '/api/v1/tokens', { body })];
+  const place = await placeOf(gateway, ca);
+  return [place, await askRemote<KeptToken>(place, 'POST', '/api/v1/tokens', { body })];
 }
 
 /** As the gateway takes it. */
@@ -111,19 +123,20 @@ function open(address: string): void {
  * The gateway that is meant, logged in: by the browser when that is needed and somebody is there to do it.
  * @throws DaypassError `usage`, `not_logged_in`, `no_gateway`, `token_file`
  */
-export async function loggedInByNow(options: RemoteOptions): Promise<{ gateway: string; kept: KeptToken }> {
+export async function loggedInByNow(options: RemoteOptions): Promise<Place & { readonly kept: KeptToken }> {
   await checkPrivate(tokenFile());
-  const { gateway, kept } = await chosenGateway(options.gateway);
-  if (kept !== null && (await isGood(gateway, kept))) return { gateway, kept };
-  if (!process.stdin.isTTY || !process.stderr.isTTY) throw notLoggedIn(gateway);
-  const [, fresh] = await byBrowser({ ...options, gateway, browser: true });
+  const { kept, ...place } = await chosenGateway(options);
+  if (kept !== null && (await isGood(place, kept))) return { ...place, kept };
+  if (!process.stdin.isTTY || !process.stderr.isTTY) throw notLoggedIn(place.gateway);
+  const [{ gateway, ca }, login] = await byBrowser({ ...options, gateway: place.gateway, browser: true });
+  const fresh = { ...login, ca };
   await keepToken(gateway, fresh);
-  return { gateway, kept: fresh };
+  return { gateway, ca, kept: fresh };
 }
 
-async function isGood(gateway: string, { token }: KeptToken): Promise<boolean> {
+async function isGood(place: Place, { token }: KeptToken): Promise<boolean> {
   try {
-    await askRemote(gateway, 'GET', '/api/v1/tokens/current', { token });
+    await askRemote(place, 'GET', '/api/v1/tokens/current', { token });
     return true;
   } catch (thrown) {
     if (thrown instanceof DaypassError && thrown.code === 'not_logged_in') return false;
@@ -134,17 +147,18 @@ async function isGood(gateway: string, { token }: KeptToken): Promise<boolean> {
 /** `daypass logout` of this command line. */
 export async function logOutHere(options: RemoteOptions): Promise<void> {
   await withRemote(options, async () => {
-    const { gateway, kept } = await loggedInGateway(options.gateway);
-    await ended(gateway, kept.token);
+    const { kept, ...place } = await loggedInGateway(options);
+    const { gateway } = place;
+    await ended(place, kept.token);
     await keepToken(gateway, null);
     tell(options, { gateway, subject: kept.subject }, () => `logged out at ${gateway}`);
   });
 }
 
 /** A token that is over already needs no end. */
-async function ended(gateway: string, token: string): Promise<void> {
+async function ended(place: Place, token: string): Promise<void> {
   try {
-    await askRemote(gateway, 'DELETE', '/api/v1/tokens/current', { token });
+    await askRemote(place, 'DELETE', '/api/v1/tokens/current', { token });
   } catch (thrown) {
     if (!(thrown instanceof DaypassError) || thrown.code !== 'not_logged_in') throw thrown;
   }
@@ -165,8 +179,9 @@ export function whoamiCommand(): Command {
   const command = new Command('whoami').description('who this command line is logged in as, and until when');
   return withRemoteOptions(command).action((options: RemoteOptions) =>
     withRemote(options, async () => {
-      const { gateway, kept } = await loggedInGateway(options.gateway);
-      const me = await askRemote<Myself>(gateway, 'GET', '/api/v1/tokens/current', { token: kept.token });
+      const { kept, ...place } = await loggedInGateway(options);
+      const { gateway } = place;
+      const me = await askRemote<Myself>(place, 'GET', '/api/v1/tokens/current', { token: kept.token });
       tell(options, { gateway, ...me }, ({ subject, name, kind, groups, duties, client, expiresAt }) =>
         facts([
           ['gateway', gateway],

@@ -2,11 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { MOST_MESSAGE, TUNNEL_PROTOCOL, TunnelStream } from '../api/tunnel-stream.js';
 import { DaypassError, messageOf } from '../errors.js';
-import { refusalOf } from './remote.js';
+import { type Place, refusalOf } from './remote.js';
 
 /** Where a tunnel leads, and who opens it. */
-export interface Destination {
-  readonly gateway: string;
+export interface Destination extends Place {
   readonly token: string;
   readonly service: string;
   /** The one that ends last unless told. */
@@ -23,11 +22,11 @@ const MOST_REFUSAL = 64 * 1024;
  * Opens one tunnel: the way of one connection.
  * @throws DaypassError `no_gateway`, `not_logged_in`, or what the gateway answered
  */
-export function openTunnel({ gateway, token, service, grant, port }: Destination): Promise<TunnelStream> {
+export function openTunnel({ gateway, ca, token, service, grant, port }: Destination): Promise<TunnelStream> {
   const query = new URLSearchParams({ service, port: String(port), ...(grant === undefined ? {} : { grant }) });
   const socket = new WebSocket(`${gateway.replace(/^http/, 'ws')}/api/v1/tunnels?${query}`, TUNNEL_PROTOCOL, {
     ...{ headers: { authorization: `Bearer ${token}` }, handshakeTimeout: LIMIT, maxPayload: MOST_MESSAGE },
-    ...{ perMessageDeflate: false, followRedirects: false },
+    ...{ perMessageDeflate: false, followRedirects: false, ...(ca === undefined ? {} : { ca }) },
   });
   return new Promise((resolve, reject) => {
     // Made before anything can come: the first bytes may be in the very packet that opens it.
@@ -36,12 +35,12 @@ export function openTunnel({ gateway, token, service, grant, port }: Destination
     socket.once('open', () => resolve(stream));
     socket.once('error', (cause) => reject(unreachable(gateway, cause)));
     socket.once('unexpected-response', (_request, response: IncomingMessage) => {
-      refusal(response).then(reject, (cause) => reject(unreachable(gateway, cause)));
+      refusal(gateway, response).then(reject, (cause) => reject(unreachable(gateway, cause)));
     });
   });
 }
 
-async function refusal(response: IncomingMessage): Promise<DaypassError> {
+async function refusal(gateway: string, response: IncomingMessage): Promise<DaypassError> {
   response.setEncoding('utf8');
   let text = '';
   for await (const piece of response) {
@@ -51,7 +50,7 @@ async function refusal(response: IncomingMessage): Promise<DaypassError> {
   const { statusCode = 0 } = response;
   // What stands in front of a gateway that is away answers so.
   if (statusCode === 502 || statusCode === 504) return new DaypassError('no_gateway', `HTTP ${statusCode}`);
-  return refusalOf(statusCode, text);
+  return refusalOf(gateway, statusCode, text);
 }
 
 function unreachable(gateway: string, cause: unknown): DaypassError {

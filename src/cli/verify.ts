@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { type ActorOptions, tell, withActor, withGateway } from './run.js';
+import { type DoorOptions, LONG_ANSWER, withDoor, withDoorOptions } from './door.js';
+import { tell } from './run.js';
 import { table } from './words.js';
 
 interface Verified {
@@ -15,9 +16,9 @@ export function verifyCommand(): Command {
   const command = new Command('verify')
     .description('check that recordings are what was recorded, and name what is not')
     .argument('[session]', 'only this one');
-  return withActor(command).action((session: string | undefined, options: ActorOptions) =>
-    withGateway(options, async (gateway) => {
-      const { body } = await gateway.ask<Verified>('POST', '/v1/verify', { session, by: options.by });
+  return withDoorOptions(command).action((session: string | undefined, options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      const body = await door.ask<Verified>('POST', '/v1/verify', { session }, LONG_ANSWER);
       tell(options, body, verifiedWords);
       return body.ok ? 0 : 1;
     }),

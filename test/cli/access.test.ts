@@ -2,8 +2,9 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { startWithPeople } from '../api/ground.js';
+import { DUTIES, startWithPeople } from '../api/ground.js';
 import { linkFor, webPolicy } from '../http/browser/fixture.js';
+import { selfSigned } from '../support/certificate.js';
 import { command, type Finished } from '../support/commands.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -95,6 +96,72 @@ t.test('tokens that others could have read are not used', async (t) => {
   t.match(refused, { code: 1, stderr: /Others may read/ });
   t.notMatch(refused.stderr + refused.stdout, /dpt_/);
 });
+
+t.test('a reviewer finds, watches, replays, verifies and ends sessions by the command, as themselves', async (t) => {
+  const { as, gateway, ask } = await ground(t);
+  const { id: grant, handle } = await gateway.issue({ service: 'web', principal: 'alice' });
+  await ask({ path: '/odd-path', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+  const [alice, rita] = [await as('alice'), await as('rita')];
+  const { sessions } = JSON.parse((await rita('sessions', 'list', '--json')).stdout);
+  const [{ id = '' } = {}] = sessions;
+  t.match(await alice('replay', id), { code: 1, stderr: /not yours/ });
+  t.match(await rita('grant', 'show', grant), { code: 0, stdout: /alice to web/ });
+  t.match(await rita('replay', id), { code: 0, stdout: /GET \/odd-path/ });
+  t.match(await rita('replay', id, '--format', 'har'), { code: 0, stdout: /"log"/ });
+  t.match(await rita('verify', id), { code: 0, stdout: /every chain holds/ });
+  t.match(await rita('sessions', 'search', '--text', 'odd'), { code: 0, stdout: new RegExp(id) });
+  const watched = rita('sessions', 'watch', id);
+  t.match(await rita('sessions', 'end', id, '--reason', 'looks odd'), { code: 0, stdout: `session ${id} is ended` });
+  t.match(await watched, { code: 0, stdout: /odd-path/ });
+  const lines = await gateway.ledger.query<{ actor: string; via: string }>(
+    "select distinct actor, via from daypass.audit where act like 'recording.%' or act = 'session.end'",
+  );
+  t.same(lines, [{ actor: 'rita', via: 'token' }]);
+});
+
+t.test('a close-out is written by whoever may have it, and verified offline', async (t) => {
+  const { as, ask, homes } = await ground(t);
+  const [alice, lee, rita] = [await as('alice'), await as('lee'), await as('rita')];
+  const asked = await alice('request', '--service', 'web', '--task', TASK, '--for', '10m', '--json');
+  const { id = '' } = jsonOf(asked);
+  await lee('refuse', id, '--reason', 'not needed any more');
+  const [file, keys] = [join(homes, 'closeout.json'), join(homes, 'keys.json')];
+  t.match(await rita('closeout', id, '-o', file), { code: 0 });
+  await writeFile(keys, (await ask({ path: '/.well-known/jwks.json' })).text);
+  t.match(await rita('closeout', 'verify', file, '--keys', keys), { code: 0, stdout: /it holds/ });
+  t.match(await (await as('bob'))('closeout', id), { code: 1 });
+});
+
+t.test(
+  'a gateway with an authority of its own is believed with that authority, which the login remembers',
+  async (t) => {
+    const homes = await mkdtemp('/tmp/dp-homes-');
+    t.teardown(() => rm(homes, { recursive: true, force: true }));
+    const { cert, key } = await selfSigned();
+    const [certFile, keyFile, other] = ['cert.pem', 'key.pem', 'other.pem'].map((name) => join(homes, name));
+    for (const [path = '', text] of [
+      [certFile, cert],
+      [keyFile, key],
+      [other, (await selfSigned()).cert],
+    ] as const)
+      await writeFile(path, text, { mode: 0o600 });
+    const settings = `${DUTIES}\ntls: { cert: { file: ${certFile} }, key: { file: ${keyFile} } }`;
+    const { gateway } = await startWithPeople(t, { settings });
+    const run = (...words: string[]) =>
+      command(process.execPath, [MAIN, ...words], {
+        env: { DAYPASS_DATA: undefined, DAYPASS_GATEWAY: undefined, XDG_CONFIG_HOME: homes },
+      });
+    const link = async () => `https://localhost:${gateway.ports.http}/login#${await linkFor(gateway)}`;
+    t.match(await run('login', '--link', await link()), { code: 3, stderr: /--ca <file>/ });
+    t.match(await run('login', '--link', await link(), '--ca', other ?? ''), { code: 3 });
+    t.match(await run('login', '--link', await link(), '--ca', keyFile ?? ''), { code: 2, stderr: /no certificate/ });
+    t.match(await run('login', '--link', await link(), '--ca', certFile ?? ''), { code: 0, stdout: /logged in/ });
+    t.match(await run('services'), { code: 0, stdout: /^web /m });
+    t.match(await run('services', '--ca', other ?? ''), { code: 3 }, 'what is named counts before what is remembered');
+    t.match(await run('login', '--link', await link()), { code: 0 }, 'it is remembered from login to login');
+    t.match(await run('logout'), { code: 0 });
+  },
+);
 
 t.test('without a login the same verbs are the operator’s, by the socket', async (t) => {
   const { run, gateway, homes } = await ground(t);
