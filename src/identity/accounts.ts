@@ -171,6 +171,7 @@ export class Accounts {
     standing.checkProfile({ name, email });
     standing.checkGroups(groups);
     await this.#checkTies(client, invite, now);
+    if (standing.isNobodys(subject)) throw taken(subject);
     if (!standing.isOperator(actor)) await checkUnused(client, subject);
     const inserted = await ask(
       client,

@@ -3,6 +3,7 @@ import { DaypassError } from '../errors.js';
 import { checkPrincipal } from '../grant/limits.js';
 import { ask } from './ask.js';
 import type { Told } from './claims.js';
+import { isNobodys } from './standing.js';
 
 /** Somebody of the directory with an account here, or why there is none. */
 export type Employee =
@@ -41,6 +42,7 @@ async function refreshed(pool: pg.Pool, told: Told, now: number): Promise<Employ
 async function made(pool: pg.Pool, told: Told, now: number): Promise<Employee | null> {
   const { issuer, sub, subject, name, email, groups } = told;
   if (subject === null || !isPrincipal(subject)) return { ok: false, why: 'no_subject' };
+  if (isNobodys(subject)) return { ok: false, why: 'taken' };
   const [row] = await ask(
     pool,
     `insert into people (subject, kind, source, issuer, directory_id, name, email, groups, groups_at, created_at, created_by)

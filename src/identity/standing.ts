@@ -12,6 +12,8 @@ const FARTHEST_END = 366 * 86_400_000;
 /** As the owner of a service names it, behind `group:`. */
 const GROUP = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const MOST_GROUPS = 100;
+/** By these names records tell what nobody did: the gateway itself, the directory, an operator who gave no name. */
+const NOBODYS: ReadonlySet<string> = new Set(['daypass', 'directory', 'gateway', 'operator']);
 /** Somebody at some host: whether it is theirs is for whoever writes there to find out. */
 const EMAIL = /^[^\s@]{1,64}@[^\s@]{1,253}$/;
 
@@ -77,6 +79,11 @@ export function checkProfile({ name, email }: { name: string; email: string | nu
   checkText('name', name);
   if (email === null || EMAIL.test(email)) return;
   throw new DaypassError('invalid_request', 'This is not an e-mail address.');
+}
+
+/** Whether a name is one that somebody can have. */
+export function isNobodys(subject: string): boolean {
+  return NOBODYS.has(subject);
 }
 
 /** @throws DaypassError `account_closed`: for good, its name is never given again */

@@ -69,6 +69,8 @@ t.test('a code for a tool is worth nothing without its verifier, and counts once
   const code = codeOf((await confirm()).next);
   t.equal((await exchange({ code, verifier: VERIFIER }, { origin: 'https://evil.test' })).status, 403);
   t.equal((await exchange({ code, verifier: VERIFIER }, { 'content-type': 'text/plain' })).status, 400);
+  for (const as of ['\0', '\ud800', '', 'a b'])
+    t.equal((await exchange({ link: 'l'.repeat(43), client: 'laptop', as })).status, 400, 'no fault of the ledger');
   t.equal(await tokens(), 0);
   const made = await exchange({ code, verifier: VERIFIER });
   t.equal(made.status, 201);

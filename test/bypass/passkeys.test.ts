@@ -237,6 +237,14 @@ t.test('nobody is given a name that has grants or a past, but by an operator', a
   t.ok(await accounts.invite(OPS, carl()));
 });
 
+t.test('nobody is given a name by which records tell what the gateway did', async (t) => {
+  const { accounts, carl } = await openPeople(t);
+  const { networkActor } = await import('../identity/fixture.js');
+  for (const subject of ['daypass', 'directory', 'gateway', 'operator'])
+    for (const actor of [OPS, networkActor('dana')])
+      await t.rejects(accounts.invite(actor, carl({ subject })), { code: 'name_taken' }, subject);
+});
+
 t.test('no secret of an invitation, a challenge or a browser is in the ledger', async (t) => {
   const { accounts, passkeys, carl, pool } = await openPeople(t);
   const { secret } = await accounts.invite(OPS, carl());

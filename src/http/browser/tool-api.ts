@@ -28,7 +28,14 @@ const OFTEN = { count: 120, seconds: 60 };
 
 const tokenBody = z.union([
   z.strictObject({ code: z.string(), verifier: z.string() }),
-  z.strictObject({ link: z.string(), client: z.string().refine(isToolName), as: z.string().optional() }),
+  z.strictObject({
+    link: z.string(),
+    client: z.string().refine(isToolName),
+    as: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,128}$/)
+      .optional(),
+  }),
 ]);
 type TokenBody = z.output<typeof tokenBody>;
 

@@ -66,9 +66,11 @@ t.test('a name that is taken, or can hold no grants, makes no account; a closed 
   provider.accounts.set('u-2', ALICE);
   provider.accounts.set('u-3', { preferred_username: 'Mallory <x>' });
   provider.accounts.set('u-4', {});
+  provider.accounts.set('u-5', { preferred_username: 'daypass' });
   await turnedAway('u-2', /Somebody else has an account/);
   await turnedAway('u-3', /no name for you/);
   await turnedAway('u-4', /no name for you/);
+  await turnedAway('u-5', /Somebody else has an account/);
   t.equal((await people()).length, 1);
   await gateway.ledger.query(`update daypass.people set closed_at = now()`);
   provider.accounts.set('u-1', { ...ALICE, name: 'Changed' });
