@@ -102,7 +102,8 @@ export async function renewRequest(
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);
   checkSeconds(seconds, longest(judged.service, request.kind === 'break_glass'), request.service);
-  if (judged.allowed.seconds < request.seconds) throw shortened(judged.allowed.seconds, request.seconds);
+  const allowed = judged.allowed.seconds;
+  if (allowed < request.seconds && seconds > allowed) throw shortened(allowed, request.seconds);
   const { id: grant, expiresAt } = request.grant;
   const until = expiresAt + seconds * 1000;
   const bound = judged.bounds.toSorted((a, b) => a.until - b.until)[0];
@@ -146,10 +147,11 @@ export async function reviewRequest(
   return { value: await readRequest(tx, id, now) };
 }
 
-/** Whoever approved less time than was asked for has answered about the rest. */
+/** Whoever approved less time than was asked for meant no more of it at a time. */
 function shortened(allowed: number, asked: number): DaypassError {
-  const message = `${wordSeconds(allowed)} of the ${wordSeconds(asked)} that were asked for were approved: more takes another approval.`;
-  return new DaypassError('second_approval_needed', message, { hint: 'Ask for more time in a request of its own.' });
+  const message = `${wordSeconds(allowed)} of the ${wordSeconds(asked)} that were asked for were approved: no renewal is longer.`;
+  const hint = `Renew by ${wordSeconds(allowed)} or less, or ask for more time in a request of its own.`;
+  return new DaypassError('second_approval_needed', message, { hint });
 }
 
 function beyond(
