@@ -5,6 +5,7 @@ import type { Clock } from '../clock.js';
 import type { OidcSettings } from '../config/people.js';
 import { DaypassError } from '../errors.js';
 import type { Log } from '../log.js';
+import type { Audit } from './audited.js';
 import { type Claims, readClaims, type Told } from './claims.js';
 import { type Employee, employeeOf } from './employees.js';
 import { Flows, type Returned } from './flows.js';
@@ -17,6 +18,7 @@ export interface DirectoryParts {
   readonly pool: pg.Pool;
   readonly logins: Logins;
   readonly settings: OidcSettings;
+  readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -144,8 +146,8 @@ export class Directory {
   }
 
   async #logIn(told: Told, { target, begunAt }: Returned, previous: string | null): Promise<Finished> {
-    const { pool, logins, clock, log } = this.#parts;
-    const employee = await employeeOf(pool, told, clock.wall());
+    const { logins, clock, log } = this.#parts;
+    const employee = await employeeOf(this.#parts, told, clock.wall());
     if (!employee.ok) return this.#turnedAway(told, employee.why);
     const { subject } = employee;
     const directory: DirectoryLogin = { issuer: told.issuer, sub: told.sub, sid: told.sid };

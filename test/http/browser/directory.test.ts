@@ -31,6 +31,11 @@ t.test('somebody of the directory logs in, and has an account from then on', asy
   provider.accounts.set('u-1', { preferred_username: 'alice' });
   await new Wanderer().follow(`${home}/login/oidc`);
   t.match(await people(), [{ groups: [] }], 'no groups claim: no groups');
+  t.match(
+    await gateway.ledger.query("select actor, via, target, result from daypass.audit where act = 'person.create'"),
+    [{ actor: 'alice', via: 'browser', target: 'person:alice', result: 'done' }],
+    'the account is written down, once',
+  );
 });
 
 t.test('who comes for a service logs in first, and is led on to it', async (t) => {
