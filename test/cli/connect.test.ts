@@ -1,13 +1,15 @@
 import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { addPeople, DUTIES } from '../api/ground.js';
 import { startService, webPolicy } from '../http/browser/fixture.js';
-import { ordersDatabase } from '../postgres/fixture.js';
+import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
 import { tunnelled } from '../postgres/tunnel.js';
-import type { Running } from '../support/commands.js';
+import { selfSigned } from '../support/certificate.js';
+import { command, type Running } from '../support/commands.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { waitUntil } from '../support/wait.js';
-import { atHome } from './home.js';
+import { atHome, MAIN } from './home.js';
 
 const PSQL = ['connect', 'orders-db', '--exec', '--', 'psql', '-X', '-A', '-t', '-w'];
 const TASK = 'Find out why order 4711 was charged twice';
@@ -200,4 +202,25 @@ t.test('daypass connect', async (t) => {
     t.match(await told, /logged out/);
     t.match(await running.finished, { code: 5, stderr: /daypass login/ });
   });
+});
+
+t.test('over TLS, from the login to the first row', async (t) => {
+  const { cert, key } = await selfSigned('localhost');
+  const settings = 'tls: { cert: { file: cert.pem }, key: { file: key.pem } }\ndrain: 0s';
+  const gateway = await gatewayToOrders(t, { settings, files: { 'cert.pem': cert, 'key.pem': key } });
+  await addPeople(gateway);
+  await gateway.issue({ service: 'orders-db' });
+  const asked = { principal: 'alice', reason: 'a test', by: 'ops' };
+  const { url } = (await gateway.operator('POST', '/v1/login-links', asked)).body;
+  const env = {
+    XDG_CONFIG_HOME: gateway.dataDirectory,
+    NODE_EXTRA_CA_CERTS: join(gateway.configDirectory, 'cert.pem'),
+  };
+  const run = (...words: string[]) =>
+    command(process.execPath, [MAIN, ...words], {
+      env: { ...env, DAYPASS_DATA: undefined, DAYPASS_GATEWAY: undefined },
+    });
+  t.match(await run('login', '--link', String(url)), { code: 0, stdout: /^logged in at https:/ });
+  const counted = await run(...PSQL, '{}', '-c', 'select count(*) from orders');
+  t.match(counted, { code: 0, stdout: '1000\n' }, counted.stderr);
 });
