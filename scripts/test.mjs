@@ -28,6 +28,7 @@ const LONGEST = [
   'faults/ledger',
   'faults/redis',
   'embedded/cluster',
+  'cli/connect',
   'cli/main',
   'postgres/clients/languages',
   'system/end',
