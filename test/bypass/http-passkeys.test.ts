@@ -56,6 +56,43 @@ t.test('passkeys over HTTP: cookies of the own host alone, and answers that nobo
   t.notMatch(page.headers['content-security-policy'], /unsafe/);
 });
 
+t.test('D29: who opens a service without a login is led back to it by the button, and to nowhere else', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  const toOf = (body: string) => /id="use" data-to="([^"]*)"/.exec(body)?.[1]?.replaceAll('&#38;', '&');
+  const { authenticator } = await join(browser(), await invited(gateway));
+  await gateway.issue({ service: 'web', principal: 'dana' });
+  const stranger = browser();
+  const shown = await stranger.visit('web.localhost', '/orders/7?x=1');
+  t.equal(shown.status, 401, 'nobody is logged in yet');
+  const back = toOf(shown.body) ?? '';
+  t.match(back, /^\/handover\?service=web&bind=[\w-]{43}$/);
+  const { options } = JSON.parse((await post(stranger, '/login/begin', {})).body);
+  t.equal((await post(stranger, '/login/finish', { answer: authenticator.get(options) })).status, 200);
+  const arrived = await stranger.visit('localhost', back);
+  t.match(arrived.way.at(-1), /^http:\/\/web\.localhost:\d+\/orders\/7\?x=1$/);
+  t.equal(arrived.status, 200);
+
+  const bind = 'b'.repeat(43);
+  const own = `/handover?service=web&bind=${bind}`;
+  const asked = [
+    '&to=https://evil.test/',
+    '&to=//evil.test',
+    '&service=evil.test',
+    '%22%3E%3Cscript%3E',
+    '#//evil.test',
+  ];
+  for (const more of asked) {
+    const { status, body } = await browser().ask('localhost', own + more, { headers: NAVIGATION });
+    if (status !== 401) continue;
+    t.match(toOf(body), /^\/handover\?service=web&bind=/, more);
+    t.notMatch(body, '"><script>', more);
+  }
+  for (const target of [`//evil.test${own}`, `/%5Cevil.test${own}`, '/handover?service=evil.test&bind=x', `${own}x`]) {
+    const { body } = await browser().ask('localhost', target, { headers: NAVIGATION });
+    t.equal(toOf(body), undefined, target);
+  }
+});
+
 t.test('another site, and a sibling host, cannot begin or finish anything', async (t) => {
   const { gateway, browser } = await startBrowsing(t);
   const dana = browser();

@@ -80,8 +80,8 @@ async function handOver(visit: Visit): Promise<Answer> {
   const [service = '', bind = ''] = [query.get('service') ?? '', query.get('bind') ?? ''];
   if (!parts.gate.serves(service, 'http') || !/^[A-Za-z0-9_-]{43}$/.test(bind)) return refuse.nothingHere();
   const login = await loginOf(visit);
-  if (login === null)
-    return parts.access.directory === null ? refuse.notLoggedIn() : sendPage(res, welcomePage(true, target));
+  // The way on is this very request, as it was normalised: a login leads back to it, and to nowhere else.
+  if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, target), [], 401);
   const code = await parts.access.handovers.begin(login, service, bind);
   if (code === null) return refuse.noGrant(service);
   return sendOn(res, `${parts.scheme}://${service}.${host}${ENTER}?code=${code}`);

@@ -168,7 +168,7 @@ export function passkeysPage(passkeys: readonly ListedPasskey[], fresh: boolean)
 }
 
 /** Answers with a page. As for the others that send: null, nothing is left to be said. */
-export function sendPage(res: ServerResponse, page: Page, cookies: readonly string[] = []): null {
+export function sendPage(res: ServerResponse, page: Page, cookies: readonly string[] = [], status = 200): null {
   const { title, body, script, leadsTo = '' } = page;
   const html = [
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -176,7 +176,7 @@ export function sendPage(res: ServerResponse, page: Page, cookies: readonly stri
     `${script === undefined ? '' : `<script>${script}</script>`}</body></html>\n`,
   ].join('');
   const scripts = script === undefined ? '' : `script-src 'sha256-${hashOf(script)}'; connect-src 'self'; `;
-  res.writeHead(200, {
+  res.writeHead(status, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(html),
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; ${scripts}form-action ${`'self' ${leadsTo}`.trim()}; frame-ancestors 'none'; base-uri 'none'`,
