@@ -44,9 +44,8 @@ export async function activateRequest(
   acknowledged: string | undefined,
   now: number,
 ): Promise<Outcome<Activated>> {
-  const subject = personActing(actor, 'The handle is given to the person who asked, over their own login.');
-  const request = await holdRequest(tx, id, now);
-  checkHolder(request, subject);
+  const hint = 'The handle is given to the person who asked, over their own login.';
+  const { subject, request } = await holdOwn(tx, actor, id, now, hint);
   if (request.state !== 'approved' && request.state !== 'activated') throw notActivatable(request);
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);
@@ -55,8 +54,26 @@ export async function activateRequest(
   return request.state === 'activated' ? again(activating) : first(activating);
 }
 
+/**
+ * A request that its holder acts on, locked until the transaction ends.
+ * @param hint - what the operator of the socket, who is nobody's account, does instead
+ * @throws DaypassError `not_allowed`, `unknown_request`, `not_yours`
+ */
+export async function holdOwn(
+  tx: Transaction,
+  actor: Actor,
+  id: string,
+  now: number,
+  hint: string,
+): Promise<{ readonly subject: string; readonly request: HeldRequest }> {
+  const subject = personActing(actor, hint);
+  const request = await holdRequest(tx, id, now);
+  checkHolder(request, subject);
+  return { subject, request };
+}
+
 /** @throws DaypassError `not_yours` */
-export function checkHolder(request: HeldRequest, subject: string): void {
+function checkHolder(request: HeldRequest, subject: string): void {
   if (request.principal === subject) return;
   throw new DaypassError('not_yours', 'This request is somebody else’s.');
 }

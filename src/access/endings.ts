@@ -1,6 +1,6 @@
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
-import { checkHolder } from './activate.js';
+import { holdOwn } from './activate.js';
 import { type RevokedGrant, revokeGrant } from './grants.js';
 import { approvalsAt, judgeNow } from './judge.js';
 import { ownerOf, type RequestsParts } from './parts.js';
@@ -20,9 +20,7 @@ export async function withdrawRequest(
   reason: string,
   now: number,
 ): Promise<Outcome<HeldRequest>> {
-  const subject = personActing(actor, 'Operators revoke it.');
-  const request = await holdRequest(tx, id, now);
-  checkHolder(request, subject);
+  const { subject, request } = await holdOwn(tx, actor, id, now, 'Operators revoke it.');
   if (request.state === 'activated') throw impossible('activated', 'withdraw', 'Hand it back instead.');
   if (!isOpenState(request.state)) throw impossible(request.state, 'withdraw');
   await moveRequest(tx, request, 'withdraw', { over_at: new Date(now) });
@@ -39,9 +37,7 @@ export async function giveBackRequest(
   reason: string,
   now: number,
 ): Promise<Outcome<HeldRequest>> {
-  const subject = personActing(actor, 'Operators revoke it.');
-  const request = await holdRequest(tx, id, now);
-  checkHolder(request, subject);
+  const { subject, request } = await holdOwn(tx, actor, id, now, 'Operators revoke it.');
   if (request.state !== 'activated' || request.grant === null) throw impossible(request.state, 'return');
   const { but } = await revokeGrant(grants, request.grant.id, { by: subject, via: actor.via, reason });
   await moveRequest(tx, request, 'return', { over_at: new Date(now) });
@@ -95,9 +91,7 @@ export async function renewRequest(
   { seconds, reason }: { readonly seconds: number; readonly reason: string },
   now: number,
 ): Promise<Outcome<HeldRequest>> {
-  const subject = personActing(actor, 'Operators renew the grant itself.');
-  const request = await holdRequest(tx, id, now);
-  checkHolder(request, subject);
+  const { subject, request } = await holdOwn(tx, actor, id, now, 'Operators renew the grant itself.');
   if (request.state !== 'activated' || request.grant === null) throw impossible(request.state, 'return');
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);

@@ -65,7 +65,7 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
     clearInterval(timer);
     browsers.stop();
   };
-  const { pool, clock, log, oidc } = parts;
+  const { pool, audit, clock, log, oidc } = parts;
   return {
     ...{ logins, handovers: new Handovers(parts), browsers, bearers, stop },
     ...{
@@ -76,6 +76,6 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
       accounts: new Accounts({ ...parts, loggedOut }),
       passkeys,
     },
-    directory: oidc === undefined ? null : new Directory({ pool, logins, settings: oidc, clock, log }),
+    directory: oidc === undefined ? null : new Directory({ pool, audit, logins, settings: oidc, clock, log }),
   };
 }
