@@ -38,7 +38,7 @@ export function openAccessRequests(parts: EngagementsParts): Engagements {
   const { pool, grants, policies, audit, clock, log, told = () => {} } = parts;
   const transactor = new Transactor({ pool, clock, log, audit });
   const requests = new Requests({ transactor, policies, grants, told, clock, log });
-  const ndas = new Ndas(transactor, clock, async (nda, actor, reason) => {
+  const ndas = new Ndas(transactor, clock, policies, async (nda, actor, reason) => {
     const [left, ...more] = (await requests.revokeWhere({ nda: nda.id }, actor, reason)).failed;
     if (left === undefined) return;
     const message = `The NDA has ended, and ${1 + more.length} of the requests that stand on it have not: ${left.message}`;

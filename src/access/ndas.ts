@@ -4,8 +4,10 @@ import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import type { Row } from '../identity/ask.js';
 import { uuid7 } from '../recording/uuid7.js';
+import { servicesOf } from './parts.js';
 import type { Bound } from './period.js';
 import { holdPeople, openPerson } from './persons.js';
+import type { PolicySource } from './policy.js';
 import { readSentence } from './task.js';
 import type { Transaction, Transactor } from './transact.js';
 
@@ -56,26 +58,32 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export class Ndas {
   readonly #transactor: Transactor;
   readonly #clock: Clock;
+  readonly #policies: PolicySource;
   readonly #ended: (nda: Nda, actor: Actor, reason: string) => Promise<void>;
 
   /** @param ended - called when one was taken back: what stands on it ends */
   constructor(
     transactor: Transactor,
     clock: Clock,
+    policies: PolicySource,
     ended: (nda: Nda, actor: Actor, reason: string) => Promise<void> = async () => {},
   ) {
     this.#transactor = transactor;
     this.#clock = clock;
+    this.#policies = policies;
     this.#ended = ended;
   }
 
-  /** @throws DaypassError `not_allowed`, `unknown_person`, `account_ended`, `invalid_request`, `ledger_unavailable` */
+  /**
+   * By operators, and by owners of a service; these for others than themselves.
+   * @throws DaypassError `not_allowed`, `unknown_person`, `account_ended`, `invalid_request`, `ledger_unavailable`
+   */
   register(actor: Actor, asked: NdaRegistered): Promise<Nda> {
     const now = this.#clock.wall();
     const id = uuid7(now);
     const doing = { ...who(actor), act: 'nda.register', target: `nda:${id}`, reason: null };
     return this.#transactor.run(doing, async (tx) => {
-      checkRegistrar(actor);
+      checkRegistrar(actor, this.#servicesOf(actor), asked.party);
       const title = readSentence('title', asked.title);
       checkForm(asked);
       openPerson(await holdPeople(tx, [asked.party]), asked.party, now);
@@ -89,7 +97,8 @@ export class Ndas {
   }
 
   /**
-   * Takes one back before its time. Access that stands on it is revoked; once more revokes what is left.
+   * Takes one back before its time. Access that stands on it is revoked, at whichever service: so it is the operators'. Once
+   * more revokes what is left.
    * @throws DaypassError `not_allowed`, `unknown_nda`, `invalid_request`, `ledger_unavailable`; why some of it was not revoked
    */
   async end(actor: Actor, id: string, reason: string): Promise<Nda> {
@@ -98,7 +107,7 @@ export class Ndas {
     const nda = await this.#transactor.run(
       { ...who(actor), act: 'nda.end', target: `nda:${id}`, reason: why },
       async (tx) => {
-        checkRegistrar(actor);
+        checkOperator(actor);
         checkId(id);
         const rows = await tx.ask(
           `update ndas set ended_at = coalesce(ended_at, $2), ended_by = coalesce(ended_by, $3) where id = $1 returning ${COLUMNS}`,
@@ -111,7 +120,11 @@ export class Ndas {
     return nda;
   }
 
-  /** The register for operators and reviewers; everybody else sees their own. @throws DaypassError `ledger_unavailable` */
+  /**
+   * The register for operators and reviewers; owners of a service see those of whoever has asked for it, and those they
+   * registered; everybody sees their own, and those of whom they answer for.
+   * @throws DaypassError `ledger_unavailable`
+   */
   async list(
     actor: Actor,
     { party, valid = false, cursor, limit = 100 }: NdaFilter = {},
@@ -120,14 +133,23 @@ export class Ndas {
     const most = Math.min(Math.max(1, limit), 500);
     const rows = await this.#transactor.ask(
       `select ${COLUMNS} from ndas
-       where ($1::text is null or party = $1 or party in (select subject from people where sponsor = $1))
+       where ($1::text is null or party = $1 or party in (select subject from people where sponsor = $1)
+           or (cardinality($7::text[]) > 0 and registered_by = $1)
+           or party in (select principal from access_requests where service = any($7)))
          and ($2::text is null or party = $2) and ($3::uuid is null or id < $3)
          and (not $4::boolean or (ended_at is null and signed_on <= $5::date and valid_until >= $5::date))
        order by id desc limit $6`,
-      [mine, party ?? null, cursor ?? null, valid, new Date(this.#clock.wall()).toISOString().slice(0, 10), most + 1],
+      [
+        ...[mine, party ?? null, cursor ?? null, valid, new Date(this.#clock.wall()).toISOString().slice(0, 10)],
+        ...[most + 1, this.#servicesOf(actor)],
+      ],
     );
     const ndas = rows.slice(0, most).map(ndaOf);
     return { ndas, next: rows.length > most ? (ndas.at(-1)?.id ?? null) : null };
+  }
+
+  #servicesOf(actor: Actor): readonly string[] {
+    return servicesOf({ policies: this.#policies }, actor);
   }
 }
 
@@ -151,7 +173,7 @@ export async function ndaFor(tx: Transaction, party: string, named: string | nul
   const [nda] = rows.map(ndaOf);
   if (nda === undefined) {
     throw new DaypassError('nda_required', `This service asks for an NDA, and ${party} has none.`, {
-      hint: 'An operator registers the one that was signed (daypass nda register).',
+      hint: 'An operator, or an owner of the service, registers the one that was signed (daypass nda register).',
     });
   }
   checkHolds(nda, now);
@@ -202,7 +224,7 @@ function checkHolds(nda: Nda, now: number): void {
 
 function invalid(nda: Nda, what: string): DaypassError {
   return new DaypassError('nda_not_valid', `The NDA "${nda.title}" ${what}.`, {
-    hint: 'An operator registers a valid one (daypass nda register).',
+    hint: 'An operator, or an owner of the service, registers a valid one (daypass nda register).',
   });
 }
 
@@ -215,9 +237,17 @@ function endOf(nda: Nda): number {
   return Date.parse(`${nda.validUntil}T00:00:00Z`) + DAY_MS;
 }
 
-function checkRegistrar(actor: Actor): void {
+function checkOperator(actor: Actor): void {
   if (actor.duties.has('operator')) return;
-  throw new DaypassError('not_allowed', 'The register of NDAs is kept by operators.');
+  throw new DaypassError('not_allowed', 'An NDA is taken back by operators: access to any service may stand on it.');
+}
+
+/** @param owned - the services that they are an owner of */
+function checkRegistrar(actor: Actor, owned: readonly string[], party: string): void {
+  if (actor.duties.has('operator')) return;
+  if (owned.length === 0)
+    throw new DaypassError('not_allowed', 'The register of NDAs is kept by operators, and by owners of services.');
+  if (party === actor.subject) throw new DaypassError('not_allowed', 'Nobody vouches for their own signature.');
 }
 
 function checkForm({ textHash, signedOn, validUntil }: NdaRegistered): void {

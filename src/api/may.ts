@@ -42,7 +42,8 @@ const MAY = {
 
   'ndas.register': ['owner', 'operator'],
   'ndas.list': ['anyone'],
-  'ndas.end': ['owner', 'operator'],
+  // Access to services of others may stand on it.
+  'ndas.end': ['operator'],
 
   'grants.list': ['anyone'],
   'grants.show': ['holder', 'owner', 'reviewer', 'operator'],

@@ -51,7 +51,7 @@ export function ndaRoutes(app: ApiApp, { ndas, policies }: Pick<RouteParts, 'nda
   app.post(
     '/ndas/:id/end',
     {
-      config: { name: 'ndas.end', about },
+      config: { name: 'ndas.end' },
       schema: {
         summary: 'take one back before its time; access that stands on it ends',
         ...{ params: ndaPath, body: z.strictObject({ reason: line }) },

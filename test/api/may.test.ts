@@ -45,7 +45,7 @@ const EXPECTED: Readonly<Record<RouteName, readonly string[]>> = {
   'revocations.create': ENDERS,
   'ndas.register': ENDERS,
   'ndas.list': ALL,
-  'ndas.end': ENDERS,
+  'ndas.end': ['socket', 'operator'],
   'grants.list': ALL,
   'grants.show': [...READERS, 'holder'],
   'sessions.list': READERS,

@@ -78,23 +78,36 @@ t.test('the operator of the socket acts by the same routes, under the name they 
   });
 });
 
-t.test('NDAs are registered by operators and seen by whom they bind', async (t) => {
-  const { as, alice } = await asking(t);
-  const olga = await as('olga');
-  const nda = {
-    party: 'alice',
-    title: 'NDA 2026',
-    textHash: 'a'.repeat(64),
-    signedOn: '2026-01-01',
-    validUntil: '2030-01-01',
-  };
-  t.match(await alice('POST', '/ndas', nda), { status: 403 });
-  const made: Answer = await olga('POST', '/ndas', nda);
-  t.match(made, { status: 201, body: { party: 'alice', registeredBy: 'olga', endedAt: null } });
-  t.match(await alice('GET', '/ndas'), { body: { ndas: [{ id: made.body.id }], next: null } });
-  t.match(await (await as('bob'))('GET', '/ndas'), { body: { ndas: [] } });
-  t.match(await olga('POST', `/ndas/${made.body.id}/end`, { reason: 'taken back' }), { body: { endedBy: 'olga' } });
-});
+t.test(
+  'NDAs are registered by operators and owners, seen by whom they bind, and taken back by operators',
+  async (t) => {
+    const { as, alice, asked } = await asking(t);
+    const olga = await as('olga');
+    const nda = {
+      party: 'alice',
+      title: 'NDA 2026',
+      textHash: 'a'.repeat(64),
+      signedOn: '2026-01-01',
+      validUntil: '2030-01-01',
+    };
+    t.match(await alice('POST', '/ndas', nda), { status: 403 });
+    const made: Answer = await olga('POST', '/ndas', nda);
+    t.match(made, { status: 201, body: { party: 'alice', registeredBy: 'olga', endedAt: null } });
+    t.match(await alice('GET', '/ndas'), { body: { ndas: [{ id: made.body.id }], next: null } });
+    t.match(await (await as('bob'))('GET', '/ndas'), { body: { ndas: [] } });
+    const lee = await as('lee');
+    t.match((await lee('GET', '/ndas')).body, { ndas: [] }, 'nobody asked for a service of theirs');
+    t.match(await lee('POST', '/ndas', { ...nda, party: 'lee' }), { status: 403 }, 'not for themselves');
+    const bobs = await lee('POST', '/ndas', { ...nda, party: 'bob' });
+    t.match(bobs, { status: 201, body: { party: 'bob', registeredBy: 'lee' } });
+    t.match((await lee('GET', '/ndas')).body, { ndas: [{ id: bobs.body.id }], next: null });
+    await alice('POST', '/requests', asked);
+    const seen = (await lee('GET', '/ndas')).body.ndas as { id: string }[];
+    t.same(seen.map(({ id }) => id).sort(), [made.body.id, bobs.body.id].sort(), 'who asks for their service');
+    t.match(await lee('POST', `/ndas/${bobs.body.id}/end`, { reason: 'mistaken' }), { status: 403 });
+    t.match(await olga('POST', `/ndas/${made.body.id}/end`, { reason: 'taken back' }), { body: { endedBy: 'olga' } });
+  },
+);
 
 t.test('what the door refuses is in the audit log too', async (t) => {
   const { alice, gateway } = await asking(t);
