@@ -10,6 +10,14 @@ import { waitUntil } from '../support/wait.js';
 import { database, type Ended, refusal, webSocket } from './clients.js';
 import { ground, twoGateways } from './fixture.js';
 
+/** For those tests that leave the gateways and Redis as they were. */
+let shared: ReturnType<typeof twoGateways> | undefined;
+
+function standing(): ReturnType<typeof twoGateways> {
+  shared ??= twoGateways(t);
+  return shared;
+}
+
 const REVOCATION = { reason: 'the task is done', by: 'ops' };
 
 /** Revokes on the first of two gateways; how long until these ends were seen, milliseconds. */
@@ -33,7 +41,7 @@ async function revoked(
 t.test(
   'a grant of one gateway works on the other, and a revocation on one cuts the live connections of both',
   async (t) => {
-    const { a, b } = await twoGateways(t);
+    const { a, b } = await standing();
     const db = await a.issue({ service: 'orders-db' });
     const web = await a.issue({ service: 'orders-web' });
     const here = await database(t, a.ports.postgres, db.handle);
@@ -53,7 +61,7 @@ t.test(
 );
 
 t.test('a renewal on one gateway moves the deadline of a live connection of the other', async (t) => {
-  const { a, b } = await twoGateways(t);
+  const { a, b } = await standing();
   const { handle, id, expiresAt } = await a.issue({ service: 'orders-db', for: '4s' });
   const { client, ended } = await database(t, b.ports.postgres, handle);
   const first = Date.parse(expiresAt);
@@ -72,7 +80,7 @@ t.test('a renewal on one gateway moves the deadline of a live connection of the 
 });
 
 t.test('with the subscriptions killed again and again the ledger check still cuts within 5 s', async (t) => {
-  const { a, b, redis } = await twoGateways(t);
+  const { a, b, redis } = await standing();
   const { handle, id } = await a.issue({ service: 'orders-db' });
   const { ended } = await database(t, b.ports.postgres, handle);
   const admin = redisClient(t, redis);
