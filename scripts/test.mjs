@@ -20,7 +20,6 @@ const LONGEST = [
   'system/start',
   'system/kill',
   'system/workers',
-  'bypass/http-corpus',
   'postgres/hostile-upstream',
   'postgres/relay',
   'system/load',
