@@ -33,8 +33,8 @@ export async function ordersDatabase(t: Test, server?: PostgresServer): Promise<
   const database = await freshDatabase(t, server);
   const reader = `reader_${database.name}`;
   const fixer = `fixer_${database.name}`;
-  await database.query(SCHEMA);
-  await database.query(`
+  // At once: each query has a connection of its own.
+  await database.query(`${SCHEMA};
     create role ${reader} login password 'reader-secret';
     create role ${fixer} login password 'fixer-secret';
     grant select on orders, order_items, order_summary to ${reader}, ${fixer};
