@@ -45,6 +45,7 @@ function withoutComments(text: string): string {
 /** DESIGN.md, "Layout": arrows run downwards only. A room may import rooms of its own height and below. */
 const HEIGHT: Readonly<Record<string, number>> = {
   config: 0,
+  alerts: 2,
   audit: 1,
   policy: 1,
   grant: 1,
@@ -64,6 +65,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
 const SIBLINGS = [
   ['gate', 'identity'],
   ['gate', 'access'],
+  ['gate', 'alerts'],
   ['http', 'postgres'],
   ['http', 'api'],
   ['postgres', 'api'],
