@@ -7,6 +7,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emergencies } from './access/emergency.js';
 import { openAccessRequests } from './access/engagements.js';
+import type { Audit } from './access/transact.js';
 import { type Checks, missing, startHealth } from './api/health.js';
 import { type NetworkApi, openNetworkApi } from './api/network.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
@@ -38,6 +39,7 @@ import { openLeaving } from './leaving.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
 import { Metrics } from './metrics.js';
+import { openNotices } from './notices.js';
 import { readinessOf, readingsOf } from './observe.js';
 import type { Neighbours } from './postgres/cancel.js';
 import { startPostgres } from './postgres/listener.js';
@@ -226,11 +228,15 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
 }
 
 /** What people ask for, and who agrees. */
-function openRequests({ databaseUrl, policies, clock, metrics, log, lifecycle }: Foundation, grants: GrantAuthority) {
+function openRequests(
+  { databaseUrl, policies, clock, metrics, log, lifecycle }: Foundation,
+  grants: GrantAuthority,
+  audit: Audit,
+) {
   const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
   lifecycle.onStop('request connections', () => pool.end());
   const engagements = openAccessRequests({
-    ...{ pool, grants, policies, audit: appendAudit, clock, log },
+    ...{ pool, grants, policies, audit, clock, log },
     told: emergencies({ pool, clock, log, metrics }),
   });
   lifecycle.onStop('requests', () => engagements.stop());
@@ -311,7 +317,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   });
   const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
-  const { requests, ndas } = openRequests(base, grants);
+  const { notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
+  const { requests, ndas } = openRequests(base, grants, announcing(appendAudit));
   const leaving = openLeaving({
     ...{
       databaseUrl: base.databaseUrl,
@@ -326,7 +333,21 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
-  const routes = { grants, people, requests, ndas, audit, policies, gate, pool, protocols, status, clock, log };
+  const routes = {
+    grants,
+    people,
+    requests,
+    ndas,
+    notices,
+    audit,
+    policies,
+    gate,
+    pool,
+    protocols,
+    status,
+    clock,
+    log,
+  };
   const { duties } = config;
   const answered = (code: number) => metrics.answeredByApi(code);
   const ways = new Map<string, TakeCarried>();

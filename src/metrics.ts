@@ -86,6 +86,14 @@ export interface Readings {
   queueBytes(): number;
 }
 
+/** The notices of a ledger. */
+export interface NoticeReadings {
+  readonly waiting: number;
+  readonly failed: number;
+  /** Seconds; 0 when none waits. */
+  readonly oldest: number;
+}
+
 /** What one service's sessions count; looked up once for each session. */
 export class ServiceMeter {
   /** Sessions that are live now. */
@@ -349,6 +357,13 @@ export class Metrics {
     this.#askedByDependency('daypass_dependency_up', '1 when it answers.', 'min', up);
     const ages = () => Object.entries(readings.answerAges());
     this.#askedByDependency('daypass_dependency_answer_age_seconds', 'How old its last answer is.', 'max', ages);
+  }
+
+  /** Adds what of the notices waits. All gateways of a ledger say the same. */
+  readNotices(readings: () => NoticeReadings): void {
+    this.#asked('daypass_notices_waiting', 'Notices that wait to be delivered.', 'max', () => readings().waiting);
+    this.#asked('daypass_notices_failed', 'Deliveries that were given up.', 'max', () => readings().failed);
+    this.#asked('daypass_notices_oldest_seconds', 'How long the oldest one waits.', 'max', () => readings().oldest);
   }
 
   #histogram(name: string, help: string, buckets: number[]): Histogram {

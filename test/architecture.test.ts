@@ -160,13 +160,14 @@ t.test('only the gate makes admissions', async (t) => {
 
 t.test('connections are opened in files that say so alone', async (t) => {
   const opens =
-    /\bconnect(Tls)?\(\{|\bnew Pool\(|\bnew pg\.(Pool|Client)\(|\bnew (Redis|Client|Agent)\(|\bnew WebSocket\(|\bfetch\(|\bhttps?\.request\(|\bcreateConnection\(/;
+    /\bconnect(Tls)?\(\{|\bnew Pool\(|\bnew pg\.(Pool|Client)\(|\bnew (Redis|Client|Agent)\(|\bnew WebSocket\(|\bfetch\(|\bhttps?\.request\(|\bcreateConnection\(|createTransport\(/;
   const found = SOURCES.filter(({ text, room }) => opens.test(text) && room !== 'embedded').map(({ path }) => path);
-  /** Not towards a service: the ledger, Redis, the identity provider, who is told of the audit log, and the command line's ways to a gateway. */
+  /** Not towards a service: the ledger, Redis, the identity provider, who is told of the audit log and of what happens, and the command line's ways to a gateway. */
   const OWN = [
     ...['recording/database.ts', 'grant/redis.ts', 'cli/client.ts'],
     'http/browser/passkey-script.ts', // a page's way to its own host
-    ...['identity/provider-fetch.ts', 'cli/remote.ts', 'cli/tunnel.ts', 'audit/webhook.ts', 'audit/syslog-link.ts'],
+    ...['identity/provider-fetch.ts', 'cli/remote.ts', 'cli/tunnel.ts', 'audit/post.ts', 'audit/syslog-link.ts'],
+    'alerts/smtp.ts',
   ];
   t.same(
     found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)),

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Clock } from '../clock.js';
+import type { NoticeKind } from '../config/notice-kinds.js';
 import { uuid7 } from '../recording/uuid7.js';
-import type { NoticeKind } from './kinds.js';
 
 /** Something that people or channels are told. */
 export interface Notice {

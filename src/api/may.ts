@@ -71,6 +71,9 @@ const MAY = {
   'closeouts.make': ['anyone'],
   'reports.repeated': ['anyone'],
 
+  'notices.list': ['operator'],
+  'notices.test': ['operator'],
+
   'audit.list': ['reviewer', 'operator'],
   'audit.head': ['reviewer', 'operator'],
   'audit.verify': ['reviewer', 'operator'],

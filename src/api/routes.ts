@@ -8,6 +8,7 @@ import { type AuditBook, auditRoutes } from './audit.js';
 import { grantViewRoutes } from './grant-views.js';
 import { meRoutes } from './me.js';
 import { type NdaBook, ndaRoutes } from './ndas.js';
+import { type NoticeBook, noticeRoutes } from './notices.js';
 import type { GatewayStatus } from './parts.js';
 import { policyReplayRoutes } from './policy-replay.js';
 import { type Recordings, recordingRoutes } from './recordings.js';
@@ -18,7 +19,7 @@ import { serviceRoutes } from './services.js';
 import { sessionRoutes } from './sessions.js';
 
 /** What the routes are made of that people and the operator share. */
-export interface RouteParts extends Recordings, AuditBook {
+export interface RouteParts extends Recordings, AuditBook, NoticeBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
   readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
@@ -41,5 +42,6 @@ export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
   requestRoutes(app, parts);
   ndaRoutes(app, parts);
   revocationRoutes(app, parts);
+  noticeRoutes(app, parts);
   auditRoutes(app, parts);
 }

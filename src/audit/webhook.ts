@@ -1,52 +1,30 @@
 import { createHmac } from 'node:crypto';
-import { Agent, request } from 'undici';
 import type { WebhookTarget } from '../config/audit.js';
-import { DaypassError } from '../errors.js';
 import type { AuditLine } from './entry.js';
 import { factsOf } from './facts.js';
+import { Post } from './post.js';
 import { RECEIVER_WITHIN, type Receiver } from './receiver.js';
 
-/** So much of an answer is read; nothing in it matters. */
-const LONGEST_ANSWER = 16_384;
-
-/**
- * Posts lines as JSON, signed the way of Standard Webhooks (https://www.standardwebhooks.com). A redirect is not followed: it
- * is no 2xx, so the lines count as not taken.
- */
+/** Posts lines as JSON, signed the way of Standard Webhooks (https://www.standardwebhooks.com). */
 export class Webhook implements Receiver {
   readonly name = 'webhook';
-  readonly #target: WebhookTarget;
-  readonly #within: number;
-  readonly #agent: Agent;
+  readonly #secret: string;
+  readonly #post: Post;
 
   /** @param within - how long one post may take, milliseconds */
-  constructor(target: WebhookTarget, within = RECEIVER_WITHIN) {
-    this.#target = target;
-    this.#within = within;
-    this.#agent = new Agent({ connections: 1, pipelining: 1, keepAliveTimeout: 4_000 });
+  constructor({ url, secret }: WebhookTarget, within = RECEIVER_WITHIN) {
+    this.#secret = secret;
+    this.#post = new Post(url.href, within);
   }
 
-  async send(lines: readonly AuditLine[], signal: AbortSignal): Promise<void> {
+  send(lines: readonly AuditLine[], signal: AbortSignal): Promise<void> {
     const body = webhookBody(lines);
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#within)]);
-    const answer = await request(this.#target.url.href, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'daypass',
-        ...webhookHeaders(this.#target.secret, webhookId(lines), Math.floor(Date.now() / 1_000), body),
-      },
-      body,
-      dispatcher: this.#agent,
-      signal: limit,
-    });
-    await answer.body.dump({ limit: LONGEST_ANSWER, signal: limit });
-    if (answer.statusCode >= 200 && answer.statusCode < 300) return;
-    throw new DaypassError('receiver_refused', `The webhook answered ${answer.statusCode}.`);
+    const headers = webhookHeaders(this.#secret, webhookId(lines), Math.floor(Date.now() / 1_000), body);
+    return this.#post.send(body, headers, signal);
   }
 
   close(): Promise<void> {
-    return this.#agent.destroy();
+    return this.#post.close();
   }
 }
 

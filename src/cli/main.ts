@@ -9,6 +9,7 @@ import { grantCommand } from './grant.js';
 import { loginLinkCommand, logoutCommand } from './login.js';
 import { indexCommand, reloadCommand, statusCommand } from './maintenance.js';
 import { ndaCommand } from './nda.js';
+import { noticesCommand } from './notices.js';
 import { offboardCommand } from './offboard.js';
 import { inviteCommand, peopleCommand } from './people.js';
 import { dataDirectoryOf, versionOfPackage } from './place.js';
@@ -55,6 +56,7 @@ async function program(words: readonly string[]): Promise<Command> {
     ...verbs,
     ...logins,
     ...leaving,
+    noticesCommand(),
     auditCommand(),
     indexCommand(),
     serveCommand(),

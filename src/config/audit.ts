@@ -33,16 +33,20 @@ const SECRET_PROBLEM = hinted(
 );
 const PLAIN_PROBLEM = hinted('a webhook off loopback needs TLS', 'https://…');
 
+/** A receiver of signed posts. */
+export function webhookSchema(sources: Sources) {
+  const { secret, url } = valueSchemas(sources);
+  return z.strictObject({
+    url: url.refine(isSafe, PLAIN_PROBLEM),
+    secret: secret.refine((text) => SECRET.test(text), SECRET_PROBLEM),
+  });
+}
+
 /** `audit:` of `daypass.yaml`. */
 export function auditSchema(sources: Sources) {
-  const { secret, address, url } = valueSchemas(sources);
+  const { secret, address } = valueSchemas(sources);
   return z.strictObject({
-    webhook: z
-      .strictObject({
-        url: url.refine(isSafe, PLAIN_PROBLEM),
-        secret: secret.refine((text) => SECRET.test(text), SECRET_PROBLEM),
-      })
-      .optional(),
+    webhook: webhookSchema(sources).optional(),
     syslog: z
       .strictObject({
         address,

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, isLoopback } from './address.js';
 import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
+import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
 import * as values from './values.js';
@@ -40,6 +41,8 @@ export interface GatewayConfig {
   readonly drainSeconds: number;
   /** Who is told of every line of the audit log. */
   readonly audit: AuditTargets;
+  /** By which channels people are told what happens, and in which words. */
+  readonly notices: NoticeSettings;
   readonly duties: DutySettings;
   /** The company's directory; undefined: nobody logs in by one. */
   readonly oidc: OidcSettings | undefined;
@@ -84,6 +87,7 @@ function shapeOf(sources: values.Sources) {
     staleness: values.durationOrZeroSchema.default(15),
     drain: values.durationOrZeroSchema.default(30),
     audit: auditSchema(sources).optional(),
+    notices: noticesSchema(sources).optional(),
     duties: dutiesSchema.prefault({}),
     oidc: oidcSchema(schemas).optional(),
   };
@@ -130,7 +134,8 @@ export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>
   const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc } = file;
   const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
-  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, audit };
+  const notices = toNoticeSettings(file.notices);
+  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, audit, notices };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -58,6 +58,8 @@ const EXPECTED: Readonly<Record<RouteName, readonly string[]>> = {
   'sessions.end': READERS,
   'recordings.verify': DUTIES,
   'policies.replay': READERS,
+  'notices.list': ['socket', 'operator'],
+  'notices.test': ['socket', 'operator'],
   'people.list': ALL,
   'people.show': ALL,
   'people.invite': ALL,

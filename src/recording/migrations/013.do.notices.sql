@@ -31,3 +31,10 @@ create table deliveries (
 );
 create index deliveries_waiting on deliveries (due_at) where state = 'waiting';
 create index deliveries_failed on deliveries (ended_at) where state = 'failed';
+
+-- What ended before this is nobody's news.
+create table notices_since (at timestamptz not null);
+insert into notices_since values (now());
+
+create index grants_expired on grants (expires_at);
+create index grants_revoked on grants (revoked_at) where revoked_at is not null;

@@ -1,0 +1,150 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import type { PolicySource } from '../access/policy.js';
+import { appendAudit } from '../audit/append.js';
+import type { Clock } from '../clock.js';
+import { MAILBOX, type NoticeSettings } from '../config/notices.js';
+import { DaypassError, messageOf } from '../errors.js';
+import type { Actor } from '../identity/actor.js';
+import type { Log } from '../log.js';
+import { uuid7 } from '../recording/uuid7.js';
+import type { Channel } from './channel.js';
+import { Courier } from './courier.js';
+import { tellOfGrants } from './grant-notices.js';
+import { type Backlog, backlogOf, type DeliveryFilter, type DeliveryView, listDeliveries } from './listing.js';
+import type { Outbox } from './outbox.js';
+import { Slack } from './slack.js';
+import { Smtp } from './smtp.js';
+import { type Routes, spread } from './spread.js';
+import { tidy } from './tidy.js';
+import { NoticeWebhook } from './webhook.js';
+
+export interface NoticesParts {
+  /** Connections of their own: no act waits for what is told of it. */
+  readonly pool: Pool;
+  readonly outbox: Outbox;
+  readonly settings: NoticeSettings;
+  readonly policies: Pick<PolicySource, 'get'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether it delivers, and tells of what comes about by time: of a gateway's workers one does. */
+  readonly delivers: boolean;
+}
+
+const LOOK = 300;
+const TICK = 10_000;
+const COUNT = 5_000;
+
+/** Tells people what happens: spreads what is in the outbox, carries it to the channels, until stopped. */
+export class Notices {
+  /** What waits, as it was counted last. */
+  backlog: Backlog = { waiting: 0, failed: 0, oldest: null };
+  readonly #parts: NoticesParts;
+  readonly #stopping = new AbortController();
+  readonly #loops: readonly Promise<void>[];
+  readonly #couriers: readonly Courier[];
+
+  constructor(parts: NoticesParts) {
+    this.#parts = parts;
+    const { settings, pool, clock, log, outbox, policies, delivers } = parts;
+    const routes = routesOf(settings);
+    const channels = delivers ? channelsOf(settings) : [];
+    this.#couriers = channels.map((channel) => new Courier({ pool, channel, clock, log }));
+    if (!delivers) {
+      this.#loops = [];
+      return;
+    }
+    this.#loops = [
+      this.#every(LOOK, 'what is to be told could not be read', () => spread(pool, routes, clock)),
+      this.#every(TICK, 'grants could not be looked through for notices', async () => {
+        await tellOfGrants({ pool, outbox, policies, clock });
+        await tidy(pool, [...routes.keys()], clock);
+      }),
+      this.#every(COUNT, 'notices could not be counted', async () => {
+        this.backlog = await backlogOf(pool);
+      }),
+    ];
+  }
+
+  list(filter: DeliveryFilter): Promise<{ readonly notices: readonly DeliveryView[]; readonly next: string | null }> {
+    return listDeliveries(this.#parts.pool, filter);
+  }
+
+  /**
+   * Sends a test by one channel now, outside of the outbox; with its line in the audit log.
+   * @param to - an e-mail address, for smtp
+   * @throws DaypassError `unknown_channel`, `invalid_request`, `channel_failed` with what the channel said
+   */
+  async test(actor: Actor, name: string, to = ''): Promise<void> {
+    const { settings, pool, clock } = this.#parts;
+    const channel = channelsOf(settings, name)[0];
+    const line = { actor: actor.subject, via: actor.via, act: 'notices.test', target: `channel:${name}`, reason: null };
+    const append = (result: 'done' | 'refused' | 'failed', code?: string) =>
+      appendAudit(pool, { ...line, result, detail: { to, ...(code === undefined ? {} : { code }) } });
+    try {
+      const at = clock.wall();
+      const data = { channel: name, by: actor.subject, at: new Date(at).toISOString() };
+      const known = checkChannel(channel, name, to, settings);
+      const message = { id: uuid7(at), kind: 'test', at, data, recipient: to, repeated: false };
+      await known.send(message, this.#stopping.signal).catch(failed);
+    } catch (thrown) {
+      const code = thrown instanceof DaypassError ? thrown.code : 'internal';
+      await append(code === 'channel_failed' ? 'failed' : 'refused', code);
+      throw thrown;
+    } finally {
+      await channel?.close();
+    }
+    await append('done');
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all([...this.#loops, ...this.#couriers.map((courier) => courier.stop())]);
+  }
+
+  async #every(time: number, failing: string, work: () => Promise<unknown>): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await work().catch((thrown: unknown) => this.#parts.log.warn({ err: messageOf(thrown) }, failing));
+      await pause(time, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+}
+
+/** The channels that the configuration names, or the one of them with this name. */
+function channelsOf({ slack, webhook, smtp, templates }: NoticeSettings, name?: string): Channel[] {
+  const is = (one: string) => name === undefined || name === one;
+  return [
+    ...(slack === undefined || !is('slack') ? [] : [new Slack(slack, templates)]),
+    ...(webhook === undefined || !is('webhook') ? [] : [new NoticeWebhook(webhook, templates)]),
+    ...(smtp === undefined || !is('smtp') ? [] : [new Smtp(smtp, templates)]),
+  ];
+}
+
+function routesOf({ slack, webhook, smtp }: NoticeSettings): Routes {
+  const targets = { slack, webhook, smtp };
+  const names = ['slack', 'webhook', 'smtp'] as const;
+  return new Map(
+    names.flatMap((name) => {
+      const kinds = targets[name]?.kinds;
+      return kinds === undefined ? [] : [[name, kinds] as const];
+    }),
+  );
+}
+
+function checkChannel(channel: Channel | undefined, name: string, to: string, settings: NoticeSettings): Channel {
+  if (channel === undefined) {
+    const there = [...routesOf(settings).keys()].join(', ') || 'none';
+    const hint = `There are: ${there}. Channels stand in daypass.yaml under notices:.`;
+    throw new DaypassError('unknown_channel', `There is no channel ${JSON.stringify(name.slice(0, 64))}.`, { hint });
+  }
+  if (name === 'smtp' && !MAILBOX.test(to))
+    throw new DaypassError('invalid_request', 'A test by e-mail takes an address.', { hint: '--to ops@example.com' });
+  if (name !== 'smtp' && to !== '')
+    throw new DaypassError('invalid_request', `The channel ${name} has one receiver: leave the address out.`);
+  return channel;
+}
+
+function failed(cause: unknown): never {
+  throw new DaypassError('channel_failed', `It could not be sent: ${messageOf(cause)}`, { cause });
+}

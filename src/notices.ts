@@ -1,0 +1,54 @@
+import type { Audit } from './access/transact.js';
+import { Notices } from './alerts/notices.js';
+import { Outbox } from './alerts/outbox.js';
+import { announced } from './alerts/request-notices.js';
+import { connectHints, gatewayAddress } from './api/connect.js';
+import type { GatewayStatus } from './api/parts.js';
+import type { Clock } from './clock.js';
+import type { GatewayConfig } from './config/gateway.js';
+import type { Policies } from './gate/policies.js';
+import type { Lifecycle } from './lifecycle.js';
+import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
+import { openDatabase } from './recording/database.js';
+
+export interface OpenNoticesParts {
+  readonly databaseUrl: string;
+  readonly config: Pick<GatewayConfig, 'notices'>;
+  readonly policies: Policies;
+  readonly status: () => GatewayStatus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly lifecycle: Lifecycle;
+  readonly metrics: Pick<Metrics, 'readNotices'>;
+  /** Of several workers one delivers. */
+  readonly delivers: boolean;
+}
+
+/** How long one query may take, milliseconds. */
+const ANSWER_WITHIN = 10_000;
+
+/** What people are told: the outbox that acts write to, and whoever carries what is in it. */
+export function openNotices(parts: OpenNoticesParts) {
+  const { databaseUrl, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
+  const name = { applicationName: 'daypass-notices', answerWithin: ANSWER_WITHIN, log };
+  const pool = openDatabase(databaseUrl, { max: 4, ...name });
+  lifecycle.onStop('notice connections', () => pool.end());
+  const outbox = new Outbox(clock);
+  const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, log, delivers });
+  lifecycle.onStop('notices', () => notices.stop());
+  metrics.readNotices(() => {
+    const { waiting, failed, oldest } = notices.backlog;
+    return { waiting, failed, oldest: oldest === null ? 0 : Math.max(0, clock.wall() - oldest) / 1_000 };
+  });
+  const connect = (service: string, principal: string) => {
+    const protocol = policies.get(service)?.protocol;
+    const lines =
+      protocol === undefined ? [] : connectHints(protocol, { service, principal, handle: '$HANDLE' }, status());
+    // Between single quotes a shell would not put the handle in.
+    return lines.map((line) => line.replaceAll("'", '"'));
+  };
+  const announcing = (audit: Audit) =>
+    announced(audit, { outbox, policies, address: () => gatewayAddress(status()), connect, clock, log });
+  return { outbox, notices, announcing };
+}

@@ -1,0 +1,143 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { REPEATED } from '../../src/alerts/channel.js';
+import { LONGEST_PAUSE, pauseAfter, TRIED_FOR } from '../../src/alerts/courier.js';
+import { backlogOf, listDeliveries } from '../../src/alerts/listing.js';
+import { Slack } from '../../src/alerts/slack.js';
+import { spread } from '../../src/alerts/spread.js';
+import { NoticeWebhook } from '../../src/alerts/webhook.js';
+import { waitUntil } from '../support/wait.js';
+import { postReceiver, startOutbox } from './fixture.js';
+
+const KEY = randomBytes(32);
+const secret = `whsec_${KEY.toString('base64')}`;
+const HOUR = 3_600_000;
+
+t.test('the pause between two attempts doubles up to an hour, and is up to half less by chance', async (t) => {
+  t.same(
+    [1, 2, 3, 11, 12, 1_000].map((attempts) => pauseAfter(attempts, 0)),
+    [2_000, 4_000, 8_000, 2_048_000, LONGEST_PAUSE, LONGEST_PAUSE],
+  );
+  t.equal(pauseAfter(1_000, 1), LONGEST_PAUSE / 2);
+});
+
+t.test('nothing is lost while a channel is down for an hour, and it is asked ever more seldom', async (t) => {
+  const { clock, gateway, tell, deliveries, pool } = await startOutbox(t, ['slack']);
+  const start = clock.now;
+  const down = () => clock.now < start + HOUR;
+  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(down() ? 500 : 200).end());
+  gateway(new Slack({ url: url.href }, {}));
+  await tell({ what: 'one' });
+  await tell({ what: 'two' });
+  await waitUntil('both were tried', () => posts.length === 2);
+  const oldest = await backlogOf(pool);
+  t.match(oldest, { waiting: 2, failed: 0, oldest: start });
+  while (down()) {
+    clock.now += 60_000;
+    await sleep(25);
+  }
+  t.ok(posts.length <= 2 * 14, `${posts.length} posts in an hour`);
+  clock.now += HOUR;
+  const sent = async () => (await deliveries()).every(({ state }) => state === 'sent');
+  await waitUntil('both have arrived', sent);
+  t.same(
+    posts
+      .slice(-2)
+      .map(({ body }) => /one|two/.exec(String(body.text))?.[0])
+      .sort(),
+    ['one', 'two'],
+  );
+  t.notOk(
+    posts.some(({ text }) => text.includes(REPEATED)),
+    'a refusal is known not to have arrived',
+  );
+  await tell({}, { channels: true });
+});
+
+t.test('what fails for three days is given up, kept and listed with what the channel answered', async (t) => {
+  const { clock, gateway, tell, deliveries, database, pool } = await startOutbox(t, ['slack']);
+  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(503).end());
+  await tell();
+  // As after many attempts: to make each of them takes a test too long.
+  await database.query('update daypass.deliveries set attempts = 59, first_at = $1', [
+    new Date(clock.now - TRIED_FOR + 1),
+  ]);
+  gateway(new Slack({ url: url.href }, {}));
+  await waitUntil('it was tried', () => posts.length === 1);
+  await waitUntil('it waits', async () => (await deliveries())[0]?.error !== null);
+  t.match(await deliveries(), [{ state: 'waiting', attempts: 60 }], 'not before three days have passed');
+  clock.now += LONGEST_PAUSE;
+  await waitUntil('it is given up', async () => (await deliveries())[0]?.state === 'failed');
+  const { notices } = await listDeliveries(pool, { state: 'failed', limit: 10 });
+  t.match(notices, [{ kind: 'alert', channel: 'slack', attempts: 61, error: /503/, dueAt: null }]);
+  t.match(await backlogOf(pool), { waiting: 0, failed: 1, oldest: null });
+});
+
+t.test('a clock that jumps ahead gives nothing up, and one that is set back keeps nothing waiting', async (t) => {
+  const { clock, gateway, tell, deliveries } = await startOutbox(t, ['slack']);
+  let well = false;
+  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(well ? 200 : 500).end());
+  await tell();
+  gateway(new Slack({ url: url.href }, {}));
+  await waitUntil('it was tried', () => posts.length === 1);
+  clock.now += 10 * TRIED_FOR;
+  await waitUntil('it was tried again', () => posts.length === 2);
+  await waitUntil('it waits', async () => (await deliveries())[0]?.attempts === 2);
+  t.match(await deliveries(), [{ state: 'waiting' }]);
+  well = true;
+  clock.now -= 11 * TRIED_FOR;
+  await waitUntil('it has arrived', async () => (await deliveries())[0]?.state === 'sent');
+});
+
+t.test('a post is signed the way of Standard Webhooks, and repeated with the same id after a restart', async (t) => {
+  const { clock, gateway, tell, deliveries } = await startOutbox(t, ['webhook']);
+  const { posts, url } = await postReceiver(t, (response, n) => void (n > 1 && response.writeHead(204).end()));
+  await tell({ person: 'kim', what: 'many denials' });
+  const first = gateway(new NoticeWebhook({ url, secret }, {}), 300);
+  await waitUntil('it was posted', () => posts.length === 1);
+  await first.stop();
+  t.match(await deliveries(), [{ state: 'waiting', unsure: true }], 'nobody knows whether it arrived');
+  gateway(new NoticeWebhook({ url, secret }, {}));
+  await waitUntil('it has arrived', async () => (await deliveries())[0]?.state === 'sent');
+  t.equal(posts.length, 2);
+  t.equal(posts[0]?.headers['webhook-id'], posts[1]?.headers['webhook-id']);
+  t.equal(posts[0]?.text, posts[1]?.text, 'the receiver can drop what it has');
+  t.match(posts[0]?.body, { type: 'alert', data: { person: 'kim', subject: /kim/, text: /many denials/ } });
+  t.equal(posts[0]?.body.timestamp, new Date(clock.now).toISOString());
+  for (const { headers, text } of posts) {
+    const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${text}`;
+    t.equal(headers['webhook-signature'], `v1,${createHmac('sha256', KEY).update(signed).digest('base64')}`);
+  }
+});
+
+t.test('where the receiver knows no ids, the text says that it is sent again', async (t) => {
+  const { gateway, tell, clock } = await startOutbox(t, ['slack']);
+  const { posts, url } = await postReceiver(t, (response, n) => void (n > 1 && response.writeHead(200).end()));
+  await tell();
+  gateway(new Slack({ url: url.href }, {}, 100));
+  await waitUntil('it was given up', () => posts.length === 1);
+  await sleep(150);
+  clock.now += 2_000;
+  await waitUntil('it was sent again', () => posts.length === 2);
+  t.notMatch(posts[0]?.text, REPEATED);
+  t.ok(posts[1]?.text.includes(REPEATED));
+});
+
+t.test('of two gateways each delivers other notices, and a channel that hangs keeps no other one', async (t) => {
+  const { gateway, tell, deliveries, routes, pool, clock, outbox } = await startOutbox(t, ['slack', 'webhook']);
+  const hanging = await postReceiver(t, () => {});
+  const { posts, url } = await postReceiver(t, (response) => void setTimeout(() => response.writeHead(200).end(), 20));
+  for (let n = 0; n < 30; n += 1) await tell({ what: `notice ${n}.` });
+  for (const _ of [1, 2]) {
+    gateway(new Slack({ url: url.href }, {}));
+    gateway(new NoticeWebhook({ url: hanging.url, secret }, {}));
+  }
+  const sent = async () => (await deliveries()).filter(({ state }) => state === 'sent').length;
+  await waitUntil('all have arrived', async () => (await sent()) === 30);
+  t.equal(new Set(posts.map(({ text }) => /notice \d+/.exec(text)?.[0])).size, 30);
+  t.equal(posts.length, 30, 'none twice');
+  await outbox.enqueue(pool, { kind: 'alert', dedupe: 'once', data: {}, to: { channels: true } });
+  const both = await Promise.all([1, 2].map(() => spread(pool, routes, clock)));
+  t.equal((both[0] ?? 0) + (both[1] ?? 0), 1, 'one of them spreads it');
+});

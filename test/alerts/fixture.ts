@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import type { Test } from 'tap';
+import type { Channel } from '../../src/alerts/channel.js';
+import { Courier } from '../../src/alerts/courier.js';
+import { Outbox } from '../../src/alerts/outbox.js';
+import { type Routes, spread } from '../../src/alerts/spread.js';
+import { NOTICE_KINDS } from '../../src/config/notice-kinds.js';
+import { openDatabase } from '../../src/recording/database.js';
+import { portOf } from '../audit/receivers.js';
+import { HandClock, silent } from '../grant/fixture.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database } from '../support/postgres.js';
+
+export interface HttpPost {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Record<string, unknown>;
+  readonly text: string;
+}
+
+/** A real HTTP server that keeps what is posted; `answer` says what it answers, 204 unless given. */
+export async function postReceiver(
+  t: Test,
+  answer: (response: ServerResponse, posts: number) => void = (response) => void response.writeHead(204).end(),
+) {
+  const posts: HttpPost[] = [];
+  const server = createServer(async (request, response) => {
+    let text = '';
+    for await (const piece of request.setEncoding('utf8')) text += String(piece);
+    posts.push({ headers: request.headers, body: JSON.parse(text), text });
+    answer(response, posts.length);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const origin = `http://127.0.0.1:${portOf(server.address())}`;
+  return { posts, url: { href: `${origin}/hook`, origin, basePath: '/hook' } };
+}
+
+export interface Mail {
+  readonly to: readonly string[];
+  readonly from: string;
+  readonly secure: boolean;
+  readonly user: string | undefined;
+  readonly text: string;
+}
+
+/** A real SMTP server that keeps what is sent. */
+export async function mailServer(t: Test, options: SMTPServerOptions = {}) {
+  const mails: Mail[] = [];
+  const server = new SMTPServer({
+    ...{ authOptional: true, disabledCommands: ['STARTTLS'], disableReverseLookup: true, logger: false },
+    onData: (stream, session, done) => {
+      const { mailFrom, rcptTo } = session.envelope;
+      let text = '';
+      stream.on('data', (piece) => {
+        text += String(piece);
+      });
+      stream.on('end', () => {
+        const from = mailFrom === false || mailFrom === undefined ? '' : mailFrom.address;
+        const to = rcptTo.map(({ address }) => address);
+        mails.push({ to, from, secure: session.secure, user: session.user, text });
+        done();
+      });
+    },
+    ...options,
+  });
+  server.on('error', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server.server, 'listening');
+  t.teardown(() => new Promise<void>((resolve) => void server.close(() => resolve())));
+  return { mails, server: { host: '127.0.0.1', port: portOf(server.server.address()) } };
+}
+
+/** A ledger with an outbox, and gateways that carry what is in it, each with connections of its own. */
+export async function startOutbox(t: Test, channels: readonly Channel['name'][]) {
+  const database = await ledgerDatabase(t);
+  const clock = new HandClock();
+  const pool = openDatabase(database.url, { max: 4 });
+  t.teardown(() => pool.end());
+  const outbox = new Outbox(clock);
+  const routes: Routes = new Map(channels.map((name) => [name, NOTICE_KINDS]));
+  const gateway = (channel: Channel, lease = 60_000) => {
+    const own = openDatabase(database.url, { max: 2 });
+    const courier = new Courier({ pool: own, channel, clock, log: silent, times: { look: 10, lease } });
+    let stopped: Promise<void> | null = null;
+    const stop = () => {
+      stopped ??= courier.stop().finally(() => own.end());
+      return stopped;
+    };
+    t.teardown(stop);
+    return { stop };
+  };
+  let count = 0;
+  const tell = async (data: Readonly<Record<string, string>> = {}, to: object = { channels: true }) => {
+    count += 1;
+    await outbox.enqueue(pool, { kind: 'alert', dedupe: `alert:${count}`, data, to });
+    await spread(pool, routes, clock);
+  };
+  return { database, pool, clock, outbox, routes, gateway, tell, deliveries: () => deliveries(database) };
+}
+
+function deliveries(database: Database) {
+  return database.query(
+    `select channel, recipient, state, attempts, unsure, error from daypass.deliveries order by channel, recipient, id`,
+  );
+}

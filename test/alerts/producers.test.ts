@@ -1,0 +1,227 @@
+import t, { type Test } from 'tap';
+import { openAccessRequests } from '../../src/access/engagements.js';
+import { tellOfGrants } from '../../src/alerts/grant-notices.js';
+import { Outbox } from '../../src/alerts/outbox.js';
+import { announced } from '../../src/alerts/request-notices.js';
+import { slackText } from '../../src/alerts/slack.js';
+import { NOTICE_FIELDS } from '../../src/config/notice-kinds.js';
+import { ASKED, DAY, MONDAY, root, serviceText, startAccess } from '../access/fixture.js';
+
+const MINUTE = 60_000;
+const GLASS = serviceText({ access: 'approvals: 1, break_glass: { roles: [retrier], max_duration: 30m }' });
+
+/** Access whose acts are told of, and what was told, the first one first. */
+async function startTelling(t: Test, Told = Outbox) {
+  const access = await startAccess(t, { texts: [GLASS] });
+  const { parts, database, clock } = access;
+  // The ledger of this test began before its Monday, whatever day it is.
+  await database.query('update daypass.notices_since set at = $1', [new Date(MONDAY - DAY)]);
+  const real = new Outbox(clock);
+  const audit = announced(parts.audit, {
+    ...{ outbox: new Told(clock), policies: parts.policies, clock, log: parts.log },
+    address: () => 'https://gw.example.com',
+    connect: (service, principal) => [`PGPASSWORD=$HANDLE psql "dbname=${service} user=${principal}"`],
+  });
+  const engagements = openAccessRequests({ ...parts, audit });
+  t.teardown(() => engagements.stop());
+  const tick = () => tellOfGrants({ pool: parts.pool, outbox: real, policies: parts.policies, clock });
+  const told = () =>
+    database.query('select kind, data, people, to_group, dedupe from daypass.notices order by at, dedupe');
+  return { ...access, requests: engagements.requests, told, tick };
+}
+
+function kinds(rows: readonly Record<string, unknown>[]) {
+  return rows.map(({ kind }) => kind);
+}
+
+t.test('a request is told of with each act on it: to the approvers, then to who asked', async (t) => {
+  const { requests, as, told, clock } = await startTelling(t);
+  const [kim, ada] = [await as('kim'), await as('ada')];
+  const { id } = await requests.create(kim, ASKED);
+  await t.rejects(requests.decide(await as('eve'), id, { outcome: 'approve', comment: 'mine' }));
+  clock.now += 1;
+  await requests.decide(ada, id, { outcome: 'approve', comment: 'fine' });
+  clock.now += 1;
+  const second = await requests.create(kim, ASKED);
+  clock.now += 1;
+  await requests.decide(ada, second.id, { outcome: 'refuse', comment: 'ask for the other order' });
+  const rows = await told();
+  t.match(rows, [
+    {
+      ...{ kind: 'request.waiting', to_group: 'leads' },
+      data: {
+        person: 'kim',
+        needed: 1,
+        link: `https://gw.example.com/api/v1/requests/${id}`,
+        decide: /daypass approve/,
+      },
+    },
+    {
+      ...{ kind: 'request.approved', people: ['kim'] },
+      data: {
+        by: 'ada',
+        connect: `daypass activate ${id}\nread -rs HANDLE   # paste the handle that it shows\nPGPASSWORD=$HANDLE psql "dbname=orders-web user=kim"`,
+      },
+    },
+    { kind: 'request.waiting' },
+    { kind: 'request.refused', people: ['kim'], data: { reason: 'ask for the other order', by: 'ada' } },
+  ]);
+  for (const { kind, data } of rows) t.same(unknownFields(kind, data), [], String(kind));
+});
+
+/** Fields that no text could name. */
+function unknownFields(kind: unknown, data: unknown): string[] {
+  const fields: readonly string[] = Object.entries(NOTICE_FIELDS).find(([one]) => one === kind)?.[1] ?? [];
+  const more = kind === 'grant.revoked' ? NOTICE_FIELDS['request.waiting'] : [];
+  return Object.keys(data ?? {}).filter((field) => ![...fields, ...more].includes(field));
+}
+
+t.test('what nobody decided lapses and is told, also when somebody came too late to decide', async (t) => {
+  const { requests, as, told, clock } = await startTelling(t);
+  const kim = await as('kim');
+  const [one, two] = [
+    await requests.create(kim, { ...ASKED, from: MONDAY + 8 * DAY }),
+    await requests.create(kim, { ...ASKED, from: MONDAY + 8 * DAY }),
+  ];
+  clock.now += 4 * DAY;
+  await t.rejects(requests.decide(await as('ada'), one.id, { outcome: 'approve', comment: 'late' }));
+  await requests.sweep();
+  const lapsed = (await told()).filter(({ kind }) => kind === 'request.lapsed');
+  t.same(lapsed.map(({ dedupe }) => dedupe).sort(), [one, two].map(({ id }) => `request.lapsed:${id}`).sort());
+});
+
+t.test('emergency access and revocations are told once, whichever way they came about', async (t) => {
+  const { requests, as, told, tick, authority, clock } = await startTelling(t);
+  const kim = await as('kim');
+  const glass = { ...ASKED, role: 'retrier', breakGlass: true, seconds: 600 };
+  const { id } = await requests.create(kim, glass);
+  clock.now += 1;
+  const { grant } = await requests.activate(kim, id);
+  clock.now += 1;
+  await requests.revoke(root, id, 'the incident is over');
+  const loose = await authority.issue({
+    ...{ principal: 'kim', service: 'orders-web', durationSeconds: 3_600, sponsor: 'sam', reason: 'look', by: 'root' },
+  });
+  const own = await authority.issue({
+    ...{ principal: 'kim', service: 'orders-web', durationSeconds: 3_600, sponsor: 'sam', reason: 'look', by: 'root' },
+  });
+  await authority.revoke(loose.grant.id, { by: 'root', reason: 'not needed' });
+  await authority.revoke(own.grant.id, { by: 'kim', reason: 'done' });
+  clock.now += 1;
+  await tick();
+  await tick();
+  const rows = await told();
+  t.same(kinds(rows), ['request.approved', 'break_glass.used', 'grant.revoked', 'grant.revoked']);
+  t.match(rows.slice(1), [
+    { data: { grant: grant.id, person: 'kim' }, to_group: 'leads', people: ['sam'] },
+    { data: { grant: grant.id, reason: 'the incident is over', by: 'root' }, people: ['kim', 'sam'] },
+    { data: { grant: loose.grant.id, reason: 'not needed' }, people: ['kim', 'sam'], to_group: 'leads' },
+  ]);
+});
+
+t.test(
+  'the countdown begins anew with a renewal, and a clock that is set neither repeats nor loses a step',
+  async (t) => {
+    const { authority, told, tick, clock } = await startTelling(t);
+    const { grant } = await authority.issue({
+      ...{
+        principal: 'kim',
+        service: 'orders-web',
+        durationSeconds: 3_600,
+        sponsor: 'sam',
+        reason: 'look',
+        by: 'root',
+      },
+    });
+    const until = async (minutes: number, end: number) => {
+      clock.now = end - minutes * MINUTE;
+      await tick();
+      await tick();
+    };
+    const steps = async () =>
+      (await told())
+        .filter(({ kind }) => kind === 'grant.ending')
+        .map(({ dedupe }) => Number(String(dedupe).split(':').at(-1)));
+    await until(20, grant.expiresAt);
+    t.same(await steps(), []);
+    await until(4, grant.expiresAt);
+    t.same(await steps(), [5], 'what is no longer true is not told');
+    await until(20, grant.expiresAt);
+    await until(14, grant.expiresAt);
+    await until(4, grant.expiresAt);
+    await until(1, grant.expiresAt);
+    t.same((await steps()).sort(), [1, 15, 5]);
+    t.match(
+      (await told()).find(({ dedupe }) => String(dedupe).endsWith(':15')),
+      { people: ['kim', 'sam'], to_group: 'leads', data: { minutes: 14 } },
+    );
+    const renewed = await authority.renew(grant.id, { durationSeconds: 3_600, reason: 'more to do', by: 'kim' });
+    await until(15, renewed.expiresAt);
+    t.equal((await steps()).length, 4);
+    await until(-1, renewed.expiresAt);
+    await until(30, renewed.expiresAt);
+    await until(-1, renewed.expiresAt);
+    const rows = await told();
+    t.equal(rows.filter(({ kind }) => kind === 'grant.ended').length, 1);
+    t.same(
+      rows.filter(({ kind }) => kind === 'grant.unused').map(({ data }) => data),
+      [
+        { ...rowData(rows, 'grant.ended'), how_far: 'half over', ends: new Date(grant.expiresAt).toISOString() },
+        { ...rowData(rows, 'grant.ended'), how_far: 'over' },
+      ],
+    );
+  },
+);
+
+function rowData(rows: readonly Record<string, unknown>[], kind: string): object {
+  return rows.find((row) => row.kind === kind)?.data ?? {};
+}
+
+t.test('a grant that was used is not said to be unused, and a short one has no step that it never had', async (t) => {
+  const { authority, told, tick, clock, database } = await startTelling(t);
+  const issued = { principal: 'kim', service: 'orders-web', sponsor: 'sam', reason: 'look', by: 'root' };
+  const { grant } = await authority.issue({ ...issued, durationSeconds: 600 });
+  await database.query(
+    `insert into daypass.sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version, started_at)
+     values (gen_random_uuid(), gen_random_uuid(), $1, 'orders-web', 'http', 'kim', 'viewer', 'c', 'strict', 'v', $2)`,
+    [grant.id, new Date(clock.now + MINUTE)],
+  );
+  await tick();
+  t.same(await told(), []);
+  clock.now = grant.expiresAt;
+  await tick();
+  t.same(kinds(await told()), ['grant.ended']);
+});
+
+t.test('an account is told to end a week and a day before', async (t) => {
+  const { told, tick, clock } = await startTelling(t);
+  for (const days of [8, 7, 6, 1, 0.5]) {
+    clock.now = MONDAY + (60 - days) * DAY;
+    await tick();
+  }
+  t.match(await told(), [
+    { kind: 'account.ending', people: ['kim', 'sam'], data: { person: 'kim', days: 7 } },
+    { kind: 'account.ending', data: { days: 1 } },
+  ]);
+});
+
+t.test('an act goes on when its notice cannot be written, and waits for no channel', async (t) => {
+  class Broken extends Outbox {
+    override async enqueue(client: Parameters<Outbox['enqueue']>[0]): Promise<void> {
+      await client.query('select nothing');
+    }
+  }
+  const { requests, as, told, audited } = await startTelling(t, Broken);
+  const { id, state } = await requests.create(await as('kim'), ASKED);
+  t.equal(state, 'pending');
+  t.same(await told(), []);
+  t.match((await audited()).at(-1), { act: 'request.create', target: `request:${id}`, result: 'done' });
+});
+
+t.test('data cannot command Slack', async (t) => {
+  const data = { person: '<!channel> & <https://evil.example|the gateway>', what: 'one\ntwo\u202e' };
+  const message = { id: '1', kind: 'alert', at: 0, data, recipient: '', repeated: false };
+  const text = slackText(message, { alert: { text: '<!here> {{person}}: {{what}}' } });
+  t.ok(text.includes('<!here> &lt;!channel&gt; &amp; &lt;https://evil.example|the gateway&gt;: one two'), text);
+  t.notMatch(text.replace('<!here>', ''), /[<>\u202e]/);
+});
