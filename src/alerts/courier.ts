@@ -17,6 +17,8 @@ export interface CourierParts {
 /** A lease is far longer than a channel takes to give up. */
 const TIMES = { look: 300, lease: 60_000 };
 const BATCH = 10;
+/** How long it waits for a ledger that did not answer, milliseconds. */
+export const AFTER_FAILURE = 3_000;
 
 const FIRST_PAUSE = 2_000;
 /** The longest pause between two attempts, milliseconds. */
@@ -80,11 +82,14 @@ export class Courier {
     const { signal } = this.#stopping;
     const { log, channel } = this.#parts;
     while (!signal.aborted) {
-      const full = await this.#round().catch((thrown: unknown) => {
-        log.warn({ channel: channel.name, err: messageOf(thrown) }, 'notices wait: the ledger did not answer');
-        return false;
-      });
-      if (!full) await pause(this.#times.look, undefined, { signal, ref: false }).catch(() => {});
+      const wait = await this.#round().then(
+        (full) => (full ? 0 : this.#times.look),
+        (thrown: unknown) => {
+          log.warn({ channel: channel.name, err: messageOf(thrown) }, 'notices wait: the ledger did not answer');
+          return AFTER_FAILURE;
+        },
+      );
+      await pause(wait, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

@@ -9,7 +9,7 @@ import type { Actor } from '../identity/actor.js';
 import type { Log } from '../log.js';
 import { uuid7 } from '../recording/uuid7.js';
 import type { Channel } from './channel.js';
-import { Courier } from './courier.js';
+import { AFTER_FAILURE, Courier } from './courier.js';
 import { tellOfGrants } from './grant-notices.js';
 import { type Backlog, backlogOf, type DeliveryFilter, type DeliveryView, listDeliveries } from './listing.js';
 import type { Outbox } from './outbox.js';
@@ -105,8 +105,14 @@ export class Notices {
   async #every(time: number, failing: string, work: () => Promise<unknown>): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await work().catch((thrown: unknown) => this.#parts.log.warn({ err: messageOf(thrown) }, failing));
-      await pause(time, undefined, { signal, ref: false }).catch(() => {});
+      const wait = await work().then(
+        () => time,
+        (thrown: unknown) => {
+          this.#parts.log.warn({ err: messageOf(thrown) }, failing);
+          return Math.max(time, AFTER_FAILURE);
+        },
+      );
+      await pause(wait, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 }

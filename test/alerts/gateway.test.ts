@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { DUTIES, startWithPeople } from '../api/ground.js';
+import { webPolicy } from '../http/browser/fixture.js';
+import { scrape } from '../metrics/scrape.js';
+import { command } from '../support/commands.js';
+import { waitUntil } from '../support/wait.js';
+import { postReceiver } from './fixture.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+t.test('a gateway tells its channels what happens, lists it for operators, and tests each channel', async (t) => {
+  const { posts, url } = await postReceiver(t);
+  const settings = `${DUTIES}
+notices:
+  slack: { url: { env: SLACK } }
+  smtp: { server: "127.0.0.1:1", from: daypass@example.com }`;
+  const { gateway, as } = await startWithPeople(t, { settings, env: { SLACK: url.href } });
+  await gateway.policy('web', `${webPolicy('http://127.0.0.1:1')}access: { approvals: 1 }\n`);
+  await gateway.ledger.query(`update daypass.people set email = 'lee@example.com' where subject = 'lee'`);
+  const asked = { service: 'web', task: 'Find out why order 4711 was charged twice', seconds: 600 };
+  const made = await (await as('alice'))('POST', '/requests', asked);
+  await waitUntil('the approvers are told', () => posts.length === 1);
+  const link = `http://localhost:${gateway.ports.http}/api/v1/requests/${made.body.id}`;
+  t.ok(String(posts[0]?.body.text).includes(link), String(posts[0]?.text));
+  t.match(await (await as('lee'))('GET', new URL(link).pathname.replace('/api/v1', '')), { status: 200 });
+
+  const olga = await as('olga');
+  t.match(await olga('GET', '/notices?state=sent'), {
+    status: 200,
+    body: { notices: [{ kind: 'request.waiting', channel: 'slack', state: 'sent', attempts: 1, next: null }] },
+  });
+  t.match(await (await as('rita'))('GET', '/notices'), { status: 403 });
+  t.match(await olga('POST', '/notices/test/slack', {}), { status: 200, body: { sent: true } });
+  t.match(posts[1]?.body, { text: /olga tests the channel slack/ });
+  t.match(await olga('POST', '/notices/test/webhook', {}), { status: 404, body: { hint: /There are: slack, smtp/ } });
+  t.match(await olga('POST', '/notices/test/smtp', { to: 'a@example.com, b@example.com' }), { status: 400 });
+
+  const run = (...words: string[]) =>
+    command(process.execPath, [MAIN, 'notices', ...words], { env: { DAYPASS_DATA: gateway.dataDirectory } });
+  const down = await run('test', 'smtp', '--to', 'a@example.com', '--by', 'olga');
+  t.match(down, { code: 1, stderr: /could not be sent.*ECONNREFUSED/s });
+  const listed = await run('--state', 'waiting');
+  t.match(listed.stdout, /request\.waiting +smtp +lee@example\.com +waiting .*ECONNREFUSED/, listed.stderr);
+  const { body } = await gateway.operator('GET', '/v1/audit?act=notices.test');
+  t.match(body.entries, [
+    { actor: 'olga', target: 'channel:smtp', result: 'failed', detail: { code: 'channel_failed' } },
+    { result: 'refused', detail: { code: 'invalid_request' } },
+    { target: 'channel:webhook', result: 'refused' },
+    { actor: 'olga', target: 'channel:slack', result: 'done' },
+  ]);
+  const counted = async () => {
+    const { text } = await scrape(`http://[::1]:${gateway.ports.health}`);
+    return /^daypass_notices_waiting 1$/m.test(text) && /^daypass_notices_oldest_seconds [1-9]/m.test(text);
+  };
+  await waitUntil('what waits is counted', counted);
+});
