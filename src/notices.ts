@@ -32,7 +32,7 @@ const ANSWER_WITHIN = 10_000;
 export function openNotices(parts: OpenNoticesParts) {
   const { databaseUrl, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
   const name = { applicationName: 'daypass-notices', answerWithin: ANSWER_WITHIN, log };
-  const pool = openDatabase(databaseUrl, { max: 4, ...name });
+  const pool = openDatabase(databaseUrl, { max: 3, ...name });
   lifecycle.onStop('notice connections', () => pool.end());
   const outbox = new Outbox(clock);
   const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, log, delivers });

@@ -110,8 +110,10 @@ export class Courier {
   async #deliver(row: Claimed): Promise<void> {
     const { pool, channel, clock } = this.#parts;
     const { signal } = this.#stopping;
+    // Well before the lease passes over to another: however slowly a receiver answers, one sends at a time.
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#times.lease / 2)]);
     try {
-      await unlessStopped(channel.send({ ...row, at: row.at.getTime() }, signal), signal);
+      await unlessOver(channel.send({ ...row, at: row.at.getTime() }, limit), limit);
     } catch (thrown) {
       if (!signal.aborted) await this.#failed(row, thrown);
       return;
@@ -140,10 +142,10 @@ export function pauseAfter(attempts: number, chance: number): number {
   return Math.ceil(longest * (1 - chance / 2));
 }
 
-async function unlessStopped(work: Promise<void>, signal: AbortSignal): Promise<void> {
+async function unlessOver(work: Promise<void>, signal: AbortSignal): Promise<void> {
   let stop = () => {};
   const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(new Error('the gateway stops'));
+    stop = () => reject(new Error('it took too long, or the gateway stops'));
     signal.addEventListener('abort', stop, { once: true });
   });
   if (signal.aborted) stop();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
-import type { Test } from 'tap';
+import root, { type Test } from 'tap';
 import type { Channel } from '../../src/alerts/channel.js';
 import { Courier } from '../../src/alerts/courier.js';
 import { Outbox } from '../../src/alerts/outbox.js';
@@ -76,9 +76,14 @@ export async function mailServer(t: Test, options: SMTPServerOptions = {}) {
   return { mails, server: { host: '127.0.0.1', port: portOf(server.server.address()) } };
 }
 
-/** A ledger with an outbox, and gateways that carry what is in it, each with connections of its own. */
+/** Of all tests of a file: what one leaves in the outbox, the next one empties. */
+let shared: Promise<Database> | null = null;
+
+/** A ledger with an empty outbox, and gateways that carry what is in it, each with connections of its own. */
 export async function startOutbox(t: Test, channels: readonly Channel['name'][]) {
-  const database = await ledgerDatabase(t);
+  shared ??= ledgerDatabase(root);
+  const database = await shared;
+  await database.query('truncate daypass.notices, daypass.deliveries');
   const clock = new HandClock();
   const pool = openDatabase(database.url, { max: 4 });
   t.teardown(() => pool.end());
