@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { emergencies } from './access/emergency.js';
 import { openAccessRequests } from './access/engagements.js';
 import type { Audit } from './access/transact.js';
+import { openAlerting } from './alerting.js';
+import { Outbox } from './alerts/outbox.js';
 import { type Checks, missing, startHealth } from './api/health.js';
 import { type NetworkApi, openNetworkApi } from './api/network.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
@@ -51,7 +53,7 @@ import { Presence } from './recording/gateways.js';
 import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
 import { PolicyTexts, rememberPolicies } from './recording/policies.js';
-import { Recorder } from './recording/recorder.js';
+import { type Committed, Recorder } from './recording/recorder.js';
 import { hasChanged, loadPolicies, reloader, watchConfiguration } from './reload.js';
 
 export interface ServeOptions {
@@ -167,15 +169,19 @@ async function openGrants(base: Foundation, worker: WorkerPlace | undefined) {
 }
 
 /** The recorder, its index, and this gateway's presence in the ledger. */
-async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Foundation) {
+async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Foundation, alerting: Alerting) {
   const gatewayId = randomUUID();
   const housekeeping = { max: 3, applicationName: 'daypass-housekeeping', answerWithin: KEEPING_LIMIT, log };
   const keeping = openDatabase(databaseUrl, housekeeping);
   lifecycle.onStop('housekeeping connections', () => keeping.end());
   const index = new IndexWriter({ pool: keeping, log });
+  const committed: Committed = (session, events) => {
+    index.committed(session, events);
+    alerting.committed(session, events);
+  };
   const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
   lifecycle.onStop('recorder connections', () => writing.end());
-  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed: index.committed });
+  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed });
   const beat = async () => {
     await ensurePartitions(keeping, clock.wall());
     await index.repair();
@@ -188,7 +194,7 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
     await index.close();
     await presence.stop();
   });
-  const networks = new Networks({ pool: keeping, clock, log, metrics });
+  const networks = new Networks({ pool: keeping, clock, log, metrics, raise: alerting.raise });
   lifecycle.onStop('networks of grants', () => networks.stop());
   return { gatewayId, recorder, presence, networks };
 }
@@ -208,6 +214,7 @@ async function openGate(base: Foundation, { store, ledger, grants }: Grants, rec
 
 type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
+type Alerting = ReturnType<typeof openAlerting>;
 
 /** Logins and sessions of browsers. */
 function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
@@ -228,16 +235,13 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
 }
 
 /** What people ask for, and who agrees. */
-function openRequests(
-  { databaseUrl, policies, clock, metrics, log, lifecycle }: Foundation,
-  grants: GrantAuthority,
-  audit: Audit,
-) {
+function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting) {
+  const { databaseUrl, policies, clock, metrics, log, lifecycle } = base;
   const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
   lifecycle.onStop('request connections', () => pool.end());
   const engagements = openAccessRequests({
     ...{ pool, grants, policies, audit, clock, log },
-    told: emergencies({ pool, clock, log, metrics }),
+    told: emergencies({ pool, clock, log, metrics, raise }),
   });
   lifecycle.onStop('requests', () => engagements.stop());
   return engagements;
@@ -287,9 +291,11 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const { config, clock, metrics, policies, protocols, pool, dataDirectory } = base;
   const { worker: place } = options;
   const granted = await openGrants(base, place);
-  const recording = await openRecording(base);
+  const alerting = openAlerting({ ...base, notices: new Outbox(base.clock) });
+  const recording = await openRecording(base, alerting);
   const { gate, watch } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
+  alerting.begin({ gatewayId, watch, recorder, ledger: !place?.index });
 
   metrics.serves(policies.all());
   metrics.reloaded(clock.wall());
@@ -318,7 +324,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
-  const { requests, ndas } = openRequests(base, grants, announcing(appendAudit));
+  const { requests, ndas } = openRequests(base, grants, announcing(appendAudit), alerting);
   const leaving = openLeaving({
     ...{
       databaseUrl: base.databaseUrl,
@@ -333,12 +339,14 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
+  const told = { alerts: alerting.book, unverified: alerting.unverified };
   const routes = {
     grants,
     people,
     requests,
     ndas,
     notices,
+    ...told,
     audit,
     policies,
     gate,

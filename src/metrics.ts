@@ -4,6 +4,7 @@
  * the services of the policy and closed lists.
  */
 import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { ALERT_KINDS, type AlertKind } from './config/alerts.js';
 
 /** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
 const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -21,9 +22,6 @@ export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[numbe
  */
 const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
 const ALERTING_REFUSALS = ['store_unavailable', 'recorder_unavailable', 'malformed', 'unknown_grant'] as const;
-/** What of the use of grants somebody should look at. */
-const ALERTS = ['second_network', 'break_glass'] as const;
-export type AlertKind = (typeof ALERTS)[number];
 const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
 
 /** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */
@@ -225,7 +223,7 @@ export class Metrics {
     );
     this.#commitFailures.of({});
     this.#counter('daypass_alerts_total', 'Alerts raised for somebody to look at.', this.#alerts, ['kind']);
-    for (const kind of ALERTS) this.#alerts.of({ kind });
+    for (const kind of ALERT_KINDS) this.#alerts.of({ kind });
     this.dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
       help: 'Until a connection to a service could be used, its login included.',

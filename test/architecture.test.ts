@@ -45,7 +45,6 @@ function withoutComments(text: string): string {
 /** DESIGN.md, "Layout": arrows run downwards only. A room may import rooms of its own height and below. */
 const HEIGHT: Readonly<Record<string, number>> = {
   config: 0,
-  alerts: 2,
   audit: 1,
   policy: 1,
   grant: 1,
@@ -54,6 +53,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
   gate: 2,
   identity: 2,
   access: 2,
+  alerts: 2,
   http: 3,
   postgres: 3,
   api: 3,

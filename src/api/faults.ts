@@ -28,6 +28,8 @@ const STATUS: Readonly<Record<string, number>> = {
   unknown_person: 404,
   unknown_nda: 404,
   unknown_channel: 404,
+  unknown_alert: 404,
+  unknown_review: 404,
   not_found: 404,
   forbidden: 403,
   invalid_sponsor: 422,

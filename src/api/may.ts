@@ -73,6 +73,8 @@ const MAY = {
 
   'notices.list': ['operator'],
   'notices.test': ['operator'],
+  'alerts.list': ['reviewer', 'operator'],
+  'alerts.acknowledge': ['reviewer', 'operator'],
 
   'audit.list': ['reviewer', 'operator'],
   'audit.head': ['reviewer', 'operator'],

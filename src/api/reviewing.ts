@@ -20,6 +20,8 @@ import { sessionJson, sessionSchema } from './views.js';
 /** What is reviewed with. */
 export interface Reviewing extends Recordings {
   readonly clock: Clock;
+  /** Called where records do not verify, with what was looked at and how much was found. */
+  readonly unverified?: ((what: string, findings: number) => void) | undefined;
 }
 
 /** How often it is asked whether whoever watches still may, milliseconds. */
@@ -134,7 +136,7 @@ function transcriptOf(protocols: readonly Protocol[], { protocol }: SessionView,
   });
 }
 
-function verifyRoute(app: ApiApp, { pool }: Reviewing): void {
+function verifyRoute(app: ApiApp, { pool, unverified = () => {} }: Reviewing): void {
   app.post(
     '/verify',
     {
@@ -149,7 +151,9 @@ function verifyRoute(app: ApiApp, { pool }: Reviewing): void {
       const { session } = request.body;
       await remember(pool, request, 'verify', session ?? null);
       const verified = session === undefined ? await verifyAll(pool) : await verifySession(pool, session);
-      return { ok: verified.findings.length === 0, ...verified };
+      const { length } = verified.findings;
+      if (length > 0) unverified(session === undefined ? 'recordings' : `session:${session}`, length);
+      return { ok: length === 0, ...verified };
     },
   );
 }

@@ -1,8 +1,8 @@
-import type { Clock } from '../clock.js';
 import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
 import type { GrantAuthority } from '../grant/authority.js';
 import type { People } from '../identity/people.js';
+import { type Alerts, alertRoutes } from './alerts.js';
 import type { ApiApp } from './app.js';
 import { type AuditBook, auditRoutes } from './audit.js';
 import { grantViewRoutes } from './grant-views.js';
@@ -11,23 +11,23 @@ import { type NdaBook, ndaRoutes } from './ndas.js';
 import { type NoticeBook, noticeRoutes } from './notices.js';
 import type { GatewayStatus } from './parts.js';
 import { policyReplayRoutes } from './policy-replay.js';
-import { type Recordings, recordingRoutes } from './recordings.js';
+import { recordingRoutes } from './recordings.js';
 import { type RequestBook, requestRoutes } from './requests.js';
-import { reviewingRoutes } from './reviewing.js';
+import { type Reviewing, reviewingRoutes } from './reviewing.js';
 import { revocationRoutes } from './revocations.js';
 import { serviceRoutes } from './services.js';
 import { sessionRoutes } from './sessions.js';
 
 /** What the routes are made of that people and the operator share. */
-export interface RouteParts extends Recordings, AuditBook, NoticeBook {
+export interface RouteParts extends Reviewing, AuditBook, NoticeBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
+  readonly alerts: Alerts;
   readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
   readonly people: People;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly gate: Pick<Gate, 'registry'>;
   readonly status: () => GatewayStatus;
-  readonly clock: Clock;
 }
 
 /** The routes that both doors have: the operator's socket and the gateway's own host. Who asks is the door's to find out. */
@@ -43,5 +43,6 @@ export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
   ndaRoutes(app, parts);
   revocationRoutes(app, parts);
   noticeRoutes(app, parts);
+  alertRoutes(app, parts);
   auditRoutes(app, parts);
 }

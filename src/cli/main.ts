@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { activateCommand } from './activate.js';
+import { alertsCommand } from './alerts.js';
 import { approveCommand } from './approve.js';
 import { auditCommand } from './audit.js';
 import { closeOutCommand } from './closeout.js';
@@ -57,6 +58,7 @@ async function program(words: readonly string[]): Promise<Command> {
     ...logins,
     ...leaving,
     noticesCommand(),
+    alertsCommand(),
     auditCommand(),
     indexCommand(),
     serveCommand(),

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, isLoopback } from './address.js';
+import { type AlertSettings, alertsSchema } from './alerts.js';
 import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
@@ -43,6 +44,7 @@ export interface GatewayConfig {
   readonly audit: AuditTargets;
   /** By which channels people are told what happens, and in which words. */
   readonly notices: NoticeSettings;
+  readonly alerts: AlertSettings;
   readonly duties: DutySettings;
   /** The company's directory; undefined: nobody logs in by one. */
   readonly oidc: OidcSettings | undefined;
@@ -88,6 +90,7 @@ function shapeOf(sources: values.Sources) {
     drain: values.durationOrZeroSchema.default(30),
     audit: auditSchema(sources).optional(),
     notices: noticesSchema(sources).optional(),
+    alerts: alertsSchema.prefault({}),
     duties: dutiesSchema.prefault({}),
     oidc: oidcSchema(schemas).optional(),
   };
@@ -131,11 +134,12 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
   const { domain, listen, tls, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
-  const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc } = file;
+  const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc, alerts } = file;
   const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
   const notices = toNoticeSettings(file.notices);
-  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, audit, notices };
+  const told = { audit, notices, alerts };
+  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, ...told };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
-import { raiseAlert } from '../recording/alerts.js';
+import { type Raise, raiseAlert } from '../recording/alerts.js';
 import { inTransaction } from '../recording/transaction.js';
 import { networkOf } from './network.js';
 
@@ -28,6 +28,8 @@ export interface NetworksParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Writes the alert, and tells whoever has to be told. */
+  readonly raise?: Raise | undefined;
 }
 
 /** How many uses this gateway remembers, and how many may wait for the ledger. */
@@ -107,7 +109,7 @@ export class Networks {
   }
 
   async #keep(seen: Seen): Promise<void> {
-    const others = await inTransaction(this.#parts.pool, (client) => write(client, seen));
+    const others = await inTransaction(this.#parts.pool, (client) => write(client, seen, this.#parts.raise));
     if (others.length === 0) return;
     const { grant, principal, service, session, network, address: client } = seen;
     this.#parts.metrics.alerted('second_network');
@@ -119,7 +121,7 @@ export class Networks {
 }
 
 /** @returns the networks that were seen before, where this one is new and so an alert was raised */
-async function write(client: PoolClient, seen: Seen): Promise<readonly string[]> {
+async function write(client: PoolClient, seen: Seen, raise: Raise = raiseAlert): Promise<readonly string[]> {
   const { grant, principal, service, session, network, address, at } = seen;
   // Two gateways that see a first network each at the same time must see each other's.
   await client.query('select pg_advisory_xact_lock($1, hashtext($2))', [LOCK, grant]);
@@ -135,6 +137,7 @@ async function write(client: PoolClient, seen: Seen): Promise<readonly string[]>
   const others = rows.map((row) => row.network);
   if (others.length === 0) return others;
   const detail = { network, client: address, others };
-  await raiseAlert(client, { kind: 'second_network', principal, service, grant, session, detail, at });
-  return others;
+  const subject = `grant:${grant} ${network}`;
+  const about = { kind: 'second_network', subject, principal, service, grant, session } as const;
+  return (await raise(client, { ...about, detail, at })) === null ? [] : others;
 }

@@ -1,24 +1,55 @@
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
+import type { AlertKind } from '../config/alerts.js';
 import type { Json } from './event.js';
 import { uuid7 } from './uuid7.js';
 
-/** Something that somebody should look at. `at` is milliseconds since the epoch. */
+/** Something that somebody should look at. */
 export interface Alert {
-  readonly kind: string;
-  readonly principal: string;
-  readonly service: string;
+  readonly kind: AlertKind;
+  /** What it is about: alerts of one kind and subject are one while it is open. */
+  readonly subject: string;
+  readonly principal: string | null;
+  readonly service: string | null;
   readonly grant: string | null;
   readonly session: string | null;
   readonly detail: { readonly [fact: string]: Json };
+  /** Milliseconds since the epoch. */
   readonly at: number;
+  /** Told once for good: found again, it is not counted. */
+  readonly once?: boolean;
 }
 
-/** Writes an alert into the ledger. @throws what `pg` does */
-export async function raiseAlert(database: Pool | PoolClient, alert: Alert): Promise<void> {
-  const { kind, principal, service, grant, session, detail, at } = alert;
-  await database.query(
-    `insert into alerts (id, kind, principal, service, grant_id, session_id, detail, at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-    [uuid7(at), kind, principal, service, grant, session, detail, new Date(at)],
+/** Raises an alert in the caller's transaction. @returns its id; null when there is one already, or its rule is off */
+export type Raise = (client: PoolClient, alert: Alert, times?: number) => Promise<string | null>;
+
+/** Any number of its own: alerts of one kind and subject are written one after the other. */
+const LOCK = 0x6470_616c;
+
+const COUNT = `
+  update alerts set count = count + $3, last_at = greatest(coalesce(last_at, at), $4)
+  where id = (select id from alerts where kind = $1 and subject = $2 and acknowledged_at is null and at > $5
+    order by at desc limit 1)`;
+
+/**
+ * Writes an alert into the ledger, or counts it where one of its kind and subject is open.
+ * @param times - how often it was found since it was written last
+ * @param within - how long an open one stands for those that follow, milliseconds
+ * @throws what `pg` does
+ */
+export async function raiseAlert(client: PoolClient, alert: Alert, times = 1, within = 0): Promise<string | null> {
+  const { kind, subject, principal, service, grant, session, detail, at, once = false } = alert;
+  await client.query('select pg_advisory_xact_lock($1, hashtext($2))', [LOCK, `${kind} ${subject}`]);
+  if (once) {
+    const there = await client.query('select from alerts where kind = $1 and subject = $2 limit 1', [kind, subject]);
+    if (there.rowCount !== 0) return null;
+  }
+  const counted = await client.query(COUNT, [kind, subject, times, new Date(at), new Date(at - within)]);
+  if (counted.rowCount !== 0) return null;
+  const id = uuid7(at);
+  await client.query(
+    `insert into alerts (id, kind, subject, principal, service, grant_id, session_id, detail, at, last_at, count)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
+    [id, kind, subject, principal, service, grant, session, detail, new Date(at), times],
   );
+  return id;
 }

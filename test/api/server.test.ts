@@ -10,6 +10,7 @@ import { ordersDatabase } from '../postgres/fixture.js';
 import { until } from '../recording/fixture.js';
 import { dataFolder } from '../support/folders.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
+import { waitUntil } from '../support/wait.js';
 import { fetchText } from './fetch-text.js';
 
 const ENDED = `exists (select from daypass.sessions where ended_at is not null)`;
@@ -142,6 +143,15 @@ t.test('a session is found, read and replayed, and each look at it is recorded b
   t.match(damaged.text, /^\{"error":\{"code":"record_damaged"/, 'what cannot be read does not look complete');
   t.match(await gateway.operator('POST', '/v1/verify', { by: 'rita' }), {
     body: { ok: false, findings: [{ session: id, fault: 'unreadable' }] },
+  });
+  await waitUntil('the alert', async () => {
+    const { body } = await gateway.operator('GET', '/v1/alerts?open=true&kind=verification_failed');
+    return (body.alerts as unknown[]).length === 1;
+  });
+  const alert = (await gateway.operator('GET', '/v1/alerts?kind=verification_failed')).body.alerts as { id: string }[];
+  const seen = { comment: 'a page of the disk was lost', by: 'rita' };
+  t.match(await gateway.operator('POST', `/v1/alerts/${alert[0]?.id}/acknowledge`, seen), {
+    body: { kind: 'verification_failed', acknowledgedBy: 'rita', comment: 'a page of the disk was lost' },
   });
   t.match(await gateway.operator('POST', '/v1/index/rebuild', {}), { body: { sessions: 1, unreadable: [] } });
 });

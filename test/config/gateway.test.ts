@@ -166,3 +166,20 @@ t.test('duties are given to groups, and to nobody unless they are', async (t) =>
   t.match(problems(t.testdir({}), `${GATEWAY}duties: { operator: [platform] }\n`), [/not a group/]);
   t.match(problems(t.testdir({}), `${GATEWAY}duties: { admin: [group:platform] }\n`), [/admin/]);
 });
+
+t.test('alerts are raised from thresholds that the file may move, and each rule may be off', async (t) => {
+  t.match(served(t.testdir({}), GATEWAY).alerts, {
+    window: 3_600,
+    denials: { enabled: true, count: 20, within: 300 },
+    volume: { times: 10, rows: 10_000, bytes: 50 * 1024 ** 2 },
+  });
+  const given = `${GATEWAY}alerts: { denials: { count: 5, within: 1m }, ddl: { enabled: false } }\n`;
+  t.match(served(t.testdir({}), given).alerts, {
+    denials: { enabled: true, count: 5, within: 60 },
+    ddl: { enabled: false },
+  });
+  t.match(problems(t.testdir({}), `${GATEWAY}alerts: { denials: { count: 1 } }\n`), [/not a number of this rule/]);
+  t.match(problems(t.testdir({}), `${GATEWAY}alerts: { ddl: { enabled: maybe } }\n`), [/not a switch/]);
+  t.match(problems(t.testdir({}), `${GATEWAY}alerts: { volume: { bytes: 5 } }\n`), [/not a size/]);
+  t.match(problems(t.testdir({}), `${GATEWAY}alerts: { denial: {} }\n`), [/denial/]);
+});

@@ -1,0 +1,74 @@
+import { alarm } from './alerts/alarm.js';
+import { AlertBook } from './alerts/book.js';
+import type { Notices } from './alerts/notice.js';
+import type { GatewayReadings } from './alerts/rules/gateway.js';
+import { certain } from './alerts/rules/rule.js';
+import { AlertSweep } from './alerts/sweep.js';
+import { AlertWatch } from './alerts/watch.js';
+import type { Clock } from './clock.js';
+import type { AlertSettings } from './config/alerts.js';
+import type { GrantWatch } from './grant/watch.js';
+import type { Lifecycle } from './lifecycle.js';
+import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
+import { openDatabase } from './recording/database.js';
+import type { Recorder } from './recording/recorder.js';
+
+export interface AlertingParts {
+  readonly databaseUrl: string;
+  readonly config: { readonly alerts: AlertSettings };
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly lifecycle: Lifecycle;
+  /** Who is told of alerts; nobody unless given. */
+  readonly notices?: Notices | undefined;
+}
+
+/** The parts whose state is watched. */
+export interface Watching {
+  readonly gatewayId: string;
+  readonly watch: Pick<GrantWatch, 'health'>;
+  readonly recorder: Pick<Recorder, 'healthy' | 'queuedBytes'>;
+  /** Whether the ledger is asked too: one of a gateway's workers does. */
+  readonly ledger: boolean;
+}
+
+/** How long one query of what nobody waits for may take, milliseconds. */
+const ANSWER_LIMIT = 10_000;
+
+/** The rules of alerts, with connections of their own. */
+export function openAlerting(parts: AlertingParts) {
+  const { databaseUrl, config, clock, log, metrics, lifecycle, notices } = parts;
+  const pool = openDatabase(databaseUrl, {
+    ...{ max: 3, applicationName: 'daypass-alerts', answerWithin: ANSWER_LIMIT, log },
+  });
+  lifecycle.onStop('alert connections', () => pool.end());
+  const settings = config.alerts;
+  const raise = alarm(settings, notices);
+  const watch = new AlertWatch({ pool, raise, settings, clock, log, metrics });
+  lifecycle.onStop('alerts', () => watch.stop());
+  return {
+    raise,
+    committed: watch.committed,
+    book: new AlertBook(pool, clock),
+    /** Records do not verify. */
+    unverified: (what: string, findings: number) => {
+      if (settings.verification_failed.enabled) watch.found(certain(unverified(what, findings, clock.wall())));
+    },
+    begin: ({ gatewayId, watch: grants, recorder, ledger }: Watching) => {
+      const readings: GatewayReadings = {
+        feed: () => grants.health().feed,
+        recording: () => recorder.healthy,
+        queuedBytes: () => recorder.queuedBytes,
+      };
+      const sweep = new AlertSweep({ pool, watch, settings, clock, log, gatewayId, readings, ledger });
+      lifecycle.onStop('look-out for alerts', () => sweep.stop());
+    },
+  };
+}
+
+function unverified(subject: string, findings: number, at: number) {
+  const nobody = { principal: null, service: null, grant: null, session: null };
+  return { kind: 'verification_failed' as const, subject, ...nobody, detail: { what: subject, findings }, at };
+}

@@ -1,0 +1,146 @@
+import type { Pool } from 'pg';
+import type { Clock } from '../clock.js';
+import type { AlertSettings } from '../config/alerts.js';
+import { messageOf } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Metrics } from '../metrics.js';
+import type { Raise } from '../recording/alerts.js';
+import type { RecordedEvent } from '../recording/event.js';
+import { inTransaction } from '../recording/transaction.js';
+import { denials, outsideHours } from './rules/denials.js';
+import { type EventRule, type Finding, MOST, Remembered, type Watched } from './rules/rule.js';
+import { volume } from './rules/volume.js';
+import { definition, firstWrite } from './rules/writes.js';
+
+export interface AlertWatchParts {
+  /** Nobody's way to a service may wait for what this pool does. */
+  readonly pool: Pool;
+  readonly raise: Raise;
+  readonly settings: AlertSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'alerted'>;
+}
+
+/** A finding that waits for the ledger, and how often it was found meanwhile. */
+interface Waiting {
+  finding: Finding;
+  times: number;
+}
+
+const TRY_AGAIN_AFTER = 2_000;
+
+/**
+ * Holds the rules against events as they are committed. On the recorder's way it counts and puts what a rule found into a
+ * queue in memory; behind it the ledger is asked and the alert written. What the ledger does not take is tried again.
+ */
+export class AlertWatch {
+  readonly #parts: AlertWatchParts;
+  readonly #rules: readonly EventRule[];
+  readonly #sessions = new Remembered<Watched>(MOST);
+  readonly #waiting = new Map<string, Waiting>();
+  #writing: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(parts: AlertWatchParts) {
+    this.#parts = parts;
+    this.#rules = rulesOf(parts.settings);
+  }
+
+  /** Hears of events that were committed. Never throws, never waits. */
+  readonly committed = (sessionId: string, events: readonly RecordedEvent[]): void => {
+    try {
+      for (const event of events) this.#hear(sessionId, event);
+    } catch (thrown) {
+      this.#parts.log.error({ session: sessionId, err: messageOf(thrown) }, 'the rules of alerts failed for a session');
+    }
+  };
+
+  /** Something else that somebody found. Returns at once and never throws. */
+  found(finding: Finding): void {
+    const there = this.#waiting.get(finding.key);
+    if (there !== undefined) Object.assign(there, { finding, times: there.times + 1 });
+    else if (this.#waiting.size < MOST) this.#waiting.set(finding.key, { finding, times: 1 });
+    else this.#parts.log.error({ alert: finding.key }, 'an alert was not noted: too many wait for the ledger');
+    this.#begin();
+  }
+
+  /** Resolves when everything that was found was tried to be written. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Writes what it can, and no more from then on. */
+  async stop(): Promise<void> {
+    this.#begin();
+    this.#stopped = true;
+    await this.#writing;
+    clearTimeout(this.#timer);
+  }
+
+  #hear(session: string, event: RecordedEvent): void {
+    if (event.kind === 'open') this.#sessions.set(session, watchedOf(session, event));
+    const watched = this.#sessions.get(session);
+    if (watched === undefined) return;
+    for (const rule of this.#rules) {
+      const finding = rule(watched, event);
+      if (finding !== null) this.found(finding);
+    }
+    if (event.kind === 'close') this.#sessions.delete(session);
+  }
+
+  #begin(): void {
+    if (this.#writing !== null || this.#waiting.size === 0 || this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+    });
+  }
+
+  async #write(): Promise<void> {
+    for (const [key, waiting] of this.#waiting) {
+      this.#waiting.delete(key);
+      try {
+        await this.#keep(waiting);
+      } catch (thrown) {
+        this.#again(key, waiting, thrown);
+        return;
+      }
+    }
+  }
+
+  #again(key: string, { finding, times }: Waiting, thrown: unknown): void {
+    const since = this.#waiting.get(key);
+    this.#waiting.set(key, { finding: since?.finding ?? finding, times: times + (since?.times ?? 0) });
+    this.#parts.log.warn({ waiting: this.#waiting.size, err: messageOf(thrown) }, 'alerts wait for the ledger');
+    if (!this.#stopped) this.#timer = setTimeout(() => this.#begin(), TRY_AGAIN_AFTER).unref();
+  }
+
+  async #keep({ finding, times }: Waiting): Promise<void> {
+    const { pool, raise, metrics, log } = this.#parts;
+    const raised = await inTransaction(pool, async (client) => {
+      const alert = await finding.look(client);
+      const id = alert === null ? null : await raise(client, alert, times);
+      return alert === null || id === null ? null : { alert: id, ...alert };
+    });
+    if (raised === null) return;
+    metrics.alerted(raised.kind);
+    log.warn(raised, 'an alert was raised');
+  }
+}
+
+function rulesOf(settings: AlertSettings): readonly EventRule[] {
+  return [
+    ...(settings.denials.enabled ? [denials(settings.denials)] : []),
+    ...(settings.outside_hours.enabled ? [outsideHours] : []),
+    ...(settings.volume.enabled ? [volume(settings.volume)] : []),
+    ...(settings.first_write.enabled ? [firstWrite()] : []),
+    ...(settings.ddl.enabled ? [definition] : []),
+  ];
+}
+
+function watchedOf(session: string, { facts }: RecordedEvent): Watched {
+  const { grant, principal, service } = facts;
+  return { session, grant: String(grant), principal: String(principal), service: String(service) };
+}

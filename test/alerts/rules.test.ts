@@ -1,0 +1,232 @@
+import { randomUUID } from 'node:crypto';
+import t from 'tap';
+import { alarm } from '../../src/alerts/alarm.js';
+import { AlertBook } from '../../src/alerts/book.js';
+import type { Notice } from '../../src/alerts/outbox.js';
+import { AlertSweep } from '../../src/alerts/sweep.js';
+import { AlertWatch } from '../../src/alerts/watch.js';
+import { alertsSchema } from '../../src/config/alerts.js';
+import { operatorNamed } from '../../src/identity/actor.js';
+import { Metrics } from '../../src/metrics.js';
+import type { Facts } from '../../src/recording/event.js';
+import { IndexWriter } from '../../src/recording/index.js';
+import { HandClock } from '../grant/fixture.js';
+import { close, freshLedger, open, quiet, safe, type sessionRow, startRecorder } from '../recording/fixture.js';
+
+const { pool, database } = await freshLedger(t);
+const settings = alertsSchema.parse({
+  denials: { count: 3, within: '1m' },
+  volume: { rows: 100, bytes: '1KiB', times: 10 },
+});
+const clock = new HandClock();
+const notices: Notice[] = [];
+const metrics = new Metrics();
+const raise = alarm(settings, {
+  enqueue: async (client, notice) => {
+    const { rows } = await client.query('select 1 from alerts where id = $1', [notice.data.alert]);
+    if (rows.length === 1) notices.push(notice); // the alert's own transaction
+  },
+});
+const watch = new AlertWatch({ pool, raise, settings, clock, log: quiet, metrics });
+t.teardown(() => watch.stop());
+const index = new IndexWriter({ pool, log: quiet });
+const { recorder } = await startRecorder(t, pool, {
+  committed: (session, events) => {
+    index.committed(session, events);
+    watch.committed(session, events);
+  },
+});
+const readings = { fed: true, recorded: true, queued: 0 };
+const sweep = new AlertSweep(
+  {
+    ...{ pool, watch, settings, clock, log: quiet, gatewayId: 'here', ledger: true },
+    readings: { feed: () => readings.fed, recording: () => readings.recorded, queuedBytes: () => readings.queued },
+  },
+  3_600_000,
+);
+t.teardown(() => sweep.stop());
+const book = new AlertBook(pool, clock);
+
+/** The alerts of one rule, the oldest first. */
+async function alerts(kind: string) {
+  await watch.settled();
+  return (await book.list({ kind, limit: 100 })).alerts.toReversed();
+}
+
+/** An event, as far as these tests say it. */
+type Said = readonly ['action' | 'result', Facts];
+
+/** Records actions and results of one session, and waits until they are committed. */
+async function session(over: Parameters<typeof sessionRow>[0], events: readonly Said[]) {
+  const log = open(recorder, over);
+  for (const [kind, facts] of events) log.append(kind, facts, {});
+  close(log);
+  await safe(log);
+  await index.flush();
+  return log.row;
+}
+
+const denied = (reason = 'out_of_scope'): Said => ['action', { verb: 'select', outcome: 'deny', rule: 'r', reason }];
+const did = (verb: string): Said => ['action', { verb, on: ['public.orders'], outcome: 'allow', rule: 'r' }];
+const given = (rows: number): Said => ['result', { of: 1, status: '00000', rows, bytesOut: 10 }];
+
+/** Looks as a gateway does every ten seconds. */
+async function looks(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await sweep.tick();
+  await watch.settled();
+}
+
+async function grant(id: string, { ago = 0, token = 'a.b.c' }: { ago?: number; token?: string }): Promise<void> {
+  const at = (milliseconds: number) => new Date(clock.now + milliseconds);
+  await database.query(
+    `insert into daypass.grants (id, service, principal, role, sponsor, reason, token, issued_at, not_before, expires_at)
+     values ($1, 'orders-db', 'alice', 'reader', 'dana', 'r', $2, $3, $3, $4)`,
+    [id, token, at(-ago), at(3_600_000)],
+  );
+}
+
+t.test('a burst of denials is an alert; fewer in the time are none', async (t) => {
+  await session({ principal: 'ada' }, [denied(), denied()]);
+  t.same(await alerts('denials'), []);
+  await session({ principal: 'ada' }, [denied()]);
+  t.match(await alerts('denials'), [{ principal: 'ada', service: 'orders-db', count: 1, detail: { denials: 3 } }]);
+});
+
+t.test(
+  'while an alert is open the same is counted and not told of again; once acknowledged it is another',
+  async (t) => {
+    await session({ principal: 'ada' }, [denied(), denied(), denied()]);
+    const [first, ...more] = await alerts('denials');
+    t.match([first, more], [{ count: 2 }, []]);
+    t.equal(notices.filter(({ data }) => data.rule === 'denials').length, 1);
+    t.match(notices[0], { kind: 'alert', dedupe: `alert:${first?.id}`, to: { channels: true } });
+    await book.acknowledge(operatorNamed('olga'), first?.id ?? '', 'a wrong query in a loop');
+    await t.rejects(book.acknowledge(operatorNamed('olga'), first?.id ?? '', 'again'), { code: 'already_decided' });
+    await t.rejects(book.acknowledge(operatorNamed('olga'), randomUUID(), 'none'), { code: 'unknown_alert' });
+    await session({ principal: 'ada' }, [denied(), denied(), denied()]);
+    t.match(await alerts('denials'), [{ acknowledgedBy: 'olga', comment: 'a wrong query in a loop' }, { count: 1 }]);
+    t.equal((await book.list({ open: true, kind: 'denials', limit: 10 })).alerts.length, 1);
+    t.match(await database.query(`select actor, reason from daypass.audit where act = 'alert.acknowledge'`), [
+      { actor: 'olga', reason: 'a wrong query in a loop' },
+    ]);
+  },
+);
+
+t.test('a grant that is tried outside of its hours is an alert', async (t) => {
+  const { grantId } = await session({ principal: 'bob' }, [denied('outside_hours')]);
+  t.match(await alerts('outside_hours'), [{ principal: 'bob', grant: grantId }]);
+});
+
+t.test(
+  'far more rows than the person’s sessions usually get are an alert, and nothing below the floor is',
+  async (t) => {
+    for (const rows of [20, 30, 40]) await session({ principal: 'cleo' }, [did('select'), given(rows)]);
+    await session({ principal: 'cleo' }, [did('select'), given(250)]);
+    t.same(await alerts('volume'), [], 'the usual is 30: ten times as much is far');
+    await session({ principal: 'cleo' }, [did('select'), given(320)]);
+    t.match(await alerts('volume'), [{ principal: 'cleo', detail: { rows: 320 } }]);
+    await session({ principal: 'dora' }, [did('select'), given(60), given(60)]);
+    t.match(await alerts('volume'), [
+      {},
+      { principal: 'dora', detail: { rows: 120, usualRows: 0, earlierSessions: 0 } },
+    ]);
+  },
+);
+
+t.test('a person’s first write at a service is an alert, once; a refused one is none', async (t) => {
+  await session({ principal: 'eve' }, [did('select'), ['action', { ...did('update')[1], outcome: 'deny' }]]);
+  t.same(await alerts('first_write'), []);
+  await session({ principal: 'eve' }, [did('update,select'), did('insert')]);
+  await session({ principal: 'eve' }, [did('delete')]);
+  t.match(await alerts('first_write'), [{ principal: 'eve', count: 1, detail: { verb: 'update,select' } }]);
+  await session({ principal: 'eve', service: 'orders-web' }, [did('POST')]);
+  t.equal((await alerts('first_write')).length, 2, 'at another service');
+});
+
+t.test('a change of a database’s shape is an alert', async (t) => {
+  await session({ principal: 'eve' }, [did('ddl')]);
+  t.match(await alerts('ddl'), [{ principal: 'eve', detail: { on: ['public.orders'] } }]);
+});
+
+t.test('what an operator issued past all requests is an alert, once; a grant of a request is none', async (t) => {
+  const claims = Buffer.from(JSON.stringify({ req: randomUUID() })).toString('base64url');
+  await grant('asked-for', { token: `e30.${claims}.x` });
+  await grant('direct', {});
+  await looks();
+  await looks();
+  t.match(await alerts('direct_issue'), [{ grant: 'direct', count: 1, detail: { role: 'reader' } }]);
+  t.equal((await alerts('direct_issue')).length, 1);
+});
+
+t.test('a grant in force that nobody uses is an alert; a used one is none', async (t) => {
+  await grant('unused', { ago: 3_600_000 });
+  await grant('used', { ago: 3_600_000 });
+  await session({ grantId: 'used' }, []);
+  await looks();
+  t.match(
+    (await alerts('unused_grant')).map((alert) => alert.grant),
+    ['unused'],
+  );
+});
+
+t.test('an account near its end is an alert, and again when it was extended', async (t) => {
+  const ends = (days: number) => new Date(clock.now + days * 86_400_000);
+  await database.query(
+    `insert into daypass.people (subject, kind, source, name, sponsor, ends_at, created_at, created_by)
+     values ('dana', 'employee', 'local', 'dana', null, null, now(), 'ops'), ('con', 'contractor', 'local', 'con', 'dana', $1, now(), 'ops'),
+       ('cat', 'contractor', 'local', 'cat', 'dana', $2, now(), 'ops')`,
+    [ends(6), ends(8)],
+  );
+  await looks();
+  await looks();
+  t.match(await alerts('account_ending'), [{ principal: 'con', count: 1, detail: { sponsor: 'dana' } }]);
+  await database.query(`update daypass.people set ends_at = $1 where subject = 'con'`, [ends(6.5)]);
+  await looks();
+  t.equal((await alerts('account_ending')).length, 2);
+});
+
+t.test('a recorder that lags and a feed that is lost are alerts when they last, once each time', async (t) => {
+  Object.assign(readings, { fed: false, recorded: false });
+  await looks();
+  t.same([...(await alerts('recorder_lag')), ...(await alerts('feed_lost'))], [], 'it may be back in a moment');
+  clock.now += 6_000;
+  await looks();
+  await looks();
+  t.match(await alerts('recorder_lag'), [{ count: 1, detail: { recording: false } }]);
+  t.match(await alerts('feed_lost'), [{ count: 1 }]);
+  Object.assign(readings, { fed: true, recorded: true, queued: 1_000 });
+  await looks();
+});
+
+t.test('a clock that differs from the ledger’s is an alert', async (t) => {
+  t.match(
+    (await alerts('clock_off')).map(({ count }) => count),
+    [1],
+    'this one is six seconds ahead by now',
+  );
+});
+
+t.test('a rule that is off raises nothing', async (t) => {
+  const off = alertsSchema.parse({ ddl: { enabled: false } });
+  const silent = new AlertWatch({ pool, raise: alarm(off), settings: off, clock, log: quiet, metrics });
+  const about = { grant: 'g', principal: 'zoe', service: 'orders-db' };
+  const id = randomUUID();
+  silent.committed(id, [{ seq: 1, at: clock.now, kind: 'open', facts: about, payload: null }]);
+  silent.committed(id, [{ seq: 2, at: clock.now, kind: 'action', facts: did('ddl')[1], payload: null }]);
+  await silent.stop();
+  t.notOk((await alerts('ddl')).some(({ principal }) => principal === 'zoe'));
+});
+
+t.test('what the ledger does not take is written when it does', async (t) => {
+  await database.query('alter table daypass.alerts rename to alerts_away');
+  await session({ principal: 'fay' }, [did('ddl')]);
+  await watch.settled();
+  await database.query('alter table daypass.alerts_away rename to alerts');
+  await session({ principal: 'fay' }, [did('ddl')]);
+  const fays = (await alerts('ddl')).filter(({ principal }) => principal === 'fay');
+  t.match(fays, [{ count: 2 }], 'both are counted');
+});
+
+t.test('every alert is a number by its rule', async (t) => {
+  t.match(await metrics.registry.metrics(), /daypass_alerts_total\{kind="denials"\} 2/);
+});
