@@ -9,6 +9,7 @@ import { emergencies } from './access/emergency.js';
 import { openAccessRequests } from './access/engagements.js';
 import type { Audit } from './access/transact.js';
 import { openAlerting } from './alerting.js';
+import type { Notices } from './alerts/notice.js';
 import { Outbox } from './alerts/outbox.js';
 import { type Checks, missing, startHealth } from './api/health.js';
 import { type NetworkApi, openNetworkApi } from './api/network.js';
@@ -235,12 +236,12 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
 }
 
 /** What people ask for, and who agrees. */
-function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting) {
-  const { databaseUrl, policies, clock, metrics, log, lifecycle } = base;
+function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting, notices: Notices) {
+  const { config, databaseUrl, policies, clock, metrics, log, lifecycle } = base;
   const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
   lifecycle.onStop('request connections', () => pool.end());
   const engagements = openAccessRequests({
-    ...{ pool, grants, policies, audit, clock, log },
+    ...{ pool, grants, policies, audit, clock, log, reviews: config.reviews, notices },
     told: emergencies({ pool, clock, log, metrics, raise }),
   });
   lifecycle.onStop('requests', () => engagements.stop());
@@ -323,8 +324,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   });
   const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
-  const { notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
-  const { requests, ndas } = openRequests(base, grants, announcing(appendAudit), alerting);
+  const { outbox, notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
+  const { requests, ndas, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
     ...{
       databaseUrl: base.databaseUrl,
@@ -339,7 +340,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
-  const told = { alerts: alerting.book, unverified: alerting.unverified };
+  const told = { reviews, alerts: alerting.book, unverified: alerting.unverified };
   const routes = {
     grants,
     people,

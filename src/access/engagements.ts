@@ -1,5 +1,7 @@
 import type pg from 'pg';
+import type { Notices } from '../alerts/notice.js';
 import type { Clock } from '../clock.js';
+import { type ReviewSettings, reviewsSchema } from '../config/reviews.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Grants } from './grants.js';
@@ -7,6 +9,7 @@ import { Ndas } from './ndas.js';
 import type { AccessEvent } from './parts.js';
 import type { PolicySource } from './policy.js';
 import { Requests } from './requests.js';
+import { Reviews } from './reviews.js';
 import { type Audit, Transactor } from './transact.js';
 
 export interface EngagementsParts {
@@ -19,7 +22,11 @@ export interface EngagementsParts {
   readonly log: Log;
   /** Who is told of what happens to requests; nobody unless given. */
   readonly told?: (event: AccessEvent) => void | Promise<void>;
-  /** How often unanswered requests are looked for, milliseconds; a minute unless told. */
+  /** When owners are asked about access that lasts; as without a key in the file unless given. */
+  readonly reviews?: ReviewSettings;
+  /** Who is told of reviews; nobody unless given. */
+  readonly notices?: Notices | undefined;
+  /** How often unanswered requests and reviews are looked for, milliseconds; a minute unless told. */
   readonly sweepEvery?: number;
 }
 
@@ -27,13 +34,14 @@ export interface EngagementsParts {
 export interface Engagements {
   readonly requests: Requests;
   readonly ndas: Ndas;
+  readonly reviews: Reviews;
   /** Ends the sweeping. */
   stop(): void;
 }
 
 const SWEEP_EVERY = 60_000;
 
-/** Puts the parts together and lapses what nobody answers, until `stop`. */
+/** Puts the parts together, lapses and ends what nobody answers, until `stop`. */
 export function openAccessRequests(parts: EngagementsParts): Engagements {
   const { pool, grants, policies, audit, clock, log, told = () => {} } = parts;
   const transactor = new Transactor({ pool, clock, log, audit });
@@ -44,10 +52,13 @@ export function openAccessRequests(parts: EngagementsParts): Engagements {
     const message = `The NDA has ended, and ${1 + more.length} of the requests that stand on it have not: ${left.message}`;
     throw new DaypassError(left.code, message, { hint: 'End it again: what is left ends then.' });
   });
-  const sweep = () =>
-    requests
-      .sweep()
-      .catch((thrown) => log.warn({ error: messageOf(thrown) }, 'unanswered requests could not be lapsed'));
+  const settings = parts.reviews ?? reviewsSchema.parse({});
+  const reviews = new Reviews({ transactor, policies, requests, settings, clock, log, notices: parts.notices });
+  const failed = (what: string) => (thrown: unknown) => log.warn({ error: messageOf(thrown) }, what);
+  const sweep = async () => {
+    await requests.sweep().catch(failed('unanswered requests could not be lapsed'));
+    await reviews.sweep().catch(failed('reviews could not be looked after'));
+  };
   const timer = setInterval(() => void sweep(), parts.sweepEvery ?? SWEEP_EVERY).unref();
-  return { requests, ndas, stop: () => clearInterval(timer) };
+  return { requests, ndas, reviews, stop: () => clearInterval(timer) };
 }

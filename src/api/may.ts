@@ -73,6 +73,9 @@ const MAY = {
 
   'notices.list': ['operator'],
   'notices.test': ['operator'],
+  'reviews.list': ['owner', 'reviewer', 'operator'],
+  'reviews.answer': ['owner'],
+
   'alerts.list': ['reviewer', 'operator'],
   'alerts.acknowledge': ['reviewer', 'operator'],
 

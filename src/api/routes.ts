@@ -14,6 +14,7 @@ import { policyReplayRoutes } from './policy-replay.js';
 import { recordingRoutes } from './recordings.js';
 import { type RequestBook, requestRoutes } from './requests.js';
 import { type Reviewing, reviewingRoutes } from './reviewing.js';
+import { type ReviewBook, reviewRoutes } from './reviews.js';
 import { revocationRoutes } from './revocations.js';
 import { serviceRoutes } from './services.js';
 import { sessionRoutes } from './sessions.js';
@@ -22,6 +23,7 @@ import { sessionRoutes } from './sessions.js';
 export interface RouteParts extends Reviewing, AuditBook, NoticeBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
+  readonly reviews: ReviewBook;
   readonly alerts: Alerts;
   readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
   readonly people: People;
@@ -43,6 +45,7 @@ export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
   ndaRoutes(app, parts);
   revocationRoutes(app, parts);
   noticeRoutes(app, parts);
+  reviewRoutes(app, parts);
   alertRoutes(app, parts);
   auditRoutes(app, parts);
 }

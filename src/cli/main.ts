@@ -22,6 +22,7 @@ import { requestCommand } from './request.js';
 import { requestsCommand } from './requests.js';
 import { returnCommand } from './return.js';
 import { reviewCommand } from './review.js';
+import { reviewsCommand } from './reviews.js';
 import { revokeCommand } from './revoke.js';
 import { tellFault } from './run.js';
 import { serveCommand, startCommand } from './serve.js';
@@ -58,6 +59,7 @@ async function program(words: readonly string[]): Promise<Command> {
     ...logins,
     ...leaving,
     noticesCommand(),
+    reviewsCommand(),
     alertsCommand(),
     auditCommand(),
     indexCommand(),

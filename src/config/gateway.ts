@@ -7,6 +7,7 @@ import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
+import { type ReviewSettings, reviewsSchema } from './reviews.js';
 import * as values from './values.js';
 
 /** The key that signs grants: its PEM text, or the absolute path where one may be created. */
@@ -45,6 +46,7 @@ export interface GatewayConfig {
   /** By which channels people are told what happens, and in which words. */
   readonly notices: NoticeSettings;
   readonly alerts: AlertSettings;
+  readonly reviews: ReviewSettings;
   readonly duties: DutySettings;
   /** The company's directory; undefined: nobody logs in by one. */
   readonly oidc: OidcSettings | undefined;
@@ -91,6 +93,7 @@ function shapeOf(sources: values.Sources) {
     audit: auditSchema(sources).optional(),
     notices: noticesSchema(sources).optional(),
     alerts: alertsSchema.prefault({}),
+    reviews: reviewsSchema.prefault({}),
     duties: dutiesSchema.prefault({}),
     oidc: oidcSchema(schemas).optional(),
   };
@@ -134,11 +137,11 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
   const { domain, listen, tls, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
-  const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc, alerts } = file;
+  const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc, alerts, reviews } = file;
   const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
   const notices = toNoticeSettings(file.notices);
-  const told = { audit, notices, alerts };
+  const told = { audit, notices, alerts, reviews };
   return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, ...told };
 }
 

@@ -8,10 +8,10 @@ import type { IndexRow } from './summary.js';
  */
 const WRITE = `
   insert into block_index (session_id, first_seq, last_seq, from_at, to_at, actions, denied, verbs, targets, reasons, rows,
-    bytes_in, bytes_out, text)
+    bytes_in, bytes_out, text, rules)
   select given.* from json_to_recordset($1::json) as given(session_id uuid, first_seq bigint, last_seq bigint,
     from_at timestamptz, to_at timestamptz, actions integer, denied integer, verbs text[], targets text[], reasons text[],
-    rows bigint, bytes_in bigint, bytes_out bigint, text text)
+    rows bigint, bytes_in bigint, bytes_out bigint, text text, rules text[])
   where not exists (select from block_index there where there.session_id = given.session_id
     and there.first_seq <= given.last_seq and there.last_seq >= given.first_seq)
   on conflict (session_id, first_seq) do nothing`;
@@ -40,5 +40,6 @@ function columns(row: IndexRow): Record<string, unknown> {
     bytes_in: row.bytesIn,
     bytes_out: row.bytesOut,
     text: row.text,
+    rules: row.rules,
   };
 }

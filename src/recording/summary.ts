@@ -22,6 +22,8 @@ export interface IndexRow {
   readonly verbs: readonly string[];
   readonly targets: readonly string[];
   readonly reasons: readonly string[];
+  /** Of decisions that allowed something. */
+  readonly rules: readonly string[];
   readonly rows: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
@@ -34,6 +36,8 @@ const MOST_TEXT = 8 * 1024;
 const MOST_TERMS = 256;
 /** A term is a key of a GIN index, whose entries have a limit of their own (about 2.7 kB). */
 const LONGEST_TERM = 512;
+/** No key of an index; a statement may stand on several rules, which its decision names in a row. */
+const LONGEST_RULE = 8 * 1024;
 
 /** Gathers what is searchable of consecutive events; its size is bounded however many they are. */
 export class Summary {
@@ -50,6 +54,7 @@ export class Summary {
   readonly #verbs = new Set<string>();
   readonly #targets = new Set<string>();
   readonly #reasons = new Set<string>();
+  readonly #rules = new Set<string>();
   readonly #texts = new Set<string>();
   readonly #sightings = new Map<string, number>();
   #textSize = 0;
@@ -64,7 +69,7 @@ export class Summary {
 
   /** How much memory this holds, roughly, bytes. */
   get size(): number {
-    const terms = this.#verbs.size + this.#targets.size + this.#reasons.size + this.#sightings.size;
+    const terms = this.#verbs.size + this.#targets.size + this.#reasons.size + this.#rules.size + this.#sightings.size;
     return 500 + terms * 100 + this.#textSize;
   }
 
@@ -76,6 +81,7 @@ export class Summary {
     if (facts.verb !== undefined) keep(this.#verbs, facts.verb);
     for (const target of facts.on ?? []) keep(this.#targets, target);
     if (facts.reason !== undefined && kind === 'action') keep(this.#reasons, facts.reason);
+    if (facts.rule !== undefined && facts.outcome === 'allow') keep(this.#rules, facts.rule, LONGEST_RULE);
     this.#rows += count(facts.rows);
     this.#bytesIn += count(facts.bytesIn);
     this.#bytesOut += count(facts.bytesOut);
@@ -95,6 +101,7 @@ export class Summary {
       verbs: [...this.#verbs].map(storable),
       targets: [...this.#targets].map(storable),
       reasons: [...this.#reasons].map(storable),
+      rules: [...this.#rules].map(storable),
       rows: this.#rows,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
@@ -128,8 +135,8 @@ export function summarise(sessionId: string, events: Iterable<RecordedEvent>): I
   return summary?.row() ?? null;
 }
 
-function keep(terms: Set<string>, term: string): void {
-  if (terms.size < MOST_TERMS && !terms.has(term)) terms.add(withoutHandles(term).slice(0, LONGEST_TERM));
+function keep(terms: Set<string>, term: string, longest = LONGEST_TERM): void {
+  if (terms.size < MOST_TERMS && !terms.has(term)) terms.add(withoutHandles(term).slice(0, longest));
 }
 
 /** A count as an event claims it; nonsense counts as nothing. */

@@ -4,6 +4,7 @@ import type { Grants } from '../../src/access/grants.js';
 import type { AccessEvent } from '../../src/access/parts.js';
 import type { RequestAsked } from '../../src/access/request.js';
 import type { Audit } from '../../src/access/transact.js';
+import type { Notice, Notices } from '../../src/alerts/notice.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ServicePolicy } from '../../src/config/protocol.js';
 import { GrantAuthority } from '../../src/grant/authority.js';
@@ -143,7 +144,16 @@ export async function startAccess(
   const told = (event: AccessEvent) => {
     events.push(event);
   };
-  const parts = { pool, grants: wrap(authority), policies, audit, clock, log: silent, told, sweepEvery: 3_600_000 };
+  const notices: Notice[] = [];
+  const said: Notices = {
+    enqueue: async (_client, notice) => {
+      notices.push(notice);
+    },
+  };
+  const parts = {
+    ...{ pool, grants: wrap(authority), policies, audit, clock, log: silent, told, notices: said },
+    sweepEvery: 3_600_000,
+  };
   const engagements = openAccessRequests(parts);
   t.teardown(() => engagements.stop());
   const people = new People(pool);
@@ -155,8 +165,9 @@ export async function startAccess(
   await addPerson(database, 'kim', { sponsor: 'sam', groups: ['externals'] });
   const audited = async () =>
     (await database.query('select entry from daypass.audited order by seq')).map(({ entry }) => entry);
-  const { requests, ndas } = engagements;
-  return { database, clock, policies, authority, requests, ndas, events, as, audited, people, parts, key };
+  const { requests, ndas, reviews } = engagements;
+  const parties = { database, clock, policies, authority, people, pool, parts, key };
+  return { ...parties, requests, ndas, reviews, notices, events, as, audited };
 }
 
 export type Access = Awaited<ReturnType<typeof startAccess>>;

@@ -70,6 +70,8 @@ const EXPECTED: Readonly<Record<RouteName, readonly string[]>> = {
   'offboardings.create': ['socket', 'operator'],
   'closeouts.make': ALL,
   'reports.repeated': ALL,
+  'reviews.list': READERS,
+  'reviews.answer': ['owner'],
   'alerts.list': DUTIES,
   'alerts.acknowledge': DUTIES,
   'audit.list': DUTIES,

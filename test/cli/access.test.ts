@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +7,7 @@ import { DUTIES, startWithPeople } from '../api/ground.js';
 import { linkFor, webPolicy } from '../http/browser/fixture.js';
 import { selfSigned } from '../support/certificate.js';
 import { command, type Finished } from '../support/commands.js';
+import { waitUntil } from '../support/wait.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const TASK = 'Find out why order 4711 was charged twice';
@@ -187,4 +189,32 @@ t.test('a token is its person alone, for as long as their account is open', asyn
   await gateway.ledger.query("update daypass.people set closed_at = now() where subject = 'lee'");
   t.match(await me({ authorization }), { status: /^40[13]$/ });
   t.notOk(JSON.stringify(gateway.lines).includes(token), 'no log holds it');
+});
+
+t.test('reviewers see to alerts and owners answer reviews by the command', async (t) => {
+  const { gateway, as } = await ground(t);
+  const [rita, lee, alice] = [await as('rita'), await as('lee'), await as('alice')];
+  const { id: grant } = await gateway.issue({ service: 'web', principal: 'alice' });
+  await waitUntil('the alert', async () => /direct_issue +alice +web/.test((await rita('alerts')).stdout));
+  const listed = await rita('alerts', '--kind', 'direct_issue', '--json');
+  const [alert] = JSON.parse(listed.stdout).alerts;
+  t.match(alert, { kind: 'direct_issue', grant, count: 1 });
+  t.match(await alice('alerts'), { code: 1 }, 'for reviewers and operators');
+  t.match(await rita('alerts', 'acknowledge', alert.id, '--comment', 'agreed with lee'), { code: 0 });
+  t.notMatch((await rita('alerts')).stdout, new RegExp(alert.id));
+  t.match(await rita('alerts', '--all'), { stdout: /rita +\{/ });
+
+  const review = randomUUID();
+  await gateway.ledger.query(
+    `insert into daypass.reviews (id, subject, grant_id, service, principal, owner, opened_at, due_at)
+     values ('${review}', 'grant:${grant}', '${grant}', 'web', 'alice', 'group:leads', now(), now() + interval '7 days')`,
+  );
+  t.match(await lee('reviews'), { code: 0, stdout: /alice +web +granted \d rules?, never used/ });
+  t.match(await alice('reviews', 'confirm', review, '--comment', 'I need it'), { code: 1 });
+  t.match(await lee('reviews', 'end', review, '--comment', 'not needed'), {
+    code: 0,
+    stdout: /the access of alice to web has ended/,
+  });
+  const rows = await gateway.ledger.query(`select revoked_at from daypass.grants where id = '${grant}'`);
+  t.ok(rows[0]?.revoked_at);
 });

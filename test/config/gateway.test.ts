@@ -183,3 +183,16 @@ t.test('alerts are raised from thresholds that the file may move, and each rule 
   t.match(problems(t.testdir({}), `${GATEWAY}alerts: { volume: { bytes: 5 } }\n`), [/not a size/]);
   t.match(problems(t.testdir({}), `${GATEWAY}alerts: { denial: {} }\n`), [/denial/]);
 });
+
+t.test(
+  'access that lasts is reviewed after a week, then every thirty days, unless the file says otherwise',
+  async (t) => {
+    const week = 7 * 86_400;
+    t.same(served(t.testdir({}), GATEWAY).reviews, {
+      ...{ firstSeconds: week, everySeconds: 30 * 86_400, answerWithinSeconds: week },
+    });
+    const given = `${GATEWAY}reviews: { first: 3d, answer_within: 2d }\n`;
+    t.match(served(t.testdir({}), given).reviews, { firstSeconds: 3 * 86_400, answerWithinSeconds: 2 * 86_400 });
+    t.match(problems(t.testdir({}), `${GATEWAY}reviews: { first: 0 }\n`), [/not a duration/]);
+  },
+);
