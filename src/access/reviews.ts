@@ -145,9 +145,9 @@ export class Reviews {
       );
       // Another gateway has opened one.
       if (made.length === 0) return { nothing: null };
-      const data = { review: id, service, principal, grant: String(row.grant_id), dueAt: dueAt.toISOString() };
-      const notice = { kind: 'review.due', dedupe: `review.due:${id}`, data, to: { group: owner } };
-      await notices?.enqueue(tx.client, notice);
+      const data = { review: id, service, person: principal, grant: String(row.grant_id), due: dueAt.toISOString() };
+      const to = { group: owner };
+      await notices?.enqueue(tx.client, { kind: 'review.due', dedupe: `review.due:${id}`, data, to });
       return { value: null, detail: { service, principal, dueAt: dueAt.toISOString() } };
     });
   }
@@ -188,7 +188,7 @@ export class Reviews {
     );
     if (answer !== 'confirm') {
       const { id, service, principal, grant } = review;
-      const data = { review: id, service, principal, grant, answer, by, comment };
+      const data = { review: id, service, person: principal, grant, answer, by, reason: comment };
       const to = { people: [principal], group: this.#owner(review) };
       await this.#parts.notices?.enqueue(tx.client, { kind: 'review.ended', dedupe: `review.ended:${id}`, data, to });
     }

@@ -1,5 +1,5 @@
 import type { AlertSettings } from '../config/alerts.js';
-import { type Alert, type Raise, raiseAlert } from '../recording/alerts.js';
+import { type Alert, type Raise, raiseAlert, tellable } from '../recording/alerts.js';
 import type { Notices } from './notice.js';
 import type { Notice } from './outbox.js';
 
@@ -16,7 +16,7 @@ export function alarm(settings: AlertSettings, notices?: Notices): Raise {
 /** An alert that could not be written is not told of either. */
 function noticeOf(id: string, alert: Alert): Notice {
   const { kind: rule, principal, service, grant, session, detail, at } = alert;
-  const about = { person: principal, service, grant, session, what: JSON.stringify(detail) };
+  const about = { person: principal, service, grant, session, what: JSON.stringify(tellable(detail)) };
   const data = { alert: id, rule, ...about, at: new Date(at).toISOString() };
   return { kind: 'alert', dedupe: `alert:${id}`, data, to: { channels: true } };
 }

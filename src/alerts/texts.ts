@@ -75,14 +75,18 @@ daypass people extend {{person}}`,
   },
   'review.due': {
     subject: 'Review: {{person}} on {{service}}',
-    text: `Does {{person}} still need {{service}} as {{role}}? Used: {{used}}. Without an answer it ends at {{due}}.
-Task: {{task}}
-{{link}}`,
+    text: `Does {{person}} still need {{service}}? Without an answer the access ends at {{due}}. What of it was used:
+daypass reviews
+To keep or to end it:
+daypass reviews confirm {{review}}
+daypass reviews end {{review}}
+Grant: {{grant}}`,
   },
   'review.ended': {
     subject: 'A review ended the access of {{person}} to {{service}}',
-    text: `The access of {{person}} to {{service}} as {{role}} was ended by {{by}}: {{reason}}
-Task: {{task}}`,
+    text: `The access of {{person}} to {{service}} was ended by {{by}}: {{reason}}
+Grant: {{grant}}
+Review: {{review}}`,
   },
   alert: {
     subject: 'Alert {{rule}}: {{person}} on {{service}}',

@@ -6,6 +6,7 @@ import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
 import type { Raise } from '../recording/alerts.js';
 import type { RecordedEvent } from '../recording/event.js';
+import { isDataException } from '../recording/faults.js';
 import { inTransaction } from '../recording/transaction.js';
 import { denials, outsideHours } from './rules/denials.js';
 import { type EventRule, type Finding, MOST, Remembered, type Watched } from './rules/rule.js';
@@ -104,8 +105,8 @@ export class AlertWatch {
       try {
         await this.#keep(waiting);
       } catch (thrown) {
-        this.#again(key, waiting, thrown);
-        return;
+        if (!isDataException(thrown)) return this.#again(key, waiting, thrown);
+        this.#parts.log.error({ alert: key, err: messageOf(thrown) }, 'an alert cannot be written as it is');
       }
     }
   }

@@ -1,6 +1,6 @@
 const REQUEST = ['request', 'person', 'service', 'role', 'task', 'sponsor', 'begins', 'ends', 'lasts', 'link'] as const;
 const GRANT = ['grant', 'person', 'service', 'role', 'task', 'sponsor', 'ends'] as const;
-const REVIEW = ['grant', 'person', 'service', 'role', 'task', 'sponsor', 'used', 'due', 'link'] as const;
+const REVIEW = ['review', 'grant', 'person', 'service'] as const;
 
 /** What there is to be told, and the fields that each text may name. Times are ISO 8601, UTC. */
 export const NOTICE_FIELDS = {
@@ -15,8 +15,8 @@ export const NOTICE_FIELDS = {
   'grant.unused': [...GRANT, 'how_far'],
   'grant.wider_than_used': [...GRANT, 'granted', 'used'],
   'account.ending': ['person', 'name', 'sponsor', 'ends', 'days'],
-  'review.due': REVIEW,
-  'review.ended': [...REVIEW, 'by', 'reason'],
+  'review.due': [...REVIEW, 'due'],
+  'review.ended': [...REVIEW, 'answer', 'by', 'reason'],
   alert: ['alert', 'rule', 'person', 'service', 'grant', 'session', 'what', 'at'],
   test: ['channel', 'by', 'at'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;

@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import type { AlertKind } from '../config/alerts.js';
 import type { Json } from './event.js';
+import { storable } from './summary.js';
 import { uuid7 } from './uuid7.js';
 
 /** Something that somebody should look at. */
@@ -30,6 +31,20 @@ const COUNT = `
   where id = (select id from alerts where kind = $1 and subject = $2 and acknowledged_at is null and at > $5
     order by at desc limit 1)`;
 
+/** How many things of a list, and how much of a text, an alert tells: the record has the rest. */
+const MOST = 20;
+const LONGEST = 500;
+
+/** What was found as it may be kept and sent on: bounded, without handles, and what Postgres takes. */
+export function tellable(detail: Alert['detail']): Alert['detail'] {
+  return Object.fromEntries(Object.entries(detail).map(([fact, value]) => [fact, bounded(value)]));
+}
+
+function bounded(value: Json): Json {
+  if (typeof value === 'string') return storable(storable(value).slice(0, LONGEST)); // the cut may halve a character
+  return Array.isArray(value) ? value.slice(0, MOST).map(bounded) : value;
+}
+
 /**
  * Writes an alert into the ledger, or counts it where one of its kind and subject is open.
  * @param times - how often it was found since it was written last
@@ -49,7 +64,7 @@ export async function raiseAlert(client: PoolClient, alert: Alert, times = 1, wi
   await client.query(
     `insert into alerts (id, kind, subject, principal, service, grant_id, session_id, detail, at, last_at, count)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
-    [id, kind, subject, principal, service, grant, session, detail, new Date(at), times],
+    [id, kind, subject, principal, service, grant, session, tellable(detail), new Date(at), times],
   );
   return id;
 }

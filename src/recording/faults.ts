@@ -7,3 +7,8 @@ export function isContentFault(thrown: unknown): boolean {
   const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? String(thrown.code) : '';
   return /^(22|23|42|54)[0-9A-Z]{3}$/.test(code);
 }
+
+/** Whether Postgres refused a value: what never can be written, whatever is mended around it. */
+export function isDataException(thrown: unknown): boolean {
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown && /^22/.test(String(thrown.code));
+}

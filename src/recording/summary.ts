@@ -145,7 +145,7 @@ function count(value: number | undefined): number {
 }
 
 /** What Postgres takes as text: no handles, no NUL, no half of a surrogate pair. */
-function storable(text: string): string {
+export function storable(text: string): string {
   return withoutHandles(text)
     .replaceAll('\0', '')
     .replace(/\p{Cs}/gu, '\ufffd');

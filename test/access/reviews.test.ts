@@ -38,7 +38,7 @@ t.test('access that lasts is reviewed after a week and every thirty days; what i
   await activated(access, { seconds: (6 * DAY) / 1000 });
   t.same(await after(7 * DAY - 1), []);
   t.match(await after(7 * DAY), [{ request: request.id, principal: 'kim', dueAt: MONDAY + 14 * DAY, answer: null }]);
-  t.match(access.notices, [{ kind: 'review.due', to: { group: 'group:leads' }, data: { principal: 'kim' } }]);
+  t.match(access.notices, [{ kind: 'review.due', to: { group: 'group:leads' }, data: { person: 'kim' } }]);
   const [review] = await after(8 * DAY);
   await access.reviews.answer(await access.as('ada'), review?.id ?? '', 'confirm', 'the migration goes on');
   t.same(await after(37 * DAY - 1), []);
@@ -133,7 +133,7 @@ t.test('what could not be ended at once is ended by the next sweep', async (t) =
   const { access, after, reviews, state } = await lasting(t, {
     wrap: (grants) => ({
       ...{ issue: (asked) => grants.issue(asked), replace: (id, act) => grants.replace(id, act) },
-      ...{ renew: (id, asked) => grants.renew(id, asked), list: (filter) => grants.list(filter) },
+      ...{ renew: (id, asked) => grants.renew(id, asked) },
       ...{ suspend: (id, act) => grants.suspend(id, act), resume: (id, act) => grants.resume(id, act) },
       revoke: (id, act) => (down ? Promise.reject(new Error('no store')) : grants.revoke(id, act)),
     }),

@@ -206,6 +206,18 @@ t.test('a clock that differs from the ledger’s is an alert', async (t) => {
   );
 });
 
+t.test('an alert is written whatever the client put into its request, without handles and without end', async (t) => {
+  const handle = `dp_0123456789abcdefghijkl_${'x'.repeat(43)}`;
+  const on = ['/a\0b\ud800', `/${handle}`, '/'.padEnd(5_000, 'c'), ...Array(100).fill('/d')];
+  await session({ principal: 'gil' }, [['action', { verb: 'POST', on, outcome: 'allow', rule: 'r' }]]);
+  const gils = (await alerts('first_write')).filter(({ principal }) => principal === 'gil');
+  t.match(gils, [{ detail: { verb: 'POST' } }]);
+  const kept = JSON.stringify(gils);
+  t.ok(kept.length < 2_000 && !kept.includes('xxx'), kept);
+  const told = notices.filter(({ data }) => data.person === 'gil');
+  t.ok(told.length === 1 && !JSON.stringify(told).includes('xxx'));
+});
+
 t.test('a rule that is off raises nothing', async (t) => {
   const off = alertsSchema.parse({ ddl: { enabled: false } });
   const silent = new AlertWatch({ pool, raise: alarm(off), settings: off, clock, log: quiet, metrics });

@@ -24,7 +24,8 @@ const untold = (kind: 'direct_issue' | 'unused_grant') =>
 /** Grants that an operator issued past all requests. */
 export const directIssue: LedgerRule = async (pool, _settings, now) => {
   const text = `select id, principal, service, role, reason, token from grants g
-    where issued_at > $1 and ${untold('direct_issue')} order by issued_at limit 1000`;
+    where issued_at > $1 and ${untold('direct_issue')}
+      and not exists (select from access_requests r where r.grant_id = g.id) order by issued_at limit 1000`;
   const { rows } = await pool.query<GrantRow>(text, [new Date(now - LOOK_BACK)]);
   return rows
     .filter(({ token }) => !isAskedFor(token))
