@@ -10,7 +10,7 @@ import { own } from '../../src/embedded/files.js';
 import { createLog } from '../../src/log.js';
 import { FAST_FOLDERS } from './folders.js';
 import { freePort } from './ports.js';
-import { templateCluster } from './template.js';
+import { SMALL_SERVER, templateCluster } from './template.js';
 import { endWithUs } from './watchdog.js';
 
 const run = promisify(execFile);
@@ -61,13 +61,6 @@ export interface Database {
 }
 
 const FAST = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
-const SMALL = {
-  ...{ shared_buffers: '32MB', max_wal_size: '64MB', min_wal_size: '32MB', max_connections: '150' },
-  // Thousands of connections are opened, and none of them has a password that is worth guessing.
-  scram_iterations: '1',
-  // Processes that nothing here needs.
-  ...{ io_method: 'sync', max_logical_replication_workers: '0', autovacuum: 'off' },
-};
 
 let shared: Promise<PostgresServer> | undefined;
 let databases = 0;
@@ -114,7 +107,7 @@ export async function startPostgres(t: Pick<Test, 'teardown'>, options: Postgres
   const folder = join(dataRoot, 'pg');
   await writeFiles(folder, options.files ?? {});
   const port = await freePort();
-  const settings = { ...SMALL, ...(options.durable ? {} : FAST), ...options.settings?.(folder) };
+  const settings = { ...SMALL_SERVER, ...(options.durable ? {} : FAST), ...options.settings?.(folder) };
   const launch = () => watchedCluster(dataRoot, port, settings);
   let running = await launch();
   t.teardown(async () => {

@@ -17,6 +17,15 @@ const FORM = 2;
 /** In every server of the tests: a database that is migrated, to be copied. */
 export const LEDGER_TEMPLATE = 'ledger_template';
 
+/** The settings of every server of the tests; the template is made with them too, since a standby's may not be below them. */
+export const SMALL_SERVER = {
+  ...{ shared_buffers: '32MB', max_wal_size: '64MB', min_wal_size: '32MB', max_connections: '150' },
+  // Thousands of connections are opened, and none of them has a password that is worth guessing.
+  scram_iterations: '1',
+  // Processes that nothing here needs.
+  ...{ io_method: 'sync', max_logical_replication_workers: '0', autovacuum: 'off' },
+};
+
 const MIGRATIONS = fileURLToPath(new URL('../../src/recording/migrations/', import.meta.url));
 
 /**
@@ -26,7 +35,7 @@ const MIGRATIONS = fileURLToPath(new URL('../../src/recording/migrations/', impo
  */
 export async function templateCluster(): Promise<string> {
   const { version } = await serverBinaries(prefix());
-  const template = `${prefix()}-${version}-${FORM}-${migrations()}`;
+  const template = `${prefix()}-${version}-${FORM}-${contents()}`;
   if (!existsSync(template)) await makeTemplate(template);
   if ((await lstat(template)).uid !== process.getuid?.()) throw new Error(`${template} belongs to someone else`);
   return template;
@@ -36,8 +45,9 @@ function prefix(): string {
   return join('/tmp', `daypass-test-${process.getuid?.()}`);
 }
 
-function migrations(): string {
-  const hash = createHash('sha256');
+/** Of what a template is made from: the migrations and this file. */
+function contents(): string {
+  const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
   for (const name of readdirSync(MIGRATIONS).sort()) hash.update(name).update(readFileSync(join(MIGRATIONS, name)));
   return hash.digest('hex').slice(0, 12);
 }
@@ -49,7 +59,7 @@ async function makeTemplate(template: string): Promise<void> {
   // Smaller files of its log than a server has by itself.
   await initialise(await binaries, files, await keptSecret(files.superuserPassword), owner, false);
   const log = createLog('error');
-  const settings = { fsync: 'off', scram_iterations: '1', max_wal_size: '64MB', min_wal_size: '32MB' };
+  const settings = { ...SMALL_SERVER, fsync: 'off' };
   const cluster = await startCluster({ name: 'pg', dataRoot: draft, listen: 'socket', log, settings });
   const { superuser } = cluster;
   await makeLedger((database) => connectionUrl({ ...superuser, database }), superuser).finally(() => cluster.stop());
