@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import t from 'tap';
+import { alertsSchema } from '../../src/config/alerts.js';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.js';
 import { SoughtSecret } from '../../src/config/secret.js';
 import { ENV, GATEWAY, letters, SERVICE, writeConfig } from './fixture.js';
+
+/** Seconds. */
+const DAY = 86_400;
 
 type Files = Readonly<Record<string, string>>;
 
@@ -44,7 +48,14 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     duties: { operator: [], reviewer: [] },
     oidc: undefined,
     audit: { webhook: undefined, syslog: undefined },
+    notices: { slack: undefined, webhook: undefined, smtp: undefined, templates: {} },
+    alerts: alertsSchema.parse({}),
+    reviews: { firstSeconds: 7 * DAY, everySeconds: 30 * DAY, answerWithinSeconds: 7 * DAY },
   });
+  t.ok(
+    Object.values(loaded.gateway.alerts).every((rule) => typeof rule === 'number' || rule.enabled),
+    'all rules are on',
+  );
   const served = loaded.services.get('letters-a');
   if (served === undefined) throw new Error('not served');
   const { roles, rulesOf, roleFor, ...service } = served;

@@ -152,7 +152,7 @@ t.test(
     await other.waitForURL(`${home}/`);
     t.match(await other.textContent('h1'), 'Not logged in');
     await page.goto(`${x}/after`);
-    t.match(await page.textContent('p'), 'not logged in');
+    t.match(await page.textContent('h1'), 'Not logged in');
     t.equal(page.url().startsWith(`${home}/handover`), true);
   },
 );
