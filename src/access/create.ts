@@ -14,6 +14,8 @@ import { readTask } from './task.js';
 import type { Outcome, Transaction } from './transact.js';
 
 const DAY_MS = 86_400_000;
+/** How many requests of one person may wait for an answer. */
+const MOST_UNANSWERED = 20;
 
 /** What a request will be, before it is written. */
 interface Plan {
@@ -53,6 +55,7 @@ export async function createRequest(
   const lane = { principal: actor.subject, request: id, grant: null, lane: service.policy.lane, span };
   const otherLane = await hasOtherLane(tx, parts.policies, lane, now);
   const needed = approvalsNeeded(service, role, breakGlass, otherLane);
+  if (needed > 0) await checkUnanswered(tx, actor.subject);
   await insert(tx, plan, needed);
   const detail = { service: service.policy.name, role, seconds: period.seconds, needed, kind: kindOf(plan), otherLane };
   await recordAct(tx, id, { act: 'create', by: actor.subject, reason: plan.task, at: now, detail });
@@ -96,6 +99,16 @@ async function planned(
   const period = readPeriod(asked, limits, now);
   const hours = readHours(asked.hours, [Math.max(now, period.startsAt), lastEnd(period, service)]);
   return { id, actor, service, role, task, breakGlass, period, hours, sponsor, nda: nda?.id ?? null, now };
+}
+
+/** Approvers read each of them. The account is held: no other request of it is counted meanwhile. @throws DaypassError `too_many_requests` */
+async function checkUnanswered(tx: Transaction, subject: string): Promise<void> {
+  const pending = await tx.ask(`select from access_requests where principal = $1 and state = 'pending' limit $2`, [
+    ...[subject, MOST_UNANSWERED],
+  ]);
+  if (pending.length < MOST_UNANSWERED) return;
+  const message = `${MOST_UNANSWERED} requests of yours wait for an answer, which is the most.`;
+  throw new DaypassError('too_many_requests', message, { hint: 'Withdraw what is not needed (daypass withdraw).' });
 }
 
 /** @throws DaypassError `invalid_hours` */

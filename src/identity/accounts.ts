@@ -203,6 +203,7 @@ export class Accounts {
     standing.checkAnswersFor(actor, await selfOf(client, actor), person.sponsor, now);
     standing.checkNotClosed(person);
     standing.checkLocal(person, 'they log in there');
+    standing.checkNoMoreGroups(actor, person);
     if (!isOpen(person, now)) {
       const hint = 'Extend it first (daypass people extend).';
       throw new DaypassError('account_over', `The account of ${subject} has come to its end.`, { hint });

@@ -34,6 +34,17 @@ export function checkAnswersFor(actor: Actor, self: Person | null, sponsor: stri
   throw forbidden('Only an operator, or the employee who is the sponsor, may do this.');
 }
 
+/**
+ * Whoever has the link of an invitation can use it themselves, and has then what the account is: groups, which are duties, they
+ * could not have given.
+ * @throws DaypassError `forbidden` when an account is in groups that the actor is not in, unless an operator acts
+ */
+export function checkNoMoreGroups(actor: Actor, { subject, groups }: Pick<Person, 'subject' | 'groups'>): void {
+  const beyond = groups.filter((group) => !actor.groups.includes(group));
+  if (isOperator(actor) || beyond.length === 0) return;
+  throw forbidden(`${subject} is in groups that you are not in (${beyond.join(', ')}): an operator invites them anew.`);
+}
+
 /** @throws DaypassError `forbidden` unless an operator acts */
 export function checkOperator(actor: Actor): void {
   if (!isOperator(actor)) throw forbidden('Only an operator may do this.');

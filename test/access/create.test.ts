@@ -26,6 +26,21 @@ t.test('a role that is pre-approved needs nobody', async (t) => {
   t.match(await requests.create(await as('kim'), ASKED), { kind: 'pre_approved', state: 'approved', needed: 0 });
 });
 
+t.test(
+  'twenty requests of a person may wait for an answer; an emergency and what needs no answer come besides',
+  async (t) => {
+    const access = await startAccess(t, { texts: [FULL] });
+    const kim = await access.as('kim');
+    const asking = (change: object) => () => access.requests.create(kim, { ...ASKED, role: 'retrier', ...change });
+    const [first] = await Promise.all(Array.from({ length: 20 }, asking({})));
+    await refused(t, access, asking({}), 'too_many_requests', /withdraw/);
+    t.match(await asking({ breakGlass: true, seconds: 600 })(), { state: 'approved' });
+    t.match(await asking({ role: 'viewer' })(), { state: 'approved' });
+    await access.requests.withdraw(kim, first?.id ?? '', 'not needed');
+    t.match(await asking({})(), { state: 'pending' });
+  },
+);
+
 t.test('the task is held to the policy', async (t) => {
   const access = await startAccess(t);
   const kim = await access.as('kim');

@@ -64,6 +64,10 @@ t.test('over the network an employee invites contractors whose sponsor they are,
   await accounts.invite(OPERATOR, { subject: 'eve', name: 'Eve', kind: 'employee' });
   t.match(await people.get('eve'), { createdBy: 'olga', endsAt: null, sponsor: null });
   t.equal((await accounts.invite(DANA, { subject: 'carl', reason: 'new phone' })).recovery, true);
+  await accounts.setGroups(OPS, 'carl', ['leads'], 'he approves');
+  const again = { subject: 'carl', reason: 'another phone' };
+  await t.rejects(accounts.invite(DANA, again), { ...forbidden, message: /leads/ }, 'whose duties would become theirs');
+  t.equal((await accounts.invite(networkActor('dana', new Set(), ['leads']), again)).recovery, true);
   await t.rejects(accounts.invite(networkActor('erik'), { subject: 'carl', reason: 'mine' }), forbidden);
   await accounts.close(OPS, 'dana', 'left');
   await t.rejects(accounts.invite(DANA, carl({ subject: 'cleo' })), forbidden, 'a closed account invites nobody');

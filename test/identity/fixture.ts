@@ -18,8 +18,12 @@ export const ORIGIN = 'https://gw.test';
 const DAY = 86_400_000;
 
 /** Somebody who came over the network, with no duty. */
-export function networkActor(subject: string, duties: Actor['duties'] = new Set()): Actor {
-  return { subject, via: 'browser', groups: [], duties };
+export function networkActor(
+  subject: string,
+  duties: Actor['duties'] = new Set(),
+  groups: readonly string[] = [],
+): Actor {
+  return { subject, via: 'browser', groups, duties };
 }
 
 /** Accounts over a real ledger, with the employees dana and erik; the lines of the audit log are kept. */
