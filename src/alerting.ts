@@ -7,6 +7,7 @@ import { AlertSweep } from './alerts/sweep.js';
 import { AlertWatch } from './alerts/watch.js';
 import type { Clock } from './clock.js';
 import type { AlertSettings } from './config/alerts.js';
+import type { GrantAuthority } from './grant/authority.js';
 import type { GrantWatch } from './grant/watch.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { Log } from './log.js';
@@ -30,6 +31,7 @@ export interface Watching {
   readonly gatewayId: string;
   readonly watch: Pick<GrantWatch, 'health'>;
   readonly recorder: Pick<Recorder, 'healthy' | 'queuedBytes'>;
+  readonly grants: Pick<GrantAuthority, 'onIssue'>;
   /** Whether the ledger is asked too: one of a gateway's workers does. */
   readonly ledger: boolean;
 }
@@ -46,23 +48,29 @@ export function openAlerting(parts: AlertingParts) {
   lifecycle.onStop('alert connections', () => pool.end());
   const settings = config.alerts;
   const raise = alarm(settings, notices);
-  const watch = new AlertWatch({ pool, raise, settings, clock, log, metrics });
+  let raised = () => {};
+  const watch = new AlertWatch({ pool, raise, settings, clock, log, metrics, raised: () => raised() });
   lifecycle.onStop('alerts', () => watch.stop());
   return {
     raise,
     committed: watch.committed,
     book: new AlertBook(pool, clock),
+    /** Who carries what is told of alerts, called as soon as one is committed. */
+    onRaised: (call: () => void) => {
+      raised = call;
+    },
     /** Records do not verify. */
     unverified: (what: string, findings: number) => {
       if (settings.verification_failed.enabled) watch.found(certain(unverified(what, findings, clock.wall())));
     },
-    begin: ({ gatewayId, watch: grants, recorder, ledger }: Watching) => {
+    begin: ({ gatewayId, watch: granted, recorder, grants, ledger }: Watching) => {
       const readings: GatewayReadings = {
-        feed: () => grants.health().feed,
+        feed: () => granted.health().feed,
         recording: () => recorder.healthy,
         queuedBytes: () => recorder.queuedBytes,
       };
       const sweep = new AlertSweep({ pool, watch, settings, clock, log, gatewayId, readings, ledger });
+      grants.onIssue(() => void sweep.issued());
       lifecycle.onStop('look-out for alerts', () => sweep.stop());
     },
   };

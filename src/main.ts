@@ -296,7 +296,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const recording = await openRecording(base, alerting);
   const { gate, watch } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
-  alerting.begin({ gatewayId, watch, recorder, ledger: !place?.index });
+  alerting.begin({ gatewayId, watch, recorder, grants: granted.grants, ledger: !place?.index });
 
   metrics.serves(policies.all());
   metrics.reloaded(clock.wall());
@@ -325,6 +325,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { outbox, notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
+  alerting.onRaised(notices.call);
   const { requests, ndas, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
     ...{

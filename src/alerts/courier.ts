@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { arrivedNot, type Channel, type Message } from './channel.js';
+import { Nap } from './nap.js';
 
 export interface CourierParts {
   readonly pool: Pool;
@@ -64,11 +64,17 @@ interface Claimed extends Omit<Message, 'at'> {
 export class Courier {
   readonly #parts: CourierParts;
   readonly #stopping = new AbortController();
+  readonly #nap = new Nap();
   readonly #running: Promise<void>;
 
   constructor(parts: CourierParts) {
     this.#parts = parts;
     this.#running = this.#run();
+  }
+
+  /** There is something new to carry: it does not wait for the next look. */
+  call(): void {
+    this.#nap.call();
   }
 
   /** What is under way is broken off: whoever comes next sends it again. */
@@ -89,7 +95,7 @@ export class Courier {
           return AFTER_FAILURE;
         },
       );
-      await pause(wait, undefined, { signal, ref: false }).catch(() => {});
+      await this.#nap.take(wait, signal);
     }
   }
 

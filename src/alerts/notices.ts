@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { PolicySource } from '../access/policy.js';
 import { appendAudit } from '../audit/append.js';
@@ -12,6 +11,7 @@ import type { Channel } from './channel.js';
 import { AFTER_FAILURE, Courier } from './courier.js';
 import { tellOfGrants } from './grant-notices.js';
 import { type Backlog, backlogOf, type DeliveryFilter, type DeliveryView, listDeliveries } from './listing.js';
+import { Nap } from './nap.js';
 import type { Outbox } from './outbox.js';
 import { Slack } from './slack.js';
 import { Smtp } from './smtp.js';
@@ -41,6 +41,7 @@ export class Notices {
   backlog: Backlog = { waiting: 0, failed: 0, oldest: null };
   readonly #parts: NoticesParts;
   readonly #stopping = new AbortController();
+  readonly #fresh = new Nap();
   readonly #loops: readonly Promise<void>[];
   readonly #couriers: readonly Courier[];
 
@@ -55,7 +56,7 @@ export class Notices {
       return;
     }
     this.#loops = [
-      this.#every(LOOK, 'what is to be told could not be read', () => spread(pool, routes, clock)),
+      this.#every(LOOK, 'what is to be told could not be read', () => this.#spread(routes), this.#fresh),
       this.#every(TICK, 'grants could not be looked through for notices', async () => {
         await tellOfGrants({ pool, outbox, policies, clock });
         await tidy(pool, [...routes.keys()], clock);
@@ -65,6 +66,9 @@ export class Notices {
       }),
     ];
   }
+
+  /** What this process wrote into the outbox is committed: it does not wait for the next look. */
+  readonly call = (): void => this.#fresh.call();
 
   list(filter: DeliveryFilter): Promise<{ readonly notices: readonly DeliveryView[]; readonly next: string | null }> {
     return listDeliveries(this.#parts.pool, filter);
@@ -102,7 +106,13 @@ export class Notices {
     await Promise.all([...this.#loops, ...this.#couriers.map((courier) => courier.stop())]);
   }
 
-  async #every(time: number, failing: string, work: () => Promise<unknown>): Promise<void> {
+  async #spread(routes: Routes): Promise<void> {
+    const { pool, clock } = this.#parts;
+    if ((await spread(pool, routes, clock)) === 0) return;
+    for (const courier of this.#couriers) courier.call();
+  }
+
+  async #every(time: number, failing: string, work: () => Promise<unknown>, nap = new Nap()): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const wait = await work().then(
@@ -112,7 +122,7 @@ export class Notices {
           return Math.max(time, AFTER_FAILURE);
         },
       );
-      await pause(wait, undefined, { signal, ref: false }).catch(() => {});
+      await nap.take(wait, signal);
     }
   }
 }

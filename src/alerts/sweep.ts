@@ -51,6 +51,15 @@ export class AlertSweep {
     await this.#looking;
   }
 
+  /** An operator has issued a grant here: nobody waits for the next look. Never throws. */
+  async issued(): Promise<void> {
+    const { ledger, settings, log } = this.#parts;
+    if (!ledger || !settings.direct_issue.enabled) return;
+    await this.#apply(directIssue).catch((thrown) => {
+      log.warn({ err: messageOf(thrown) }, 'a grant that was issued is looked at with the next look for alerts');
+    });
+  }
+
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#looking;

@@ -21,6 +21,8 @@ export interface AlertWatchParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'alerted'>;
+  /** Called when an alert was raised and is committed; nobody hears unless given. */
+  readonly raised?: () => void;
 }
 
 /** A finding that waits for the ledger, and how often it was found meanwhile. */
@@ -119,13 +121,14 @@ export class AlertWatch {
   }
 
   async #keep({ finding, times }: Waiting): Promise<void> {
-    const { pool, raise, metrics, log } = this.#parts;
+    const { pool, raise, metrics, log, raised: told } = this.#parts;
     const raised = await inTransaction(pool, async (client) => {
       const alert = await finding.look(client);
       const id = alert === null ? null : await raise(client, alert, times);
       return alert === null || id === null ? null : { alert: id, ...alert };
     });
     if (raised === null) return;
+    told?.();
     metrics.alerted(raised.kind);
     log.warn(raised, 'an alert was raised');
   }

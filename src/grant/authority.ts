@@ -56,6 +56,7 @@ export class GrantAuthority implements GrantSource {
   readonly #revoker: Revoker;
   readonly #checker: GrantChecker;
   #changed: (id: string) => void = () => {};
+  #issued: () => void = () => {};
 
   private constructor(parts: AuthorityParts, pending: PendingRevocations) {
     this.#parts = parts;
@@ -75,6 +76,11 @@ export class GrantAuthority implements GrantSource {
   /** Who hears at once of what this gateway itself renews or revokes, without waiting for the feed. */
   onChange(changed: (id: string) => void): void {
     this.#changed = changed;
+  }
+
+  /** Who hears at once of what an operator issues here past all requests. */
+  onIssue(issued: () => void): void {
+    this.#issued = issued;
   }
 
   check(id: string): Promise<GrantCheck> {
@@ -98,6 +104,7 @@ export class GrantAuthority implements GrantSource {
       await this.#withdraw(handle.id, { by, via });
       throw error;
     });
+    if (request.request === undefined) this.#issued();
     return { grant, handle: formatHandle(handle) };
   }
 

@@ -4,6 +4,7 @@ import t from 'tap';
 import { REPEATED } from '../../src/alerts/channel.js';
 import { LONGEST_PAUSE, pauseAfter, TRIED_FOR } from '../../src/alerts/courier.js';
 import { backlogOf, listDeliveries } from '../../src/alerts/listing.js';
+import { Nap } from '../../src/alerts/nap.js';
 import { Slack } from '../../src/alerts/slack.js';
 import { spread } from '../../src/alerts/spread.js';
 import { NoticeWebhook } from '../../src/alerts/webhook.js';
@@ -53,6 +54,31 @@ t.test('nothing is lost while a channel is down for an hour, and it is asked eve
     'a refusal is known not to have arrived',
   );
   await tell({}, { channels: true });
+});
+
+t.test('what is new is carried when its carrier is called, however far the next look is', async (t) => {
+  const { gateway, tell } = await startOutbox(t, ['webhook']);
+  const { posts, url } = await postReceiver(t);
+  const { call } = gateway(new NoticeWebhook({ url, secret }, {}), 60_000, HOUR);
+  for (const what of ['the 1st', 'the 2nd']) {
+    await tell({ what });
+    call();
+    await waitUntil('it has arrived', () => posts.some(({ body }) => JSON.stringify(body).includes(what)));
+  }
+  t.equal(posts.length, 2);
+});
+
+t.test('a call while a loop is at work leaves out its next pause, and that one alone', async (t) => {
+  const nap = new Nap();
+  const { signal } = new AbortController();
+  nap.call();
+  nap.call();
+  await nap.take(HOUR, signal);
+  const second = nap.take(HOUR, signal).then(() => 'called');
+  t.equal(await Promise.race([second, sleep(20, 'pauses')]), 'pauses');
+  nap.call();
+  t.equal(await second, 'called');
+  await nap.take(HOUR, AbortSignal.abort());
 });
 
 t.test('what fails for three days is given up, kept and listed with what the channel answered', async (t) => {

@@ -89,16 +89,16 @@ export async function startOutbox(t: Test, channels: readonly Channel['name'][])
   t.teardown(() => pool.end());
   const outbox = new Outbox(clock);
   const routes: Routes = new Map(channels.map((name) => [name, NOTICE_KINDS]));
-  const gateway = (channel: Channel, lease = 60_000) => {
+  const gateway = (channel: Channel, lease = 60_000, look = 10) => {
     const own = openDatabase(database.url, { max: 2 });
-    const courier = new Courier({ pool: own, channel, clock, log: silent, times: { look: 10, lease } });
+    const courier = new Courier({ pool: own, channel, clock, log: silent, times: { look, lease } });
     let stopped: Promise<void> | null = null;
     const stop = () => {
       stopped ??= courier.stop().finally(() => own.end());
       return stopped;
     };
     t.teardown(stop);
-    return { stop };
+    return { stop, call: () => courier.call() };
   };
   let count = 0;
   const tell = async (data: Readonly<Record<string, string>> = {}, to: object = { channels: true }) => {

@@ -27,7 +27,13 @@ const raise = alarm(settings, {
     if (rows.length === 1) notices.push(notice); // the alert's own transaction
   },
 });
-const watch = new AlertWatch({ pool, raise, settings, clock, log: quiet, metrics });
+let raised = 0;
+const watch = new AlertWatch({
+  ...{ pool, raise, settings, clock, log: quiet, metrics },
+  raised: () => {
+    raised += 1;
+  },
+});
 t.teardown(() => watch.stop());
 const index = new IndexWriter({ pool, log: quiet });
 const { recorder } = await startRecorder(t, pool, {
@@ -90,6 +96,7 @@ t.test('a burst of denials is an alert; fewer in the time are none', async (t) =
   t.same(await alerts('denials'), []);
   await session({ principal: 'ada' }, [denied()]);
   t.match(await alerts('denials'), [{ principal: 'ada', service: 'orders-db', count: 1, detail: { denials: 3 } }]);
+  t.equal(raised, 1, 'and whoever carries it is called');
 });
 
 t.test(
@@ -99,6 +106,7 @@ t.test(
     const [first, ...more] = await alerts('denials');
     t.match([first, more], [{ count: 2 }, []]);
     t.equal(notices.filter(({ data }) => data.rule === 'denials').length, 1);
+    t.equal(raised, 1);
     t.match(notices[0], { kind: 'alert', dedupe: `alert:${first?.id}`, to: { channels: true } });
     await book.acknowledge(operatorNamed('olga'), first?.id ?? '', 'a wrong query in a loop');
     await t.rejects(book.acknowledge(operatorNamed('olga'), first?.id ?? '', 'again'), { code: 'already_decided' });
@@ -156,6 +164,12 @@ t.test('what an operator issued past all requests is an alert, once; a grant of 
   await looks();
   t.match(await alerts('direct_issue'), [{ grant: 'direct', count: 1, detail: { role: 'reader' } }]);
   t.equal((await alerts('direct_issue')).length, 1);
+});
+
+t.test('a grant that is issued here is looked at before the next look', async (t) => {
+  await grant('at-once', {});
+  await sweep.issued();
+  t.ok((await alerts('direct_issue')).some((alert) => alert.grant === 'at-once'));
 });
 
 t.test('a grant in force that nobody uses is an alert; a used one is none', async (t) => {

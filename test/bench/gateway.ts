@@ -16,6 +16,8 @@ export interface BenchGateway {
 
 export interface BenchGatewayOptions {
   readonly services: Readonly<Record<string, string>>;
+  /** More of `daypass.yaml`, `drain: 0s` among it. */
+  readonly settings?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly ledger: string;
   readonly redisUrl: string;
@@ -33,8 +35,8 @@ export async function startBenchGateway(scope: Scope, options: BenchGatewayOptio
   const root = await folder(scope);
   const config = join(root, 'config');
   const data = join(root, 'data');
-  await writeConfiguration(config, { services: options.services });
-  const { profile } = options;
+  const { profile, services, settings } = options;
+  await writeConfiguration(config, { services, ...(settings === undefined ? {} : { settings }) });
   const child = await Child.start(scope, 'gateway', {
     args: [config, data, String(options.workers ?? 1), ...(options.recordsNothing ? ['null'] : [])],
     flags: [...(options.flags ?? []), ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])],

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { benchAlerts } from './alerts.js';
 import { benchCuts } from './cuts.js';
 import { benchHttp } from './http.js';
 import { benchPostgres } from './postgres.js';
@@ -13,6 +14,7 @@ const PARTS: Readonly<Record<string, (scope: Scope, settings: Settings, report: 
   postgres: benchPostgres,
   cuts: benchCuts,
   recording: benchRecording,
+  alerts: benchAlerts,
   volume: benchVolume,
 };
 /** What is a part of another, and run alone when asked for by name. */

@@ -31,6 +31,7 @@ const TARGETS: readonly TargetOf[] = [
   { bench: 'cuts', case: /^\d+ expiries p99$/, peer: null, target: { atMost: 50 } },
   { bench: 'cuts', case: /^revoke two gateways p99$/, peer: null, target: { atMost: 100 } },
   { bench: 'cuts', case: /^\d+ idle websockets KiB each$/, peer: null, target: { atMost: 64 } },
+  { bench: 'alerts', case: /^(?:denials|ddl|first_write|direct_issue) p99$/, peer: null, target: { atMost: 1_000 } },
 ];
 
 /** The targets of a row, the hardest first; none for a figure to know. */
