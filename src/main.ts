@@ -26,6 +26,7 @@ import { DaypassError, messageOf } from './errors.js';
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
 import { Networks } from './gate/networks.js';
+import { OrderedEnds } from './gate/ordered-ends.js';
 import { Policies } from './gate/policies.js';
 import { GrantAuthority } from './grant/authority.js';
 import { examineClock, examineKey } from './grant/examine.js';
@@ -202,7 +203,7 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
 
 /** The gate, and the watch over what its live sessions hold. */
 async function openGate(base: Foundation, { store, ledger, grants }: Grants, recording: Recording) {
-  const { config, policies, clock, metrics, log, lifecycle } = base;
+  const { config, policies, pool, clock, metrics, log, lifecycle } = base;
   const { recorder, networks } = recording;
   const gate = new Gate({ grants, policies, recorder, networks, clock, log, metrics });
   grants.onChange((id) => gate.recheck(id));
@@ -210,7 +211,10 @@ async function openGate(base: Foundation, { store, ledger, grants }: Grants, rec
   const staleness = config.stalenessSeconds * 1000;
   const watch = await startGrantWatch({ store, ledger, watcher: gate, staleness, clock, log });
   lifecycle.onStop('grant watch', () => watch.stop());
-  return { gate, watch };
+  const ends = new OrderedEnds({ pool, store, registry: gate.registry, log });
+  await ends.start();
+  lifecycle.onStop('ends of sessions', () => ends.stop());
+  return { gate, watch, ends };
 }
 
 type Grants = Awaited<ReturnType<typeof openGrants>>;
@@ -294,7 +298,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const granted = await openGrants(base, place);
   const alerting = openAlerting({ ...base, notices: new Outbox(base.clock) });
   const recording = await openRecording(base, alerting);
-  const { gate, watch } = await openGate(base, granted, recording);
+  const { gate, watch, ends } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
   alerting.begin({ gatewayId, watch, recorder, grants: granted.grants, ledger: !place?.index });
 
@@ -352,6 +356,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     audit,
     policies,
     gate,
+    ends,
     pool,
     protocols,
     status,

@@ -49,7 +49,6 @@ const STATUS: Readonly<Record<string, number>> = {
   suspended: 409,
   renewals_exhausted: 409,
   already_ended: 409,
-  on_another_gateway: 409,
   already_decided: 409,
   not_pending: 409,
   not_approved: 409,

@@ -1,4 +1,5 @@
 import type { Gate } from '../gate/gate.js';
+import type { OrderedEnds } from '../gate/ordered-ends.js';
 import type { Policies } from '../gate/policies.js';
 import type { GrantAuthority } from '../grant/authority.js';
 import type { People } from '../identity/people.js';
@@ -29,6 +30,7 @@ export interface RouteParts extends Reviewing, AuditBook, NoticeBook {
   readonly people: People;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly gate: Pick<Gate, 'registry'>;
+  readonly ends: Pick<OrderedEnds, 'endHere' | 'order'>;
   readonly status: () => GatewayStatus;
 }
 

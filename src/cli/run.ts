@@ -19,8 +19,8 @@ export interface ActorOptions extends GatewayOptions {
 }
 
 /**
- * 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 the ledger's write is queued, 5 not logged in, or that login is over,
- * 6 the access that was used is over.
+ * 0 done, 1 refused or failed, 2 usage, 3 no gateway, 4 what was asked for stands and is confirmed later, 5 not logged in, or that
+ * login is over, 6 the access that was used is over.
  */
 export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6;
 

@@ -151,6 +151,17 @@ interface EndOptions extends DoorOptions {
   readonly reason: string;
 }
 
+interface EndedJson {
+  readonly id: string;
+  readonly state: 'ended' | 'queued';
+}
+
+function endWords({ id, state }: EndedJson): string {
+  if (state === 'ended') return `session ${id} is ended`;
+  return `session ${id} is to end: its gateway has not confirmed it yet, and cuts it as soon as it reads the ledger
+to see whether it has: daypass sessions show ${id}`;
+}
+
 function end(): Command {
   const command = new Command('end')
     .description('end a live session now; its grant stays')
@@ -159,8 +170,9 @@ function end(): Command {
   return withDoorOptions(command).action((id: string, options: EndOptions) =>
     withDoor(options, async (door) => {
       const path = `/v1/sessions/${encodeURIComponent(id)}/end`;
-      tell(options, await door.ask('POST', path, { reason: options.reason }), () => `session ${id} is ended`);
-      return 0;
+      const ended = await door.ask<EndedJson>('POST', path, { reason: options.reason });
+      tell(options, ended, endWords);
+      return ended.state === 'queued' ? 4 : 0;
     }),
   );
 }

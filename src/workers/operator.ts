@@ -5,7 +5,7 @@ import { type Fault, faultOf } from '../api/faults.js';
 import type { GatewayStatus, Reloaded } from '../api/parts.js';
 import { listenOnSocket } from '../api/socket.js';
 import { DaypassError } from '../errors.js';
-import { type Answer, askWorker, type Question, textOf } from './ask.js';
+import { askWorker, type Question, textOf } from './ask.js';
 import { unitedReload, unitedStatus } from './unite.js';
 
 /** What the primary knows and no worker does. */
@@ -101,21 +101,19 @@ async function reload({ sockets }: OperatorParts, request: IncomingMessage, resp
 }
 
 /**
- * Only the worker that has a session can end it, so that one is asked first: another that hangs delays nothing. When none says
- * that it has it, each says why not; the last is believed.
+ * The worker that has a session ends it at once, so that one is asked first: another that hangs delays nothing. When none says
+ * that it has it, the first that answers has it ended by the gateway that does.
  */
 async function endSession({ sockets }: OperatorParts, request: IncomingMessage, response: ServerResponse) {
   const body = await bodyOf(request);
   const question = { method: 'POST', path: request.url ?? '', body, within: WITHIN } as const;
   const live = await whereLive(sockets, question.path.replace(/\/end(\?.*)?$/, ''));
   const order = [...sockets.filter((_, index) => live[index]), ...sockets.filter((_, index) => !live[index])];
-  let last: Answer<{ error?: { code: string } }> | null = null;
   for (const socket of order) {
-    last = (await askWorker<{ error?: { code: string } }>(socket, question).catch(() => null)) ?? last;
-    if (last !== null && last.body.error?.code !== 'on_another_gateway') break;
+    const said = await askWorker<object>(socket, question).catch(() => null);
+    if (said !== null) return answer(response, said.status, said.body);
   }
-  if (last === null) throw unavailable();
-  answer(response, last.status, last.body);
+  throw unavailable();
 }
 
 function bodyOf(request: IncomingMessage): Promise<string> {

@@ -2,8 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ACL_RIGHTS } from '../../src/grant/scripts.js';
 import { command } from '../support/commands.js';
+import { readEvents } from '../support/gateway.js';
 import { CLI, type GatewayProcess } from '../support/gateway-process.js';
-import { startPostgres } from '../support/postgres.js';
+import { type Database, startPostgres } from '../support/postgres.js';
 import { type RedisServer, redisClient } from '../support/redis.js';
 import { starvation } from '../support/starvation.js';
 import { waitUntil } from '../support/wait.js';
@@ -79,6 +80,41 @@ t.test('a renewal on one gateway moves the deadline of a live connection of the 
   t.ok(at >= due && at <= due + 250 + starved(), `${at - due} ms after the second end`);
 });
 
+t.test(
+  'a session is ended through the gateway that does not have it, and its record says by whom and why',
+  async (t) => {
+    const { a, b, ledger, redis } = await standing();
+    const { handle, id } = await a.issue({ service: 'orders-db' });
+    const one = await database(t, b.ports.postgres, handle);
+    const [first] = await sessionsOf(ledger, id, 1);
+    const other = await database(t, b.ports.postgres, handle);
+    const [, second] = await sessionsOf(ledger, id, 2);
+    await redisClient(t, redis).publish('dp:feed', `session:${second}`);
+    const end = { reason: 'the wrong database', by: 'olga' };
+    t.match(await a.operator('POST', `/v1/sessions/${first}/end`, end), { status: 200, body: { state: 'ended' } });
+    t.match(await one.ended, { code: '57P01', message: /ended by an operator/ });
+    const noted = (await readEvents(ledger)).find(({ facts }) => facts.about === 'ended_by_operator');
+    t.match(noted, { session: first, facts: { by: 'olga', why: 'the wrong database' } });
+    t.match(await ledger.query(`select actor, reason, result from daypass.audit where target = 'session:${first}'`), [
+      { actor: 'olga', reason: 'the wrong database', result: 'done' },
+    ]);
+    t.match(
+      (await other.client.query('select 1 as n')).rows,
+      [{ n: 1 }],
+      'whoever writes to the feed alone ends nothing',
+    );
+    t.match(await a.operator('POST', `/v1/sessions/${first}/end`, end), { body: { error: { code: 'already_ended' } } });
+    const [lost] = await ledger.query<{ id: string }>(
+      `insert into daypass.sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version, started_at)
+     select gen_random_uuid(), gen_random_uuid(), grant_id, service, protocol, principal, role, client, mode, policy_version, started_at
+     from daypass.sessions where id = $1 returning id`,
+      [first],
+    );
+    const queued = await a.operator('POST', `/v1/sessions/${lost?.id}/end`, end);
+    t.match(queued, { status: 202, body: { state: 'queued' } }, 'what nobody confirms is said to be queued');
+  },
+);
+
 t.test('with the subscriptions killed again and again the ledger check still cuts within 5 s', async (t) => {
   const { a, b, redis } = await standing();
   const { handle, id } = await a.issue({ service: 'orders-db' });
@@ -110,6 +146,10 @@ t.test(
     const { ended } = await database(t, b.ports.postgres, handle);
     const ready = await (await fetch(`http://[::1]:${b.ports.health}/readyz`)).json();
     t.match(ready, { ready: false, missing: { feed: String } }, 'and it says so');
+    const apart = await database(t, b.ports.postgres, handle);
+    const session = (await sessionsOf(under.ledger, id, 2)).at(-1);
+    t.match(await a.operator('POST', `/v1/sessions/${session}/end`, REVOCATION), { status: 200 });
+    t.match(await apart.ended, { code: '57P01', message: /ended by an operator/ });
     const [end] = await revoked(t, [a, b], id, [ended], 5_000);
     t.match(end, { code: '57P01', message: /revoked/ });
   },
@@ -225,6 +265,14 @@ t.test(
     t.ok(row?.revoked_at, 'when somebody is admitted again, the ledger has it');
   },
 );
+
+/** The ids of a grant's sessions, the oldest first, as soon as there are so many. */
+async function sessionsOf(ledger: Database, grant: string, count: number): Promise<string[]> {
+  const ask = () =>
+    ledger.query<{ id: string }>('select id from daypass.sessions where grant_id = $1 order by id', [grant]);
+  await waitUntil('the sessions are recorded', async () => (await ask()).length === count);
+  return (await ask()).map(({ id }) => id);
+}
 
 /** Both gateways' /readyz answers 200. */
 async function untilReady(...gateways: readonly GatewayProcess[]) {
