@@ -33,7 +33,7 @@ const RULES = `
  */
 export async function usageOf(
   ask: Transaction['ask'],
-  policies: PolicySource,
+  policies: Pick<PolicySource, 'get'>,
   { request, grant }: { readonly request: string | null; readonly grant: string },
 ): Promise<Usage> {
   const [row] = await ask('select service, role, token from grants where id = $1', [grant]);
@@ -54,7 +54,12 @@ function names(named: string, role: string, text: string): boolean {
   return named === text || `; ${rest}; `.includes(`; ${text}; `);
 }
 
+/** A token that cannot be read narrows nothing: this informs, and decides nothing. */
 function onlyOf(token: string): readonly string[] | null {
-  const { only } = decodeJwt(token);
-  return Array.isArray(only) ? only.map(String) : null;
+  try {
+    const { only } = decodeJwt(token);
+    return Array.isArray(only) ? only.map(String) : null;
+  } catch {
+    return null;
+  }
 }

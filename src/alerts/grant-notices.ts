@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { PolicySource } from '../access/policy.js';
+import { standingOf, usageOf } from '../access/review-usage.js';
 import type { Clock } from '../clock.js';
 import { inTransaction } from '../recording/transaction.js';
 import type { Notice, Outbox } from './outbox.js';
@@ -21,7 +22,13 @@ const DAY = 86_400_000;
 const LOOK_BACK = 7 * DAY;
 /** Half of a shorter grant is no time to have used it in, milliseconds. */
 const SHORTEST_HALF = 60 * MINUTE;
+/** Half of a shorter grant says little of what the rest of it will need, milliseconds. */
+const LONG = DAY;
+/** The index of what was used is behind the record by less, milliseconds. */
+const INDEXED = 10_000;
 const MOST = 500;
+/** Each is looked through in the index. */
+const MOST_LOOKED_THROUGH = 50;
 
 /** Any number of its own: whoever has it looks. */
 const LOCK = 1_685_089_390;
@@ -43,8 +50,9 @@ const COLUMNS = 'g.id, g.service, g.principal, g.role, g.sponsor, g.reason, g.is
 const SINCE = 'greatest($2::timestamptz, (select at from notices_since))';
 const UNTOLD = (dedupe: string) => `not exists (select from notices n where n.dedupe = ${dedupe})`;
 /** By any grant of this access: a handle that was replaced has another id. */
-const UNUSED = `not exists (
+const USED = `exists (
   select from sessions s where s.principal = g.principal and s.started_at >= g.not_before and s.service = g.service and s.role = g.role)`;
+const UNUSED = `not ${USED}`;
 
 const ENDING = `select ${COLUMNS} from grants g where revoked_at is null and expires_at > $1 and expires_at <= $2`;
 const ENDED = `
@@ -57,6 +65,13 @@ const UNUSED_HALF = `
   select ${COLUMNS} from grants g where revoked_at is null and expires_at > $1
     and not_before + (expires_at - not_before) / 2 <= $1 and expires_at - not_before >= $2 * interval '1 millisecond'
     and ${UNTOLD("'grant.unused:' || g.id || ':half'")} and ${UNUSED} limit ${MOST}`;
+/** A handle that was replaced is the same access: told once for all of its grants. */
+const ACCESS = "'grant.wider_than_used:' || coalesce(r.id::text, g.id)";
+const MAY_BE_WIDER = `
+  select ${COLUMNS}, r.id as request from grants g left join access_requests r on r.grant_id = g.id
+  where g.revoked_at is null and g.expires_at > ${SINCE} and ${USED} and ${UNTOLD(ACCESS)} and (g.expires_at <= $1
+    or (g.not_before + (g.expires_at - g.not_before) / 2 <= $1 and g.expires_at - g.not_before >= $3 * interval '1 millisecond'))
+  order by g.expires_at limit ${MOST_LOOKED_THROUGH}`;
 /** The holder knows what they did themselves: handed it back, or lost the handle. */
 const REVOKED = `
   select ${COLUMNS}, a.by, a.reason as why from grants g
@@ -84,15 +99,17 @@ export function tellOfGrants(parts: GrantNoticesParts): Promise<void> {
     await tell((await ask(ENDED, [at, back])).map((grant) => ended(grant)));
     await tell((await ask(UNUSED_ENDED, [at, back])).map((grant) => unused(grant, 'over', parts)));
     await tell((await ask(UNUSED_HALF, [at, SHORTEST_HALF])).map((grant) => unused(grant, 'half over', parts)));
+    const looked = await ask(MAY_BE_WIDER, [new Date(now - INDEXED), back, LONG]);
+    for (const grant of looked) await tell([await wider(grant, client, parts)]);
     await tell((await ask(REVOKED, [at, back])).map((grant) => revoked(grant, parts)));
     await tell(await accountsEnding(client, now));
   });
 }
 
-type Revoked = GrantRow & { readonly by?: string; readonly why?: string };
+type Found = GrantRow & { readonly by?: string; readonly why?: string; readonly request?: string | null };
 
 function grantsOf(client: PoolClient) {
-  return async (text: string, values: readonly unknown[]) => (await client.query<Revoked>(text, [...values])).rows;
+  return async (text: string, values: readonly unknown[]) => (await client.query<Found>(text, [...values])).rows;
 }
 
 async function enqueueAll(client: PoolClient, outbox: Outbox, notices: readonly Notice[]): Promise<void> {
@@ -124,7 +141,20 @@ function unused(grant: GrantRow, how: 'over' | 'half over', parts: GrantNoticesP
   return { kind: 'grant.unused', dedupe, data: { ...dataOf(grant), how_far: how }, to };
 }
 
-function revoked(grant: Revoked, parts: GrantNoticesParts): Notice {
+/** One of which everything was used is noted as told to nobody: it is not looked through again. */
+async function wider(grant: Found, client: PoolClient, parts: GrantNoticesParts): Promise<Notice> {
+  const { id, sponsor, service, request = null } = grant;
+  const ask = async (text: string, values: readonly unknown[] = []) => (await client.query(text, [...values])).rows;
+  const usage = await usageOf(ask, parts.policies, { request, grant: id });
+  const told = { kind: 'grant.wider_than_used', dedupe: `grant.wider_than_used:${request ?? id}` } as const;
+  if (standingOf(usage) !== 'wider') return { ...told, data: {}, to: {} };
+  const { granted, used } = usage;
+  const unused = granted.filter((rule) => !used.includes(rule)).join('; ');
+  const data = { ...dataOf(grant), granted: granted.length, used: used.length, unused };
+  return { ...told, data, to: { ...toOthers(sponsor, service, parts), channels: true } };
+}
+
+function revoked(grant: Found, parts: GrantNoticesParts): Notice {
   const others = toOthers(grant.sponsor, grant.service, parts);
   const to = { ...others, people: [grant.principal, ...others.people], channels: true };
   const data = { ...dataOf(grant), by: grant.by ?? null, reason: grant.why ?? null };

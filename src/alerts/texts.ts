@@ -65,7 +65,7 @@ ${GRANT}`,
   },
   'grant.wider_than_used': {
     subject: 'Access to {{service}} was wider than needed by {{person}}',
-    text: `{{person}} was granted {{granted}} of {{service}}, and used {{used}}.
+    text: `{{person}} was granted {{granted}} rules of {{service}}, and used {{used}}. Not used: {{unused}}
 ${GRANT}`,
   },
   'account.ending': {

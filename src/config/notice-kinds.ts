@@ -13,7 +13,7 @@ export const NOTICE_FIELDS = {
   'grant.ended': [...GRANT],
   'grant.revoked': [...GRANT, 'by', 'reason'],
   'grant.unused': [...GRANT, 'how_far'],
-  'grant.wider_than_used': [...GRANT, 'granted', 'used'],
+  'grant.wider_than_used': [...GRANT, 'granted', 'used', 'unused'],
   'account.ending': ['person', 'name', 'sponsor', 'ends', 'days'],
   'review.due': [...REVIEW, 'due'],
   'review.ended': [...REVIEW, 'answer', 'by', 'reason'],

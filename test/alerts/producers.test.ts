@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { openAccessRequests } from '../../src/access/engagements.js';
 import { tellOfGrants } from '../../src/alerts/grant-notices.js';
@@ -5,14 +6,17 @@ import { Outbox } from '../../src/alerts/outbox.js';
 import { announced } from '../../src/alerts/request-notices.js';
 import { slackText } from '../../src/alerts/slack.js';
 import { NOTICE_FIELDS } from '../../src/config/notice-kinds.js';
+import type { Grant } from '../../src/grant/grant.js';
 import { ASKED, DAY, MONDAY, root, serviceText, startAccess } from '../access/fixture.js';
+import type { Database } from '../support/postgres.js';
 
 const MINUTE = 60_000;
+const LONG = serviceText({ grants: 'max_duration: 3d, max_renewals: 0' });
 const GLASS = serviceText({ access: 'approvals: 1, break_glass: { roles: [retrier], max_duration: 30m }' });
 
 /** Access whose acts are told of, and what was told, the first one first. */
-async function startTelling(t: Test, Told = Outbox) {
-  const access = await startAccess(t, { texts: [GLASS] });
+async function startTelling(t: Test, Told = Outbox, texts = [GLASS]) {
+  const access = await startAccess(t, { texts });
   const { parts, database, clock } = access;
   // The ledger of this test began before its Monday, whatever day it is.
   await database.query('update daypass.notices_since set at = $1', [new Date(MONDAY - DAY)]);
@@ -192,6 +196,70 @@ t.test('a grant that was used is not said to be unused, and a short one has no s
   await tick();
   t.same(kinds(await told()), ['grant.ended']);
 });
+
+t.test('access that was wider than what was used of it is told of once, when it is over', async (t) => {
+  const { authority, told, tick, clock, database } = await startTelling(t);
+  const issued = { principal: 'kim', service: 'orders-web', sponsor: 'sam', reason: 'look', by: 'root' };
+  const [some, all] = [
+    await authority.issue({ ...issued, durationSeconds: 600 }),
+    await authority.issue({ ...issued, durationSeconds: 600 }),
+  ];
+  await use(database, some.grant, ['GET /']);
+  await use(database, all.grant, ['GET /', 'viewer: GET /orders']);
+  clock.now = some.grant.expiresAt;
+  await tick();
+  t.same(kinds(await told()), ['grant.ended', 'grant.ended'], 'the index may be behind');
+  clock.now += MINUTE;
+  await tick();
+  await tick();
+  const wider = (await told()).filter(({ kind }) => kind === 'grant.wider_than_used');
+  t.match(
+    wider.find(({ dedupe }) => String(dedupe).endsWith(some.grant.id)),
+    { people: ['sam'], to_group: 'leads', data: { granted: 2, used: 1, unused: 'GET /orders' } },
+  );
+  t.match(
+    wider.find(({ dedupe }) => String(dedupe).endsWith(all.grant.id)),
+    { people: [], to_group: null, data: {} },
+    'looked through, and told to nobody',
+  );
+  t.equal(wider.length, 2);
+});
+
+t.test('long access that is wider than its use is told of when half of it is over, and not again', async (t) => {
+  const { authority, told, tick, clock, database } = await startTelling(t, Outbox, [LONG]);
+  const issued = { principal: 'kim', service: 'orders-web', sponsor: 'sam', reason: 'look', by: 'root' };
+  const { grant } = await authority.issue({ ...issued, durationSeconds: (2 * DAY) / 1_000 });
+  await use(database, grant, ['GET /orders']);
+  const wider = async () => (await told()).filter(({ kind }) => kind === 'grant.wider_than_used');
+  clock.now += DAY;
+  await tick();
+  t.same(await wider(), []);
+  clock.now += MINUTE;
+  await tick();
+  clock.now = grant.expiresAt + MINUTE;
+  await tick();
+  const rows = await wider();
+  t.match(rows, [{ data: { used: 1, unused: 'GET /' } }]);
+  t.equal(rows.length, 1);
+  for (const { kind, data } of rows) t.same(unknownFields(kind, data), []);
+});
+
+/** One session of a grant, as the index has it. */
+async function use(database: Database, { id, notBefore }: Grant, rules: readonly string[]): Promise<void> {
+  const session = randomUUID();
+  const at = new Date(notBefore + 1);
+  await database.query(
+    `insert into daypass.sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version, started_at)
+     values ($1, gen_random_uuid(), $2, 'orders-web', 'http', 'kim', 'viewer', 'c', 'strict', 'v', $3)`,
+    [session, id, at],
+  );
+  await database.query(
+    `insert into daypass.block_index (session_id, first_seq, last_seq, from_at, to_at, actions, denied, verbs, targets, reasons,
+       rows, bytes_in, bytes_out, text, rules)
+     values ($1, 1, 2, $2, $2, 1, 0, '{}', '{}', '{}', 0, 0, 0, '', $3)`,
+    [session, at, rules],
+  );
+}
 
 t.test('an account is told to end a week and a day before', async (t) => {
   const { told, tick, clock } = await startTelling(t);
