@@ -145,7 +145,11 @@ export class Reviews {
       );
       // Another gateway has opened one.
       if (made.length === 0) return { nothing: null };
-      const data = { review: id, service, person: principal, grant: String(row.grant_id), due: dueAt.toISOString() };
+      const grant = String(row.grant_id);
+      const request = row.request_id === null ? null : String(row.request_id);
+      const { granted, used } = await usageOf(tx.ask, policies, { request, grant });
+      const use = { granted: granted.length, used: used.length };
+      const data = { review: id, service, person: principal, grant, due: dueAt.toISOString(), ...use };
       const to = { group: owner };
       await notices?.enqueue(tx.client, { kind: 'review.due', dedupe: `review.due:${id}`, data, to });
       return { value: null, detail: { service, principal, dueAt: dueAt.toISOString() } };

@@ -75,8 +75,8 @@ daypass people extend {{person}}`,
   },
   'review.due': {
     subject: 'Review: {{person}} on {{service}}',
-    text: `Does {{person}} still need {{service}}? Without an answer the access ends at {{due}}. What of it was used:
-daypass reviews
+    text: `Does {{person}} still need {{service}}? Granted {{granted}} rules, used {{used}}. Without an answer the access ends at {{due}}. Which were used:
+daypass reviews list --json
 To keep or to end it:
 daypass reviews confirm {{review}}
 daypass reviews end {{review}}

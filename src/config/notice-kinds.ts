@@ -15,7 +15,7 @@ export const NOTICE_FIELDS = {
   'grant.unused': [...GRANT, 'how_far'],
   'grant.wider_than_used': [...GRANT, 'granted', 'used', 'unused'],
   'account.ending': ['person', 'name', 'sponsor', 'ends', 'days'],
-  'review.due': [...REVIEW, 'due'],
+  'review.due': [...REVIEW, 'due', 'granted', 'used'],
   'review.ended': [...REVIEW, 'answer', 'by', 'reason'],
   alert: ['alert', 'rule', 'person', 'service', 'grant', 'session', 'what', 'at'],
   test: ['channel', 'by', 'at'],

@@ -38,7 +38,8 @@ t.test('access that lasts is reviewed after a week and every thirty days; what i
   await activated(access, { seconds: (6 * DAY) / 1000 });
   t.same(await after(7 * DAY - 1), []);
   t.match(await after(7 * DAY), [{ request: request.id, principal: 'kim', dueAt: MONDAY + 14 * DAY, answer: null }]);
-  t.match(access.notices, [{ kind: 'review.due', to: { group: 'group:leads' }, data: { person: 'kim' } }]);
+  const use = { granted: 2, used: 0 };
+  t.match(access.notices, [{ kind: 'review.due', to: { group: 'group:leads' }, data: { person: 'kim', ...use } }]);
   const [review] = await after(8 * DAY);
   await access.reviews.answer(await access.as('ada'), review?.id ?? '', 'confirm', 'the migration goes on');
   t.same(await after(37 * DAY - 1), []);
