@@ -114,11 +114,15 @@ function dataOf(request: HeldRequest, { address }: RequestNoticesParts): Notice[
   };
 }
 
-/** The handle is shown to nobody but who activates: these lines ask for it, and keep it out of the shell's history. */
+/**
+ * The way without a password comes first. The handle is shown to nobody but who activates: the other lines ask for it, and keep
+ * it out of the shell's history.
+ */
 function connectLines({ id, service, principal }: HeldRequest, { connect }: RequestNoticesParts): string {
   const lines = connect(service, principal);
-  const paste = lines.length === 0 ? [] : ['read -rs HANDLE   # paste the handle that it shows', ...lines];
-  return [`daypass activate ${id}`, ...paste].join('\n');
+  if (lines.length === 0) return `daypass activate ${id}`;
+  const tunnel = [`daypass activate ${id}`, `daypass connect ${service}   # needs no password; or, in place of it:`];
+  return [...tunnel, 'read -rs HANDLE   # paste the handle that activate shows', ...lines].join('\n');
 }
 
 function toPerson(principal: string): Notice['to'] {

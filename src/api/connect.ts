@@ -5,13 +5,25 @@ export interface Connecting {
   readonly service: string;
   readonly principal: string;
   readonly handle: string;
+  /** Whether the principal has an account, and so can log in; not unless given. */
+  readonly account?: boolean;
 }
 
 /**
- * Lines to paste for a fresh grant. The handle goes into a header or the environment, never into a URL (THREATS.md A16).
+ * Lines to paste for a fresh grant: for whoever can log in the way without a password comes first. The handle goes into a header or the environment, never into a URL (THREATS.md A16).
  * A protocol that has no line here simply gets none.
  */
 export function connectHints(protocol: string, grant: Connecting, status: GatewayStatus): string[] {
+  const lines = linesWithHandle(protocol, grant, status);
+  return lines.length > 0 && grant.account === true ? [tunnelLine(grant.service), ...lines] : lines;
+}
+
+/** What needs no handle. */
+function tunnelLine(service: string): string {
+  return `daypass connect ${service}`;
+}
+
+function linesWithHandle(protocol: string, grant: Connecting, status: GatewayStatus): string[] {
   if (protocol === 'http' && status.listen.http !== null) return [curlLine(grant, status, status.listen.http)];
   if (protocol === 'postgres' && status.listen.postgres !== null) return [psqlLine(grant, status.listen.postgres)];
   return [];

@@ -1,16 +1,18 @@
 import type { FastifyInstance } from 'fastify';
+import { isOpen, type People } from '../identity/people.js';
 import { connectHints } from './connect.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
 import { actBody, grantPath, issueBody, renewBody } from './schemas.js';
 
 /** Issue, renew, revoke: what the operator of this machine may do past all requests. */
-export function grantRoutes(app: FastifyInstance, { grants, policies, status }: ApiParts): void {
+export function grantRoutes(app: FastifyInstance, { grants, policies, people, status, clock }: ApiParts): void {
   app.post('/v1/grants', async (request, reply) => {
     const { grant, handle } = await grants.issue(checked(issueBody, request.body));
     const { id, service, principal, role, expiresAt } = grant;
     const protocol = policies.get(service)?.protocol ?? '';
-    const connect = connectHints(protocol, { service, principal, handle }, status());
+    const account = await canLogIn(people, principal, clock.wall());
+    const connect = connectHints(protocol, { service, principal, handle, account }, status());
     // The one answer that holds a secret.
     void reply.code(201).header('cache-control', 'no-store');
     return { id, handle, expiresAt: new Date(expiresAt).toISOString(), service, principal, role, connect };
@@ -28,4 +30,10 @@ export function grantRoutes(app: FastifyInstance, { grants, policies, status }: 
     if (revoked.ledger === 'queued') void reply.code(202);
     return { id, state: 'revoked', ...revoked };
   });
+}
+
+/** The handle is told in any case: whether there is an account only says which ways are shown. */
+async function canLogIn(people: People, principal: string, now: number): Promise<boolean> {
+  const person = await people.find(principal).catch(() => null);
+  return person !== null && isOpen(person, now);
 }

@@ -213,7 +213,7 @@ function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
       const { service, principal, id, expiresAt } = made.grant;
       const protocol = policies.get(service)?.protocol ?? '';
       const { handle } = made;
-      const connect = connectHints(protocol, { service, principal, handle }, status());
+      const connect = connectHints(protocol, { service, principal, handle, account: true }, status());
       void reply.code(201);
       const expires = new Date(expiresAt).toISOString();
       return { request: requestJson(made.request), grant: id, handle, expiresAt: expires, connect };

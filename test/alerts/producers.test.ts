@@ -64,7 +64,7 @@ t.test('a request is told of with each act on it: to the approvers, then to who 
       ...{ kind: 'request.approved', people: ['kim'] },
       data: {
         by: 'ada',
-        connect: `daypass activate ${id}\nread -rs HANDLE   # paste the handle that it shows\nPGPASSWORD=$HANDLE psql "dbname=orders-web user=kim"`,
+        connect: `daypass activate ${id}\ndaypass connect orders-web   # needs no password; or, in place of it:\nread -rs HANDLE   # paste the handle that activate shows\nPGPASSWORD=$HANDLE psql "dbname=orders-web user=kim"`,
       },
     },
     { kind: 'request.waiting' },

@@ -15,6 +15,12 @@ async function asking(t: Parameters<typeof startWithPeople>[0]) {
   return { ...ground, alice, lee, asked, create };
 }
 
+t.test('who has an account is shown the way without a password first, and nobody else', async (t) => {
+  const { gateway } = await asking(t);
+  t.match(await gateway.issue({ service: 'web' }), { connect: [/^daypass connect web$/, /curl/] });
+  t.match(await gateway.issue({ service: 'web', principal: 'stranger' }), { connect: [/curl/] });
+});
+
 t.test('access is asked for, agreed to, begun, renewed and given back over the network', async (t) => {
   const { alice, lee, asked, as } = await asking(t);
   const made = await alice('POST', '/requests', asked);
@@ -24,7 +30,10 @@ t.test('access is asked for, agreed to, begun, renewed and given back over the n
   t.match(await alice('POST', `${path}/activate`, {}), { status: 409, body: { code: 'not_approved' } });
   t.match(await lee('POST', `${path}/approve`, { comment: 'go ahead' }), { status: 200, body: { state: 'approved' } });
   const begun = await alice('POST', `${path}/activate`, {});
-  t.match(begun, { status: 201, body: { handle: /^dp_/, request: { state: 'activated' }, connect: [/curl/] } });
+  t.match(begun, {
+    status: 201,
+    body: { handle: /^dp_/, request: { state: 'activated' }, connect: [/^daypass connect web$/, /curl/] },
+  });
   t.equal(begun.headers['cache-control'], 'no-store');
   t.match(await alice('POST', `${path}/renew`, { seconds: 60, reason: 'not done yet' }), {
     status: 200,
