@@ -3,11 +3,15 @@ import type { Facts, Json, Payload, RecordedEvent } from '../recording/event.js'
 
 /** More messages of one socket are counted, not listed. */
 const MOST_MESSAGES = 10_000;
+/** What the messages of all sockets may hold until their entries are written, characters: it is kept in memory till then. */
+const MOST_HELD = 16 * 1024 * 1024;
 
 interface Entry {
   readonly action: RecordedEvent;
   readonly messages: { type: 'send' | 'receive'; time: number; opcode: number; data: string }[];
   unlisted: number;
+  /** Characters of its messages. */
+  held: number;
 }
 
 /**
@@ -34,6 +38,7 @@ class Entries {
   readonly #open = new Map<number, Entry>();
   /** By path: the request that opened a socket there last. */
   readonly #sockets = new Map<string, Entry>();
+  #held = 0;
   #first = true;
 
   constructor(service: string) {
@@ -44,7 +49,7 @@ class Entries {
     const { kind, facts, seq } = event;
     if (facts.verb === 'message') this.#message(event);
     else if (kind === 'action') {
-      const entry = { action: event, messages: [], unlisted: 0 };
+      const entry = { action: event, messages: [], unlisted: 0, held: 0 };
       if (facts.outcome !== 'allow') yield this.#written(entry, null);
       else this.#open.set(seq, entry);
       if (facts.verb === 'WS') this.#sockets.set(facts.on?.[0] ?? '', entry);
@@ -64,17 +69,22 @@ class Entries {
   #message({ kind, at, facts, payload }: RecordedEvent): void {
     const entry = this.#sockets.get(facts.on?.[0] ?? '');
     if (entry === undefined) return;
-    if (entry.messages.length >= MOST_MESSAGES) {
+    const data = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
+    if (entry.messages.length >= MOST_MESSAGES || this.#held + data.length > MOST_HELD) {
       entry.unlisted += 1;
       return;
     }
-    const data = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
+    entry.held += data.length;
+    this.#held += data.length;
     const opcode = facts.frame === 'binary' ? 2 : 1;
     entry.messages.push({ type: kind === 'action' ? 'send' : 'receive', time: at / 1000, opcode, data });
   }
 
-  #written({ action, messages, unlisted }: Entry, result: RecordedEvent | null): string {
+  #written(written: Entry, result: RecordedEvent | null): string {
+    const { action, messages, unlisted, held } = written;
     const { facts, payload } = action;
+    this.#held -= held;
+    if (this.#sockets.get(facts.on?.[0] ?? '') === written) this.#sockets.delete(facts.on?.[0] ?? '');
     const more = result?.facts ?? {};
     const entry = {
       startedDateTime: new Date(action.at).toISOString(),

@@ -1,6 +1,9 @@
 import t from 'tap';
+import { harTranscript } from '../../src/http/har.js';
 import { redactQuery, redactText } from '../../src/http/redact.js';
 import { createLog, harmlessJson } from '../../src/log.js';
+import type { RecordedEvent } from '../../src/recording/event.js';
+import type { SessionView } from '../../src/recording/read.js';
 
 const CSI = '\u009b';
 const BIDI = '\u202e';
@@ -31,4 +34,35 @@ t.test('D27: a secret is recognised by its name as the service reads it, however
   t.notMatch(redactQuery('?p%61ssword=SECRET'), /SECRET/);
   t.match(redactText('{"note":"kept"}', 'application/json'), /kept/);
   t.end();
+});
+
+t.test('D26: what somebody sent over WebSockets cannot fill the memory of whoever looks at it', async (t) => {
+  const MEBIBYTE = 2 ** 20;
+  const text = 'x'.repeat(MEBIBYTE);
+  async function* events(): AsyncGenerator<RecordedEvent> {
+    const of = { kind: 'action', at: 0 } as const;
+    for (let socket = 0; socket < 4; socket += 1) {
+      const on = [`/live/${socket}`];
+      yield { ...of, seq: socket, facts: { verb: 'WS', on, outcome: 'allow' }, payload: { text: `WS ${on}` } };
+      for (let n = 0; n < 16; n += 1)
+        yield { ...of, seq: 100 * (socket + 1) + n, facts: { verb: 'message', on, frame: 'text' }, payload: { text } };
+    }
+    for (let socket = 0; socket < 4; socket += 1)
+      yield { kind: 'result', at: 0, seq: 1_000 + socket, facts: { of: socket }, payload: null };
+    yield {
+      ...of,
+      seq: 2_000,
+      facts: { verb: 'WS', on: ['/live/0'], outcome: 'allow' },
+      payload: { text: 'WS /live/0' },
+    };
+    yield { ...of, seq: 2_001, facts: { verb: 'message', on: ['/live/0'], frame: 'text' }, payload: { text: 'later' } };
+  }
+  const session = { id: 's', principal: 'alice', service: 'web', role: 'viewer' } as SessionView;
+  let written = '';
+  for await (const piece of harTranscript.write(session, events())) written += piece;
+  const { entries } = JSON.parse(written).log;
+  t.equal(entries.length, 5);
+  t.ok(written.length < 20 * MEBIBYTE, `${written.length} characters were held`);
+  t.match(entries[1], { comment: '16 more messages are in the recording' }, 'what is left out is said');
+  t.match(entries[4], { _webSocketMessages: [{ data: 'later' }] }, 'what was written makes room');
 });
