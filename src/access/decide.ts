@@ -3,7 +3,7 @@ import type { Actor } from '../identity/actor.js';
 import { approvalsAt, judgeNow, spanOf } from './judge.js';
 import { type Allowed, checkNarrowing, type Narrowing } from './narrow.js';
 import { ownerOf, type RequestsParts } from './parts.js';
-import { answeringFor, checkOwner, handsOf, holdPeople, type Persons, personActing } from './persons.js';
+import { checkImpartial, checkOwner, handsOf, holdPeople, type Persons, personActing } from './persons.js';
 import type { HeldRequest } from './request.js';
 import { changeRequest, holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
 import { stillRequestable } from './standing.js';
@@ -51,7 +51,7 @@ export async function decideRequest(
   const persons = await holdPeople(tx, [request.principal, request.sponsor, approver]);
   const owner = ownerOf(parts, request);
   checkOwner(persons, approver, owner, now);
-  checkNotSponsor(request, persons, approver);
+  checkImpartial(request, persons, approver);
   if (request.stored === 'pending' && request.state === 'lapsed') return lapseRequest(tx, request, now);
   if (request.stored !== 'pending') throw impossible(request.state, 'agree');
   await checkFirst(tx, id, handsOf(persons, approver));
@@ -105,17 +105,6 @@ function allowedColumns(asked: { role: string; seconds: number }, { role, second
     allowed_seconds: seconds === asked.seconds ? null : seconds,
     allowed_only: only,
   };
-}
-
-function checkNotSponsor(request: HeldRequest, persons: Persons, approver: string): void {
-  const person = persons.get(request.principal);
-  const answering = person === undefined ? [] : answeringFor(request, person);
-  if (answering.includes(approver))
-    throw new DaypassError('sponsored_by_you', `You answer for ${request.principal}: somebody else decides.`);
-  const partial = [request.principal, ...answering];
-  const hand = handsOf(persons, approver).find((subject) => partial.includes(subject));
-  if (hand === undefined) return;
-  throw new DaypassError('not_allowed', `${hand} answers for you and may not decide about it: somebody else decides.`);
 }
 
 /** @param hands - the approver, and who answers for them */

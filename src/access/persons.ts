@@ -76,6 +76,25 @@ export function handsOf(persons: Persons, approver: string): readonly string[] {
   return person?.kind === 'contractor' && person.sponsor !== null ? [approver, person.sponsor] : [approver];
 }
 
+/**
+ * That whoever decides about somebody's access is another than them, and than who answers for either.
+ * @throws DaypassError `sponsored_by_you`, `not_allowed`
+ */
+export function checkImpartial(
+  about: { readonly principal: string; readonly sponsor: string | null },
+  persons: Persons,
+  decider: string,
+): void {
+  const person = persons.get(about.principal);
+  const answering = person === undefined ? [] : answeringFor(about, person);
+  if (answering.includes(decider))
+    throw new DaypassError('sponsored_by_you', `You answer for ${about.principal}: somebody else decides.`);
+  const partial = [about.principal, ...answering];
+  const hand = handsOf(persons, decider).find((subject) => partial.includes(subject));
+  if (hand === undefined) return;
+  throw new DaypassError('not_allowed', `${hand} answers for you and may not decide about it: somebody else decides.`);
+}
+
 /** A contractor whose sponsor has left waits for another. @throws DaypassError `not_allowed` */
 function checkOwnSponsor(persons: Persons, person: Person, now: number): void {
   if (person.kind !== 'contractor') return;

@@ -7,7 +7,7 @@ import type { Row } from '../identity/ask.js';
 import type { Log } from '../log.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { wordTime } from './period.js';
-import { checkOwner, holdPeople, personActing } from './persons.js';
+import { checkImpartial, checkOwner, holdPeople, personActing } from './persons.js';
 import type { PolicySource } from './policy.js';
 import type { Requests } from './requests.js';
 import { type Answer, IN_FORCE, REVIEWS, type Review, type ReviewView, reviewOf } from './review.js';
@@ -46,8 +46,9 @@ const MOST = 500;
 
 /**
  * Owners look at access that lasts: a review is opened when it has been in force for some time, and confirmed or ended by
- * somebody of the owner's group, never by its holder. One that nobody answers in time ends the access. The answer is committed
- * first and the access ended then, again until it has: whatever fails in between, it ends.
+ * somebody of the owner's group, never by its holder, nor confirmed by who answers for them. One that nobody answers in time
+ * ends the access. The answer is committed first and the access ended then, again until it has: whatever fails in between, it
+ * ends.
  */
 export class Reviews {
   readonly #parts: ReviewsParts;
@@ -75,13 +76,13 @@ export class Reviews {
 
   /**
    * Answers an open review. What is ended is so at once, or as soon as it can be.
-   * @throws DaypassError `unknown_review`, `not_allowed`, `own_request`, `already_decided`, `too_late`
+   * @throws DaypassError `unknown_review`, `not_allowed`, `own_request`, `sponsored_by_you`, `already_decided`, `too_late`
    */
   async answer(actor: Actor, id: string, answer: 'confirm' | 'end', comment: string): Promise<ReviewView> {
     const doing = { actor: actor.subject, via: actor.via, act: `review.${answer}`, target: `review:${id}` };
     const said = readSentence('comment', comment);
     const review = await this.#parts.transactor.run({ ...doing, reason: said }, async (tx) => {
-      const held = await this.#held(tx, actor, id);
+      const held = await this.#held(tx, actor, id, answer);
       const value = await this.#answered(tx, held, answer, actor.subject, said);
       return { value, detail: this.#detail(held) };
     });
@@ -173,13 +174,18 @@ export class Reviews {
   }
 
   /** @throws DaypassError for whoever may not answer, and for what is answered or due */
-  async #held(tx: Transaction, actor: Actor, id: string): Promise<Review> {
+  async #held(tx: Transaction, actor: Actor, id: string, answer: 'confirm' | 'end'): Promise<Review> {
     const now = this.#parts.clock.wall();
     const subject = personActing(actor, 'Log in: a review is a person’s, who can be asked about it.');
     const [row] = await tx.ask('select * from reviews where id = $1 for update', [id]);
     const review = reviewOrThrow(row);
     if (review.principal === subject) throw new DaypassError('own_request', 'Nobody reviews their own access.');
-    checkOwner(await holdPeople(tx, [subject]), subject, this.#owner(review), now);
+    const [granted] = await tx.ask('select sponsor from grants where id = $1', [review.grant]);
+    const sponsor = granted === undefined ? null : String(granted.sponsor);
+    const persons = await holdPeople(tx, [subject, review.principal, sponsor]);
+    checkOwner(persons, subject, this.#owner(review), now);
+    // That it ends anybody who owns the service may say.
+    if (answer === 'confirm') checkImpartial({ principal: review.principal, sponsor }, persons, subject);
     if (review.answer !== null) throw new DaypassError('already_decided', wordAnswer(review));
     if (review.dueAt > now) return review;
     throw new DaypassError('too_late', `It was to be answered until ${wordTime(review.dueAt)}: the access ends.`);

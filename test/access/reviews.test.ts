@@ -3,7 +3,7 @@ import { openAccessRequests } from '../../src/access/engagements.js';
 import { standingOf } from '../../src/access/review-usage.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { quiet, safe, open as sessionOf, startRecorder } from '../recording/fixture.js';
-import { type Access, activated, DAY, HOUR, MONDAY, root, serviceText, startAccess } from './fixture.js';
+import { type Access, activated, addPerson, DAY, HOUR, MONDAY, root, serviceText, startAccess } from './fixture.js';
 
 const LONG = serviceText({ grants: 'max_duration: 55d, max_renewals: 0' });
 const FIFTY = { seconds: (50 * DAY) / 1000 };
@@ -86,6 +86,25 @@ t.test(
     );
   },
 );
+
+t.test('B14: nobody confirms access of a contractor they answer for, nor does a contractor of theirs', async (t) => {
+  const { access, request, after } = await lasting(t);
+  await addPerson(access.database, 'cy', { sponsor: 'kim', groups: ['leads'] });
+  await addPerson(access.database, 'del', { sponsor: 'sam', groups: ['leads'] });
+  const [{ id = '' } = {}] = await after(7 * DAY);
+  const answer = async (by: string, what: 'confirm' | 'end') =>
+    access.reviews.answer(await access.as(by), id, what, 'they are good');
+  await t.rejects(answer('sam', 'confirm'), { code: 'sponsored_by_you' });
+  await t.rejects(answer('del', 'confirm'), { code: 'not_allowed' }, 'sam can log in as them');
+  await t.rejects(answer('cy', 'confirm'), { code: 'not_allowed' }, 'and kim as them');
+  await access.database.query(`update daypass.people set sponsor = 'ada' where subject = 'kim'`);
+  await t.rejects(
+    answer('sam', 'confirm'),
+    { code: 'sponsored_by_you' },
+    'who did at the time the access was given, too',
+  );
+  t.match(await answer('sam', 'end'), { answer: 'end', request: request.id }, 'that it is over they may say');
+});
 
 t.test('a review that nobody answers until its date ends the access at it, once for all gateways', async (t) => {
   const { access, request, after, reviews, state } = await lasting(t);
