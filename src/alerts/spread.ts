@@ -29,9 +29,10 @@ const NEW = `
   select id, kind, people, to_group, channels from notices where spread_at is null order by id limit ${BATCH}
   for update skip locked`;
 
-/** Whose account is open, or who has none here. */
+/** Nobody whose account is closed: whoever has left is told nothing of what they answered for. Who has none here is. */
 const PEOPLE = `
   select asked.subject, p.email from unnest($1::text[]) as asked(subject) left join people p on p.subject = asked.subject
+  where p.closed_at is null
   union
   select subject, email from people where $2::text = any(groups) and closed_at is null and (ends_at is null or ends_at > $3)`;
 

@@ -26,7 +26,7 @@ t.test('people and members of a group are written to, each once, and whoever has
       ('bob', 'employee', 'local', 'Bob', 'bob@example.com', '{leads}', now(), 'root', now()),
       ('eve', 'employee', 'local', 'Eve', 'eve@example.com, all@example.com', '{leads}', now(), 'root', null)`,
   );
-  await tell({ person: 'kim' }, { people: ['ada', 'kim@example.com'], group: 'group:leads' });
+  await tell({ person: 'kim' }, { people: ['ada', 'bob', 'kim@example.com'], group: 'group:leads' });
   gateway(smtp({ server }));
   await waitUntil('two were written to', () => mails.length === 2);
   t.same(mails.map(({ to }) => to).sort(), [['ada@example.com'], ['kim@example.com']]);
