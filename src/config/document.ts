@@ -4,6 +4,9 @@ import { messageOf } from '../errors.js';
 /** A path of keys and indices into a file. */
 export type Path = readonly (string | number)[];
 
+/** How much of a key is told, characters. */
+const LONGEST_KEY = 200;
+
 /** Where something stands in a file; both count from 1. */
 export interface Position {
   readonly line: number;
@@ -38,11 +41,13 @@ export function readDocument(text: string): SourceDocument {
     return { line, column: col };
   };
   try {
-    const document = parseDocument(text, { version: '1.2', schema: 'core', lineCounter: lines, prettyErrors: false });
+    // The library compares each key with all others of its map: of a draft with a hundred thousand that takes minutes.
+    const options = { schema: 'core', lineCounter: lines, prettyErrors: false, uniqueKeys: false } as const;
+    const document = parseDocument(text, { version: '1.2', ...options });
     const strange = strangeParts(document, at);
-    const problems = [...syntaxProblems(document, text, at), ...strange];
+    const problems = [...syntaxProblems(document, at), ...duplicateKeys(document, text, at), ...strange];
     // After a duplicate key the rest can still be judged; after any other fault it would be guesswork.
-    const readable = strange.length === 0 && document.errors.every(({ code }) => code === 'DUPLICATE_KEY');
+    const readable = strange.length === 0 && document.errors.length === 0;
     return {
       value: readable ? document.toJS() : undefined,
       problems,
@@ -56,13 +61,30 @@ export function readDocument(text: string): SourceDocument {
   }
 }
 
-function syntaxProblems(document: Document, text: string, at: (offset: number) => Position): TextProblem[] {
-  return [...document.errors, ...document.warnings].map((error) => {
-    if (error.code === 'MULTIPLE_DOCS') return { ...at(error.pos[0]), message: 'a second document is not allowed' };
-    if (error.code !== 'DUPLICATE_KEY') return { ...at(error.pos[0]), message: error.message };
-    const key = /^["']?([^"':\s]+)/.exec(text.slice(error.pos[0]))?.[1] ?? '';
-    return { ...at(error.pos[0]), message: `duplicate key "${key}"`, hint: 'keep one of them' };
+function syntaxProblems(document: Document, at: (offset: number) => Position): TextProblem[] {
+  return [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
+    ...at(pos[0]),
+    message: code === 'MULTIPLE_DOCS' ? 'a second document is not allowed' : message,
+  }));
+}
+
+function duplicateKeys(document: Document, text: string, at: (offset: number) => Position): TextProblem[] {
+  const problems: TextProblem[] = [];
+  const tell = (offset: number) => {
+    const key = /^["']?([^"':\s]+)/.exec(text.slice(offset, offset + LONGEST_KEY))?.[1] ?? '';
+    problems.push({ ...at(offset), message: `duplicate key "${key}"`, hint: 'keep one of them' });
+  };
+  visit(document, {
+    Map: (_, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) tell(startOf(key) ?? 0);
+        seen.add(key.value);
+      }
+    },
   });
+  return problems;
 }
 
 function strangeParts(document: Document, at: (offset: number) => Position): TextProblem[] {

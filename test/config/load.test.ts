@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { alertsSchema } from '../../src/config/alerts.js';
+import { readDocument } from '../../src/config/document.js';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.js';
 import { SoughtSecret } from '../../src/config/secret.js';
 import { ENV, GATEWAY, letters, SERVICE, writeConfig } from './fixture.js';
@@ -353,6 +354,14 @@ t.test('nesting without end is a problem, not a crash', async (t) => {
   const directory = t.testdir({});
   const loaded = load(directory, { 'services/deep.yaml': `a: ${'['.repeat(20_000)}` });
   t.equal(loaded.ok, false);
+});
+
+t.test('as many keys as a draft may hold are looked at once each, not each with all others', (t) => {
+  const keys = Array.from({ length: 100_000 }, (_, n) => `k${n}: 1`);
+  const { problems, value } = readDocument(['k0: 1', ...keys].join('\n'));
+  t.match(problems, [{ line: 2, message: 'duplicate key "k0"' }]);
+  t.equal(Object.keys(Object(value)).length, 100_000);
+  t.end();
 });
 
 t.test('max_total limits a grant with its renewals, and is not less than it may last at first', async (t) => {
