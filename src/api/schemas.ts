@@ -94,9 +94,9 @@ const somebody = line.default('operator');
 export const rebuildBody = z.strictObject({ session: z.uuid().optional(), by: somebody });
 export const reloadBody = z.strictObject({ by: somebody });
 
-/** A draft is a whole service file. */
+/** A draft is a whole service file. Nothing else is served while it is read as YAML: of a mebibyte that takes many seconds. */
 export const policyReplayBody = z.strictObject({
-  draft: z.string().min(1).max(1_048_576),
+  draft: z.string().min(1).max(131_072),
   since: z.iso.datetime({ offset: true }),
 });
 
