@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
 import { z } from 'zod';
+import type { Clock } from '../clock.js';
 import type { Gate } from '../gate/gate.js';
 import type { Policies } from '../gate/policies.js';
 import type { Protocol } from '../gate/protocol.js';
@@ -13,6 +14,7 @@ import { replay } from '../recording/replay.js';
 import { type ApiApp, actorIn } from './app.js';
 import { checked, faultOf } from './faults.js';
 import { ownersOf } from './grant-views.js';
+import { checkAgain } from './guard.js';
 import { type searchQuery, sessionPath, sessionQuery } from './schemas.js';
 import { eventJson, sessionJson, sessionSchema, shownSessionSchema } from './views.js';
 
@@ -22,8 +24,12 @@ export interface Recordings {
   readonly protocols: readonly Protocol[];
   readonly gate: Pick<Gate, 'registry'>;
   readonly policies: Pick<Policies, 'get' | 'all'>;
+  readonly clock: Clock;
   readonly log: Log;
 }
+
+/** How often it is asked whether whoever reads still may, milliseconds. */
+const ASKED_AGAIN = 2_000;
 
 /** A query without anything in it. */
 export const nothing = z.strictObject({});
@@ -97,7 +103,9 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
     async (request, reply) => {
       const { id } = request.params;
       await remember(pool, request, 'export', id);
-      return reply.type('application/x-ndjson').send(Readable.from(eventLines(parts, id)));
+      return reply
+        .type('application/x-ndjson')
+        .send(Readable.from(eventLines(parts, id, stillMay(request, parts.clock))));
     },
   );
 
@@ -111,7 +119,7 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
       const { id } = request.params;
       const session = await readSession(pool, id);
       await remember(pool, request, 'replay', id);
-      const text = replay(session, readEvents(pool, id), protocols);
+      const text = replay(session, readEvents(pool, id, stillMay(request, parts.clock)), protocols);
       return reply.type('text/plain; charset=utf-8').send(Readable.from(text));
     },
   );
@@ -144,10 +152,20 @@ export function remember(pool: Pool, request: FastifyRequest, act: Viewing, sess
   return recordViewing(pool, { by, via, act, session });
 }
 
+/** Whoever reads may be shut out meanwhile, and read as slowly as they like: then they see no more. */
+export function stillMay(request: FastifyRequest, clock: Clock): () => Promise<void> {
+  let due = clock.monotonic() + ASKED_AGAIN;
+  return async () => {
+    if (clock.monotonic() < due) return;
+    await checkAgain(request);
+    due = clock.monotonic() + ASKED_AGAIN;
+  };
+}
+
 /** One event a line. A fault on the way is a last line of its own: what is cut off must not look complete. */
-async function* eventLines({ pool, log }: Recordings, id: string): AsyncGenerator<string> {
+async function* eventLines({ pool, log }: Recordings, id: string, still: () => Promise<void>): AsyncGenerator<string> {
   try {
-    for await (const event of readEvents(pool, id)) yield `${JSON.stringify(eventJson(event))}\n`;
+    for await (const event of readEvents(pool, id, still)) yield `${JSON.stringify(eventJson(event))}\n`;
   } catch (thrown) {
     log.error({ err: thrown, session: id }, 'a recording could not be read to its end');
     yield `${JSON.stringify(faultOf(thrown).body)}\n`;

@@ -1,7 +1,6 @@
-import { Readable } from 'node:stream';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import { finished, Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol, Transcript } from '../gate/protocol.js';
 import { readEvents } from '../recording/blocks.js';
@@ -12,20 +11,19 @@ import { replay, timedReplay } from '../recording/replay.js';
 import { searchSessions } from '../recording/search.js';
 import { verifyAll, verifySession } from '../recording/verify-database.js';
 import { type ApiApp, actorIn } from './app.js';
-import { checkAgain } from './guard.js';
-import { aboutAll, aboutSession, filterFor, type Recordings, remember, streamed } from './recordings.js';
+import { Places } from './places.js';
+import { aboutAll, aboutSession, filterFor, type Recordings, remember, stillMay, streamed } from './recordings.js';
 import { exportQuery, searchQuery, sessionPath, verifyBody, watchQuery } from './schemas.js';
 import { sessionJson, sessionSchema } from './views.js';
 
 /** What is reviewed with. */
 export interface Reviewing extends Recordings {
-  readonly clock: Clock;
   /** Called where records do not verify, with what was looked at and how much was found. */
   readonly unverified?: ((what: string, findings: number) => void) | undefined;
 }
 
-/** How often it is asked whether whoever watches still may, milliseconds. */
-const ASKED_AGAIN = 2_000;
+/** How many sessions one person may watch at once: each asks the ledger again and again. */
+const MOST_WATCHED = 16;
 
 const hit = z.object({ firstSeq: z.number(), lastSeq: z.number(), excerpt: z.string() });
 const found = z.object({ session: sessionSchema, hits: z.array(hit) });
@@ -61,6 +59,7 @@ function searchRoute(app: ApiApp, parts: Reviewing): void {
 
 function watchRoute(app: ApiApp, parts: Reviewing): void {
   const { pool, protocols } = parts;
+  const places = new Places(MOST_WATCHED, 'watched sessions');
   app.get(
     '/sessions/:id/watch',
     {
@@ -72,22 +71,13 @@ function watchRoute(app: ApiApp, parts: Reviewing): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      finished(reply.raw, places.take(actorIn(request)));
       const session = await readSession(pool, id);
       await remember(pool, request, 'watch', id);
       const events = followEvents(pool, id, stillMay(request, parts.clock));
       return sendReplay(reply, protocols, session, events, request.query.timed === true);
     },
   );
-}
-
-/** Whoever watches may be shut out meanwhile: then they see no more. */
-function stillMay(request: FastifyRequest, clock: Clock): () => Promise<void> {
-  let due = clock.monotonic() + ASKED_AGAIN;
-  return async () => {
-    if (clock.monotonic() < due) return;
-    await checkAgain(request);
-    due = clock.monotonic() + ASKED_AGAIN;
-  };
 }
 
 function exportRoute(app: ApiApp, parts: Reviewing): void {
@@ -108,7 +98,7 @@ function exportRoute(app: ApiApp, parts: Reviewing): void {
       const session = await readSession(pool, id);
       const transcript = format === 'timed' ? null : transcriptOf(protocols, session, format);
       await remember(pool, request, transcript === null ? 'replay' : 'export', id);
-      const events = readEvents(pool, id);
+      const events = readEvents(pool, id, stillMay(request, parts.clock));
       if (transcript === null) return sendReplay(reply, protocols, session, events, true);
       return reply.type(transcript.type).send(Readable.from(transcript.write(session, events)));
     },
@@ -137,6 +127,7 @@ function transcriptOf(protocols: readonly Protocol[], { protocol }: SessionView,
 }
 
 function verifyRoute(app: ApiApp, { pool, unverified = () => {} }: Reviewing): void {
+  const places = new Places(1, 'verifications');
   app.post(
     '/verify',
     {
@@ -149,8 +140,10 @@ function verifyRoute(app: ApiApp, { pool, unverified = () => {} }: Reviewing): v
     },
     async (request) => {
       const { session } = request.body;
-      await remember(pool, request, 'verify', session ?? null);
-      const verified = session === undefined ? await verifyAll(pool) : await verifySession(pool, session);
+      const leave = places.take(actorIn(request));
+      const verified = await remember(pool, request, 'verify', session ?? null)
+        .then(() => (session === undefined ? verifyAll(pool) : verifySession(pool, session)))
+        .finally(leave);
       const { length } = verified.findings;
       if (length > 0) unverified(session === undefined ? 'recordings' : `session:${session}`, length);
       return { ok: length === 0, ...verified };

@@ -82,8 +82,16 @@ export function eventsOf(block: StoredBlock): RecordedEvent[] {
 
 /**
  * The events of a session in order, read block by block, so that a long recording does not need its size in memory.
- * @throws DaypassError `record_damaged` when a block cannot be read
+ * @param still - called before each block; what it throws ends it
+ * @throws DaypassError `record_damaged` when a block cannot be read, and what `still` throws
  */
-export async function* readEvents(database: Pool | PoolClient, sessionId: string): AsyncGenerator<RecordedEvent> {
-  for await (const block of readBlocks(database, sessionId)) yield* eventsOf(block);
+export async function* readEvents(
+  database: Pool | PoolClient,
+  sessionId: string,
+  still: () => Promise<void> = async () => {},
+): AsyncGenerator<RecordedEvent> {
+  for await (const block of readBlocks(database, sessionId)) {
+    await still();
+    yield* eventsOf(block);
+  }
 }

@@ -23,6 +23,7 @@ export async function* followEvents(
     // Asked before the blocks: what is recorded up to the end is there when the end is.
     const over = await isOver(pool, sessionId);
     for await (const block of readBlocks(pool, sessionId, after)) {
+      await still(); // whoever reads slowly may be at this for as long as the session lasts
       after = String(block.firstSeq);
       yield* eventsOf(block);
     }

@@ -267,6 +267,21 @@ t.test('B11: whoever watches and is shut out meanwhile sees no more', async (t) 
   await Promise.all(shutOut);
 });
 
+t.test('what asks the ledger for as long as it is looked at, one person has a bounded number of', async (t) => {
+  const { as, gateway, ask } = await startWithPeople(t);
+  const { handle } = await gateway.issue({ service: 'web', principal: 'alice' });
+  await ask({ path: '/x', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+  const [{ id = '' } = {}] = await gateway.ledger.query<{ id: string }>('select id from daypass.sessions');
+  const [rita, lee] = [await as('rita'), await as('lee')];
+  const watches = Array.from({ length: 17 }, () => lee('GET', `/sessions/${id}/watch`));
+  const refused = await Promise.race(watches);
+  t.match(refused, { status: 429, body: { code: 'too_many_requests' } });
+  t.match(await rita('POST', `/sessions/${id}/end`, { reason: 'seen' }), { status: 200 }, 'others are not kept');
+  const answers = await Promise.all(watches);
+  t.equal(answers.filter(({ status }) => status === 200).length, 16);
+  t.match(await lee('GET', `/sessions/${id}/watch`), { status: 200 }, 'and who has ended some may begin another');
+});
+
 t.test('the API describes itself to everyone', async (t) => {
   const { ask } = await startWithPeople(t);
   const { status, body, headers } = await ask({ path: '/api/v1/openapi.json' });

@@ -1,9 +1,11 @@
 import t from 'tap';
 import type { ServicePolicy } from '../../src/config/protocol.js';
+import { readEvents } from '../../src/recording/blocks.js';
+import { followEvents } from '../../src/recording/follow.js';
 import { rememberPolicies } from '../../src/recording/policies.js';
 import { listSessions, readSession } from '../../src/recording/read.js';
 import { rebuildIndex } from '../../src/recording/rebuild.js';
-import { freshLedger, open, record, safe, startRecorder } from './fixture.js';
+import { act, freshLedger, open, record, safe, startRecorder } from './fixture.js';
 
 t.test('sessions are listed page by page, the newest first, and filtered', async (t) => {
   const { pool } = await freshLedger(t);
@@ -73,4 +75,30 @@ t.test('policy texts are kept once for each version', async (t) => {
     { version: 'v2', service: 'orders-db' },
   ]);
   await rememberPolicies(pool, []);
+});
+
+t.test('B11: whoever is shut out while they read slowly sees no more than the block they are at', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  for (const text of ['select 1', 'select 2', 'select 3']) {
+    act(log, text);
+    await safe(log);
+  }
+  for (const read of [readEvents, followEvents]) {
+    let isShutOut = false;
+    const seen: number[] = [];
+    const look = async () => {
+      const still = async () => {
+        if (isShutOut) throw new Error('shut out');
+      };
+      for await (const { seq } of read(pool, log.row.id, still)) {
+        seen.push(seq);
+        isShutOut = seq === 2;
+      }
+    };
+    await t.rejects(look(), { message: 'shut out' });
+    t.equal(seen.at(-1), 2, 'of what had come already nothing more is shown either');
+  }
 });
