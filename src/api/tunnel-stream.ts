@@ -5,6 +5,14 @@ import type { RawData, WebSocket } from 'ws';
 export const TUNNEL_PROTOCOL = 'daypass.tunnel.v1';
 /** The largest message that is taken, bytes; what is sent has at most `PIECE`. */
 export const MOST_MESSAGE = 256 * 1024;
+/**
+ * What a WebSocket that becomes a tunnel takes. A message in pieces is held piece by piece until it is whole: of many tiny ones
+ * each takes far more memory than its bytes.
+ */
+export const TUNNEL_LIMITS = {
+  ...{ maxPayload: MOST_MESSAGE, maxFragments: 256, maxBufferedChunks: 1_024 },
+  perMessageDeflate: false,
+} as const;
 const PIECE = 64 * 1024;
 /** How often a tunnel is asked whether it lives, milliseconds. One that has said nothing for two rounds is dead. */
 const ASK_EVERY = 15_000;

@@ -10,9 +10,10 @@ import { CUTS, type CutReason } from '../policy/reason.js';
 import { carriedBy, endSurely } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import { type ApiApp, actorIn } from './app.js';
+import { Places } from './places.js';
 import type { RouteParts } from './routes.js';
 import { grantId, name } from './schemas.js';
-import { type Closing, MOST_MESSAGE, TUNNEL_PROTOCOL, TunnelStream } from './tunnel-stream.js';
+import { type Closing, TUNNEL_LIMITS, TUNNEL_PROTOCOL, TunnelStream } from './tunnel-stream.js';
 import { secretOf, type Upgrade, type Visit } from './who.js';
 
 /** What tunnels take besides. */
@@ -40,10 +41,10 @@ const query = z.strictObject({
  */
 export function tunnelRoutes(app: ApiApp, parts: TunnelParts, visitOf: (raw: IncomingMessage) => Visit): void {
   const server = new WebSocketServer({
-    ...{ noServer: true, perMessageDeflate: false, clientTracking: false, maxPayload: MOST_MESSAGE },
+    ...{ ...TUNNEL_LIMITS, noServer: true, clientTracking: false },
     handleProtocols: () => TUNNEL_PROTOCOL,
   });
-  const open = new Map<string, number>();
+  const places = new Places(MOST_TUNNELS, 'tunnels');
 
   app.get(
     '/tunnels',
@@ -56,7 +57,8 @@ export function tunnelRoutes(app: ApiApp, parts: TunnelParts, visitOf: (raw: Inc
       },
     },
     async (request, reply) => {
-      const { subject, via } = actorIn(request);
+      const actor = actorIn(request);
+      const { subject, via } = actor;
       const visit = visitOf(request.raw);
       const upgrade = wanted(visit, via, request.headers);
       const { service, port } = request.query;
@@ -66,7 +68,7 @@ export function tunnelRoutes(app: ApiApp, parts: TunnelParts, visitOf: (raw: Inc
       if (proof === null) throw new DaypassError('login_over', 'This login is over.', { hint: 'Run daypass login.' });
       const { socket, head } = upgrade;
       if (socket.destroyed) return reply.hijack();
-      socket.once('close', enter(open, subject));
+      socket.once('close', places.take(actor));
       void reply.hijack();
       detach(reply.raw, socket);
       server.handleUpgrade(request.raw, socket, head, (opened) => {
@@ -118,19 +120,6 @@ function wayTo(service: string, { gate, policies, ways }: TunnelParts): TakeCarr
     throw new DaypassError('shutting_down', 'The gateway is stopping, or begins just now.');
   if (take !== undefined) return take;
   throw new DaypassError('no_access', `There is no tunnel to ${service}.`);
-}
-
-/** @throws DaypassError `too_many_requests` */
-function enter(open: Map<string, number>, subject: string): () => void {
-  const count = (open.get(subject) ?? 0) + 1;
-  if (count > MOST_TUNNELS)
-    throw new DaypassError('too_many_requests', `You have ${MOST_TUNNELS} tunnels open here.`, { hint: 'Close some.' });
-  open.set(subject, count);
-  return () => {
-    const left = (open.get(subject) ?? 1) - 1;
-    if (left === 0) open.delete(subject);
-    else open.set(subject, left);
-  };
 }
 
 /** The connection is answered by nobody else from here on. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
-import { MOST_MESSAGE, TUNNEL_PROTOCOL, TunnelStream } from '../api/tunnel-stream.js';
+import { TUNNEL_LIMITS, TUNNEL_PROTOCOL, TunnelStream } from '../api/tunnel-stream.js';
 import { DaypassError, messageOf } from '../errors.js';
 import { type Place, refusalOf } from './remote.js';
 
@@ -25,8 +25,8 @@ const MOST_REFUSAL = 64 * 1024;
 export function openTunnel({ gateway, ca, token, service, grant, port }: Destination): Promise<TunnelStream> {
   const query = new URLSearchParams({ service, port: String(port), ...(grant === undefined ? {} : { grant }) });
   const socket = new WebSocket(`${gateway.replace(/^http/, 'ws')}/api/v1/tunnels?${query}`, TUNNEL_PROTOCOL, {
-    ...{ headers: { authorization: `Bearer ${token}` }, handshakeTimeout: LIMIT, maxPayload: MOST_MESSAGE },
-    ...{ perMessageDeflate: false, followRedirects: false, ...(ca === undefined ? {} : { ca }) },
+    ...{ ...TUNNEL_LIMITS, headers: { authorization: `Bearer ${token}` }, handshakeTimeout: LIMIT },
+    ...{ followRedirects: false, ...(ca === undefined ? {} : { ca }) },
   });
   return new Promise((resolve, reject) => {
     // Made before anything can come: the first bytes may be in the very packet that opens it.

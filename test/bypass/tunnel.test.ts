@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { TUNNEL_PROTOCOL } from '../../src/api/tunnel-stream.js';
@@ -74,6 +75,17 @@ t.test('tunnels', async (t) => {
     const opened = (await gateway.events()).filter(({ kind }) => kind === 'open');
     t.match(opened.at(-1)?.facts, { principal: 'alice', via: 'tunnel' });
     t.notMatch(JSON.stringify([gateway.lines, await gateway.events()]), new RegExp(alice));
+  });
+
+  t.test('C19: a message in countless pieces is held by nobody until it is whole', async (t) => {
+    const headers = { host: new URL(origin).host, authorization };
+    const socket = new WebSocket(`ws://127.0.0.1:${gateway.ports.http}${path}`, TUNNEL_PROTOCOL, { headers });
+    t.teardown(() => socket.terminate());
+    socket.on('error', () => {});
+    await once(socket, 'open');
+    const ended = once(socket, 'close');
+    for (let n = 0; n < 2_000; n += 1) socket.send('x', { binary: true, fin: false });
+    t.match(await ended, [1008]);
   });
 
   t.test('B: whoever is logged out, or whose account is closed, loses what is open', async (t) => {
