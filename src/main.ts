@@ -345,6 +345,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
+  // A look at recordings may take long: what grants and revocations need is not what it takes.
+  const reading = openDatabase(base.databaseUrl, { max: 4, applicationName: 'daypass-readers', log });
+  lifecycle.onStop('reader connections', () => reading.end());
   const told = { reviews, alerts: alerting.book, unverified: alerting.unverified };
   const routes = {
     grants,
@@ -357,7 +360,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     policies,
     gate,
     ends,
-    pool,
+    pool: reading,
     protocols,
     status,
     clock,
@@ -368,6 +371,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const ways = new Map<string, TakeCarried>();
   const network = await openNetworkApi({
     ...routes,
+    repeats: pool,
     ways,
     bearers: access.bearers,
     accounts,

@@ -37,7 +37,8 @@ export interface NetworkParts
     WhoParts,
     Pick<TunnelParts, 'bearers' | 'ways'>,
     Pick<PersonnelParts, 'accounts' | 'passkeys' | 'leaving'> {
-  readonly pool: Pool;
+  /** Where answers are kept that are asked for again. */
+  readonly repeats: Pool;
   readonly gate: RouteParts['gate'] & TunnelParts['gate'];
   /** Counts one answer. */
   readonly answered: (status: number) => void;
@@ -78,7 +79,7 @@ export async function openNetworkApi(parts: NetworkParts): Promise<NetworkApi> {
   app.addHook('onClose', () => refused.close());
   tellProblems(app, parts, visitOf, refused);
   identify(app, parts, visitOf);
-  const repeats = new Repeats(parts.pool, parts.clock);
+  const repeats = new Repeats(parts.repeats, parts.clock);
   // Made when first asked for: it takes as long as all the rest of the API.
   let description: string | undefined;
   const describe = () => (description ??= `${JSON.stringify(app.swagger(), null, 2)}\n`);

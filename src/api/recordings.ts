@@ -20,6 +20,7 @@ import { eventJson, sessionJson, sessionSchema, shownSessionSchema } from './vie
 
 /** What recordings are read with. */
 export interface Recordings {
+  /** Nobody's way to a service may wait for what is read with it. */
   readonly pool: Pool;
   readonly protocols: readonly Protocol[];
   readonly gate: Pick<Gate, 'registry'>;

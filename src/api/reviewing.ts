@@ -22,6 +22,8 @@ export interface Reviewing extends Recordings {
   readonly unverified?: ((what: string, findings: number) => void) | undefined;
 }
 
+/** How many searches of one person may be under way: each may have to look through everything. */
+const MOST_SEARCHES = 2;
 /** How many sessions one person may watch at once: each asks the ledger again and again. */
 const MOST_WATCHED = 16;
 
@@ -37,6 +39,7 @@ export function reviewingRoutes(app: ApiApp, parts: Reviewing): void {
 }
 
 function searchRoute(app: ApiApp, parts: Reviewing): void {
+  const places = new Places(MOST_SEARCHES, 'searches');
   app.get(
     '/search',
     {
@@ -49,9 +52,11 @@ function searchRoute(app: ApiApp, parts: Reviewing): void {
     },
     async (request) => {
       const { limit, cursor, ...asked } = request.query;
-      await remember(parts.pool, request, 'search', null);
       const filter = filterFor(parts, actorIn(request), asked);
-      const { found, next } = await searchSessions(parts.pool, filter, { limit, cursor });
+      const leave = places.take(actorIn(request));
+      const { found, next } = await remember(parts.pool, request, 'search', null)
+        .then(() => searchSessions(parts.pool, filter, { limit, cursor }))
+        .finally(leave);
       return { found: found.map(({ session, hits }) => ({ session: sessionJson(session), hits: [...hits] })), next };
     },
   );

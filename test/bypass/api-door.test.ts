@@ -1,9 +1,11 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import pg from 'pg';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { type Asked, startWithPeople } from '../api/ground.js';
 import { linkFor, TestBrowser, webPolicy } from '../http/browser/fixture.js';
+import { waitUntil } from '../support/wait.js';
 
 const JSON_BODY = { 'content-type': 'application/json' };
 const REASON = 'the contract is over';
@@ -394,4 +396,24 @@ t.test('no access outlasts the account it is for, whoever gives it', async (t) =
   await gateway.ledger.query("update daypass.people set ends_at = now() - interval '1 s' where subject = 'alice'");
   t.match(await issue(1), ended);
   t.equal((await issue(600, 'nobody')).status, 201, 'whoever has no account has no end');
+});
+
+t.test('B13: whoever searches recordings, however long that takes, keeps nobody from being let in', async (t) => {
+  const { as, ask, gateway, handle } = await target(t);
+  const searchers = [await as('rita'), await as('olga'), await as('lee')];
+  const lock = new pg.Client(gateway.ledger.url);
+  await lock.connect();
+  t.teardown(() => lock.end().catch(() => {}));
+  await lock.query('begin; lock table daypass.block_index in access exclusive mode');
+  const searches = searchers.flatMap((person) => [1, 2, 3, 4].map(() => person('GET', '/search?text=anything')));
+  await waitUntil('searches that wait', async () => {
+    const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%block_index%'`;
+    return (await gateway.ledger.query(waiting)).length >= 4;
+  });
+  const asked = await ask({ path: '/a', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+  t.equal(asked.status, 200);
+  await lock.query('rollback');
+  const answers = await Promise.all(searches);
+  for (const { status } of answers) t.match(String(status), /^(200|429|503)$/);
+  t.ok(answers.some(({ status }) => status === 429));
 });
