@@ -326,7 +326,10 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
-  const audit = new AuditLog({ pool, key: granted.key, keys: granted.keys, clock });
+  // A look at records may take long: what grants and revocations need is not what it takes.
+  const reading = openDatabase(base.databaseUrl, { max: 4, applicationName: 'daypass-readers', log });
+  lifecycle.onStop('reader connections', () => reading.end());
+  const audit = new AuditLog({ pool, reading, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { outbox, notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
   alerting.onRaised(notices.call);
@@ -345,9 +348,6 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
-  // A look at recordings may take long: what grants and revocations need is not what it takes.
-  const reading = openDatabase(base.databaseUrl, { max: 4, applicationName: 'daypass-readers', log });
-  lifecycle.onStop('reader connections', () => reading.end());
   const told = { reviews, alerts: alerting.book, unverified: alerting.unverified };
   const routes = {
     grants,

@@ -11,6 +11,8 @@ import { AuditCheck, type AuditVerified } from './verify.js';
 
 export interface AuditLogParts {
   readonly pool: pg.Pool;
+  /** What it is read with, where nobody's acts shall wait for that; `pool` unless given. */
+  readonly reading?: pg.Pool;
   readonly key: SigningKey;
   readonly keys: KeyRing;
   readonly clock: Clock;
@@ -106,7 +108,8 @@ export class AuditLog {
   async #ask(text: string, values: readonly unknown[]): Promise<Row[]> {
     const query: TimedQuery = { text, values: [...values], query_timeout: WITHIN };
     try {
-      return (await this.#parts.pool.query<Row>(query)).rows;
+      const { pool, reading = pool } = this.#parts;
+      return (await reading.query<Row>(query)).rows;
     } catch (cause) {
       throw new DaypassError('ledger_unavailable', `The audit log cannot be read: ${messageOf(cause)}`, { cause });
     }
