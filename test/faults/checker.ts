@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Test } from 'tap';
+import root, { type Test } from 'tap';
 import { readEvents } from '../support/gateway.js';
 import type { GatewayProcess } from '../support/gateway-process.js';
+import { endsByItself } from '../support/lingering.js';
 import { type Checked, revokeOn, type Scene } from './checked.js';
 import { type Client, type End, TOKEN } from './clients.js';
 import type { Grant } from './ground.js';
@@ -118,6 +119,7 @@ export class Checker {
       t.same(await gateway.stop(), { code: 0, signal: null }, 'ends in order');
     await this.#recorded();
     this.#quiet();
+    endsByItself(root);
   }
 
   /** (1) No byte of a service after its grant ended. */

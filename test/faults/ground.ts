@@ -1,12 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import root, { type Test } from 'tap';
+import type { Test } from 'tap';
 import { type Orders, ordersDatabase } from '../postgres/fixture.js';
 import { selfSigned } from '../support/certificate.js';
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.js';
 import type { IssuedGrant } from '../support/gateway.js';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
 import { ledgerDatabase } from '../support/ledger.js';
-import { endsByItself } from '../support/lingering.js';
 import { type Database, type PostgresServer, sharedPostgres, startPostgres } from '../support/postgres.js';
 import { type RedisServer, startRedis } from '../support/redis.js';
 import { type WebService, webPolicy, webService } from './services.js';
@@ -63,8 +62,6 @@ async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
     }
   }
 }
-
-endsByItself(root);
 
 const WITHOUT_DRAIN = 'drain: 0s';
 

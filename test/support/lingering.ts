@@ -1,11 +1,12 @@
 import type { Test } from 'tap';
 
-/** How long after its last test a process may take to end by itself, milliseconds. */
-const GRACE = 10_000;
+/** How long a process may take to be torn down and to end by itself, milliseconds. */
+const GRACE = 30_000;
 
 /**
- * To be called first by a test that opens much: when everything of it was torn down and the process still does not end, says
- * what keeps it and ends it. Without this a forgotten timer costs the time limit of the whole file, and says nothing.
+ * To be called last by a test that opens much, since what is torn down first was asked for last: when the process does not end
+ * within the grace, says what keeps it and ends it. Without this a forgotten timer, or a teardown that waits for ever, costs the
+ * time limit of the whole file, and says nothing.
  */
 export function endsByItself(t: Pick<Test, 'teardown'>): void {
   t.teardown(() => {
