@@ -1,6 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Clock } from '../clock.js';
 import type { NoticeKind } from '../config/notice-kinds.js';
+import { withoutHandles } from '../log.js';
 import { uuid7 } from '../recording/uuid7.js';
 
 /** Something that people or channels are told. */
@@ -48,9 +49,12 @@ export class Outbox {
   }
 }
 
-/** Without what JSON in the ledger cannot hold: NUL, and halves of a character. */
+/** Without handles, whoever wrote them into a reason, and without what JSON in the ledger cannot hold: NUL, and halves of a character. */
 function storable(data: Notice['data']): Notice['data'] {
-  const clean = (text: string) => text.slice(0, LONGEST).replace(/[\0\p{Cs}]/gu, '\ufffd');
+  const clean = (text: string) =>
+    withoutHandles(text)
+      .slice(0, LONGEST)
+      .replace(/[\0\p{Cs}]/gu, '\ufffd');
   return Object.fromEntries(
     Object.entries(data).map(([field, value]) => [field, typeof value === 'string' ? clean(value) : value]),
   );

@@ -17,6 +17,12 @@ t.test('a notice is kept with the act it is about, or not at all, and once', asy
   });
   await t.rejects(failing, /the act failed/);
   t.same(await database.query('select dedupe from daypass.notices'), []);
+  const handle = `dp_0123456789abcdefghijkl_${'x'.repeat(43)}`;
+  const careless = { kind: 'alert', dedupe: 'handle', data: { what: `with ${handle}` }, to: {} } as const;
+  await outbox.enqueue(pool, careless);
+  t.same(await database.query("delete from daypass.notices where dedupe = 'handle' returning data"), [
+    { data: { what: 'with dp_0123456789abcdefghijkl_[redacted]' } },
+  ]);
   const twice = [1, 2].map(() => inTransaction(pool, (client) => outbox.enqueue(client, notice('two'))));
   await Promise.all(twice);
   t.same(await database.query('select dedupe, data, spread_at from daypass.notices'), [
