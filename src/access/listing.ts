@@ -1,4 +1,5 @@
 import type { Actor } from '../identity/actor.js';
+import { pageOf } from '../recording/page.js';
 import { type RequestsParts, servicesOf } from './parts.js';
 import { actOf, approvalOf, heldOf, REQUESTS, type RequestDetail, type RequestView, viewOf } from './request.js';
 import { isRequestId, unknownRequest } from './rows.js';
@@ -72,8 +73,8 @@ export async function listRequests(
       ...[filter.person ?? null, toDecide, unreviewed, cursor, limit + 1],
     ],
   );
-  const requests = rows.slice(0, limit).map((row) => viewOf(heldOf(row)));
-  return { requests, next: rows.length > limit ? (requests.at(-1)?.id ?? null) : null };
+  const { shown, next } = pageOf(rows.map(heldOf), limit, ({ id }) => id);
+  return { requests: shown.map(viewOf), next };
 }
 
 /** One request with its approvals and acts. @throws DaypassError `unknown_request`, also for one the actor may not see */

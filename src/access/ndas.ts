@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import type { Row } from '../identity/ask.js';
+import { pageOf } from '../recording/page.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { servicesOf } from './parts.js';
 import type { Bound } from './period.js';
@@ -144,8 +145,8 @@ export class Ndas {
         ...[most + 1, this.#servicesOf(actor)],
       ],
     );
-    const ndas = rows.slice(0, most).map(ndaOf);
-    return { ndas, next: rows.length > most ? (ndas.at(-1)?.id ?? null) : null };
+    const { shown, next } = pageOf(rows.map(ndaOf), most, ({ id }) => id);
+    return { ndas: shown, next };
   }
 
   #servicesOf(actor: Actor): readonly string[] {

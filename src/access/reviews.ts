@@ -5,6 +5,7 @@ import { DaypassError, messageOf } from '../errors.js';
 import { type Actor, operatorNamed, owns } from '../identity/actor.js';
 import type { Row } from '../identity/ask.js';
 import type { Log } from '../log.js';
+import { pageOf } from '../recording/page.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { wordTime } from './period.js';
 import { checkImpartial, checkOwner, holdPeople, personActing } from './persons.js';
@@ -64,8 +65,8 @@ export class Reviews {
     const services = actor.duties.size > 0 ? null : owned;
     const values = [all, service ?? null, services, cursor ?? null, limit + 1];
     const reviews = (await transactor.ask(REVIEWS, values)).map(reviewOf);
-    const shown = await Promise.all(reviews.slice(0, limit).map((review) => this.#view(review)));
-    return { reviews: shown, next: reviews.length > limit ? (shown.at(-1)?.id ?? null) : null };
+    const { shown, next } = pageOf(reviews, limit, ({ id }) => id);
+    return { reviews: await Promise.all(shown.map((review) => this.#view(review))), next };
   }
 
   /** The owner, `group:<name>`, of what a review is about. @throws DaypassError `unknown_review` */

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import type { Json } from '../recording/event.js';
+import { pageOf } from '../recording/page.js';
 import { inTransaction } from '../recording/transaction.js';
 
 /** An alert as it stands in the ledger. Times are milliseconds since the epoch. */
@@ -75,8 +76,8 @@ export class AlertBook {
   async list({ open, kind, person, service, limit, cursor }: AlertFilter): Promise<AlertPage> {
     const values = [open ?? null, kind ?? null, person ?? null, service ?? null, cursor ?? null, limit + 1];
     const { rows } = await this.#pool.query<Row>(LIST, values);
-    const alerts = rows.slice(0, limit).map(viewOf);
-    return { alerts, next: rows.length > limit ? (alerts.at(-1)?.id ?? null) : null };
+    const { shown, next } = pageOf(rows, limit, ({ id }) => id);
+    return { alerts: shown.map(viewOf), next };
   }
 
   /** Closes an alert: what is found from then on is another one. @throws DaypassError `unknown_alert`, `already_decided` */

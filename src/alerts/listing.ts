@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { pageOf } from '../recording/page.js';
 
 /** One delivery as it stands. Times are milliseconds since the epoch. */
 export interface DeliveryView {
@@ -56,13 +57,14 @@ export async function listDeliveries(
   { state, limit, after }: DeliveryFilter,
 ): Promise<{ readonly notices: readonly DeliveryView[]; readonly next: string | null }> {
   const { rows } = await pool.query<Row>(LIST, [state ?? null, after ?? null, limit + 1]);
-  const page = rows.slice(0, limit).map(({ at, due_at, ended_at, ...rest }) => ({
+  const { shown, next } = pageOf(rows, limit, ({ id }) => id);
+  const notices = shown.map(({ at, due_at, ended_at, ...rest }) => ({
     ...rest,
     at: at.getTime(),
     dueAt: rest.state === 'waiting' ? due_at.getTime() : null,
     endedAt: ended_at?.getTime() ?? null,
   }));
-  return { notices: page, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
+  return { notices, next };
 }
 
 export async function backlogOf(pool: Pool): Promise<Backlog> {

@@ -3,6 +3,7 @@ import { DaypassError } from '../errors.js';
 import type { Act } from '../grant/record.js';
 import { type Actor, operatorNamed } from '../identity/actor.js';
 import { isOpen, type Person } from '../identity/people.js';
+import { pageOf } from '../recording/page.js';
 import { gatewayAddress } from './connect.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
@@ -53,8 +54,8 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
     const whose = mayLook(actor) ? sponsor : actor.subject;
     const filter = { open, limit: limit + 1, ...(whose === undefined ? {} : { sponsor: whose }) };
     const found = await people.list(cursor === undefined ? filter : { ...filter, after: cursor });
-    const shown = found.slice(0, limit);
-    return { people: shown.map(json), next: found.length > limit ? (shown.at(-1)?.subject ?? null) : null };
+    const { shown, next } = pageOf(found, limit, ({ subject }) => subject);
+    return { people: shown.map(json), next };
   });
 
   app.get('/v1/people/:subject', async (request) => {

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { KeyRing, SigningKey } from '../grant/keys.js';
+import { pageOf } from '../recording/page.js';
 import { appendAudit } from './append.js';
 import type { AuditEntry, AuditFacts, AuditLine } from './entry.js';
 import { exportHead, exportLine } from './export.js';
@@ -54,8 +55,9 @@ export class AuditLog {
     const from = since === undefined ? null : new Date(since);
     const values = [actor, act, target, from, result, page.cursor ?? null, page.limit + 1];
     const rows = await this.#ask(LIST, values);
-    const entries = rows.slice(0, page.limit).map((row) => listed(lineOf(row), columnsOf(row)));
-    return { entries, next: rows.length > page.limit ? (entries[page.limit - 1]?.seq ?? null) : null };
+    const lines = rows.map((row) => listed(lineOf(row), columnsOf(row)));
+    const { shown: entries, next } = pageOf(lines, page.limit, ({ seq }) => seq);
+    return { entries, next };
   }
 
   /** Where the log ends now, signed. */

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import type { Door } from '../grant/record.js';
+import { pageOf } from './page.js';
 
 /** A session as reviewers see it. Times are milliseconds since the epoch. */
 export interface SessionView {
@@ -104,8 +105,8 @@ export async function listSessions(
     filter.on ?? null,
     filter.reason ?? null,
   ]);
-  const sessions = rows.slice(0, limit).map(viewOf);
-  return { sessions, next: rows.length > limit ? (sessions[limit - 1]?.id ?? null) : null };
+  const { shown, next } = pageOf(rows, limit, ({ id }) => id);
+  return { sessions: shown.map(viewOf), next };
 }
 
 /** @throws DaypassError `unknown_session` */
