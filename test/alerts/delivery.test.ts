@@ -9,7 +9,7 @@ import { Slack } from '../../src/alerts/slack.js';
 import { spread } from '../../src/alerts/spread.js';
 import { NoticeWebhook } from '../../src/alerts/webhook.js';
 import { waitUntil } from '../support/wait.js';
-import { postReceiver, startOutbox } from './fixture.js';
+import { hookReceiver, startOutbox } from './fixture.js';
 
 const KEY = randomBytes(32);
 const secret = `whsec_${KEY.toString('base64')}`;
@@ -27,7 +27,7 @@ t.test('nothing is lost while a channel is down for an hour, and it is asked eve
   const { clock, gateway, tell, deliveries, pool } = await startOutbox(t, ['slack']);
   const start = clock.now;
   const down = () => clock.now < start + HOUR;
-  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(down() ? 500 : 200).end());
+  const { posts, url } = await hookReceiver(t, (response) => void response.writeHead(down() ? 500 : 200).end());
   gateway(new Slack({ url: url.href }, {}));
   await tell({ what: 'one' });
   await tell({ what: 'two' });
@@ -58,7 +58,7 @@ t.test('nothing is lost while a channel is down for an hour, and it is asked eve
 
 t.test('what is new is carried when its carrier is called, however far the next look is', async (t) => {
   const { gateway, tell } = await startOutbox(t, ['webhook']);
-  const { posts, url } = await postReceiver(t);
+  const { posts, url } = await hookReceiver(t);
   const { call } = gateway(new NoticeWebhook({ url, secret }, {}), 60_000, HOUR);
   for (const what of ['the 1st', 'the 2nd']) {
     await tell({ what });
@@ -83,7 +83,7 @@ t.test('a call while a loop is at work leaves out its next pause, and that one a
 
 t.test('what fails for three days is given up, kept and listed with what the channel answered', async (t) => {
   const { clock, gateway, tell, deliveries, database, pool } = await startOutbox(t, ['slack']);
-  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(503).end());
+  const { posts, url } = await hookReceiver(t, (response) => void response.writeHead(503).end());
   await tell();
   // As after many attempts: to make each of them takes a test too long.
   await database.query('update daypass.deliveries set attempts = 59, first_at = $1', [
@@ -103,7 +103,7 @@ t.test('what fails for three days is given up, kept and listed with what the cha
 t.test('a clock that jumps ahead gives nothing up, and one that is set back keeps nothing waiting', async (t) => {
   const { clock, gateway, tell, deliveries } = await startOutbox(t, ['slack']);
   let well = false;
-  const { posts, url } = await postReceiver(t, (response) => void response.writeHead(well ? 200 : 500).end());
+  const { posts, url } = await hookReceiver(t, (response) => void response.writeHead(well ? 200 : 500).end());
   await tell();
   gateway(new Slack({ url: url.href }, {}));
   await waitUntil('it was tried', () => posts.length === 1);
@@ -118,7 +118,7 @@ t.test('a clock that jumps ahead gives nothing up, and one that is set back keep
 
 t.test('a post is signed the way of Standard Webhooks, and repeated with the same id after a restart', async (t) => {
   const { clock, gateway, tell, deliveries } = await startOutbox(t, ['webhook']);
-  const { posts, url } = await postReceiver(t, (response, n) => void (n > 1 && response.writeHead(204).end()));
+  const { posts, url } = await hookReceiver(t, (response, n) => void (n > 1 && response.writeHead(204).end()));
   const at = clock.now;
   await tell({ person: 'kim', what: 'many denials' });
   const first = gateway(new NoticeWebhook({ url, secret }, {}), 300);
@@ -141,7 +141,7 @@ t.test('a post is signed the way of Standard Webhooks, and repeated with the sam
 
 t.test('where the receiver knows no ids, the text says that it is sent again', async (t) => {
   const { gateway, tell, clock } = await startOutbox(t, ['slack']);
-  const { posts, url } = await postReceiver(t, (response, n) => void (n > 1 && response.writeHead(200).end()));
+  const { posts, url } = await hookReceiver(t, (response, n) => void (n > 1 && response.writeHead(200).end()));
   await tell();
   gateway(new Slack({ url: url.href }, {}, 100));
   await waitUntil('it was given up', () => posts.length === 1);
@@ -154,8 +154,8 @@ t.test('where the receiver knows no ids, the text says that it is sent again', a
 
 t.test('of two gateways each delivers other notices, and a channel that hangs keeps no other one', async (t) => {
   const { gateway, tell, deliveries, routes, pool, clock, outbox } = await startOutbox(t, ['slack', 'webhook']);
-  const hanging = await postReceiver(t, () => {});
-  const { posts, url } = await postReceiver(t, (response) => void setTimeout(() => response.writeHead(200).end(), 20));
+  const hanging = await hookReceiver(t, () => {});
+  const { posts, url } = await hookReceiver(t, (response) => void setTimeout(() => response.writeHead(200).end(), 20));
   for (let n = 0; n < 30; n += 1) await tell({ what: `notice ${n}.` });
   for (const _ of [1, 2]) {
     gateway(new Slack({ url: url.href }, {}));

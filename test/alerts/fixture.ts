@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import root, { type Test } from 'tap';
 import type { Channel } from '../../src/alerts/channel.js';
@@ -11,6 +11,7 @@ import { openDatabase } from '../../src/recording/database.js';
 import { portOf } from '../audit/receivers.js';
 import { HandClock, silent } from '../grant/fixture.js';
 import { ledgerDatabase } from '../support/ledger.js';
+import { type PostAnswer, postReceiver } from '../support/post-receiver.js';
 import type { Database } from '../support/postgres.js';
 
 export interface HttpPost {
@@ -19,26 +20,10 @@ export interface HttpPost {
   readonly text: string;
 }
 
-/** A real HTTP server that keeps what is posted; `answer` says what it answers, 204 unless given. */
-export async function postReceiver(
-  t: Test,
-  answer: (response: ServerResponse, posts: number) => void = (response) => void response.writeHead(204).end(),
-) {
-  const posts: HttpPost[] = [];
-  const server = createServer(async (request, response) => {
-    let text = '';
-    for await (const piece of request.setEncoding('utf8')) text += String(piece);
-    posts.push({ headers: request.headers, body: JSON.parse(text), text });
-    answer(response, posts.length);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const origin = `http://127.0.0.1:${portOf(server.address())}`;
-  return { posts, url: { href: `${origin}/hook`, origin, basePath: '/hook' } };
+/** Keeps what is posted; `answer` says what it answers, 204 unless given. */
+export function hookReceiver(t: Test, answer?: PostAnswer) {
+  const read = (text: string, headers: IncomingHttpHeaders): HttpPost => ({ headers, body: JSON.parse(text), text });
+  return postReceiver(t, '/hook', read, answer);
 }
 
 export interface Mail {

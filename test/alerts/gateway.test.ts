@@ -5,12 +5,12 @@ import { webPolicy } from '../http/browser/fixture.js';
 import { scrape } from '../metrics/scrape.js';
 import { command } from '../support/commands.js';
 import { waitUntil } from '../support/wait.js';
-import { postReceiver } from './fixture.js';
+import { hookReceiver } from './fixture.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 t.test('a gateway tells its channels what happens, lists it for operators, and tests each channel', async (t) => {
-  const { posts, url } = await postReceiver(t);
+  const { posts, url } = await hookReceiver(t);
   const settings = `${DUTIES}
 notices:
   slack: { url: { env: SLACK } }

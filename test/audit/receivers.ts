@@ -1,10 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer as createHttp, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo, createServer as createTcp, type Socket } from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import type { Test } from 'tap';
 import type { AuditFacts } from '../../src/audit/entry.js';
+import { type PostAnswer, postReceiver } from '../support/post-receiver.js';
 
 /** A post as it came. */
 export interface Post {
@@ -13,27 +14,12 @@ export interface Post {
   readonly entries: readonly (AuditFacts & { readonly hash: string })[];
 }
 
-/** A real HTTP server that keeps what is posted; `answer` says what it answers, 204 unless given. */
-export async function httpReceiver(t: Test, answer: (response: ServerResponse, posts: number) => void = ok) {
-  const posts: Post[] = [];
-  const server = createHttp(async (request, response) => {
-    let body = '';
-    for await (const piece of request.setEncoding('utf8')) body += String(piece);
-    posts.push({ headers: request.headers, body, entries: JSON.parse(body).data.entries });
-    answer(response, posts.length);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const origin = `http://127.0.0.1:${portOf(server.address())}`;
-  return { posts, url: { href: `${origin}/siem`, origin, basePath: '/siem' } };
-}
-
-function ok(response: ServerResponse): void {
-  response.writeHead(204).end();
+/** Keeps what is posted; `answer` says what it answers, 204 unless given. */
+export function httpReceiver(t: Test, answer?: PostAnswer) {
+  const read = (body: string, headers: IncomingHttpHeaders): Post => {
+    return { headers, body, entries: JSON.parse(body).data.entries };
+  };
+  return postReceiver(t, '/siem', read, answer);
 }
 
 /** A real syslog receiver over TCP or TLS: frames by octet counting, as they came; it closes behind whoever closes. */
