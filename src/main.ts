@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emergencies } from './access/emergency.js';
 import { openAccessRequests } from './access/engagements.js';
@@ -21,20 +21,16 @@ import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Address } from './config/address.js';
-import type { GatewayConfig, SigningKeySource, TlsSettings } from './config/gateway.js';
+import type { GatewayConfig, TlsSettings } from './config/gateway.js';
 import { DaypassError, messageOf } from './errors.js';
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
 import { Networks } from './gate/networks.js';
 import { OrderedEnds } from './gate/ordered-ends.js';
 import { Policies } from './gate/policies.js';
-import { GrantAuthority } from './grant/authority.js';
-import { examineClock, examineKey } from './grant/examine.js';
-import { generateSigningKey, keyRing, readSigningKey, readVerificationKey, type SigningKey } from './grant/keys.js';
-import { Ledger } from './grant/ledger.js';
-import { MemoryGrantStore } from './grant/memory.js';
-import type { GrantStore } from './grant/store.js';
+import type { GrantAuthority } from './grant/authority.js';
 import { startGrantWatch } from './grant/watch.js';
+import { openGrants } from './granting.js';
 import { schemeOf } from './http/browser/place.js';
 import { Identity } from './http/identity.js';
 import { startHttp } from './http/listener.js';
@@ -148,27 +144,6 @@ async function foundation(options: ServeOptions, log: Log, lifecycle: Lifecycle)
 }
 
 type Foundation = Awaited<ReturnType<typeof foundation>>;
-
-/** The grants: their store, their ledger, the key that signs them. */
-async function openGrants(base: Foundation, worker: WorkerPlace | undefined) {
-  const { config, clock, pool, policies, log, lifecycle } = base;
-  // The first worker's is the gateway's: revocations are made there, and one that waits is found with fewer workers too.
-  const dataDirectory = worker?.index ? join(base.dataDirectory, `w${worker.index}`) : base.dataDirectory;
-  const store = await openStore(config, clock, log);
-  lifecycle.onStop('grant store', () => store.close());
-  await examineClock(store, clock);
-  const ledger = new Ledger(pool);
-  const key = await signingKey(config.signingKey, base.dataDirectory);
-  const keys = keyRing(key, ...config.verificationKeys.map(readVerificationKey));
-  await examineKey(ledger, key, keys, clock.wall());
-  const policyOf = (service: string) => policies.get(service);
-  const parts = { store, ledger, signingKey: key, keys, policyOf, dataDirectory, clock, log };
-  const grants = await GrantAuthority.open(parts);
-  lifecycle.onStop('grants', () => grants.close());
-  if (config.redis === undefined)
-    log.info({ grants: await grants.refill() }, 'grants are kept in this process (no Redis is configured)');
-  return { store, ledger, key, keys, grants };
-}
 
 /** The recorder, its index, and this gateway's presence in the ledger. */
 async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Foundation, alerting: Alerting) {
@@ -295,8 +270,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const base = await foundation(options, log, lifecycle);
   const { config, clock, metrics, policies, protocols, pool, dataDirectory } = base;
   const { worker: place } = options;
-  const granted = await openGrants(base, place);
-  const alerting = openAlerting({ ...base, notices: new Outbox(base.clock) });
+  const granted = await openGrants(base, place?.index ?? 0);
+  const outbox = new Outbox(clock);
+  const alerting = openAlerting({ ...base, notices: outbox });
   const recording = await openRecording(base, alerting);
   const { gate, watch, ends } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
@@ -331,7 +307,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   lifecycle.onStop('reader connections', () => reading.end());
   const audit = new AuditLog({ pool, reading, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
-  const { outbox, notices, announcing } = openNotices({ ...base, status, delivers: !place?.index });
+  const { notices, announcing } = openNotices({ ...base, outbox, status, delivers: !place?.index });
   alerting.onRaised(notices.call);
   const { requests, ndas, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
@@ -467,27 +443,6 @@ async function startLedger(dataDirectory: string, log: Log, lifecycle: Lifecycle
   const ledger = await startEmbeddedLedger(dataDirectory, log);
   lifecycle.onStop('embedded PostgreSQL', () => ledger.stop());
   return ledger.databaseUrl;
-}
-
-async function openStore(config: GatewayConfig, clock: Clock, log: Log): Promise<GrantStore> {
-  if (config.redis === undefined) return new MemoryGrantStore(clock);
-  const { RedisGrantStore } = await import('./grant/redis.js');
-  return await RedisGrantStore.open(config.redis, log);
-}
-
-async function signingKey(source: SigningKeySource | undefined, dataDirectory: string): Promise<SigningKey> {
-  if (source !== undefined && 'pem' in source) return readSigningKey(source.pem);
-  const path = source?.create ?? join(dataDirectory, 'grant.pem');
-  return readSigningKey(await keptKey(path));
-}
-
-async function keptKey(path: string): Promise<string> {
-  try {
-    return await generateSigningKey(path);
-  } catch (thrown) {
-    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown;
-    return readFile(path, 'utf8');
-  }
 }
 
 /** Resolves when no session is live, or after `limit` milliseconds. */

@@ -1,6 +1,6 @@
 import type { Audit } from './access/transact.js';
 import { Notices } from './alerts/notices.js';
-import { Outbox } from './alerts/outbox.js';
+import type { Outbox } from './alerts/outbox.js';
 import { announced } from './alerts/request-notices.js';
 import { connectHints, gatewayAddress } from './api/connect.js';
 import type { GatewayStatus } from './api/parts.js';
@@ -14,6 +14,7 @@ import { openDatabase } from './recording/database.js';
 
 export interface OpenNoticesParts {
   readonly databaseUrl: string;
+  readonly outbox: Outbox;
   readonly config: Pick<GatewayConfig, 'notices'>;
   readonly policies: Policies;
   readonly status: () => GatewayStatus;
@@ -30,11 +31,10 @@ const ANSWER_WITHIN = 10_000;
 
 /** What people are told: the outbox that acts write to, and whoever carries what is in it. */
 export function openNotices(parts: OpenNoticesParts) {
-  const { databaseUrl, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
+  const { databaseUrl, outbox, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
   const name = { applicationName: 'daypass-notices', answerWithin: ANSWER_WITHIN, log };
   const pool = openDatabase(databaseUrl, { max: 3, ...name });
   lifecycle.onStop('notice connections', () => pool.end());
-  const outbox = new Outbox(clock);
   const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, log, delivers });
   lifecycle.onStop('notices', () => notices.stop());
   metrics.readNotices(() => {
@@ -50,5 +50,5 @@ export function openNotices(parts: OpenNoticesParts) {
   };
   const announcing = (audit: Audit) =>
     announced(audit, { outbox, policies, address: () => gatewayAddress(status()), connect, clock, log });
-  return { outbox, notices, announcing };
+  return { notices, announcing };
 }
