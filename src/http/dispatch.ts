@@ -14,6 +14,7 @@ import type { Header, HttpAction, RequestAction } from './action.js';
 import { enter } from './admit.js';
 import { Asked } from './asked.js';
 import { drain, hasBody } from './body.js';
+import { askAgain } from './browser/again.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
@@ -132,7 +133,10 @@ async function serveAsked(
   const asserting = parts.identity.assertion(session);
   const assertion = typeof asserting === 'string' ? asserting : await asserting;
   if (res.destroyed || req.socket.destroyed || asked.isBroken) return;
-  if (!session.isLive()) return refuse(tellEnd(parts, req, session));
+  if (!session.isLive()) {
+    const end = tellEnd(parts, req, session);
+    return askAgain(res, end.reason) ? drain(req) : refuse(end);
+  }
   const action = actionOf(req, req.method ?? '', headers, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));

@@ -14,6 +14,7 @@ import type { SightedStream } from '../session/sightings.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
+import { askAgain } from './browser/again.js';
 import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
@@ -240,7 +241,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (res.writableFinished || res.destroyed) return;
     if (res.headersSent) breakOff(req);
     else {
-      sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+      if (!askAgain(res, refusal.reason)) sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
       drain(req);
     }
   }

@@ -120,6 +120,23 @@ t.test('each hand-over gives a new secret, and the one before is worth nothing',
   t.match(old.body, /Not logged in/, 'the same holds for logins');
 });
 
+t.test('a page whose session ends under it, as another tab enters, is asked for again and comes', async (t) => {
+  const { gateway, service, browser } = await startBrowsing(t);
+  await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  await alice.visit(WEB, '/');
+  const page = alice.visit(WEB, '/slow');
+  await waitUntil('the page is under way', () => service.seen.includes('GET /slow'));
+  t.equal((await alice.visit(WEB, '/.daypass/begin')).status, 200);
+  const { status, way } = await page;
+  t.equal(status, 200);
+  t.same(
+    way.map((one) => new URL(one).pathname),
+    ['/slow', '/slow'],
+  );
+});
+
 t.test('logging out ends every login of the person, live WebSockets too, and nobody else’s', async (t) => {
   const { gateway, browser } = await startBrowsing(t);
   await gateway.issue({ service: 'web' });

@@ -1,0 +1,17 @@
+import type { ServerResponse } from 'node:http';
+import { pairs } from '../headers.js';
+import { isNavigation } from './foreign.js';
+import { sendOn } from './pages.js';
+import { safeTarget } from './state.js';
+
+/**
+ * Has a browser ask for a page once more whose session ended under it. That ends in another tab: one that enters the service at
+ * the same moment, or logs out. What the browser holds by now leads this one in, or to the login.
+ * @returns false when this is no page, or the session did not end so
+ */
+export function askAgain(res: ServerResponse, reason: string): boolean {
+  const { req } = res;
+  if (reason !== 'logged_out' || !isNavigation(req.method ?? '', pairs(req.rawHeaders))) return false;
+  sendOn(res, safeTarget(req.url ?? ''));
+  return true;
+}
