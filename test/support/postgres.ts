@@ -54,7 +54,7 @@ export interface Database {
   readonly name: string;
   readonly url: string;
   readonly config: { host: string; port: number; user: string; password: string; database: string };
-  /** Runs one statement (or several without parameters) on a short connection of the superuser. */
+  /** Runs one statement (or several without parameters) as the superuser, on any of a few connections. */
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<R[]>;
   /** A connected client, closed when the test ends. */
   client(): Promise<pg.Client>;
@@ -77,15 +77,21 @@ export async function freshDatabase(t: Test, server?: PostgresServer, template =
   const host = server ?? (await sharedPostgres());
   databases += 1;
   const name = `test_${process.pid}_${databases}`;
-  await once(host.config('postgres'), `create database ${name} template ${template}`);
-  t.teardown(() => once(host.config('postgres'), `drop database if exists ${name} with (force)`).catch(() => {}));
+  const maker = () => poolOf(host.config('postgres'));
+  await maker().query(`create database ${name} template ${template}`);
   const config = host.config(name);
+  t.teardown(async () => {
+    await closePools((key) => key === `${host.port}/${name}`);
+    await maker()
+      .query(`drop database if exists ${name} with (force)`)
+      .catch(() => {});
+  });
   return {
     server: host,
     name,
     url: host.url(name),
     config,
-    query: (sql, values) => once(config, sql, values),
+    query: async (sql, values) => (await poolOf(config).query(sql, values)).rows,
     client: () => connected(t, config),
   };
 }
@@ -111,6 +117,7 @@ export async function startPostgres(t: Pick<Test, 'teardown'>, options: Postgres
   const launch = () => watchedCluster(dataRoot, port, settings);
   let running = await launch();
   t.teardown(async () => {
+    await closePools((key) => key.startsWith(`${port}/`));
     await running.stop();
     await rm(dataRoot, { recursive: true, force: true });
   });
@@ -181,18 +188,21 @@ async function signalAll(pid: number, signal: NodeJS.Signals): Promise<void> {
   }
 }
 
-async function once<R extends pg.QueryResultRow>(
-  config: pg.ClientConfig,
-  sql: string,
-  values?: unknown[],
-): Promise<R[]> {
-  const client = new pg.Client(config);
-  client.on('error', () => {}); // the failing query tells
-  await client.connect();
-  try {
-    const result = await client.query<R>(sql, values);
-    return result.rows;
-  } finally {
-    await client.end();
-  }
+/** Connecting costs more than most of what is asked: a test that waits for a row would spend its time with it. */
+const pools = new Map<string, pg.Pool>();
+
+function poolOf(config: pg.ClientConfig): pg.Pool {
+  const key = `${config.port}/${config.database}`;
+  const known = pools.get(key);
+  if (known !== undefined) return known;
+  const pool = new pg.Pool({ ...config, max: 3, idleTimeoutMillis: 2_000, allowExitOnIdle: true });
+  pool.on('error', () => {}); // a server that ends is what some tests are about
+  pools.set(key, pool);
+  return pool;
+}
+
+async function closePools(isMeant: (key: string) => boolean): Promise<void> {
+  const ours = [...pools].filter(([key]) => isMeant(key));
+  for (const [key] of ours) pools.delete(key);
+  await Promise.all(ours.map(([, pool]) => pool.end().catch(() => {})));
 }
