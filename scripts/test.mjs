@@ -12,30 +12,6 @@ const SUITE = join(root, 'scripts/suite.mjs');
 const RESULTS = join(root, '.tap/all.tap');
 /** What the outside world may have set and the tests must not see. */
 const NOT_FOR_TESTS = /^(DAYPASS_(?!WRITE_SCHEMAS$)|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
-/** The files that take longest, longest first: begun at the end, one of them would run on alone. */
-const LONGEST = [
-  'faults/many',
-  'system/two-gateways',
-  'system/trouble',
-  'system/start',
-  'system/kill',
-  'system/workers',
-  'postgres/hostile-upstream',
-  'postgres/relay',
-  'system/load',
-  'postgres/cut',
-  'faults/ledger',
-  'faults/redis',
-  'embedded/cluster',
-  'cli/connect',
-  'cli/main',
-  'postgres/clients/languages',
-  'system/end',
-  'postgres/stall',
-  'faults/upstream',
-  'postgres/clients/volume',
-];
-
 function environment(folders) {
   const kept = Object.entries(process.env).filter(([name]) => !NOT_FOR_TESTS.test(name));
   return { ...Object.fromEntries(kept), PATH: [...folders, process.env.PATH].join(delimiter) };
@@ -47,14 +23,7 @@ function testFiles() {
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.test.js'))
     .map((name) => relative(root, join(folder, name)))
-    .sort()
-    .sort((one, other) => place(one) - place(other));
-}
-
-/** Its place in the order of running. */
-function place(file) {
-  const at = LONGEST.findIndex((name) => file.endsWith(`/${name}.test.js`));
-  return at === -1 ? LONGEST.length : at;
+    .sort();
 }
 
 /** A log gets the whole TAP stream; a person at a terminal a line for each file, and all that a failed one has said. */
