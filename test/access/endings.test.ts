@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Grants } from '../../src/access/grants.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 import {
   ASKED,
   activated,
@@ -199,7 +200,13 @@ t.test('a revocation that the ledger does not take says that it is queued, and h
   stop = false;
   t.match(revoked, { state: 'revoked', ledger: 'queued', grant: { id: grant.id } });
   t.match(await access.authority.check(grant.id), { ok: false, reason: 'revoked' });
-  await access.authority.drainPending();
+  // What was stopped may take its time to answer again.
+  await waitUntil('the ledger has it', () =>
+    access.authority.drainPending().then(
+      () => true,
+      () => false,
+    ),
+  );
   t.match(await access.requests.get(root, request.id), { state: 'revoked' });
   await refused(t, access, async () => access.requests.activate(await access.as('kim'), request.id), 'not_approved');
 });
