@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Test } from 'tap';
+import { freePort } from './ports.js';
 
 /** What is wrong between two parts. It holds for connections that are open and for those to come, until it is changed. */
 export type Fault =
@@ -85,12 +86,12 @@ class Injector implements FaultProxy {
 
   async listen(): Promise<void> {
     if (this.#server !== null) return;
+    // Kept while nobody listens, when any free one might be given to somebody else.
+    if (this.port === 0) this.port = await freePort();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;
-    const address = server.address();
-    this.port = typeof address === 'object' && address !== null ? address.port : 0;
   }
 
   close(): void {
