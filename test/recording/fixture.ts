@@ -10,6 +10,7 @@ import { Recorder, type RecorderOptions } from '../../src/recording/recorder.js'
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { ledgerDatabase } from '../support/ledger.js';
 import type { Database, PostgresServer } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 
 export const quiet = createLog('silent');
 
@@ -92,11 +93,11 @@ export async function record(recorder: Recorder, blocks: number, over: Partial<S
   return log;
 }
 
-/** Waits until a condition in the database holds; the test's own limit ends the wait. */
+/** Waits until a condition in the database holds. */
 export async function until(database: Database, sql: string, values: unknown[] = []): Promise<void> {
-  for (;;) {
+  const holds = async () => {
     const [row] = await database.query<{ ok: boolean }>(`select (${sql}) as ok`, values);
-    if (row?.ok === true) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return row?.ok === true;
+  };
+  await waitUntil(sql, holds, { every: 20 });
 }

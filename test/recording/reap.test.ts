@@ -10,6 +10,7 @@ import { verifyAll } from '../../src/recording/verify-database.js';
 import { faultProxy } from '../support/fault-proxy.js';
 import { sharedPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
+import { waitUntil } from '../support/wait.js';
 import { act, freshLedger, open, quiet, record, safe, startRecorder, until } from './fixture.js';
 
 const DIE = `update gateways set seen_at = now() - interval '46 seconds' where id = $1`;
@@ -98,38 +99,49 @@ async function gatewayAt(t: Test, url: string) {
   const log = open(recorder);
   await safe(log);
   const presence = new Presence({ pool, gatewayId, clock: systemClock, log: quiet, beatEvery: BEAT });
+  const startedAt = Date.now();
   await presence.start();
-  return { presence, gatewayId, session: log.row.id, startedAt: Date.now() };
+  return { presence, gatewayId, session: log.row.id, startedAt };
 }
+
+// What follows waits more than it works: side by side.
+t.jobs = 3;
+const waiting = { buffered: true };
 
 for (const fault of ['half-open', 'refuse'] as const) {
-  t.test(`after an outage of the ledger (${fault}) no living gateway's session is taken for lost`, async (t) => {
-    // A gateway that serves is held by its listeners. Here there are none, and neither the timers of Presence nor pg-pool's limit
-    // for a free connection hold a process, so that one which waits for them in an outage could end in the middle of it.
-    const awake = setInterval(() => {}, 1_000);
-    t.teardown(() => clearInterval(awake));
-    const { database, pool } = await freshLedger(t);
-    const { port } = await sharedPostgres();
-    const proxy = await faultProxy(t, port);
-    const url = database.url.replace(`:${port}/`, `:${proxy.port}/`);
-    const gateways = await Promise.all([gatewayAt(t, url), gatewayAt(t, url)]);
-    await pause(UNSEEN + BEAT); // both have been answered for long enough to reap
-    await proxy.set({ kind: fault });
-    await pause(UNSEEN + 2 * BEAT);
-    await proxy.heal();
-    for (const { gatewayId } of gateways)
-      await until(database, "select seen_at > now() - interval '0.3 seconds' from daypass.gateways where id = $1", [
-        gatewayId,
-      ]);
-    await pause(UNSEEN + BEAT); // and again
-    for (const { presence } of gateways) t.ok(presence.answers);
-    const { rows } = await pool.query('select id, end_reason from sessions where ended_at is not null');
-    t.same(rows, [], 'both sessions stay open');
-    for (const { presence } of gateways) await presence.stop();
-  });
+  t.test(
+    `after an outage of the ledger (${fault}) no living gateway's session is taken for lost`,
+    waiting,
+    async (t) => {
+      // A gateway that serves is held by its listeners. Here there are none, and neither the timers of Presence nor pg-pool's limit
+      // for a free connection hold a process, so that one which waits for them in an outage could end in the middle of it.
+      const awake = setInterval(() => {}, 1_000);
+      t.teardown(() => clearInterval(awake));
+      const { database, pool } = await freshLedger(t);
+      const { port } = await sharedPostgres();
+      const proxy = await faultProxy(t, port);
+      const url = database.url.replace(`:${port}/`, `:${proxy.port}/`);
+      const gateways = await Promise.all([gatewayAt(t, url), gatewayAt(t, url)]);
+      await pause(UNSEEN + BEAT); // both have been answered for long enough to reap
+      await proxy.set({ kind: fault });
+      await pause(UNSEEN + 2 * BEAT);
+      await proxy.heal();
+      for (const { gatewayId } of gateways)
+        await until(database, "select seen_at > now() - interval '0.3 seconds' from daypass.gateways where id = $1", [
+          gatewayId,
+        ]);
+      await pause(UNSEEN + BEAT); // and again
+      // A beat that waited for a core is late as one that waited for the ledger; the next is not.
+      await waitUntil('both are answered', () => gateways.every(({ presence }) => presence.answers));
+      const { rows } = await pool.query('select id, end_reason from sessions where ended_at is not null');
+      t.same(rows, [], 'both sessions stay open');
+      for (const { presence } of gateways) await presence.stop();
+    },
+  );
 }
 
-t.test('a gateway takes nobody for lost before the ledger has answered it for long enough; then it does', async (t) => {
+const ENOUGH = 'a gateway takes nobody for lost before the ledger has answered it for long enough; then it does';
+t.test(ENOUGH, waiting, async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
   const log = open(recorder);
@@ -139,7 +151,7 @@ t.test('a gateway takes nobody for lost before the ledger has answered it for lo
   const living = await gatewayAt(t, database.url);
   await until(database, 'select end_reason = $2 from daypass.sessions where id = $1', [log.row.id, 'interrupted']);
   const after = Date.now() - living.startedAt;
-  t.ok(after >= UNSEEN - BEAT / 4, `not early: ${after} ms after its start`);
+  t.ok(after >= UNSEEN, `not early: ${after} ms after its start`);
   t.ok(after <= UNSEEN + 10 * BEAT + starved(), `not late: ${after} ms after its start`);
   t.match((await pool.query('select ended_at from sessions where id = $1', [living.session])).rows, [
     { ended_at: null },
