@@ -26,6 +26,12 @@ notices:
   t.match(await (await as('lee'))('GET', new URL(link).pathname.replace('/api/v1', '')), { status: 200 });
 
   const olga = await as('olga');
+  const noted = (what: string) =>
+    waitUntil(
+      what,
+      async () => (await gateway.ledger.query(`select from daypass.deliveries where ${what}`)).length === 1,
+    );
+  await noted("state = 'sent'");
   t.match(await olga('GET', '/notices?state=sent'), {
     status: 200,
     body: { notices: [{ kind: 'request.waiting', channel: 'slack', state: 'sent', attempts: 1, next: null }] },
@@ -40,6 +46,7 @@ notices:
     command(process.execPath, [MAIN, 'notices', ...words], { env: { DAYPASS_DATA: gateway.dataDirectory } });
   const down = await run('test', 'smtp', '--to', 'a@example.com', '--by', 'olga');
   t.match(down, { code: 1, stderr: /could not be sent.*ECONNREFUSED/s });
+  await noted("state = 'waiting' and error like '%ECONNREFUSED%'");
   const listed = await run('--state', 'waiting');
   t.match(listed.stdout, /request\.waiting +smtp +lee@example\.com +waiting .*ECONNREFUSED/, listed.stderr);
   const { body } = await gateway.operator('GET', '/v1/audit?act=notices.test');
