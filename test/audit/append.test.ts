@@ -146,9 +146,9 @@ t.test('a transaction that appends and then falls silent keeps nobody from actin
   const { pool, log } = await auditLog(t);
   const silent = await pool.connect();
   silent.on('error', () => {});
-  await silent.query('begin');
-  await silent.query(`set local idle_in_transaction_session_timeout = '300ms'`);
-  await appendAudit(silent, act({ target: 'session:silent' }));
+  // In one message: between two the limit would run already.
+  await silent.query(`begin; set local idle_in_transaction_session_timeout = '300ms';
+    select audit_append(now(), 'ops', 'socket', 'session.end', 'session:silent', 'why', 'done')`);
   await appendAudit(pool, act({ target: 'session:next' }));
   silent.release(true);
   t.match(await log.list({}, { limit: 9 }), { entries: [{ seq: 1, target: 'session:next' }], next: null });
