@@ -12,6 +12,7 @@ import { openDatabase } from '../../src/recording/database.js';
 import { migrate } from '../../src/recording/migrate.js';
 import { ledgerDatabase } from '../support/ledger.js';
 import type { Database } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 
 export const silent = createLog('silent');
 
@@ -67,6 +68,16 @@ export async function startLedger(t: Test, database?: Database) {
   t.teardown(() => pool.end());
   await migrate(pool);
   return { database: own, pool, ledger: new Ledger(pool) };
+}
+
+/** Asks until the store answers again: reconnecting has its own pace. */
+export function answers(store: GrantStore): Promise<void> {
+  const asked = () =>
+    store.ping().then(
+      () => true,
+      () => false,
+    );
+  return waitUntil('the store answers', asked, { every: 1 });
 }
 
 /** An authority as a gateway has one. */

@@ -5,24 +5,12 @@ import { RedisGrantStore } from '../../src/grant/redis.js';
 import { ACL_RIGHTS } from '../../src/grant/scripts.js';
 import { freePort } from '../support/ports.js';
 import { type RedisServer, redisClient, startRedis } from '../support/redis.js';
-import { silent } from './fixture.js';
+import { answers, silent } from './fixture.js';
 
 async function open(t: Test, server: RedisServer): Promise<RedisGrantStore> {
   const store = await RedisGrantStore.open(server.url, silent);
   t.teardown(() => store.close());
   return store;
-}
-
-/** Asks until the store answers again: reconnecting has its own pace. */
-async function answers(store: RedisGrantStore): Promise<void> {
-  for (;;) {
-    try {
-      await store.ping();
-      return;
-    } catch {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
 }
 
 t.test('a server that may evict tombstones is refused, with or without a limit today', async (t) => {

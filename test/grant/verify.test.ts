@@ -187,7 +187,8 @@ t.test('a token verified before is still judged by the time, the id and the serv
     reason: 'wrong_service',
   });
   t.match(await verifier.verify(token, { id: 'abcdefghijABCDEFGHIJ13' }, IN_FORCE), { ok: false, reason: 'malformed' });
-  t.match(await verifier.verify(`${token.slice(0, -4)}AAAA`, expected, IN_FORCE), { ok: false, reason: 'malformed' });
+  const other = `${token.slice(0, -4)}${token.endsWith('AAAA') ? 'BBBB' : 'AAAA'}`;
+  t.match(await verifier.verify(other, expected, IN_FORCE), { ok: false, reason: 'malformed' });
 });
 
 t.test('the memory of verified tokens is bounded and forgets the one used longest ago', async (t) => {
