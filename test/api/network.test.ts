@@ -219,6 +219,10 @@ t.test(
       body: { service: 'web', sessions: 1 },
     });
     const watched = rita('GET', `/sessions/${id}/watch?timed=true`);
+    await waitUntil('she looks', async () => {
+      const looks = await gateway.ledger.query("select from daypass.viewings where act = 'watch'");
+      return looks.length === 1;
+    });
     t.match(await rita('POST', `/sessions/${id}/end`, { reason: 'looks odd' }), {
       status: 200,
       body: { state: 'ended' },

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { ordersDatabase } from '../postgres/fixture.js';
+import { until } from '../recording/fixture.js';
 import { startGateway, type TestGateway, throughGateway } from '../support/gateway.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -77,6 +78,7 @@ t.test('a database session reads as SQL: what ran stands as it was, what was ref
   await client.query('select id from orders where id = $1', ['7']);
   await t.rejects(client.query("delete from orders where note = '\n; drop table orders'"));
   await client.end();
+  await until(gateway.ledger, 'exists (select from daypass.sessions where ended_at is not null)');
   const id = await onlySession(gateway);
   const { status, type, text } = await read(gateway, `/v1/sessions/${id}/export?by=rex&format=sql`);
   t.equal(status, 200);
@@ -109,11 +111,8 @@ t.test(
     await once(socket, 'close');
     const id = await onlySession(gateway);
     const har = async () => JSON.parse((await read(gateway, `/v1/sessions/${id}/export?by=rex&format=har`)).text);
-    await waitUntil("the socket's end in the archive", async () =>
-      (await har()).log.entries.some(
-        (one: { response: { status: number } }) =>
-          one.response.status === 101 || one.response.status === 1005 || one.response.status === 1000,
-      ),
+    await waitUntil('both messages of the socket in the archive', async () =>
+      (await har()).log.entries.some((one: { _webSocketMessages?: unknown[] }) => one._webSocketMessages?.length === 2),
     );
     const archive = await har();
     t.equal(archive.log.version, '1.2');
