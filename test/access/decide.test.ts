@@ -192,8 +192,11 @@ t.test(
       const codes = (await Promise.allSettled(twice)).map((one) =>
         one.status === 'rejected' ? one.reason.code : 'done',
       );
-      t.match(await requests.get(kim, id), { state: 'approved', given: 2 });
-      t.equal(codes.filter((code) => code === 'already_decided').length, 1);
+      const { state, given, approvals } = await requests.get(kim, id);
+      t.same([state, given, approvals.map(({ approver }) => approver).sort()], ['approved', 2, ['ada', 'bob']]);
+      t.equal(codes.filter((code) => code === 'done').length, 2);
+      // Whoever comes after the other two finds that it is decided, and not only by herself.
+      t.equal(codes.filter((code) => code === 'already_decided' || code === 'not_pending').length, 1, codes.join());
       const other = await requests.create(kim, ASKED);
       await requests.decide(ada, other.id, fine);
       const race = [

@@ -124,10 +124,13 @@ t.test('a revocation, a cut and the end of the grant close the test protocol in 
     t.equal(await next(), '(end)');
     t.same(gate.registry.all(), []);
   }
-  const { handle } = grants.add({ expiresAt: Date.now() + 300 });
-  const { next } = await open(handle);
-  t.equal(await next(), 'welcome');
-  t.equal(await next(), 'cut expired');
+  // On a busy machine it may have ended before it was let in: then another one, which lasts longer.
+  for (let lasts = 300, said = ''; said !== 'welcome'; lasts *= 2) {
+    const { next } = await open(grants.add({ expiresAt: Date.now() + lasts }).handle);
+    said = await next();
+    if (said === 'welcome') t.equal(await next(), 'cut expired');
+    else t.match(said, /^(?:refused|cut) expired$/);
+  }
 });
 
 t.test('two roles with the same text get their own decisions, and a new policy gives a new one (B10)', async (t) => {

@@ -195,6 +195,6 @@ t.test('what vouches for a person makes the same login as a link does, for an op
   t.equal(await logins.find(carl?.secret ?? ''), null);
   t.equal(await begin('carl'), null);
   t.equal(await logins.logIn(link.secret, null), null, 'nor with a link');
-  const acts = await pool.query(`select act, by, reason from login_acts where principal = 'sam'`);
+  const acts = await pool.query(`select act, by, reason from login_acts where principal = 'sam' order by seq`);
   t.same(acts.rows[0], { act: 'login', by: 'sam', reason: 'by a passkey' });
 });

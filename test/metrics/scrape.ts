@@ -1,3 +1,5 @@
+import { waitUntil } from '../support/wait.js';
+
 /** One line of Prometheus's text format. */
 export interface Sample {
   readonly name: string;
@@ -50,9 +52,12 @@ function sampleOf(line: string): Sample[] {
 
 /** Scrapes again and again until `holds`. */
 export async function scrapeUntil(origin: string, holds: (scrape: Scrape) => boolean): Promise<Scrape> {
-  for (;;) {
-    const seen = await scrape(origin);
-    if (holds(seen)) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  let seen = await scrape(origin);
+  const holdsBy = async () => {
+    if (holds(seen)) return true;
+    seen = await scrape(origin);
+    return holds(seen);
+  };
+  await waitUntil('what is scraped', holdsBy, { every: 20 });
+  return seen;
 }
