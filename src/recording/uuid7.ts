@@ -1,19 +1,21 @@
 import { randomBytes } from 'node:crypto';
 
-/** The instant of the last id, and its place among those of that instant. */
-let last = { now: -1, place: 0 };
+/** The most that fits behind the time, 12 bits; a millisecond begins in the lower half, so that there is room to count on. */
+const MOST = 0x0fff;
+/** The last id of this process: its time, and what stands behind that. */
+const last = { at: -1, count: 0 };
 
 /**
- * A UUIDv7 (RFC 9562 section 5.7): sorted by time, so that blocks can be partitioned by session id. Of one millisecond those
- * that this process makes one after the other are sorted too (section 6.2, method 1), by a counter that begins at random in
- * its lower half: only beyond two thousand of them it may start over, which costs their order and nothing else.
+ * A UUIDv7 (RFC 9562 section 5.7): sorted by time, so that blocks can be partitioned by session id. Those that this process makes
+ * within one millisecond are counted on (section 6.2, method 1), so that lists and their pages have them in the order in which
+ * they were made; beyond some thousand a millisecond chance orders them.
  */
 export function uuid7(now: number): string {
   const bytes = randomBytes(16);
-  const place = now === last.now ? last.place + 1 : bytes.readUInt16BE(6) & 0x07ff;
-  last = { now, place };
+  last.count = now === last.at ? Math.min(last.count + 1, MOST) : bytes.readUInt16BE(6) & (MOST >> 1);
+  last.at = now;
   bytes.writeUIntBE(now, 0, 6);
-  bytes.writeUInt16BE(0x7000 | (place & 0x0fff), 6);
+  bytes.writeUInt16BE(0x7000 | last.count, 6);
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

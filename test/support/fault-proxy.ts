@@ -35,16 +35,16 @@ type Budget = { left: number; fault: 'reset' | 'half-open' | 'end' };
 /** What may wait in one direction before its source is read no further, bytes. */
 const MOST_QUEUED = 256 * 1024;
 
-/** Listens on a free loopback port and passes everything on to `port`. Ends with `t`. */
+/** Listens on a loopback port of its own, also after it was let go of for a while, and passes everything on to `port`. Ends with `t`. */
 export async function faultProxy(t: Pick<Test, 'teardown'>, port: number, host = '127.0.0.1'): Promise<FaultProxy> {
-  const proxy = new Injector(host, port);
+  const proxy = new Injector(await freePort(), host, port);
   await proxy.listen();
   t.teardown(() => proxy.close());
   return proxy;
 }
 
 class Injector implements FaultProxy {
-  port = 0;
+  readonly port: number;
   fault: Fault | null = null;
   budget: { readonly bytes: number; readonly fault: Budget['fault'] } | null = null;
   readonly passed: Buffer[] = [];
@@ -53,7 +53,8 @@ class Injector implements FaultProxy {
   readonly #links = new Set<Link>();
   #server: Server | null = null;
 
-  constructor(host: string, target: number) {
+  constructor(port: number, host: string, target: number) {
+    this.port = port;
     this.#host = host;
     this.#target = target;
   }
@@ -86,8 +87,6 @@ class Injector implements FaultProxy {
 
   async listen(): Promise<void> {
     if (this.#server !== null) return;
-    // Kept while nobody listens, when any free one might be given to somebody else.
-    if (this.port === 0) this.port = await freePort();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');

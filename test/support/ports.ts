@@ -2,22 +2,21 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Where a port is looked for: below those that systems give to whoever asks for any (Linux from 32768 on), so that none of the
- * thousands of connections and listeners of a test run is given it before the server it is meant for has it, or while that
- * server is down.
+ * Below what systems give out by themselves (Linux from 32768 on, others from 49152): between our look at such a port and its use,
+ * or while its server is down for a moment, no connection and no listener of anybody else comes by it.
  */
-const FIRST = 12_000;
-const PORTS = 20_000;
-/** Test files that run side by side begin so far from each other, whatever their process ids are. */
-const STRIDE = 37;
+const LOWEST = 10_000;
+const COUNT = 20_000;
+/** A test file asks for fewer: two that run side by side begin far apart. */
+const APART = 97;
 
-let next = (process.pid * STRIDE) % PORTS;
+let next = (process.pid * APART) % COUNT;
 
-/** A loopback TCP port that was free a moment ago, and another one at each call. */
+/** A loopback TCP port that is free, and that nobody else is given. */
 export async function freePort(): Promise<number> {
-  for (let tried = 0; tried < PORTS; tried += 1) {
-    const port = FIRST + next;
-    next = (next + 1) % PORTS;
+  for (let left = COUNT; left > 0; left -= 1) {
+    const port = LOWEST + next;
+    next = (next + 1) % COUNT;
     if (await isFree(port)) return port;
   }
   throw new Error('no port is free');
@@ -28,7 +27,7 @@ async function isFree(port: number): Promise<boolean> {
   try {
     await once(server, 'listening');
   } catch {
-    return false; // somebody has it
+    return false;
   }
   server.close();
   await once(server, 'close');
