@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
@@ -6,12 +6,26 @@ import t, { type Test } from 'tap';
 import { startCluster } from '../../src/embedded/cluster.js';
 import { startEmbeddedLedger } from '../../src/embedded/ledger.js';
 import { createLog } from '../../src/log.js';
-import { psql, start } from '../support/commands.js';
+import { command, psql, start } from '../support/commands.js';
 import { dataFolder } from '../support/folders.js';
 import { freePort } from '../support/ports.js';
 
 const log = createLog('silent');
 const RUNNER = fileURLToPath(new URL('run-ledger.js', import.meta.url));
+
+let made: Promise<string> | undefined;
+
+/** A data directory whose ledger has been started before: a copy of one that was made once, which takes a moment, not seconds. */
+async function startedBefore(test: Test): Promise<string> {
+  made ??= dataFolder(t).then(async (folder) => {
+    await (await startEmbeddedLedger(folder, log)).stop();
+    await rm(join(folder, 'ledger/run'), { recursive: true, force: true });
+    return folder;
+  });
+  const folder = await dataFolder(test);
+  await command('cp', ['-a', join(await made, 'ledger'), folder]);
+  return folder;
+}
 
 /** A ledger in a process of its own. */
 async function elsewhere(t: Test, folder: string) {
@@ -71,7 +85,7 @@ t.test('the ledger cannot be reached over TCP, nor over its socket without the p
 t.test(
   'a gateway killed without a word does not keep the next one from starting, and what was committed is there',
   async (t) => {
-    const folder = await dataFolder(t);
+    const folder = await startedBefore(t);
     const killed = await elsewhere(t, folder);
     await query(killed.url, 'create table kept as select 1 as n');
     const orphan = Number((await readFile(join(folder, 'ledger/data/postmaster.pid'), 'utf8')).split('\n')[0]);
@@ -85,7 +99,7 @@ t.test(
 );
 
 t.test('a database killed together with its gateway recovers', async (t) => {
-  const folder = await dataFolder(t);
+  const folder = await startedBefore(t);
   const killed = await elsewhere(t, folder);
   await query(killed.url, 'create table kept as select generate_series(1, 1000) as n');
   const server = Number((await readFile(join(folder, 'ledger/data/postmaster.pid'), 'utf8')).split('\n')[0]);
@@ -101,16 +115,14 @@ t.test('a database killed together with its gateway recovers', async (t) => {
 });
 
 t.test('a second gateway on the data directory of a living one is refused, and harms nothing', async (t) => {
-  const folder = await dataFolder(t);
+  const folder = await startedBefore(t);
   const living = await elsewhere(t, folder);
   await t.rejects(startEmbeddedLedger(folder, log), { code: 'embedded_in_use', hint: /DAYPASS_DATA/ });
   t.same(await query(living.url, 'select 1 as n'), [{ n: 1 }]);
 });
 
 t.test('a lock file that names another program is not taken for a server', async (t) => {
-  const folder = await dataFolder(t);
-  const ledger = await startEmbeddedLedger(folder, log);
-  await ledger.stop();
+  const folder = await startedBefore(t);
   const bystander = start('sleep', ['60']);
   t.teardown(() => bystander.process.kill());
   await writeFile(join(folder, 'ledger/data/postmaster.pid'), `${bystander.process.pid}\n`);
