@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { type Orders, ordersDatabase } from '../postgres/fixture.js';
 import { selfSigned } from '../support/certificate.js';
@@ -49,20 +48,6 @@ export interface GroundOptions {
   readonly settings?: readonly string[];
 }
 
-/** How often the operator asks again while the ledger does not answer in time: a busy machine is no fault of the gateway. */
-const TRIES = 20;
-
-async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  for (let left = TRIES; ; left -= 1) {
-    try {
-      return await ask();
-    } catch (thrown) {
-      if (left === 0 || !(thrown instanceof Error && /(ledger|store)_unavailable/.test(thrown.message))) throw thrown;
-      await pause(250);
-    }
-  }
-}
-
 const WITHOUT_DRAIN = 'drain: 0s';
 
 /** Starts everything; all of it ends with `t`. */
@@ -106,7 +91,7 @@ export async function ground(t: Test, options: GroundOptions = {}): Promise<Grou
     ...{ redis, ledger, orders, web, gateways, gateway, upstreams },
     seams: { ...seams, upstream },
     issue: async (service, duration = '10m', role) => ({
-      ...(await patiently(() => gateway.issue({ service, for: duration, ...(role === undefined ? {} : { role }) }))),
+      ...(await gateway.issue({ service, for: duration, ...(role === undefined ? {} : { role }) })),
       service,
       revokedAt: null,
     }),

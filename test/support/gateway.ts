@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { parseDuration } from '../../src/config/duration.js';
@@ -161,10 +162,25 @@ export function ask(
   });
 }
 
+/** How often the operator asks again while the ledger does not answer in time: a busy machine is no fault of the gateway. */
+const TRIES = 20;
+
+/** Asks as an operator who is told that the ledger or the store did not answer: again. */
+export async function patiently<Answer extends { readonly body: Readonly<Record<string, unknown>> }>(
+  ask: () => Promise<Answer>,
+): Promise<Answer> {
+  for (let left = TRIES; ; left -= 1) {
+    const answer = await ask();
+    const unavailable = /"(?:ledger|store)_unavailable"/.test(JSON.stringify(answer.body.error ?? null));
+    if (left === 0 || !unavailable) return answer;
+    await pause(250);
+  }
+}
+
 /** Issues a grant as the operator would. */
 export async function issueWith(operator: TestGateway['operator'], grant: IssueGrant): Promise<IssuedGrant> {
   const { service, role, principal = 'alice', for: duration = '10m' } = grant;
-  const answer = await operator('POST', '/v1/grants', {
+  const asked = {
     principal,
     service,
     ...(role === undefined ? {} : { role }),
@@ -172,7 +188,8 @@ export async function issueWith(operator: TestGateway['operator'], grant: IssueG
     sponsor: 'dana',
     reason: 'a test of the gateway',
     by: 'ops',
-  });
+  };
+  const answer = await patiently(() => operator('POST', '/v1/grants', asked));
   if (answer.status >= 300) throw new Error(`no grant: ${JSON.stringify(answer.body)}`);
   return answer.body as unknown as IssuedGrant;
 }

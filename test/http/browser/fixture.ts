@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { Test } from 'tap';
 import WebSocket, { WebSocketServer } from 'ws';
-import { type GatewayOptions, startGateway as startWhole, type TestGateway } from '../../support/gateway.js';
+import { type GatewayOptions, patiently, startGateway as startWhole, type TestGateway } from '../../support/gateway.js';
 import { listen } from '../gateway.js';
 
 /** What a page navigation of a browser looks like. */
@@ -65,7 +65,7 @@ export async function startBrowsing(
 /** Makes a login link as the operator would; answers its code. */
 export async function linkFor(gateway: TestGateway, principal = 'alice'): Promise<string> {
   const asked = { principal, reason: 'a test', by: 'ops' };
-  const { body } = await gateway.operator('POST', '/v1/login-links', asked);
+  const { body } = await patiently(() => gateway.operator('POST', '/v1/login-links', asked));
   return String(body.url).split('#')[1] ?? '';
 }
 
