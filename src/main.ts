@@ -237,15 +237,15 @@ async function openDoors(
   neighbours: Neighbours | undefined,
 ) {
   const { config, clock, metrics, log, lifecycle } = base;
-  const { listen, domain, tls } = config;
+  const { listen, domain, tls, proxies } = config;
   const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
-  const door = { ...listen.http, domain, tls: secured, api: api.serve };
+  const door = { ...listen.http, domain, tls: secured, proxies: proxies.http, api: api.serve };
   const starting = startHttp({ ...serving, ...door, identity, access, metrics });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
-  const opening = startPostgres({ ...serving, ...listen.postgres, tls, neighbours });
+  const opening = startPostgres({ ...serving, ...listen.postgres, tls, proxies: proxies.postgres, neighbours });
   const postgres = await listening('Postgres', listen.postgres, opening);
   lifecycle.onStop('Postgres', () => postgres.stop());
   return {

@@ -73,7 +73,9 @@ export function tunnelRoutes(app: ApiApp, parts: TunnelParts, visitOf: (raw: Inc
       detach(reply.raw, socket);
       server.handleUpgrade(request.raw, socket, head, (opened) => {
         const carrying = new Carrying(opened, upgrade, visit.client);
-        const client = `${visit.client}:${socket.remotePort}`;
+        // Behind a proxy the port would be the proxy's.
+        const isProxied = visit.client !== socket.remoteAddress;
+        const client = isProxied ? visit.client : `${visit.client}:${socket.remotePort}`;
         const { stream, began } = carrying;
         const door = `127.0.0.1:${port}`;
         take({ stream, service, proof, principal: subject, client, address: visit.client, door, began });

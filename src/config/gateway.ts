@@ -7,6 +7,7 @@ import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
+import { type ProxySettings, proxiesSchema } from './proxies.js';
 import { type ReviewSettings, reviewsSchema } from './reviews.js';
 import * as values from './values.js';
 
@@ -29,6 +30,8 @@ export interface GatewayConfig {
   readonly listen: { readonly http: Address; readonly postgres: Address; readonly health: Address };
   /** PEM texts; always there when something is served off loopback. */
   readonly tls: TlsSettings | undefined;
+  /** Who is believed when they say whom they ask for. */
+  readonly proxies: ProxySettings;
   /** A connection string; undefined: the embedded database. */
   readonly database: string | undefined;
   /** A connection string; undefined: grants live in this process. */
@@ -84,6 +87,7 @@ function shapeOf(sources: values.Sources) {
       })
       .refine(keyMatches, 'the key does not belong to the certificate')
       .optional(),
+    proxies: proxiesSchema.default({}),
     database: connectionSchema(sources, /^postgres(?:ql)?:\/\//, 'not a PostgreSQL connection string').optional(),
     redis: connectionSchema(sources, /^rediss?:\/\//, 'not a Redis connection string').optional(),
     signing_key: signingKeySchema(sources).optional(),
@@ -135,14 +139,14 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 
 /** The parsed file in the gateway's own words. */
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
-  const { domain, listen, tls, database, redis } = file;
+  const { domain, listen, tls, proxies, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
   const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc, alerts, reviews } = file;
   const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
   const notices = toNoticeSettings(file.notices);
   const told = { audit, notices, alerts, reviews };
-  return { domain, listen, tls, ...stores, stalenessSeconds, drainSeconds, duties, oidc, ...told };
+  return { domain, listen, tls, proxies, ...stores, stalenessSeconds, drainSeconds, duties, oidc, ...told };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
@@ -35,6 +34,7 @@ import { faultOf } from './request.js';
 import { upstreamOf } from './target.js';
 import type { Turns } from './turns.js';
 import type { Upstreams } from './upstream.js';
+import { clientOf, protoOf } from './whence.js';
 
 /** What requests and WebSockets alike need of the process around them. */
 export interface HttpParts {
@@ -289,16 +289,6 @@ const TOO_MANY = deny(
   `More than ${MAX_AT_ONCE} requests of this grant are under way.`,
   'wait until some have ended',
 );
-
-/** How the client comes: what a service builds absolute addresses from. */
-export function protoOf({ socket }: IncomingMessage): 'http' | 'https' {
-  return socket instanceof TLSSocket ? 'https' : 'http';
-}
-
-/** The address the client comes from, as the socket says; no header is believed (A4). */
-export function clientOf(req: IncomingMessage): string {
-  return req.socket.remoteAddress ?? 'unknown';
-}
 
 function remember({ open }: HttpParts, exchange: Exchange, req: IncomingMessage, res: ServerResponse): void {
   const exchanges = open.get(req.socket) ?? new Set<Exchange>();

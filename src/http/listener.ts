@@ -22,9 +22,10 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import { type AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
+import type { HttpProxies } from '../config/proxies.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Carried, TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
@@ -36,14 +37,16 @@ import { drain } from './body.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { originOf, schemeOf } from './browser/place.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
-import { clientOf, type HttpParts, serveRequest } from './dispatch.js';
+import { type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
+import { frontOf } from './front.js';
 import { Heads } from './head.js';
 import type { Identity } from './identity.js';
 import { Rates } from './rate.js';
 import { Turns } from './turns.js';
 import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
 import { serveUpgrade } from './websocket.js';
+import { carries, clientAt, clientOf, noteWhence } from './whence.js';
 
 /** What the listener is made of. */
 export interface HttpOptions {
@@ -59,6 +62,8 @@ export interface HttpOptions {
   readonly api?: ApiDoor | undefined;
   readonly host: string;
   readonly port: number;
+  /** Who is believed when they say whom they ask for; nobody unless given. */
+  readonly proxies?: HttpProxies | undefined;
   /** PEM texts; without them HTTP is plain. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
@@ -98,7 +103,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     access: options.access,
     api: options.api,
     scheme: schemeOf(domain, options.tls !== undefined),
-    origin: () => originOf(domain, options.tls !== undefined, portOf(server)),
+    origin: () => originOf(domain, options.tls !== undefined, portOf(door)),
     clock,
     domain,
     carried: new WeakMap(),
@@ -120,11 +125,13 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     noDelay: true,
   };
   const server = open(options, settings);
+  const door = doorOf(server, options, parts);
   const sockets = new Set<Socket>();
-  server.on('connection', (socket) => {
+  door.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  if (options.proxies !== undefined) noteFirst(server, options.proxies);
   serveOn(server, parts);
   const tunnels = createServer(settings);
   serveOn(tunnels, parts);
@@ -133,10 +140,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     parts.carried.set(one.stream, one);
     tunnels.emit('connection', one.stream);
   };
-  const address = await listening(server, options);
+  const address = await listening(door, options);
   const stop = () => {
     tunnels.close(() => {}); // what it has ends with the connections that carry it
-    return stopServer(server, sockets, upstreams);
+    if (door !== server) server.close(() => {}); // it never listened itself
+    server.closeIdleConnections();
+    return stopServer(door, sockets, upstreams);
   };
   const replaceCertificate: HttpListener['replaceCertificate'] = (tls) => {
     if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: LEAST_TLS });
@@ -162,14 +171,41 @@ function open({ tls, headTimeout = HEAD_TIMEOUT }: HttpOptions, settings: Server
   server.on('secureConnection', (socket) => {
     const carrier = raw.get(peerOf(socket));
     if (carrier === undefined) socket.destroy();
-    else carriedBy(socket, carrier);
+    else {
+      carriedBy(socket, carrier);
+      carries(carrier, socket);
+    }
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
 }
 
+/** What listens: the server itself, or what stands before it. */
+function doorOf(
+  server: Server,
+  { proxies, headTimeout: within = HEAD_TIMEOUT }: HttpOptions,
+  { faults }: HttpParts,
+): NetServer {
+  if (proxies?.client !== 'proxy-protocol') return server;
+  const refused = (socket: Socket, why: string) =>
+    faults.tell({
+      client: clientAt(socket),
+      status: 400,
+      reason: 'bad_request',
+      rule: 'PROXY header of a listed proxy',
+      why,
+    });
+  return frontOf(server, { proxies, within, refused });
+}
+
+/** Before anything else looks at a request, what its proxy says of it is noted. */
+function noteFirst(server: Server, proxies: HttpProxies): void {
+  for (const event of ['request', 'checkContinue', 'checkExpectation', 'connect', 'upgrade'])
+    server.on(event, (req: IncomingMessage) => noteWhence(req, proxies));
+}
+
 /** Where it listens really: a port may have been chosen by the system. */
-function portOf(server: Server): number {
+function portOf(server: NetServer): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
@@ -272,7 +308,7 @@ function answerUnreadable(
   const { status, reason } = refusal;
   // Whoever hangs up is not refused.
   if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') {
-    const client = (socket instanceof Socket ? socket.remoteAddress : undefined) ?? 'unknown';
+    const client = socket instanceof Socket ? clientAt(socket) : 'unknown';
     const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.code });
     const request = asked.get(socket);
     if (request === undefined || request.isWhole) tell();
@@ -297,7 +333,7 @@ function unreadable({ code }: NodeJS.ErrnoException): Refusal {
   return { status: 400, reason: 'bad_request', detail: 'This is not a request that HTTP/1.1 allows.' };
 }
 
-function listening(server: Server, { host, port }: HttpOptions): Promise<AddressInfo> {
+function listening(server: NetServer, { host, port }: HttpOptions): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     const fail = (cause: Error) =>
       reject(
@@ -316,13 +352,12 @@ function listening(server: Server, { host, port }: HttpOptions): Promise<Address
 /** How long what was said last may take to reach its clients, milliseconds. */
 const FLUSH = 500;
 
-function stopServer(server: Server, sockets: ReadonlySet<Socket>, upstreams: Upstreams): Promise<void> {
+function stopServer(server: NetServer, sockets: ReadonlySet<Socket>, upstreams: Upstreams): Promise<void> {
   const destroyAll = () => {
     for (const socket of sockets) socket.destroy();
   };
   const timer = setTimeout(destroyAll, FLUSH);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
   upstreams.close();
   return closed.finally(() => clearTimeout(timer));
 }

@@ -11,7 +11,7 @@ import { isApiPath, upgradeApi } from './browser/api-side.js';
 import { refuse } from './browser/refusals.js';
 import { isOwnTarget } from './browser/service-side.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
-import { actionOf, clientOf, type HttpParts, judge, passageOf, protoOf, tellEnd, tellFault } from './dispatch.js';
+import { actionOf, type HttpParts, judge, passageOf, tellEnd, tellFault } from './dispatch.js';
 import { serviceFault } from './faults.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
 import { Head } from './head.js';
@@ -23,6 +23,7 @@ import { WebSocketRelay } from './relay.js';
 import { faultOf } from './request.js';
 import { type Instants, timesOf } from './result.js';
 import { upstreamOf } from './target.js';
+import { clientOf, protoOf } from './whence.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
 
 /** One upgrade request from its head to its refusal or its relay. */

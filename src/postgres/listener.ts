@@ -2,6 +2,7 @@
  * The Postgres port.
  *
  *   client                     gateway                                    database
+ *     | (PROXY header) --------> | of listed proxies, whose client counts     |
  *     | SSLRequest ------------> |                                            |
  *     | <------------------- S/N | (TLS; nothing read before it counts)       |
  *     | StartupMessage --------> | user, database, options                    |
@@ -24,12 +25,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
+import type { ListedProxies } from '../config/proxies.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Carried, TakeCarried } from '../gate/carried.js';
 import type { Credential } from '../gate/credential.js';
 import type { AdmitRequest, Gate } from '../gate/gate.js';
 import { Passage } from '../gate/passage.js';
+import { takeProxyHeader } from '../gate/proxied.js';
 import type { Log } from '../log.js';
 import type { Decision } from '../policy/decision.js';
 import { DENIALS, type DenialReason } from '../policy/reason.js';
@@ -45,7 +48,7 @@ import { asShown } from './pinned.js';
 import type { PostgresRole } from './policy.js';
 import { postgresProtocol } from './protocol.js';
 import { Relay } from './relay.js';
-import { asRefusal, openConnection, refuseConnection } from './startup.js';
+import { asRefusal, openConnection, refuseConnection, StartupRefused } from './startup.js';
 import { dial, type Upstream } from './upstream.js';
 import { loadCatalog } from './upstream-catalog.js';
 import { authenticationOk, backendKeyData, parameterStatus, type Report, readyForQuery } from './wire/backend.js';
@@ -58,6 +61,8 @@ export interface PostgresParts {
   readonly port: number;
   /** The listener's certificate; clients off loopback are refused without TLS. */
   readonly tls?: Pair | undefined;
+  /** Who begins each connection with a PROXY header, and is believed what it says; nobody unless given. */
+  readonly proxies?: { readonly from: ListedProxies } | undefined;
   /** Given when several processes share the port. */
   readonly neighbours?: Neighbours | undefined;
   /** How long each handshake may take, with a client and with an upstream, milliseconds; 10,000 unless told. */
@@ -127,18 +132,20 @@ interface Peer {
   /** Its address and port, and the address alone. */
   readonly client: string;
   readonly address: string | undefined;
+  /** Whether no byte leaves this machine on its way: such a client may do without TLS. */
+  readonly isLocal: boolean;
   /** Given in a tunnel: who it is, and which service it leads to. */
   readonly carried: Carried | null;
 }
 
 function peerAt(stream: Socket): Peer {
   const { remoteAddress: address, remotePort } = stream;
-  return { stream, client: `${address}:${remotePort}`, address, carried: null };
+  return { stream, client: `${address}:${remotePort}`, address, isLocal: isLoopback(address), carried: null };
 }
 
 function peerIn(carried: Carried): Peer {
   const { stream, client, address } = carried;
-  return { stream, client, address, carried };
+  return { stream, client, address, isLocal: false, carried };
 }
 
 class Door {
@@ -171,8 +178,9 @@ class Door {
   }
 
   /** Takes one connection from its first byte to a session. Never throws. */
-  async open(peer: Peer): Promise<void> {
-    const { stream: raw } = peer;
+  async open(arrived: Peer): Promise<void> {
+    const { stream: raw } = arrived;
+    let peer = arrived;
     raw.on('error', () => raw.destroy());
     if (this.#handshakes.size >= MOST_HANDSHAKES) {
       this.#logRefused(peer, 'too_large', 'connections that are not admitted yet');
@@ -180,10 +188,13 @@ class Door {
     }
     this.#handshakes.add(raw);
     let socket = raw;
+    const timer = setTimeout(() => raw.destroy(), this.#handshakeLimit);
     try {
-      await this.#greet(peer, (secured) => {
-        socket = secured.on('error', () => secured.destroy());
-      });
+      peer = await this.#behind(arrived);
+      const secured = (encrypted: Duplex) => {
+        socket = encrypted.on('error', () => encrypted.destroy());
+      };
+      await this.#admit(peer, secured, () => clearTimeout(timer));
     } catch (thrown) {
       const refusal = asRefusal(thrown);
       if (refusal.report !== null) this.#logRefused(peer, refusal.reason, refusal.rule, refusal.message);
@@ -191,7 +202,24 @@ class Door {
         this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');
       refuseConnection(socket, refusal.report);
     } finally {
+      clearTimeout(timer);
       this.#handshakes.delete(raw);
+    }
+  }
+
+  /** Whom a listed proxy passes a connection on for; everybody else speaks for themselves. @throws StartupRefused */
+  async #behind(peer: Peer): Promise<Peer> {
+    const { stream, address, carried } = peer;
+    if (carried !== null || this.#parts.proxies?.from.has(address ?? '') !== true) return peer;
+    try {
+      const passed = await takeProxyHeader(stream, this.#handshakeLimit);
+      if (passed === null) return peer;
+      const client = `${passed.address}:${passed.port}`;
+      return { ...peer, client, address: passed.address, isLocal: peer.isLocal && isLoopback(passed.address) };
+    } catch (thrown) {
+      const hasLeft = thrown instanceof DaypassError && thrown.code === 'client_left';
+      if (!hasLeft) this.#logRefused(peer, 'malformed', 'PROXY header of a listed proxy', messageOf(thrown));
+      throw new StartupRefused('malformed', null);
     }
   }
 
@@ -200,20 +228,11 @@ class Door {
     this.#parts.log.warn({ client, reason, rule, err }, 'a connection was refused');
   }
 
-  async #greet(peer: Peer, secured: (socket: Duplex) => void): Promise<void> {
-    const timer = setTimeout(() => peer.stream.destroy(), this.#handshakeLimit);
-    try {
-      await this.#admit(peer, secured, () => clearTimeout(timer));
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   async #admit(peer: Peer, secured: (socket: Duplex) => void, admitted: () => void): Promise<void> {
     // The certificate may be replaced while the client logs in: its proof is bound to the one it was shown.
     const { stream: raw, client, address, carried } = peer;
     const shown = carried === null ? this.#secured : null;
-    const plainAllowed = carried !== null || isLoopback(address);
+    const plainAllowed = carried !== null || peer.isLocal;
     const opening = await openConnection(raw, shown?.context ?? null, plainAllowed, secured, carried !== null);
     if (opening.kind === 'cancel') {
       this.#cancel(opening.pid, opening.secret, address ?? '');

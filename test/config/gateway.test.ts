@@ -196,3 +196,32 @@ t.test(
     t.match(problems(t.testdir({}), `${GATEWAY}reviews: { first: 0 }\n`), [/not a duration/]);
   },
 );
+
+t.test('proxies are listed by their networks, never everybody, and say how they tell', async (t) => {
+  const listed = (from: string, client = 'x-forwarded-for') =>
+    problems(t.testdir({}), `${GATEWAY}proxies: { http: { from: [${from}], client: ${client} } }\n`);
+  for (const network of ['127.0.0.1', '10.0.0.0/8', '"::1"', '"2001:db8::/32"', '10.0.0.7/8'])
+    t.strictSame(listed(network), [], network);
+  const wrong = [
+    '0.0.0.0/0',
+    '"::/0"',
+    'proxy.internal',
+    '10.0.0.0/33',
+    '10.0.0.0/08',
+    '"::ffff:10.0.0.0/104"',
+    '10.0.0.0/',
+  ];
+  for (const network of wrong) t.strictSame(listed(network), ['3:27 not a network of proxies'], network);
+  t.match(listed('127.0.0.1', 'x-real-ip'), [/not how a proxy tells who its client is/]);
+  t.match(listed(''), [/./], 'a list of nobody');
+  const { proxies } = served(
+    t.testdir({}),
+    `${GATEWAY}proxies: { postgres: { from: [10.0.0.0/8, "2001:db8::/32"] } }\n`,
+  );
+  const known = (address: string) => proxies.postgres?.from.has(address);
+  t.strictSame(
+    ['10.1.2.3', '::ffff:10.1.2.3', '2001:db8::7', '11.0.0.1', '::ffff:11.0.0.1', 'fe80::1%eth0', ''].map(known),
+    [...[true, true, true], ...[false, false, false, false]],
+  );
+  t.equal(proxies.http, undefined);
+});

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Clock } from '../../src/clock.js';
 import { systemClock } from '../../src/clock.js';
 import type { ServicePolicy } from '../../src/config/protocol.js';
+import type { HttpProxies } from '../../src/config/proxies.js';
 import { scopeOf } from '../../src/config/scope.js';
 import { valueSchemas } from '../../src/config/values.js';
 import { Gate } from '../../src/gate/gate.js';
@@ -88,6 +89,7 @@ export interface GatewayOptions {
   readonly stallAfter?: number;
   readonly bufferBytes?: number;
   readonly tls?: { readonly cert: string; readonly key: string };
+  readonly proxies?: HttpProxies;
 }
 
 /** Starts a gateway for these services; everything is stopped when `t` ends. */
@@ -130,7 +132,7 @@ export async function startGateway(
     audit: async () => {},
     domain: 'localhost',
   });
-  const { headTimeout, upstreamLimits, tls } = options;
+  const { headTimeout, upstreamLimits, tls, proxies } = options;
   const http = await startHttp({
     gate,
     access,
@@ -142,6 +144,7 @@ export async function startGateway(
     port: 0,
     metrics,
     tls,
+    proxies,
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });

@@ -5,13 +5,14 @@ import { endSurely } from '../../session/connection.js';
 import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
 import type { Target } from '../path.js';
+import { clientOf } from '../whence.js';
 import { cookiesNamed, SESSION_COOKIE } from './cookies.js';
 import { foreignRequest } from './foreign.js';
 import { type Answer, refuse } from './refusals.js';
 
 /** What the listener has found out of a request to the API; its path is the normalised one. */
 export interface ApiVisit {
-  /** The client's address, as the socket says. */
+  /** The client's address, as the socket or a listed proxy says. */
   readonly client: string;
   /** The values of all its Authorization headers. */
   readonly authorizations: readonly string[];
@@ -66,7 +67,7 @@ function visitOf(scheme: HttpParts['scheme'], req: IncomingMessage): ApiVisit {
   const headers = pairs(req.rawHeaders);
   const own = `${scheme}://${(req.headers.host ?? '').toLowerCase()}`;
   return {
-    client: req.socket.remoteAddress ?? 'unknown',
+    client: clientOf(req),
     authorizations: valuesOf(headers, 'authorization'),
     logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
     foreign: foreignRequest(req.method ?? '', headers, own),

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpParts } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
 import { readTarget } from '../path.js';
+import { clientOf } from '../whence.js';
 import { isApiPath, serveApi } from './api-side.js';
 import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
@@ -95,7 +96,7 @@ async function logIn({ parts, req, res, secret }: Visit): Promise<Answer> {
   const login = await parts.access.logins.logIn(form.get('code') ?? '', secret);
   if (login === null) return refuse.linkOver();
   const { principal, expiresAt } = login;
-  parts.log.info({ principal, client: req.socket.remoteAddress }, 'logged in with a browser');
+  parts.log.info({ principal, client: clientOf(req) }, 'logged in with a browser');
   return sendOn(res, '/', [setCookie(SESSION_COOKIE, login.secret, (expiresAt - parts.clock.wall()) / 1_000)]);
 }
 

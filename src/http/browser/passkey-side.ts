@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { sourceOf } from '../../gate/network.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
-import { clientOf } from '../dispatch.js';
 import { pairs, valuesOf } from '../headers.js';
+import { clientOf } from '../whence.js';
 import { CEREMONY_COOKIE, cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { INVITE_PAGE, passkeysPage, sendJson, sendOn, sendPage } from './pages.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
@@ -117,7 +117,7 @@ function sendBegun(res: ServerResponse, { options, browser }: Begun): null {
 
 function sendLogin({ parts, req, res }: Sent, given: { principal: string; secret: string; expiresAt: number }): null {
   const { principal, secret, expiresAt } = given;
-  parts.log.info({ principal, client: req.socket.remoteAddress }, 'logged in with a passkey');
+  parts.log.info({ principal, client: clientOf(req) }, 'logged in with a passkey');
   const lasts = (expiresAt - parts.clock.wall()) / 1_000;
   return sendJson(res, { principal }, [setCookie(SESSION_COOKIE, secret, lasts), setCookie(CEREMONY_COOKIE, '', 0)]);
 }
