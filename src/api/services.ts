@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ServicePolicy } from '../config/protocol.js';
+import { timeLeftOf } from '../grant/lease.js';
 import type { GrantView } from '../grant/record.js';
 import { type ApiApp, actorIn } from './app.js';
 import type { RouteParts } from './routes.js';
@@ -11,7 +12,11 @@ const held = z.object({
   role: z.string(),
   notBefore: moment,
   expiresAt: moment,
-  secondsLeft: z.int().min(0).describe('of the time from its beginning to its end'),
+  window: z.string().nullable().describe('the weekly hours during which it may be used'),
+  until: moment.describe('when it may be used no longer: its end, or the end of its hours when that comes first'),
+  ends: z.enum(['expired', 'hours_over']).describe('what comes then'),
+  outside: z.string().nullable().describe('why its hours keep it from being used now, and when they begin'),
+  secondsLeft: z.int().min(0).describe('to that moment, from now or from its beginning'),
   begun: z.boolean(),
   suspended: z.boolean(),
 });
@@ -57,10 +62,12 @@ function serviceJson(policy: ServicePolicy, mine: readonly GrantView[], now: num
   };
 }
 
-function heldJson({ id, role, notBefore, expiresAt, suspendedAt }: GrantView, now: number) {
-  const left = Math.max(0, expiresAt - Math.max(now, notBefore));
+function heldJson(grant: GrantView, now: number) {
+  const { id, role, notBefore, expiresAt, suspendedAt, window } = grant;
+  const { until, end, left, outside } = timeLeftOf(grant, now);
   return {
     ...{ grant: id, role, notBefore: iso(notBefore), expiresAt: iso(expiresAt) },
+    ...{ window, until: iso(until), ends: end, outside },
     ...{ secondsLeft: Math.floor(left / 1_000), begun: notBefore <= now, suspended: suspendedAt !== null },
   };
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { DaypassError } from '../errors.js';
 import type { TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
+import { timeLeftOf } from '../grant/lease.js';
 import type { GrantView } from '../grant/record.js';
 import type { Bearer } from '../identity/bearers.js';
 import { CUTS, type CutReason } from '../policy/reason.js';
@@ -31,7 +32,7 @@ const CUT = 4001;
 
 const query = z.strictObject({
   service: name,
-  grant: grantId.optional().describe('the one of mine that ends last unless told'),
+  grant: grantId.optional().describe('the one of mine that may be used longest from now on unless told'),
   port: z.coerce.number().int().min(1).max(65_535).describe('where clients connect to on my machine'),
 });
 
@@ -105,8 +106,9 @@ function grantFor(
 ): string {
   const now = clock.wall();
   const here = mine.filter((one) => one.service === service && one.notBefore <= now && one.expiresAt > now);
+  const untilOf = (one: GrantView) => timeLeftOf(one, now).left;
   const best = (one: GrantView, other: GrantView) =>
-    Number(one.suspendedAt !== null) - Number(other.suspendedAt !== null) || other.expiresAt - one.expiresAt;
+    Number(one.suspendedAt !== null) - Number(other.suspendedAt !== null) || untilOf(other) - untilOf(one);
   const [last] = here.filter(({ id }) => id === (grant ?? id)).sort(best);
   if (last !== undefined) return last.id;
   const which = grant === undefined ? '' : ` by the grant ${grant}`;

@@ -30,7 +30,7 @@ import { facts } from './words.js';
 /**
  * Connects until the client that was asked for, the access or the person ends it.
  * @returns the exit code
- * @throws DaypassError `not_logged_in`, `no_access`, `port_in_use`, `not_started`, `no_gateway`
+ * @throws DaypassError `not_logged_in`, `no_access`, `outside_hours`, `port_in_use`, `not_started`, `no_gateway`
  */
 export async function connect(service: string, words: readonly string[], options: ConnectOptions): Promise<number> {
   const { kept, ...place } = await loggedInByNow(options);
@@ -58,7 +58,8 @@ function welcome(local: LocalService, { grant }: Held): string {
   const { service, port } = local;
   return facts([
     ['connected', `127.0.0.1:${port} leads to ${service} as ${grant.role}`],
-    ['left', `${clockFace(grant.secondsLeft)}, until ${grant.expiresAt}`],
+    ['left', `${clockFace(grant.secondsLeft)}, until ${grant.until}`],
+    ['hours', grant.window],
     ...settingsOf(local),
   ]);
 }
@@ -176,16 +177,23 @@ class Connecting implements PortEvents {
   #told(held: Held): void {
     if (this.#isAway) this.#line.say('the gateway can be reached again');
     this.#isAway = false;
-    if (held.grant.expiresAt !== this.#held.grant.expiresAt)
-      this.#line.say(`your access ends at ${held.grant.expiresAt}, in ${clockFace(held.grant.secondsLeft)}`);
+    const { expiresAt, until, ends, secondsLeft } = held.grant;
+    const before = this.#held.grant;
+    if (expiresAt !== before.expiresAt || until !== before.until)
+      this.#line.say(`${endingOf(ends)} at ${until}, in ${clockFace(secondsLeft)}`);
     this.#held = held;
   }
 
   #tick(): void {
     const { left } = this.#countdown;
     const minutes = this.#countdown.warning();
+    const { ends, window } = this.#held.grant;
     if (minutes !== null)
-      this.#line.say(`your access ends in ${clockFace(left)}; r and Enter asks for more time, or daypass renew`);
+      this.#line.say(
+        ends === 'hours_over'
+          ? `${endingOf(ends)} in ${clockFace(left)}: it is for ${window}`
+          : `${endingOf(ends)} in ${clockFace(left)}; r and Enter asks for more time, or daypass renew`,
+      );
     const { service } = this.#of;
     const count = this.#port?.connections ?? 0;
     const open = `${count} ${count === 1 ? 'connection' : 'connections'}`;
@@ -209,6 +217,10 @@ class Connecting implements PortEvents {
     if (now - (this.#said.get(text) ?? Number.NEGATIVE_INFINITY) > 2_000) this.#line.say(text);
     this.#said.set(text, now);
   }
+}
+
+function endingOf(ends: Held['grant']['ends']): string {
+  return ends === 'hours_over' ? 'the hours of your access end' : 'your access ends';
 }
 
 function refuseLocally(protocol: string, socket: Socket, why: string): void {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaypassError } from '../errors.js';
+import { DaypassError, messageOf } from '../errors.js';
 import type { Countdown } from './countdown.js';
 import { askRemote, type Place } from './remote.js';
 
@@ -19,6 +19,14 @@ export interface ToldGrant {
   readonly role: string;
   readonly notBefore: string;
   readonly expiresAt: string;
+  /** Its weekly hours; null for none. */
+  readonly window: string | null;
+  /** When it may be used no longer, and why: its end, or that of its hours. */
+  readonly until: string;
+  readonly ends: 'expired' | 'hours_over';
+  /** Why its hours keep it from being used now; null when they do not. */
+  readonly outside: string | null;
+  /** To `until`. */
   readonly secondsLeft: number;
   readonly begun: boolean;
   readonly suspended: boolean;
@@ -38,15 +46,15 @@ export interface AccessOf extends Place {
   readonly grant: string | undefined;
 }
 
-/** The grant that is used: of those that have begun, the one that ends last. */
+/** The grant that is used: of those that have begun, the one that may be used longest from now on. */
 export function grantInUse(grants: readonly ToldGrant[], id?: string): ToldGrant | undefined {
-  const usable = grants.filter(({ grant, begun }) => begun && grant === (id ?? grant));
+  const usable = grants.filter(({ grant, begun, outside }) => begun && outside === null && grant === (id ?? grant));
   return usable.sort(
     (one, other) => Number(one.suspended) - Number(other.suspended) || other.secondsLeft - one.secondsLeft,
   )[0];
 }
 
-/** @throws DaypassError `no_access`, and as `askRemote` */
+/** @throws DaypassError `no_access`, `outside_hours`, and as `askRemote` */
 export async function askHeld({ token, service, grant, ...place }: AccessOf): Promise<Held> {
   const { services } = await askRemote<{ services: readonly ToldService[] }>(place, 'GET', '/api/v1/services', {
     token,
@@ -58,6 +66,9 @@ export async function askHeld({ token, service, grant, ...place }: AccessOf): Pr
     });
   const held = grantInUse(told.grants, grant);
   if (held !== undefined) return { protocol: told.protocol, grant: held };
+  const closed = told.grants.find(({ grant: id, begun, outside }) => begun && outside !== null && id === (grant ?? id));
+  if (closed !== undefined)
+    throw new DaypassError('outside_hours', closed.outside ?? '', { hint: `daypass connect ${service} works then.` });
   throw new DaypassError('no_access', `You have no access to ${service} now.`, {
     hint: `daypass services tells what you have; daypass request --service ${service} asks for it.`,
   });
@@ -68,12 +79,13 @@ interface EndedGrant {
   readonly acts: readonly { readonly act: string; readonly by: string; readonly reason: string }[];
 }
 
-/** Why a grant is no longer there, in words; those of a revocation are its author's. */
-export async function whyOver({ token, ...place }: AccessOf, grant: string): Promise<string> {
+/** Why a grant is no longer there, in words; those of a revocation are its author's. Null when it is. */
+export async function whyOver({ token, ...place }: AccessOf, grant: string): Promise<string | null> {
   const path = `/api/v1/grants/${encodeURIComponent(grant)}`;
   const { state, acts } = await askRemote<EndedGrant>(place, 'GET', path, { token });
   const last = acts.findLast(({ act }) => act === 'revoke');
   if (state === 'revoked' && last !== undefined) return `it was revoked by ${last.by}: ${last.reason}`;
+  if (state === 'active') return null;
   return state === 'expired' ? 'its time is over' : `it is ${state}`;
 }
 
@@ -143,9 +155,9 @@ export class AccessWatch {
     const code = thrown instanceof DaypassError ? thrown.code : 'failed';
     this.#askAt = performance.now() + EVERY / 5;
     if (thrown instanceof DaypassError && code === 'not_logged_in') return this.#events.loginOver(thrown);
-    if (code === 'no_access' || code === 'unknown_service') {
+    if (code === 'no_access' || code === 'outside_hours' || code === 'unknown_service') {
       const why = await whyOver(this.#of, this.#grant).catch(() => 'the gateway knows of none any more');
-      return this.#events.over(why);
+      return this.#events.over(why ?? (code === 'outside_hours' ? messageOf(thrown) : 'it cannot be used any more'));
     }
     // By its own last word, counted on.
     if (this.#countdown.left === 0) return this.#events.over('its time is over, and the gateway cannot be asked');

@@ -43,10 +43,22 @@ function words({ services }: { readonly services: readonly Reachable[] }): strin
   return [all, ...services.flatMap(howToConnect)].join('\n\n');
 }
 
-function grantWords({ role, expiresAt, secondsLeft, begun, suspended, notBefore }: ToldGrant): string {
+function grantWords({
+  role,
+  expiresAt,
+  until,
+  window,
+  outside,
+  secondsLeft,
+  begun,
+  suspended,
+  notBefore,
+}: ToldGrant): string {
   if (suspended) return `${role} suspended`;
-  const time = `until ${moment(expiresAt)}`;
-  return begun ? `${role} ${time} (${clockFace(secondsLeft)} left)` : `${role} from ${moment(notBefore)} ${time}`;
+  const hours = window === null ? '' : `, ${window}`;
+  if (!begun) return `${role} from ${moment(notBefore)} until ${moment(expiresAt)}${hours}`;
+  if (outside !== null) return `${role} until ${moment(expiresAt)}${hours} (closed now)`;
+  return `${role} until ${moment(until)}${hours} (${clockFace(secondsLeft)} left)`;
 }
 
 function howToConnect({ name, settings }: Reachable): string[] {

@@ -22,6 +22,21 @@ export function leaseOf({ expiresAt, window: text }: Limited, now: number): Leas
   return closes < expiresAt ? { until: closes, end: 'hours_over' } : { until: expiresAt, end: 'expired' };
 }
 
+/** How long a grant may be used from now on, as its holder is told. */
+export interface TimeLeft extends Lease {
+  /** Milliseconds from now (of a grant that begins later: from its beginning) until then; 0 outside its hours. */
+  readonly left: number;
+  /** Why its hours keep it from being used, and when they begin; null when they do not. */
+  readonly outside: string | null;
+}
+
+/** What is left of a grant. @param now - milliseconds since the epoch */
+export function timeLeftOf(grant: Limited & Pick<Grant, 'notBefore'>, now: number): TimeLeft {
+  const from = Math.max(now, grant.notBefore);
+  const lease = leaseOf(grant, from);
+  return { ...lease, left: Math.max(0, lease.until - from), outside: outsideHours(grant, from) };
+}
+
 /** Why the hours of a grant keep it from being used now, and when they begin; null when they do not. */
 export function outsideHours({ expiresAt, window: text }: Limited, now: number): string | null {
   if (text === null) return null;

@@ -1,3 +1,5 @@
+import { hoursIn } from './verify.js';
+
 /** What the ledger holds of a grant, without its token. Times are milliseconds since the epoch. */
 export interface GrantRecord {
   readonly id: string;
@@ -43,11 +45,13 @@ export interface RecordedAct extends Act {
 
 /** What `daypass grant show` and `list` tell: the record and where it stands now. */
 export interface GrantView extends GrantRecord {
+  /** The weekly hours during which it may be used; null when there are none. */
+  readonly window: string | null;
   readonly state: 'active' | 'not_yet' | 'suspended' | 'expired' | 'revoked';
 }
 
 /** @param now - milliseconds since the epoch */
-export function viewOf(record: GrantRecord, now: number, revoked = record.revokedAt !== null): GrantView {
+export function viewOf(record: LedgerRow, now: number, revoked = record.revokedAt !== null): GrantView {
   const { id, service, principal, role, sponsor, reason } = record;
   const { issuedAt, notBefore, expiresAt, renewals, revokedAt, suspendedAt } = record;
   const who = { id, service, principal, role, sponsor, reason };
@@ -59,6 +63,7 @@ export function viewOf(record: GrantRecord, now: number, revoked = record.revoke
     renewals,
     revokedAt,
     suspendedAt,
+    window: hoursIn(record.token),
     state: revoked ? 'revoked' : stateAt(record, now),
   };
 }

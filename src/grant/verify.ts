@@ -54,6 +54,13 @@ export function keyIdOf(token: string): string | null {
   return parse(headerSchema, token.split('.')[0])?.kid ?? null;
 }
 
+/** The weekly hours that a token names; null for none. Proves nothing: for showing to whoever may see the grant. */
+export function hoursIn(token: string): string | null {
+  return token.length > MAX_TOKEN_LENGTH ? null : (parse(hoursSchema, token.split('.')[1])?.win ?? null);
+}
+
+const hoursSchema = claimsSchema.pick({ win: true }).loose();
+
 /** The half that is asked anew each time: is this the grant that was asked for, and is it in force now? */
 export function judgeGrant(grant: Grant, expected: Expected, now: number): GrantCheck {
   if (grant.id !== expected.id) return denied('malformed', 'The stored token belongs to another grant.');

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
-import { type Lease, leaseOf } from '../grant/lease.js';
+import { type Lease, leaseOf, outsideHours } from '../grant/lease.js';
 import type { Log } from '../log.js';
 import type { ServiceMeter } from '../metrics.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
@@ -155,7 +155,8 @@ export class Session implements Due {
       { expiresAt: new Date(grant.expiresAt).toISOString(), renewals: grant.renewals },
       { token: grant.token },
     );
-    this.#tell(`Daypass: your access was extended until ${new Date(this.expiresAt).toISOString()}`);
+    const closing = this.#ends === 'hours_over' ? `; its hours end at ${new Date(this.expiresAt).toISOString()}` : '';
+    this.#tell(`Daypass: your access was extended until ${new Date(grant.expiresAt).toISOString()}${closing}`);
   }
 
   /** The deadline: the grant's end, or the end of its hours when that comes first. */
@@ -244,7 +245,8 @@ export class Session implements Due {
     const { grant } = this;
     const until = reason === this.#ends ? ` at ${new Date(this.expiresAt).toISOString()}` : '';
     const message = `Daypass ended this session: ${CUTS[reason]}${until} (grant ${grant.id})`;
-    return { reason, message, hint: HINTS[reason] };
+    const hours = reason === 'hours_over' ? outsideHours(grant, this.#parts.clock.wall()) : null;
+    return { reason, message, hint: hours ?? HINTS[reason] };
   }
 
   /** Arms the next warning that is still ahead; it stands in the same heap as the end. */
@@ -258,7 +260,8 @@ export class Session implements Due {
   #warn(): undefined {
     if (!this.isLive()) return;
     const seconds = Math.round((this.expiresAt - this.#parts.clock.wall()) / 1000);
-    this.#tell(`Daypass: your access ends in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);
+    const what = this.#ends === 'hours_over' ? 'the hours of your access end' : 'your access ends';
+    this.#tell(`Daypass: ${what} in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);
     this.recording.append('notice', { about: 'expiry', left: seconds });
     this.#planWarning();
   }

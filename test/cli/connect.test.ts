@@ -1,6 +1,8 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Countdown } from '../../src/cli/countdown.js';
+import { AccessWatch, type ToldGrant } from '../../src/cli/held-access.js';
 import { addPeople, DUTIES } from '../api/ground.js';
 import { startService, webPolicy } from '../http/browser/fixture.js';
 import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
@@ -11,6 +13,11 @@ import { startGateway, type TestGateway } from '../support/gateway.js';
 import { waitUntil } from '../support/wait.js';
 import { atHome, MAIN } from './home.js';
 
+/** What was told of a grant whose hours are over since. */
+const SINCE: ToldGrant = {
+  ...{ grant: '', role: 'reader', notBefore: '', expiresAt: '', window: null, until: '', ends: 'hours_over' },
+  ...{ outside: null, secondsLeft: 0, begun: true, suspended: false },
+};
 const PSQL = ['connect', 'orders-db', '--exec', '--', 'psql', '-X', '-A', '-t', '-w'];
 const TASK = 'Find out why order 4711 was charged twice';
 
@@ -157,6 +164,46 @@ t.test('daypass connect', async (t) => {
     t.match(await there.gateway.ledger.query('select from daypass.grants where renewals = 1'), [{}]);
     running.process.kill('SIGINT');
     t.match(await running.finished, { code: 0 });
+  });
+
+  t.test('where a grant has weekly hours, what is left goes by their end, and their words say why', async (t) => {
+    const minute = (ahead: number) => new Date(Date.now() + ahead * 60_000).toISOString().slice(11, 16);
+    const within = async (hours: string) => {
+      const wanted = { service: 'orders-db', task: TASK, seconds: 14_000, hours };
+      const { id } = await there.ask(bob.token, '/requests', wanted);
+      await there.ask(lee.token, `/requests/${id}/approve`, { comment: 'go ahead' });
+      await there.ask(bob.token, `/requests/${id}/activate`, {});
+      const made = `select grant_id as id from daypass.access_requests where id = '${id}'`;
+      return String((await there.gateway.ledger.query<{ id: string }>(made))[0]?.id);
+    };
+    const open = `Mon-Sun ${minute(-60)}-${minute(14)} UTC`;
+    const running = bob.daypass(['connect', 'orders-db', '--grant', await within(open)]);
+    const said = await running.shows(/hours +Mon-Sun .* UTC/);
+    t.match(said, new RegExp(`left +1[34]:.* until .*\\n *hours +${open}`));
+    running.process.kill('SIGINT');
+    await running.finished;
+    const shut = await within(`Mon-Sun ${minute(120)}-${minute(180)} UTC`);
+    t.match(await bob.daypass(['connect', 'orders-db', '--grant', shut]).finished, {
+      code: 1,
+      stderr: /This grant is for Mon-Sun .* UTC; it opens next on /,
+    });
+    const { stdout } = await bob.daypass(['services']).finished;
+    t.match(stdout, new RegExp(`reader until .*, ${open} \\(1[34]:\\d\\d left\\)`));
+    t.match(stdout, / UTC \(closed now\)/);
+    const over = await new Promise<string>((resolve) => {
+      const of = {
+        gateway: `http://localhost:${there.front.port}`,
+        token: bob.token,
+        service: 'orders-db',
+        grant: shut,
+      };
+      const first = { protocol: 'postgres', grant: { ...SINCE, grant: shut } };
+      const countdown = new Countdown({ monotonic: () => 0, wall: () => 0 });
+      const nothing = { tick: () => {}, told: () => {}, unreachable: () => {}, loginOver: () => {} };
+      const watch = new AccessWatch(of, first, countdown, { ...nothing, over: resolve });
+      t.teardown(() => watch.stop());
+    });
+    t.match(over, /This grant is for .*; it opens next on /, 'whose hours end while it is used is told the same');
   });
 
   t.test('while the gateway is started anew, what is new waits and what was under way is not sent again', async (t) => {

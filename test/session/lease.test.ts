@@ -1,4 +1,6 @@
+import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
+import { timeLeftOf } from '../../src/grant/lease.js';
 import type { CutReason } from '../../src/policy/reason.js';
 import { policyOf, startGate, TestClock } from '../gate/fixture.js';
 
@@ -37,6 +39,46 @@ t.test(
     t.match(await admit(), { ok: true });
   },
 );
+
+t.test(
+  'whoever is connected is warned before the hours end, and told at their end when they begin again',
+  async (t) => {
+    const { session: live, clock, gate } = await session(t);
+    const told: string[] = [];
+    live.attach({
+      client: new PassThrough(),
+      severUpstream: () => {},
+      farewell: ({ message, hint }) => told.push(message, hint),
+      warn: (message) => told.push(message),
+      policyChanged: () => {},
+    });
+    const nothing = told.length;
+    clock.pass(3_600_000 - 60_000);
+    gate.tick();
+    clock.pass(60_000);
+    gate.tick();
+    t.equal(nothing, 0);
+    t.match(told, [
+      /the hours of your access end in 60 s, at 2026-11-30T17:00:00/,
+      /ended this session: the hours of the grant are over at 2026-11-30T17:00:00/,
+      /for Mon-Fri 09:00-18:00 Europe\/Berlin; it opens next on Tue 2026-12-01 09:00 Europe\/Berlin/,
+    ]);
+  },
+);
+
+t.test('what is left of a grant is told to its end, or to that of its hours when that comes first', async (t) => {
+  const hour = 3_600_000;
+  const grant = { notBefore: CLOSES - 8 * hour, expiresAt: CLOSES + 24 * hour, window: HOURS };
+  t.match(timeLeftOf(grant, CLOSES - hour), { left: hour, until: CLOSES, end: 'hours_over', outside: null });
+  t.match(timeLeftOf(grant, CLOSES), { left: 0, outside: /opens next on Tue 2026-12-01 09:00 Europe/ });
+  const ending = { ...grant, expiresAt: CLOSES + hour };
+  t.match(timeLeftOf(ending, CLOSES), { left: 0, outside: /does not open again before its end/ });
+  const short = { ...grant, expiresAt: CLOSES - 1 };
+  t.match(timeLeftOf(short, CLOSES - hour), { left: hour - 1, end: 'expired', outside: null });
+  t.match(timeLeftOf(short, CLOSES + 1), { left: 0 });
+  t.match(timeLeftOf(grant, 0), { left: 8 * hour, until: CLOSES }, 'of one that begins later, from its beginning');
+  t.match(timeLeftOf({ ...grant, window: null }, CLOSES), { left: 24 * hour, end: 'expired', outside: null });
+});
 
 t.test('a grant that ends within its hours ends as expired', async (t) => {
   const { session: live, clock, gate } = await session(t, { expiresAt: CLOSES - 1_000 });
