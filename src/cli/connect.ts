@@ -6,6 +6,7 @@ import { type RemoteOptions, withRemoteOptions } from './tool-login.js';
 export interface ConnectOptions extends RemoteOptions {
   readonly port?: number;
   readonly grant?: string;
+  readonly socket?: string;
   readonly exec?: true;
 }
 
@@ -16,6 +17,10 @@ export function connectCommand(): Command {
     .argument('<service>', 'what you have access to: see daypass services')
     .argument('[command...]', 'with --exec: the client and its arguments; {} becomes the address of the service')
     .option('--port <port>', 'the port; the same for a service each time unless told', portArgument)
+    .option(
+      '--socket <folder>',
+      'a Unix socket in this folder, for your account alone, in place of the port. On Linux the port is for your account too',
+    )
     .option('--grant <id>', 'which of your grants; the one that ends last unless told')
     .option('--exec', 'run the client that follows --, and end with its exit code');
   return withRemoteOptions(command).action(async (service: string, words: string[], options: ConnectOptions) => {

@@ -11,6 +11,7 @@
  * Each connection has a tunnel of its own, and is never continued by another: nothing is sent twice.
  */
 import type { Socket } from 'node:net';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { type DaypassError, messageOf } from '../errors.js';
 import { errorResponse } from '../postgres/wire/backend.js';
@@ -19,9 +20,11 @@ import type { ConnectOptions } from './connect.js';
 import { Countdown, clockFace } from './countdown.js';
 import { type AccessOf, AccessWatch, askHeld, type Held } from './held-access.js';
 import { type LocalPort, openLocalPort, type PortEvents } from './local-port.js';
+import { socketIn } from './local-socket.js';
+import { ownerOf } from './port-owner.js';
 import { renew, renewalAsked } from './renewal.js';
 import { type ExitCode, tell } from './run.js';
-import { type LocalService, settingsOf, usualPort } from './settings.js';
+import { type LocalService, placeOf, settingsOf, usualPort } from './settings.js';
 import { StatusLine } from './status-line.js';
 import { loggedInByNow } from './tool-login.js';
 import { openTunnel } from './tunnel.js';
@@ -41,8 +44,9 @@ export async function connect(service: string, words: readonly string[], options
     held,
     new StatusLine(process.stderr, words.length === 0 && process.stderr.isTTY),
   );
-  const port = await connecting.open(words.length > 0 ? 0 : options.port);
-  const local = { service, protocol: held.protocol, subject: kept.subject, port };
+  const folder = options.socket === undefined ? undefined : resolve(options.socket);
+  const port = await connecting.open(words.length > 0 && folder === undefined ? 0 : options.port, folder);
+  const local = { service, protocol: held.protocol, subject: kept.subject, port, folder };
   if (words.length > 0) return runClient(words, local).finally(() => connecting.end(0));
   tell(
     options,
@@ -55,9 +59,9 @@ export async function connect(service: string, words: readonly string[], options
 }
 
 function welcome(local: LocalService, { grant }: Held): string {
-  const { service, port } = local;
+  const { service } = local;
   return facts([
-    ['connected', `127.0.0.1:${port} leads to ${service} as ${grant.role}`],
+    ['connected', `${placeOf(local)} leads to ${service} as ${grant.role}`],
     ['left', `${clockFace(grant.secondsLeft)}, until ${grant.until}`],
     ['hours', grant.window],
     ...settingsOf(local),
@@ -76,6 +80,7 @@ class Connecting implements PortEvents {
   #isAway = false;
   #typing: { close(): void } | null = null;
   #said = new Map<string, number>();
+  readonly #strangers = new Set<number | null>();
   #end: (code: ExitCode) => void = () => {};
 
   constructor(of: AccessOf, held: Held, line: StatusLine) {
@@ -95,12 +100,16 @@ class Connecting implements PortEvents {
     });
   }
 
-  /** @param wanted - undefined: the usual port of the service, or a free one when somebody has that; 0: a free one */
-  async open(wanted: number | undefined): Promise<number> {
+  /**
+   * @param wanted - undefined: the usual port of the service, or a free one when somebody has that; 0: a free one
+   * @param folder - where a socket takes the place of the port
+   */
+  async open(wanted: number | undefined, folder?: string): Promise<number> {
+    if (folder === undefined && ownerOf === null) this.#line.say(ANYBODY);
     try {
-      this.#port = await this.#listen(wanted ?? usualPort(this.#of.service));
+      this.#port = await this.#listen(wanted ?? usualPort(this.#of.service), folder);
     } catch (thrown) {
-      if (wanted !== undefined) {
+      if (wanted !== undefined || folder !== undefined) {
         this.#watch.stop();
         throw thrown;
       }
@@ -110,10 +119,12 @@ class Connecting implements PortEvents {
     return this.#port.port;
   }
 
-  #listen(port: number): Promise<LocalPort> {
+  #listen(port: number, folder?: string): Promise<LocalPort> {
     const { gateway, ca, token, service, grant } = this.#of;
+    const { protocol } = this.#held;
     return openLocalPort({
       port,
+      socket: folder === undefined ? undefined : { folder, path: socketIn(folder, { service, protocol, port }) },
       open: (at) => openTunnel({ gateway, ca, token, service, grant, port: at }),
       refuse: (socket, why) => refuseLocally(this.#held.protocol, socket, why),
       events: this,
@@ -162,6 +173,13 @@ class Connecting implements PortEvents {
     const hint = fault.hint === undefined ? '' : ` (${fault.hint})`;
     this.#sayOnce(`a connection could not be opened: ${fault.message}${hint}`);
     this.#watch.askSoon();
+  }
+
+  stranger(uid: number | null): void {
+    if (this.#strangers.has(uid)) return;
+    this.#strangers.add(uid);
+    const who = uid === null ? 'somebody who cannot be told' : `another account of this machine (uid ${uid})`;
+    this.#line.say(`${who} tried to use your port, and was turned away. --socket opens none that others see`);
   }
 
   waiting({ code, message }: DaypassError): void {
@@ -218,6 +236,10 @@ class Connecting implements PortEvents {
     this.#said.set(text, now);
   }
 }
+
+/** Where nobody says who comes. */
+const ANYBODY =
+  'whoever has an account on this machine can use the port while it is open, as you. --socket <folder> opens a socket for you alone';
 
 function endingOf(ends: Held['grant']['ends']): string {
   return ends === 'hours_over' ? 'the hours of your access end' : 'your access ends';

@@ -3,11 +3,17 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BROKEN, type TunnelStream } from '../api/tunnel-stream.js';
 import { DaypassError, messageOf } from '../errors.js';
+import { listenOnSocket } from './local-socket.js';
+import { type OwnerOf, ownerOf } from './port-owner.js';
 
 /** What a port does for the connections that come to it. */
 export interface LocalPortParts {
   /** 0: whichever is free. */
   readonly port: number;
+  /** Listens on this socket in place of the port, which is then a name alone. */
+  readonly socket?: { readonly folder: string; readonly path: string } | undefined;
+  /** Who is at the other end of a connection to the port; null where it cannot be told. The system's own answer unless given. */
+  readonly owner?: OwnerOf | null;
   /** Opens a tunnel for a connection to this port. */
   readonly open: (port: number) => Promise<TunnelStream>;
   /** Tells a client that it cannot be connected, in its own protocol. */
@@ -23,6 +29,8 @@ export interface PortEvents {
   cut(reason: string): void;
   /** One broke: what was under way may have been done or not. */
   broken(): void;
+  /** Another account of this machine came, or one that cannot be told, and was turned away. */
+  stranger(uid: number | null): void;
   /** None could be opened. */
   refused(fault: DaypassError): void;
   /** The gateway is not there, or takes no more just now; it is tried again. */
@@ -52,7 +60,7 @@ const CUT = 4001;
 /** How long clients may take for what they are told at the end, milliseconds. */
 const LAST_WORDS = 500;
 
-/** Listens on 127.0.0.1. @throws DaypassError `port_in_use` */
+/** Listens on 127.0.0.1, or on a socket. @throws DaypassError `port_in_use`, `socket_in_use`, `socket_unsafe` */
 export async function openLocalPort(parts: LocalPortParts): Promise<LocalPort> {
   const sockets = new Set<Socket>();
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
@@ -61,7 +69,8 @@ export async function openLocalPort(parts: LocalPortParts): Promise<LocalPort> {
     socket.on('error', () => socket.destroy());
     void carry(socket, parts);
   });
-  const port = await listening(server, parts.port);
+  const port = parts.socket === undefined ? await listening(server, parts.port) : parts.port;
+  if (parts.socket !== undefined) await listenOnSocket(server, parts.socket.folder, parts.socket.path);
   return {
     port,
     get connections() {
@@ -93,6 +102,7 @@ async function listening(server: Server, port: number): Promise<number> {
 
 async function carry(socket: Socket, parts: LocalPortParts): Promise<void> {
   try {
+    if (!(await isOurs(socket, parts))) return parts.refuse(socket, 'this port is for the account that opened it');
     const tunnel = await patiently(socket, parts);
     if (tunnel !== null) join(socket, tunnel, parts.events);
   } catch (thrown) {
@@ -103,12 +113,24 @@ async function carry(socket: Socket, parts: LocalPortParts): Promise<void> {
 }
 
 /**
+ * Whether whoever connects may: on a port every account of the machine can come. Only the very same account is let in, not root's either,
+ * which can do without.
+ */
+async function isOurs(socket: Socket, { owner = ownerOf, socket: own, events }: LocalPortParts): Promise<boolean> {
+  if (own !== undefined || owner === null) return true;
+  const uid = await owner(socket).catch(() => null);
+  if (uid !== null && uid === process.geteuid?.()) return true;
+  if (!socket.destroyed) events.stranger(uid);
+  return false;
+}
+
+/**
  * Opens a tunnel; while nothing of the client was sent yet, as often as it takes.
  * @returns null when the client has left meanwhile
  */
 async function patiently(socket: Socket, parts: LocalPortParts): Promise<TunnelStream | null> {
   const { open, events, patience = PATIENCE } = parts;
-  const { localPort = 0 } = socket;
+  const { localPort = parts.port } = socket;
   const until = performance.now() + patience;
   for (let wait = FIRST_WAIT; !socket.destroyed; wait = Math.min(2 * wait, LONGEST_WAIT)) {
     try {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { socketIn } from './local-socket.js';
 
 /** Where clients on this machine reach a service. */
 export interface LocalService {
@@ -6,6 +7,8 @@ export interface LocalService {
   readonly protocol: string;
   readonly subject: string;
   readonly port: number;
+  /** Absolute: where its socket is, in place of the port. */
+  readonly folder?: string | undefined;
 }
 
 const HOST = '127.0.0.1';
@@ -18,27 +21,50 @@ export function usualPort(service: string): number {
   return 20_000 + (createHash('sha256').update(service).digest().readUInt16BE() % 10_000);
 }
 
-/** The one line that a client takes: a connection URI (PostgreSQL 34.1.1.2), or an address. */
-export function addressOf({ service, protocol, subject, port }: LocalService): string {
+/** Where it listens, for a person. */
+export function placeOf(local: LocalService): string {
+  return local.folder === undefined ? `${HOST}:${local.port}` : socketIn(local.folder, local);
+}
+
+/** The one line that a client takes: a connection URI (PostgreSQL 34.1.1.2), or an address; a socket's folder is the host in it. */
+export function addressOf({ service, protocol, subject, port, folder }: LocalService): string {
+  // What asks a web service through a socket names it by one of the names it answers to.
   if (protocol !== 'postgres') return `http://${HOST}:${port}/`;
-  return `postgresql://${encodeURIComponent(subject)}@${HOST}:${port}/${encodeURIComponent(service)}?sslmode=disable`;
+  const host = folder === undefined ? HOST : inUri(folder);
+  return `postgresql://${inUri(subject)}@${host}:${port}/${inUri(service)}?sslmode=disable`;
 }
 
 /** What a client that is given no address finds in its environment. */
-export function environmentOf({ service, protocol, subject, port }: LocalService): Readonly<Record<string, string>> {
-  if (protocol !== 'postgres') return { DAYPASS_URL: `http://${HOST}:${port}/` };
-  const where = { PGHOST: HOST, PGPORT: String(port), PGDATABASE: service, PGUSER: subject };
-  return { ...where, PGSSLMODE: 'disable', PGGSSENCMODE: 'disable' };
+export function environmentOf(local: LocalService): Readonly<Record<string, string>> {
+  const { service, protocol, subject, port, folder } = local;
+  const socket = folder === undefined ? {} : { DAYPASS_SOCKET: socketIn(folder, local) };
+  if (protocol !== 'postgres') return { DAYPASS_URL: `http://${HOST}:${port}/`, ...socket };
+  const where = { PGHOST: folder ?? HOST, PGPORT: String(port), PGDATABASE: service, PGUSER: subject };
+  return { ...where, PGSSLMODE: 'disable', PGGSSENCMODE: 'disable', ...socket };
 }
 
 /** Settings to paste, by the client that takes them. */
 export function settingsOf(local: LocalService): readonly (readonly [client: string, setting: string])[] {
-  const { service, protocol, subject, port } = local;
-  if (protocol !== 'postgres') return [['curl', `curl ${addressOf(local)}`]];
+  const { service, protocol, subject, port, folder } = local;
+  if (protocol !== 'postgres') {
+    const socket = folder === undefined ? '' : `--unix-socket ${inShell(socketIn(folder, local))} `;
+    return [['curl', `curl ${socket}${addressOf(local)}`]];
+  }
+  const psql = ['psql', `psql '${addressOf(local)}'`] as const;
+  if (folder !== undefined) return [psql]; // others dial ports alone
   const [database, user] = [encodeURIComponent(service), encodeURIComponent(subject)];
   return [
-    ['psql', `psql '${addressOf(local)}'`],
+    psql,
     ['JDBC', `jdbc:postgresql://${HOST}:${port}/${database}?user=${user}&sslmode=disable`],
     ['DBeaver', `Host ${HOST}, Port ${port}, Database ${service}, Username ${subject}, no password, SSL off`],
   ];
+}
+
+/** Also within single quotes of a shell. */
+function inUri(text: string): string {
+  return encodeURIComponent(text).replaceAll("'", '%27');
+}
+
+function inShell(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -112,10 +112,17 @@ t.test('daypass connect', async (t) => {
       const curl = ['curl', '-q', '-sS', '--noproxy', '*', '{}a?b=c'];
       const page = await alice.daypass(['connect', 'web', '--exec', '--', ...curl]).finished;
       t.match(page, { code: 0, stdout: /"daypass-assertion"/ }, page.stderr);
+      const inFolder = 'stat -c %a "$DAYPASS_SOCKET" "$PGHOST" && psql -XAtc "select 2 as two"';
+      const socket = ['--socket', join(there.gateway.dataDirectory, 'sockets', "o'malley")];
+      const bySocket = ['connect', 'orders-db', ...socket, '--exec', '--'];
+      const local = await alice.daypass([...bySocket, 'sh', '-c', inFolder]).finished;
+      t.match(local, { code: 0, stdout: '600\n700\n2\n' }, local.stderr);
+      const named = await alice.daypass([...bySocket, 'psql', '-XAt', '{}', '-c', 'select 3']).finished;
+      t.match(named, { code: 0, stdout: '3\n' }, 'a folder is a host that clients understand');
       const opened = (await there.gateway.events()).filter(({ kind }) => kind === 'open');
       t.match(
         opened.map(({ facts }) => facts.via),
-        ['tunnel', 'tunnel', 'tunnel'],
+        new Array(5).fill('tunnel'),
       );
     },
   );

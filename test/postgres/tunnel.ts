@@ -34,6 +34,7 @@ export async function localPort(
     },
     refuse: (socket) => socket.destroy(),
     events: {
+      stranger: () => told.push('stranger'),
       cut: (reason) => told.push(`cut ${reason}`),
       broken: () => told.push('broken'),
       refused: ({ code }) => told.push(`refused ${code}`),
