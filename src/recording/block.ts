@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type EncodedEvent, encodeEvent, link } from './chain.js';
+import { bytesOfValue, type EncodedEvent, encodeEvent, linked, textOfValue } from './chain.js';
 import type { RecordedEvent } from './event.js';
 
 /** One row of evidence: the events of one session that were flushed together. */
@@ -41,7 +41,7 @@ class Packing {
   readonly #before: Buffer;
   readonly #events: readonly RecordedEvent[];
   readonly #lines: string[] = [];
-  #hash: Buffer;
+  #hash: string;
   #next = 0;
 
   constructor(sessionId: string, before: Buffer, events: readonly RecordedEvent[]) {
@@ -49,7 +49,7 @@ class Packing {
     this.#sessionId = sessionId;
     this.#before = before;
     this.#events = events;
-    this.#hash = before;
+    this.#hash = textOfValue(before);
   }
 
   /** Encodes some of the events. @returns how much it was, UTF-16 code units; 0 when there are no more */
@@ -57,7 +57,7 @@ class Packing {
     let size = 0;
     for (; size < PIECE && this.#next < this.#events.length; this.#next += 1) {
       const { header, payload } = encodeEvent(this.#events[this.#next]!);
-      this.#hash = link(this.#hash, header);
+      this.#hash = linked(this.#hash, header);
       this.#lines.push(header, payload);
       size += header.length + payload.length + 2;
     }
@@ -79,7 +79,7 @@ class Packing {
       fromAt: first.at,
       toAt: last.at,
       hashBefore: this.#before,
-      hashAfter: this.#hash,
+      hashAfter: bytesOfValue(this.#hash),
       payload,
       format: 1,
     };

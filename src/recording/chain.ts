@@ -22,11 +22,26 @@ export function genesis(sessionId: string): Buffer {
 
 /** The chain's value after one more header: SHA-256 of the value before it and the header's bytes. */
 export function link(before: Uint8Array, header: string): Buffer {
+  return bytesOfValue(linked(textOfValue(before), header));
+}
+
+/** As `link`, where many headers follow one another: a value that is a text (its characters are the bytes) costs half. */
+export function linked(before: string, header: string): string {
   const most = before.length + 3 * header.length;
-  if (most > SCRATCH.length) return createHash('sha256').update(before).update(header).digest();
-  SCRATCH.set(before);
+  if (most > SCRATCH.length) return createHash('sha256').update(before, 'latin1').update(header).digest('binary');
+  SCRATCH.write(before, 0, 'latin1');
   const end = before.length + SCRATCH.write(header, before.length);
-  return hash('sha256', SCRATCH.subarray(0, end), 'buffer');
+  return hash('sha256', SCRATCH.subarray(0, end), 'binary');
+}
+
+/** A value of the chain as `linked` takes it. */
+export function textOfValue(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
+}
+
+/** What `linked` answered, as it is stored. */
+export function bytesOfValue(value: string): Buffer {
+  return Buffer.from(value, 'latin1');
 }
 
 /** A hash in one call costs half of one in four; it takes its input in one piece. */
