@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 /** Bytes as a `Buffer`, not copied. */
 export function bytesOf(data: Uint8Array): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /**

@@ -45,15 +45,15 @@ export function beginningWithoutAnyHandle(text: string): string {
 function withoutBase64(text: string): string {
   let safe = '';
   let from = 0;
-  const hits = new RegExp(BASE64);
-  for (let hit = hits.exec(text); hit !== null; hit = hits.exec(text)) {
+  BASE64.lastIndex = 0;
+  for (let hit = BASE64.exec(text); hit !== null; hit = BASE64.exec(text)) {
     const group = hit.index + (GROUP_AT[hit[0].charAt(0)] ?? -1);
     if (!/p_[0-9A-Za-z]{22}_/.test(Buffer.from(text.slice(group, group + 160), 'base64').toString('latin1'))) continue;
     BASE64_RUN.lastIndex = hit.index;
     BASE64_RUN.exec(text);
     safe += text.slice(from, hit.index) + REDACTED;
     from = BASE64_RUN.lastIndex;
-    hits.lastIndex = from;
+    BASE64.lastIndex = from;
   }
   return safe + text.slice(from);
 }

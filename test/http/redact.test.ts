@@ -52,6 +52,43 @@ t.test('parameters and members named like credentials lose their values', async 
   t.equal(redactText('a=1&pin=1234', 'application/x-www-form-urlencoded; charset=utf-8'), 'a=1&pin=[redacted]');
 });
 
+t.test('members are known by any name a credential has, in whatever case and however its letters are written', (t) => {
+  const names = [
+    'pass',
+    'passwd',
+    'userPassword',
+    'passphrase',
+    'client_secret',
+    'TOKEN',
+    'tokens',
+    'apikey',
+    'Api-Key',
+  ];
+  names.push(
+    'signature',
+    'credentials',
+    'auth',
+    'sig',
+    'code',
+    'jwt',
+    'session',
+    'sid',
+    'PIN',
+    'otp',
+    'user[otp]',
+    'a.pin',
+  );
+  for (const name of names) {
+    const escaped = `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
+    for (const written of [name, escaped]) {
+      const text = redactText(JSON.stringify({ n: 1, v: 'x' }).replace('"v"', `"${written}"`), 'text/plain');
+      t.equal(text, `{"n":1,"${written}":"[redacted]"}`);
+    }
+  }
+  t.equal(redactText('{"key":"x","monkey":"y"}', 'text/plain'), '{"key":"x","monkey":"y"}');
+  t.end();
+});
+
 t.test('a sample is text where it is text, also when the bound cuts a character in two', async (t) => {
   const euro = Buffer.from('10 €');
   t.same(bodySample(euro.subarray(0, 5), false, 'text/plain'), { text: '10 ', type: 'text/plain', whole: false });
