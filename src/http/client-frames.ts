@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { CONTROL, DATA, type DataFrame, faultOfStart, shortest } from './frames.js';
+import { copyMasked, rotated, type Stretch } from './masking.js';
 
 /** What hears of a client's frames. The bytes are its own to keep. */
 export interface ClientTap {
@@ -11,8 +12,6 @@ export interface ClientTap {
   fault(code: number, why: string): void;
 }
 
-/** Two bytes, the length in up to eight, and the mask. */
-const LONGEST_HEADER = 14;
 /** How many frames more than bytes a message may have: one that never ends must not cost nothing. */
 const EMPTY_FRAMES = 4_096;
 const NOTHING = Buffer.alloc(0);
@@ -24,9 +23,13 @@ const NOTHING = Buffer.alloc(0);
 export class ClientFrames {
   readonly #most: number;
   readonly #tap: ClientTap;
-  readonly #header = Buffer.alloc(LONGEST_HEADER);
+  /** Of the header under way: bytes that came, how many it has (its second byte says more), and what they say. */
   #headerBytes = 0;
-  #headerLength = 0;
+  #headerLength = 2;
+  #first = 0;
+  #short = 0;
+  #length = 0;
+  #key = 0;
   #opcode = 0;
   #final = true;
   /** Of the frame under way: bytes to come, and bytes that came. */
@@ -58,41 +61,43 @@ export class ClientFrames {
     while (at < chunk.length && !this.#ended && this.#mayEnd > 0) {
       if (this.#left > 0) at = this.#readPayload(chunk, at);
       else {
-        this.#header[this.#headerBytes] = chunk[at] ?? 0;
-        this.#headerBytes += 1;
+        this.#readHeader(chunk[at] ?? 0);
         at += 1;
-        this.#readHeader();
       }
     }
     return this.#ended ? chunk.length : at;
   }
 
-  #readHeader(): void {
-    if (this.#headerBytes === 2) this.#begin(this.#header[0] ?? 0, this.#header[1] ?? 0);
-    if (this.#ended || this.#headerBytes < Math.max(2, this.#headerLength)) return;
-    const short = (this.#header[1] ?? 0) & 0x7f;
-    const length = this.#lengthOf(short);
-    this.#headerBytes = 0;
-    if (length < shortest(short)) return this.#fault(1002, 'a length that is not the shortest');
-    if (this.#opcode < 8 && !this.#mayGrow(length)) return;
-    this.#left = length;
-    this.#taken = 0;
-    if (length === 0) this.#endFrame();
+  #readHeader(byte: number): void {
+    const at = this.#headerBytes;
+    this.#headerBytes += 1;
+    if (at === 0) this.#first = byte;
+    else if (at === 1) this.#begin(this.#first, byte);
+    else if (at < this.#headerLength - 4) this.#length = this.#length * 256 + byte;
+    else this.#key = (this.#key >>> 8) | (byte << 24); // the first one ends lowest
+    if (this.#headerBytes === this.#headerLength && !this.#ended) this.#endHeader();
   }
 
   #begin(first: number, second: number): void {
     this.#opcode = first & 0x0f;
     this.#final = (first & 0x80) !== 0;
-    const length = second & 0x7f;
+    const short = second & 0x7f;
     const fault = faultOfStart(first, second, this.#message, (second & 0x80) === 0 ? 'a frame without a mask' : null);
     if (fault !== null) return this.#fault(1002, fault);
-    this.#headerLength = 6 + (length === 126 ? 2 : length === 127 ? 8 : 0);
+    this.#headerLength = 6 + (short === 126 ? 2 : short === 127 ? 8 : 0);
+    this.#short = short;
+    this.#length = short < 126 ? short : 0;
     this.#message = DATA[this.#opcode] ?? this.#message;
   }
 
-  #lengthOf(short: number): number {
-    if (short < 126) return short;
-    return short === 126 ? this.#header.readUInt16BE(2) : Number(this.#header.readBigUInt64BE(2));
+  #endHeader(): void {
+    this.#headerBytes = 0;
+    this.#headerLength = 2;
+    if (this.#length < shortest(this.#short)) return this.#fault(1002, 'a length that is not the shortest');
+    if (this.#opcode < 8 && !this.#mayGrow(this.#length)) return;
+    this.#left = this.#length;
+    this.#taken = 0;
+    if (this.#left === 0) this.#endFrame();
   }
 
   #mayGrow(length: number): boolean {
@@ -104,15 +109,14 @@ export class ClientFrames {
   }
 
   #readPayload(chunk: Buffer, at: number): number {
-    const piece = chunk.subarray(at, at + Math.min(this.#left, chunk.length - at));
-    const mask = this.#header.subarray(this.#headerLength - 4, this.#headerLength);
+    const to = Math.min(at + this.#left, chunk.length);
     const into = this.#opcode < 8 ? this.#data : this.#control;
     const most = this.#final ? into.length + this.#left : this.#most;
-    into.add(piece, { mask, from: this.#taken }, most);
-    this.#left -= piece.length;
-    this.#taken += piece.length;
+    into.add({ bytes: chunk, from: at, to }, rotated(this.#key, this.#taken), most);
+    this.#left -= to - at;
+    this.#taken += to - at;
     if (this.#left === 0) this.#endFrame();
-    return at + piece.length;
+    return to;
   }
 
   #endFrame(): void {
@@ -156,25 +160,25 @@ class Gathered {
   length = 0;
 
   /**
-   * @param mask - of the frame (RFC 6455 section 5.3), and how many of its bytes came before
+   * @param key - of the mask, as it stands at the first of these bytes
    * @param most - bytes there can be in the end
    */
-  add(piece: Buffer, { mask, from }: { mask: Buffer; from: number }, most: number): void {
+  add(piece: Stretch, key: number, most: number): void {
     const { length } = this;
-    const end = length + piece.length;
+    const end = length + piece.to - piece.from;
     if (end > this.#buffer.length) {
       const larger = Buffer.allocUnsafe(Math.min(most, Math.max(end, 2 * this.#buffer.length)));
-      this.#buffer.copy(larger, 0, 0, length);
+      if (length > 0) this.#buffer.copy(larger, 0, 0, length);
       this.#buffer = larger;
     }
-    const buffer = this.#buffer;
-    for (let at = 0; at < piece.length; at += 1) buffer[length + at] = (piece[at] ?? 0) ^ (mask[(from + at) & 3] ?? 0);
+    copyMasked(this.#buffer, length, piece, key);
     this.length = end;
   }
 
   /** Everything there is; begins anew. */
   take(): Buffer {
-    const all = this.#buffer.subarray(0, this.length);
+    const buffer = this.#buffer;
+    const all = this.length === buffer.length ? buffer : buffer.subarray(0, this.length);
     this.#buffer = NOTHING;
     this.length = 0;
     return all;

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ActionFacts } from '../gate/protocol.js';
-import { joined, type Payload } from '../recording/event.js';
+import type { Payload } from '../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from './action.js';
 import { bytesOf, textOf } from './content.js';
 import { redactHeaders, redactQuery, redactText } from './redact.js';
@@ -26,8 +26,8 @@ function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
   const bytes = bytesOf(data);
   const text = textOf(bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
-  const said = { verb: 'message', on: [path], frame, bytes: bytes.byteLength };
-  const facts = text === null || isLong || frame === 'binary' ? joined(said, { sha256: digestOf(bytes) }) : said;
+  const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
+  const facts = { verb: 'message', on: [path], frame, bytes: bytes.byteLength, sha256 };
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(bytes) : { text: redactText(text, PLAIN) } };
 }
@@ -79,5 +79,5 @@ function digest(bytes: Uint8Array) {
 }
 
 function digestOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }

@@ -2,8 +2,11 @@ import { CONTROL, type ControlFrame, DATA, type DataFrame, faultOfStart, shortes
 
 /** What hears of a service's messages as they pass, piece by piece. The pieces are views: keep a copy, or nothing. */
 export interface FrameTap {
-  /** The next bytes of the message under way; also called once, with none, for a frame without any. */
-  piece(frame: DataFrame, bytes: Uint8Array): void;
+  /**
+   * The next bytes of the message under way; also called once, with none, for a frame without any.
+   * @param isLast - `whole` follows at once
+   */
+  piece(frame: DataFrame, bytes: Uint8Array, isLast: boolean): void;
   /** The message that was under way is whole. */
   whole(frame: DataFrame): void;
   /** A control frame, which may come between the pieces of a message (RFC 6455 section 5.4). */
@@ -20,9 +23,13 @@ const NOTHING = new Uint8Array();
  */
 export class FrameWatch {
   readonly #tap: FrameTap;
-  #header: number[] = [];
-  /** How many bytes the header under way has; it grows with what its second byte says. */
+  /** Of the header under way: bytes that came, how many it has (its second byte says more), and what they say. */
+  #headerBytes = 0;
   #headerLength = 2;
+  #first = 0;
+  #short = 0;
+  #length = 0;
+  /** Bytes of the frame that are still to come. */
   #left = 0;
   #opcode = 0;
   #final = true;
@@ -40,7 +47,7 @@ export class FrameWatch {
 
   /** Whether the last byte seen ended a frame: only then may a control frame be put behind it. */
   get atBoundary(): boolean {
-    return this.#left === 0 && this.#header.length === 0 && this.fault === null;
+    return this.#left === 0 && this.#headerBytes === 0 && this.fault === null;
   }
 
   /** Whether the last byte seen ended a message: only then may another message be put behind it. */
@@ -55,9 +62,8 @@ export class FrameWatch {
       if (this.#left > 0) at = this.#skip(chunk, at);
       else if (this.closeCode !== null) this.fault = 'a frame behind the close frame';
       else {
-        this.#header.push(chunk[at] ?? 0);
+        this.#readHeader(chunk[at] ?? 0);
         at += 1;
-        this.#readHeader();
       }
     }
   }
@@ -66,39 +72,42 @@ export class FrameWatch {
     const taken = Math.min(this.#left, chunk.length - at);
     const piece = chunk.subarray(at, at + taken);
     if (this.#opcode >= 8) this.#payload.push(...piece);
-    else if (this.#message !== null) this.#tap.piece(this.#message, piece);
+    else if (this.#message !== null) this.#tap.piece(this.#message, piece, this.#final && taken === this.#left);
     this.#left -= taken;
     if (this.#left === 0) this.#endFrame();
     return at + taken;
   }
 
-  #readHeader(): void {
-    const [first = 0, second = 0] = this.#header;
-    if (this.#header.length === 2) this.#begin(first, second);
-    if (this.#header.length < this.#headerLength || this.fault !== null) return;
-    this.#left = this.#lengthOf(second & 0x7f);
-    this.#header = [];
-    if (!Number.isSafeInteger(this.#left)) this.fault = 'a frame that is too long';
-    else if (this.#left < shortest(second & 0x7f)) this.fault = 'a length that is not the shortest';
-    else if (this.#left === 0) {
-      if (this.#opcode < 8 && this.#message !== null) this.#tap.piece(this.#message, NOTHING);
-      this.#endFrame();
-    }
+  #readHeader(byte: number): void {
+    this.#headerBytes += 1;
+    if (this.#headerBytes === 1) this.#first = byte;
+    else if (this.#headerBytes === 2) this.#begin(this.#first, byte);
+    else this.#length = this.#length * 256 + byte;
+    if (this.#headerBytes === this.#headerLength && this.fault === null) this.#endHeader();
   }
 
   #begin(first: number, second: number): void {
     this.#opcode = first & 0x0f;
     this.#final = (first & 0x80) !== 0;
-    const length = second & 0x7f;
+    const short = second & 0x7f;
     const masked = (second & 0x80) !== 0;
     this.fault = faultOfStart(first, second, this.#message, masked ? 'a masked frame from the service' : null);
-    this.#headerLength = length === 126 ? 4 : length === 127 ? 10 : 2;
+    this.#headerLength = short === 126 ? 4 : short === 127 ? 10 : 2;
+    this.#short = short;
+    this.#length = short < 126 ? short : 0;
     this.#message = DATA[this.#opcode] ?? this.#message;
   }
 
-  #lengthOf(short: number): number {
-    if (short < 126) return short;
-    return this.#header.slice(2).reduce((length, byte) => length * 256 + byte, 0);
+  #endHeader(): void {
+    this.#headerBytes = 0;
+    this.#headerLength = 2;
+    this.#left = this.#length;
+    if (!Number.isSafeInteger(this.#left)) this.fault = 'a frame that is too long';
+    else if (this.#left < shortest(this.#short)) this.fault = 'a length that is not the shortest';
+    else if (this.#left === 0) {
+      if (this.#opcode < 8 && this.#message !== null) this.#tap.piece(this.#message, NOTHING, this.#final);
+      this.#endFrame();
+    }
   }
 
   #endFrame(): void {
@@ -109,7 +118,6 @@ export class FrameWatch {
       this.#message = null;
       this.#tap.whole(whole);
     }
-    this.#headerLength = 2;
   }
 
   #endControl(frame: ControlFrame, payload: Uint8Array): void {

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Passage } from '../gate/passage.js';
+import type { Decision } from '../policy/decision.js';
 import type { Facts } from '../recording/event.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
@@ -8,9 +9,9 @@ import { ClientFrames } from './client-frames.js';
 import { settingsOf } from './decide.js';
 import type { Faults } from './faults.js';
 import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
+import { closePayload, maskedFrame } from './masked-frame.js';
 import { type Instants, timesOf } from './result.js';
 import { ServiceMessages } from './service-messages.js';
-import { type FrameSender, senderOn } from './ws-parts.js';
 
 /** What a relay is made of. */
 export interface RelayParts {
@@ -45,12 +46,14 @@ export class WebSocketRelay implements Connection {
   readonly #parts: RelayParts;
   readonly #session: Session;
   readonly #frames: ClientFrames;
-  readonly #sender: FrameSender;
   readonly #said: ServiceMessages;
   readonly #watch: FrameWatch;
   #detach: () => void = () => {};
   /** Frames of the client that wait for their record. */
   #held = 0;
+  /** Frames for the service that may go on: what came together goes on together. */
+  #ready: Buffer[] = [];
+  #reading = false;
   #messages = 0;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -58,6 +61,8 @@ export class WebSocketRelay implements Connection {
   #closing: NodeJS.Timeout | null = null;
   /** A warning that waits for the end of the message under way. */
   #warning = false;
+  /** What the role says of this socket's messages, and whose word it is. */
+  #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
   /** A frame was refused: nothing more of the client is looked at. */
   #refused = false;
   #done = false;
@@ -71,7 +76,6 @@ export class WebSocketRelay implements Connection {
       close: (code, reason) => this.#conclude(code, reason),
       fault: (code, why) => this.#break(code, why, 'protocol_error', 'well-formed frames', why),
     });
-    this.#sender = senderOn(parts.upstream);
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
     this.#watch = new FrameWatch(this.#said);
     this.#detach = this.#session.attach(this);
@@ -127,7 +131,10 @@ export class WebSocketRelay implements Connection {
 
   /** Each frame is decided and recorded: of many small ones some at a time are, and whoever else waits comes in between. */
   #fromClient(chunk: Buffer): void {
+    this.#reading = true;
     const read = this.#frames.write(chunk, AT_A_TIME);
+    this.#reading = false;
+    this.#flush();
     this.#bytesIn += read;
     if (this.#done || read === chunk.byteLength) return this.#pace();
     this.client.pause();
@@ -147,28 +154,31 @@ export class WebSocketRelay implements Connection {
   /** Decides and records one frame, and sends it on once it is safe. Nothing of a client's bytes passes unrecorded. */
   #frame(frame: MessageAction['frame'], data: Buffer): void {
     if (this.#done || this.#refused) return;
-    const { upstream } = this.#parts;
     // A policy that was reloaded since the opening may allow less.
     if (data.byteLength > settingsOf(this.#session.role).maxMessage)
       return this.#break(1009, 'the message is too large', 'too_large', 'the largest message');
     if (!this.#mayPass(frame, data)) return;
     this.#messages += 1;
-    this.#hold(() => {
-      if (frame === 'ping') this.#sender.ping(data, true);
-      else if (frame === 'pong') this.#sender.pong(data, true);
-      else this.#sender.send(data, { binary: frame === 'binary', mask: true, fin: true, compress: false });
-      if (upstream.writableNeedDrain) this.client.pause();
-    });
+    this.#hold(() => this.#send(maskedFrame(frame, data)));
   }
 
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
   #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
     const { passage, path, opening } = this.#parts;
-    const { decision } = passage.propose({ kind: 'message', opening, path, frame, data });
+    const { decision } = passage.propose({ kind: 'message', opening, path, frame, data }, this.#judge());
     if (decision.outcome === 'allow') return true;
     this.#refused = true;
     this.#hold(() => this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome));
     return false;
+  }
+
+  /** A message is judged as its opening is: the same role says the same of each, and another one is asked anew. */
+  #judge(): Decision {
+    const { role } = this.#session;
+    if (this.#judged !== null && this.#judged.role === role) return this.#judged.decision;
+    const decision = this.#parts.passage.judge(this.#parts.opening);
+    this.#judged = { role, decision };
+    return decision;
   }
 
   #conclude(code: number, reason: Buffer): void {
@@ -177,7 +187,7 @@ export class WebSocketRelay implements Connection {
     const { upstream } = this.#parts;
     if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
     this.#hold(() => {
-      this.#sender.close(code === 1005 ? undefined : code, reason, true);
+      this.#send(maskedFrame('close', closePayload(code === 1005 ? null : code, reason)));
       // RFC 6455 section 7.1.1: the service closes the connection first.
       this.#closing = setTimeout(() => upstream.destroy(), CLOSING);
     });
@@ -190,6 +200,22 @@ export class WebSocketRelay implements Connection {
       if (!this.#done) send();
       this.#pace();
     });
+  }
+
+  #send(frame: Buffer): void {
+    this.#ready.push(frame);
+    if (!this.#reading) this.#flush();
+  }
+
+  /** Of frames that wait for one commit the last to be let go sends them all. */
+  #flush(): void {
+    const { upstream } = this.#parts;
+    const frames = this.#ready;
+    if (frames.length === 0 || this.#held > 0 || this.#done) return;
+    this.#ready = [];
+    if (frames.length > 1) upstream.cork();
+    for (const frame of frames) upstream.write(frame);
+    if (frames.length > 1) upstream.uncork();
   }
 
   /** The client is read while nothing of it waits for its record or for the service. */
@@ -259,6 +285,7 @@ export class WebSocketRelay implements Connection {
   #end(code: number, message: string, reason: string): void {
     if (this.#done) return;
     const sayable = this.#watch.atBoundary;
+    this.#flush();
     this.#stop({ status: String(code), reason });
     if (sayable && this.client.writable) this.client.write(closeFrame(code, message));
     const timer = setTimeout(() => this.client.destroy(), CLOSING);

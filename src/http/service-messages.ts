@@ -1,9 +1,9 @@
+import { hash } from 'node:crypto';
 import type { Passage } from '../gate/passage.js';
-import { type Facts, joined } from '../recording/event.js';
 import type { SightedStream } from '../session/sightings.js';
 import type { HttpAction } from './action.js';
 import { BodyTap } from './body-tap.js';
-import { textOf } from './content.js';
+import { bytesOf, textOf } from './content.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
 import { redactText } from './redact.js';
@@ -16,13 +16,21 @@ const MOST_UNSAFE = 512 * 1024;
 /** What an event takes besides its text, roughly, bytes. */
 const EVENT = 300;
 
+/** What is recorded of a message. `whole`: not only its beginning. */
+interface Said {
+  readonly bytes: number;
+  readonly text: string | null;
+  readonly sha256: string | null;
+  readonly whole: boolean;
+}
+
 /**
  * What a service says on a WebSocket, for the record: one event for each message, and for each ping, pong and close that
  * carries bytes. They are recorded as they pass, and the service waits when the record falls too far behind.
  */
 export class ServiceMessages implements FrameTap {
   readonly #passage: Passage<HttpAction>;
-  readonly #facts: Facts;
+  readonly #on: readonly string[];
   readonly #seq: number;
   readonly #paced: () => void;
   /** Across the frames of a message, too: their heads are not in between. */
@@ -38,7 +46,7 @@ export class ServiceMessages implements FrameTap {
   constructor(passage: Passage<HttpAction>, opening: { path: string; seq: number }, paced: () => void) {
     this.#passage = passage;
     this.#sighted = passage.session.sightings.stream();
-    this.#facts = { verb: 'message', on: [opening.path], from: 'service' };
+    this.#on = [opening.path];
     this.#seq = opening.seq;
     this.#paced = paced;
   }
@@ -48,8 +56,9 @@ export class ServiceMessages implements FrameTap {
     return this.#unsafe >= MOST_UNSAFE;
   }
 
-  piece(frame: DataFrame, bytes: Uint8Array): void {
+  piece(frame: DataFrame, bytes: Uint8Array, isLast: boolean): void {
     this.#sighted.push(bytes);
+    if (isLast && this.#underWay === null && bytes.byteLength <= MOST_TEXT) return this.#recordAtOnce(frame, bytes);
     this.#underWay ??= { frame, tap: new BodyTap(MOST_TEXT) };
     this.#underWay.tap.push(bytes);
   }
@@ -62,9 +71,7 @@ export class ServiceMessages implements FrameTap {
     const said = frame === 'close' ? payload.subarray(2) : payload;
     if (said.byteLength === 0) return;
     this.#passage.session.sightings.bytes(Buffer.from(said));
-    const tap = new BodyTap(MOST_TEXT);
-    tap.push(said);
-    this.#record(frame, tap, true);
+    this.#recordAtOnce(frame, said);
   }
 
   /** Nothing more comes: what has passed of an unfinished message is recorded as its beginning. */
@@ -76,16 +83,39 @@ export class ServiceMessages implements FrameTap {
     if (this.#underWay === null) return;
     const { frame, tap } = this.#underWay;
     this.#underWay = null;
-    this.#record(frame, tap, whole);
-  }
-
-  #record(frame: DataFrame | ControlFrame, tap: BodyTap, whole: boolean): void {
     const text = tap.isWhole ? textOf(tap.sample, whole) : null;
     const sha256 = text === null || frame === 'binary' ? tap.sha256() : null;
+    this.#record(frame, { bytes: tap.bytes, text, sha256, whole });
+  }
+
+  /** What lay in one piece needs no copy. */
+  #recordAtOnce(frame: DataFrame | ControlFrame, said: Uint8Array): void {
+    const bytes = bytesOf(said);
+    const text = textOf(bytes);
+    const isOpaque = text === null || (frame === 'binary' && bytes.byteLength > 0);
+    this.#record(frame, {
+      bytes: bytes.byteLength,
+      text,
+      sha256: isOpaque ? hash('sha256', bytes) : null,
+      whole: true,
+    });
+  }
+
+  #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole }: Said): void {
     const payload = text === null ? null : { text: redactText(text, 'text/plain', whole) };
-    const said: Facts = sha256 === null ? { frame, bytes: tap.bytes } : { frame, bytes: tap.bytes, sha256 };
-    const facts = joined(this.#facts, whole ? said : { ...said, whole });
-    this.#passage.result(this.#seq, facts, payload);
+    const of = this.#seq;
+    // One literal: see `joined`.
+    const facts = {
+      verb: 'message',
+      on: this.#on,
+      from: 'service',
+      frame,
+      bytes,
+      sha256: sha256 ?? undefined,
+      whole: whole ? undefined : false,
+      of,
+    };
+    this.#passage.result(of, facts, payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }
 

@@ -1,15 +1,18 @@
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { type RawClient, raw, startGateway, type TestGateway } from '../http/gateway.js';
+import { type GatewayOptions, type RawClient, raw, startGateway, type TestGateway } from '../http/gateway.js';
 import { rawService } from '../http/raw-service.js';
 
 const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 
 /** An open WebSocket on a service that takes bytes. */
-async function opened(t: Test): Promise<{ gateway: TestGateway; client: RawClient; service: Socket | undefined }> {
+async function opened(
+  t: Test,
+  options: GatewayOptions = {},
+): Promise<{ gateway: TestGateway; client: RawClient; service: Socket | undefined }> {
   const { url, sockets } = await rawService(t);
-  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } });
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } }, options);
   const { handle } = gateway.issue('web');
   const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
   const client = raw(t, gateway.port, opening);
@@ -51,4 +54,39 @@ t.test('A24: of a flood of frames no more wait for their record than can be reco
   t.ok(most < 256 * 1024, `${most} bytes`);
   const events = await gateway.events();
   t.equal(events.filter(({ facts }) => facts.frame === 'ping').length, many, 'all of them are recorded');
+});
+
+/** Resolves when the service has received so many bytes. */
+const received = (service: Socket | undefined, bytes: number) =>
+  new Promise<void>((resolve) => {
+    let left = bytes;
+    service?.on('data', (chunk: Buffer) => {
+      left -= chunk.byteLength;
+      if (left <= 0) resolve();
+    });
+  });
+
+t.test('A24: of frames that came together none goes on before it is recorded, and then all do', async (t) => {
+  const { gateway, client, service } = await opened(t);
+  await gateway.events();
+  const all = received(service, 3 * 10);
+  const before = service?.bytesRead;
+  const locker = await gateway.database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  client.socket.write(pings(3));
+  const waits = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%insert into blocks%'`;
+  while ((await locker.query(waits)).rowCount === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.equal(service?.bytesRead, before, 'nothing has reached the service');
+  await locker.query('rollback');
+  await all;
+});
+
+t.test('A24: what stands before a broken frame in the same bytes goes on, and nothing behind it', async (t) => {
+  const { client, service } = await opened(t, { mode: 'buffered' });
+  const before = service?.bytesRead ?? 0;
+  const two = received(service, 2 * 10);
+  client.socket.write(Buffer.concat([pings(2), Buffer.from([0x81, 0x01, 0x61]), pings(1)]));
+  t.match(await client.ended, /\x88.\x03\xea/s, '1002');
+  await two;
+  t.equal(service?.bytesRead, before + 20);
 });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import * as ws from 'ws';
 import { ClientFrames } from '../../src/http/client-frames.js';
+import { closePayload, maskedFrame } from '../../src/http/masked-frame.js';
 
 const MOST = 1_000;
 
@@ -92,9 +93,9 @@ const { Receiver } = ws as unknown as {
   Receiver: new (options: object) => NodeJS.EventEmitter & { write(chunk: Buffer): void };
 };
 
-async function heardByWs(bytes: Buffer): Promise<string[]> {
+async function heardByWs(bytes: Buffer, most = MOST): Promise<string[]> {
   const said: string[] = [];
-  const receiver = new Receiver({ isServer: true, maxPayload: MOST });
+  const receiver = new Receiver({ isServer: true, maxPayload: most });
   receiver.on('message', (data, binary) => said.push(`${binary ? 'binary' : 'text'} ${data.toString('latin1')}`));
   for (const kind of ['ping', 'pong']) receiver.on(kind, (data) => said.push(`${kind} ${data.toString('latin1')}`));
   receiver.on('conclude', (code, reason) => said.push(`close ${code} ${reason}`));
@@ -147,4 +148,39 @@ t.test('some frames at a time can be read, and reading goes on where it stopped'
   t.equal(frames.write(bytes.subarray(20), 9), bytes.length - 20, 'what is behind the close is nothing');
   t.same(said, ['ping ', 'text ab', 'close 1005']);
   t.end();
+});
+
+/** Bytes of which no four are the four before them. */
+const uneven = (length: number) => Buffer.from(Array.from({ length }, (_, at) => at * 7 + (at >> 8)));
+
+t.test('large payloads are unmasked the same wherever their bytes are cut', (t) => {
+  const payload = uneven(5_000);
+  const bytes = frame(0x82, payload, [0xde, 0xad, 0xbe, 0xef]);
+  for (const size of [3, 191, 192, 193, 1_000, 1_001, 1_002, 1_003, 9_000])
+    t.same(heard(bytes, size, 9_000), [`binary ${payload.toString('latin1')}`], `by ${size}`);
+  t.end();
+});
+
+t.test('frames for a service say what they were made of, each under a key of its own', async (t) => {
+  const most = 100_000;
+  const payloads = [0, 1, 3, 125, 126, 191, 192, 1_001, 65_535, 65_536, 70_003].map(uneven);
+  const bytes = Buffer.concat([
+    maskedFrame('text', Buffer.from('é')),
+    ...payloads.map((payload) => maskedFrame('binary', payload)),
+    maskedFrame('ping', Buffer.from('p')),
+    maskedFrame('pong', Buffer.alloc(0)),
+    maskedFrame('close', closePayload(4001, Buffer.from('over'))),
+  ]);
+  const meant = [
+    `text ${Buffer.from('é').toString('latin1')}`,
+    ...payloads.map((payload) => `binary ${payload.toString('latin1')}`),
+    'ping p',
+    'pong ',
+    'close 4001 over',
+  ];
+  t.same(heard(bytes, most, most), meant);
+  t.same(await heardByWs(bytes, most), meant);
+  t.same(await heardByWs(maskedFrame('close', closePayload(null, Buffer.alloc(0)))), ['close 1005 ']);
+  const key = () => maskedFrame('text', Buffer.from('same')).readInt32LE(2);
+  t.ok(new Set(Array.from({ length: 2_000 }, key)).size > 1_990);
 });
