@@ -19,8 +19,9 @@ export interface Allowed {
 }
 
 /**
- * Judges what one approver leaves: a role that the asked one builds on, rules of that role, a time that is no longer.
- * @throws DaypassError `unknown_role`, `unknown_rule`, `invalid_period`, each with what would pass
+ * Judges what one approver leaves: a role that the asked one builds on and that gives no more in anything else, rules of that role,
+ * a time that is no longer.
+ * @throws DaypassError `unknown_role`, `wider_limits`, `unknown_rule`, `invalid_period`, each with what would pass
  */
 export function checkNarrowing(
   asked: { role: string; seconds: number },
@@ -40,6 +41,7 @@ export function checkNarrowing(
       },
     );
   }
+  checkLimits(role, asked.role, requestable);
   if (narrowing.only !== null) checkOnly(narrowing.only, role, requestable.policy.rulesOf(role));
   if (narrowing.seconds === null) return;
   checkSeconds(narrowing.seconds, Number.MAX_SAFE_INTEGER, requestable.policy.name);
@@ -51,9 +53,23 @@ export function checkNarrowing(
 }
 
 /**
+ * A role that another builds on has fewer rules, and may have larger limits: then it is no narrower one.
+ * @throws DaypassError `wider_limits`, naming them
+ */
+function checkLimits(role: string, than: string, { policy }: Requestable): void {
+  const looser = role === than ? [] : policy.looser(role, than);
+  if (looser.length === 0) return;
+  throw new DaypassError(
+    'wider_limits',
+    `The role ${role} of ${policy.name} gives more than ${than} in ${looser.join(', ')}: it is no narrower one.`,
+    { hint: `Leave rules out of ${than} instead, or have the limits of ${role} tightened in the policy.` },
+  );
+}
+
+/**
  * What several approvals leave together: the narrowest role, the rules that all of them left, the shortest time. The roles an
  * approver may choose are a chain, so that one of them is the narrowest.
- * @throws DaypassError `unknown_rule` when no rule is left
+ * @throws DaypassError `unknown_rule` when no rule is left, `wider_limits` when the narrowest in rules gives more than another left
  */
 export function narrowest(
   asked: { role: string; seconds: number },
@@ -62,6 +78,7 @@ export function narrowest(
 ): Allowed {
   const chain = chainOf(requestable, asked.role);
   const role = chain[Math.max(0, ...narrowings.map((one) => chain.indexOf(one.role ?? asked.role)))] ?? asked.role;
+  for (const left of narrowings) if (left.role !== null) checkLimits(role, left.role, requestable);
   const seconds = Math.min(asked.seconds, ...narrowings.map((one) => one.seconds ?? asked.seconds));
   const lists = narrowings.flatMap(({ only }) => (only === null ? [] : [only]));
   if (lists.length === 0) return { role, seconds, only: null };

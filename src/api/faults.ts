@@ -64,6 +64,7 @@ const STATUS: Readonly<Record<string, number>> = {
   starts_too_far: 422,
   invalid_period: 422,
   invalid_hours: 422,
+  wider_limits: 422,
   nda_required: 422,
   nda_not_valid: 422,
   not_acknowledged: 422,

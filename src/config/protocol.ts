@@ -37,6 +37,11 @@ export interface ProtocolConfig<Upstream = unknown, Role = unknown> {
    * the role does not allow; without a rule it allows nothing at all.
    */
   narrow(role: Role, texts: ReadonlySet<string>): Role;
+  /**
+   * What of a role, besides its rules, gives more than another role does: larger limits, less that is recorded. Pure.
+   * @returns in the words of the policy file, one for each key; none when nothing does
+   */
+  looser(role: Role, than: Role): readonly string[];
   /** Every secret that is injected towards the service, in whatever role: what its answers are searched for. */
   injected(upstream: Upstream, roles: Iterable<Role>): readonly Injected[];
 }
@@ -59,6 +64,8 @@ export interface ServicePolicy<Upstream = unknown, Role = unknown> {
    * has allows nothing.
    */
   roleFor(role: string, only: readonly string[] | null): Role | undefined;
+  /** What of a role, besides its rules, gives more than another does, in the words of the file; everything for one that is not there. */
+  looser(role: string, than: string): readonly string[];
   readonly grants: {
     /** At a time: at first, and with each renewal. */
     readonly maxDurationSeconds: number;

@@ -5,9 +5,9 @@ import type { ProtocolConfig, ServicePolicy } from './protocol.js';
  * whatever else it says allows nothing.
  */
 export function scopeOf(
-  protocol: Pick<ProtocolConfig, 'rulesOf' | 'narrow'>,
+  protocol: Pick<ProtocolConfig, 'rulesOf' | 'narrow' | 'looser'>,
   roles: ReadonlyMap<string, unknown>,
-): Pick<ServicePolicy, 'rulesOf' | 'roleFor'> {
+): Pick<ServicePolicy, 'rulesOf' | 'roleFor' | 'looser'> {
   return {
     rulesOf: (name) => (roles.has(name) ? protocol.rulesOf(roles.get(name)) : []),
     roleFor: (name, only) => {
@@ -15,6 +15,10 @@ export function scopeOf(
       const role = roles.get(name);
       const has = new Set(protocol.rulesOf(role));
       return protocol.narrow(role, new Set(only.filter((text) => has.has(text))));
+    },
+    looser: (name, than) => {
+      if (!roles.has(name) || !roles.has(than)) return ['the role itself'];
+      return protocol.looser(roles.get(name), roles.get(than));
     },
   };
 }

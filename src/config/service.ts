@@ -71,7 +71,7 @@ export function readService(
 function toPolicy(
   frame: z.output<typeof serviceFrameSchema>,
   text: string,
-  compiled: Pick<ServicePolicy, 'upstream' | 'roles' | 'rulesOf' | 'roleFor' | 'secrets'>,
+  compiled: Pick<ServicePolicy, 'upstream' | 'roles' | 'rulesOf' | 'roleFor' | 'looser' | 'secrets'>,
 ): ServicePolicy {
   const { service: name, protocol, lane, owner, grants, recording } = frame;
   const [defaultRole = ''] = compiled.roles.keys();

@@ -11,6 +11,7 @@ import { decide, explain, HttpRole } from './decide.js';
 import { describe } from './describe.js';
 import { harTranscript } from './har.js';
 import { canonical, isInjectable } from './headers.js';
+import { looser } from './looser.js';
 import { readTarget } from './path.js';
 import { HttpRecaller } from './recall.js';
 import { render } from './render.js';
@@ -149,6 +150,7 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
       rules.filter(({ text }) => texts.has(text)),
       settings,
     ),
+  looser: ({ settings }, than) => looser(settings, than.settings),
   injected,
   decide,
   explain,

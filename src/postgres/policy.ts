@@ -213,6 +213,27 @@ function limitsOf(blocks: readonly z.output<typeof resolvedRole>[]) {
   };
 }
 
+/** From what shows the least of a statement's parameters to what shows the most. */
+const SHOWN: readonly PostgresRecording['parameters'][] = ['off', 'hashed', 'recorded'];
+
+/**
+ * What of a role, besides its rules, gives more than another: larger limits, less that is recorded. Where everything is allowed
+ * the account is the only wall, and of two accounts nobody can tell here which may do less.
+ */
+function looser(role: PostgresRole, than: PostgresRole): readonly string[] {
+  const larger = (limit: 'maxRows' | 'maxBytes' | 'statementTimeout') =>
+    (role[limit] ?? Number.POSITIVE_INFINITY) > (than[limit] ?? Number.POSITIVE_INFINITY);
+  const shown = ({ recording }: PostgresRole) => SHOWN.indexOf(recording.parameters);
+  return [
+    ...(larger('maxRows') ? ['max_rows'] : []),
+    ...(larger('maxBytes') ? ['max_bytes'] : []),
+    ...(larger('statementTimeout') ? ['statement_timeout'] : []),
+    ...(shown(role) < shown(than) ? ['recording.parameters'] : []),
+    ...(role.recording.results < than.recording.results ? ['recording.results'] : []),
+    ...(role.any && role.upstream.user !== than.upstream.user ? ['upstream.user'] : []),
+  ];
+}
+
 const MANY_SCHEMAS: Problem = {
   path: ['search_path'],
   message: 'a restricted role searches exactly one schema',
@@ -296,5 +317,6 @@ export const postgresConfig: ProtocolConfig<PostgresUpstream, PostgresRole> = {
   compileRole,
   rulesOf: ({ rules }) => rules.map(({ text }) => text),
   narrow,
+  looser,
   injected,
 };

@@ -133,6 +133,32 @@ t.test('an approver may leave less: a role it builds on, fewer rules, a shorter 
   await refused(t, access, () => deciding({ role: 'retrier' }, wider.id), 'unknown_role');
 });
 
+t.test('A14: a role with fewer rules and larger limits is no narrower one, and what gives more is named', async (t) => {
+  const limits = (viewer: string, helper: string, retrier: string) =>
+    serviceText({
+      roles:
+        `  viewer:\n    allow: [GET /]\n${viewer}\n  helper:\n    extends: viewer\n    allow: [GET /orders]\n${helper}\n` +
+        `  retrier:\n    extends: helper\n    allow: [POST /orders/:id/retry]\n${retrier}`,
+      access: 'approvals: 2',
+    });
+  const tight = '    websocket: { max_message: 1KiB }\n    recording: { bodies: 64KiB }';
+  const access = await startAccess(t, { texts: [limits('', '    websocket: { max_message: 2KiB }', tight)] });
+  const { requests, as, policies } = access;
+  const leaving = (by: string, id: string, role: string) => async () =>
+    requests.decide(await as(by), id, { ...fine, role });
+  const { id } = await requests.create(await as('kim'), RETRIER);
+  await refused(t, access, leaving('ada', id, 'viewer'), 'wider_limits', /Leave rules out of retrier/);
+  await t.rejects(leaving('ada', id, 'viewer')(), { message: /websocket.max_message, recording.bodies/ });
+  const kib = '    websocket: { max_message: 1KiB }';
+  policies.reload(limits(kib, '    websocket: { max_message: 512B }', kib));
+  await leaving('ada', id, 'helper')();
+  await refused(t, access, leaving('bob', id, 'viewer'), 'wider_limits', /out of helper/);
+  policies.reload(limits('', '', ''));
+  t.match(await leaving('bob', id, 'viewer')(), { state: 'approved', allowedRole: 'viewer' });
+  policies.reload(limits('', '', tight));
+  await refused(t, access, async () => requests.activate(await as('kim'), id), 'limits_changed', /Ask anew/);
+});
+
 t.test('the narrowest of all approvals wins', async (t) => {
   const access = await startAccess(t, { texts: [serviceText({ access: 'approvals: 3' })] });
   await addPerson(access.database, 'cat', { groups: ['leads'] });

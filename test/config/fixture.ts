@@ -39,6 +39,7 @@ export const letters: Protocol<LetterRole, string, LetterUpstream> = {
     ...role,
     allow: new Set([...role.allow].filter((letter) => texts.has(`allow ${letter}`))),
   }),
+  looser: () => [],
   injected: ({ password }) => [{ value: password, forms: [password] }],
   decide: (role, letter) => {
     if (letter === '!') throw new Error('no such letter');

@@ -59,7 +59,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
   );
   const served = loaded.services.get('letters-a');
   if (served === undefined) throw new Error('not served');
-  const { roles, rulesOf, roleFor, ...service } = served;
+  const { roles, rulesOf, roleFor, looser, ...service } = served;
   t.strictSame(service, {
     name: 'letters-a',
     protocol: 'letters',
@@ -79,6 +79,12 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
   t.equal(roleFor('reader', null), roles.get('reader'));
   t.match(roleFor('writer', ['allow c', 'allow z']), { allow: new Set(['c']) }, 'of what it has, and nothing else');
   t.equal(roleFor('gone', ['allow a']), undefined);
+  t.same(looser('reader', 'writer'), []);
+  for (const [role, than] of [
+    ['gone', 'writer'],
+    ['reader', 'gone'],
+  ] as const)
+    t.equal(looser(role, than).length, 1);
 });
 
 t.test('a role that extends another has the rules of both, and the base keeps its own', async (t) => {

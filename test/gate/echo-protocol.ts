@@ -21,6 +21,7 @@ export const echoProtocol: Protocol<EchoRole, string, { port: number }> = {
   }),
   rulesOf: (role) => [...role],
   narrow: (role, texts) => new Set([...role].filter((word) => texts.has(word))),
+  looser: () => [],
   injected: () => [],
   decide: (role, line) => {
     const [word = ''] = line.split(' ');

@@ -85,6 +85,7 @@ const words = {
   rulesOf: (role: unknown) => (role instanceof Set ? [...role].map(String) : []),
   narrow: (role: unknown, texts: ReadonlySet<string>) =>
     role instanceof Set ? new Set([...role].filter((word) => texts.has(String(word)))) : role,
+  looser: () => [],
 };
 
 export function policyOf(

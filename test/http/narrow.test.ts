@@ -46,6 +46,24 @@ t.test('a narrowed role keeps its settings and those rules alone whose texts are
   for (const words of REQUESTS) t.equal(decide(nothing, asked(words)).outcome, 'deny', words);
 });
 
+t.test('a role gives more than another where its messages may be larger or less of bodies is kept', async (t) => {
+  const role = (settings: object) => {
+    const block = httpProtocol.role(values).parse({ allow: ['GET /'], ...settings });
+    const compiled = httpProtocol.compileRole('viewer', [block], upstream);
+    if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+    return compiled.value;
+  };
+  const messages = (size: string) => role({ websocket: { max_message: size } });
+  const bodies = (size: string) => role({ recording: { bodies: size } });
+  const { looser } = httpProtocol;
+  t.same(looser(messages('2MiB'), role({})), ['websocket.max_message']);
+  t.same(looser(role({}), messages('2MiB')), []);
+  t.same(looser(role({}), bodies('64KiB')), ['recording.bodies']);
+  t.same(looser(bodies('1KiB'), role({})), ['recording.bodies'], 'less of requests than without a size');
+  t.same(looser(bodies('64KiB'), role({})), []);
+  t.same(looser(bodies('64KiB'), bodies('64KiB')), []);
+});
+
 t.test('whatever texts are given, a narrowed role allows nothing that the whole role does not allow', async (t) => {
   const role = editor();
   const text = fc.oneof(

@@ -107,3 +107,26 @@ t.test('whatever texts are given, a narrowed role allows nothing that the whole 
   );
   t.pass();
 });
+
+t.test('a role gives more than another where a limit is larger or less is recorded', async (t) => {
+  const allow = [{ statements: ['select'], relations: ['public.orders'] }];
+  const role = (limits: object) => roleOf({ allow, ...limits });
+  const { looser } = postgresConfig;
+  const tight = { max_rows: 10, max_bytes: 1_024, statement_timeout: 5, recording: { results: 5 } };
+  t.same(looser(role({}), role(tight)), ['max_rows', 'max_bytes', 'statement_timeout', 'recording.results']);
+  t.same(looser(role({ ...tight, max_rows: 11 }), role(tight)), ['max_rows']);
+  t.same(looser(role(tight), role({})), []);
+  t.same(looser(role(tight), role(tight)), []);
+  const shown = (parameters: string) => role({ recording: { parameters } });
+  t.same(looser(shown('off'), shown('hashed')), ['recording.parameters']);
+  t.same(looser(shown('hashed'), role({})), ['recording.parameters']);
+  t.same(looser(role({}), shown('off')), []);
+});
+
+t.test('where everything is allowed, another account may be a wider one', async (t) => {
+  const any = [{ statements: ['any'] }];
+  const [own, other] = [roleOf({ allow: any }), roleOf({ allow: any })];
+  const elsewhere = { ...own, upstream: { ...own.upstream, user: 'another' } };
+  t.same(postgresConfig.looser(own, other), []);
+  t.same(postgresConfig.looser(own, elsewhere), ['upstream.user']);
+});

@@ -63,6 +63,7 @@ t.test('policy texts are kept once for each version', async (t) => {
       roles: new Map(),
       rulesOf: () => [],
       roleFor: () => undefined,
+      looser: () => [],
       grants: { maxDurationSeconds: 60, maxRenewals: 0 },
     },
     ...{ recording: { mode: 'strict' }, secrets: [], version: 'v1', text: 'service: orders-db' },

@@ -26,6 +26,7 @@ const policy: ServicePolicy = {
   defaultRole: 'holder',
   rulesOf: () => [],
   roleFor: () => ({}),
+  looser: () => [],
   grants: { maxDurationSeconds: 3600, maxRenewals: 0 },
   recording: { mode: 'strict' },
   secrets: [],
