@@ -1,5 +1,6 @@
 import { alarm } from './alerts/alarm.js';
 import { AlertBook } from './alerts/book.js';
+import { Bursts } from './alerts/bursts.js';
 import type { Notices } from './alerts/notice.js';
 import type { GatewayReadings } from './alerts/rules/gateway.js';
 import { certain } from './alerts/rules/rule.js';
@@ -51,9 +52,13 @@ export function openAlerting(parts: AlertingParts) {
   let raised = () => {};
   const watch = new AlertWatch({ pool, raise, settings, clock, log, metrics, raised: () => raised() });
   lifecycle.onStop('alerts', () => watch.stop());
+  const bursts = new Bursts({ pool, watch, settings: settings.denials, log });
+  lifecycle.onStop('bursts of refusals', () => bursts.settled());
   return {
     raise,
     committed: watch.committed,
+    /** Hears of what is in the index. */
+    indexed: settings.denials.enabled ? bursts.indexed : () => {},
     book: new AlertBook(pool, clock),
     /** Who carries what is told of alerts, called as soon as one is committed. */
     onRaised: (call: () => void) => {

@@ -151,7 +151,7 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
   const housekeeping = { max: 3, applicationName: 'daypass-housekeeping', answerWithin: KEEPING_LIMIT, log };
   const keeping = openDatabase(databaseUrl, housekeeping);
   lifecycle.onStop('housekeeping connections', () => keeping.end());
-  const index = new IndexWriter({ pool: keeping, log });
+  const index = new IndexWriter({ pool: keeping, log, written: alerting.indexed });
   const committed: Committed = (session, events) => {
     index.committed(session, events);
     alerting.committed(session, events);

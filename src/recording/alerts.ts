@@ -45,6 +45,11 @@ function bounded(value: Json): Json {
   return Array.isArray(value) ? value.slice(0, MOST).map(bounded) : value;
 }
 
+/** Until the transaction ends nobody else writes an alert of this kind and subject. @throws what `pg` does */
+export async function lockAlerts(client: PoolClient, kind: AlertKind, subject: string): Promise<void> {
+  await client.query('select pg_advisory_xact_lock($1, hashtext($2))', [LOCK, `${kind} ${subject}`]);
+}
+
 /**
  * Writes an alert into the ledger, or counts it where one of its kind and subject is open.
  * @param times - how often it was found since it was written last
@@ -53,7 +58,7 @@ function bounded(value: Json): Json {
  */
 export async function raiseAlert(client: PoolClient, alert: Alert, times = 1, within = 0): Promise<string | null> {
   const { kind, subject, principal, service, grant, session, detail, at, once = false } = alert;
-  await client.query('select pg_advisory_xact_lock($1, hashtext($2))', [LOCK, `${kind} ${subject}`]);
+  await lockAlerts(client, kind, subject);
   if (once) {
     const there = await client.query('select from alerts where kind = $1 and subject = $2 limit 1', [kind, subject]);
     if (there.rowCount !== 0) return null;

@@ -10,6 +10,8 @@ import { type IndexRow, Summary } from './summary.js';
 export interface IndexOptions {
   readonly pool: Pool;
   readonly log: Log;
+  /** Called with rows that are in the index; it must neither throw nor wait. */
+  readonly written?: (rows: readonly IndexRow[]) => void;
   /** How long events are gathered before they are written, milliseconds. */
   readonly stretch?: number;
   /** How much may wait to be written, bytes; more is dropped and rebuilt later from the blocks. */
@@ -121,6 +123,7 @@ export class IndexWriter {
       try {
         await writeIndexRows(this.#options.pool, some);
         this.#failing = false;
+        this.#options.written?.(some);
       } catch (thrown) {
         if (!isContentFault(thrown)) return this.#failed(thrown);
         await this.#writeOneByOne(some);
@@ -133,6 +136,7 @@ export class IndexWriter {
     for (const row of rows) {
       try {
         await writeIndexRows(this.#options.pool, [row]);
+        this.#options.written?.([row]);
       } catch (thrown) {
         this.#options.log.error({ err: messageOf(thrown), session: row.sessionId }, 'a stretch cannot be indexed');
         this.#remember(row.sessionId);

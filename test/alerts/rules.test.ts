@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { alarm } from '../../src/alerts/alarm.js';
 import { AlertBook } from '../../src/alerts/book.js';
+import { Bursts } from '../../src/alerts/bursts.js';
 import type { Notice } from '../../src/alerts/outbox.js';
 import { AlertSweep } from '../../src/alerts/sweep.js';
 import { AlertWatch } from '../../src/alerts/watch.js';
@@ -35,13 +36,20 @@ const watch = new AlertWatch({
   },
 });
 t.teardown(() => watch.stop());
-const index = new IndexWriter({ pool, log: quiet });
-const { recorder } = await startRecorder(t, pool, {
-  committed: (session, events) => {
-    index.committed(session, events);
-    watch.committed(session, events);
-  },
-});
+/** What of a process is behind its recorder. */
+async function startProcess(watch: AlertWatch) {
+  const bursts = new Bursts({ pool, watch, settings: settings.denials, log: quiet });
+  const index = new IndexWriter({ pool, log: quiet, written: bursts.indexed });
+  const { recorder } = await startRecorder(t, pool, {
+    committed: (session, events) => {
+      index.committed(session, events);
+      watch.committed(session, events);
+    },
+  });
+  return { watch, bursts, index, recorder };
+}
+type Process = Awaited<ReturnType<typeof startProcess>>;
+const here = await startProcess(watch);
 const readings = { fed: true, recorded: true, queued: 0 };
 const sweep = new AlertSweep(
   {
@@ -55,6 +63,7 @@ const book = new AlertBook(pool, clock);
 
 /** The alerts of one rule, the oldest first. */
 async function alerts(kind: string) {
+  await here.bursts.settled();
   await watch.settled();
   return (await book.list({ kind, limit: 100 })).alerts.toReversed();
 }
@@ -62,13 +71,15 @@ async function alerts(kind: string) {
 /** An event, as far as these tests say it. */
 type Said = readonly ['action' | 'result', Facts];
 
-/** Records actions and results of one session, and waits until they are committed. */
-async function session(over: Parameters<typeof sessionRow>[0], events: readonly Said[]) {
-  const log = open(recorder, over);
+/** Records actions and results of one session, and waits until they are committed and indexed. */
+async function session(over: Parameters<typeof sessionRow>[0], events: readonly Said[], at: Process = here) {
+  const log = open(at.recorder, over);
   for (const [kind, facts] of events) log.append(kind, facts, {});
   close(log);
   await safe(log);
-  await index.flush();
+  await at.index.flush();
+  await at.bursts.settled();
+  await at.watch.settled();
   return log.row;
 }
 
@@ -257,4 +268,37 @@ t.test('what the ledger does not take is written when it does', async (t) => {
 
 t.test('every alert is a number by its rule', async (t) => {
   t.match(await metrics.registry.metrics(), /daypass_alerts_total\{kind="denials"\} 2/);
+});
+
+t.test('a burst that is spread over two processes is one alert, whichever of them sees its end', async (t) => {
+  const there = await startProcess(new AlertWatch({ pool, raise, settings, clock, log: quiet, metrics }));
+  t.teardown(() => there.watch.stop());
+  const of = async (person: string) => (await alerts('denials')).filter(({ principal }) => principal === person);
+  await session({ principal: 'hal' }, [denied()]);
+  await session({ principal: 'ida' }, [denied()], there);
+  await session({ principal: 'hal' }, [denied()], there);
+  t.same(await of('hal'), []);
+  await session({ principal: 'hal' }, [denied('unparsable')], there);
+  const detail = { denials: 3, processes: 2, reason: 'unparsable' };
+  t.match(await of('hal'), [{ service: 'orders-db', count: 1, detail }]);
+  await session({ principal: 'hal' }, [denied()]);
+  t.match(await of('hal'), [{ count: 1 }], 'what was told of is not counted once more');
+  const half = (at: Process, times: number) => session({ principal: 'jo' }, Array(times).fill(denied()), at);
+  await Promise.all([half(here, 1), half(there, 2)]);
+  t.match(await of('jo'), [{ count: 1 }], 'of two that see it at the same time one tells');
+  t.same(await of('ida'), []);
+});
+
+t.test('a burst is told of when the ledger answers again', async (t) => {
+  await session({ principal: 'kai' }, [denied(), denied()]);
+  await database.query('alter table daypass.alerts rename to alerts_away');
+  const there = await startProcess(new AlertWatch({ pool, raise, settings, clock, log: quiet, metrics }));
+  t.teardown(() => there.watch.stop());
+  await session({ principal: 'kai' }, [denied()], there);
+  await database.query('alter table daypass.alerts_away rename to alerts');
+  await session({ principal: 'lou' }, [denied()], there);
+  t.match(
+    (await alerts('denials')).filter(({ principal }) => principal === 'kai'),
+    [{ count: 1 }],
+  );
 });

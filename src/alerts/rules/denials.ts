@@ -1,7 +1,7 @@
 import type { AlertSettings } from '../../config/alerts.js';
 import { certain, type EventRule, MOST, Remembered } from './rule.js';
 
-/** A burst: so many refusals of one person's actions within the time, at this process. */
+/** A burst: so many refusals of one person's actions within the time, at this process. `Bursts` counts over all of them. */
 export function denials({ count, within }: AlertSettings['denials']): EventRule {
   const recent = new Remembered<readonly number[]>(MOST);
   return ({ principal, service, grant, session }, { kind, facts, at }) => {
