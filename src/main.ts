@@ -221,7 +221,7 @@ function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { 
   lifecycle.onStop('request connections', () => pool.end());
   const engagements = openAccessRequests({
     ...{ pool, grants, policies, audit, clock, log, reviews: config.reviews, notices },
-    told: emergencies({ pool, clock, log, metrics, raise }),
+    ...emergencies({ log, metrics, raise, enabled: config.alerts.break_glass.enabled }),
   });
   lifecycle.onStop('requests', () => engagements.stop());
   return engagements;

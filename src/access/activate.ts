@@ -93,10 +93,12 @@ async function first(activating: Activating): Promise<Outcome<Activated>> {
   await moveRequest(tx, request, 'activate', changes);
   const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: request.task, at: now, detail });
+  await tellEmergency(activating, grant.id);
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
 }
 
-async function again({ tx, parts, request, judged, via, now }: Activating): Promise<Outcome<Activated>> {
+async function again(activating: Activating): Promise<Outcome<Activated>> {
+  const { tx, parts, request, judged, via, now } = activating;
   const former = request.grant;
   if (former === null) throw impossible('revoked', 'activate');
   const { needed, given, otherLane } = await approvalsAt(
@@ -123,7 +125,15 @@ async function again({ tx, parts, request, judged, via, now }: Activating): Prom
   await moveRequest(tx, request, 'activate', { grant_id: grant.id, ...reviewAnew(request, now) });
   const detail = { grant: grant.id, former: former.id, again: true };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: act.reason, at: now, detail });
+  await tellEmergency(activating, grant.id);
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
+}
+
+/** Nobody agreed to an emergency: it is told of with its beginning, or it does not begin. */
+async function tellEmergency({ tx, parts, request, now }: Activating, grant: string): Promise<void> {
+  const { id, kind, principal, service, role, task } = request;
+  if (kind !== 'break_glass') return;
+  await parts.begun(tx.client, { request: id, principal, service, role, reason: task, grant, at: now });
 }
 
 /** Access in another lane came in between, or the policy asks for more by now: the request waits again. */

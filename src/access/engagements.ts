@@ -6,7 +6,7 @@ import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Grants } from './grants.js';
 import { Ndas } from './ndas.js';
-import type { AccessEvent } from './parts.js';
+import type { AccessEvent, RequestsParts } from './parts.js';
 import type { PolicySource } from './policy.js';
 import { Requests } from './requests.js';
 import { Reviews } from './reviews.js';
@@ -20,6 +20,8 @@ export interface EngagementsParts {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
+  /** Who is told of an emergency within the transaction that begins it; nobody unless given. */
+  readonly begun?: RequestsParts['begun'];
   /** Who is told of what happens to requests; nobody unless given. */
   readonly told?: (event: AccessEvent) => void | Promise<void>;
   /** When owners are asked about access that lasts; as without a key in the file unless given. */
@@ -43,9 +45,9 @@ const SWEEP_EVERY = 60_000;
 
 /** Puts the parts together, lapses and ends what nobody answers, until `stop`. */
 export function openAccessRequests(parts: EngagementsParts): Engagements {
-  const { pool, grants, policies, audit, clock, log, told = () => {} } = parts;
+  const { pool, grants, policies, audit, clock, log, told = () => {}, begun = async () => {} } = parts;
   const transactor = new Transactor({ pool, clock, log, audit });
-  const requests = new Requests({ transactor, policies, grants, told, clock, log });
+  const requests = new Requests({ transactor, policies, grants, begun, told, clock, log });
   const ndas = new Ndas(transactor, clock, policies, async (nda, actor, reason) => {
     const [left, ...more] = (await requests.revokeWhere({ nda: nda.id }, actor, reason)).failed;
     if (left === undefined) return;

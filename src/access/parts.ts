@@ -1,6 +1,8 @@
+import type { PoolClient } from 'pg';
 import type { Clock } from '../clock.js';
 import { type Actor, owns } from '../identity/actor.js';
 import type { Log } from '../log.js';
+import type { Emergency } from './emergency.js';
 import type { Grants } from './grants.js';
 import type { PolicySource } from './policy.js';
 import type { RequestView } from './request.js';
@@ -19,6 +21,8 @@ export interface RequestsParts {
   readonly transactor: Transactor;
   readonly policies: PolicySource;
   readonly grants: Grants;
+  /** Writes of an emergency in the transaction that begins it; what it throws, undoes that. */
+  readonly begun: (client: PoolClient, emergency: Emergency) => Promise<void>;
   /** Called after the fact; what it throws is logged. */
   readonly told: (event: AccessEvent) => void | Promise<void>;
   readonly clock: Clock;

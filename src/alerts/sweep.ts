@@ -23,6 +23,10 @@ export interface AlertSweepParts {
 /** How often it looks, milliseconds; what takes longer is looked for every so many times. */
 const EVERY = 1_000;
 const SELDOM = 10;
+/** How far back issues are looked for by a new process: whoever issued one may have died at once, and nobody was there to tell. */
+const FIRST_LOOK_BACK = 7 * 86_400_000;
+/** And from then on, milliseconds: another gateway's clock may be behind. */
+const LOOK_BACK = 3_600_000;
 
 /** Looks for what no event shows: at the gateway's parts and, for acts and times, in the ledger. */
 export class AlertSweep {
@@ -30,11 +34,14 @@ export class AlertSweep {
   readonly #gateway: ReturnType<typeof gatewayRules>;
   readonly #timer: NodeJS.Timeout;
   #turn = 0;
+  /** From when on issues are looked for. */
+  #issuedSince: number;
   #looking: Promise<void> | null = null;
 
   constructor(parts: AlertSweepParts, every = EVERY) {
     this.#parts = parts;
     this.#gateway = gatewayRules(parts.settings);
+    this.#issuedSince = parts.clock.wall() - FIRST_LOOK_BACK;
     this.#timer = setInterval(() => void this.tick(), every).unref();
   }
 
@@ -55,7 +62,7 @@ export class AlertSweep {
   async issued(): Promise<void> {
     const { ledger, settings, log } = this.#parts;
     if (!ledger || !settings.direct_issue.enabled) return;
-    await this.#apply(directIssue).catch((thrown) => {
+    await this.#issues().catch((thrown) => {
       log.warn({ err: messageOf(thrown) }, 'a grant that was issued is looked at with the next look for alerts');
     });
   }
@@ -67,11 +74,19 @@ export class AlertSweep {
 
   async #ask(seldom: boolean): Promise<void> {
     const { ledger, settings } = this.#parts;
-    if (ledger && settings.direct_issue.enabled) await this.#apply(directIssue);
+    if (ledger && settings.direct_issue.enabled) await this.#issues();
     if (!seldom) return;
     if (ledger && settings.unused_grant.enabled) await this.#apply(unusedGrant);
     if (ledger && settings.account_ending.enabled) await this.#apply(accountEnding);
     this.#look(await this.#skew());
+  }
+
+  /** What could not be asked is asked again from the same moment on. */
+  async #issues(): Promise<void> {
+    const { pool, clock, watch } = this.#parts;
+    const now = clock.wall();
+    for (const alert of await directIssue(pool, this.#issuedSince, now)) watch.found(certain(alert));
+    this.#issuedSince = now - LOOK_BACK;
   }
 
   async #apply(rule: LedgerRule): Promise<void> {

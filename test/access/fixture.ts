@@ -1,4 +1,5 @@
 import type { Test } from 'tap';
+import { emergencies } from '../../src/access/emergency.js';
 import { openAccessRequests } from '../../src/access/engagements.js';
 import type { Grants } from '../../src/access/grants.js';
 import type { AccessEvent } from '../../src/access/parts.js';
@@ -12,6 +13,7 @@ import { GrantAuthority } from '../../src/grant/authority.js';
 import { MemoryGrantStore } from '../../src/grant/memory.js';
 import { type Actor, actorOf, type Duties, operatorNamed } from '../../src/identity/actor.js';
 import { People } from '../../src/identity/people.js';
+import { Metrics } from '../../src/metrics.js';
 import { loadProtocols } from '../../src/protocols.js';
 import { openDatabase } from '../../src/recording/database.js';
 import { writeConfig } from '../config/fixture.js';
@@ -142,8 +144,11 @@ export async function startAccess(
     await client.query('insert into audited (entry) values ($1)', [JSON.stringify(entry)]);
   };
   const events: AccessEvent[] = [];
+  const metrics = new Metrics();
+  const emergency = emergencies({ log: silent, metrics });
   const told = (event: AccessEvent) => {
     events.push(event);
+    emergency.told(event);
   };
   const notices: Notice[] = [];
   const said: Notices = {
@@ -153,6 +158,7 @@ export async function startAccess(
   };
   const parts = {
     ...{ pool, grants: wrap(authority), policies, audit, clock, log: silent, told, notices: said },
+    begun: emergency.begun,
     sweepEvery: 3_600_000,
   };
   const engagements = openAccessRequests(parts);
@@ -167,7 +173,7 @@ export async function startAccess(
   const audited = async () =>
     (await database.query('select entry from daypass.audited order by seq')).map(({ entry }) => entry);
   const { requests, ndas, reviews } = engagements;
-  const parties = { database, clock, policies, authority, people, pool, parts, key };
+  const parties = { database, clock, policies, authority, people, pool, parts, key, metrics };
   return { ...parties, requests, ndas, reviews, notices, events, as, audited };
 }
 

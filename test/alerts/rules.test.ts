@@ -195,6 +195,26 @@ t.test('a grant in force that nobody uses is an alert; a used one is none', asyn
   );
 });
 
+t.test('what was issued as the last gateway died is told of by the next one to start, days later', async (t) => {
+  await grant('long-ago', { ago: 6 * 86_400_000 });
+  await looks();
+  t.notOk(
+    (await alerts('direct_issue')).some((alert) => alert.grant === 'long-ago'),
+    'one that runs has seen its time',
+  );
+  const parts = { pool, watch, settings, clock, log: quiet, gatewayId: 'next', ledger: true };
+  const next = new AlertSweep(
+    { ...parts, readings: { feed: () => true, recording: () => true, queuedBytes: () => 0 } },
+    3_600_000,
+  );
+  await next.tick();
+  await next.stop();
+  t.match(
+    (await alerts('direct_issue')).filter((alert) => alert.grant === 'long-ago'),
+    [{ count: 1 }],
+  );
+});
+
 t.test('an account near its end is an alert, and again when it was extended', async (t) => {
   const now = clock.wall();
   const ends = (days: number) => new Date(now + days * 86_400_000);

@@ -15,18 +15,18 @@ interface GrantRow {
   readonly token: string;
 }
 
-/** How far back a grant is looked for that nothing was told of, milliseconds. */
-const LOOK_BACK = 3_600_000;
-
 const untold = (kind: 'direct_issue' | 'unused_grant') =>
   `not exists (select from alerts a where a.kind = '${kind}' and a.subject = 'grant:' || g.id)`;
 
-/** Grants that an operator issued past all requests. */
-export const directIssue: LedgerRule = async (pool, _settings, now) => {
+/**
+ * Grants that an operator issued past all requests.
+ * @param since - from when on the ledger is looked through, milliseconds since the epoch
+ */
+export async function directIssue(pool: Pool, since: number, now: number): Promise<readonly Alert[]> {
   const text = `select id, principal, service, role, reason, token from grants g
     where issued_at > $1 and ${untold('direct_issue')}
-      and not exists (select from access_requests r where r.grant_id = g.id) order by issued_at limit 1000`;
-  const { rows } = await pool.query<GrantRow>(text, [new Date(now - LOOK_BACK)]);
+      and not exists (select from access_requests r where r.grant_id = g.id) order by issued_at limit 10000`;
+  const { rows } = await pool.query<GrantRow>(text, [new Date(since)]);
   return rows
     .filter(({ token }) => !isAskedFor(token))
     .map((row) => ({
@@ -34,7 +34,7 @@ export const directIssue: LedgerRule = async (pool, _settings, now) => {
       ...ofGrant(row, now),
       detail: { role: row.role, reason: row.reason },
     }));
-};
+}
 
 /** Grants in force that nobody has used. */
 export const unusedGrant: LedgerRule = async (pool, { unused_grant: { after } }, now) => {
