@@ -82,7 +82,14 @@ async function first(activating: Activating): Promise<Outcome<Activated>> {
   const { tx, parts, request, judged, via, now } = activating;
   const [begins, ends] = termOf(activating);
   const span = [begins, ends] as const;
-  const { needed, given } = await approvalsAt(tx, parts, request, judged, spanOf(request, judged.allowed), now);
+  const { needed, given, otherLane } = await approvalsAt(
+    tx,
+    parts,
+    request,
+    judged,
+    spanOf(request, judged.allowed),
+    now,
+  );
   if (given < needed) return reopen(activating, needed, given);
   const issued = await parts.grants.issue(askedGrant(activating, span));
   const { grant } = issued;
@@ -91,7 +98,8 @@ async function first(activating: Activating): Promise<Outcome<Activated>> {
   );
   const changes = { grant_id: grant.id, activated_at: new Date(now), needed, ...reviewAnew(request, now) };
   await moveRequest(tx, request, 'activate', changes);
-  const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false };
+  const judgement = { needed, otherLane, policy: judged.service.policy.version };
+  const detail = { grant: grant.id, expiresAt: new Date(grant.expiresAt).toISOString(), again: false, ...judgement };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: request.task, at: now, detail });
   await tellEmergency(activating, grant.id);
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };
@@ -123,7 +131,8 @@ async function again(activating: Activating): Promise<Outcome<Activated>> {
     revokeGrant(parts.grants, grant.id, { by: request.principal, via, reason: 'the activation failed' }),
   );
   await moveRequest(tx, request, 'activate', { grant_id: grant.id, ...reviewAnew(request, now) });
-  const detail = { grant: grant.id, former: former.id, again: true };
+  const judgement = { needed, otherLane, policy: judged.service.policy.version };
+  const detail = { grant: grant.id, former: former.id, again: true, ...judgement };
   await recordAct(tx, request.id, { act: 'activate', by: request.principal, reason: act.reason, at: now, detail });
   await tellEmergency(activating, grant.id);
   return { value: { request: await readRequest(tx, request.id, now), ...issued }, detail };

@@ -56,7 +56,7 @@ function request({ request, acts }: CloseOutRecord): string {
     facts([
       ['Request', request.id],
       ['Task', request.task],
-      ['Person', request.principal],
+      ['Person', request.account === undefined ? request.principal : `${request.principal} (${request.account})`],
       ['Service', `${request.service} (${request.lane}), owner ${request.owner}`],
       ['Role', request.role],
       ['Kind', request.kind],
@@ -187,8 +187,8 @@ function audit({ audit: { lines, head } }: CloseOutRecord): string {
 }
 
 function policies({ policies }: CloseOutRecord): string {
-  const rows = policies.map(({ version, firstSeen }) => [version, firstSeen]);
-  return section('Policies', table(['Version', 'First seen'], rows));
+  const rows = policies.map(({ version, firstSeen, limits }) => [version, firstSeen, limits && JSON.stringify(limits)]);
+  return section('Policies', table(['Version', 'First seen', 'Approvals and limits'], rows));
 }
 
 const NONE = '<p>None.</p>';

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 
 /** What a close-out record says it is. Another form gets another name. */
-export const FORMAT = 'daypass/closeout/v1';
+export const FORMAT = 'daypass/closeout/v2';
+/** Records of before: they say neither what sort of account it was nor what the policies allowed. */
+const FORMER = 'daypass/closeout/v1';
 
 const text = z.string();
 const maybe = text.nullable();
@@ -20,6 +22,8 @@ const requestSchema = z.strictObject({
   ...{ allowedRole: maybe, allowedSeconds: count.nullable(), allowedOnly: z.array(text).nullable() },
   ...{ activatedAt: timeOrNone, overAt: timeOrNone },
   ...{ reviewDue: timeOrNone, reviewedAt: timeOrNone, reviewedBy: maybe, review: maybe },
+  /** Of the person whose request it is. */
+  account: z.enum(['employee', 'contractor']).optional(),
 });
 
 const approvalSchema = z.strictObject({
@@ -78,9 +82,26 @@ const alertSchema = z.strictObject({
 /** One line of the audit log as it stands there: `hash` is SHA-256 of `before` and the bytes of `entry`. */
 const auditSchema = z.strictObject({ seq: count, entry: text, before: text, hash: text });
 
+/** What a policy says of grants and of who has to agree. */
+const limitsSchema = z.strictObject({
+  owner: text,
+  /** Null: nobody could ask for it. */
+  approvals: count.nullable(),
+  preApproved: z.array(text),
+  /** How long an emergency lasts at most; null: there are none. */
+  breakGlassSeconds: count.nullable(),
+  ...{ maxDurationSeconds: count, maxRenewals: count, maxTotalSeconds: count.nullable() },
+});
+
+const policySchema = z.strictObject({
+  ...{ version: text, firstSeen: time },
+  /** Null: its text is not what its version says, or cannot be read. */
+  limits: limitsSchema.nullable().optional(),
+});
+
 /** Everything about one engagement: what was asked, who agreed, what was done, how it ended. */
 export const closeOutSchema = z.strictObject({
-  format: z.literal(FORMAT),
+  format: z.enum([FORMAT, FORMER]),
   /** `interim`: something of it goes on, or waits. */
   state: z.enum(['final', 'interim']),
   /** What keeps it from being final, one sentence each. */
@@ -107,9 +128,10 @@ export const closeOutSchema = z.strictObject({
     /** Where the log ended when this was made; null for a log without lines. */
     head: z.strictObject({ seq: count, hash: text }).nullable(),
   }),
-  policies: z.array(z.strictObject({ version: text, firstSeen: time })),
+  policies: z.array(policySchema),
 });
 
 export type CloseOutRecord = z.infer<typeof closeOutSchema>;
+export type CloseOutLimits = z.infer<typeof limitsSchema>;
 export type CloseOutSession = CloseOutRecord['sessions'][number];
 export type CloseOutDenial = CloseOutRecord['denials']['listed'][number];

@@ -6,27 +6,14 @@ import { ALGORITHM } from '../grant/claims.js';
 import type { Grant } from '../grant/grant.js';
 import type { KeyRing } from '../grant/keys.js';
 import { openToken } from '../grant/verify.js';
+import { agreedFindings } from './closeout-agreed.js';
+import { auditedFindings } from './closeout-audited.js';
+import { exportFindings } from './closeout-export.js';
+import { type CloseOutFinding, finding } from './closeout-finding.js';
 import { closeOutPage, jwsOfPage } from './closeout-page.js';
 import { type CloseOutRecord, closeOutSchema } from './closeout-record.js';
 import { CLOSEOUT_TYPE, closeOutFile } from './closeout-sign.js';
-
-/** What is wrong with a close-out, one sentence for a person. */
-export interface CloseOutFinding {
-  readonly fault:
-    | 'not_a_closeout'
-    | 'wrong_type'
-    | 'unknown_key'
-    | 'bad_signature'
-    | 'unknown_format'
-    | 'record_differs'
-    | 'reformatted'
-    | 'page_differs'
-    | 'grant_not_signed'
-    | 'grant_differs'
-    | 'grant_missing'
-    | 'audit_line_differs';
-  readonly message: string;
-}
+import { type Tokens, termFindings } from './closeout-terms.js';
 
 export interface CloseOutCheck {
   /** Nothing was found. */
@@ -45,23 +32,35 @@ const fileSchema = z.strictObject({ record: z.unknown(), jws: z.string().regex(C
 
 /**
  * Verifies a close-out file, or its printable page, offline: who signed it, that the file says what was signed and nothing
- * else, and that the grants within it are signed too. Pure: text and keys in, findings out.
+ * else, that the grants within it are signed too, that they follow from the request and its approvals, and that the audit log
+ * tells of each of these.
  * @param keys - the gateway's published keys, those of before among them
+ * @param log - the lines of an export of the audit log, where there is one: the record's are held to it
  */
-export async function verifyCloseOut(text: string, keys: KeyRing): Promise<CloseOutCheck> {
+export async function verifyCloseOut(
+  text: string,
+  keys: KeyRing,
+  log?: AsyncIterable<string> | Iterable<string>,
+): Promise<CloseOutCheck> {
   const jws = jwsOf(text);
   if (jws === null) return failed('not_a_closeout', 'This is no close-out record: it holds no signature.');
   const payload = await openedPayload(jws, keys);
   if (typeof payload !== 'string') return { ok: false, record: null, holds: [], findings: [payload] };
   const record = recordOf(payload);
   if (record === null) return failed('unknown_format', 'It is signed, but of a form that this version does not know.');
-  const findings = [
+  const tokens = await openedTokens(record, keys);
+  const parts = [
     ...shownFindings(text, payload, jws, record),
-    ...(await grantFindings(record, keys)),
+    ...grantFindings(record, tokens),
     ...missingFindings(record),
     ...auditFindings(record),
   ];
-  return { ok: findings.length === 0, record, holds: whatHolds(record, findings), findings };
+  // What follows from parts that are not what they say follows from nothing.
+  const whole =
+    parts.length > 0 ? [] : [...agreedFindings(record), ...termFindings(record, tokens), ...auditedFindings(record)];
+  const findings = [...parts, ...whole, ...(log === undefined ? [] : await exportFindings(record, log, keys))];
+  const holds = whatHolds(record, findings, { followed: parts.length === 0, exported: log !== undefined });
+  return { ok: findings.length === 0, record, holds, findings };
 }
 
 function jwsOf(text: string): string | null {
@@ -108,29 +107,47 @@ function shownFindings(text: string, payload: string, jws: string, record: Close
     : [finding('record_differs', 'The record in the file is not the one that was signed.')];
 }
 
-async function grantFindings({ request, grants }: CloseOutRecord, keys: KeyRing): Promise<CloseOutFinding[]> {
-  const findings: CloseOutFinding[] = [];
-  for (const grant of grants) {
-    for (const token of new Set([grant.token, ...grant.acts.flatMap(({ token }) => token ?? [])])) {
-      const signed = await openToken(token, keys);
-      if (signed === null) {
-        findings.push(finding('grant_not_signed', `A token of grant ${grant.id} is not signed by a key given.`));
-      } else if (signed.id !== grant.id || signed.principal !== grant.principal || signed.service !== grant.service) {
-        findings.push(finding('grant_differs', `A token of grant ${grant.id} is that of another grant.`));
-      } else if ((signed.request ?? request.id) !== request.id) {
-        findings.push(finding('grant_differs', `Grant ${grant.id} comes from another request.`));
-      } else if (token === grant.token && saidOf(signed) !== saidOf(grant)) {
-        findings.push(
-          finding('grant_differs', `Grant ${grant.id} was signed with another role, sponsor or other times.`),
-        );
-      } else if (signed.request !== null && !isAsked(signed, request)) {
-        findings.push(
-          finding('grant_differs', `Grant ${grant.id} was signed for something else than the request says.`),
-        );
-      }
-    }
+function tokensOf({ token, acts }: CloseOutRecord['grants'][number]): ReadonlySet<string> {
+  return new Set([token, ...acts.flatMap((act) => act.token ?? [])]);
+}
+
+async function openedTokens({ grants }: CloseOutRecord, keys: KeyRing): Promise<Tokens> {
+  const opened = new Map<string, Grant>();
+  for (const token of grants.flatMap((grant) => [...tokensOf(grant)])) {
+    const signed = await openToken(token, keys);
+    if (signed !== null) opened.set(token, signed);
   }
-  return findings;
+  return opened;
+}
+
+function grantFindings({ request, grants }: CloseOutRecord, tokens: Tokens): CloseOutFinding[] {
+  return grants.flatMap((grant) =>
+    [...tokensOf(grant)].flatMap((token) => {
+      const signed = tokens.get(token);
+      if (signed === undefined)
+        return [finding('grant_not_signed', `A token of grant ${grant.id} is not signed by a key given.`)];
+      const differs = differenceOf(grant, token, signed, request);
+      return differs === null ? [] : [finding('grant_differs', differs)];
+    }),
+  );
+}
+
+/** How a signed token differs from what the record says of its grant; null where it does not. */
+function differenceOf(
+  grant: CloseOutRecord['grants'][number],
+  token: string,
+  signed: Grant,
+  request: CloseOutRecord['request'],
+): string | null {
+  const { id } = grant;
+  if (signed.id !== id || signed.principal !== grant.principal || signed.service !== grant.service)
+    return `A token of grant ${id} is that of another grant.`;
+  if (signed.request === null) return `Grant ${id} comes from no request.`;
+  if (signed.request !== request.id) return `Grant ${id} comes from another request.`;
+  if (token === grant.token && saidOf(signed) !== saidOf(grant))
+    return `Grant ${id} was signed with another role, sponsor or other times.`;
+  if (!isAsked(signed, request)) return `Grant ${id} was signed for something else than the request says.`;
+  return null;
 }
 
 /** What the acts tell of grants, the record must have. */
@@ -143,11 +160,13 @@ function missingFindings({ grants, acts }: CloseOutRecord): CloseOutFinding[] {
 }
 
 /** Whether a grant is what the request says was agreed; rules that the policy had no more when it was made are not in it. */
-function isAsked({ role, reason, window, nda, only }: Grant, request: CloseOutRecord['request']): boolean {
+function isAsked(signed: Grant, request: CloseOutRecord['request']): boolean {
+  const { role, reason, window, nda, only } = signed;
   const { allowedOnly } = request;
   const rules = allowedOnly === null ? only === null : only?.every((text) => allowedOnly.includes(text)) === true;
   const same = role === (request.allowedRole ?? request.role) && reason === request.task;
-  return same && window === request.hours && nda === request.nda && rules;
+  const whose = signed.principal === request.principal && signed.service === request.service;
+  return same && whose && window === request.hours && nda === request.nda && rules;
 }
 
 interface Said {
@@ -172,9 +191,16 @@ function auditFindings({ audit }: CloseOutRecord): CloseOutFinding[] {
   });
 }
 
-function whatHolds(record: CloseOutRecord, findings: readonly CloseOutFinding[]): string[] {
+function whatHolds(
+  record: CloseOutRecord,
+  findings: readonly CloseOutFinding[],
+  looked: { readonly followed: boolean; readonly exported: boolean },
+): string[] {
   const lacks = (...faults: CloseOutFinding['fault'][]) => !findings.some(({ fault }) => faults.includes(fault));
-  const { grants, audit } = record;
+  const { grants, audit, approvals } = record;
+  const agreed = lacks('approval_partial', 'approvals_missing', 'needed_differs', 'allowed_differs');
+  const within = lacks('grant_exceeds', 'renewal_exceeds', 'renewal_differs');
+  const told = lacks('audit_chain_broken', 'not_audited', 'audited_missing');
   return [
     'the record was signed by a key given',
     ...(lacks('record_differs', 'reformatted', 'page_differs') ? ['the file says what was signed, to the byte'] : []),
@@ -182,6 +208,12 @@ function whatHolds(record: CloseOutRecord, findings: readonly CloseOutFinding[])
       ? [`its grants are signed too (${grants.length})`]
       : []),
     ...(lacks('audit_line_differs') ? [`its lines of the audit log have their hashes (${audit.lines.length})`] : []),
+    ...(looked.followed && agreed ? [`as many agreed as had to, nobody for themselves (${approvals.length})`] : []),
+    ...(looked.followed && within ? ['grants and renewals are within what was agreed'] : []),
+    ...(looked.followed && told
+      ? ['the audit log tells of the request, its approvals and acts, and of no others']
+      : []),
+    ...(looked.exported && lacks('export_differs') ? ['its lines are those of the exported audit log'] : []),
   ];
 }
 
@@ -204,10 +236,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function finding(fault: CloseOutFinding['fault'], message: string): CloseOutFinding {
-  return { fault, message };
 }
 
 function failed(fault: CloseOutFinding['fault'], message: string): CloseOutCheck {

@@ -65,7 +65,8 @@ export class CloseOuts {
     const grants = await engagement.readGrants(client, request);
     const ids = grants.map((grant) => grant.id);
     const sessions = await readEngagementSessions(client, ids);
-    const versions = [request.policyVersion, ...sessions.sessions.map(({ policyVersion }) => policyVersion)];
+    const acts = await engagement.readActs(client, id);
+    const versions = versionsOf(request, acts, sessions.sessions);
     const now = this.#parts.clock.wall();
     const open = openPoints(request, grants, sessions.sessions, now);
     return {
@@ -75,15 +76,25 @@ export class CloseOuts {
       made: { at: new Date(now).toISOString(), by: actor.subject, via: actor.via },
       request,
       approvals: await engagement.readApprovals(client, id),
-      acts: await engagement.readActs(client, id),
+      acts,
       nda: await engagement.readNda(client, request),
       grants,
       ...summed(sessions),
       alerts: await engagement.readAlerts(client, ids),
       audit: await engagement.readAudit(client, request, ids),
-      policies: await engagement.readPolicies(client, [...new Set(versions)]),
+      policies: await engagement.readPolicies(client, versions),
     };
   }
+}
+
+/** The policies that anything of it was judged by. */
+function versionsOf(
+  { policyVersion }: CloseOutRecord['request'],
+  acts: CloseOutRecord['acts'],
+  sessions: EngagementSessions['sessions'],
+): string[] {
+  const judged = acts.flatMap(({ detail: { policy } }) => (typeof policy === 'string' ? [policy] : []));
+  return [...new Set([policyVersion, ...judged, ...sessions.map((session) => session.policyVersion)])];
 }
 
 function checkMayMake(actor: Actor, owner: string): void {

@@ -102,7 +102,7 @@ export async function renewRequest(
   const until = expiresAt + seconds * 1000;
   const bound = judged.bounds.toSorted((a, b) => a.until - b.until)[0];
   if (bound !== undefined && until > bound.until) throw beyond(bound, expiresAt);
-  const { needed, given } = await approvalsAt(tx, parts, request, judged, [expiresAt, until], now);
+  const { needed, given, otherLane } = await approvalsAt(tx, parts, request, judged, [expiresAt, until], now);
   if (given < needed) {
     const message = `In this time there is access in another lane, or the policy changed: it takes ${needed} approvals, and ${given} were given.`;
     throw new DaypassError('second_approval_needed', message, { hint: 'Ask for this time in a request of its own.' });
@@ -111,7 +111,9 @@ export async function renewRequest(
   const who = { by: subject, via: actor.via };
   await changeRequest(tx, id, reviewAnew(request, now));
   const renewed = await parts.grants.renew(grant, { durationSeconds: seconds, ...who, reason, ...latestEnd });
-  const detail = { grant, seconds, expiresAt: new Date(renewed.expiresAt).toISOString(), renewals: renewed.renewals };
+  const judgement = { needed, otherLane, policy: judged.service.policy.version };
+  const ends = new Date(renewed.expiresAt).toISOString();
+  const detail = { grant, seconds, expiresAt: ends, renewals: renewed.renewals, ...judgement };
   await recordAct(tx, id, { act: 'renew', by: subject, reason, at: now, detail });
   return { value: await readRequest(tx, id, now), detail };
 }

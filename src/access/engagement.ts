@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { limitsOf } from './closeout-limits.js';
 import type { CloseOutRecord } from './closeout-record.js';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -7,7 +8,10 @@ type Grant = CloseOutRecord['grants'][number];
 
 /** Reads the parts of an engagement but its sessions. The client is in a transaction whose queries see one moment. */
 export async function readRequest(client: PoolClient, id: string): Promise<Request | null> {
-  const { rows } = await client.query<Row>('select * from access_requests where id = $1', [id]);
+  const { rows } = await client.query<Row>(
+    'select r.*, p.kind as account from access_requests r join people p on p.subject = r.principal where r.id = $1',
+    [id],
+  );
   const row = rows[0];
   if (row === undefined) return null;
   const whole = (name: string) => Number(row[name]);
@@ -25,6 +29,7 @@ export async function readRequest(client: PoolClient, id: string): Promise<Reque
     ...{ activatedAt: timeOrNone(row.activated_at), overAt: timeOrNone(row.over_at) },
     ...{ reviewDue: timeOrNone(row.review_due), reviewedAt: timeOrNone(row.reviewed_at) },
     ...{ reviewedBy: textOrNone(row.reviewed_by), review: textOrNone(row.review) },
+    account: row.account === 'employee' ? 'employee' : 'contractor',
   };
 }
 
@@ -153,10 +158,13 @@ export async function readPolicies(
   versions: readonly string[],
 ): Promise<CloseOutRecord['policies']> {
   const { rows } = await client.query<Row>(
-    'select version, first_seen from policies where version = any($1) order by first_seen, version',
+    'select version, first_seen, text from policies where version = any($1) order by first_seen, version',
     [versions],
   );
-  return rows.map((row) => ({ version: text(row.version), firstSeen: time(row.first_seen) }));
+  return rows.map((row) => {
+    const version = text(row.version);
+    return { version, firstSeen: time(row.first_seen), limits: limitsOf(version, text(row.text)) };
+  });
 }
 
 function text(value: unknown): string {

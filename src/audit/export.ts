@@ -17,6 +17,13 @@ export function exportLine({ seq, entry, hashBefore, hashAfter }: AuditLine): st
   return `${JSON.stringify({ seq, entry, hash_before, hash_after })}\n`;
 }
 
+/** Reads a line of an export; null for what is none, its head among them. */
+export function readExportLine(text: string): AuditLine | null {
+  const line = lineSchema.safeParse(parse(text)).data;
+  if (line === undefined) return null;
+  return { seq: line.seq, entry: line.entry, hashBefore: line.hash_before, hashAfter: line.hash_after };
+}
+
 /** The last line of an export. */
 export function exportHead(head: string): string {
   return `${JSON.stringify({ head })}\n`;
@@ -41,12 +48,11 @@ export async function verifyExport(
   for await (const text of lines) {
     if (text === '') continue;
     read += 1;
-    const value = parse(text);
-    const head = headSchema.safeParse(value).data?.head;
-    const line = lineSchema.safeParse(value).data;
+    const head = headSchema.safeParse(parse(text)).data?.head;
+    const line = readExportLine(text);
     if (head !== undefined) last = { token: head, at: read };
-    else if (line === undefined) check.find(0, 'unreadable', `line ${read} of the file is none of an export`);
-    else check.line({ seq: line.seq, entry: line.entry, hashBefore: line.hash_before, hashAfter: line.hash_after });
+    else if (line === null) check.find(0, 'unreadable', `line ${read} of the file is none of an export`);
+    else check.line(line);
   }
   await holdToHead(check, last?.at === read ? last.token : null, keys);
   return check.end();

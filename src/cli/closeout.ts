@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { Command } from 'commander';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
@@ -49,6 +49,7 @@ async function write(pieces: AsyncIterable<string>, path: string | undefined): P
 
 interface VerifyOptions {
   readonly keys: string;
+  readonly audit?: string;
   readonly json?: boolean;
 }
 
@@ -58,18 +59,19 @@ function verify(): Command {
     .description('check a close-out record, or its page, offline')
     .argument('<file>')
     .requiredOption('--keys <file>', "the gateway's published keys: /.well-known/jwks.json")
+    .option('--audit <export>', 'an export of the audit log (daypass audit export): the lines must be those in it')
     .option('--json', 'the answer as JSON')
     .action(async (path: string, options: VerifyOptions, command: Command) => {
       const json = options.json === true || command.parent?.opts().json === true;
       try {
-        process.exitCode = (await verified(path, options.keys, json)) ? 0 : 1;
+        process.exitCode = (await verified(path, options, json)) ? 0 : 1;
       } catch (thrown) {
         tellFault(thrown, json);
       }
     });
 }
 
-async function verified(path: string, keys: string, json: boolean): Promise<boolean> {
+async function verified(path: string, { keys, audit }: VerifyOptions, json: boolean): Promise<boolean> {
   const [{ verifyCloseOut }, { readKeySet }] = await Promise.all([
     import('../access/closeout-verify.js'),
     import('../audit/head.js'),
@@ -77,6 +79,7 @@ async function verified(path: string, keys: string, json: boolean): Promise<bool
   const { ok, record, holds, findings } = await verifyCloseOut(
     await readFile(path, 'utf8'),
     readKeySet(await readFile(keys, 'utf8')),
+    audit === undefined ? undefined : linesOf(audit),
   );
   const about = record && { request: record.request.id, state: record.state, made: record.made, open: record.open };
   tell({ json }, { ok, about, holds, findings }, () =>
@@ -90,4 +93,9 @@ async function verified(path: string, keys: string, json: boolean): Promise<bool
     ]),
   );
   return ok;
+}
+
+/** Opened when they are asked for: lines that come before anybody listens would be lost. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  yield* (await open(path)).readLines();
 }

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,16 +12,18 @@ import { closeOutPage } from '../../src/access/closeout-page.js';
 import type { CloseOutRecord } from '../../src/access/closeout-record.js';
 import { closeOutFile, signCloseOut } from '../../src/access/closeout-sign.js';
 import { verifyCloseOut } from '../../src/access/closeout-verify.js';
+import { AuditLog } from '../../src/audit/log.js';
 import { systemClock } from '../../src/clock.js';
 import { publicKeySet } from '../../src/grant/assertion.js';
 import { keyRing } from '../../src/grant/keys.js';
 import { MemoryGrantStore } from '../../src/grant/memory.js';
 import { operatorNamed } from '../../src/identity/actor.js';
 import { IndexWriter } from '../../src/recording/index.js';
+import { rememberPolicies } from '../../src/recording/policies.js';
 import { REQUEST, signingKey, startAuthority, startLedger } from '../grant/fixture.js';
 import { act, close, open, quiet, record, safe, startRecorder, until } from '../recording/fixture.js';
-import { approval, complete, person, request } from './engagement.js';
-import { ASKED, startAccess } from './fixture.js';
+import { approval, begun, complete, person, request } from './engagement.js';
+import { ASKED, serviceText, startAccess } from './fixture.js';
 
 const KEY = signingKey();
 const KEYS = keyRing(KEY);
@@ -37,9 +40,11 @@ async function engagement(t: Test) {
   const authority = await startAuthority(t, { store: new MemoryGrantStore(systemClock), ledger, key: KEY });
   for (const name of ['dana', 'rita']) await person(pool, name, { groups: ['leads'] });
   await person(pool, 'alice', { sponsor: 'dana' });
-  const { grant } = await authority.issue(REQUEST);
-  const id = await request(pool, 'alice', { grant: grant.id, task: HOSTILE });
+  const id = await request(pool, 'alice', { task: REQUEST.reason });
+  await pool.query('update request_acts set reason = $2 where request_id = $1', [id, HOSTILE]);
   await approval(pool, id, 'rita', HOSTILE);
+  const { grant } = await authority.issue({ ...REQUEST, request: id, durationSeconds: 300 });
+  await begun(pool, id, grant.id);
   const closeOuts = new CloseOuts({ pool, signingKey: KEY, ownerOf: () => 'group:leads', clock: systemClock });
   return { pool, ledger, database, authority, grant, id, closeOuts };
 }
@@ -92,7 +97,7 @@ t.test('a close-out says what was asked, agreed, given, done and refused, and ho
   t.ok(made.audit.lines.some(({ entry }) => entry.includes('grant.revoke')));
   const check = await verifyCloseOut(file, KEYS);
   t.same(check.findings, []);
-  t.equal(check.holds.length, 4);
+  t.equal(check.holds.length, 7);
 });
 
 t.test('the index may be gone: the recordings count', async (t) => {
@@ -220,7 +225,7 @@ t.test('what is signed by somebody else, or as something else, is no close-out',
     ['reformatted'],
     'a name that stands twice',
   );
-  const renamed = await signCloseOut({ ...honest, request: { ...honest.request, task: 'another' } }, KEY);
+  const renamed = await signCloseOut({ ...honest, request: { ...honest.request, lane: 'code' } }, KEY);
   t.same(await fault(closeOutFile(payload, renamed.jws)), ['record_differs']);
   t.same(await fault(closeOutPage(honest, renamed.jws)), ['page_differs']);
 });
@@ -252,7 +257,9 @@ t.test('a grant that names its request must be what the request says', async (t)
   const { reason, principal } = REQUEST;
   const id = await request(pool, principal, { task: reason });
   const only = ['select on public.orders'];
-  const { grant } = await authority.issue({ ...REQUEST, request: id, only });
+  await approval(pool, id, 'rita');
+  const { grant } = await authority.issue({ ...REQUEST, request: id, only, durationSeconds: 300 });
+  await begun(pool, id, grant.id);
   await pool.query('update access_requests set grant_id = $2, role = $3, allowed_only = $4 where id = $1', [
     ...[id, grant.id, grant.role, [...only, 'show']],
   ]);
@@ -287,6 +294,131 @@ t.test('an engagement that was asked for, narrowed, renewed, begun again and han
   t.match(record, { state: 'final', grants: [{}, {}] });
 });
 
+/** Two agreed to half an hour; renewed, and begun again with another handle. */
+async function agreed(t: Test) {
+  const access = await startAccess(t, { texts: [serviceText({ access: 'approvals: 2' })] });
+  const { requests, as, clock, key, parts, policies } = access;
+  await rememberPolicies(parts.pool, policies.all());
+  const kim = await as('kim');
+  const { id } = await requests.create(kim, ASKED);
+  for (const by of ['ada', 'bob'])
+    await requests.decide(await as(by), id, { outcome: 'approve', comment: 'fine', seconds: 1_800 });
+  await requests.activate(kim, id);
+  await requests.renew(kim, id, { seconds: 600, reason: 'not done' });
+  clock.now += 5_000;
+  await requests.activate(kim, id);
+  const closeOuts = new CloseOuts({ pool: parts.pool, signingKey: key, ownerOf: () => 'group:leads', clock });
+  const { record } = await closeOuts.make(OPS, id);
+  const log = new AuditLog({ pool: parts.pool, key, keys: keyRing(key), clock });
+  const verify = async (changed: CloseOutRecord, lines?: readonly string[]) => {
+    const { jws } = await signCloseOut(changed, key);
+    return verifyCloseOut(closeOutFile(JSON.stringify(changed), jws), keyRing(key), lines);
+  };
+  return { record, verify, log };
+}
+
+t.test('what was given must follow from what was agreed, and the audit log must tell of it', async (t) => {
+  const { record, verify } = await agreed(t);
+  const { request, approvals, acts, grants, policies, audit } = record;
+  t.match(await verify(record), { ok: true, findings: [] });
+  t.match(record.policies, [{ limits: { approvals: 2, maxDurationSeconds: 14_400, maxTotalSeconds: 21_600 } }]);
+  const approvedBy = (approver: string) => approvals.map((one, index) => (index === 1 ? { ...one, approver } : one));
+  const ofAct = (name: string, change: object) =>
+    acts.map((one) => (one.act === name ? { ...one, detail: { ...one.detail, ...change } } : one));
+  const allowing = (change: object) =>
+    policies.map((one) => ({ ...one, limits: one.limits && { ...one.limits, ...change } }));
+  const without = (words: RegExp) => ({ ...audit, lines: audit.lines.filter(({ entry }) => !words.test(entry)) });
+  const lies: readonly (readonly [string, Partial<CloseOutRecord>, string])[] = [
+    ['an approval less', { approvals: approvals.slice(1) }, 'approvals_missing'],
+    ['an approval less, of which the log tells', { approvals: approvals.slice(1) }, 'audited_missing'],
+    ['the same twice', { approvals: approvedBy('ada') }, 'approvals_missing'],
+    ['one of who asked', { approvals: approvedBy('kim') }, 'approval_partial'],
+    ['one of who answers for them', { approvals: approvedBy('sam') }, 'approval_partial'],
+    ['one of somebody else', { approvals: approvedBy('eve') }, 'not_audited'],
+    [
+      'one of another group',
+      { approvals: approvals.map((one) => ({ ...one, owner: 'group:other' })) },
+      'approvals_missing',
+    ],
+    [
+      'one that was given later',
+      { approvals: approvals.map((one) => ({ ...one, at: record.made.at.replace('2026', '2027') })) },
+      'approvals_missing',
+    ],
+    ['a refusal', { approvals: approvals.map((one) => ({ ...one, outcome: 'refuse' })) }, 'approvals_missing'],
+    ['fewer that were needed', { acts: ofAct('activate', { needed: 1 }) }, 'needed_differs'],
+    ['more time than was left', { request: { ...request, allowedSeconds: null } }, 'allowed_differs'],
+    ['more time than was asked for', { request: { ...request, allowedSeconds: 7_200 } }, 'allowed_differs'],
+    ['a shorter time that was left', { request: { ...request, allowedSeconds: 1_700 } }, 'grant_exceeds'],
+    ['a renewal longer than was left', { request: { ...request, allowedSeconds: 500 } }, 'renewal_exceeds'],
+    ['a shorter time in the policy', { policies: allowing({ maxDurationSeconds: 500 }) }, 'grant_exceeds'],
+    ['no renewal in the policy', { policies: allowing({ maxRenewals: 0 }) }, 'renewal_exceeds'],
+    ['less in all in the policy', { policies: allowing({ maxTotalSeconds: 2_000 }) }, 'renewal_exceeds'],
+    ['another number in the policy', { policies: allowing({ approvals: 3 }) }, 'approvals_missing'],
+    [
+      'a later beginning',
+      { request: { ...request, startsAt: record.made.at.replace('2026', '2027') } },
+      'grant_exceeds',
+    ],
+    ['another task than is audited', { request: { ...request, kind: 'pre_approved' } }, 'not_audited'],
+    ['no line of an approval', { audit: without(/request\.approve.*bob|bob.*request\.approve/) }, 'not_audited'],
+    ['no line of a grant', { audit: without(/grant\.issue/) }, 'not_audited'],
+    ['an activation that is not told', { acts: acts.filter(({ act }) => act !== 'activate') }, 'audited_missing'],
+    ['lines in another order', { audit: { ...audit, lines: audit.lines.toReversed() } }, 'audit_chain_broken'],
+    [
+      'lines behind the end',
+      { audit: { ...audit, head: audit.lines[0] ? { seq: 1, hash: audit.lines[0].hash } : null } },
+      'audit_chain_broken',
+    ],
+    [
+      'no renewal among the acts of a grant',
+      { grants: grants.map((one) => ({ ...one, acts: one.acts.filter(({ act }) => act !== 'renew') })) },
+      'audited_missing',
+    ],
+  ];
+  for (const [name, change, fault] of lies) {
+    const { findings } = await verify({ ...record, ...change });
+    t.ok(
+      findings.some((one) => one.fault === fault),
+      `${name}: ${findings.map((one) => one.fault).join()}`,
+    );
+  }
+});
+
+t.test('a record of the form before is verified by what it says', async (t) => {
+  const { record, verify } = await agreed(t);
+  const { account: _, ...request } = record.request;
+  const policies = record.policies.map(({ version, firstSeen }) => ({ version, firstSeen }));
+  const acts = record.acts.map((one) => {
+    const { needed: _, otherLane: __, policy: ___, ...detail } = one.detail;
+    return { ...one, detail };
+  });
+  const former: CloseOutRecord = { ...record, format: 'daypass/closeout/v1', request, policies, acts };
+  t.match(await verify(former), { ok: true, findings: [] });
+  const less = await verify({ ...former, approvals: former.approvals.slice(1) });
+  t.ok(less.findings.some(({ fault }) => fault === 'approvals_missing'));
+});
+
+t.test('the lines of a record are held to an export of the audit log', async (t) => {
+  const { record, verify, log } = await agreed(t);
+  const lines: string[] = [];
+  for await (const line of log.lines()) lines.push(line.trimEnd());
+  const check = await verify(record, lines);
+  t.match(check, { ok: true, findings: [] });
+  t.ok(check.holds.some((what) => what.includes('exported')));
+  const fault = async (changed: CloseOutRecord, given: readonly string[]) =>
+    (await verify(changed, given)).findings.map((one) => one.fault);
+  t.match(await fault(record, lines.slice(1)), ['export_differs']);
+  t.match(await fault(record, lines.slice(0, -1)), ['export_differs'], 'one that does not end with a head');
+  const [first] = record.audit.lines;
+  if (first === undefined) throw new Error('no line');
+  const entry = first.entry.replace('failed', 'feiled');
+  const hash = createHash('sha256').update(Buffer.from(first.before, 'hex')).update(entry).digest('hex');
+  const written = { ...record.audit, lines: [{ ...first, entry, hash }, ...record.audit.lines.slice(1)] };
+  const anew = await fault({ ...record, audit: written }, lines);
+  t.ok(anew.includes('export_differs'), 'a line that was written anew');
+});
+
 t.test('an engagement is over when nothing of it goes on or waits', async (t) => {
   const { record: made } = await signed(t);
   const [{ request }, now] = [made, Date.now()];
@@ -300,7 +432,8 @@ t.test('an engagement is over when nothing of it goes on or waits', async (t) =>
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 t.test('D25: the page runs nothing and loads nothing, whatever was recorded', async (t) => {
-  const page = (await signed(t)).page();
+  const { record, jws } = await signed(t);
+  const page = closeOutPage({ ...record, request: { ...record.request, task: HOSTILE } }, jws);
   t.notMatch(page, /<script|<img|<svg|<a |<iframe|<link|<form/);
   t.notMatch(page, /[\u202e\u200b\u001b\u009b\r]/);
   t.match(page, /default-src 'none'/);
@@ -330,15 +463,16 @@ t.test('daypass closeout verify asks no gateway', async (t) => {
   await writeFile(file, made.file);
   await writeFile(page, made.page());
   await writeFile(keys, await publicKeySet(KEYS));
-  const verify = (path: string) =>
+  const verify = (path: string, ...more: string[]) =>
     new Promise<{ code: number; text: string }>((resolve) => {
       const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-      execFile(process.execPath, [main, 'closeout', 'verify', path, '--keys', keys], (error, text) =>
+      execFile(process.execPath, [main, 'closeout', 'verify', path, '--keys', keys, ...more], (error, text) =>
         resolve({ code: Number(error?.code ?? 0), text }),
       );
     });
   t.match(await verify(file), { code: 0, text: /it holds/ });
   t.match(await verify(page), { code: 0, text: /it holds/ });
+  t.match(await verify(file, '--audit', keys), { code: 1, text: /export_differs/ }, 'that is no export');
   await writeFile(file, made.file.replace('reader', 'writer'));
   t.match(await verify(file), { code: 1, text: /record_differs/ });
 });

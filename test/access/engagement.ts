@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { appendAudit } from '../../src/audit/append.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 
 /** What other parts of the schema add, where this tree has not got it. */
@@ -53,13 +54,42 @@ export async function request(pool: Pool, principal: string, given: RequestGiven
     principal,
     task,
   ]);
+  await audited(pool, id, { actor: principal, verb: 'create', detail: { service, role, seconds: 600, kind } });
   return id;
 }
 
-/** Somebody approves. */
+interface Audited {
+  readonly actor: string;
+  readonly verb: string;
+  readonly detail: object;
+}
+
+async function audited(pool: Pool, id: string, { actor, verb, detail }: Audited): Promise<void> {
+  const line = { actor, via: 'browser', act: `request.${verb}`, target: `request:${id}`, reason: 'r' } as const;
+  await appendAudit(pool, { ...line, result: 'done', detail: { ...detail } });
+}
+
+/** The requester begins it: from then on the grant is theirs. */
+export async function begun(pool: Pool, id: string, grant: string): Promise<void> {
+  const { rows } = await pool.query<{ principal: string }>(
+    'update access_requests set grant_id = $2, activated_at = now() where id = $1 returning principal',
+    [id, grant],
+  );
+  const actor = rows[0]?.principal ?? '';
+  await pool.query(
+    `insert into request_acts (request_id, act, at, by, reason, detail) values ($1, 'activate', now(), $2, 'r', $3)`,
+    [id, actor, JSON.stringify({ grant })],
+  );
+  await audited(pool, id, { actor, verb: 'activate', detail: { grant } });
+}
+
+/** Somebody approves five minutes of it. */
 export async function approval(pool: Pool, id: string, approver: string, comment = 'go ahead'): Promise<void> {
   await pool.query(
     `insert into approvals (request_id, approver, outcome, at, comment, owner, seconds) values ($1, $2, 'approve', now(), $3, 'group:leads', 300)`,
     [id, approver, comment],
   );
+  await pool.query('update access_requests set allowed_seconds = 300 where id = $1', [id]);
+  const detail = { role: null, seconds: 300, only: null };
+  await audited(pool, id, { actor: approver, verb: 'approve', detail });
 }

@@ -7,6 +7,7 @@ import type { RequestAsked } from '../../src/access/request.js';
 import type { Audit } from '../../src/access/transact.js';
 import type { Notices } from '../../src/alerts/notice.js';
 import type { Notice } from '../../src/alerts/outbox.js';
+import { appendAudit } from '../../src/audit/append.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ServicePolicy } from '../../src/config/protocol.js';
 import { GrantAuthority } from '../../src/grant/authority.js';
@@ -142,6 +143,7 @@ export async function startAccess(
   t.teardown(() => pool.end());
   const audit: Audit = async (client, entry) => {
     await client.query('insert into audited (entry) values ($1)', [JSON.stringify(entry)]);
+    await appendAudit(client, entry);
   };
   const events: AccessEvent[] = [];
   const metrics = new Metrics();
