@@ -309,7 +309,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   if (!place?.index) streamAudit(base);
   const { notices, announcing } = openNotices({ ...base, outbox, status, delivers: !place?.index });
   alerting.onRaised(notices.call);
-  const { requests, ndas, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
+  const { requests, ndas, direct, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
     ...{
       databaseUrl: base.databaseUrl,
@@ -330,6 +330,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     people,
     requests,
     ndas,
+    direct,
     notices,
     ...told,
     audit,

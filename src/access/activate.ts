@@ -2,6 +2,7 @@ import { DaypassError } from '../errors.js';
 import { MAX_GROUP, MAX_GROUPS } from '../grant/claims.js';
 import type { Grant } from '../grant/grant.js';
 import type { Actor } from '../identity/actor.js';
+import type { Person } from '../identity/people.js';
 import { revokeGrant } from './grants.js';
 import { approvalsAt, type Judged, judgeNow, spanOf } from './judge.js';
 import { acknowledge } from './ndas.js';
@@ -192,7 +193,7 @@ function termOf({ request, judged, now }: Activating): readonly [number, number]
 
 function askedGrant({ request, judged, via }: Activating, [begins, ends]: readonly [number, number]) {
   const { allowed, person, sponsor, nda } = judged;
-  const groups = person.groups.filter((group) => group.length <= MAX_GROUP).slice(0, MAX_GROUPS);
+  const groups = groupsTold(person);
   return {
     ...{ principal: person.subject, service: request.service, role: allowed.role, groups },
     ...{ by: person.subject, via },
@@ -203,6 +204,11 @@ function askedGrant({ request, judged, via }: Activating, [begins, ends]: readon
     ...(request.hours === null ? {} : { window: request.hours }),
     ...(allowed.only === null ? {} : { only: allowed.only }),
   };
+}
+
+/** The groups that services are told of somebody: as many as a grant names. */
+export function groupsTold({ groups }: Pick<Person, 'groups'>): readonly string[] {
+  return groups.filter((group) => group.length <= MAX_GROUP).slice(0, MAX_GROUPS);
 }
 
 function notActivatable(request: HeldRequest): DaypassError {

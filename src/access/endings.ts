@@ -1,5 +1,6 @@
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
+import type { Row } from '../identity/ask.js';
 import { holdOwn } from './activate.js';
 import { type RevokedGrant, revokeGrant } from './grants.js';
 import { approvalsAt, judgeNow } from './judge.js';
@@ -96,8 +97,7 @@ export async function renewRequest(
   const persons = await holdPeople(tx, [subject, request.sponsor]);
   const judged = await judgeNow(tx, parts, request, persons, now);
   checkSeconds(seconds, longest(judged.service, request.kind === 'break_glass'), request.service);
-  const allowed = judged.allowed.seconds;
-  if (allowed < request.seconds && seconds > allowed) throw shortened(allowed, request.seconds);
+  checkShortened(seconds, { seconds: request.seconds, allowed_seconds: judged.allowed.seconds });
   const { id: grant, expiresAt } = request.grant;
   const until = expiresAt + seconds * 1000;
   const bound = judged.bounds.toSorted((a, b) => a.until - b.until)[0];
@@ -143,7 +143,17 @@ export async function reviewRequest(
   return { value: await readRequest(tx, id, now) };
 }
 
-/** Whoever approved less time than was asked for meant no more of it at a time. */
+/**
+ * Whoever approved less time than was asked for meant no more of it at a time.
+ * @param request - its row, or the like
+ * @throws DaypassError `second_approval_needed`
+ */
+export function checkShortened(renewal: number, request: Row): void {
+  const asked = Number(request.seconds);
+  const allowed = Number(request.allowed_seconds ?? asked);
+  if (allowed < asked && renewal > allowed) throw shortened(allowed, asked);
+}
+
 function shortened(allowed: number, asked: number): DaypassError {
   const message = `${wordSeconds(allowed)} of the ${wordSeconds(asked)} that were asked for were approved: no renewal is longer.`;
   const hint = `Renew by ${wordSeconds(allowed)} or less, or ask for more time in a request of its own.`;

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import { type ReviewSettings, reviewsSchema } from '../config/reviews.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { DirectGrants } from './direct.js';
 import type { Grants } from './grants.js';
 import { Ndas } from './ndas.js';
 import type { AccessEvent, RequestsParts } from './parts.js';
@@ -36,6 +37,8 @@ export interface EngagementsParts {
 export interface Engagements {
   readonly requests: Requests;
   readonly ndas: Ndas;
+  /** What operators give past all requests. */
+  readonly direct: DirectGrants;
   readonly reviews: Reviews;
   /** Ends the sweeping. */
   stop(): void;
@@ -62,5 +65,6 @@ export function openAccessRequests(parts: EngagementsParts): Engagements {
     await reviews.sweep().catch(failed('reviews could not be looked after'));
   };
   const timer = setInterval(() => void sweep(), parts.sweepEvery ?? SWEEP_EVERY).unref();
-  return { requests, ndas, reviews, stop: () => clearInterval(timer) };
+  const direct = new DirectGrants({ transactor, policies, grants, clock });
+  return { requests, ndas, direct, reviews, stop: () => clearInterval(timer) };
 }

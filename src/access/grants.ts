@@ -1,7 +1,7 @@
 import { DaypassError } from '../errors.js';
 import type { Grant } from '../grant/grant.js';
 import type { IssueRequest, RenewRequest } from '../grant/limits.js';
-import type { Act } from '../grant/record.js';
+import type { Act, GrantRecord } from '../grant/record.js';
 
 type Why = Omit<Act, 'at'>;
 
@@ -10,6 +10,7 @@ export interface Grants {
   issue(asked: IssueRequest): Promise<{ readonly grant: Grant; readonly handle: string }>;
   replace(id: string, act: Why): Promise<{ readonly grant: Grant; readonly handle: string }>;
   renew(id: string, request: RenewRequest): Promise<Grant>;
+  show(id: string): Promise<GrantRecord>;
   revoke(id: string, act: Why): Promise<{ readonly ledger: 'written' | 'queued' }>;
   suspend(id: string, act: Why): Promise<void>;
   resume(id: string, act: Why): Promise<void>;

@@ -85,10 +85,12 @@ export class Transactor {
       await this.#tell(doing, thrown);
       throw thrown;
     });
-    if ('refused' in outcome) throw outcome.refused;
-    if ('nothing' in outcome) return outcome.nothing;
-    if (outcome.but !== undefined) throw outcome.but;
-    return outcome.value;
+    return answerOf(outcome);
+  }
+
+  /** As `run`, for what is written down elsewhere: people are held as they are meanwhile, and nothing is audited here. */
+  async holding<T>(doing: Doing, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return answerOf(await this.#committed<T>(doing, async (tx) => ({ nothing: await work(tx) })));
   }
 
   /** One question outside of any transaction. */
@@ -143,6 +145,13 @@ export class Transactor {
       this.#parts.log.warn({ ...doing, code, error: messageOf(error) }, 'a refused act could not be audited');
     });
   }
+}
+
+function answerOf<T>(outcome: Outcome<T>): T {
+  if ('refused' in outcome) throw outcome.refused;
+  if ('nothing' in outcome) return outcome.nothing;
+  if (outcome.but !== undefined) throw outcome.but;
+  return outcome.value;
 }
 
 function entryOf(

@@ -1,9 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { RefusedActs } from '../audit/refusals.js';
-import type { Actor } from '../identity/actor.js';
 import { type ApiApp, actorIn } from './app.js';
 import { check, dependsOn, may } from './may.js';
-import { refusedEntry } from './refused.js';
+import { noteForbidden } from './refused.js';
 
 /**
  * Holds every route of an application against the table of who may what, before its handler is reached.
@@ -19,7 +18,7 @@ export function guard(app: ApiApp, refused: RefusedActs): void {
     const actor = actorIn(request);
     const { name, about } = request.routeOptions.config;
     const what = await about?.(request);
-    if (!may(actor, name, what)) await note(request, actor, refused);
+    if (!may(actor, name, what)) await noteForbidden(refused, request, actor);
     check(actor, name, what);
   });
 }
@@ -32,10 +31,4 @@ export async function checkAgain(request: FastifyRequest): Promise<void> {
   const { name, about } = request.routeOptions.config;
   const actor = (await request.again?.()) ?? actorIn(request);
   check(actor, name, await about?.(request));
-}
-
-/** What is asked behind the door is written down there. */
-async function note(request: FastifyRequest, { subject: actor, via }: Actor, refused: RefusedActs): Promise<void> {
-  const entry = refusedEntry(request, { actor, via }, { status: 403, code: 'not_allowed' });
-  if (entry !== null) await refused.note(entry);
 }

@@ -47,6 +47,10 @@ const MAY = {
 
   'grants.list': ['anyone'],
   'grants.show': ['holder', 'owner', 'reviewer', 'operator'],
+  // Past all requests.
+  'grants.issue': ['operator'],
+  'grants.renew': ['operator'],
+  'grants.revoke': ['operator'],
 
   'sessions.list': ['owner', 'reviewer', 'operator'],
   'sessions.show': ['owner', 'reviewer', 'operator'],

@@ -1,4 +1,3 @@
-import type { GrantAuthority } from '../grant/authority.js';
 import type { Accounts } from '../identity/accounts.js';
 import type { Logins } from '../identity/logins.js';
 import type { Passkeys } from '../identity/passkeys.js';
@@ -50,7 +49,6 @@ export interface WorkerAnswers {
 export interface ApiParts extends RouteParts {
   /** `<data>/daypass.sock`. */
   readonly socketPath: string;
-  readonly grants: Pick<GrantAuthority, 'issue' | 'renew' | 'revoke' | 'show' | 'list'>;
   readonly logins: Pick<Logins, 'link' | 'logOut'>;
   readonly people: People;
   readonly accounts: Accounts;

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { AuditEntry, Via } from '../audit/entry.js';
 import type { RefusedActs } from '../audit/refusals.js';
+import type { Actor } from '../identity/actor.js';
 import { line, plain } from './schemas.js';
 
 /** What a refusal was told as. */
@@ -42,7 +43,7 @@ const wantedBody = z.object({
  */
 export async function noteRefusal(acts: RefusedActs, request: FastifyRequest, refused: Refused): Promise<void> {
   if (TOLD_BEHIND.test(request.routeOptions.url ?? '')) return;
-  const who = request.actor === null ? namedIn(request) : knownTo(request, refused);
+  const who = request.actor === null ? namedIn(request) : knownTo(request);
   const entry = who === null ? null : refusedEntry(request, who, refused);
   if (entry === null) return;
   const noted = acts.note(entry);
@@ -55,6 +56,20 @@ interface Who {
   readonly via: Via;
 }
 
+/** What the guard has refused, and written down. */
+const forbidden = new WeakSet<FastifyRequest>();
+
+/** Writes down what the guard refuses; what is refused behind it, is written down there or at the door. */
+export async function noteForbidden(
+  acts: RefusedActs,
+  request: FastifyRequest,
+  { subject: actor, via }: Actor,
+): Promise<void> {
+  forbidden.add(request);
+  const entry = refusedEntry(request, { actor, via }, { status: 403, code: 'not_allowed' });
+  if (entry !== null) await acts.note(entry);
+}
+
 /** On the routes that the operator's socket has of its own, the body says who asks. */
 function namedIn({ body }: FastifyRequest): Who | null {
   const by = byBody.safeParse(body).data?.by;
@@ -62,8 +77,9 @@ function namedIn({ body }: FastifyRequest): Who | null {
 }
 
 /** What the guard refused it wrote down itself, and most acts do so where they are judged. */
-function knownTo({ actor, routeOptions }: FastifyRequest, { code }: Refused): Who | null {
-  if (actor === null || code === 'not_allowed' || routeOptions.config.noted !== true) return null;
+function knownTo(request: FastifyRequest): Who | null {
+  const { actor, routeOptions } = request;
+  if (actor === null || forbidden.has(request) || routeOptions.config.noted !== true) return null;
   return { actor: actor.subject, via: actor.via };
 }
 

@@ -7,6 +7,7 @@ import { type Alerts, alertRoutes } from './alerts.js';
 import type { ApiApp } from './app.js';
 import { type AuditBook, auditRoutes } from './audit.js';
 import { grantViewRoutes } from './grant-views.js';
+import { type DirectBook, grantRoutes } from './grants.js';
 import { meRoutes } from './me.js';
 import { type NdaBook, ndaRoutes } from './ndas.js';
 import { type NoticeBook, noticeRoutes } from './notices.js';
@@ -24,6 +25,7 @@ import { sessionRoutes } from './sessions.js';
 export interface RouteParts extends Reviewing, AuditBook, NoticeBook {
   readonly requests: RequestBook;
   readonly ndas: NdaBook;
+  readonly direct: DirectBook;
   readonly reviews: ReviewBook;
   readonly alerts: Alerts;
   readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
@@ -39,6 +41,7 @@ export function sharedRoutes(app: ApiApp, parts: RouteParts): void {
   meRoutes(app, parts);
   serviceRoutes(app, parts);
   grantViewRoutes(app, parts);
+  grantRoutes(app, parts);
   recordingRoutes(app, parts);
   reviewingRoutes(app, parts);
   policyReplayRoutes(app, parts);

@@ -29,13 +29,12 @@ export const issueBody = z.strictObject({
   durationSeconds,
   sponsor: line,
   reason: line,
-  by: line,
 });
 
-export const renewBody = z.strictObject({ durationSeconds, reason: line, by: line });
+export const renewBody = z.strictObject({ durationSeconds, reason: line });
 
-/** Every act of an operator carries who and why. */
-export const actBody = z.strictObject({ reason: line, by: line });
+/** Every act carries why. */
+export const actBody = z.strictObject({ reason: line });
 
 /** Who does something on the operator's socket. */
 export const byName = z.object({ by: line });

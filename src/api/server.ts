@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import { RefusedActs } from '../audit/refusals.js';
 import { newApp } from './app.js';
 import { faultOf } from './faults.js';
-import { grantRoutes } from './grants.js';
 import { guard } from './guard.js';
 import { leavingRoutes } from './leaving.js';
 import { loginRoutes } from './logins.js';
@@ -62,7 +61,6 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
     const message = `There is no ${request.method} ${request.url.split('?')[0]} here.`;
     void reply.code(404).send({ error: { code: 'not_found', message } });
   });
-  grantRoutes(app, parts);
   loginRoutes(app, parts);
   peopleRoutes(app, parts);
   await app.register(

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { GrantJson } from '../api/views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
-import { type ActorOptions, durationArgument, query, tell, withActor, withGateway } from './run.js';
+import { durationArgument, query, tell } from './run.js';
 import { facts, moment, table } from './words.js';
 
 interface Issued {
@@ -14,7 +14,7 @@ interface Issued {
   readonly connect: readonly string[];
 }
 
-interface IssueOptions extends ActorOptions {
+interface IssueOptions extends DoorOptions {
   readonly principal: string;
   readonly service: string;
   readonly role?: string;
@@ -25,7 +25,7 @@ interface IssueOptions extends ActorOptions {
 
 type Shown = GrantJson & { readonly acts: readonly { act: string; at: string; by: string; reason: string }[] };
 
-/** `daypass grant issue|list|show|renew|revoke`: grants are seen at either door, and made at the operator's socket alone. */
+/** `daypass grant issue|list|show|renew|revoke`: as oneself over the network, for operators, or as the operator by the socket. */
 export function grantCommand(): Command {
   const grant = new Command('grant').description('give, show, extend and take back access');
   for (const command of [issue(), list(), show(), renew(), revoke()]) grant.addCommand(command);
@@ -41,12 +41,11 @@ function issue(): Command {
     .requiredOption('--for <duration>', 'for how long: 10m, 4h', durationArgument)
     .requiredOption('--sponsor <name>', 'the employee who answers for them')
     .requiredOption('--reason <text>', 'what it is for, one sentence');
-  return withActor(command).action((options: IssueOptions) =>
-    withGateway(options, async (gateway) => {
-      const { principal, service, role, sponsor, reason, by } = options;
-      const asked = { principal, service, role, sponsor, reason, by, durationSeconds: options.for };
-      const { body } = await gateway.ask<Issued>('POST', '/v1/grants', asked);
-      tell(options, body, issuedWords);
+  return withDoorOptions(command).action((options: IssueOptions) =>
+    withDoor(options, async (door) => {
+      const { principal, service, role, sponsor, reason } = options;
+      const asked = { principal, service, role, sponsor, reason, durationSeconds: options.for };
+      tell(options, await door.ask<Issued>('POST', '/v1/grants', asked), issuedWords);
       return 0;
     }),
   );
@@ -126,7 +125,7 @@ function shownWords(grant: Shown): string {
   ]);
 }
 
-interface RenewOptions extends ActorOptions {
+interface RenewOptions extends DoorOptions {
   readonly for: number;
   readonly reason: string;
 }
@@ -137,18 +136,18 @@ function renew(): Command {
     .argument('<id>')
     .requiredOption('--for <duration>', 'by how much: 10m, 4h', durationArgument)
     .requiredOption('--reason <text>', 'why, one sentence');
-  return withActor(command).action((id: string, options: RenewOptions) =>
-    withGateway(options, async (gateway) => {
-      const asked = { durationSeconds: options.for, reason: options.reason, by: options.by };
+  return withDoorOptions(command).action((id: string, options: RenewOptions) =>
+    withDoor(options, async (door) => {
+      const asked = { durationSeconds: options.for, reason: options.reason };
       const path = `/v1/grants/${encodeURIComponent(id)}/renew`;
-      const { body } = await gateway.ask<{ id: string; expiresAt: string }>('POST', path, asked);
+      const body = await door.ask<{ id: string; expiresAt: string }>('POST', path, asked);
       tell(options, body, ({ expiresAt }) => `grant ${id} now ends at ${expiresAt}`);
       return 0;
     }),
   );
 }
 
-interface RevokeOptions extends ActorOptions {
+interface RevokeOptions extends DoorOptions {
   readonly reason: string;
 }
 
@@ -157,11 +156,10 @@ function revoke(): Command {
     .description('end a grant now; its live connections are cut')
     .argument('<id>')
     .requiredOption('--reason <text>', 'why, one sentence');
-  return withActor(command).action((id: string, options: RevokeOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((id: string, options: RevokeOptions) =>
+    withDoor(options, async (door) => {
       const path = `/v1/grants/${encodeURIComponent(id)}/revoke`;
-      const asked = { reason: options.reason, by: options.by };
-      const { body } = await gateway.ask<{ ledger: 'written' | 'queued' }>('POST', path, asked);
+      const body = await door.ask<{ ledger: 'written' | 'queued' }>('POST', path, { reason: options.reason });
       tell(options, body, ({ ledger }) =>
         ledger === 'written'
           ? `grant ${id} is revoked`

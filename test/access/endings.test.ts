@@ -219,6 +219,7 @@ function bound(grants: Grants): Grants {
     revoke: (id, act) => grants.revoke(id, act),
     suspend: (id, act) => grants.suspend(id, act),
     resume: (id, act) => grants.resume(id, act),
+    show: (id) => grants.show(id),
   };
 }
 

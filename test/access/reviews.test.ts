@@ -153,7 +153,7 @@ t.test('what could not be ended at once is ended by the next sweep', async (t) =
   const { access, after, reviews, state } = await lasting(t, {
     wrap: (grants) => ({
       ...{ issue: (asked) => grants.issue(asked), replace: (id, act) => grants.replace(id, act) },
-      ...{ renew: (id, asked) => grants.renew(id, asked) },
+      ...{ renew: (id, asked) => grants.renew(id, asked), show: (id) => grants.show(id) },
       ...{ suspend: (id, act) => grants.suspend(id, act), resume: (id, act) => grants.resume(id, act) },
       revoke: (id, act) => (down ? Promise.reject(new Error('no store')) : grants.revoke(id, act)),
     }),

@@ -134,6 +134,88 @@ t.test('a group that somebody has left counts no more, from the next request on'
   t.ok(await isLive());
 });
 
+t.test(
+  'A14: past all requests operators give in their own name, within what holds for all access, never to themselves',
+  async (t) => {
+    const { as, gateway } = await startWithPeople(t);
+    const { ledger } = gateway;
+    const olga = await as('olga');
+    const asked = {
+      principal: 'alice',
+      service: 'web',
+      durationSeconds: 600,
+      sponsor: 'dana',
+      reason: 'she is on call',
+    };
+    for (const person of ['lee', 'rita', 'dana', 'alice'])
+      t.match(
+        await (await as(person))('POST', '/grants', asked),
+        { status: 403, body: { code: 'not_allowed' } },
+        person,
+      );
+    await gateway.policy('shop', `${webPolicy('http://127.0.0.1:9', 'shop')}access: { nda: required }\n`);
+    await ledger.query("update daypass.people set sponsor = 'olga' where subject = 'bob'");
+    const refusals: readonly (readonly [object, string])[] = [
+      [{ principal: 'olga' }, 'own_request'],
+      [{ principal: 'olga', sponsor: 'olga' }, 'own_request'],
+      [{ sponsor: 'olga' }, 'sponsored_by_you'],
+      [{ principal: 'bob' }, 'sponsored_by_you'],
+      [{ principal: 'mallory' }, 'unknown_person'],
+      [{ sponsor: 'mallory' }, 'unknown_person'],
+      [{ sponsor: 'alice' }, 'not_allowed'],
+      [{ sponsor: 'bob' }, 'not_allowed'],
+      [{ service: 'shop' }, 'nda_required'],
+      [{ service: 'none' }, 'unknown_service'],
+      [{ role: 'admin' }, 'unknown_role'],
+      [{ durationSeconds: 999_999 }, 'duration_exceeds_policy'],
+      [{ by: 'lee' }, 'invalid_request'],
+      [{ only: ['GET /**'] }, 'invalid_request'],
+    ];
+    for (const [change, code] of refusals) {
+      const { body } = await olga('POST', '/grants', { ...asked, ...change });
+      t.equal(body.code, code, JSON.stringify(change));
+    }
+    await ledger.query("update daypass.people set ends_at = now() + interval '5 minutes' where subject = 'alice'");
+    t.match((await olga('POST', '/grants', asked)).body, { code: 'account_ended', hint: /or less/ });
+    t.same(await ledger.query('select id from daypass.grants'), [], 'nothing was given');
+    const noted = await ledger.query(
+      "select actor, via from daypass.audit where act = 'grant.issue' and result = 'refused' and actor = 'olga'",
+    );
+    t.equal(noted.length, refusals.length - 1, 'and all that was well-formed is noted');
+    const given = await olga('POST', '/grants', { ...asked, durationSeconds: 60 });
+    t.match(given, { status: 201, body: { principal: 'alice', role: 'viewer', handle: /^dp_/ } });
+    const id = String(given.body.id);
+    const done = () =>
+      ledger.query("select act, actor, via from daypass.audit where target = $1 and result = 'done' order by seq", [
+        `grant:${id}`,
+      ]);
+    t.same(await done(), [{ act: 'grant.issue', actor: 'olga', via: 'browser' }]);
+    await waitUntil('the alert of an operator’s issue', async () => {
+      const rows = await ledger.query("select grant_id from daypass.alerts where kind = 'direct_issue'");
+      return rows.some((row) => row.grant_id === id);
+    });
+    const more = { durationSeconds: 60, reason: 'the pager again' };
+    for (const person of ['lee', 'alice'])
+      t.match(await (await as(person))('POST', `/grants/${id}/renew`, more), { status: 403 }, person);
+    t.match(await olga('POST', `/grants/${id}/renew`, { ...more, durationSeconds: 600 }), {
+      body: { code: 'end_too_late' },
+    });
+    await ledger.query("update daypass.people set sponsor = 'olga' where subject = 'alice'");
+    t.match(await olga('POST', `/grants/${id}/renew`, more), { body: { code: 'sponsored_by_you' } });
+    await ledger.query("update daypass.people set sponsor = 'dana' where subject = 'alice'");
+    t.match(await olga('POST', `/grants/${id}/renew`, more), { status: 200, body: { renewals: 1 } });
+    t.match(await (await as('rita'))('POST', `/grants/${id}/revoke`, { reason: 'over' }), { status: 403 });
+    t.match(await olga('POST', `/grants/${id}/revoke`, { reason: 'over' }), {
+      status: 200,
+      body: { state: 'revoked' },
+    });
+    t.same((await done()).map(({ act, actor }) => [act, actor]).slice(1), [
+      ['grant.renew', 'olga'],
+      ['grant.revoke', 'olga'],
+    ]);
+  },
+);
+
 t.test('what is no JSON of the schema is refused before anything is done', async (t) => {
   const { ask, login, page, id, isLive } = await target(t);
   const cookie = await login('lee');

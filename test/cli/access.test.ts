@@ -179,6 +179,24 @@ t.test('without a login the same verbs are the operator’s, by the socket', asy
   t.match(await run(env, ['nda', 'list']), { code: 0, stdout: /alice/ });
 });
 
+t.test('operators issue, renew and revoke grants as themselves over the network, and others do not', async (t) => {
+  const { as, gateway } = await ground(t);
+  const [olga, lee] = [await as('olga'), await as('lee')];
+  const whom = ['--principal', 'alice', '--service', 'web', '--sponsor', 'dana', '--reason', 'she is on call'];
+  t.match(await lee('grant', 'issue', ...whom, '--for', '10m'), { code: 1, stderr: /not yours/ });
+  const issued = await olga('grant', 'issue', ...whom, '--for', '10m', '--json');
+  t.match(issued, { code: 0 }, issued.stderr);
+  const { id = '' } = jsonOf(issued);
+  const renewed = await olga('grant', 'renew', id, '--for', '5m', '--reason', 'not done');
+  t.match(renewed, { code: 0, stdout: /now ends at/ }, renewed.stderr);
+  t.match(await olga('grant', 'revoke', id, '--reason', 'done'), { code: 0, stdout: `grant ${id} is revoked` });
+  const acts = await gateway.ledger.query(`select act, actor, via from daypass.audit where target = 'grant:${id}'`);
+  t.same(
+    acts.map(({ act, actor, via }) => `${act} ${actor} ${via}`),
+    ['grant.issue olga token', 'grant.renew olga token', 'grant.revoke olga token'],
+  );
+});
+
 t.test('a token is its person alone, for as long as their account is open', async (t) => {
   const { as, ask, gateway, login } = await ground(t);
   const { token } = await as('lee');
