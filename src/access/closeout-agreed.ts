@@ -5,8 +5,8 @@ type Request = CloseOutRecord['request'];
 type Approval = CloseOutRecord['approvals'][number];
 type Act = CloseOutRecord['acts'][number];
 
-/** Gateways' clocks differ: what one wrote right after another may have an earlier time, milliseconds. */
-export const APART = 5_000;
+/** How much later an approval may be dated than what followed it, where nothing else says in which order they came, milliseconds. */
+const APART = 5_000;
 
 /** Whether as many agreed as had to, none of them partial, and whether no more was left than they left. Pure. */
 export function agreedFindings(record: CloseOutRecord): CloseOutFinding[] {
@@ -96,15 +96,22 @@ function neededBy({ approvals, preApproved }: CloseOutLimits, { kind, role }: Re
 
 /** An approval of who asked, of who answers for them, of another group or of later counts for nothing. */
 function counts(
-  { request, grants }: CloseOutRecord,
+  { request, grants, acts }: CloseOutRecord,
   approval: Approval,
-  { at }: Act,
+  act: Act,
   limits: CloseOutLimits | null,
 ): boolean {
   const answering = request.account === 'contractor' ? [request.sponsor, ...grants.map(({ sponsor }) => sponsor)] : [];
   if ([request.principal, ...answering].includes(approval.approver)) return false;
   if (limits !== null && limits.owner !== approval.owner) return false;
-  return isAgreed(approval) && Date.parse(approval.at) <= Date.parse(at) + APART;
+  return isAgreed(approval) && wasBefore(acts, approval, act);
+}
+
+/** Acts stand in the order in which they were done; clocks are set, and differ from gateway to gateway. */
+function wasBefore(acts: readonly Act[], { approver, at }: Approval, act: Act): boolean {
+  const told = acts.findIndex((one) => one.act === 'approve' && one.by === approver);
+  if (told < 0) return Date.parse(at) <= Date.parse(act.at) + APART;
+  return told < (acts.includes(act) ? acts.indexOf(act) : acts.length);
 }
 
 function isAgreed({ outcome }: Approval): boolean {

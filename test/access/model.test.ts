@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import { CloseOuts } from '../../src/access/closeout.js';
+import { verifyCloseOut } from '../../src/access/closeout-verify.js';
 import type { RequestView } from '../../src/access/request.js';
 import type { Requests } from '../../src/access/requests.js';
 import { DaypassError } from '../../src/errors.js';
+import { keyRing } from '../../src/grant/keys.js';
 import type { Actor } from '../../src/identity/actor.js';
+import { rememberPolicies } from '../../src/recording/policies.js';
 import { type Access, ASKED, addPerson, HOUR, MONDAY, root, serviceText, startAccess } from './fixture.js';
 
 /**
@@ -197,6 +201,15 @@ async function liveGrants({ access, principal }: World): Promise<readonly Live[]
   return live;
 }
 
+/** Whatever path led here: the record of each engagement holds, offline. */
+async function recordsHold({ access, ids }: World, closeOuts: CloseOuts): Promise<void> {
+  for (const id of ids) {
+    const { file } = await closeOuts.make(root, id);
+    const { findings } = await verifyCloseOut(file, keyRing(access.key));
+    if (findings.length > 0) throw new Error(`the record of ${id} does not hold: ${JSON.stringify(findings)}`);
+  }
+}
+
 async function requestOf(access: Access, grant: string): Promise<string | null> {
   const [row] = await rowsOf(access, 'select id from access_requests where grant_id = $1', [grant]);
   return row === undefined ? null : String(row.id);
@@ -267,6 +280,12 @@ t.test(
   async (t) => {
     const access = await startAccess(t, { texts: texts(1) });
     await addPerson(access.database, 'cat', { groups: ['leads'] });
+    for (const approvals of [1, 2]) {
+      access.policies.reload(...texts(approvals));
+      await rememberPolicies(access.pool, access.policies.all());
+    }
+    const { pool, key: signingKey, clock } = access;
+    const closeOuts = new CloseOuts({ pool, signingKey, ownerOf: () => 'group:leads', clock });
     let runs = 0;
     let lived = 0;
     const explored = fc.asyncProperty(fc.array(round, { minLength: 6, maxLength: 16, size: 'max' }), async (rounds) => {
@@ -290,6 +309,7 @@ t.test(
         await takeRound(world, steps);
         await holds(world);
       }
+      await recordsHold(world, closeOuts);
       lived += world.seen.size;
     });
     const limits = {
