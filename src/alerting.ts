@@ -1,6 +1,7 @@
 import { alarm } from './alerts/alarm.js';
 import { AlertBook } from './alerts/book.js';
 import { Bursts } from './alerts/bursts.js';
+import { LeftBehind } from './alerts/left-behind.js';
 import type { Notices } from './alerts/notice.js';
 import type { GatewayReadings } from './alerts/rules/gateway.js';
 import { certain } from './alerts/rules/rule.js';
@@ -53,12 +54,15 @@ export function openAlerting(parts: AlertingParts) {
   const watch = new AlertWatch({ pool, raise, settings, clock, log, metrics, raised: () => raised() });
   lifecycle.onStop('alerts', () => watch.stop());
   const bursts = new Bursts({ pool, watch, settings: settings.denials, log });
+  const indexed = settings.denials.enabled ? bursts.indexed : () => {};
   lifecycle.onStop('bursts of refusals', () => bursts.settled());
   return {
     raise,
     committed: watch.committed,
     /** Hears of what is in the index. */
-    indexed: settings.denials.enabled ? bursts.indexed : () => {},
+    indexed,
+    /** Looks at what a dead gateway may not have told of. */
+    reaped: new LeftBehind({ pool, watch, bursts: { indexed }, settings }).look,
     book: new AlertBook(pool, clock),
     /** Who carries what is told of alerts, called as soon as one is committed. */
     onRaised: (call: () => void) => {

@@ -163,7 +163,7 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
     await ensurePartitions(keeping, clock.wall());
     await index.repair();
   };
-  const presence = new Presence({ pool: keeping, gatewayId, clock, log, beat });
+  const presence = new Presence({ pool: keeping, gatewayId, clock, log, beat, reaped: alerting.reaped });
   await presence.start();
   lifecycle.onStop('recorder', async () => {
     if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');

@@ -137,8 +137,15 @@ export class AlertWatch {
 function rulesOf(settings: AlertSettings): readonly EventRule[] {
   return [
     ...(settings.denials.enabled ? [denials(settings.denials)] : []),
-    ...(settings.outside_hours.enabled ? [outsideHours] : []),
     ...(settings.volume.enabled ? [volume(settings.volume)] : []),
+    ...momentaryRules(settings),
+  ];
+}
+
+/** Rules that look at each event by itself. */
+export function momentaryRules(settings: AlertSettings): readonly EventRule[] {
+  return [
+    ...(settings.outside_hours.enabled ? [outsideHours] : []),
     ...(settings.first_write.enabled ? [firstWrite()] : []),
     ...(settings.ddl.enabled ? [definition] : []),
   ];

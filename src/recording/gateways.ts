@@ -14,6 +14,8 @@ export interface PresenceOptions {
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called for each session of a dead gateway that was closed here and indexed. */
+  readonly reaped?: (session: string) => Promise<void>;
   /** Called now and then, for what else is to be looked after. */
   readonly beat?: () => Promise<void>;
   /** How often it reports, milliseconds; everything else here is a multiple. */
@@ -92,6 +94,11 @@ export class Presence {
       await rebuildIndex(pool, { session }).catch((thrown) =>
         log.warn({ session, err: messageOf(thrown) }, 'an interrupted session could not be indexed'),
       );
+      await this.#options
+        .reaped?.(session)
+        .catch((thrown) =>
+          log.warn({ session, err: messageOf(thrown) }, 'an interrupted session could not be looked at for alerts'),
+        );
     }
     return closed;
   }

@@ -3,13 +3,16 @@ import t from 'tap';
 import { alarm } from '../../src/alerts/alarm.js';
 import { AlertBook } from '../../src/alerts/book.js';
 import { Bursts } from '../../src/alerts/bursts.js';
+import { LeftBehind } from '../../src/alerts/left-behind.js';
 import type { Notice } from '../../src/alerts/outbox.js';
 import { AlertSweep } from '../../src/alerts/sweep.js';
 import { AlertWatch } from '../../src/alerts/watch.js';
+import { systemClock } from '../../src/clock.js';
 import { alertsSchema } from '../../src/config/alerts.js';
 import { operatorNamed } from '../../src/identity/actor.js';
 import { Metrics } from '../../src/metrics.js';
 import type { Facts } from '../../src/recording/event.js';
+import { Presence } from '../../src/recording/gateways.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { close, freshLedger, open, quiet, safe, type sessionRow, startRecorder } from '../recording/fixture.js';
 
@@ -308,6 +311,47 @@ t.test('a burst that is spread over two processes is one alert, whichever of the
   t.match(await of('jo'), [{ count: 1 }], 'of two that see it at the same time one tells');
   t.same(await of('ida'), []);
 });
+
+t.test(
+  'what a gateway recorded and did not live to tell of is told by whoever closes its sessions, once',
+  async (t) => {
+    const dead = await startRecorder(t, pool);
+    const write = async (principal: string, events: readonly Said[], told = false) => {
+      const log = open(dead.recorder, { principal, grantId: `grant of ${principal}` });
+      for (const [kind, facts] of events) log.append(kind, facts, {});
+      await safe(log);
+      if (told) for (const one of events) heard(log.row, one);
+      return log.row.id;
+    };
+    const heard = ({ id, grantId, principal, service }: Parameters<typeof open>[1] & object, [kind, facts]: Said) => {
+      const at = Date.now();
+      const opened = { grant: grantId ?? '', principal: principal ?? '', service: service ?? '' };
+      watch.committed(id ?? '', [{ seq: 1, at, kind: 'open', facts: opened, payload: null }]);
+      watch.committed(id ?? '', [{ seq: 2, at, kind, facts, payload: null }]);
+    };
+    const nia = await write('nia', [did('ddl'), given(320), denied('outside_hours'), denied(), denied()]);
+    await write('oda', [did('ddl')], true);
+    await watch.settled();
+    await database.query("update daypass.gateways set seen_at = now() - interval '1 hour' where id = $1", [
+      dead.gatewayId,
+    ]);
+    const look = new LeftBehind({ pool, watch, bursts: here.bursts, settings }).look;
+    const gatewayId = randomUUID();
+    const living = new Presence({ pool, gatewayId, clock: systemClock, log: quiet, reaped: look });
+    t.equal((await living.reap()).length, 2);
+    const kinds = async (person: string) => {
+      await here.bursts.settled();
+      await watch.settled();
+      const { alerts: found } = await book.list({ person, limit: 20 });
+      return found.map(({ kind, count }) => `${kind} ${count}`).sort();
+    };
+    const due = ['ddl 1', 'denials 1', 'first_write 1', 'outside_hours 1', 'volume 1'];
+    t.same(await kinds('nia'), due);
+    t.same(await kinds('oda'), ['ddl 1', 'first_write 1'], 'what was told is not told again');
+    await look(nia);
+    t.same(await kinds('nia'), due);
+  },
+);
 
 t.test('a burst is told of when the ledger answers again', async (t) => {
   await session({ principal: 'kai' }, [denied(), denied()]);

@@ -41,7 +41,7 @@ export function volume(settings: AlertSettings['volume']): EventRule {
     while (given.askRows <= given.rows) given.askRows *= 2;
     while (given.askBytes <= given.bytes) given.askBytes *= 2;
     const seen = { ...given };
-    const look = (client: PoolClient) => compare(client, settings, watched, seen, at);
+    const look = (client: PoolClient) => volumeOf(client, settings, watched, seen, at);
     return { key: `volume ${watched.session}`, look };
   };
 }
@@ -50,11 +50,12 @@ function begun({ rows, bytes }: AlertSettings['volume']): Given {
   return { rows: 0, bytes: 0, askRows: rows, askBytes: bytes };
 }
 
-async function compare(
+/** Holds what a session was given against what is usual. @returns null where it is not far more */
+export async function volumeOf(
   client: PoolClient,
   settings: AlertSettings['volume'],
   { principal, service, grant, session }: Watched,
-  given: Given,
+  given: Pick<Given, 'rows' | 'bytes'>,
   at: number,
 ): Promise<Alert | null> {
   const asked = await client.query<{ rows: number; bytes: number; sessions: number }>(USUAL, [
