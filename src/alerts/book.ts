@@ -3,20 +3,15 @@ import { appendAudit } from '../audit/append.js';
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
-import type { Json } from '../recording/event.js';
+import type { Alert } from '../recording/alerts.js';
 import { pageOf } from '../recording/page.js';
 import { inTransaction } from '../recording/transaction.js';
 
 /** An alert as it stands in the ledger. Times are milliseconds since the epoch. */
-export interface AlertView {
+export interface AlertView extends Pick<Alert, 'principal' | 'service' | 'grant' | 'session' | 'detail' | 'at'> {
   readonly id: string;
+  /** Also one that this release raises no more. */
   readonly kind: string;
-  readonly principal: string | null;
-  readonly service: string | null;
-  readonly grant: string | null;
-  readonly session: string | null;
-  readonly detail: { readonly [fact: string]: Json };
-  readonly at: number;
   /** How often it was found, and when last. */
   readonly count: number;
   readonly lastAt: number;

@@ -1,13 +1,12 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import type { CloseOuts } from '../access/closeout.js';
 import type { Offboarding } from '../access/offboard.js';
 import { repeatedRequests } from '../access/repeated.js';
 import type { Clock } from '../clock.js';
-import { type Actor, operatorNamed } from '../identity/actor.js';
+import { actorIn } from './app.js';
 import { checked } from './faults.js';
-import type { ActorOf } from './people.js';
 import { line, name } from './schemas.js';
 
 /** How engagements end. */
@@ -18,16 +17,9 @@ export interface LeavingApi {
   readonly clock: Clock;
 }
 
-const by = z.object({ by: line });
-
-/** The operator, by the name in the body or, for what is only read, in the query. @throws DaypassError `invalid_request` */
-export function socketOperator({ method, body, query }: FastifyRequest): Actor {
-  return operatorNamed(checked(by, method === 'GET' ? query : body).by);
-}
-
-const offboardBody = z.strictObject({ subject: name, reason: line, by: line.optional() });
+const offboardBody = z.strictObject({ subject: name, reason: line });
 const requestPath = z.object({ id: z.uuid() });
-const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json'), by: line.optional() });
+const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json') });
 const repeatedQuery = z.strictObject({
   since: z.iso.datetime({ offset: true }).optional(),
   times: z.coerce.number().int().min(2).max(1_000).default(3),
@@ -38,41 +30,38 @@ const repeatedQuery = z.strictObject({
     .optional(),
   service: name.optional(),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
-  by: line.optional(),
 });
 
 const THIRTY_DAYS = 30 * 86_400_000;
 
-/** Offboard, close out, and the report of repeated requests. @param prefix - before each path, as `/v1` */
-export function leavingRoutes(
-  app: FastifyInstance,
-  { offboarding, closeOuts, pool, clock }: LeavingApi,
-  actorOf: ActorOf = socketOperator,
-  prefix = '/v1',
-): void {
-  app.post(`${prefix}/offboardings`, async (request, reply) => {
+/** What is only read names who reads it too. */
+const NAMED = { config: { viewing: true } } as const;
+
+/** Offboard, close out, and the report of repeated requests. Who asks is the door's to find out. */
+export function leavingRoutes(app: FastifyInstance, { offboarding, closeOuts, pool, clock }: LeavingApi): void {
+  app.post('/v1/offboardings', async (request, reply) => {
     const { subject, reason } = checked(offboardBody, request.body);
-    const offboarded = await offboarding.offboard(await actorOf(request), subject, reason);
+    const offboarded = await offboarding.offboard(actorIn(request), subject, reason);
     // 202: done as far as it could be.
     if (!offboarded.complete || offboarded.ledger === 'queued') void reply.code(202);
     return offboarded;
   });
 
-  app.get(`${prefix}/requests/:id/closeout`, async (request, reply) => {
+  app.get('/v1/requests/:id/closeout', NAMED, async (request, reply) => {
     const { id } = checked(requestPath, request.params);
     const { format } = checked(closeOutQuery, request.query);
-    const made = await closeOuts.make(await actorOf(request), id);
+    const made = await closeOuts.make(actorIn(request), id);
     void reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
     void reply.header('content-disposition', `attachment; filename="closeout-${id}.${format}"`);
     if (format === 'json') return reply.type('application/json; charset=utf-8').send(made.file);
     return reply.type('text/html; charset=utf-8').send(made.page());
   });
 
-  app.get(`${prefix}/reports/repeated`, async (request) => {
+  app.get('/v1/reports/repeated', NAMED, async (request) => {
     const { since, times, of, only, service, limit } = checked(repeatedQuery, request.query);
     const from = since === undefined ? clock.wall() - THIRTY_DAYS : Date.parse(since);
     const asked = { since: from, times, of, service, limit, ...(only === undefined ? {} : { only }) };
-    const repeated = await repeatedRequests(pool, await actorOf(request), asked);
+    const repeated = await repeatedRequests(pool, actorIn(request), asked);
     return { since: new Date(from).toISOString(), repeated };
   });
 }

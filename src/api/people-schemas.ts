@@ -5,9 +5,6 @@ import { flag, line, name, plain } from './schemas.js';
 const groups = z.array(plain.max(128)).max(100);
 const at = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
-/** On the operator's socket every act carries who; over the network the login says it. */
-const by = line.optional();
-
 export const inviteBody = z.strictObject({
   subject: name,
   name: line.optional(),
@@ -17,16 +14,12 @@ export const inviteBody = z.strictObject({
   endsAt: at.optional(),
   groups: groups.optional(),
   reason: line.optional(),
-  by,
 });
 
-export const reassignBody = z.strictObject({ sponsor: name, reason: line, by });
-export const extendBody = z.strictObject({ endsAt: at, reason: line, by });
-export const groupsBody = z.strictObject({ groups, reason: line, by });
-export const closeBody = z.strictObject({ reason: line, by });
-
-/** Whoever acts on the operator's socket. */
-export const byBody = z.object({ by: line });
+export const reassignBody = z.strictObject({ sponsor: name, reason: line });
+export const extendBody = z.strictObject({ endsAt: at, reason: line });
+export const groupsBody = z.strictObject({ groups, reason: line });
+export const closeBody = z.strictObject({ reason: line });
 
 export const peopleQuery = z.strictObject({
   sponsor: name.optional(),

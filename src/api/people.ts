@@ -1,14 +1,14 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { DaypassError } from '../errors.js';
 import type { Act } from '../grant/record.js';
-import { type Actor, operatorNamed } from '../identity/actor.js';
+import type { Actor } from '../identity/actor.js';
 import { isOpen, type Person } from '../identity/people.js';
 import { pageOf } from '../recording/page.js';
+import { actorIn } from './app.js';
 import { gatewayAddress } from './connect.js';
 import { checked } from './faults.js';
 import type { ApiParts } from './parts.js';
 import {
-  byBody,
   closeBody,
   extendBody,
   groupsBody,
@@ -23,25 +23,14 @@ export type PeopleParts = Pick<ApiParts, 'people' | 'accounts' | 'passkeys' | 'l
   readonly grants: Pick<ApiParts['grants'], 'list' | 'revoke'>;
 };
 
-/** Who asks. */
-export type ActorOf = (request: FastifyRequest) => Actor | Promise<Actor>;
-
-/** On the operator's socket: whoever `by` names. What is only looked at needs no name there. */
-export function socketActor(request: FastifyRequest): Actor {
-  return operatorNamed(request.method === 'GET' ? 'operator' : checked(byBody, request.body).by);
-}
-
-/**
- * Accounts and invitations.
- * @param actorOf - who asks; the operator of this machine unless told
- */
-export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: ActorOf = socketActor): void {
+/** Accounts and invitations. Who asks is the door's to find out. */
+export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
   const { accounts, people, passkeys, status, clock } = parts;
   const json = (person: Person) => personJson(person, clock.wall());
 
   app.post('/v1/invitations', async (request, reply) => {
-    const { by: _, ...invite } = checked(inviteBody, request.body);
-    const { subject, secret, expiresAt, recovery } = await accounts.invite(await actorOf(request), invite);
+    const invite = checked(inviteBody, request.body);
+    const { subject, secret, expiresAt, recovery } = await accounts.invite(actorIn(request), invite);
     // The one answer that holds the secret. Behind `#` it is sent to no server, and stands in no log and no Referer.
     void reply.code(201).header('cache-control', 'no-store');
     const url = `${gatewayAddress(status())}/invite#${secret}`;
@@ -50,7 +39,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
 
   app.get('/v1/people', async (request) => {
     const { sponsor, open, limit, cursor } = checked(peopleQuery, request.query);
-    const actor = await actorOf(request);
+    const actor = actorIn(request);
     const whose = mayLook(actor) ? sponsor : actor.subject;
     const filter = { open, limit: limit + 1, ...(whose === undefined ? {} : { sponsor: whose }) };
     const found = await people.list(cursor === undefined ? filter : { ...filter, after: cursor });
@@ -60,7 +49,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
 
   app.get('/v1/people/:subject', async (request) => {
     const { subject } = checked(personPath, request.params);
-    const actor = await actorOf(request);
+    const actor = actorIn(request);
     const person = await people.find(subject);
     const hidden = person !== null && !mayLook(actor) && ![person.subject, person.sponsor].includes(actor.subject);
     if (person === null || hidden)
@@ -79,7 +68,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
   app.post('/v1/people/:subject/reassign', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { sponsor, reason } = checked(reassignBody, request.body);
-    const actor = await actorOf(request);
+    const actor = actorIn(request);
     const person = await accounts.reassign(actor, subject, sponsor, reason);
     // What was suspended when the sponsor left goes on.
     await parts.leaving?.offboarding.sponsorChanged(subject, { by: actor.subject, via: actor.via, reason });
@@ -89,19 +78,19 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts, actorOf: 
   app.post('/v1/people/:subject/extend', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { endsAt, reason } = checked(extendBody, request.body);
-    return json(await accounts.extend(await actorOf(request), subject, endsAt, reason));
+    return json(await accounts.extend(actorIn(request), subject, endsAt, reason));
   });
 
   app.post('/v1/people/:subject/groups', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { groups, reason } = checked(groupsBody, request.body);
-    return json(await accounts.setGroups(await actorOf(request), subject, groups, reason));
+    return json(await accounts.setGroups(actorIn(request), subject, groups, reason));
   });
 
   app.post('/v1/people/:subject/close', async (request) => {
     const { subject } = checked(personPath, request.params);
     const { reason } = checked(closeBody, request.body);
-    const actor = await actorOf(request);
+    const actor = actorIn(request);
     const ended = await accounts.close(actor, subject, reason);
     const act = { by: actor.subject, via: actor.via, reason };
     const grants = await revokeAll(parts.grants, subject, act).finally(() =>

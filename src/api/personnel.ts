@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ApiApp, actorIn } from './app.js';
+import type { ApiApp } from './app.js';
 import { type LeavingApi, leavingRoutes } from './leaving.js';
 import type { RouteName } from './may.js';
 import { type PeopleParts, peopleRoutes } from './people.js';
@@ -92,6 +92,6 @@ export function namePersonnel(app: ApiApp): void {
 
 /** Accounts, invitations, offboarding, close-outs and reports, for people over the network. */
 export function personnelRoutes(app: ApiApp, parts: PersonnelParts): void {
-  peopleRoutes(app, parts, actorIn);
-  leavingRoutes(app, parts.leaving, actorIn, '/v1');
+  peopleRoutes(app, parts);
+  leavingRoutes(app, parts.leaving);
 }

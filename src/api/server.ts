@@ -62,7 +62,11 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
     void reply.code(404).send({ error: { code: 'not_found', message } });
   });
   loginRoutes(app, parts);
-  peopleRoutes(app, parts);
+  await app.register(async (scope) => {
+    operatorsDoor(scope);
+    peopleRoutes(scope, parts);
+    if (parts.leaving !== undefined) leavingRoutes(scope, parts.leaving);
+  });
   await app.register(
     async (scope) => {
       operatorsDoor(scope);
@@ -72,7 +76,6 @@ export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
     { prefix: '/v1' },
   );
   maintenanceRoutes(app, parts);
-  if (parts.leaving !== undefined) leavingRoutes(app, parts.leaving);
   if (parts.worker !== undefined) workerRoutes(app, parts, parts.worker);
   await app.ready();
   return app;

@@ -1,8 +1,9 @@
-import fastify from 'fastify';
 import t, { type Test } from 'tap';
+import { newApp } from '../../src/api/app.js';
 import { faultOf } from '../../src/api/faults.js';
 import type { GatewayStatus } from '../../src/api/parts.js';
 import { type PeopleParts, peopleRoutes } from '../../src/api/people.js';
+import { operatorsDoor } from '../../src/api/socket-door.js';
 import { Ledger } from '../../src/grant/ledger.js';
 import { RedisGrantStore } from '../../src/grant/redis.js';
 import type { Actor } from '../../src/identity/actor.js';
@@ -19,14 +20,18 @@ const STATUS: GatewayStatus = {
 async function routes(t: Test) {
   const opened = await openPeople(t);
   const serve = (actor?: Actor, grants: PeopleParts['grants'] = opened.grants) => {
-    const app = fastify();
+    const app = newApp();
     app.setErrorHandler((thrown, _request, reply) => {
       const { status, body } = faultOf(thrown);
       void reply.code(status).send(body);
     });
     const parts = { ...opened, grants, status: () => STATUS };
-    if (actor === undefined) peopleRoutes(app, parts);
-    else peopleRoutes(app, parts, () => actor);
+    if (actor === undefined) operatorsDoor(app);
+    else
+      app.addHook('onRequest', async (request) => {
+        request.actor = actor;
+      });
+    peopleRoutes(app, parts);
     t.teardown(() => app.close());
     return async (method: 'GET' | 'POST', url: string, payload?: object) => {
       const answer = await app.inject({ method, url, ...(payload === undefined ? {} : { payload }) });
