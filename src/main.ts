@@ -12,7 +12,7 @@ import { openAlerting } from './alerting.js';
 import type { Notices } from './alerts/notice.js';
 import { Outbox } from './alerts/outbox.js';
 import { type Checks, missing, startHealth } from './api/health.js';
-import { type NetworkApi, openNetworkApi } from './api/network.js';
+import { openNetworkApi } from './api/network.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
 import { appendAudit } from './audit/append.js';
@@ -33,7 +33,7 @@ import { startGrantWatch } from './grant/watch.js';
 import { openGrants } from './granting.js';
 import { schemeOf } from './http/browser/place.js';
 import { Identity } from './http/identity.js';
-import { startHttp } from './http/listener.js';
+import { type HttpOptions, startHttp } from './http/listener.js';
 import { type BrowserAccess, openBrowserAccess } from './identity/browser-access.js';
 import { openLeaving } from './leaving.js';
 import { Lifecycle } from './lifecycle.js';
@@ -233,7 +233,7 @@ async function openDoors(
   gate: Gate,
   access: BrowserAccess,
   { key, keys }: Grants,
-  api: NetworkApi,
+  pages: Pick<HttpOptions, 'api' | 'desk'>,
   neighbours: Neighbours | undefined,
 ) {
   const { config, clock, metrics, log, lifecycle } = base;
@@ -241,7 +241,7 @@ async function openDoors(
   const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
-  const door = { ...listen.http, domain, tls: secured, proxies: proxies.http, api: api.serve };
+  const door = { ...listen.http, domain, tls: secured, proxies: proxies.http, ...pages };
   const starting = startHttp({ ...serving, ...door, identity, access, metrics });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
@@ -361,7 +361,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     version,
   });
   lifecycle.onStop('network API', () => network.close());
-  const { ports, showCertificate, take } = await openDoors(base, gate, access, granted, network, place?.neighbours);
+  const pages = { api: network.serve, desk: { requests, ndas, policies } };
+  const { ports, showCertificate, take } = await openDoors(base, gate, access, granted, pages, place?.neighbours);
   for (const [protocol, way] of Object.entries(take)) ways.set(protocol, way);
   Object.assign(addresses, ports);
   if (place === undefined) addresses.health = await openHealth(base, checks);

@@ -4,7 +4,7 @@ import { approvalsAt, judgeNow, spanOf } from './judge.js';
 import { type Allowed, checkNarrowing, type Narrowing } from './narrow.js';
 import { ownerOf, type RequestsParts } from './parts.js';
 import { checkImpartial, checkOwner, handsOf, holdPeople, type Persons, personActing } from './persons.js';
-import type { HeldRequest } from './request.js';
+import type { HeldRequest, RequestView } from './request.js';
 import { changeRequest, holdRequest, impossible, moveRequest, readRequest, recordAct } from './rows.js';
 import { stillRequestable } from './standing.js';
 import type { Outcome, Transaction } from './transact.js';
@@ -47,16 +47,30 @@ export async function decideRequest(
 ): Promise<Outcome<HeldRequest>> {
   const approver = personActing(actor, 'Log in: a decision is a person’s, who can be asked about it.');
   const request = await holdRequest(tx, id, now);
-  if (request.principal === approver) throw new DaypassError('own_request', 'Nobody decides about their own request.');
   const persons = await holdPeople(tx, [request.principal, request.sponsor, approver]);
   const owner = ownerOf(parts, request);
-  checkOwner(persons, approver, owner, now);
-  checkImpartial(request, persons, approver);
+  checkDecider(request, persons, approver, owner, now);
   if (request.stored === 'pending' && request.state === 'lapsed') return lapseRequest(tx, request, now);
   if (request.stored !== 'pending') throw impossible(request.state, 'agree');
   await checkFirst(tx, id, handsOf(persons, approver));
   const deciding = { tx, parts, request, persons, approver, owner, comment: decided.comment, now };
   return decided.outcome === 'refuse' ? refuse(deciding) : approve(deciding, decided);
+}
+
+/**
+ * That somebody may decide about a request, as it stands.
+ * @throws DaypassError `own_request`, `not_allowed`, `sponsored_by_you`, `unknown_person`, `account_ended`
+ */
+export function checkDecider(
+  request: Pick<RequestView, 'principal' | 'sponsor'>,
+  persons: Persons,
+  approver: string,
+  owner: string,
+  now: number,
+): void {
+  if (request.principal === approver) throw new DaypassError('own_request', 'Nobody decides about their own request.');
+  checkOwner(persons, approver, owner, now);
+  checkImpartial(request, persons, approver);
 }
 
 /** What was not decided in time is over; whoever comes too late is told. */
@@ -107,6 +121,9 @@ function allowedColumns(asked: { role: string; seconds: number }, { role, second
   };
 }
 
+/** Said to whoever has approved, and would do so once more. */
+export const APPROVED_BY_YOU = 'You have approved this request already: the next approval is another’s.';
+
 /** @param hands - the approver, and who answers for them */
 async function checkFirst(tx: Transaction, id: string, hands: readonly string[]): Promise<void> {
   const before = await tx.ask(
@@ -118,7 +135,7 @@ async function checkFirst(tx: Transaction, id: string, hands: readonly string[])
   if (approver === undefined) return;
   const message =
     approver === hands[0]
-      ? 'You have approved this request already: the next approval is another’s.'
+      ? APPROVED_BY_YOU
       : `${approver} has approved this request, and one of you answers for the other, or somebody for both: the next approval is another’s.`;
   throw new DaypassError('already_decided', message);
 }

@@ -217,14 +217,17 @@ export async function acknowledge(
   );
 }
 
-function checkHolds(nda: Nda, now: number): void {
-  if (nda.endedAt !== null) throw invalid(nda, 'was taken back');
-  if (now < startOf(nda)) throw invalid(nda, `begins only on ${nda.signedOn}`);
-  if (!(now < endOf(nda))) throw invalid(nda, `ended on ${nda.validUntil}`);
+/** Why an NDA does not hold, `ended on 2026-11-27`; null: it does. */
+export function ndaFault(nda: Nda, now: number): string | null {
+  if (nda.endedAt !== null) return 'was taken back';
+  if (now < startOf(nda)) return `begins only on ${nda.signedOn}`;
+  return now < endOf(nda) ? null : `ended on ${nda.validUntil}`;
 }
 
-function invalid(nda: Nda, what: string): DaypassError {
-  return new DaypassError('nda_not_valid', `The NDA "${nda.title}" ${what}.`, {
+function checkHolds(nda: Nda, now: number): void {
+  const fault = ndaFault(nda, now);
+  if (fault === null) return;
+  throw new DaypassError('nda_not_valid', `The NDA "${nda.title}" ${fault}.`, {
     hint: 'An operator, or an owner of the service, registers a valid one (daypass nda register).',
   });
 }

@@ -100,7 +100,8 @@ const CODES: Readonly<Record<Move, string>> = {
   revoke: 'already_decided',
 };
 
-const STANDS: Readonly<Record<RequestState, string>> = {
+/** Where a request stands, in words that follow `The request`. */
+export const STANDS: Readonly<Record<RequestState, string>> = {
   pending: 'waits for approvals',
   approved: 'is approved and not activated yet',
   activated: 'is activated',

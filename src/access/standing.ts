@@ -2,7 +2,7 @@ import { DaypassError } from '../errors.js';
 import { type Allowed, checkNarrowing } from './narrow.js';
 import { wordSeconds, wordTime } from './period.js';
 import { longest, type PolicySource, type Requestable, requestable } from './policy.js';
-import type { HeldRequest } from './request.js';
+import type { RequestView } from './request.js';
 
 /**
  * Holds what would be allowed against the policy that is in force at this moment: nothing that was asked for under another
@@ -11,7 +11,7 @@ import type { HeldRequest } from './request.js';
  * @throws DaypassError `limits_changed` with what to do
  */
 export function checkStanding(
-  request: HeldRequest,
+  request: RequestView,
   allowed: Allowed,
   { policy, access }: Requestable,
   now: number,
@@ -51,7 +51,7 @@ export function stillRequestable(policies: PolicySource, service: string): Reque
   }
 }
 
-function checkAllowed(request: HeldRequest, allowed: Allowed, requestable: Requestable): void {
+function checkAllowed(request: RequestView, allowed: Allowed, requestable: Requestable): void {
   try {
     checkNarrowing(request, { role: allowed.role, seconds: allowed.seconds, only: allowed.only }, requestable);
   } catch (cause) {

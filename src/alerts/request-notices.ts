@@ -110,7 +110,7 @@ function dataOf(request: HeldRequest, { address }: RequestNoticesParts): Notice[
   return {
     ...{ request: id, person: principal, service, role: request.allowedRole ?? request.role, task, sponsor },
     ...{ begins: iso(startsAt), ends: iso(endsAt), lasts: wordSeconds(request.allowedSeconds ?? request.seconds) },
-    link: `${address()}/api/v1/requests/${id}`,
+    link: `${address()}/requests/${id}`,
   };
 }
 

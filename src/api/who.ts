@@ -2,9 +2,10 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
-import { type Actor, actorOf, type Duties } from '../identity/actor.js';
+import { actingNow } from '../identity/acting.js';
+import type { Actor, Duties } from '../identity/actor.js';
 import type { Logins } from '../identity/logins.js';
-import { isOpen, type People } from '../identity/people.js';
+import type { People } from '../identity/people.js';
 import { JSON_TYPE } from './app.js';
 
 /** What the listener in front has found out of a request. */
@@ -56,14 +57,14 @@ export async function whoAsks(parts: WhoParts, visit: Visit, request: FastifyReq
   const { authorizations, logins } = visit;
   if (authorizations.length + logins.length > 1) throw new DaypassError('two_credentials', TWO, { hint: 'Send one.' });
   const [authorization] = authorizations;
-  if (authorization !== undefined) return openAccount(parts, await byToken(parts, authorization), 'token');
+  if (authorization !== undefined) return actingNow(parts, await byToken(parts, authorization), 'token');
   const [login] = logins;
   if (login === undefined)
     throw new DaypassError('not_logged_in', 'Nobody is logged in here.', { hint: 'Run daypass login.' });
   checkOwnIdea(visit, request);
   const found = await parts.logins.find(login);
   if (found === null) throw over();
-  return openAccount(parts, found.principal, 'browser');
+  return actingNow(parts, found.principal, 'browser');
 }
 
 const TWO = 'The request has more than one login.';
@@ -97,19 +98,6 @@ function checkOwnIdea({ foreign, csrf }: Visit, { method, headers }: FastifyRequ
     throw new DaypassError('not_json', 'The content type is not application/json.');
   if (csrf.length !== 1 || csrf[0] !== '1')
     throw new DaypassError('foreign_request', 'The request lacks the header Daypass-CSRF: 1.');
-}
-
-async function openAccount(parts: WhoParts, subject: string, via: 'browser' | 'token'): Promise<Actor> {
-  const person = await parts.people.find(subject);
-  if (person === null)
-    throw new DaypassError('no_account', `${subject} has no account here.`, {
-      hint: 'Log in by the company directory, or ask your sponsor for an invitation.',
-    });
-  if (!isOpen(person, parts.clock.wall()))
-    throw new DaypassError('account_ended', `The account of ${subject} is closed, or has come to its end.`, {
-      hint: 'Ask your sponsor.',
-    });
-  return actorOf(person, parts.duties, via);
 }
 
 /** RFC 6750 section 3. */

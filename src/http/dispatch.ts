@@ -17,6 +17,7 @@ import { askAgain } from './browser/again.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
+import type { RequestDesk } from './browser/request-side.js';
 import { beginHandover, isOwnTarget, serveOwnTarget } from './browser/service-side.js';
 import { decide, HttpRole } from './decide.js';
 import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
@@ -46,6 +47,8 @@ export interface HttpParts {
   readonly access: BrowserAccess;
   /** Who answers below `/api` at the gateway's own host. */
   readonly api: ApiDoor | undefined;
+  /** What approvers' pages ask; without it there are none. */
+  readonly desk: RequestDesk | undefined;
   /** How browsers reach the gateway. */
   readonly scheme: 'http' | 'https';
   /** Of the gateway's own pages, as browsers spell it. */
@@ -200,7 +203,7 @@ async function serveOwn(
     if (answered?.refusal) tellFault(parts, req, answered.refusal);
     return answered;
   } catch (thrown) {
-    parts.log.error({ err: messageOf(thrown) }, 'a login could not be served');
+    parts.log.error({ err: messageOf(thrown) }, 'a page of the gateway could not be served');
     const refusal = refusals.notNow();
     tellFault(parts, req, refusal);
     return { refusal };

@@ -36,6 +36,7 @@ import { carriedBy } from '../session/connection.js';
 import { drain } from './body.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { originOf, schemeOf } from './browser/place.js';
+import type { RequestDesk } from './browser/request-side.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
@@ -60,6 +61,8 @@ export interface HttpOptions {
   readonly access: BrowserAccess;
   /** Who answers below `/api` at the gateway's own host; without it there is nothing. */
   readonly api?: ApiDoor | undefined;
+  /** What approvers' pages ask; without it there are none. */
+  readonly desk?: RequestDesk | undefined;
   readonly host: string;
   readonly port: number;
   /** Who is believed when they say whom they ask for; nobody unless given. */
@@ -102,6 +105,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     identity: options.identity,
     access: options.access,
     api: options.api,
+    desk: options.desk,
     scheme: schemeOf(domain, options.tls !== undefined),
     origin: () => originOf(domain, options.tls !== undefined, portOf(door)),
     clock,

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { DUTIES, startWithPeople } from '../api/ground.js';
 import { webPolicy } from '../http/browser/fixture.js';
+import { visitorOf } from '../http/browser/request-fixture.js';
 import { scrape } from '../metrics/scrape.js';
 import { command } from '../support/commands.js';
 import { waitUntil } from '../support/wait.js';
@@ -21,9 +22,10 @@ notices:
   const asked = { service: 'web', task: 'Find out why order 4711 was charged twice', seconds: 600 };
   const made = await (await as('alice'))('POST', '/requests', asked);
   await waitUntil('the approvers are told', () => posts.length === 1);
-  const link = `http://localhost:${gateway.ports.http}/api/v1/requests/${made.body.id}`;
+  const link = `http://localhost:${gateway.ports.http}/requests/${made.body.id}`;
   t.ok(String(posts[0]?.body.text).includes(link), String(posts[0]?.text));
-  t.match(await (await as('lee'))('GET', new URL(link).pathname.replace('/api/v1', '')), { status: 200 });
+  const page = await (await visitorOf(gateway, 'lee')).look(new URL(link).pathname);
+  t.match(page, { status: 200, body: /alice asks for web/ }, 'it leads to where one decides');
 
   const olga = await as('olga');
   const noted = (what: string) =>

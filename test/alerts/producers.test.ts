@@ -56,7 +56,7 @@ t.test('a request is told of with each act on it: to the approvers, then to who 
       data: {
         person: 'kim',
         needed: 1,
-        link: `https://gw.example.com/api/v1/requests/${id}`,
+        link: `https://gw.example.com/requests/${id}`,
         decide: /daypass approve/,
       },
     },

@@ -53,14 +53,14 @@ export async function addPeople({ ledger }: TestGateway): Promise<void> {
 }
 
 /** Logs somebody in with a browser; answers the Cookie header of the gateway's host. */
-async function loginOf(gateway: TestGateway, subject: string): Promise<string> {
+export async function loginOf(gateway: TestGateway, subject: string): Promise<string> {
   const browser = new TestBrowser(gateway.ports.http);
   await browser.logIn(await linkFor(gateway, subject));
   return browser.cookies('localhost');
 }
 
 /** What a page of the gateway's own would send for somebody. */
-function browserOf({ ports }: TestGateway, cookie: string) {
+export function browserOf({ ports }: TestGateway, cookie: string) {
   const page = { ...SAME_ORIGIN, origin: `http://localhost:${ports.http}`, 'daypass-csrf': '1', cookie };
   return (method: string, path: string, body?: unknown, more: Asked['headers'] = {}) =>
     askApi(ports.http, {

@@ -11,6 +11,7 @@ import { shortBody } from './form.js';
 import { homePage, LOGIN_PAGE, loggedOutPage, sendOn, sendPage, welcomePage } from './pages.js';
 import { PASSKEY_PAGES } from './passkey-side.js';
 import { type Answer, refuse } from './refusals.js';
+import { requestPageAt } from './request-side.js';
 import { BEGIN, ENTER } from './service-side.js';
 import { TOOL_PAGES } from './tool.js';
 import { TOOL_API } from './tool-api.js';
@@ -47,7 +48,7 @@ export async function serveGatewayHost(
   const target = readTarget(req.url ?? '');
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
   if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
-  const page = target.ok ? PAGES[`${req.method} ${target.path}`] : undefined;
+  const page = target.ok ? pageAt(`${req.method} ${target.path}`) : undefined;
   if (page === undefined && target.ok && isApiPath(target.path))
     return { refusal: await serveApi(parts, req, res, target) };
   if (page === undefined || !target.ok) return null;
@@ -60,6 +61,10 @@ export async function serveGatewayHost(
   const query = new URLSearchParams(target.query);
   const asked = target.path + target.query;
   return { refusal: await page({ parts, req, res, host, target: asked, query, secret }) };
+}
+
+function pageAt(asked: string): Page | undefined {
+  return PAGES[asked] ?? requestPageAt(asked);
 }
 
 async function home(visit: Visit): Promise<Answer> {

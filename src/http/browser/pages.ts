@@ -4,7 +4,8 @@ import { escapeHtml, STYLE, STYLE_HASH } from '../deny.js';
 import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
 
 /** A page of the gateway's own. Its forms lead to its own host alone. */
-interface Page {
+export interface Page {
+  /** Plain text. */
   readonly title: string;
   /** HTML; whatever is not ours in it is escaped. */
   readonly body: string;
@@ -172,7 +173,7 @@ export function sendPage(res: ServerResponse, page: Page, cookies: readonly stri
   const { title, body, script, leadsTo = '' } = page;
   const html = [
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-    `<title>${title}</title><style>${STYLE}</style></head><body><main>${body}</main>`,
+    `<title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>${body}</main>`,
     `${script === undefined ? '' : `<script>${script}</script>`}</body></html>\n`,
   ].join('');
   const scripts = script === undefined ? '' : `script-src 'sha256-${hashOf(script)}'; connect-src 'self'; `;

@@ -78,14 +78,28 @@ export const refuse = {
       rule: 'a login',
       hint: 'try again in a moment',
     }),
+  /** @param wait - milliseconds */
+  requestsTooOften: (wait: number): Refusal =>
+    refusalFor('too_many', 'You have asked for too many pages of requests.', {
+      rule: 'pages of requests of one person',
+      hint: 'try again in a moment',
+      retryAfter: Math.ceil(wait / 1_000),
+    }),
+  notDecided: (): Refusal =>
+    refusalFor('store_unavailable', 'The gateway cannot say whether this was decided.', {
+      rule: 'a decision',
+      hint: 'open the page again, and look whether it was before you decide anew',
+    }),
 };
 
-/** What may be refused of passkeys and invitations, by the code of the fault. */
+/** What may be refused of accounts, passkeys and invitations, by the code of the fault. */
 const STATUS: Readonly<Record<string, number>> = {
   invitation_over: 400,
   ceremony_over: 400,
   passkey_refused: 403,
   account_over: 403,
+  account_ended: 403,
+  no_account: 403,
   login_not_fresh: 403,
   unknown_passkey: 404,
   passkey_known: 409,

@@ -1,6 +1,6 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
 import { shortBody } from './form.js';
 import { sendOn, sendPage, toolPage, welcomePage } from './pages.js';
+import { isProof, proofOf } from './proof.js';
 import { type Answer, refuse } from './refusals.js';
 import { loginOf, type Page, type Visit } from './visit.js';
 
@@ -34,7 +34,10 @@ async function showTool(visit: Visit): Promise<Answer> {
   const as = query.get('as');
   if (as !== null && as !== login.principal) return sendBack(visit, asked, { error: 'wrong_account' });
   const until = new Date(login.expiresAt).toISOString();
-  return sendPage(res, toolPage({ ...asked, principal: login.principal, until, token: proofOf(secret, asked) }));
+  return sendPage(
+    res,
+    toolPage({ ...asked, principal: login.principal, until, token: proofOf(secret, boundTo(asked)) }),
+  );
 }
 
 async function answerTool(visit: Visit): Promise<Answer> {
@@ -46,7 +49,7 @@ async function answerTool(visit: Visit): Promise<Answer> {
   const asked = readAsked(form);
   const login = await loginOf(visit);
   if (login === null || secret === null) return refuse.notLoggedIn();
-  if (asked === null || !isProof(form.get('token') ?? '', secret, asked)) return refuse.noTool();
+  if (asked === null || !isProof(form.get('token') ?? '', secret, boundTo(asked))) return refuse.noTool();
   if (form.get('answer') !== 'yes') return sendBack(visit, asked, { error: 'access_denied' });
   const code = await parts.access.toolCodes.begin(login.hash, asked);
   parts.log.info({ principal: login.principal, tool: asked.client }, 'a browser let a tool in');
@@ -72,14 +75,7 @@ export function isToolName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9 ._@()-]{0,79}$/.test(text);
 }
 
-/** What a page of ours says, and no other: made of the login's secret, which no page can read. */
-function proofOf(secret: string, { port, challenge, state, client }: Asked): string {
-  return createHmac('sha256', secret)
-    .update(JSON.stringify([port, challenge, state, client]))
-    .digest('base64url');
-}
-
-function isProof(text: string, secret: string, asked: Asked): boolean {
-  const [given, right] = [Buffer.from(text), Buffer.from(proofOf(secret, asked))];
-  return given.length === right.length && timingSafeEqual(given, right);
+/** What the answer is bound to. */
+function boundTo({ port, challenge, state, client }: Asked): readonly string[] {
+  return [port, challenge, state, client];
 }
