@@ -13,6 +13,7 @@ import { tellOfGrants } from './grant-notices.js';
 import { type Backlog, backlogOf, type DeliveryFilter, type DeliveryView, listDeliveries } from './listing.js';
 import { Nap } from './nap.js';
 import type { Outbox } from './outbox.js';
+import { checkConfigured, type Retried, type RetriedDeliveries, retryDeliveries, targetOf } from './retry.js';
 import { Slack } from './slack.js';
 import { Smtp } from './smtp.js';
 import { type Routes, spread } from './spread.js';
@@ -88,9 +89,9 @@ export class Notices {
     try {
       const at = clock.wall();
       const data = { channel: name, by: actor.subject, at: new Date(at).toISOString() };
-      const known = checkChannel(channel, name, to, settings);
+      checkTest([...routesOf(settings).keys()], name, to);
       const message = { id: uuid7(at), kind: 'test', at, data, recipient: to, repeated: false };
-      await known.send(message, this.#stopping.signal).catch(failed);
+      await channel?.send(message, this.#stopping.signal).catch(failed);
     } catch (thrown) {
       const code = thrown instanceof DaypassError ? thrown.code : 'internal';
       await append(code === 'channel_failed' ? 'failed' : 'refused', code);
@@ -99,6 +100,25 @@ export class Notices {
       await channel?.close();
     }
     await append('done');
+  }
+
+  /** Puts what was given up back into the outbox; refused ones are audited too. @see retryDeliveries */
+  async retry(actor: Actor, which: Retried): Promise<RetriedDeliveries> {
+    const { pool, settings, clock } = this.#parts;
+    try {
+      return await retryDeliveries(pool, [...routesOf(settings).keys()], actor, which, clock);
+    } catch (thrown) {
+      if (!(thrown instanceof DaypassError) || thrown.code === 'audit_unavailable') throw thrown;
+      const line = {
+        actor: actor.subject,
+        via: actor.via,
+        act: 'notices.retry',
+        target: targetOf(which),
+        reason: null,
+      };
+      await appendAudit(pool, { ...line, result: 'refused', detail: { code: thrown.code } });
+      throw thrown;
+    }
   }
 
   async stop(): Promise<void> {
@@ -148,17 +168,12 @@ function routesOf({ slack, webhook, smtp }: NoticeSettings): Routes {
   );
 }
 
-function checkChannel(channel: Channel | undefined, name: string, to: string, settings: NoticeSettings): Channel {
-  if (channel === undefined) {
-    const there = [...routesOf(settings).keys()].join(', ') || 'none';
-    const hint = `There are: ${there}. Channels stand in daypass.yaml under notices:.`;
-    throw new DaypassError('unknown_channel', `There is no channel ${JSON.stringify(name.slice(0, 64))}.`, { hint });
-  }
+function checkTest(channels: readonly string[], name: string, to: string): void {
+  checkConfigured(channels, name);
   if (name === 'smtp' && !MAILBOX.test(to))
     throw new DaypassError('invalid_request', 'A test by e-mail takes an address.', { hint: '--to ops@example.com' });
   if (name !== 'smtp' && to !== '')
     throw new DaypassError('invalid_request', `The channel ${name} has one receiver: leave the address out.`);
-  return channel;
 }
 
 function failed(cause: unknown): never {

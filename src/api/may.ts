@@ -77,6 +77,7 @@ const MAY = {
 
   'notices.list': ['operator'],
   'notices.test': ['operator'],
+  'notices.retry': ['operator'],
   'reviews.list': ['owner', 'reviewer', 'operator'],
   'reviews.answer': ['owner'],
 

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import type { Notices } from '../alerts/notices.js';
+import type { Retried } from '../alerts/retry.js';
+import { DaypassError } from '../errors.js';
 import { type ApiApp, actorIn } from './app.js';
+import { plain } from './schemas.js';
 
 const listQuery = z.strictObject({
   state: z.enum(['waiting', 'sent', 'failed']).optional(),
@@ -20,12 +23,33 @@ const page = z.object({ notices: z.array(notice), next: z.string().nullable() })
 const testParams = z.strictObject({ channel: z.string().min(1).max(64) });
 const testBody = z.strictObject({ to: z.string().max(320).optional() });
 
+const retryBody = z.strictObject({
+  delivery: z.uuid().optional().describe('one that was given up'),
+  channel: plain
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('in place of one: all that were given up of this channel, a thousand at once'),
+});
+
+const retried = z.object({
+  retried: z.int().describe('how many are in the outbox again'),
+  unsure: z
+    .int()
+    .describe('of how many of these nobody knows whether they arrived: they may arrive twice, with the same id'),
+  skipped: z.int().describe('how many stay as they are: there is nobody to write to'),
+  more: z.boolean().describe('whether to ask again'),
+});
+
+/** What came of deliveries that were sent again by hand, as the API tells it. */
+export type RetriedJson = z.output<typeof retried>;
+
 /** A delivery as the API tells it. */
 export type NoticeJson = z.output<typeof notice>;
 
 /** What the routes ask. */
 export interface NoticeBook {
-  readonly notices: Pick<Notices, 'list' | 'test'>;
+  readonly notices: Pick<Notices, 'list' | 'test' | 'retry'>;
 }
 
 /** Whom was told what, and a test of each channel. */
@@ -59,6 +83,25 @@ export function noticeRoutes(app: ApiApp, { notices }: NoticeBook): void {
       return { sent: true as const };
     },
   );
+
+  app.post(
+    '/notices/retry',
+    {
+      config: { name: 'notices.retry' },
+      schema: {
+        summary: 'send again what was given up; it may arrive twice where nobody knows whether it did',
+        ...{ body: retryBody, response: { 200: retried } },
+      },
+    },
+    async (request) => notices.retry(actorIn(request), retriedIn(request.body)),
+  );
+}
+
+/** @throws DaypassError `invalid_request` */
+function retriedIn({ delivery, channel }: z.output<typeof retryBody>): Retried {
+  if (delivery !== undefined && channel === undefined) return { delivery };
+  if (channel !== undefined && delivery === undefined) return { channel };
+  throw new DaypassError('invalid_request', 'Name one delivery, or a channel.');
 }
 
 function iso(at: number | null): string | null {

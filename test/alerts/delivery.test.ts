@@ -5,9 +5,11 @@ import { REPEATED } from '../../src/alerts/channel.js';
 import { LONGEST_PAUSE, pauseAfter, TRIED_FOR } from '../../src/alerts/courier.js';
 import { backlogOf, listDeliveries } from '../../src/alerts/listing.js';
 import { Nap } from '../../src/alerts/nap.js';
+import { type Retried, retryDeliveries } from '../../src/alerts/retry.js';
 import { Slack } from '../../src/alerts/slack.js';
 import { spread } from '../../src/alerts/spread.js';
 import { NoticeWebhook } from '../../src/alerts/webhook.js';
+import { operatorNamed } from '../../src/identity/actor.js';
 import { waitUntil } from '../support/wait.js';
 import { hookReceiver, startOutbox } from './fixture.js';
 
@@ -98,6 +100,86 @@ t.test('what fails for three days is given up, kept and listed with what the cha
   const { notices } = await listDeliveries(pool, { state: 'failed', limit: 10 });
   t.match(notices, [{ kind: 'alert', channel: 'slack', attempts: 61, error: /503/, dueAt: null }]);
   t.match(await backlogOf(pool), { waiting: 0, failed: 1, oldest: null });
+});
+
+t.test(
+  'what was given up is sent again by hand, with the same id, and says so where it may have arrived',
+  async (t) => {
+    const { clock, gateway, tell, deliveries, database, pool } = await startOutbox(t, ['slack', 'webhook']);
+    for (const what of ['arrived perhaps', 'arrived not', 'for another channel']) await tell({ what });
+    await database.query(
+      `
+    update daypass.deliveries d set state = 'failed', attempts = 60, ended_at = now(), first_at = $1, error = 'it answered 503',
+      unsure = n.data ->> 'what' = 'arrived perhaps' from daypass.notices n where n.id = d.notice`,
+      [new Date(0)],
+    );
+    const olga = { subject: 'olga', via: 'token', groups: [], duties: new Set(['operator'] as const) } as const;
+    const retry = (which: Retried, channels = ['slack', 'webhook']) =>
+      retryDeliveries(pool, channels, olga, which, clock);
+    t.same(await retry({ channel: 'slack' }), { retried: 3, unsure: 1, skipped: 0, more: false });
+    t.same(await retry({ channel: 'slack' }), { retried: 0, unsure: 0, skipped: 0, more: false }, 'once');
+    const { posts, url } = await hookReceiver(
+      t,
+      (response) => void response.writeHead(posts.length > 3 ? 200 : 500).end(),
+    );
+    gateway(new Slack({ url: url.href }, {}));
+    await waitUntil('all were tried', () => posts.length === 3);
+    const repeated = posts
+      .filter(({ text }) => text.includes(REPEATED))
+      .map(({ text }) => /arrived \w+/.exec(text)?.[0]);
+    t.same(repeated, ['arrived perhaps']);
+    const slack = async () => (await deliveries()).filter(({ channel }) => channel === 'slack');
+    await waitUntil('they wait again', async () => (await slack()).every(({ error }) => String(error).includes('500')));
+    t.ok(
+      (await slack()).every(({ state, attempts }) => state === 'waiting' && attempts === 61),
+      'for three days more',
+    );
+    clock.now += LONGEST_PAUSE;
+    await waitUntil('they have arrived', async () => (await slack()).every(({ state }) => state === 'sent'));
+
+    const { notices } = await listDeliveries(pool, { state: 'failed', limit: 10 });
+    t.equal(notices.length, 3, 'the other channel was left alone');
+    const [one, sent] = [
+      notices[0]?.id ?? '',
+      (await listDeliveries(pool, { state: 'sent', limit: 1 })).notices[0]?.id ?? '',
+    ];
+    await t.rejects(retry({ delivery: one }, ['slack']), { code: 'unknown_channel' });
+    await t.rejects(retry({ delivery: sent }), { code: 'not_failed', message: /has arrived/ });
+    await t.rejects(retry({ delivery: one.replace(/.{12}$/, '0'.repeat(12)) }), { code: 'unknown_delivery' });
+    t.match(await retry({ delivery: one }), { retried: 1 });
+    await t.rejects(retry({ delivery: one }), { code: 'not_failed', message: /still waits/ });
+    const audited =
+      await database.query(`select actor, target, result, entry::jsonb -> 'detail' as detail from daypass.audit
+    where act = 'notices.retry' order by seq`);
+    t.match(audited, [
+      { actor: 'olga', target: 'channel:slack', result: 'done', detail: { retried: 3, unsure: 1 } },
+      { target: 'channel:slack', detail: { retried: 0 } },
+      { target: `delivery:${one}`, result: 'done', detail: { channel: 'webhook' } },
+    ]);
+  },
+);
+
+t.test('sent again by hand, e-mail goes to whoever has an address by now, and to nobody who has left', async (t) => {
+  const { tell, deliveries, database, pool, clock } = await startOutbox(t, ['smtp']);
+  await database.query(`
+    insert into daypass.people (subject, kind, source, name, email, groups, created_at, created_by) values
+      ('mia', 'employee', 'local', 'Mia', null, '{}', now(), 'root'), ('ned', 'employee', 'local', 'Ned', null, '{}', now(), 'root'),
+      ('ole', 'employee', 'local', 'Ole', 'ole@example.com', '{}', now(), 'root')`);
+  await tell({}, { people: ['mia', 'ned', 'ole'] });
+  await database.query("update daypass.deliveries set state = 'failed', ended_at = now()");
+  await database.query("update daypass.people set email = 'mia@example.com' where subject = 'mia'");
+  await database.query("update daypass.people set closed_at = now() where subject = 'ole'");
+  const { notices } = await listDeliveries(pool, { state: 'failed', limit: 10 });
+  const ned = notices.find(({ recipient }) => recipient === 'ned')?.id ?? '';
+  const root = operatorNamed('root');
+  await t.rejects(retryDeliveries(pool, ['smtp'], root, { delivery: ned }, clock), { code: 'no_address' });
+  const done = await retryDeliveries(pool, ['smtp'], root, { channel: 'smtp' }, clock);
+  t.same(done, { retried: 1, unsure: 0, skipped: 2, more: false });
+  t.match(await deliveries(), [
+    { recipient: 'mia@example.com', state: 'waiting' },
+    { recipient: 'ned', state: 'failed' },
+    { recipient: 'ole@example.com', state: 'failed' },
+  ]);
 });
 
 t.test('a clock that jumps ahead gives nothing up, and one that is set back keeps nothing waiting', async (t) => {

@@ -58,6 +58,27 @@ notices:
     { target: 'channel:webhook', result: 'refused' },
     { actor: 'olga', target: 'channel:slack', result: 'done' },
   ]);
+
+  await gateway.ledger.query("update daypass.deliveries set state = 'failed', ended_at = now() where channel = 'smtp'");
+  const [, id = ''] = /^([0-9a-f-]{36}) .*lee@example\.com +failed/m.exec((await run('failed')).stdout) ?? [];
+  t.match(await (await as('lee'))('POST', '/notices/retry', { delivery: id }), { status: 403 });
+  t.match(await olga('POST', '/notices/retry', { delivery: id, channel: 'smtp' }), { status: 400 });
+  t.match(await olga('POST', '/notices/retry', { channel: 'webhook' }), { status: 404, body: { hint: /slack, smtp/ } });
+  t.match(await run('retry', id, '--all'), { code: 2, stderr: /Name one delivery, or --all --channel/ });
+  t.match(await run('retry', id, '--by', 'olga'), { code: 0, stdout: /^1 in the outbox again/ });
+  t.match(await run('retry', '--all', '--channel', 'smtp', '--by', 'olga'), { code: 0, stdout: /^0 in the outbox/ });
+  const retries = await gateway.operator('GET', '/v1/audit?act=notices.retry');
+  t.match(retries.body.entries, [
+    { actor: 'olga', via: 'socket', target: 'channel:smtp', result: 'done' },
+    { actor: 'olga', via: 'socket', target: `delivery:${id}`, result: 'done', detail: { retried: 1 } },
+    {
+      actor: 'olga',
+      via: 'browser',
+      target: 'channel:webhook',
+      result: 'refused',
+      detail: { code: 'unknown_channel' },
+    },
+  ]);
   const counted = async () => {
     const { text } = await scrape(`http://[::1]:${gateway.ports.health}`);
     return /^daypass_notices_waiting 1$/m.test(text) && /^daypass_notices_oldest_seconds [1-9]/m.test(text);

@@ -63,6 +63,7 @@ const EXPECTED: Readonly<Record<RouteName, readonly string[]>> = {
   'policies.replay': READERS,
   'notices.list': ['socket', 'operator'],
   'notices.test': ['socket', 'operator'],
+  'notices.retry': ['socket', 'operator'],
   'people.list': ALL,
   'people.show': ALL,
   'people.invite': ALL,
