@@ -366,7 +366,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   for (const [protocol, way] of Object.entries(take)) ways.set(protocol, way);
   Object.assign(addresses, ports);
   if (place === undefined) addresses.health = await openHealth(base, checks);
-  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate });
+  const reload = reloader(options, protocols, { policies, gate, texts, clock, log, metrics, showCertificate, notices });
   const socketPath = place?.socketPath ?? join(dataDirectory, 'daypass.sock');
   const worker = place && { missing: () => missing(checks), metrics: () => metrics.registry.getMetricsAsJSON() };
   const operator = { ...routes, accounts, passkeys, leaving, socketPath, logins, reload, worker };
@@ -376,7 +376,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const watcher = watchConfiguration(options.configDirectory, () => reloadUnasked(reload, audit, gatewayId, log), log);
   lifecycle.onStop('configuration watch', () => watcher.stop());
   // What was changed while this started was read before anybody watched.
-  if (hasChanged(options, protocols, policies)) await reload();
+  if (hasChanged(options, protocols, policies, config.notices)) await reload();
   lifecycle.onStop('drain', async () => {
     draining = true;
     // The listeners stay open until the end: whoever comes is told why, in the client's own protocol.

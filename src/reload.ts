@@ -1,11 +1,13 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Notices } from './alerts/notices.js';
 import type { Reloaded } from './api/parts.js';
 import type { Clock } from './clock.js';
 import { readEnvFile } from './config/env-file.js';
 import type { TlsSettings } from './config/gateway.js';
 import { type ConfigProblem, type LoadedConfig, loadConfig } from './config/load.js';
+import type { NoticeSettings } from './config/notices.js';
 import { DaypassError, messageOf } from './errors.js';
 import type { Gate } from './gate/gate.js';
 import type { Policies } from './gate/policies.js';
@@ -52,8 +54,8 @@ export class ConfigRefused extends DaypassError {
 }
 
 /**
- * Puts changed policies in force, and a changed certificate; wrong ones change nothing and are said loudly. Other settings
- * of `daypass.yaml` need a restart.
+ * Puts changed policies in force, changed notices, and a changed certificate; wrong ones change nothing and are said loudly. Other
+ * settings of `daypass.yaml` need a restart.
  * Reloads run one at a time.
  */
 export function reloader(
@@ -84,6 +86,7 @@ export interface Live {
   readonly metrics: Metrics;
   /** Shows the certificate to connections from here on. */
   readonly showCertificate: (tls: TlsSettings) => void;
+  readonly notices: Pick<Notices, 'prepare'>;
 }
 
 async function reloadPolicies(
@@ -106,11 +109,16 @@ async function reloadPolicies(
 }
 
 /** Whether the files say something else than what is in force; also when they cannot be read, which a reload then says. */
-export function hasChanged(options: ConfigurationPlace, protocols: readonly Protocol[], policies: Policies): boolean {
+export function hasChanged(
+  options: ConfigurationPlace,
+  protocols: readonly Protocol[],
+  policies: Policies,
+  notices: NoticeSettings,
+): boolean {
   try {
-    const versions = [...loadPolicies(options, protocols).services.values()].map(
-      ({ name, version }) => `${name} ${version}`,
-    );
+    const { services, gateway } = loadPolicies(options, protocols);
+    if (JSON.stringify(gateway.notices) !== JSON.stringify(notices)) return true;
+    const versions = [...services.values()].map(({ name, version }) => `${name} ${version}`);
     const inForce = policies.all().map(({ name, version }) => `${name} ${version}`);
     return versions.sort().join() !== inForce.sort().join();
   } catch {
@@ -131,13 +139,15 @@ const REMEMBER_WITHIN = 1_000;
 async function replacePolicies(
   options: ConfigurationPlace,
   protocols: readonly Protocol[],
-  { policies, texts, showCertificate }: Live,
+  { policies, texts, showCertificate, notices }: Live,
 ): Promise<string[]> {
   try {
     const { services, gateway } = loadPolicies(options, protocols);
     await Promise.race([texts.keep(services.values()), pause(REMEMBER_WITHIN, undefined, { ref: false })]);
-    // Before the policies: one that cannot be shown changes nothing.
+    // Before the policies: what cannot be shown, or told by, changes nothing.
+    const announce = notices.prepare(gateway.notices);
     if (gateway.tls !== undefined) showCertificate(gateway.tls);
+    announce();
     policies.replace(services);
     return [];
   } catch (thrown) {

@@ -66,6 +66,8 @@ export class Courier {
   readonly #stopping = new AbortController();
   readonly #nap = new Nap();
   readonly #running: Promise<void>;
+  #retired = false;
+  #closed: Promise<void> | null = null;
 
   constructor(parts: CourierParts) {
     this.#parts = parts;
@@ -80,14 +82,25 @@ export class Courier {
   /** What is under way is broken off: whoever comes next sends it again. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#running;
-    await this.#parts.channel.close();
+    await this.#over();
+  }
+
+  /** Takes nothing more; what is under way is carried to its end. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    this.#nap.call();
+    await this.#over();
+  }
+
+  #over(): Promise<void> {
+    this.#closed ??= this.#running.then(() => this.#parts.channel.close());
+    return this.#closed;
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const { log, channel } = this.#parts;
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#retired) {
       const wait = await this.#round().then(
         (full) => (full ? 0 : this.#times.look),
         (thrown: unknown) => {

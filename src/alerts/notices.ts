@@ -44,23 +44,25 @@ export class Notices {
   readonly #stopping = new AbortController();
   readonly #fresh = new Nap();
   readonly #loops: readonly Promise<void>[];
-  readonly #couriers: readonly Courier[];
+  #settings: NoticeSettings;
+  #couriers: readonly Courier[];
+  /** Those whose settings were replaced, until what they had under way has come to its end. */
+  readonly #retired = new Set<Courier>();
 
   constructor(parts: NoticesParts) {
     this.#parts = parts;
-    const { settings, pool, clock, log, outbox, policies, delivers } = parts;
-    const routes = routesOf(settings);
-    const channels = delivers ? channelsOf(settings) : [];
-    this.#couriers = channels.map((channel) => new Courier({ pool, channel, clock, log }));
+    const { settings, pool, clock, outbox, policies, delivers } = parts;
+    this.#settings = settings;
+    this.#couriers = this.#couriersOf(delivers ? channelsOf(settings) : []);
     if (!delivers) {
       this.#loops = [];
       return;
     }
     this.#loops = [
-      this.#every(LOOK, 'what is to be told could not be read', () => this.#spread(routes), this.#fresh),
+      this.#every(LOOK, 'what is to be told could not be read', () => this.#spread(), this.#fresh),
       this.#every(TICK, 'grants could not be looked through for notices', async () => {
         await tellOfGrants({ pool, outbox, policies, clock });
-        await tidy(pool, [...routes.keys()], clock);
+        await tidy(pool, [...routesOf(this.#settings).keys()], clock);
       }),
       this.#every(COUNT, 'notices could not be counted', async () => {
         this.backlog = await backlogOf(pool);
@@ -81,7 +83,8 @@ export class Notices {
    * @throws DaypassError `unknown_channel`, `invalid_request`, `channel_failed` with what the channel said
    */
   async test(actor: Actor, name: string, to = ''): Promise<void> {
-    const { settings, pool, clock } = this.#parts;
+    const { pool, clock } = this.#parts;
+    const settings = this.#settings;
     const channel = channelsOf(settings, name)[0];
     const line = { actor: actor.subject, via: actor.via, act: 'notices.test', target: `channel:${name}`, reason: null };
     const append = (result: 'done' | 'refused' | 'failed', code?: string) =>
@@ -104,9 +107,9 @@ export class Notices {
 
   /** Puts what was given up back into the outbox; refused ones are audited too. @see retryDeliveries */
   async retry(actor: Actor, which: Retried): Promise<RetriedDeliveries> {
-    const { pool, settings, clock } = this.#parts;
+    const { pool, clock } = this.#parts;
     try {
-      return await retryDeliveries(pool, [...routesOf(settings).keys()], actor, which, clock);
+      return await retryDeliveries(pool, [...routesOf(this.#settings).keys()], actor, which, clock);
     } catch (thrown) {
       if (!(thrown instanceof DaypassError) || thrown.code === 'audit_unavailable') throw thrown;
       const line = {
@@ -121,14 +124,46 @@ export class Notices {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await Promise.all([...this.#loops, ...this.#couriers.map((courier) => courier.stop())]);
+  /**
+   * Makes ready other channels and words: they are in force from the moment that the answer is called, which cannot fail. What is
+   * under way then is carried to its end by those it began with.
+   * @throws whatever keeps a channel from being made; then nothing changes
+   */
+  prepare(settings: NoticeSettings): () => void {
+    if (JSON.stringify(settings) === JSON.stringify(this.#settings)) return () => {};
+    const channels = channelsOf(settings);
+    return () => this.#replace(settings, this.#parts.delivers ? channels : []);
   }
 
-  async #spread(routes: Routes): Promise<void> {
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const couriers = [...this.#couriers, ...this.#retired];
+    await Promise.all([...this.#loops, ...couriers.map((courier) => courier.stop())]);
+  }
+
+  #couriersOf(channels: readonly Channel[]): readonly Courier[] {
+    const { pool, clock, log } = this.#parts;
+    return channels.map((channel) => new Courier({ pool, channel, clock, log }));
+  }
+
+  #replace(settings: NoticeSettings, channels: readonly Channel[]): void {
+    if (this.#stopping.signal.aborted) return;
+    const { log } = this.#parts;
+    for (const courier of this.#couriers) {
+      this.#retired.add(courier);
+      void courier
+        .retire()
+        .catch((thrown: unknown) => log.warn({ err: messageOf(thrown) }, 'a channel of notices was not closed'))
+        .finally(() => this.#retired.delete(courier));
+    }
+    this.#settings = settings;
+    this.#couriers = this.#couriersOf(channels);
+    log.info({ channels: [...routesOf(settings).keys()] }, 'the notices were reloaded');
+  }
+
+  async #spread(): Promise<void> {
     const { pool, clock } = this.#parts;
-    if ((await spread(pool, routes, clock)) === 0) return;
+    if ((await spread(pool, routesOf(this.#settings), clock)) === 0) return;
     for (const courier of this.#couriers) courier.call();
   }
 

@@ -83,6 +83,27 @@ t.test('a call while a loop is at work leaves out its next pause, and that one a
   await nap.take(HOUR, AbortSignal.abort());
 });
 
+t.test('a carrier whose settings were replaced ends what it has under way, once, and takes nothing more', async (t) => {
+  const { gateway, tell, deliveries } = await startOutbox(t, ['slack']);
+  let answer = () => {};
+  const former = await hookReceiver(t, (response) => {
+    answer = () => void response.writeHead(200).end();
+  });
+  const { posts, url } = await hookReceiver(t);
+  await tell({ what: 'the 1st' });
+  const { retire } = gateway(new Slack({ url: former.url.href }, {}));
+  await waitUntil('the first is under way', () => former.posts.length === 1);
+  const retired = retire();
+  gateway(new Slack({ url: url.href }, {}));
+  await tell({ what: 'the 2nd' });
+  await waitUntil('the second was carried by the other', () => posts.length === 1);
+  t.match(posts[0]?.body.text, /the 2nd/);
+  answer();
+  await retired;
+  t.match(await deliveries(), [{ state: 'sent', attempts: 1 }, { state: 'sent' }]);
+  t.same([former.posts.length, posts.length], [1, 1], 'none twice');
+});
+
 t.test('what fails for three days is given up, kept and listed with what the channel answered', async (t) => {
   const { clock, gateway, tell, deliveries, database, pool } = await startOutbox(t, ['slack']);
   const { posts, url } = await hookReceiver(t, (response) => void response.writeHead(503).end());

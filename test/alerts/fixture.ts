@@ -83,7 +83,7 @@ export async function startOutbox(t: Test, channels: readonly Channel['name'][])
       return stopped;
     };
     t.teardown(stop);
-    return { stop, call: () => courier.call() };
+    return { stop, call: () => courier.call(), retire: () => courier.retire() };
   };
   let count = 0;
   const tell = async (data: Readonly<Record<string, string>> = {}, to: object = { channels: true }) => {

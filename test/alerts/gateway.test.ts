@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { DUTIES, startWithPeople } from '../api/ground.js';
@@ -84,4 +86,31 @@ notices:
     return /^daypass_notices_waiting 1$/m.test(text) && /^daypass_notices_oldest_seconds [1-9]/m.test(text);
   };
   await waitUntil('what waits is counted', counted);
+
+  const file = join(gateway.configDirectory, 'daypass.yaml');
+  const text = await readFile(file, 'utf8');
+  const reload = async (notices: string) => {
+    await writeFile(file, `${text.slice(0, text.indexOf('notices:'))}${notices}`);
+    return gateway.operator('POST', '/v1/reload', {});
+  };
+  const other = await hookReceiver(t);
+  await writeFile(join(gateway.configDirectory, 'hook'), other.url.href);
+  const slack = 'slack: { url: { file: hook } }';
+  const words = 'templates: { request.waiting: { text: "{{task}}, in our words" } }';
+  t.match(await reload(`notices: { ${slack}, ${words} }\n`), { status: 200 });
+  const [before, again] = [posts.length, { ...asked, task: 'Find out why order 4712 was charged twice' }];
+  await (await as('alice'))('POST', '/requests', again);
+  await waitUntil('the new receiver is told, in the new words', () => other.posts.length === 1);
+  t.match(other.posts[0]?.body.text, /order 4712 was charged twice, in our words/);
+  t.match(await olga('POST', '/notices/test/smtp', {}), { status: 404 }, 'a channel that was taken out is gone');
+  const wrong = await reload(`notices: { ${slack}, templates: { request.waiting: { text: "{{nothing}}" } } }\n`);
+  t.match(wrong, { status: 422, body: { ok: false, problems: [/daypass\.yaml:\d+:\d+ .*unknown field "nothing"/] } });
+  t.match(await reload('notices: { slack: { url: { file: gone } } }\n'), { status: 422, body: { problems: [/gone/] } });
+  t.match(await olga('POST', '/notices/test/slack', {}), { status: 200 }, 'what was in force stays');
+  t.same([posts.length, other.posts.length], [before, 2]);
+  t.equal(
+    gateway.lines.filter(({ msg }) => msg === 'the notices were reloaded').length,
+    1,
+    'what is the same is left alone',
+  );
 });
