@@ -9,14 +9,14 @@ const LINES = 'connect';
 
 export type Data = Readonly<Record<string, string | number | null>>;
 
-/** @param harmless - makes a value harmless where the text goes */
+/** @param harmless - makes a field's value harmless where the text goes */
 export function render(
   { subject, text }: NoticeTemplate,
   data: Data,
-  harmless: (value: string) => string = (value) => value,
+  harmless: (value: string, field: string) => string = (value) => value,
 ): NoticeTemplate {
   const filled = (template: string) =>
-    template.replace(PLACEHOLDER, (_, field: string) => harmless(wordOf(field, data[field] ?? '-')));
+    template.replace(PLACEHOLDER, (_, field: string) => harmless(wordOf(field, data[field] ?? '-'), field));
   return { subject: filled(subject).replace(UNSAFE, ' '), text: filled(text).trimEnd() };
 }
 

@@ -13,6 +13,8 @@ interface Chosen {
 export interface SlackTarget extends Chosen {
   /** Whoever has it may post: a secret. */
   readonly url: string;
+  /** What reads it: by that is made harmless what people wrote. */
+  readonly format: 'slack' | 'mattermost';
 }
 
 export interface SmtpTarget extends Chosen {
@@ -50,6 +52,7 @@ const SLACK_PROBLEM = hinted(
   'not the address of an incoming webhook',
   'https://… with nothing behind #; http:// on this machine alone',
 );
+const FORMAT_PROBLEM = hinted('not a format', 'slack or mattermost');
 const PLAIN_PROBLEM = hinted('e-mail off this machine needs TLS', 'tls: starttls, or tls: implicit');
 const LOGIN_PROBLEM = hinted('user and password belong together', 'give both, or neither');
 
@@ -57,7 +60,13 @@ const LOGIN_PROBLEM = hinted('user and password belong together', 'give both, or
 export function noticesSchema(sources: Sources) {
   const { secret } = valueSchemas(sources);
   return z.strictObject({
-    slack: z.strictObject({ url: secret.refine(isHook, SLACK_PROBLEM), kinds: kindsSchema(SHARED_KINDS) }).optional(),
+    slack: z
+      .strictObject({
+        url: secret.refine(isHook, SLACK_PROBLEM),
+        format: z.enum(['slack', 'mattermost'], FORMAT_PROBLEM).default('slack'),
+        kinds: kindsSchema(SHARED_KINDS),
+      })
+      .optional(),
     webhook: webhookSchema(sources)
       .extend({ kinds: kindsSchema(NOTICE_KINDS) })
       .optional(),

@@ -293,3 +293,81 @@ t.test('data cannot command Slack', async (t) => {
   t.ok(text.includes('<!here> &lt;!channel&gt; &amp; &lt;https://evil.example|the gateway&gt;: one two'), text);
   t.notMatch(text.replace('<!here>', ''), /[<>\u202e]/);
 });
+
+t.test('data cannot command Mattermost: no mention, no link, no markup, in whatever text it stands', async (t) => {
+  const evil = [
+    ...[
+      '@channel',
+      '@here',
+      '@all',
+      'x.@channel',
+      '\\@here',
+      '&#64;all',
+      '<!channel>',
+      '<@user>',
+      '~town-square',
+      ':+1: :100:',
+    ],
+    ...[
+      '<https://evil.example|the gateway>',
+      '[the gateway](https://evil.example)',
+      'https://evil.example',
+      'www.evil.example',
+      'www1.1evil.example',
+      'ab1:2c',
+    ],
+    ...[
+      'evil.example/login',
+      'mailto:a@evil.example',
+      '![x](http://evil.example/x.png)',
+      '**bold** _it_ `code` ~~no~~',
+      '#tag',
+    ],
+    ...['> said', '1. one', '- one', '=== ---', '| a | b |', '$x^2$'],
+  ];
+  for (const person of evil) {
+    const message = { id: '1', kind: 'alert', at: 0, data: { person, what: person }, recipient: '', repeated: false };
+    for (const template of [
+      '{{person}} {{what}}',
+      '@here `{{person}}` **{{what}}**',
+      '{{person}}',
+      '- {{person}}\n{{what}}',
+    ]) {
+      const text = slackText(message, { alert: { subject: 's', text: template } }, 'mattermost').slice(
+        '**s**\n'.length,
+      );
+      // What is left of the data, once the operator's own words are taken away.
+      const data = text.replace(/^@here `|`(?= \*\*)|\*\*|^- /g, '').replace(/&#\d+;/g, '\u25a1');
+      t.notMatch(
+        data,
+        /@[\w.]|[\\`*_~[\](){}#|!$<>"]|[a-z]\d*:|:[\w+-]+:|www\d*\.|[a-z]\d*\.\d|[a-z]\.[a-z]|^[-+=>]|^\d+[.)]/m,
+        `${person} in ${template}`,
+      );
+    }
+  }
+});
+
+t.test('Mattermost shows what was written as it was, and our own link and commands to be used', async (t) => {
+  const data = {
+    ...{ task: 'Look at order 4711 (twice), please.', begins: '2026-11-27T14:00:00.000Z', person: 'kim' },
+    ...{ link: 'https://gw.example.com:8443/requests/01a2-b3', decide: "daypass approve 01a2 --comment '…'" },
+    connect: 'daypass connect web\nread -rs HANDLE',
+  };
+  const shown = (text: string, more: object = {}) => {
+    const message = { id: '1', kind: 'alert', at: 0, data: { ...data, ...more }, recipient: '', repeated: false };
+    return slackText(message, { alert: { subject: 's', text } }, 'mattermost').slice('**s**\n'.length);
+  };
+  const read = (text: string) =>
+    text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code))).replaceAll('\u200b', '');
+  t.equal(read(shown('{{task}}')), data.task);
+  t.equal(shown('{{begins}}'), data.begins);
+  t.equal(shown('{{link}}'), data.link);
+  t.equal(shown('{{decide}}'), `\`${data.decide}\``);
+  t.equal(shown('{{connect}}'), `\`\`\`\n${data.connect}\n\`\`\``);
+  t.notMatch(
+    shown('{{link}}', { link: 'https://evil.example/@all' }),
+    /s:\/\/|@a/,
+    'a link that is not like ours is text',
+  );
+  t.notMatch(shown('{{decide}}', { decide: 'x` @all' }), /`|@a/);
+});

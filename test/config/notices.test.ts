@@ -26,7 +26,7 @@ t.test(
     t.match(load(t.testdir({}), notices), {
       gateway: {
         notices: {
-          slack: { url: ENV.SLACK, kinds: ['alert'] },
+          slack: { url: ENV.SLACK, format: 'slack', kinds: ['alert'] },
           webhook: { url: { href: 'https://siem.example.com/hook' }, secret: SECRET, kinds: NOTICE_KINDS },
           smtp: { server: { host: 'mail.example.com', port: 587 }, tls: 'starttls', password: 'hunter2' },
           templates: { 'request.refused': { text: 'No: {{ reason }}', subject: undefined } },
@@ -55,6 +55,7 @@ t.test('a text that names an unknown field is refused with the fields that there
 t.test('what no channel can be is refused', async (t) => {
   const told = (notices: string) => problems(t.testdir({}), notices);
   t.match(told('{ slack: { url: { env: BAD } } }'), [/not the address of an incoming webhook/]);
+  t.match(told('{ slack: { url: { env: SLACK }, format: markdown } }'), [/not a format \| slack or mattermost/]);
   t.match(told('{ slack: { url: { env: SLACK }, kinds: [alerts] } }'), [/not a kind of notice \| there are: .*alert/]);
   t.match(told('{ webhook: { url: http://siem.example.com, secret: { env: HOOK } } }'), [/needs TLS/]);
   const smtp = (more: string) => told(`{ smtp: { server: "mail.example.com:25", ${more} } }`);
