@@ -3,6 +3,7 @@ import { command, curl } from '../support/commands.js';
 import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { Child } from './child.js';
+import { cpuSeconds } from './cpu.js';
 import { folder } from './folder.js';
 import { makeDatabase, startBenchGateway } from './gateway.js';
 import { startNginxProxies, startWebService, writeDocuments } from './peers/nginx.js';
@@ -17,6 +18,8 @@ interface Way {
   readonly echoPort: number;
   readonly host: string;
   readonly token: string;
+  /** The process that stands between, where it is one of ours: what it spends is told. */
+  readonly pid?: number;
   /** The only work this way can do; all of them unless said. */
   readonly only?: string;
 }
@@ -30,6 +33,9 @@ const ECHO = 'websocket echo';
 
 /** What one measurement says, by the suffix of its case: `''` is the rate, and better when higher. */
 type Figures = Readonly<Record<string, number>>;
+
+/** Microseconds of a process's CPU for each request: no comparison, but what moves least with the load of the machine. */
+const CPU = ' cpu us';
 
 /** Small and large bodies and WebSocket echoes, on every way to the same service, in turns. */
 export async function benchHttp(scope: Scope, settings: Settings, report: Report): Promise<void> {
@@ -56,7 +62,9 @@ export async function benchHttp(scope: Scope, settings: Settings, report: Report
     }
     for (const suffix of Object.keys([...seen.values()][0]?.[0] ?? {})) {
       const middle = (figures: Figures[]) => median(figures.map((one) => one[suffix] ?? Number.NaN));
-      compare(report, `${work}${suffix}`, new Map([...seen].map(([name, figures]) => [name, middle(figures)])));
+      const middles = new Map([...seen].map(([name, figures]) => [name, middle(figures)]));
+      if (suffix === CPU) tellCosts(report, work, middles);
+      else compare(report, `${work}${suffix}`, middles);
     }
   }
 }
@@ -68,12 +76,25 @@ function loads({ seconds, rounds }: Settings): [string, number, (way: Way) => Pr
       'get',
       rounds,
       async (way) => {
-        const { rate, p99 } = await requests(way, '/small', seconds);
-        return { '': rate, ' p99 ms': p99 };
+        const { rate, p99, cpu } = await requests(way, '/small', seconds);
+        return { '': rate, ' p99 ms': p99, [CPU]: cpu };
       },
     ],
-    ['get 64 KiB', rounds, async (way) => ({ '': (await requests(way, '/medium.bin', seconds)).rate })],
+    [
+      'get 64 KiB',
+      rounds,
+      async (way) => {
+        const { rate, cpu } = await requests(way, '/medium.bin', seconds);
+        return { '': rate, [CPU]: cpu };
+      },
+    ],
   ];
+}
+
+function tellCosts(report: Report, work: string, costs: ReadonlyMap<string, number>): void {
+  const known = [...costs].filter(([, cost]) => !Number.isNaN(cost));
+  const each = known.map(([name, cost]) => `${name} ${Math.round(cost)}`).join(', ');
+  report.note(`${work}: microseconds of the process's CPU for each request: ${each}`);
 }
 
 function isThere(report: Report, missing: string | null): boolean {
@@ -102,12 +123,13 @@ async function startWays(
     : Number((await Child.start(scope, 'web', { args: [documents] })).ready.port);
   const echo = Number((await Child.start(scope, 'echo')).ready.port);
   const redis = await startRedis(scope);
-  const proxy = Number((await Child.start(scope, 'http-proxy', { args: [String(web), String(echo)] })).ready.port);
+  const peer = await Child.start(scope, 'http-proxy', { args: [String(web), String(echo)] });
+  const proxy = Number(peer.ready.port);
   const relay = Number((await Child.start(scope, 'ws-relay', { args: [String(echo)] })).ready.port);
   const plain = { host: 'web.localhost', token: TOKEN };
   const ways = new Map<string, Way>([
     ['direct', { ...plain, port: web, echoPort: echo }],
-    ['http-proxy', { ...plain, port: proxy, echoPort: proxy }],
+    ['http-proxy', { ...plain, port: proxy, echoPort: proxy, pid: peer.pid }],
     ['ws relay', { ...plain, port: relay, echoPort: relay, only: ECHO }],
   ]);
   if (nginxIsThere) {
@@ -136,7 +158,8 @@ async function startWays(
     const { handle } = await gateway.issue({ service: `web-${mode}`, for: '1h' });
     const echoing = await gateway.issue({ service: `echo-${mode}`, for: '1h' });
     const { http } = gateway.ports;
-    ways.set(mode, { port: http, echoPort: http, host: `web-${mode}.localhost`, token: handle });
+    const { pid } = gateway.child;
+    ways.set(mode, { port: http, echoPort: http, host: `web-${mode}.localhost`, token: handle, pid });
     echoTokens.set(mode, echoing.handle);
   }
   const only = settings.only.filter((name) => ways.has(name));
@@ -160,22 +183,30 @@ recording: { mode: ${mode} }
 `;
 }
 
-/** Requests per second over kept-alive connections, and their p99 in milliseconds. @throws when an answer was not 2xx */
+/**
+ * Requests per second over kept-alive connections, their p99 in milliseconds, and what each took of the process between,
+ * microseconds.
+ * @throws when an answer was not 2xx
+ */
 async function requests(
-  { port, host, token }: Way,
+  { port, host, token, pid }: Way,
   path: string,
   seconds: number,
-): Promise<{ rate: number; p99: number }> {
+): Promise<{ rate: number; p99: number; cpu: number }> {
+  const before = cpuSeconds(pid);
   const headers = ['-H', `Host: ${host}`, '-H', `Authorization: Bearer ${token}`];
   const work = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency'];
   const { stdout, stderr } = await command('wrk', [...work, ...headers, `http://127.0.0.1:${port}${path}`], {
     timeout: 60_000,
   });
+  const spent = cpuSeconds(pid) - before;
   const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
+  const all = Number(/\s(\d+) requests in /.exec(stdout)?.[1]);
   const [, slowest, unit = ''] = /\s99%\s+([\d.]+)(us|ms|s)\b/.exec(stdout) ?? [];
   if (rate === undefined || slowest === undefined || /Non-2xx/.test(stdout))
     throw new Error(`wrk ${host}${path}: ${stdout}${stderr}`);
-  return { rate: Number(rate), p99: Number(slowest) * (MILLISECONDS[unit] ?? Number.NaN) };
+  const p99 = Number(slowest) * (MILLISECONDS[unit] ?? Number.NaN);
+  return { rate: Number(rate), p99, cpu: pid === undefined ? Number.NaN : (spent / all) * 1e6 };
 }
 
 /** In the units that wrk writes. */

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { inflateRawSync } from 'node:zlib';
 import { pgbench } from '../support/commands.js';
 import { startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 import { Child } from './child.js';
+import { cpuSeconds } from './cpu.js';
 import { type BenchGateway, makeDatabase, runSql, startBenchGateway } from './gateway.js';
 import { startPgbouncer } from './peers/pgbouncer.js';
 import { missingProgram } from './peers/program.js';
@@ -162,15 +162,6 @@ async function tps(
   const key = way.password + way.port;
   cpu.set(key, [...(cpu.get(key) ?? []), spent]);
   return Number(rate);
-}
-
-/** User and system time of a process so far, in seconds (proc(5): fields 14 and 15, in hundredths on Linux). */
-function cpuSeconds(pid: number | undefined): number {
-  if (pid === undefined) return 0;
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function environment({ port, user, password }: Way) {
