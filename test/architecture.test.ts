@@ -120,7 +120,7 @@ const PURE = [
   /^policy\//,
   /^postgres\/(sql|wire)\//,
   /^postgres\/(decide|judge|names|expectations|pinned|parameters)\.ts$/,
-  /^http\/(decide|routes|rule|rule-schema|matcher|query|path|target|headers|host|browser\/(cookies|place|state))\.ts$/,
+  /^http\/(response-(head|chunks|reader)|decide|routes|rule|rule-schema|matcher|query|path|target|headers|host|browser\/(cookies|place|state))\.ts$/,
   /^grant\/(verify|claims|handle|judge|limits|draft|lease|window)\.ts$/,
   /^gate\/protocol\.ts$/,
 ];

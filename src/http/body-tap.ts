@@ -25,6 +25,15 @@ export class BodyTap {
     if (this.#keptBytes < this.#most) this.#keep(chunk.subarray(0, this.#most - this.#keptBytes));
   }
 
+  /** Hears all that passes, in one piece. */
+  whole(bytes: Uint8Array): void {
+    if (this.bytes > 0 || this.#sha256 !== null) return this.push(bytes);
+    if (bytes.byteLength === 0) return;
+    this.bytes = bytes.byteLength;
+    if (this.#most > 0) this.#keep(bytes.subarray(0, this.#most));
+    this.#sha256 = hash('sha256', bytes, 'hex');
+  }
+
   /** The first bytes. */
   get sample(): Buffer {
     const [only, ...more] = this.#kept;

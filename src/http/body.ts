@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
 import type { Session } from '../session/session.js';
 import type { BodyTap } from './body-tap.js';
 
@@ -10,43 +9,82 @@ export class BodyTooLarge extends Error {
   }
 }
 
+/** Where a request's body goes. */
+export interface BodySink {
+  /** @returns whether more may come; otherwise it comes after `resume` */
+  write(chunk: Buffer): boolean;
+  end(): void;
+  /** It does not come to its end. */
+  fail(error: Error): void;
+}
+
 /** A request's body on its way to the service: pulled at its pace, listened to, and stopped at once when the session is over. */
-export class RequestBody extends Readable {
-  readonly #source: IncomingMessage;
-  readonly #most: number;
+export class RequestBody {
+  /** As the head of the request says it, bytes; null when its chunks do. */
+  readonly length: number | null;
   /** Hears what is passed on. */
   readonly tap: BodyTap;
+  readonly #source: IncomingMessage;
+  readonly #session: Session;
+  readonly #most: number;
+  #sink: BodySink | null = null;
+  #isOver = false;
 
   /** @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on */
   constructor(source: IncomingMessage, session: Session, tap: BodyTap, most = Number.POSITIVE_INFINITY) {
-    super();
+    const length = source.headers['content-length'];
+    this.length = length === undefined ? null : Number(length);
     this.tap = tap;
     this.#source = source;
+    this.#session = session;
     this.#most = most;
-    source.on('data', (chunk: Buffer) => {
-      if (this.destroyed) return;
-      if (!session.isLive()) this.destroy(new Error('the session is over'));
-      else this.#pass(chunk);
-    });
-    source.once('end', () => this.push(null));
-    source.once('error', (error) => this.destroy(error));
-    source.once('close', () => {
-      if (!source.complete) this.destroy(new Error('the client left before its request was whole'));
-    });
     source.pause();
   }
 
-  override _read(): void {
-    this.#source.resume();
+  /** Begins to give the body away. It can be done once. */
+  start(sink: BodySink): void {
+    if (this.#isOver) return sink.fail(new Error('the body is over'));
+    this.#sink = sink;
+    const source = this.#source;
+    source.on('data', (chunk: Buffer) => this.#pass(chunk));
+    source.once('end', () => this.#end());
+    source.once('error', (error) => this.#fail(error));
+    source.once('close', () => {
+      if (!source.complete) this.#fail(new Error('the client left before its request was whole'));
+    });
+    source.resume();
+  }
+
+  /** The service takes more. */
+  resume(): void {
+    if (!this.#isOver) this.#source.resume();
+  }
+
+  /** Nothing more of it is passed on. */
+  destroy(): void {
+    this.#isOver = true;
+    this.#sink = null;
   }
 
   #pass(chunk: Buffer): void {
-    if (this.tap.bytes + chunk.byteLength > this.#most) {
-      this.destroy(new BodyTooLarge(this.#most));
-      return;
-    }
+    const sink = this.#sink;
+    if (sink === null) return;
+    if (!this.#session.isLive()) return this.#fail(new Error('the session is over'));
+    if (this.tap.bytes + chunk.byteLength > this.#most) return this.#fail(new BodyTooLarge(this.#most));
     this.tap.push(chunk);
-    if (!this.push(chunk)) this.#source.pause();
+    if (!sink.write(chunk)) this.#source.pause();
+  }
+
+  #end(): void {
+    const sink = this.#sink;
+    this.destroy();
+    sink?.end();
+  }
+
+  #fail(error: Error): void {
+    const sink = this.#sink;
+    this.destroy();
+    sink?.fail(error);
   }
 }
 

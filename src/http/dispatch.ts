@@ -152,7 +152,7 @@ async function serveAsked(
   const forward = {
     method: action.method,
     path: path + query,
-    headers: head.forwarded(upstreamOf(admission), session, origin),
+    lines: head.forwarded(upstreamOf(admission), session, origin),
   };
   const { upstreams, monotonic, log } = parts;
   const exchange = new Exchange({
@@ -171,8 +171,8 @@ async function serveAsked(
     monotonic,
     log,
     faults: parts.faults,
+    open: exchangesOn(parts, req),
   });
-  remember(parts, exchange, req, res);
   passage.release(() => exchange.start());
 }
 
@@ -293,9 +293,12 @@ const TOO_MANY = deny(
   'wait until some have ended',
 );
 
-function remember({ open }: HttpParts, exchange: Exchange, req: IncomingMessage, res: ServerResponse): void {
-  const exchanges = open.get(req.socket) ?? new Set<Exchange>();
-  open.set(req.socket, exchanges);
-  exchanges.add(exchange);
-  res.once('close', () => exchanges.delete(exchange));
+/** The exchanges under way on a client's socket. */
+function exchangesOn({ open }: HttpParts, { socket }: IncomingMessage): Set<Exchange> {
+  let exchanges = open.get(socket);
+  if (exchanges === undefined) {
+    exchanges = new Set();
+    open.set(socket, exchanges);
+  }
+  return exchanges;
 }

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Dispatcher } from 'undici';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
@@ -11,7 +10,7 @@ import { type Facts, joined } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { SightedStream } from '../session/sightings.js';
-import type { Header, HttpAction, RequestAction } from './action.js';
+import type { HttpAction, RequestAction } from './action.js';
 import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
 import { askAgain } from './browser/again.js';
@@ -19,10 +18,14 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
-import { pairs, responseHeaders, valuesOf } from './headers.js';
+import { pairs } from './headers.js';
+import type { ResponseHead } from './response-head.js';
 import { resultOf } from './result.js';
 import { upstreamOf } from './target.js';
-import { type Forward, isTimeout, type Upstreams } from './upstream.js';
+import type { Upstreams } from './upstream.js';
+import { type AnswerHandler, freePage, UpstreamTimeout } from './upstream-connection.js';
+import type { Sent } from './upstream-pool.js';
+import type { Forward } from './upstream-request.js';
 
 /** What an exchange is made of. */
 export interface ExchangeParts {
@@ -45,27 +48,35 @@ export interface ExchangeParts {
   readonly monotonic: () => number;
   readonly log: Log;
   readonly faults: Faults;
+  /** Where it is found as long as its client's side is open. */
+  readonly open: Set<Exchange>;
 }
+
+/** `Daypass-Expires` and its instant, as a line. */
+const EXPIRES_BYTES = 'Daypass-Expires: 2026-01-01T00:00:00.000Z\r\n'.length;
+/** Bodies up to this size leave in one piece with their head, bytes. */
+const SMALL = 8 * 1024;
 
 /**
  * One allowed request and its response: forwarded once its record is safe, streamed both ways at the slower side's pace, cut
  * with its session. A response that was begun and cannot be finished ends in a broken transfer, never in a clean end.
  */
-export class Exchange implements Connection, Dispatcher.DispatchHandler {
+export class Exchange implements Connection, AnswerHandler {
   readonly client: Socket;
   readonly #parts: ExchangeParts;
   readonly #session: Session;
   #detach: () => void = () => {};
   #body: RequestBody | null = null;
-  #controller: Dispatcher.DispatchController | null = null;
+  #sent: Sent | null = null;
   #forwardedAt: number | null = null;
   #answeredAt: number | null = null;
-  #status: number | null = null;
-  #headers: readonly Header[] = [];
+  #head: ResponseHead | null = null;
   readonly #answer: BodyTap;
   readonly #sighted: SightedStream;
   /** How long the head of the response is, while it is not given. */
   #headBytes = 0;
+  /** What the client has not taken yet, in the order it was given. */
+  readonly #kept: Buffer[] = [];
   /** The exchange is over: nothing of the upstream is passed on any more. */
   #done = false;
 
@@ -78,7 +89,9 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     parts.res.once('close', () => {
       if (!parts.res.writableFinished) this.#stop({ reason: 'client_left' });
       this.#detach();
+      parts.open.delete(this);
     });
+    parts.open.add(this);
     parts.res.on('error', () => {});
     this.#detach = this.#session.attach(this);
   }
@@ -91,40 +104,34 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     if (expectsContinue) res.writeContinue();
     const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
     this.#body = hasBody(req) ? new RequestBody(req, this.#session, tap, obligations.maxBody) : null;
-    const { method, path, headers } = forward;
-    upstreams.dispatch(admission, { method, path, headers, body: this.#body }, this);
+    const { method, path, lines } = forward;
+    this.#sent = upstreams.dispatch(admission, { method, path, lines, body: this.#body }, this);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#done || !this.#session.isLive()) controller.abort(new Error('the exchange is over'));
+  onStart(): boolean {
+    return !this.#done && this.#session.isLive();
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (status < 200 || this.#done || !this.#session.isLive()) return;
-    const { res } = this.#parts;
-    const headers = latin1Pairs(controller.rawHeaders);
-    this.#status = status;
-    this.#headers = headers;
-    this.#answeredAt = this.#parts.monotonic();
-    const [contentType] = valuesOf(headers, 'content-type');
-    if (this.#parts.obligations.eventStream && !mayFollow(status, contentType)) return this.#noEventStream();
-    const expires: Header = ['Daypass-Expires', new Date(this.#session.expiresAt).toISOString()];
-    const { url } = upstreamOf(this.#parts.admission);
-    const head = responseHeaders(headers, url);
-    head.push(expires);
-    const lines = head.flat();
-    for (const part of lines) this.#session.sightings.text(part);
-    if (isEncoded(headers)) this.#session.sightings.encoded();
-    res.writeHead(status, lines);
-    this.#headBytes = bytesOf(head);
-    // The head goes out with the first bytes of the body if they are here already, and alone if not (event streams).
-    process.nextTick(() => {
-      if (this.#done || this.#headBytes === 0) return;
-      this.#give(0, () => {
-        res.flushHeaders();
-        return true;
-      });
+  onHead(head: ResponseHead): void {
+    if (this.#done || !this.#session.isLive()) return;
+    const { res, admission, obligations, monotonic } = this.#parts;
+    this.#head = head;
+    this.#answeredAt = monotonic();
+    if (obligations.eventStream && !mayFollow(head)) return this.#noEventStream();
+    const { url } = upstreamOf(admission);
+    const { text, bytes } = head.passedOn(url);
+    this.#session.sightings.text(text);
+    if (head.isEncoded) this.#session.sightings.encoded();
+    res.writeHead(head.status, head.expiring(url, this.#session.expires) as string[]); // Node reads them only
+    this.#headBytes = bytes + EXPIRES_BYTES;
+  }
+
+  /** The head goes out with the first bytes of the body if they are here already, and alone if not (event streams). */
+  onPause(): void {
+    if (this.#done || this.#headBytes === 0) return;
+    this.#give(0, () => {
+      this.#parts.res.flushHeaders();
+      return true;
     });
   }
 
@@ -135,24 +142,43 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     return this.#session.give(head + bytes, write);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#done) return;
+  onBody(bytes: Buffer, isLast: boolean): boolean {
+    if (this.#done) return true;
+    this.#sighted.push(bytes);
+    if (isLast) {
+      this.#endWith(bytes);
+      return true;
+    }
+    this.#answer.push(bytes);
     const { res } = this.#parts;
-    this.#answer.push(chunk);
-    this.#sighted.push(chunk);
-    if (this.#give(chunk.byteLength, () => res.write(chunk)) || this.#done) return;
-    controller.pause();
-    res.once('drain', () => controller.resume());
+    if (this.#give(bytes.byteLength, () => this.#write(bytes)) || this.#done) return true;
+    res.once('drain', () => this.#sent?.resume());
+    return false;
   }
 
-  onResponseEnd(): void {
-    if (this.#done || !this.#session.isLive()) return;
-    this.#finish({});
-    this.#give(0, () => {
-      this.#parts.res.end();
+  #write(bytes: Buffer): boolean {
+    const kept = this.#sent?.keep(bytes, this.#kept) ?? Buffer.from(bytes);
+    return this.#parts.res.write(kept, this.#taken);
+  }
+
+  /** The client has taken what was given first. */
+  readonly #taken = () => {
+    const page = this.#kept.shift();
+    if (page !== undefined) freePage(page);
+  };
+
+  /** The end of a response, in one go with what is left of it. */
+  #endWith(bytes: Buffer): void {
+    const { req, res } = this.#parts;
+    this.#answer.whole(bytes);
+    this.#give(bytes.byteLength, () => {
+      this.#finish({});
+      if (bytes.byteLength > SMALL) this.#write(bytes);
+      if (bytes.byteLength > 0 && bytes.byteLength <= SMALL) res.end(bytes.toString('latin1'), 'latin1');
+      else res.end();
       return true;
     });
-    drain(this.#parts.req);
+    drain(req);
   }
 
   #noEventStream(): void {
@@ -172,10 +198,10 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     );
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onError(error: Error): void {
     if (this.#done) return;
     if (error instanceof BodyTooLarge) return this.#tooLarge(error);
-    const timeout = isTimeout(error);
+    const timeout = error instanceof UpstreamTimeout;
     this.#serviceFailed(messageOf(error), timeout ? 'timeout' : 'broken', timeout ? 504 : 502);
     this.#finish({ reason: 'upstream_unavailable' });
     const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
@@ -231,7 +257,7 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   #stop(facts: Facts): void {
     if (this.#done) return;
     this.#finish(facts);
-    this.#controller?.abort(new Error('the exchange is over'));
+    this.#sent?.abort();
     this.#body?.destroy();
   }
 
@@ -251,9 +277,9 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
     const { req, seq, arrivedAt, monotonic } = this.#parts;
     const known = resultOf({
       seq,
-      status: this.#status,
+      status: this.#head?.status ?? null,
       request: this.#body === null ? null : { headers: pairs(req.rawHeaders), tap: this.#body.tap },
-      response: { headers: this.#headers, tap: this.#answer },
+      response: { headers: this.#head?.headers ?? [], tap: this.#answer },
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
@@ -263,12 +289,8 @@ export class Exchange implements Connection, Dispatcher.DispatchHandler {
   }
 }
 
-function isEncoded(headers: readonly Header[]): boolean {
-  return valuesOf(headers, 'content-encoding').some((coding) => !/^(?:identity)?$/i.test(coding.trim()));
-}
-
 /** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
-function mayFollow(status: number, contentType = ''): boolean {
+function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
   return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
 }
 
@@ -276,23 +298,4 @@ function mayFollow(status: number, contentType = ''): boolean {
 function breakOff({ httpVersion, socket }: IncomingMessage): void {
   if (httpVersion === '1.0') reset(socket);
   else letGo(socket);
-}
-
-/** What header lines take, bytes (RFC 9112, section 5). */
-function bytesOf(head: readonly Header[]): number {
-  let sum = 0;
-  for (const [name, value] of head) sum += name.length + value.length + ': \r\n'.length;
-  return sum;
-}
-
-/** undici hands out the raw head as buffers or strings; Node writes header values as latin1. */
-function latin1Pairs(raw: Dispatcher.DispatchController['rawHeaders']): Header[] {
-  if (!Array.isArray(raw)) return [];
-  const headers: Header[] = [];
-  for (let at = 0; at + 1 < raw.length; at += 2) headers.push([latin1(raw[at]), latin1(raw[at + 1])]);
-  return headers;
-}
-
-function latin1(part: Buffer | string | undefined): string {
-  return typeof part === 'object' ? part.toString('latin1') : (part ?? '');
 }

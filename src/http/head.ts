@@ -8,13 +8,14 @@ import { type Origin, pairs, requestHeaders } from './headers.js';
 import { type Selected, selectService } from './host.js';
 import { faultOfHeaders } from './request.js';
 import type { HttpUpstream } from './target.js';
+import { headerLines } from './upstream-request.js';
 
 /** What a service is sent for a head, and what that was made of. */
 interface Forwarded {
   readonly upstream: HttpUpstream;
   readonly session: Session;
   readonly origin: Origin;
-  readonly headers: readonly string[];
+  readonly lines: string | null;
 }
 
 /** The headers of a request, and what follows from them alone: worked out once for all requests that say the same. */
@@ -61,13 +62,14 @@ export class Head {
     return this.#credential;
   }
 
-  /** What the service is sent, flat: name, value, name, value. */
-  forwarded(upstream: HttpUpstream, session: Session, origin: Origin): readonly string[] {
+  /** The header lines that the service is sent, or null: see `headerLines`. What frames the body is not among them. */
+  forwarded(upstream: HttpUpstream, session: Session, origin: Origin): string | null {
     const last = this.#forwarded;
-    if (last?.upstream === upstream && last.session === session && sameOrigin(last.origin, origin)) return last.headers;
-    const headers = requestHeaders(this.headers, upstream.headersFor(session.grant), origin).flat();
-    this.#forwarded = { upstream, session, origin, headers };
-    return headers;
+    if (last?.upstream === upstream && last.session === session && sameOrigin(last.origin, origin)) return last.lines;
+    const headers = requestHeaders(this.headers, upstream.headersFor(session.grant), origin);
+    const lines = headerLines(headers.filter(([name]) => name.toLowerCase() !== 'content-length'));
+    this.#forwarded = { upstream, session, origin, lines };
+    return lines;
   }
 }
 

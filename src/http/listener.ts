@@ -45,7 +45,8 @@ import { Heads } from './head.js';
 import type { Identity } from './identity.js';
 import { Rates } from './rate.js';
 import { Turns } from './turns.js';
-import { UPSTREAM_LIMITS, type UpstreamLimits, Upstreams } from './upstream.js';
+import { UPSTREAM_LIMITS, Upstreams } from './upstream.js';
+import type { UpstreamLimits } from './upstream-pool.js';
 import { serveUpgrade } from './websocket.js';
 import { carries, clientAt, clientOf, noteWhence } from './whence.js';
 
@@ -91,6 +92,8 @@ const HEAD_TIMEOUT = 10_000;
 /** Bytes of a request's head: more is 431. */
 const HEAD_BYTES = 16 * 1024;
 const KEEP_ALIVE = 65_000;
+/** How much of a body waits for a client, or for a service, before the other side is told to wait, bytes. */
+const BUFFERED = 256 * 1024;
 
 /** Starts to serve HTTP and WebSocket. Rejects when the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpListener> {
@@ -127,6 +130,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     connectionsCheckingInterval: Math.min(1_000, options.headTimeout ?? HEAD_TIMEOUT),
     keepAliveTimeout: KEEP_ALIVE,
     noDelay: true,
+    highWaterMark: BUFFERED,
   };
   const server = open(options, settings);
   const door = doorOf(server, options, parts);

@@ -7,7 +7,7 @@ import type { Header } from './action.js';
 import { faultOf101, type Wish } from './handshake.js';
 import { pairs } from './headers.js';
 import { upstreamOf } from './target.js';
-import type { UpstreamLimits } from './upstream.js';
+import type { UpstreamLimits } from './upstream-pool.js';
 
 /** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
 export interface DialHandler {

@@ -63,6 +63,7 @@ export class Session implements Due {
   readonly #connections = new Set<Connection>();
   readonly #whenEnded: (() => void)[] = [];
   #bytesAfterDue = 0;
+  #expires = { at: Number.NaN, text: '' };
   /** What it is cut with when its deadline comes. */
   #ends: Lease['end'] = 'expired';
   readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, key: 0, place: -1, expire: () => this.#warn() };
@@ -82,6 +83,14 @@ export class Session implements Due {
     });
     this.recording.onStall = () => this.cut('recorder_stalled');
     this.#arm();
+  }
+
+  /** `expiresAt` in ISO 8601. */
+  get expires(): string {
+    if (this.#expires.at !== this.expiresAt) {
+      this.#expires = { at: this.expiresAt, text: new Date(this.expiresAt).toISOString() };
+    }
+    return this.#expires.text;
   }
 
   /** The deadline has come (called by `Deadlines`). */

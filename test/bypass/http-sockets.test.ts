@@ -85,3 +85,110 @@ t.test('A5: two grants never share an upstream connection, however many requests
     t.equal(names.size, 1, [...names].join());
   }
 });
+
+/** A service that does with each request of each connection what `answer` says; `number` counts them on their connection. */
+async function scripted(t: Test, answer: (path: string, number: number, socket: Socket) => void) {
+  const connections: string[][] = [];
+  const server = createServer((socket) => {
+    const paths: string[] = [];
+    connections.push(paths);
+    socket.on('error', () => {});
+    t.teardown(() => socket.destroy());
+    socket.on('data', (chunk: Buffer) => {
+      const [, path] = /^(?:GET|POST) (\S+) HTTP/.exec(chunk.toString('latin1')) ?? [];
+      if (path === undefined) return;
+      paths.push(path);
+      answer(path, paths.length, socket);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, connections };
+}
+
+const KEPT = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+t.test(
+  'a connection that ends as it is used again: asked anew where that is safe, and never twice where not',
+  async (t) => {
+    const service = await scripted(t, (path, number, socket) => {
+      if (number > 1 || path === '/always') socket.destroy();
+      else socket.write(KEPT);
+    });
+    const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+    const { handle } = gateway.issue('web');
+    const get = (line: string) => raw(t, gateway.port, ask(line, handle, CLOSE)).ended;
+    t.match(await get('GET /first'), /ok$/);
+    t.match(await get('GET /again'), /ok$/, 'the second connection answered');
+    t.same(service.connections, [['/first', '/again'], ['/again']]);
+    t.match(await get('POST /once'), /^HTTP\/1\.1 502 /);
+    t.same(
+      service.connections,
+      [
+        ['/first', '/again'],
+        ['/again', '/once'],
+      ],
+      'what may change something is asked once',
+    );
+    t.match(await get('GET /always'), /^HTTP\/1\.1 502 /, 'a new connection that ends is no reason to ask again');
+    t.equal(service.connections.flat().filter((path) => path === '/always').length, 1);
+  },
+);
+
+t.test('A5: a connection that says something unasked, or is kept for no time, is not used again', async (t) => {
+  const spoken: Promise<unknown>[] = [];
+  const service = await scripted(t, (path, _number, socket) => {
+    if (path === '/brief') socket.write(KEPT.replace('\r\n\r\n', '\r\nKeep-Alive: timeout=2\r\n\r\n'));
+    else socket.write(KEPT);
+    if (path === '/talks') spoken.push(once(socket, 'close'));
+    if (path === '/talks') setTimeout(() => socket.write(KEPT.replace('ok', 'no')), 20);
+  });
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const get = (line: string) => raw(t, gateway.port, ask(line, handle, CLOSE)).ended;
+  t.match(await get('GET /talks'), /ok$/);
+  await Promise.all(spoken);
+  t.match(await get('GET /brief'), /ok$/);
+  t.match(await get('GET /last'), /ok$/);
+  t.same(service.connections, [['/talks'], ['/brief'], ['/last']]);
+});
+
+t.test('A5: what is read for one session reaches no other, at whatever pace their clients read', async (t) => {
+  const size = 1024 * 1024;
+  const echo = await startEcho(t, (req, res) => {
+    const fill = Buffer.alloc(size, req.url?.charAt(1));
+    if (req.url?.endsWith('chunked')) res.write(fill.subarray(0, 5));
+    else res.setHeader('content-length', size);
+    res.end(req.url?.endsWith('chunked') ? fill.subarray(5) : fill);
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const asked = [...'ghijklmn'].map(async (letter, at) => {
+    const { handle } = gateway.issue('web');
+    const path = at % 2 === 0 ? letter : `${letter}/chunked`;
+    const client = raw(t, gateway.port, ask(`GET /${path}`, handle, CLOSE));
+    if (at % 4 > 1) {
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 50 * at);
+    }
+    const text = await client.ended;
+    const body = text.slice(text.indexOf('\r\n\r\n')).replace(/[0-9a-f]*\r\n/g, '');
+    return { letter, own: body.split(letter).length - 1, strange: body.replaceAll(letter, '').length };
+  });
+  for (const { letter, own, strange } of await Promise.all(asked)) {
+    t.ok(own > size * 0.99 && own <= size, `${letter}: ${own} of its own`);
+    t.equal(strange, 0, letter);
+  }
+});
+
+t.test('what would be read as another header is not sent, though every part of it may be injected', async (t) => {
+  const echo = await startEcho(t);
+  const identityHeaders = { subject: 'x-user' };
+  const gateway = await startGateway(t, { web: { url: echo.url, identityHeaders, roles: ROLES } });
+  // Written as latin1, U+010D and U+010A would be CR and LF.
+  const { handle } = gateway.issue('web', { principal: 'a\u010d\u010aX-Evil: 1' });
+  t.match(await raw(t, gateway.port, ask('GET /', handle, CLOSE)).ended, /^HTTP\/1\.1 502 /);
+  t.same(echo.requests, []);
+});

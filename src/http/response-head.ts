@@ -1,0 +1,142 @@
+import type { WebAddress } from '../config/address.js';
+import type { Header } from './action.js';
+import { responseHeaders, valuesOf } from './headers.js';
+
+/** A service's answer is not one that HTTP/1.1 allows: where it ends is not known, and nothing after it is believed. */
+export class MalformedResponse extends Error {}
+
+/** How the end of a body is found (RFC 9112 section 6.3): after so many bytes, by its chunks, or when the connection closes. */
+export type Framing = number | 'chunked' | 'close';
+
+/** More headers than this are refused. */
+const MOST_HEADERS = 1_000;
+
+/** RFC 9112 section 4. Each character has one place where it can belong, so that no head takes more than one look. */
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+/** RFC 9112 section 5: a token, a colon right behind it, a value without control characters. Neither folding nor bare CR or LF. */
+const LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;
+
+/** What a client is given of the head of an answer. */
+export interface PassedOn {
+  readonly url: WebAddress;
+  /** Flat: name, value, name, value. */
+  readonly lines: readonly string[];
+  /** The same as one text, to be looked through. */
+  readonly text: string;
+  /** What the lines take, bytes (RFC 9112 section 5). */
+  readonly bytes: number;
+}
+
+/** The head of a service's answer, and what follows from it alone. */
+export class ResponseHead {
+  readonly status: number;
+  readonly headers: readonly Header[];
+  readonly framing: Framing;
+  /** Whether the connection may be used again after it. */
+  readonly isKept: boolean;
+  /** How long the service keeps it, seconds; null when it does not say. */
+  readonly keptFor: number | null;
+  readonly contentType: string | undefined;
+  /** Whether the body is compressed or encoded otherwise. */
+  readonly isEncoded: boolean;
+  #passedOn: PassedOn | null = null;
+  #expiring: { readonly expires: string; readonly lines: readonly string[] } | null = null;
+
+  /** @throws MalformedResponse when the headers do not say for certain where the body ends */
+  constructor(version: '1.0' | '1.1', status: number, headers: readonly Header[]) {
+    this.status = status;
+    this.headers = headers;
+    this.framing = framingOf(version, headers);
+    this.isKept = this.framing !== 'close' && isKept(version, headers);
+    this.keptFor = keptFor(headers);
+    this.contentType = valuesOf(headers, 'content-type')[0];
+    this.isEncoded = valuesOf(headers, 'content-encoding').some((one) => !/^(?:identity)?$/i.test(one.trim()));
+  }
+
+  /** Whether a body follows (RFC 9110 sections 6.4.1, 9.3.2), and be it an empty one. */
+  hasBody(method: string): boolean {
+    return method !== 'HEAD' && this.status >= 200 && this.status !== 204 && this.status !== 304;
+  }
+
+  /** What a client gets of it, who knows the service at another address. */
+  passedOn(url: WebAddress): PassedOn {
+    if (this.#passedOn?.url === url) return this.#passedOn;
+    const lines = responseHeaders(this.headers, url).flat();
+    const text = lines.join('\n');
+    const bytes = text.length + lines.length + (lines.length / 2) * ': \r\n'.length;
+    this.#expiring = null;
+    this.#passedOn = { url, lines, text, bytes };
+    return this.#passedOn;
+  }
+
+  /** The same, with when access ends. */
+  expiring(url: WebAddress, expires: string): readonly string[] {
+    const { lines } = this.passedOn(url);
+    if (this.#expiring?.expires !== expires) this.#expiring = { expires, lines: [...lines, EXPIRES, expires] };
+    return this.#expiring.lines;
+  }
+}
+
+const EXPIRES = 'Daypass-Expires';
+
+/**
+ * Reads the head of an answer.
+ * @param text - its bytes as latin1, without the empty line at its end
+ * @throws MalformedResponse
+ */
+export function readResponseHead(text: string): ResponseHead {
+  const [first = '', ...lines] = text.split('\r\n');
+  const [, minor, status] = STATUS_LINE.exec(first) ?? [];
+  if (status === undefined) throw new MalformedResponse('no status line of HTTP/1.1');
+  if (lines.length > MOST_HEADERS) throw new MalformedResponse(`more than ${MOST_HEADERS} headers`);
+  return new ResponseHead(minor === '1' ? '1.1' : '1.0', Number(status), lines.map(readHeaderLine));
+}
+
+/** @throws MalformedResponse */
+export function readHeaderLine(line: string): Header {
+  const [, name, value] = LINE.exec(line) ?? [];
+  if (name === undefined || value === undefined) throw new MalformedResponse('a header that is none');
+  return [name, trimmed(value)];
+}
+
+/** Without the blanks and tabs around it; `trim` would take U+00A0 away, too, and an expression take quadratic time. */
+function trimmed(value: string): string {
+  let [from, to] = [0, value.length];
+  while (from < to && isBlank(value.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(value.charCodeAt(to - 1))) to -= 1;
+  return value.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/** RFC 9112 section 6.3, without what it tolerates: two answers to where a body ends are none. */
+function framingOf(version: '1.0' | '1.1', headers: readonly Header[]): Framing {
+  const lengths = valuesOf(headers, 'content-length');
+  const codings = valuesOf(headers, 'transfer-encoding');
+  const [length] = lengths;
+  if (codings.length > 0) {
+    if (length !== undefined) throw new MalformedResponse('Content-Length and Transfer-Encoding');
+    if (codings.length > 1 || codings[0]?.toLowerCase() !== 'chunked' || version !== '1.1')
+      throw new MalformedResponse('a Transfer-Encoding that is not understood');
+    return 'chunked';
+  }
+  if (length === undefined) return 'close';
+  if (lengths.length > 1 || !/^\d{1,15}$/.test(length)) throw new MalformedResponse('no Content-Length that is one');
+  return Number(length);
+}
+
+/** RFC 9112 section 9.3. */
+function isKept(version: '1.0' | '1.1', headers: readonly Header[]): boolean {
+  const options = valuesOf(headers, 'connection').flatMap((value) => value.toLowerCase().split(','));
+  const names = options.map((option) => option.trim());
+  return !names.includes('close') && (version === '1.1' || names.includes('keep-alive'));
+}
+
+function keptFor(headers: readonly Header[]): number | null {
+  const [seconds] = valuesOf(headers, 'keep-alive').flatMap(
+    (value) => /(?:^|[\s,])timeout=(\d{1,6})/i.exec(value)?.[1] ?? [],
+  );
+  return seconds === undefined ? null : Number(seconds);
+}

@@ -1,0 +1,196 @@
+import { ChunkReader } from './response-chunks.js';
+import { MalformedResponse, type ResponseHead, readResponseHead } from './response-head.js';
+
+/** Who hears an answer as it is read. The bytes are the reader's: what is kept of them is copied. */
+export interface ResponseHeard {
+  /** A head; informational ones (1xx) come before the one that counts. */
+  head(head: ResponseHead): void;
+  /** Bytes of the body. With `isLast` the answer is whole: exactly once, without bytes where none are left. */
+  body(bytes: Buffer, isLast: boolean): void;
+}
+
+/** Bytes of a head: more are refused. */
+const MOST_BYTES = 32 * 1024;
+/** Informational answers before the one that counts. */
+const MOST_INFORMATIONAL = 64;
+
+const END_OF_HEAD = Buffer.from('\r\n\r\n');
+const NOTHING = Buffer.alloc(0);
+
+/** The last head of a service, which mostly answers with the same one again: the same bytes are not read twice. */
+export class LastHead {
+  #bytes = NOTHING;
+  #head: ResponseHead | null = null;
+
+  /** The head that begins there, when it is the last one again. */
+  at(bytes: Buffer, from: number): ResponseHead | null {
+    const { length } = this.#bytes;
+    if (this.#head === null || bytes.length - from < length) return null;
+    return bytes.compare(this.#bytes, 0, length, from, from + length) === 0 ? this.#head : null;
+  }
+
+  /** How long the last head is, bytes. */
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** @throws MalformedResponse */
+  read(bytes: Buffer): ResponseHead {
+    const head = readResponseHead(bytes.toString('latin1', 0, bytes.length - END_OF_HEAD.length));
+    this.#bytes = Buffer.from(bytes);
+    this.#head = head;
+    return head;
+  }
+}
+
+type State = 'head' | 'length' | 'chunks' | 'close' | 'done';
+
+/**
+ * Reads the answers of one connection to a service, one after the other, strictly (RFC 9112): what a client is given must not
+ * depend on how somebody else would have read the same bytes.
+ */
+export class ResponseReader {
+  readonly #last: LastHead;
+  readonly #heard: ResponseHeard;
+  readonly #chunks = new ChunkReader();
+  #state: State = 'done';
+  #method = '';
+  #left = 0;
+  #informational = 0;
+  /** The beginning of a head that is not whole yet. */
+  #begun: Buffer | null = null;
+  #begunBytes = 0;
+
+  constructor(heard: ResponseHeard, last = new LastHead()) {
+    this.#heard = heard;
+    this.#last = last;
+  }
+
+  /** An answer to this request comes next. */
+  begin(method: string): void {
+    this.#method = method;
+    this.#state = 'head';
+    this.#informational = 0;
+    this.#begunBytes = 0;
+  }
+
+  /** Nothing is heard from here on. */
+  stop(): void {
+    this.#state = 'done';
+  }
+
+  /**
+   * Reads what was received; chunks are taken apart in its place.
+   * @returns how many bytes stand behind the end of the answer
+   * @throws MalformedResponse
+   */
+  push(bytes: Buffer): number {
+    let at = 0;
+    while (this.#state === 'head' && at < bytes.length) at = this.#readHead(bytes, at);
+    if (this.#state === 'length') return this.#readLength(bytes, at);
+    if (this.#state === 'chunks') return this.#readChunks(bytes, at);
+    if (this.#state === 'done') return bytes.length - at;
+    if (this.#state === 'close' && at < bytes.length) this.#heard.body(from(bytes, at, bytes.length), false);
+    return 0;
+  }
+
+  /** The service has closed. @throws MalformedResponse when its answer is not whole */
+  finish(): void {
+    if (this.#state === 'done') return;
+    if (this.#state !== 'close') throw new MalformedResponse('the service closed before its answer was whole');
+    this.#end();
+  }
+
+  /** @returns where it stopped */
+  #readHead(bytes: Buffer, at: number): number {
+    const known = this.#begunBytes === 0 ? this.#last.at(bytes, at) : null;
+    if (known !== null) {
+      this.#headIs(known);
+      return at + this.#last.length;
+    }
+    return this.#begunBytes === 0 ? this.#readWholeHead(bytes, at) : this.#readOnHead(bytes, at);
+  }
+
+  #readWholeHead(bytes: Buffer, at: number): number {
+    const end = bytes.indexOf(END_OF_HEAD, at) + END_OF_HEAD.length;
+    if (end < at + END_OF_HEAD.length) return this.#readOnHead(bytes, at);
+    if (end - at > MOST_BYTES) throw new MalformedResponse(`a head of more than ${MOST_BYTES} bytes`);
+    this.#headIs(this.#last.read(from(bytes, at, end)));
+    return end;
+  }
+
+  /** Of a head that comes in pieces. */
+  #readOnHead(bytes: Buffer, at: number): number {
+    this.#begun ??= Buffer.allocUnsafe(MOST_BYTES);
+    const before = this.#begunBytes;
+    this.#begunBytes += bytes.copy(this.#begun, before, at);
+    const seen = this.#begun.subarray(0, this.#begunBytes);
+    const end = seen.indexOf(END_OF_HEAD, Math.max(0, before - END_OF_HEAD.length + 1)) + END_OF_HEAD.length;
+    refuseEarly(end < END_OF_HEAD.length ? seen : seen.subarray(0, end), before);
+    if (end < END_OF_HEAD.length) {
+      if (this.#begunBytes === MOST_BYTES) throw new MalformedResponse(`a head of more than ${MOST_BYTES} bytes`);
+      return bytes.length;
+    }
+    this.#begun = null;
+    this.#begunBytes = 0;
+    this.#headIs(this.#last.read(seen.subarray(0, end)));
+    return at + end - before;
+  }
+
+  #headIs(head: ResponseHead): void {
+    if (head.status < 200) return this.#informed(head);
+    const framing = head.hasBody(this.#method) ? head.framing : 0;
+    this.#left = typeof framing === 'number' ? framing : 0;
+    this.#state = framing === 'chunked' ? 'chunks' : framing === 'close' ? 'close' : 'length';
+    if (framing === 'chunked') this.#chunks.reset();
+    this.#heard.head(head);
+    if (framing === 0 && this.#state === 'length') this.#end();
+  }
+
+  /** Nobody asked for 100 or 101: a service that says so does not know where it is. */
+  #informed(head: ResponseHead): void {
+    if (head.status < 102) throw new MalformedResponse(`${head.status}, which nobody asked for`);
+    this.#informational += 1;
+    if (this.#informational > MOST_INFORMATIONAL) throw new MalformedResponse('no end of informational answers');
+    this.#heard.head(head);
+  }
+
+  #readLength(bytes: Buffer, at: number): number {
+    const end = Math.min(at + this.#left, bytes.length);
+    this.#left -= end - at;
+    const isLast = this.#left === 0;
+    if (isLast) this.#state = 'done';
+    if (end > at) this.#heard.body(from(bytes, at, end), isLast);
+    return bytes.length - end;
+  }
+
+  #readChunks(bytes: Buffer, at: number): number {
+    const chunks = this.#chunks;
+    chunks.read(bytes, at);
+    const { dataEnd, next, isOver } = chunks;
+    if (isOver) this.#state = 'done';
+    if (isOver || dataEnd > at) this.#heard.body(from(bytes, at, dataEnd), isOver);
+    return bytes.length - next;
+  }
+
+  #end(): void {
+    this.#state = 'done';
+    this.#heard.body(NOTHING, true);
+  }
+}
+
+const BEGINNING = Buffer.from('HTTP/1.');
+const [CR, LF] = [0x0d, 0x0a];
+
+/** What cannot become a head is not waited for. */
+function refuseEarly(seen: Buffer, before: number): void {
+  const length = Math.min(seen.length, BEGINNING.length);
+  if (seen.compare(BEGINNING, 0, length, 0, length) !== 0) throw new MalformedResponse('no status line of HTTP/1.1');
+  for (let at = seen.indexOf(LF, before); at !== -1; at = seen.indexOf(LF, at + 1)) {
+    if (seen[at - 1] !== CR) throw new MalformedResponse('a line that ends without CR');
+  }
+}
+
+function from(bytes: Buffer, at: number, end: number): Buffer {
+  return at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end);
+}

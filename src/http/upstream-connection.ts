@@ -1,0 +1,316 @@
+import type { OnReadOpts, Socket } from 'node:net';
+import type { BodySink } from './body.js';
+import { MalformedResponse, type ResponseHead } from './response-head.js';
+import { type LastHead, type ResponseHeard, ResponseReader } from './response-reader.js';
+import { type Forward, isLast } from './upstream-request.js';
+
+/** Opens a connection. @param session - what TLS is resumed with, of this very owner */
+export type Dial = (reading: OnReadOpts, session: Buffer | null) => Dialled;
+
+/** A connection on its way. */
+export interface Dialled {
+  readonly socket: Socket;
+  /** What it emits when requests may be sent. */
+  readonly ready: 'connect' | 'secureConnect';
+}
+
+/** Who hears what comes of a request. */
+export interface AnswerHandler {
+  /** Asked right before the request is written, and maybe once more where it is sent again. @returns whether it may be sent */
+  onStart(): boolean;
+  onHead(head: ResponseHead): void;
+  /**
+   * Bytes of the body; with `isLast` the answer is whole. They are overwritten afterwards: what is still needed then is `kept`.
+   * @returns whether more may come; otherwise it comes after `resume`
+   */
+  onBody(bytes: Buffer, isLast: boolean): boolean;
+  /** All that has come so far was told, and the answer is not whole. */
+  onPause(): void;
+  /** The request failed; nothing is heard of it afterwards. */
+  onError(error: Error): void;
+}
+
+/** One request on its way. */
+export interface Call {
+  readonly forward: Forward;
+  readonly handler: AnswerHandler;
+  /** Its head, as sent. */
+  readonly head: string;
+}
+
+/** Who a connection belongs to. */
+export interface ConnectionOwner {
+  readonly lastHead: LastHead;
+  /** It is connected: it takes a request. */
+  opened(connection: UpstreamConnection): void;
+  /** The answer is whole, and another request may follow. */
+  rested(connection: UpstreamConnection, keptFor: number | null): void;
+  /**
+   * It is closed.
+   * @param call - what was under way on it
+   * @param isAnswered - whether anything had come of that
+   */
+  closed(connection: UpstreamConnection, error: Error, call: Call | null, isAnswered: boolean): void;
+  /** What the service sent so that TLS can be resumed. */
+  tlsSession(session: Buffer): void;
+  /** A round of the owner's clock. */
+  readonly now: number;
+}
+
+/** An upstream was too slow rather than broken. */
+export class UpstreamTimeout extends Error {}
+
+/** What a connection reads into while nothing large comes: answers of services are mostly small. */
+const OWN_BYTES = 16 * 1024;
+/** What is read into where much comes, also at the beginning of the next answer. */
+export const PAGE_BYTES = 128 * 1024;
+/** How many pages are kept for later. */
+const MOST_PAGES = 32;
+const pages: Buffer[] = [];
+
+const KEEP_ALIVE_PROBES = 60_000;
+
+/** One connection to a service, for the requests of one session, one after the other. */
+export class UpstreamConnection implements ResponseHeard, BodySink {
+  readonly #owner: ConnectionOwner;
+  readonly #reader: ResponseReader;
+  readonly #own = Buffer.allocUnsafeSlow(OWN_BYTES);
+  readonly #socket: Socket;
+  #reading: Buffer = this.#own;
+  /** The page that is being read into was kept by whoever heard of it. */
+  #isLent = false;
+  #call: Call | null = null;
+  #isConnected = false;
+  /** The request has been handed over whole. */
+  #isSent = true;
+  /** Bytes came since the request was sent. */
+  #isAnswered = false;
+  #hasHead = false;
+  #used = 0;
+  /** Whether the head of the answer allows for another request, and for how long. */
+  #isKept = false;
+  #keptFor: number | null = null;
+  /** Bytes of the last read. */
+  #lastRead = 0;
+  #isFlowing = true;
+  #error: Error | null = null;
+  /** Since when it waits for what it waits for: a round of the owner's clock. */
+  since: number;
+  /** Until when it may rest. */
+  restsUntil = 0;
+
+  /** @param session - what TLS is resumed with */
+  constructor(owner: ConnectionOwner, dial: Dial, session: Buffer | null) {
+    this.#owner = owner;
+    this.since = owner.now;
+    this.#reader = new ResponseReader(this, owner.lastHead);
+    const reading = { buffer: () => this.#nextBuffer(), callback: (bytes: number) => this.#read(bytes) };
+    this.#socket = this.#listened(dial(reading, session));
+  }
+
+  /** Whether a request was answered on it before. */
+  get isUsed(): boolean {
+    return this.#used > 0;
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.destroyed && this.#socket.writable && this.#error === null;
+  }
+
+  /** Whether it waits for its connection, or for the head of an answer: not for a client that takes its time. */
+  get waitsFor(): 'connection' | 'head' | null {
+    if (!this.#isConnected) return 'connection';
+    if (this.#call === null || this.#hasHead) return null;
+    return this.#isSent || this.#socket.writableNeedDrain ? 'head' : null;
+  }
+
+  /** Sends a request, if it still may be. To be called on a connection that is open and rests. */
+  send(call: Call): void {
+    this.since = this.#owner.now;
+    this.#isAnswered = false;
+    this.#hasHead = false;
+    try {
+      if (!call.handler.onStart()) return this.destroy(new Error('the exchange is over'));
+      this.#call = call;
+      this.#write(call);
+    } catch (thrown) {
+      this.destroy(asError(thrown));
+    }
+  }
+
+  #write({ forward, head }: Call): void {
+    this.#reader.begin(forward.method);
+    if (forward.body === null) {
+      this.#socket.write(head, 'latin1');
+      return;
+    }
+    // The head leaves with what there is of the body already, and alone when there is nothing.
+    this.#isSent = false;
+    this.#socket.cork();
+    this.#socket.write(head, 'latin1');
+    forward.body.start(this);
+    setImmediate(() => this.#socket.uncork());
+  }
+
+  /** Whoever hears of this request takes more. */
+  resume(call: Call): void {
+    if (this.#isFlowing || this.#call !== call) return;
+    this.#isFlowing = true;
+    this.#socket.resume();
+  }
+
+  /** Ends it at once. */
+  destroy(error: Error): void {
+    this.#error ??= error;
+    this.#reader.stop();
+    this.#socket.destroy();
+  }
+
+  /** Ends it for the sake of a request that it has, or would have had: nothing is heard of that any more. */
+  abandon(call: Call): void {
+    if (this.#call !== null && this.#call !== call) return;
+    this.#call = null;
+    this.destroy(new Error('the exchange is over'));
+  }
+
+  /**
+   * The bytes that are being told of, to be kept beyond that until `free`.
+   * @returns where they stand from here on
+   */
+  keep(bytes: Buffer, kept: Buffer[]): Buffer {
+    if (this.#reading !== this.#own) {
+      this.#isLent = true;
+      kept.push(this.#reading);
+      return bytes;
+    }
+    const page = takePage();
+    kept.push(page);
+    return page.subarray(0, bytes.copy(page));
+  }
+
+  write(chunk: Buffer): boolean {
+    const socket = this.#socket;
+    this.since = this.#owner.now;
+    if (this.#call?.forward.body?.length !== null) return socket.write(chunk);
+    socket.cork();
+    socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
+    socket.write(chunk);
+    const flowing = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return flowing;
+  }
+
+  end(): void {
+    if (this.#call?.forward.body?.length === null) this.#socket.write('0\r\n\r\n', 'latin1');
+    this.#isSent = true;
+    this.since = this.#owner.now;
+  }
+
+  fail(error: Error): void {
+    this.destroy(error);
+  }
+
+  head(head: ResponseHead): void {
+    this.since = this.#owner.now;
+    if (head.status < 200) return;
+    this.#hasHead = true;
+    this.#isKept = head.isKept;
+    this.#keptFor = head.keptFor;
+    this.#call?.handler.onHead(head);
+  }
+
+  body(bytes: Buffer, isLast: boolean): void {
+    const call = this.#call;
+    if (call === null) return;
+    if (isLast) this.#call = null;
+    this.#isFlowing = call.handler.onBody(bytes, isLast) || isLast;
+    if (isLast) this.#answered(call);
+  }
+
+  /** What comes after an answer, or before a request, is nobody's. */
+  #answered({ forward: { method, body } }: Call): void {
+    this.#used += 1;
+    if (!this.#isSent) body?.destroy();
+    const isClean = this.#isSent && this.#socket.writableLength === 0;
+    if (!this.#isKept || !isClean || isLast(method, body)) this.destroy(new Error('the connection is not used again'));
+  }
+
+  #listened({ socket, ready }: Dialled): Socket {
+    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES);
+    socket.once(ready, () => this.#connected());
+    socket.on('session', (given: Buffer) => this.#owner.tlsSession(given));
+    socket.on('drain', () => this.#call?.forward.body?.resume());
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => {
+      this.#error ??= error;
+    });
+    socket.once('close', () => this.#closed());
+    return socket;
+  }
+
+  #connected(): void {
+    this.#isConnected = true;
+    this.#owner.opened(this);
+  }
+
+  /** What the next bytes are read into: a page when the last were many. */
+  #nextBuffer(): Buffer {
+    const isLarge = this.#lastRead >= OWN_BYTES;
+    if (this.#reading !== this.#own && !this.#isLent) {
+      if (isLarge) return this.#reading;
+      freePage(this.#reading);
+    }
+    this.#isLent = false;
+    this.#reading = isLarge ? takePage() : this.#own;
+    return this.#reading;
+  }
+
+  /** @returns whether to read on */
+  #read(length: number): boolean {
+    const wasResting = this.#call === null;
+    this.#lastRead = length;
+    this.#isAnswered = true;
+    try {
+      const surplus = wasResting ? length : this.#reader.push(this.#reading.subarray(0, length));
+      if (surplus > 0) this.destroy(new MalformedResponse('bytes that belong to no answer'));
+    } catch (thrown) {
+      this.destroy(asError(thrown));
+    }
+    if (this.#hasHead) this.#call?.handler.onPause();
+    if (!wasResting && this.#call === null && this.isOpen) this.#owner.rested(this, this.#keptFor);
+    return this.#isFlowing;
+  }
+
+  #ended(): void {
+    try {
+      this.#reader.finish();
+      this.destroy(new Error('the service closed the connection'));
+    } catch (thrown) {
+      this.destroy(asError(thrown));
+    }
+  }
+
+  #closed(): void {
+    const call = this.#call;
+    this.#call = null;
+    this.#reader.stop();
+    if (this.#reading !== this.#own && !this.#isLent) freePage(this.#reading);
+    this.#reading = this.#own;
+    const error = this.#error ?? new Error('the service closed the connection');
+    call?.forward.body?.destroy();
+    this.#owner.closed(this, error, call, this.#isAnswered);
+  }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function takePage(): Buffer {
+  return pages.pop() ?? Buffer.allocUnsafeSlow(PAGE_BYTES);
+}
+
+/** What was kept is not needed any more. */
+export function freePage(page: Buffer): void {
+  if (pages.length < MOST_PAGES) pages.push(page);
+}

@@ -1,0 +1,59 @@
+import type { RequestBody } from './body.js';
+
+/** What is sent to a service. `path` is the decided path with its query; both consist of legal characters only. */
+export interface Forward {
+  readonly method: string;
+  readonly path: string;
+  /** Header lines, each with its end, without those of the connection and of framing; null when they must not be sent. */
+  readonly lines: string | null;
+  readonly body: RequestBody | null;
+}
+
+/** A request that must not be sent: its bytes would not be read as what was decided. Nothing of it leaves. */
+export class UnsendableRequest extends Error {}
+
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
+/** Names and values as RFC 9110 section 5 has them; what is beyond latin1 would become other bytes on its way out. */
+const LINES = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*$/;
+
+/** Methods that say something of a body even where there is none (RFC 9110 section 8.6). */
+const EXPECT_BODY = new Set(['POST', 'PUT', 'PATCH', 'QUERY', 'PROPFIND', 'PROPPATCH']);
+/** Methods that may be asked a second time, should it be unknown whether the first was heard (RFC 9110 section 9.2.1). */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Header lines as they are sent; null when one of them would be read as something else. */
+export function headerLines(headers: Iterable<readonly [string, string]>): string | null {
+  let lines = '';
+  for (const [name, value] of headers) lines += `${name}: ${value}\r\n`;
+  return LINES.test(lines) ? lines : null;
+}
+
+/**
+ * The head of a request; how its body ends follows from the body alone, whatever the method (A6).
+ * @throws UnsendableRequest
+ */
+export function requestHead({ method, path, lines, body }: Forward, host: string, basePath: string): string {
+  const target = basePath + path;
+  if (lines === null || !METHOD.test(method) || !PATH.test(target)) throw new UnsendableRequest('not a request');
+  const connection = isLast(method, body) ? 'close' : 'keep-alive';
+  return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}${framingOf(method, body)}\r\n`;
+}
+
+function framingOf(method: string, body: RequestBody | null): string {
+  if (body === null) return EXPECT_BODY.has(method) ? 'content-length: 0\r\n' : '';
+  return body.length === null ? 'transfer-encoding: chunked\r\n' : `content-length: ${body.length}\r\n`;
+}
+
+/**
+ * Whether nothing may follow on its connection: services are known that send a body in answer to HEAD, and that leave the
+ * body of a request unread where they expect none.
+ */
+export function isLast(method: string, body: RequestBody | null): boolean {
+  return method === 'HEAD' || (body !== null && !EXPECT_BODY.has(method));
+}
+
+/** Whether it may be sent again when its connection ended without a word. */
+export function isRepeatable({ method, body }: Forward): boolean {
+  return body === null && SAFE.has(method);
+}
