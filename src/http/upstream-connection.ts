@@ -64,6 +64,7 @@ export class UpstreamTimeout extends Error {}
 const OWN_BYTES = 16 * 1024;
 /** What is read into where much comes, also at the beginning of the next answer. */
 export const PAGE_BYTES = 128 * 1024;
+const FEW_BYTES = PAGE_BYTES / 4;
 /** How many pages are kept for later. */
 const MOST_PAGES = 32;
 const pages: Buffer[] = [];
@@ -86,7 +87,8 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   /** Bytes came since the request was sent. */
   #isAnswered = false;
   #hasHead = false;
-  #used = 0;
+  /** A request was answered on it before. */
+  isUsed = false;
   /** Whether the head of the answer allows for another request, and for how long. */
   #isKept = false;
   #keptFor: number | null = null;
@@ -106,11 +108,6 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#reader = new ResponseReader(this, owner.lastHead);
     const reading = { buffer: () => this.#nextBuffer(), callback: (bytes: number) => this.#read(bytes) };
     this.#socket = this.#listened(dial(reading, session));
-  }
-
-  /** Whether a request was answered on it before. */
-  get isUsed(): boolean {
-    return this.#used > 0;
   }
 
   get isOpen(): boolean {
@@ -174,18 +171,15 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   }
 
   /**
-   * The bytes that are being told of, to be kept beyond that until `free`.
+   * The bytes that are being told of, to be kept beyond that: what `kept` is given is let go of by `freePage`. Few bytes are
+   * copied, so that they do not hold a page.
    * @returns where they stand from here on
    */
   keep(bytes: Buffer, kept: Buffer[]): Buffer {
-    if (this.#reading !== this.#own) {
-      this.#isLent = true;
-      kept.push(this.#reading);
-      return bytes;
-    }
-    const page = takePage();
-    kept.push(page);
-    return page.subarray(0, bytes.copy(page));
+    this.#isLent = this.#reading !== this.#own && bytes.byteLength >= FEW_BYTES;
+    const lasting = this.#isLent ? bytes : Buffer.from(bytes);
+    kept.push(this.#isLent ? this.#reading : lasting);
+    return lasting;
   }
 
   write(chunk: Buffer): boolean {
@@ -229,7 +223,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
 
   /** What comes after an answer, or before a request, is nobody's. */
   #answered({ forward: { method, body } }: Call): void {
-    this.#used += 1;
+    this.isUsed = true;
     if (!this.#isSent) body?.destroy();
     const isClean = this.#isSent && this.#socket.writableLength === 0;
     if (!this.#isKept || !isClean || isLast(method, body)) this.destroy(new Error('the connection is not used again'));
@@ -310,7 +304,7 @@ function takePage(): Buffer {
   return pages.pop() ?? Buffer.allocUnsafeSlow(PAGE_BYTES);
 }
 
-/** What was kept is not needed any more. */
+/** What was kept is not needed any more; only pages are used again. */
 export function freePage(page: Buffer): void {
-  if (pages.length < MOST_PAGES) pages.push(page);
+  if (page.byteLength === PAGE_BYTES && pages.length < MOST_PAGES) pages.push(page);
 }
