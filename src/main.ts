@@ -237,11 +237,11 @@ async function openDoors(
   neighbours: Neighbours | undefined,
 ) {
   const { config, clock, metrics, log, lifecycle } = base;
-  const { listen, domain, tls, proxies } = config;
+  const { listen, domain, tls, proxies, public: outside } = config;
   const identity = new Identity(key, () => clock.wall(), keys);
   const serving = { gate, log, clock };
   const secured = tls?.http === true ? tls : undefined;
-  const door = { ...listen.http, domain, tls: secured, proxies: proxies.http, ...pages };
+  const door = { ...listen.http, domain, tls: secured, publicUrl: outside.url, proxies: proxies.http, ...pages };
   const starting = startHttp({ ...serving, ...door, identity, access, metrics });
   const http = await listening('HTTP', listen.http, starting);
   lifecycle.onStop('HTTP', () => http.stop());
@@ -297,7 +297,8 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     ...{ version, gatewayId, pid: process.pid, startedAt, domain },
     listen: boundAddresses(config.listen, addresses),
     httpsOnly: config.tls?.http === true,
-    scheme: schemeOf(domain, config.tls?.http === true),
+    scheme: schemeOf(domain, config.tls?.http === true, config.public.url),
+    public: config.public,
     liveSessions: gate.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),

@@ -24,20 +24,20 @@ function tunnelLine(service: string): string {
 }
 
 function linesWithHandle(protocol: string, grant: Connecting, status: GatewayStatus): string[] {
-  if (protocol === 'http' && status.listen.http !== null) return [curlLine(grant, status, status.listen.http)];
-  if (protocol === 'postgres' && status.listen.postgres !== null) return [psqlLine(grant, status.listen.postgres)];
+  if (protocol === 'http' && status.listen.http !== null) return [curlLine(grant, status)];
+  if (protocol === 'postgres' && status.listen.postgres !== null)
+    return [psqlLine(grant, status.public?.postgres ?? split(status.listen.postgres))];
   return [];
 }
 
-function curlLine({ service, handle }: Connecting, { domain, httpsOnly }: GatewayStatus, listen: string): string {
-  const scheme = httpsOnly === true ? 'https' : 'http';
-  const { port } = split(listen);
-  const usual = isUsual(scheme, port) ? '' : `:${port}`;
-  return `curl -H 'Authorization: Bearer ${handle}' ${scheme}://${service}.${domain}${usual}/`;
+function curlLine({ service, handle }: Connecting, status: GatewayStatus): string {
+  const address = gatewayAddress(status).replace('://', `://${service}.`);
+  return `curl -H 'Authorization: Bearer ${handle}' ${address}/`;
 }
 
-/** The gateway's own address for a browser. A proxy that speaks TLS in front of a plain listener has the usual port. */
-export function gatewayAddress({ domain, scheme, httpsOnly, listen }: GatewayStatus): string {
+/** The gateway's own address for a browser. A proxy that speaks TLS in front of a plain listener has the usual port unless told. */
+export function gatewayAddress({ domain, scheme, httpsOnly, listen, public: outside }: GatewayStatus): string {
+  if (outside?.url !== undefined) return outside.url;
   const { port } = split(listen.http ?? '');
   const proxied = scheme === 'https' && httpsOnly !== true;
   return `${scheme}://${domain}${proxied || isUsual(scheme, port) ? '' : `:${port}`}`;
@@ -47,8 +47,10 @@ function isUsual(scheme: string, port: string): boolean {
   return port === (scheme === 'https' ? '443' : '80');
 }
 
-function psqlLine({ service, principal, handle }: Connecting, listen: string): string {
-  const { host, port } = split(listen);
+function psqlLine(
+  { service, principal, handle }: Connecting,
+  { host, port }: { readonly host: string; readonly port: string | number },
+): string {
   return `PGPASSWORD=${handle} psql "host=${host} port=${port} dbname=${service} user=${principal}"`;
 }
 

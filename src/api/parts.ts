@@ -1,3 +1,4 @@
+import type { PublicSettings } from '../config/public.js';
 import type { Accounts } from '../identity/accounts.js';
 import type { Logins } from '../identity/logins.js';
 import type { Passkeys } from '../identity/passkeys.js';
@@ -21,6 +22,8 @@ export interface GatewayStatus {
   readonly httpsOnly?: boolean;
   /** How many worker processes it has; not given when it is one process. */
   readonly workers?: number;
+  /** Where others reach it, as far as the configuration says so. */
+  readonly public?: PublicSettings;
   /** How browsers reach the gateway: `https` also where a proxy on this machine speaks TLS. */
   readonly scheme: 'http' | 'https';
   /** How many sessions are live on this gateway. */

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { gatewayAddress } from '../api/connect.js';
 import type { GatewayStatus, Reloaded } from '../api/parts.js';
 import { type ActorOptions, type GatewayOptions, tell, withActor, withGateway, withGatewayOptions } from './run.js';
 import { facts } from './words.js';
@@ -47,6 +48,7 @@ function statusWords(status: GatewayStatus): string {
     ['ready', status.notReady.length === 0 ? 'yes' : `no: ${status.notReady.join(', ')}`],
     ['http', listen.http === null ? null : `${listen.http}, as <service>.${status.domain}`],
     ['postgres', listen.postgres],
+    ['reached at', gatewayAddress(status)],
     ['health', listen.health],
     ['live sessions', status.liveSessions],
     ...services.map(({ name, protocol, roles }) => ['service', `${name} (${protocol}): ${roles.join(', ')}`] as const),

@@ -8,6 +8,7 @@ import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.
 import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
 import { type ProxySettings, proxiesSchema } from './proxies.js';
+import { PUBLIC_PROBLEM, type PublicSettings, publicFits, publicSchema } from './public.js';
 import { type ReviewSettings, reviewsSchema } from './reviews.js';
 import * as values from './values.js';
 
@@ -30,6 +31,8 @@ export interface GatewayConfig {
   readonly listen: { readonly http: Address; readonly postgres: Address; readonly health: Address };
   /** PEM texts; always there when something is served off loopback. */
   readonly tls: TlsSettings | undefined;
+  /** Where others reach it, when that is not where it listens. */
+  readonly public: PublicSettings;
   /** Who is believed when they say whom they ask for. */
   readonly proxies: ProxySettings;
   /** A connection string; undefined: the embedded database. */
@@ -87,6 +90,7 @@ function shapeOf(sources: values.Sources) {
       })
       .refine(keyMatches, 'the key does not belong to the certificate')
       .optional(),
+    public: publicSchema(schemas).default({}),
     proxies: proxiesSchema.default({}),
     database: connectionSchema(sources, /^postgres(?:ql)?:\/\//, 'not a PostgreSQL connection string').optional(),
     redis: connectionSchema(sources, /^rediss?:\/\//, 'not a Redis connection string').optional(),
@@ -113,7 +117,7 @@ export function gatewaySchema(sources: values.Sources) {
  * not hide it.
  */
 export function gatewayRules(sources: values.Sources): z.ZodType[] {
-  const { tls, database, signing_key } = shapeOf(sources);
+  const { domain, tls, public: outside, database, signing_key } = shapeOf(sources);
   const { listenAddress } = values.valueSchemas(sources);
   return [
     z
@@ -129,6 +133,12 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
         path: ['listen', 'http'],
       }),
     z
+      .object({ domain, tls, public: outside })
+      .refine((it) => publicFits(it.public.url, it.domain, it.tls?.http === true), {
+        error: PUBLIC_PROBLEM,
+        path: ['public', 'url'],
+      }),
+    z
       .object({ database, signing_key })
       .refine((it) => it.database === undefined || (it.signing_key !== undefined && 'pem' in it.signing_key), {
         error: SIGNING_KEY_PROBLEM,
@@ -139,14 +149,26 @@ export function gatewayRules(sources: values.Sources): z.ZodType[] {
 
 /** The parsed file in the gateway's own words. */
 export function toGatewayConfig(file: z.output<ReturnType<typeof gatewaySchema>>): GatewayConfig {
-  const { domain, listen, tls, proxies, database, redis } = file;
+  const { domain, listen, tls, public: outside, proxies, database, redis } = file;
   const { signing_key: signingKey, verification_keys: verificationKeys } = file;
   const { staleness: stalenessSeconds, drain: drainSeconds, duties, oidc, alerts, reviews } = file;
   const stores = { database, redis, signingKey, verificationKeys };
   const audit = toAuditTargets(file.audit);
   const notices = toNoticeSettings(file.notices);
   const told = { audit, notices, alerts, reviews };
-  return { domain, listen, tls, proxies, ...stores, stalenessSeconds, drainSeconds, duties, oidc, ...told };
+  return {
+    domain,
+    listen,
+    tls,
+    public: outside,
+    proxies,
+    ...stores,
+    stalenessSeconds,
+    drainSeconds,
+    duties,
+    oidc,
+    ...told,
+  };
 }
 
 function portsDiffer(listen: Readonly<Record<string, Address>>): boolean {

@@ -66,6 +66,8 @@ export interface HttpOptions {
   readonly desk?: RequestDesk | undefined;
   readonly host: string;
   readonly port: number;
+  /** The origin of the gateway's own pages, when it is not what domain and port make it. */
+  readonly publicUrl?: string | undefined;
   /** Who is believed when they say whom they ask for; nobody unless given. */
   readonly proxies?: HttpProxies | undefined;
   /** PEM texts; without them HTTP is plain. */
@@ -109,8 +111,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     access: options.access,
     api: options.api,
     desk: options.desk,
-    scheme: schemeOf(domain, options.tls !== undefined),
-    origin: () => originOf(domain, options.tls !== undefined, portOf(door)),
+    scheme: schemeOf(domain, options.tls !== undefined, options.publicUrl),
+    origin: () => originOf(domain, options.tls !== undefined, portOf(door), options.publicUrl),
     clock,
     domain,
     carried: new WeakMap(),

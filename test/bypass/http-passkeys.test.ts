@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
-import { NAVIGATION, SAME_ORIGIN, startBrowsing, type TestBrowser } from '../http/browser/fixture.js';
+import { NAVIGATION, SAME_ORIGIN, startBrowsing, TestBrowser } from '../http/browser/fixture.js';
 import { TestAuthenticator } from '../identity/authenticator.js';
 import type { TestGateway } from '../support/gateway.js';
+import { startProxy } from '../support/passing-proxy.js';
 
 const DANA = { subject: 'dana', name: 'Dana', kind: 'employee', by: 'ops' };
 
@@ -54,6 +55,29 @@ t.test('passkeys over HTTP: cookies of the own host alone, and answers that nobo
   const page = await dana.visit('localhost', '/passkeys');
   t.match(page.headers['content-security-policy'], /default-src 'none'.*script-src 'sha256-[^']+'; connect-src 'self'/);
   t.notMatch(page.headers['content-security-policy'], /unsafe/);
+});
+
+t.test('D29: behind a mapping of ports, passkeys, links and lines are those of the public address alone', async (t) => {
+  const mapped: { gateway?: TestGateway } = {};
+  const port = await startProxy(t, () => mapped.gateway?.ports.http ?? 0, '');
+  const settings = `public: { url: "http://localhost:${port}", postgres: "db.example.com:15432" }\ndrain: 0s`;
+  const { gateway, browser } = await startBrowsing(t, { settings });
+  mapped.gateway = gateway;
+  const { body } = await gateway.operator('POST', '/v1/invitations', DANA);
+  t.match(body.url, new RegExp(`^http://localhost:${port}/invite#`));
+  const secret = String(body.url).split('#')[1] ?? '';
+  const { joined: refused } = await join(browser(), secret);
+  t.notMatch(refused.status, 200, 'the port that it listens on is not where people come to');
+  const dana = new TestBrowser(port);
+  const { joined } = await join(dana, secret);
+  t.equal(joined.status, 200);
+  t.match((await dana.visit('localhost', '/')).body, /Logged in as dana/);
+  t.match((await dana.visit('web.localhost', '/')).way.at(-1), `http://localhost:${port}/handover`);
+  const { body: issued } = await gateway.operator('POST', '/v1/grants', {
+    ...{ principal: 'dana', service: 'web', durationSeconds: 600, sponsor: 'lee', reason: 'a test', by: 'ops' },
+  });
+  t.match(issued.connect, [/^daypass connect web$/, new RegExp(` http://web\\.localhost:${port}/$`)]);
+  t.match((await gateway.operator('GET', '/v1/status')).body, { public: { url: `http://localhost:${port}` } });
 });
 
 t.test('D29: who opens a service without a login is led back to it by the button, and to nowhere else', async (t) => {

@@ -225,3 +225,26 @@ t.test('proxies are listed by their networks, never everybody, and say how they 
   );
   t.equal(proxies.http, undefined);
 });
+
+t.test('a public address is one of the gateway’s own domain, and of TLS off localhost', async (t) => {
+  const asked = (url: string, domain = 'gw.example.com') =>
+    problems(t.testdir({}), `${GATEWAY.replace('localhost', domain)}public: { url: "${url}" }\n`);
+  for (const url of ['https://gw.example.com', 'https://gw.example.com:8443', 'https://GW.example.com:443/'])
+    t.strictSame(asked(url), [], url);
+  t.strictSame(asked('http://localhost:9090', 'localhost'), []);
+  t.strictSame(asked('https://localhost:9443', 'localhost'), []);
+  const unfit = [
+    'http://gw.example.com',
+    'https://example.com',
+    'https://x.gw.example.com',
+    'https://gw.example.com.evil.test',
+  ];
+  for (const url of unfit) t.match(asked(url), [/not an address that browsers could reach/], url);
+  t.match(asked('https://gw.example.com/base'), [/not an origin/]);
+  for (const url of ['https://a@gw.example.com', 'gw.example.com', 'https://gw.example.com?x', 'ftp://gw.example.com'])
+    t.match(asked(url), [/not a web address/], url);
+  const settings = 'public: { url: "https://localhost:443", postgres: "db.example.com:5432" }\n';
+  t.strictSame(served(t.testdir({}), `${GATEWAY}${settings}`).public, {
+    ...{ url: 'https://localhost', postgres: { host: 'db.example.com', port: 5432 } },
+  });
+});

@@ -17,17 +17,21 @@ export function addresses(client: readonly number[], port = 4711): Buffer {
   return Buffer.concat([Buffer.from(client), Buffer.alloc(client.length), ports]);
 }
 
-/** A TCP proxy that begins each connection with these bytes. @returns its port */
+/**
+ * A TCP proxy that begins each connection with these bytes.
+ * @param port - where it leads; a function when that is not known yet
+ * @returns its port
+ */
 export async function startProxy(
   t: Test,
-  port: number,
+  port: number | (() => number),
   header: string | Buffer,
   localAddress = PROXY,
 ): Promise<number> {
   const sockets = new Set<Socket>();
   const keep = (socket: Socket) => sockets.add(socket.on('error', () => socket.destroy()));
   const server = createServer((client) => {
-    const onward = connect({ port, host: '127.0.0.1', localAddress });
+    const onward = connect({ port: typeof port === 'number' ? port : port(), host: '127.0.0.1', localAddress });
     keep(client);
     keep(onward);
     onward.write(header);

@@ -9,17 +9,21 @@ export function isOwnPath(path: string): boolean {
 /**
  * How browsers reach the gateway. Off `localhost` it is TLS in any case, its own or that of a proxy on this machine: browsers
  * keep `__Host-` cookies of no other place.
+ * @param url - what the configuration says of it
  */
-export function schemeOf(domain: string, tls: boolean): 'http' | 'https' {
+export function schemeOf(domain: string, tls: boolean, url?: string): 'http' | 'https' {
+  if (url !== undefined) return url.startsWith('https:') ? 'https' : 'http';
   return tls || !(domain === 'localhost' || domain.endsWith('.localhost')) ? 'https' : 'http';
 }
 
 /**
  * The origin of the gateway's own pages, as browsers spell it. A proxy that speaks TLS in front of a plain listener has the usual
- * port.
+ * port unless told.
  * @param tls - whether the listener speaks TLS itself
+ * @param url - what the configuration says of it
  */
-export function originOf(domain: string, tls: boolean, port: number): string {
+export function originOf(domain: string, tls: boolean, port: number, url?: string): string {
+  if (url !== undefined) return url;
   const scheme = schemeOf(domain, tls);
   const usual = scheme === 'https' ? 443 : 80;
   const proxied = scheme === 'https' && !tls;
