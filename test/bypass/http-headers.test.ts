@@ -50,10 +50,9 @@ t.test('A3: a client neither sets nor removes an injected header, in any spellin
     [],
   );
   t.equal(values('daypass-assertion').length, 1);
-  t.notMatch(
-    echo.connections[0]?.bytes ?? '',
-    /daypass[-_]a(?!ssertion: ey)|daypass-handle|dp_|proxy-authorization|^te:|^forwarded|root/im,
-  );
+  // Without the assertion's own letters, which are as good as random and may spell anything.
+  const bytes = (echo.connections[0]?.bytes ?? '').replace(values('daypass-assertion')[0]?.slice(2) ?? '', '');
+  t.notMatch(bytes, /daypass[-_]a(?!ssertion: ey\r)|daypass-handle|dp_|proxy-authorization|^te:|^forwarded|root/im);
 });
 
 t.test('A4: no client says to a service who it is, where it comes from or which proxy to use', async (t) => {
