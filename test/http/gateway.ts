@@ -30,6 +30,7 @@ import { uuid7 } from '../../src/recording/uuid7.js';
 import { TEST_KEY } from '../support/key.js';
 import { ledgerDatabase } from '../support/ledger.js';
 import type { Database } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 
 /** What a test's policy says. */
 export interface ServiceText {
@@ -277,6 +278,33 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
     version: `version ${versions}`,
     text: '',
   };
+}
+
+/** The machine's clock, which a test may set forward: what waits for a time waits no longer then, once it looks. */
+export class HastyClock implements Clock {
+  /** Milliseconds. */
+  ahead = 0;
+
+  wall(): number {
+    return systemClock.wall() + this.ahead;
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic() + this.ahead;
+  }
+}
+
+/** Keeps the ledger from committing any event. Resolves when it does; the answer lets it go on. */
+export async function lockLedger({ database }: Pick<TestGateway, 'database'>): Promise<() => Promise<unknown>> {
+  const locker = await database.client();
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  return () => locker.query('rollback');
+}
+
+/** Resolves when so many wait for a lock in a database: an event that is to be committed, while the ledger is locked. */
+export function untilWaiting({ database }: Pick<TestGateway, 'database'>, count = 1): Promise<void> {
+  const waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+  return waitUntil('the record waits', async () => (await database.query(waits)).length >= count);
 }
 
 /** README, "What is promised": a session is cut at the most so much late, milliseconds. */

@@ -134,7 +134,8 @@ t.test('every refusal is problem+json, one log line with its reason and rule, an
   };
   const upstreamLimits = { connect: 1_000, response: 300 };
   const gateway = await startGateway(t, services, { headTimeout: 1_000, upstreamLimits });
-  const handles = { web: gateway.issue('web').handle, down: gateway.issue('down').handle };
+  const forMs = 600_000; // some of the cases wait
+  const handles = { web: gateway.issue('web', { forMs }).handle, down: gateway.issue('down', { forMs }).handle };
   const bytes = (text: string) => {
     const handle = /Host: down/.test(text) ? handles.down : handles.web;
     return text.replace('@', `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`).replaceAll('#', handle);

@@ -1,11 +1,20 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { closeFrame, textFrame } from '../../src/http/frame-watch.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
-import { type GatewayOptions, type RoleBlock, startGateway } from './gateway.js';
+import {
+  type GatewayOptions,
+  HastyClock,
+  lockLedger,
+  type RoleBlock,
+  startGateway,
+  type TestGateway,
+  untilWaiting,
+} from './gateway.js';
 import { rawService } from './raw-service.js';
 
 const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex');
@@ -93,14 +102,11 @@ t.test('of a message that the end cuts in two its beginning is recorded, before 
 });
 
 t.test('the service waits while the record does not keep up, and the session is cut when it stays so', async (t) => {
-  for (const options of [
-    { stallAfter: 400, mode: 'strict' },
-    { stallAfter: 400, mode: 'buffered', bufferBytes: 1 },
-  ] as const) {
-    const { gateway, client, service } = await opened(t, {}, options);
+  for (const options of [{ mode: 'strict' }, { mode: 'buffered', bufferBytes: 1 }] as const) {
+    const clock = new HastyClock();
+    const { gateway, client, service } = await opened(t, {}, { ...options, clock });
     await gateway.events();
-    const locker = await gateway.database.client();
-    await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+    const unlock = await lockLedger(gateway);
     const message = textFrame('x'.repeat(1_000));
     const closed = once(client, 'close');
     const total = 64 * 1024 * 1024;
@@ -108,9 +114,12 @@ t.test('the service waits while the record does not keep up, and the session is 
     client.on('message', (data) => (got += String(data).length));
     const batch = Buffer.concat(Array.from({ length: 1_000 }, () => message));
     for (let sent = 0; sent < total; sent += batch.byteLength) service.write(batch);
+    await untilWaiting(gateway);
+    await pause(400); // while it waits for its record
+    clock.ahead += 5_000;
     await closed;
     t.ok(got < 4 * 1024 * 1024, `${got} bytes passed unrecorded`);
-    await locker.query('rollback');
+    await unlock();
     t.match((await gateway.events()).at(-1), { kind: 'close', facts: { reason: 'recorder_stalled' } }, options.mode);
   }
 });
@@ -142,10 +151,19 @@ t.test('a service that nests messages or continues none is told apart and ended'
 
 t.test('in-band warnings are said between messages, only where the role asks for them', async (t) => {
   const warnings = '{"ends":"{until}","left":{seconds}}';
-  const { gateway, client, service, id } = await opened(t, { websocket: { warnings } }, {}, 11_000);
+  const clock = new HastyClock();
+  /** As if the time were over until the last warning before the end. */
+  const goOn = (of: TestGateway) => {
+    clock.ahead += 50_500;
+    of.gate.tick();
+  };
+  const { gateway, client, service, id } = await opened(t, { websocket: { warnings } }, { clock });
   const got: string[] = [];
   client.on('message', (data) => got.push(String(data)));
-  service.write(Buffer.from([0x01, 4, ...Buffer.from('half')]));
+  const pinged = once(client, 'ping');
+  service.write(Buffer.from([0x01, 4, ...Buffer.from('half'), 0x89, 0]));
+  await pinged; // what stands before it has passed
+  goOn(gateway);
   while (!(await gateway.events()).some(({ kind }) => kind === 'notice'))
     await new Promise((resolve) => setTimeout(resolve, 50));
   service.write(Buffer.from([0x80, 4, ...Buffer.from(' way')]));
@@ -155,9 +173,10 @@ t.test('in-band warnings are said between messages, only where the role asks for
   t.match(warned, { ends: /^\d{4}-\d\d-\d\dT.*Z$/, left: Number });
   gateway.renew(id, 60_000);
   await once(client, 'message');
-  t.match(got[2], /"left":(?:59|60)\}/, 'a renewal is said too');
-  const quiet = await opened(t, {}, {}, 10_500);
+  t.match(got[2], /"left":(?:5[5-9]|60)\}/, 'a renewal is said too');
+  const quiet = await opened(t, {}, { clock });
   quiet.client.on('message', (data) => t.fail(`said ${String(data)}`));
+  goOn(quiet.gateway);
   while (!(await quiet.gateway.events()).some(({ kind }) => kind === 'notice'))
     await new Promise((resolve) => setTimeout(resolve, 50));
   t.equal(quiet.client.readyState, WebSocket.OPEN);

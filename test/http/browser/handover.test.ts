@@ -173,9 +173,10 @@ t.test('logging out ends every login of the person, live WebSockets too, and nob
     acts.map(({ act, by }) => `${act} by ${by}`),
     ['link by ops', 'login by alice', 'link by ops', 'login by alice', 'link by ops', 'logout by alice'],
   );
+  const left = once(sockets[2]!, 'close');
   const out = await gateway.operator('POST', '/v1/logouts', { principal: 'bob', reason: 'left', by: 'ops' });
   t.match(out, { status: 200, body: { principal: 'bob', logins: 1 } });
-  await once(sockets[2]!, 'close');
+  await left;
 });
 
 t.test('tabs that are opened at once come in each where it wanted to go, in whatever order', async (t) => {
