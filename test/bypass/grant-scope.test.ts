@@ -16,6 +16,7 @@ import { startGateway, type TestGateway, throughGateway } from '../support/gatew
 import { TEST_KEY } from '../support/key.js';
 import { ordersWeb } from '../support/orders-web.js';
 import { startRedis } from '../support/redis.js';
+import { waitUntil } from '../support/wait.js';
 
 const ACT = { by: 'root', reason: 'the sponsor left' };
 const READS = 'select on public.orders';
@@ -92,6 +93,8 @@ t.test(
     const [error] = await cut;
     t.match(error, { code: '57P01', message: /the grant was suspended/ });
     await t.rejects(database(db.handle), { code: '28P01', message: /suspended/ });
+    // What is live hears of it a moment after the answer.
+    await waitUntil('the web session is cut', async () => (await get(gateway, web.handle, '/')).status !== 200);
     const refused = await get(gateway, web.handle, '/');
     t.equal(refused.status, 401);
     t.match(JSON.parse(refused.body), { reason: 'suspended' });

@@ -108,11 +108,12 @@ t.test('a service that answers nonsense to a request is 502, and the next reques
 t.test('a download and a WebSocket move at the pace of a slow client', async (t) => {
   const chunk = Buffer.alloc(64 * 1024, 0x61);
   const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), chunk]);
-  let sent = 0;
+  let under = { sent: 0 };
   const pump = (socket: Socket, piece: Buffer) => {
+    const own = under;
     const more = () => {
-      while (sent < 2_000) {
-        sent += 1;
+      while (own.sent < 2_000) {
+        own.sent += 1;
         if (!socket.write(piece)) return;
       }
     };
@@ -132,18 +133,18 @@ t.test('a download and a WebSocket move at the pace of a slow client', async (t)
   const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
   const { handle } = gateway.issue('web');
   const stalled = async () => {
-    for (let last = -1; last !== sent; ) {
-      last = sent;
+    for (let last = -1; last !== under.sent; ) {
+      last = under.sent;
       for (let turn = 0; turn < 2_000; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     }
-    return sent;
+    return under.sent;
   };
   const client = raw(t, gateway.port, `GET /big HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`);
   await client.sees(/200 OK/);
   client.socket.pause();
-  t.ok((await stalled()) < 1_000, `the service was stopped after ${sent} of 2000 pieces`);
+  t.ok((await stalled()) < 1_000, `the service was stopped after ${under.sent} of 2000 pieces`);
   client.socket.destroy();
-  sent = 0;
+  under = { sent: 0 };
   const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, {
     headers: { host: 'web.localhost', 'daypass-handle': handle },
   });
@@ -151,7 +152,7 @@ t.test('a download and a WebSocket move at the pace of a slow client', async (t)
   t.teardown(() => socket.terminate());
   await once(socket, 'open');
   socket.pause();
-  t.ok((await stalled()) < 1_000, `and again after ${sent}`);
+  t.ok((await stalled()) < 1_000, `and again after ${under.sent}`);
   let messages = 0;
   const all = new Promise<void>((resolve) => {
     socket.on('message', () => {

@@ -72,12 +72,15 @@ t.test('B11: a select that runs when its relation is taken away is cancelled', a
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const { client } = await loggedIn(t, gateway.ports.postgres, handle);
   const { client: bystander } = await loggedIn(t, gateway.ports.postgres, handle);
+  const locker = await gateway.orders.database.client();
+  await locker.query('begin; lock table orders in access exclusive mode');
   client.send(query('select pg_sleep(60) from order_items limit 1'));
-  bystander.send(query('select pg_sleep(1) from orders limit 1'));
+  bystander.send(query('select pg_sleep(0) from orders limit 1'));
   await untilRunning(gateway.orders, 'select pg_sleep%', 2);
   await gateway.policy('orders-db', gateway.orders.policy({ reader: NARROW }));
   await cutByPolicy(t, client);
   await untilRunning(gateway.orders, '%order_items%', 0);
+  await locker.query('rollback');
   t.equal(shapes(await bystander.until()), 'T D C:SELECT 1 Z:I', 'what is still allowed runs on');
   t.match(
     gateway.lines.filter(({ msg }) => msg === 'what was under way is not allowed any more'),
