@@ -2,19 +2,29 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
+import { collect } from '../support/collect.js';
 import { throughGateway } from '../support/gateway.js';
 import { startPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
+import { waitUntil } from '../support/wait.js';
 import { bind, cstring, execute, front, loggedIn, parse, query, shapes, start, sync } from '../support/wire.js';
 import { gatewayToOrders } from './fixture.js';
 
 /** Two hundred megabytes, in rows of a kilobyte. */
 const HUGE = "select repeat('x', 1000) from generate_series(1, 200000)";
 const MOST = 60 * 2 ** 20;
+/** ReadyForQuery without its status. */
+const READY = Buffer.from([0x5a, 0, 0, 0, 5]);
 
 function memory(): number {
   const { heapUsed, external, arrayBuffers } = process.memoryUsage();
   return heapUsed + external + arrayBuffers;
+}
+
+/** What is held besides what there was before: only where that is too much, it is worth a collection of the garbage. */
+function grown(before: number, limit = MOST): number {
+  if (memory() - before >= limit) collect();
+  return memory() - before;
 }
 
 /** Logs in, and reads nothing from then on. */
@@ -42,17 +52,15 @@ t.test(
     let most = 0;
     for (let i = 0; i < 20; i += 1) {
       await pause(50);
-      most = Math.max(most, memory() - before);
+      most = Math.max(most, grown(before));
     }
     t.ok(most < MOST, `${Math.round(most / 2 ** 20)} MiB`);
-    const revoked = Date.now();
     await gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'over', by: 'ops' });
     const active = () =>
       gateway.orders.database.query(
         "select 1 from pg_stat_activity where datname = current_database() and query like '%repeat%' and pid <> pg_backend_pid()",
       );
-    while ((await active()).length > 0 && Date.now() - revoked < 5_000) await pause(10);
-    t.equal((await active()).length, 0, 'gone at the database');
+    await waitUntil('it is gone at the database', async () => (await active()).length === 0);
     // The client never reads: its socket is destroyed when the farewell does not flush.
     while (((await gateway.operator('GET', '/v1/status')).body.liveSessions as number) > 0) await pause(10);
     await gateway.stop();
@@ -69,12 +77,14 @@ t.test('a client that reads a huge result gets all of it, in bounded memory', as
   const before = memory();
   let most = 0;
   let bytes = 0;
+  let tail = Buffer.alloc(0);
   client.send(query(HUGE));
   await new Promise<void>((resolve) => {
     client.socket.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes % 64 === 0) most = Math.max(most, memory() - before);
-      if (chunk.subarray(-6, -5).toString() === 'Z') resolve();
+      if (bytes % 64 === 0) most = Math.max(most, grown(before, 2 * MOST));
+      tail = Buffer.concat([tail, chunk.subarray(-6)]).subarray(-6);
+      if (tail.subarray(0, 5).equals(READY)) resolve();
     });
   });
   t.ok(bytes > 200_000 * 1_000);
@@ -98,7 +108,7 @@ t.test('a client that sends without reading is read no faster than it is answere
     sent += round.length;
     if (!socket.write(round)) {
       const drained = await Promise.race([once(socket, 'drain').then(() => true), pause(1_000).then(() => false)]);
-      most = Math.max(most, memory() - before);
+      most = Math.max(most, grown(before));
       if (!drained) break;
     }
   }
@@ -128,7 +138,7 @@ t.test(
     for (let i = 0; i < 800 && !held; i += 1) {
       if (client.socket.write(piece)) continue;
       held = !(await Promise.race([once(client.socket, 'drain').then(() => true), pause(500).then(() => false)]));
-      most = Math.max(most, memory() - before);
+      most = Math.max(most, grown(before));
     }
     t.ok(held, 'the client is not read any further');
     t.ok(most < MOST, `${Math.round(most / 2 ** 20)} MiB`);

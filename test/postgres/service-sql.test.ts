@@ -7,6 +7,7 @@ import { loadProtocols } from '../../src/protocols.js';
 import { command } from '../support/commands.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
 import { connected, type Database, freshDatabase } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 import { gatewayToOrders } from './fixture.js';
 
 const SCHEMA = `
@@ -340,8 +341,7 @@ t.test('the start says what an account may beyond the policy', async (t) => {
   const gateway = await gatewayToOrders(t);
   const line = () =>
     gateway.lines.find(({ msg }) => typeof msg === 'string' && msg.startsWith('the upstream account may do more'));
-  for (let round = 0; round < 200 && line() === undefined; round += 1)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  await waitUntil('the line', () => line() !== undefined);
   t.match(line(), { service: 'orders-db', exceeds: [/large objects/] });
 });
 
@@ -351,8 +351,7 @@ t.test('a relation that the policy names and the database lacks is said at the s
   const untilSaid = async (relation: string) => {
     const said = () =>
       gateway.lines.filter(({ lacks }) => JSON.stringify(lacks)?.includes(`has no relation ${relation}`));
-    for (let round = 0; round < 500 && said().length === 0; round += 1)
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    await waitUntil(`what is said of ${relation}`, () => said().length > 0);
     t.match(said()[0], {
       level: 40,
       service: 'orders-db',

@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { openConnection, StartupRefused } from '../../src/postgres/startup.js';
 import { selfSigned } from '../support/certificate.js';
 import { psql } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
+import { waitUntil } from '../support/wait.js';
 import {
   bind,
   cstring,
@@ -305,13 +307,12 @@ t.test('what a client may choose reaches the database, beside what the role pins
 });
 
 t.test('a connection that is destroyed at any byte of its start is over, and nothing is told', async (t) => {
-  const limit = 150;
   const ends: Promise<unknown>[] = [];
+  const sockets: Socket[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket) => {
+    sockets.push(socket);
     socket.on('error', () => {});
-    const timer = setTimeout(() => socket.destroy(), limit);
-    const opened = openConnection(socket, null, true).finally(() => clearTimeout(timer));
-    ends.push(opened.catch((thrown: unknown) => thrown));
+    ends.push(openConnection(socket, null, true).catch((thrown: unknown) => thrown));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -326,9 +327,13 @@ t.test('a connection that is destroyed at any byte of its start is over, and not
       await client.bytes(1);
       client.send(bytes.subarray(8, end));
     }
-    await client.closed;
+    return client;
   });
-  await Promise.all(stalled);
+  const clients = await Promise.all(stalled);
+  await waitUntil('all are accepted', () => sockets.length === clients.length);
+  await pause(150); // what they sent has come
+  for (const socket of sockets) socket.destroy();
+  for (const client of clients) await client.closed;
   t.equal(ends.length, bytes.length);
   for (const end of await Promise.all(ends)) t.ok(end instanceof StartupRefused && end.report === null);
 });
@@ -418,7 +423,6 @@ t.test('a client that leaves while it is being admitted leaves no session behind
   client.socket.end();
   await client.closed;
   const live = async () => Number((await gateway.operator('GET', '/v1/status')).body.liveSessions);
-  for (let tries = 0; (await live()) > 0 && tries < 100; tries += 1)
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  await waitUntil('no session is left', async () => (await live()) === 0);
   t.equal(await live(), 0);
 });
