@@ -37,7 +37,7 @@ export async function startTwins(
   mode: 'strict' | 'buffered' = 'strict',
   rule?: string,
 ): Promise<Twins> {
-  const [one, other] = [await twin(t, setup), await twin(t, setup)];
+  const [one, other] = [await startTwin(t, setup), await startTwin(t, setup)];
   return twinsOver(t, one, other, mode, rule);
 }
 
@@ -62,7 +62,8 @@ export async function twinsOver(
   };
 }
 
-async function twin(t: Test, setup: string): Promise<PostgresServer> {
+/** One of them: alone where nothing is compared, and a file needs no more than one. */
+export async function startTwin(t: Test, setup = ''): Promise<PostgresServer> {
   const server = await startPostgres(t, { settings: () => QUIET });
   const admin = await connected(t, server.config());
   await admin.query(`create database ${DATABASE} template template0`);

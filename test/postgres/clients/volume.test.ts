@@ -5,11 +5,16 @@ import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { collect } from '../../support/collect.js';
 import { bind, execute, front, int32, parse, query, shapes, sync, type WireClient } from '../../support/wire.js';
-import { enter, startTwins, type Twins } from './twins.js';
+import { enter, startTwin, type Twins, twinsOver } from './twins.js';
 
 const MiB = 2 ** 20;
 /** What the gateway and this test may hold at any time besides what they began with. Far less than what passes. */
 const MOST_HELD = 48 * MiB;
+
+const server = await startTwin(t, 'create table lines (line text)');
+
+/** A gateway in front of the server; nothing is compared here. */
+const through = (t: Test) => twinsOver(t, server, server);
 
 /** The raw socket of a client that is in: what comes is counted, not kept. */
 async function counting(t: Test, twins: Twins) {
@@ -76,7 +81,7 @@ async function write(socket: Socket, bytes: Buffer): Promise<void> {
 }
 
 t.test('rows of 64 MB and a COPY of 200 MB pass to the client; little of them is held', async (t) => {
-  const twins = await startTwins(t);
+  const twins = await through(t);
   const { socket, counted, ready } = await counting(t, twins);
   const rows = await peak(async () => {
     socket.write(query(`select repeat('x', ${64 * MiB}) from generate_series(1, 3)`));
@@ -94,7 +99,7 @@ t.test('rows of 64 MB and a COPY of 200 MB pass to the client; little of them is
 });
 
 t.test('a COPY of 200 MB passes to the server, in small messages and in large ones', async (t) => {
-  const twins = await startTwins(t, 'create table lines (line text)');
+  const twins = await through(t);
   const { socket, counted, ready } = await counting(t, twins);
   const line = Buffer.from(`${'z'.repeat(999)}\n`);
   let copies = 0;
@@ -118,7 +123,7 @@ t.test('a COPY of 200 MB passes to the server, in small messages and in large on
 });
 
 t.test('a Bind of 60 MB arrives whole', async (t) => {
-  const { gateway } = await startTwins(t);
+  const { gateway } = await through(t);
   const { client } = await enter(t, gateway);
   const value = Buffer.alloc(60 * MiB, 0x61);
   const bound = front('B', Buffer.of(0, 0, 0, 0, 0, 1), int32(value.length), value, Buffer.of(0, 0));
@@ -131,7 +136,7 @@ t.test('a Bind of 60 MB arrives whole', async (t) => {
 t.test(
   'messages longer than are held pass in pieces, and the record has their beginning and their digest',
   async (t) => {
-    const twins = await startTwins(t);
+    const twins = await through(t);
     const { socket, counted, ready } = await counting(t, twins);
     const chunk = Buffer.alloc(MiB, 0x78);
     const digests: string[] = [];
@@ -186,7 +191,7 @@ t.test(
 );
 
 t.test('10,000 statements in one pipeline are answered in order, and each is recorded', async (t) => {
-  const { gateway, parts } = await startTwins(t);
+  const { gateway, parts } = await through(t);
   const { client } = await enter(t, gateway);
   const statements = Array.from({ length: 10_000 }, (_, i) => Buffer.concat([bind('', 's', String(i)), execute('')]));
   client.send(parse('s', 'select $1::int'), ...statements, sync());
@@ -204,7 +209,7 @@ t.test('10,000 statements in one pipeline are answered in order, and each is rec
 });
 
 t.test('who sends and never reads is read no further, and what the gateway holds stays bounded', async (t) => {
-  const twins = await startTwins(t);
+  const twins = await through(t);
   const { client } = await enter(t, twins.gateway);
   client.socket.pause();
   const held = await peak(async () => {
