@@ -193,7 +193,7 @@ async function closes(
   dead: string,
   since: number,
 ) {
-  const starved = starvation(living.pid);
+  const starved = starvation(process.pid, living.pid);
   const line = await Promise.race([living.says(CLOSED), pause(GIVE_UP, null, { ref: false })]);
   const after = Date.now() - since;
   t.equal(line?.session, session);

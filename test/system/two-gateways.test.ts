@@ -163,6 +163,8 @@ for (const [how, stop] of [
     `with Redis ${how} nobody new is admitted, within 500 ms, and live sessions end after the staleness`,
     async (t) => {
       const { a, b, redis } = await twoGateways(t, { settings: 'drain: 0s\nstaleness: 2s' });
+      // The last answer before the outage may be older for it, too.
+      const starvedBefore = starvation(a.pid, b.pid);
       const { handle } = await a.issue({ service: 'orders-db' });
       const web = await a.issue({ service: 'orders-web' });
       const live = [
@@ -183,7 +185,8 @@ for (const [how, stop] of [
         t.match(code, /57P01|4001/);
         t.match(message, /could not confirm the grant/);
         // Counted from the last answer, which is up to a second old when the outage begins.
-        t.ok(at - from >= 900 && at - from <= 3_500 + starved(), `cut ${at - from} ms after the outage began`);
+        t.ok(at - from >= 900 - starvedBefore(), `cut ${at - from} ms after the outage began, not early`);
+        t.ok(at - from <= 3_500 + starved(), `cut ${at - from} ms after the outage began, not late`);
       }
     },
   );
@@ -196,7 +199,7 @@ t.test('a Redis that comes back empty brings no revoked grant back', async (t) =
   const other = await a.issue({ service: 'orders-db' });
   await redis.kill();
   await redis.restart();
-  await untilReady(a, b);
+  await untilChecking(handle, a, b);
   for (const { ports } of [a, b]) {
     t.match(await refusal(ports.postgres, handle), { code: '28P01', message: /revoked/ });
     t.match(await refusal(ports.postgres, other.handle), { code: '28P01' }, 'what was lost is not made up');
@@ -249,14 +252,15 @@ t.test(
       t.match(refused, { code: '57P03' });
       t.ok((refused?.ms ?? Number.NaN) <= 500 + starved(), `refused in ${Math.round(refused?.ms ?? 0)} ms`);
     }
-    const from = Date.now();
     const { code, stdout } = await daypass(a, ['grant', 'revoke', id, '--reason', 'the task is done']);
+    const answered = Date.now();
     t.equal(code, 4);
     t.match(stdout, /the ledger does not answer/);
     for (const { ended } of live) {
       const { message, at } = await ended;
       t.match(message, /the grant was revoked/);
-      t.ok(at - from <= 3_000 + starved(), `${at - from} ms after the command was typed`);
+      // From then on: how long the command itself takes to start is up to the machine.
+      t.ok(at - answered <= 1_000 + starved(), `${at - answered} ms after the command's answer`);
     }
     await ledgerServer.restart();
     t.match(await refusal(b.ports.postgres, handle), { code: '28P01', message: /revoked/ }, 'the tombstone stands');
@@ -274,9 +278,10 @@ async function sessionsOf(ledger: Database, grant: string, count: number): Promi
   return (await ask()).map(({ id }) => id);
 }
 
-/** Both gateways' /readyz answers 200. */
-async function untilReady(...gateways: readonly GatewayProcess[]) {
+/** Both gateways look at this grant again: what /readyz tells may be a second old, and from before the outage. */
+async function untilChecking(handle: string, ...gateways: readonly GatewayProcess[]) {
   for (const { ports } of gateways) {
+    while ((await refusal(ports.postgres, handle))?.code === '57P03') await pause(20);
     while ((await fetch(`http://[::1]:${ports.health}/readyz`)).status !== 200) await pause(20);
   }
 }

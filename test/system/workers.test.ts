@@ -1,12 +1,13 @@
 import { existsSync, lstatSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
 import t, { type Test } from 'tap';
 import { scrape } from '../metrics/scrape.js';
 import { command, curl } from '../support/commands.js';
 import { CLI, type GatewayProcess } from '../support/gateway-process.js';
-import { waitUntil } from '../support/wait.js';
+import { closed, waitUntil } from '../support/wait.js';
 import { int32, packet } from '../support/wire.js';
 import { database, webSocket } from './clients.js';
 import { type Ground, ground } from './fixture.js';
@@ -111,11 +112,11 @@ t.test('two workers serve one address, and one grant is used through both', asyn
 
   await t.test('a cancel request reaches the session, whichever worker takes it', async (t) => {
     for (let i = 0; i < 4; i += 1) {
-      const running = second.client.query('select pg_sleep(30)').then(
+      const running = second.client.query(`select pg_sleep(30), ${i}`).then(
         () => 'ran to its end',
         (thrown: { code?: string }) => thrown.code,
       );
-      await waitUntil('the query runs', async () => (await runningSleeps(under)) > 0);
+      await waitUntil('the query runs', async () => (await runningLike(under, `%pg_sleep(30), ${i}`)) > 0);
       const { processID, secretKey } = keyOf(second.client);
       connect(a.ports.postgres, '127.0.0.1').end(packet(80877102, int32(processID), int32(secretKey)));
       t.equal(await running, '57014');
@@ -123,11 +124,18 @@ t.test('two workers serve one address, and one grant is used through both', asyn
   });
 
   await t.test('a wrong key that is passed on cancels nothing', async (t) => {
-    const running = second.client.query('select pg_sleep(0.5)');
-    await waitUntil('the query runs', async () => (await runningSleeps(under)) > 0);
+    const locker = await under.orders.database.client();
+    await locker.query('begin; lock table orders in access exclusive mode');
+    const running = second.client.query('select count(*) from orders');
+    await waitUntil('the query waits', async () => (await runningLike(under, 'select count(*) from orders')) > 0);
     const { processID, secretKey } = keyOf(second.client);
-    for (let i = 0; i < 4; i += 1)
-      connect(a.ports.postgres, '127.0.0.1').end(packet(80877102, int32(processID), int32(secretKey ^ 1)));
+    for (let i = 0; i < 4; i += 1) {
+      const wrong = connect(a.ports.postgres, '127.0.0.1').resume();
+      wrong.end(packet(80877102, int32(processID), int32(secretKey ^ 1)));
+      await closed(wrong);
+    }
+    await pause(300); // what was passed on has come to the other worker
+    await locker.query('rollback');
     await t.resolves(running);
     t.notMatch(JSON.stringify(a.lines), `${secretKey}`, 'and no key is logged');
   });
@@ -190,6 +198,7 @@ t.test('two workers serve one address, and one grant is used through both', asyn
       body: { ok: true, services: ['orders-db', 'orders-web'] },
     });
     const reloads = () => a.lines.filter(({ msg }) => msg === 'the policies were reloaded').map(({ worker }) => worker);
+    await waitUntil('both say so', () => new Set(reloads()).size === 2); // their log comes by another way than the answer
     t.same(new Set(reloads()), new Set([0, 1]));
     const before = reloads().length;
     a.kill('SIGHUP');
@@ -220,14 +229,14 @@ t.test('two workers serve one address, and one grant is used through both', asyn
     await waitUntil('readiness falls', async () => (await fetch(`${healthOf(a)}/readyz`)).status === 503);
     a.kill('SIGINT');
     t.same(await a.ended(), { code: 1, signal: null });
-    await waitUntil('the workers end', () => !workers.some(isAlive), { seconds: 5 });
+    await waitUntil('the workers end', () => !workers.some(isAlive), { seconds: 30 }); // long before `drain` is over
   });
 });
 
-async function runningSleeps({ orders }: Ground): Promise<number> {
-  const asked =
-    "select 1 from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()";
-  return (await orders.database.query(asked)).length;
+/** How many statements like this one run at the service. */
+async function runningLike({ orders }: Ground, text: string): Promise<number> {
+  const asked = "select 1 from pg_stat_activity where query like $1 and state = 'active' and pid <> pg_backend_pid()";
+  return (await orders.database.query(asked, [text])).length;
 }
 
 t.test('a worker that is killed is started again, and the others go on', async (t) => {
@@ -267,7 +276,7 @@ t.test('a worker that is killed is started again, and the others go on', async (
     t.equal(workers.length, 2);
     const waiting = await a.issue({ service: 'orders-db' });
     a.kill('SIGKILL');
-    await waitUntil('the workers end', () => !workers.some(isAlive), { seconds: 5 });
+    await waitUntil('the workers end', () => !workers.some(isAlive));
     const queued = { id: waiting.id, at: Date.now(), ...ACT };
     writeFileSync(join(a.dataDirectory, 'pending-revocations'), `${JSON.stringify(queued)}\n`);
     await a.restart();
