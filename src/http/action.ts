@@ -17,7 +17,7 @@ export interface RequestAction {
   readonly injected: readonly string[];
 }
 
-/** A frame of a client that carries its bytes to the service: judged as its socket's opening, each anew. */
+/** A frame of a client that carries its bytes to the service: judged as its socket's opening. */
 export interface MessageAction {
   readonly kind: 'message';
   /** The request that opened its socket: what allows that allows the message. */

@@ -125,12 +125,13 @@ async function startWays(
   const redis = await startRedis(scope);
   const peer = await Child.start(scope, 'http-proxy', { args: [String(web), String(echo)] });
   const proxy = Number(peer.ready.port);
-  const relay = Number((await Child.start(scope, 'ws-relay', { args: [String(echo)] })).ready.port);
+  const relay = await Child.start(scope, 'ws-relay', { args: [String(echo)] });
+  const relayed = Number(relay.ready.port);
   const plain = { host: 'web.localhost', token: TOKEN };
   const ways = new Map<string, Way>([
     ['direct', { ...plain, port: web, echoPort: echo }],
     ['http-proxy', { ...plain, port: proxy, echoPort: proxy, pid: peer.pid }],
-    ['ws relay', { ...plain, port: relay, echoPort: relay, only: ECHO }],
+    ['ws relay', { ...plain, port: relayed, echoPort: relayed, only: ECHO, pid: relay.pid }],
   ]);
   if (nginxIsThere) {
     const auth = Number((await Child.start(scope, 'auth-server', { args: [redis.url] })).ready.port);
