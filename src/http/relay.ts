@@ -202,16 +202,16 @@ export class WebSocketRelay implements Connection {
     });
   }
 
+  /** Of what is let go while it is read the end of the reading sends all; of what waits for a commit the last one. */
   #send(frame: Buffer): void {
     this.#ready.push(frame);
-    if (!this.#reading) this.#flush();
+    if (!this.#reading && this.#held === 0) this.#flush();
   }
 
-  /** Of frames that wait for one commit the last to be let go sends them all. */
   #flush(): void {
     const { upstream } = this.#parts;
     const frames = this.#ready;
-    if (frames.length === 0 || this.#held > 0 || this.#done) return;
+    if (frames.length === 0 || this.#done) return;
     this.#ready = [];
     if (frames.length > 1) upstream.cork();
     for (const frame of frames) upstream.write(frame);
