@@ -51,7 +51,7 @@ export async function benchHttp(scope: Scope, settings: Settings, report: Report
     ...(wrk ? loads(settings) : []),
     ['get 100 MB', Math.min(rounds, 3), async (way) => ({ '': await download(way, '/large.bin') })],
     ['put 100 MB', Math.min(rounds, 3), async (way) => ({ '': await upload(way, large) })],
-    [ECHO, rounds, async (way) => ({ '': await echoes(load, way, seconds) })],
+    [ECHO, rounds, (way) => echoes(load, way, seconds)],
   ];
   const chosen = works.filter(([work]) => settings.only.includes(work));
   for (const [work, times, measure] of chosen.length === 0 ? works : chosen) {
@@ -241,9 +241,10 @@ function echoing(way: Way): { readonly host: string; readonly token: string } {
   return { host: `echo-${mode}.localhost`, token: echoTokens.get(mode) ?? way.token };
 }
 
-/** Messages per second that came back. */
-async function echoes(load: Child, way: Way, seconds: number): Promise<number> {
+/** Messages per second that came back, and what each took of the process. */
+async function echoes(load: Child, way: Way, seconds: number): Promise<Figures> {
   const { host, token } = echoing(way);
+  const before = cpuSeconds(way.pid);
   const { perSecond } = await load.ask({
     url: `ws://127.0.0.1:${way.echoPort}/live`,
     host,
@@ -251,5 +252,7 @@ async function echoes(load: Child, way: Way, seconds: number): Promise<number> {
     connections: CONNECTIONS,
     milliseconds: seconds * 1000,
   });
-  return Number(perSecond);
+  const rate = Number(perSecond);
+  const spent = way.pid === undefined ? Number.NaN : cpuSeconds(way.pid) - before;
+  return { '': rate, [CPU]: (spent / (rate * seconds)) * 1e6 };
 }
