@@ -46,7 +46,10 @@ export async function hostileServer(t: Test, script: Script): Promise<{ port: nu
   return { port: typeof address === 'object' && address !== null ? address.port : 0, connections };
 }
 
-/** A gateway's Postgres port in front of a server that follows `script`. `master` may do anything, `reader` may read. */
+/**
+ * A gateway's Postgres port in front of a server that follows `script`. `master` may do anything, `reader` may read.
+ * @param standing - the gate of another one that is done with; one of its own unless told
+ */
 export async function facing(
   t: Test,
   script: Script,
@@ -54,6 +57,7 @@ export async function facing(
   role: 'master' | 'reader' = 'master',
   over: Partial<typeof UPSTREAM> = {},
   door: Partial<PostgresParts> = {},
+  standing?: Awaited<ReturnType<typeof startGate>>,
 ) {
   const upstream = await hostileServer(t, script);
   const target = { ...UPSTREAM, ...over, port: upstream.port };
@@ -70,7 +74,9 @@ export async function facing(
     }),
   };
   const secrets = [new SoughtSecret('env UPSTREAM_PASSWORD', [target.password])];
-  const parts = await startGate(t, policyOf('postgres', roles, { name: 'orders-db', secrets }));
+  const policy = policyOf('postgres', roles, { name: 'orders-db', secrets });
+  const parts = standing ?? (await startGate(t, policy));
+  parts.policies.replace(new Map([[policy.name, policy]]));
   const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, handshakeLimit: limit, ...door });
   t.teardown(() => listener.stop());
   const { handle } = parts.grants.add({ service: 'orders-db', role });
