@@ -14,6 +14,8 @@ interface Said {
   readonly actor: string;
   /** What the line's detail says too. */
   readonly detail?: Readonly<Record<string, unknown>>;
+  /** All that it says. */
+  readonly whole?: Readonly<Record<string, unknown>>;
 }
 
 const DECISIONS: ReadonlySet<string> = new Set(['request.approve', 'request.refuse']);
@@ -21,6 +23,8 @@ const DECISIONS: ReadonlySet<string> = new Set(['request.approve', 'request.refu
 const REQUEST_ACTS: ReadonlySet<string> = new Set(
   ['activate', 'renew', 'return', 'review'].map((act) => `request.${act}`),
 );
+/** What is judged anew when it is done. */
+const JUDGED: ReadonlySet<string> = new Set(['activate', 'renew']);
 const GRANT_ACTS: ReadonlySet<string> = new Set(ACTS.map((act) => `grant.${act}`));
 
 /**
@@ -74,8 +78,9 @@ function heldTo(said: readonly Said[], lines: readonly AuditFacts[]): CloseOutFi
   ];
 }
 
-function tells(line: AuditFacts, { act, target, actor, detail = {} }: Said): boolean {
+function tells(line: AuditFacts, { act, target, actor, detail = {}, whole }: Said): boolean {
   const told = line.act === act && line.target === target && line.actor === actor;
+  if (whole !== undefined) return told && isDeepStrictEqual(line.detail, whole);
   return told && Object.entries(detail).every(([name, value]) => isDeepStrictEqual(line.detail?.[name], value));
 }
 
@@ -95,9 +100,10 @@ function decisionsIn({ request, approvals }: CloseOutRecord): Said[] {
 function actsIn({ request, acts }: CloseOutRecord): Said[] {
   return acts
     .filter(({ act }) => REQUEST_ACTS.has(`request.${act}`))
-    .map(({ act, by, detail: { grant, expiresAt } }) => ({
+    .map(({ act, by, detail }) => ({
       ...{ act: `request.${act}`, target: `request:${request.id}`, actor: by },
-      detail: act === 'activate' ? { grant } : act === 'renew' ? { grant, expiresAt } : {},
+      // By which policy it was judged, and how many approvals it took, stands there too.
+      ...(JUDGED.has(act) ? { whole: detail } : {}),
     }));
 }
 

@@ -346,6 +346,7 @@ t.test('what was given must follow from what was agreed, and the audit log must 
       'approvals_missing',
     ],
     ['a refusal', { approvals: approvals.map((one) => ({ ...one, outcome: 'refuse' })) }, 'approvals_missing'],
+    ['another policy than the log tells', { acts: ofAct('activate', { policy: 'unknown', needed: 0 }) }, 'not_audited'],
     ['fewer that were needed', { acts: ofAct('activate', { needed: 1 }) }, 'needed_differs'],
     ['more time than was left', { request: { ...request, allowedSeconds: null } }, 'allowed_differs'],
     ['more time than was asked for', { request: { ...request, allowedSeconds: 7_200 } }, 'allowed_differs'],
@@ -385,6 +386,26 @@ t.test('what was given must follow from what was agreed, and the audit log must 
   }
 });
 
+/** Lines of the audit log as if they had been written otherwise. */
+function rechained(
+  { lines, head }: CloseOutRecord['audit'],
+  change: (entry: string) => string,
+): CloseOutRecord['audit'] {
+  const made: CloseOutRecord['audit']['lines'] = [];
+  for (const line of lines) {
+    const last = made.at(-1);
+    const before = last?.seq === line.seq - 1 ? last.hash : line.before;
+    const entry = change(line.entry);
+    const hash = createHash('sha256').update(Buffer.from(before, 'hex')).update(entry).digest('hex');
+    made.push({ ...line, entry, before, hash });
+  }
+  const last = made.at(-1);
+  return {
+    lines: made,
+    head: last !== undefined && head?.seq === last.seq ? { seq: last.seq, hash: last.hash } : head,
+  };
+}
+
 t.test('a record of the form before is verified by what it says', async (t) => {
   const { record, verify } = await agreed(t);
   const { account: _, ...request } = record.request;
@@ -393,7 +414,13 @@ t.test('a record of the form before is verified by what it says', async (t) => {
     const { needed: _, otherLane: __, policy: ___, ...detail } = one.detail;
     return { ...one, detail };
   });
-  const former: CloseOutRecord = { ...record, format: 'daypass/closeout/v1', request, policies, acts };
+  const audit = rechained(record.audit, (entry) =>
+    entry.replace(
+      /, "(?:needed|policy|otherLane)": (?:"[^"]*"|\w+)|"(?:needed|policy|otherLane)": (?:"[^"]*"|\w+), /g,
+      '',
+    ),
+  );
+  const former: CloseOutRecord = { ...record, format: 'daypass/closeout/v1', request, policies, acts, audit };
   t.match(await verify(former), { ok: true, findings: [] });
   const less = await verify({ ...former, approvals: former.approvals.slice(1) });
   t.ok(less.findings.some(({ fault }) => fault === 'approvals_missing'));

@@ -45,7 +45,7 @@ export async function request(pool: Pool, principal: string, given: RequestGiven
   await pool.query(
     `insert into access_requests (id, principal, service, role, task, kind, starts_at, ends_at, seconds, clock, nda, lane,
        owner, policy_version, needed, state, created_at, decide_by, grant_id, activated_at, allowed_only)
-     values ($1, $2, $9, $8, $3, $4, now(), now() + interval '10 minutes', 600, 'start', $5, 'production', 'group:leads',
+     values ($1, $2, $9, $8, $3, $4, now(), now() + interval '10 minutes', 600, 'first_use', $5, 'production', 'group:leads',
        'v1', 1, $6, now() - interval '1 second', now() + interval '3 days', $7, case when $7::text is not null then now() end, $10)`,
     [id, principal, task, kind, nda, state, grant, role, service, only],
   );
