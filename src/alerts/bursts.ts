@@ -26,8 +26,8 @@ interface Burst {
 }
 
 /**
- * Whose refusals come to a burst over all of their sessions, wherever these are, since they were told of last. Of somebody with
- * very many sessions the newest count.
+ * Whose refusals come to a burst over all of their sessions, wherever these are, since they were told of last. What it reads is
+ * bounded: sessions of the time that is looked at, of very many the newest, and of each the rows that fit into that time.
  */
 const FIND = `
   select p.principal, sum(i.denied)::int as denied, count(distinct s.gateway_id)::int as processes, max(i.to_at) as at,
@@ -38,10 +38,14 @@ const FIND = `
   cross join lateral (select max(coalesce(last_at, at)) as at from alerts
     where kind = 'denials' and subject = 'person:' || p.principal) told
   cross join lateral (select id, gateway_id, service, grant_id from sessions
-    where principal = p.principal order by started_at desc limit 1000) s
-  join block_index i on i.session_id = s.id and i.denied > 0 and i.to_at > $2
-    and i.from_at > coalesce(told.at, '-infinity')
+    where principal = p.principal and (ended_at is null or ended_at > $2) order by started_at desc limit 1000) s
+  join lateral (select denied, from_at, to_at, reasons from block_index
+    where session_id = s.id order by first_seq desc limit $4) i
+    on i.denied > 0 and i.to_at > $2 and i.from_at > coalesce(told.at, '-infinity')
   group by p.principal having sum(i.denied) >= $3`;
+
+/** A session has no more rows in the index: each is of half a second. */
+const ROWS_A_SECOND = 2;
 
 /**
  * Bursts of refusals that are spread over several processes, none of which has seen enough of them. Each process asks the ledger
@@ -109,7 +113,7 @@ export class Bursts {
   async #find(client: Pool | PoolClient, sessions: readonly string[]): Promise<readonly Burst[]> {
     const { within, count } = this.#parts.settings;
     const since = new Date(this.#newest - within * 1000);
-    return (await client.query<Burst>(FIND, [sessions, since, count])).rows;
+    return (await client.query<Burst>(FIND, [sessions, since, count, within * ROWS_A_SECOND + 10])).rows;
   }
 
   #alertOf({ principal, denied, processes, at, session, service, grant_id: grant, reasons }: Burst): Alert {
