@@ -79,18 +79,16 @@ function checkHolder(request: HeldRequest, subject: string): void {
   throw new DaypassError('not_yours', 'This request is somebody else’s.');
 }
 
+/** What it takes by now, and what of it there is. */
+function approvalsNow({ tx, parts, request, judged, now }: Activating) {
+  return approvalsAt(tx, parts, request, judged, spanOf(request, judged.allowed), now);
+}
+
 async function first(activating: Activating): Promise<Outcome<Activated>> {
   const { tx, parts, request, judged, via, now } = activating;
   const [begins, ends] = termOf(activating);
   const span = [begins, ends] as const;
-  const { needed, given, otherLane } = await approvalsAt(
-    tx,
-    parts,
-    request,
-    judged,
-    spanOf(request, judged.allowed),
-    now,
-  );
+  const { needed, given, otherLane } = await approvalsNow(activating);
   if (given < needed) return reopen(activating, needed, given);
   const issued = await parts.grants.issue(askedGrant(activating, span));
   const { grant } = issued;
@@ -110,14 +108,7 @@ async function again(activating: Activating): Promise<Outcome<Activated>> {
   const { tx, parts, request, judged, via, now } = activating;
   const former = request.grant;
   if (former === null) throw impossible('revoked', 'activate');
-  const { needed, given, otherLane } = await approvalsAt(
-    tx,
-    parts,
-    request,
-    judged,
-    spanOf(request, judged.allowed),
-    now,
-  );
+  const { needed, given, otherLane } = await approvalsNow(activating);
   // Other lanes were judged when the access began: a new handle for it adds none.
   if (given < needed - (otherLane ? 1 : 0)) {
     const message = `The policy asks for ${needed} approvals by now, and ${given} were given: there is no new handle for this grant.`;

@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { request } from 'node:http';
-import { createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { MalformedResponse, type ResponseHead } from '../../src/http/response-head.js';
 import { ResponseReader } from '../../src/http/response-reader.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { bareService } from '../http/raw-service.js';
 
 const OK = 'HTTP/1.1 200 OK\r\n';
 const NEXT = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled';
@@ -136,27 +135,13 @@ const ODD: Readonly<Record<string, readonly [answer: string, body: string]>> = {
 };
 
 /** A service that answers `/<name>` with those bytes and closes, and keeps everything else open. */
-async function service(t: Test, answers: Readonly<Record<string, string>>) {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.on('data', (chunk: Buffer) => {
-      const name = decodeURIComponent(/^GET \/(\S*)/.exec(chunk.toString('latin1'))?.[1] ?? '');
-      const answer = answers[name];
-      if (answer === undefined) socket.write(lengthy('4', 'good'), 'latin1');
-      else socket.end(answer, 'latin1');
-    });
+function service(t: Test, answers: Readonly<Record<string, string>>) {
+  return bareService(t, (received, socket) => {
+    const name = decodeURIComponent(/^GET \/(\S*)/.exec(received.toString('latin1'))?.[1] ?? '');
+    const answer = answers[name];
+    if (answer === undefined) socket.write(lengthy('4', 'good'), 'latin1');
+    else socket.end(answer, 'latin1');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, port: address.port };
 }
 
 t.test('A6: an answer that has no certain end is no answer, and what comes next on its session is right', async (t) => {

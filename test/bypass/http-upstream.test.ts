@@ -1,30 +1,17 @@
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { acceptFor } from '../../src/http/handshake.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { bareService } from '../http/raw-service.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const ROLES = { viewer: ['GET /**', 'WS /**'] };
 
-/** A service that answers each connection's first bytes with whatever bytes it likes. */
-async function hostile(t: Test, answer: (head: string, socket: Socket) => void) {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.on('data', (chunk: Buffer) => answer(chunk.toString('latin1'), socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, sockets };
+/** A service that answers each connection's bytes with whatever bytes it likes. */
+function hostile(t: Test, answer: (head: string, socket: Socket) => void) {
+  return bareService(t, (received, socket) => answer(received.toString('latin1'), socket));
 }
 
 const keyOf = (head: string) => /sec-websocket-key: (\S+)/i.exec(head)?.[1] ?? '';

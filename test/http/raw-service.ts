@@ -3,18 +3,13 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
 import { acceptFor } from '../../src/http/handshake.js';
 
-/** A service that opens every WebSocket asked for, and then says only what a test writes to its sockets. */
-export async function rawService(t: Test): Promise<{ url: string; sockets: Socket[]; server: NetServer }> {
+/** A service on loopback that says only what a test writes to its sockets, and goes when the test ends. */
+export async function bareService(t: Test, hear: (received: Buffer, socket: Socket) => void) {
   const sockets: Socket[] = [];
-  const server = createServer((socket) => {
+  const server: NetServer = createServer((socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
-    socket.once('data', (chunk: Buffer) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(chunk.toString('latin1'))?.[1] ?? '';
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
-      );
-    });
+    socket.on('data', (chunk: Buffer) => hear(chunk, socket));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -24,5 +19,18 @@ export async function rawService(t: Test): Promise<{ url: string; sockets: Socke
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, sockets, server };
+  return { url: `http://127.0.0.1:${address.port}`, port: address.port, sockets, server };
+}
+
+/** A service that opens every WebSocket asked for, and then says only what a test writes to its sockets. */
+export function rawService(t: Test): ReturnType<typeof bareService> {
+  const opened = new WeakSet<Socket>();
+  return bareService(t, (received, socket) => {
+    if (opened.has(socket)) return;
+    opened.add(socket);
+    const key = /sec-websocket-key: (\S+)/i.exec(received.toString('latin1'))?.[1] ?? '';
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`,
+    );
+  });
 }
