@@ -233,7 +233,9 @@ t.test('a fault of the gateway’s own is one 500 without its cause, one log lin
   const clock = {
     wall: () => systemClock.wall(),
     monotonic: () => {
-      if (broken) throw new Error('no time');
+      // For who serves requests alone: the recorder looks at the time by itself meanwhile.
+      const fault = new Error('no time');
+      if (broken && /\/src\/http\//.test(fault.stack ?? '')) throw fault;
       return systemClock.monotonic();
     },
   };
