@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
-import { database, type Ended, webSocket } from './clients.js';
+import { database, type Ended, type Watched, webSocket } from './clients.js';
 
 /** Grants that end in the same second: few enough for a machine that does other things too; by hand `GRANTS=2000`. */
 const GRANTS = Number(process.env.GRANTS ?? 300);
@@ -81,17 +81,33 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   const ledger = await freshDatabase(t);
   const gateway = await startGatewayProcess(t, { services: { 'orders-web': webPolicy(service.port) }, ledger });
   const before = { descriptors: descriptors(gateway), memory: memory(gateway) };
-  // Time enough to open them all, also on a small machine that does other things too.
-  const due = Math.floor(Date.now() / 1000) * 1000 + 10_000 + GRANTS * 30;
   const numbers = Array.from({ length: GRANTS }, (_, number) => number);
-  const issue = async () => {
+  let behind = 0; // seconds: by how much the gateway's clock has gone on when it issues one
+  const issue = async (due: number) => {
     for (;;) {
-      const seconds = Math.round(due / 1000) - Math.floor(Date.now() / 1000);
+      const less = behind;
+      const seconds = due / 1000 - Math.floor(Date.now() / 1000) - less;
+      if (seconds < 1) throw new Error('too late');
       const grant = await gateway.issue({ service: 'orders-web', for: `${seconds}s` });
       if (Date.parse(grant.expiresAt) === due) return grant; // else the second turned meanwhile
+      behind = Math.max(0, Date.parse(grant.expiresAt) / 1000 - due / 1000 + less);
     }
   };
-  const opened = await each(numbers, 8, async () => webSocket(t, gateway.ports.http, (await issue()).handle));
+  /** All of them open in good time before their end; on a busy machine that takes a second attempt, with more time. */
+  const open = async (patience = 10_000 + GRANTS * 30): Promise<{ due: number; opened: Watched<WebSocket>[] }> => {
+    const due = Math.floor(Date.now() / 1000) * 1000 + patience;
+    const opening = each(numbers, 8, async () => webSocket(t, gateway.ports.http, (await issue(due)).handle));
+    const opened = await opening.catch((error: Error) => {
+      t.comment(error.message);
+      return [];
+    });
+    if (opened.length === GRANTS && Date.now() < due - 500) return { due, opened };
+    t.comment(`not all were open within ${patience} ms`);
+    while (Date.now() < due || service.open.size > 0) await pause(50);
+    while ((await gateway.operator('GET', '/v1/status')).body.liveSessions !== 0) await pause(50);
+    return open(patience * 2);
+  };
+  const { due, opened } = await open();
   const ends: Ended[] = [];
   for (const { ended } of opened) ended.then((end) => ends.push(end));
   t.ok(Date.now() < due - 500, `all were open ${due - Date.now()} ms before their end`);
@@ -111,10 +127,12 @@ t.test(`${GRANTS} grants that end in the same second are all cut in time, and wh
   while ((await gateway.operator('GET', '/v1/status')).body.liveSessions !== 0) await pause(20);
   const receipt =
     'extract(epoch from cut_at - due_at) * 1000 as late, bytes_after_due::int as after, end_reason as reason';
-  let receipts = await ledger.query(`select ${receipt} from daypass.sessions where ended_at is not null`);
+  const written = () =>
+    ledger.query(`select ${receipt} from daypass.sessions where ended_at is not null and due_at = $1`, [new Date(due)]);
+  let receipts = await written();
   while (receipts.length < GRANTS) {
     await pause(50);
-    receipts = await ledger.query(`select ${receipt} from daypass.sessions where ended_at is not null`);
+    receipts = await written();
   }
   const late = receipts.map((row) => Number(row.late));
   t.comment(`by the receipts: ${spread(late)}`);
@@ -153,6 +171,7 @@ recording: { mode: strict }
   const env = { READER_PASSWORD: 'reader-secret' };
   const gateway = await startGatewayProcess(t, { services: { 'orders-db': policy }, env, ledger });
   const { handle } = await gateway.issue({ service: 'orders-db' });
+  const upstream = 'select count(*)::int as n from pg_stat_activity where usename = $1';
   const round = async () => {
     const clients = await each(Array(200).fill(handle), 16, (one: string) => database(t, gateway.ports.postgres, one));
     const answers = await Promise.all(clients.map(({ client }, i) => client.query('select $1::int as n', [i])));
@@ -163,6 +182,8 @@ recording: { mode: strict }
     );
     await Promise.all(clients.map(({ client }) => client.end()));
     while ((await gateway.operator('GET', '/v1/status')).body.liveSessions !== 0) await pause(20);
+    // Those of the next round find no room at the server beside two hundred that are still on their way out.
+    while ((await orders.query(upstream, ['reader']))[0]?.n !== 0) await pause(20);
   };
   await round();
   const before = { descriptors: descriptors(gateway), memory: memory(gateway) };
@@ -170,8 +191,6 @@ recording: { mode: strict }
   while (descriptors(gateway) > before.descriptors + 10) await pause(20);
   t.comment(`descriptors ${before.descriptors} -> ${descriptors(gateway)}`);
   t.comment(`memory ${Math.round(before.memory)} -> ${Math.round(memory(gateway))} MiB`);
-  const upstream = 'select count(*)::int as n from pg_stat_activity where usename = $1';
-  while ((await orders.query(upstream, ['reader']))[0]?.n !== 0) await pause(20);
   t.same(await gateway.stop(), { code: 0, signal: null });
   const ended = await ledger.query('select end_reason, count(*)::int as n from daypass.sessions group by 1');
   t.same(ended, [{ end_reason: 'client_left', n: 1000 }], 'and every one is in the record');
