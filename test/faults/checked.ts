@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Exit, GatewayProcess } from '../support/gateway-process.js';
 import type { Database } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 import type { Ground } from './ground.js';
 import { HELD } from './heap.js';
 
@@ -60,8 +60,7 @@ async function heldMemory(gateway: GatewayProcess): Promise<number> {
   const answers = () => gateway.lines.filter(({ msg }) => msg === HELD);
   const before = answers().length;
   gateway.kill('SIGUSR2');
-  for (let left = 500; left > 0 && answers().length === before; left -= 1) await pause(20);
+  await waitUntil('the gateway says what it holds', () => answers().length > before);
   const { bytes } = answers().at(-1) ?? {};
-  if (answers().length === before) throw new Error('the gateway does not say what it holds');
   return Number(bytes) / 2 ** 20;
 }
