@@ -11,7 +11,7 @@ import type { Audit } from './access/transact.js';
 import { openAlerting } from './alerting.js';
 import type { Notices } from './alerts/notice.js';
 import { Outbox } from './alerts/outbox.js';
-import { type Checks, missing, startHealth } from './api/health.js';
+import { missing } from './api/health.js';
 import { openNetworkApi } from './api/network.js';
 import type { GatewayStatus, Reloaded } from './api/parts.js';
 import { startApi } from './api/server.js';
@@ -20,9 +20,9 @@ import { AuditLog } from './audit/log.js';
 import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
 import { type Clock, systemClock } from './clock.js';
-import type { Address } from './config/address.js';
-import type { GatewayConfig, TlsSettings } from './config/gateway.js';
-import { DaypassError, messageOf } from './errors.js';
+import type { GatewayConfig } from './config/gateway.js';
+import { boundAddresses, openDoors, openHealth, type Ports } from './doors.js';
+import { messageOf } from './errors.js';
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
 import { Networks } from './gate/networks.js';
@@ -32,9 +32,7 @@ import type { GrantAuthority } from './grant/authority.js';
 import { startGrantWatch } from './grant/watch.js';
 import { openGrants } from './granting.js';
 import { schemeOf } from './http/browser/place.js';
-import { Identity } from './http/identity.js';
-import { type HttpOptions, startHttp } from './http/listener.js';
-import { type BrowserAccess, openBrowserAccess } from './identity/browser-access.js';
+import { openBrowserAccess } from './identity/browser-access.js';
 import { openLeaving } from './leaving.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
@@ -42,7 +40,6 @@ import { Metrics } from './metrics.js';
 import { openNotices } from './notices.js';
 import { readinessOf, readingsOf } from './observe.js';
 import type { Neighbours } from './postgres/cancel.js';
-import { startPostgres } from './postgres/listener.js';
 import { warnOfUpstreams } from './postgres/upstream-check.js';
 import { loadProtocols } from './protocols.js';
 import { openDatabase } from './recording/database.js';
@@ -79,8 +76,7 @@ export interface WorkerPlace {
 /** A gateway that serves. */
 export interface Gateway {
   readonly config: GatewayConfig;
-  /** Where it listens really: ports may have been chosen by the system. A worker has no health listener: 0. */
-  readonly addresses: { readonly http: number; readonly postgres: number; readonly health: number };
+  readonly addresses: Ports;
   /** Stops admitting, lets live sessions go on for `drain`, cuts the rest, writes everything. */
   stop(): Promise<void>;
 }
@@ -225,45 +221,6 @@ function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { 
   });
   lifecycle.onStop('requests', () => engagements.stop());
   return engagements;
-}
-
-/** The protocols' doors. */
-async function openDoors(
-  base: Foundation,
-  gate: Gate,
-  access: BrowserAccess,
-  { key, keys }: Grants,
-  pages: Pick<HttpOptions, 'api' | 'desk'>,
-  neighbours: Neighbours | undefined,
-) {
-  const { config, clock, metrics, log, lifecycle } = base;
-  const { listen, domain, tls, proxies, public: outside } = config;
-  const identity = new Identity(key, () => clock.wall(), keys);
-  const serving = { gate, log, clock };
-  const secured = tls?.http === true ? tls : undefined;
-  const door = { ...listen.http, domain, tls: secured, publicUrl: outside.url, proxies: proxies.http, ...pages };
-  const starting = startHttp({ ...serving, ...door, identity, access, metrics });
-  const http = await listening('HTTP', listen.http, starting);
-  lifecycle.onStop('HTTP', () => http.stop());
-  const opening = startPostgres({ ...serving, ...listen.postgres, tls, proxies: proxies.postgres, neighbours });
-  const postgres = await listening('Postgres', listen.postgres, opening);
-  lifecycle.onStop('Postgres', () => postgres.stop());
-  return {
-    ports: { http: http.address.port, postgres: postgres.port },
-    take: { postgres: postgres.take, http: http.take },
-    showCertificate: (pair: TlsSettings) => {
-      http.replaceCertificate(pair);
-      postgres.replaceCertificate(pair);
-    },
-  };
-}
-
-/** `/livez`, `/readyz` and `/metrics`; a worker's are asked by the primary, over its socket. Returns the port. */
-async function openHealth({ config, metrics, lifecycle }: Foundation, checks: Checks): Promise<number> {
-  const address = config.listen.health;
-  const health = await listening('health', address, startHealth({ ...address, checks, metrics: metrics.registry }));
-  lifecycle.onStop('health', () => health.close());
-  return health.port;
 }
 
 async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
@@ -416,27 +373,6 @@ async function reloadUnasked(reload: () => Promise<Reloaded>, audit: AuditLog, g
   const entry = reloadEntry(who, gatewayId, await reload());
   await audit.append(entry).catch((thrown: unknown) => {
     log.error({ err: messageOf(thrown) }, 'a reload could not be written down in the audit log');
-  });
-}
-
-/** Where each listener is bound really: a port may have been chosen by the system. */
-function boundAddresses(listen: GatewayConfig['listen'], ports: Gateway['addresses']): GatewayStatus['listen'] {
-  const at = ({ host }: Address, port: number) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
-  return {
-    http: at(listen.http, ports.http),
-    postgres: at(listen.postgres, ports.postgres),
-    health: ports.health === 0 ? null : at(listen.health, ports.health),
-  };
-}
-
-/** @throws DaypassError `listen_failed`, naming whose address cannot be had */
-export function listening<Listener>(
-  who: string,
-  { host, port }: Address,
-  starting: Promise<Listener>,
-): Promise<Listener> {
-  return starting.catch((cause: unknown) => {
-    throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
   });
 }
 
