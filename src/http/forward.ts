@@ -157,8 +157,8 @@ export class Exchange implements Connection, AnswerHandler {
   }
 
   #write(bytes: Buffer): boolean {
-    const kept = this.#sent?.keep(bytes, this.#kept) ?? Buffer.from(bytes);
-    return this.#parts.res.write(kept, this.#taken);
+    if (this.#sent === null) return false; // nothing was asked of the service yet
+    return this.#parts.res.write(this.#sent.keep(bytes, this.#kept), this.#taken);
   }
 
   /** The client has taken what was given first. */

@@ -62,12 +62,19 @@ class Sending implements Call, Sent {
   }
 
   keep(bytes: Buffer, kept: Buffer[]): Buffer {
-    return this.on === null ? Buffer.from(bytes) : this.on.keep(bytes, kept);
+    return this.on === null ? copied(bytes, kept) : this.on.keep(bytes, kept);
   }
 }
 
 const OVER = new Error('the session is over');
-const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: (bytes) => Buffer.from(bytes) };
+const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied };
+
+/** One entry for each piece here, too: what is let go of is counted by pieces. */
+function copied(bytes: Buffer, kept: Buffer[]): Buffer {
+  const lasting = Buffer.from(bytes);
+  kept.push(lasting);
+  return lasting;
+}
 
 /** The connections of one session to its service, each for one request at a time (A5). */
 export class UpstreamPool implements ConnectionOwner {

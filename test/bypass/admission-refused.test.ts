@@ -22,7 +22,7 @@ t.test('a grant that is refused is in the record of the service it asked for, a 
   });
   const { postgres, http } = gateway.ports;
   const { handle, id } = await gateway.issue({ service: 'orders-db' });
-  const brief = await gateway.issue({ service: 'orders-web', for: '1s' });
+  const brief = await gateway.issue({ service: 'orders-web', for: '3s' });
   const stranger = `${handle.slice(0, -1)}${handle.endsWith('a') ? 'b' : 'a'}`;
   const enter = (password: string, over = {}) => throughGateway(t, postgres, password, over);
   await t.rejects(enter(stranger), { code: '28P01' });

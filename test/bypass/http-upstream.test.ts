@@ -1,8 +1,13 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
+import { parseWebAddress } from '../../src/config/address.js';
 import { acceptFor } from '../../src/http/handshake.js';
+import { HttpUpstream } from '../../src/http/target.js';
+import { type Dial, PAGE_BYTES } from '../../src/http/upstream-connection.js';
+import { UpstreamPool } from '../../src/http/upstream-pool.js';
+import { Metrics } from '../../src/metrics.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';
 
@@ -150,4 +155,53 @@ t.test('a download and a WebSocket move at the pace of a slow client', async (t)
   socket.resume();
   await all;
   t.equal(messages, 2_000, 'all of it arrives when the client reads on');
+});
+
+t.test('C: pieces that wait for a client that does not read take no page each', async (t) => {
+  for (const [size, pieces] of [
+    [1, 200],
+    [9_000, 40],
+    [17_000, 40],
+  ] as const) {
+    const total = size * pieces;
+    const service = await hostile(t, (_head, socket) =>
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n${'x'.repeat(size)}`),
+    );
+    const url = parseWebAddress(service.url);
+    if (url === undefined) throw new Error('no address');
+    const port = Number(new URL(url.origin).port);
+    const dial: Dial = (onread) => ({ socket: connect({ host: '127.0.0.1', port, onread }), ready: 'connect' });
+    const limits = { connect: 5_000, response: 5_000 };
+    const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+    t.teardown(() => pool.destroy());
+    const kept: Buffer[] = [];
+    const views: Buffer[] = [];
+    let read = 0;
+    await new Promise<void>((resolve, reject) => {
+      const sent = pool.send(
+        { method: 'GET', path: '/', lines: '', body: null },
+        {
+          onStart: () => true,
+          onHead: () => {},
+          onBody: (bytes, isLast) => {
+            views.push(sent.keep(bytes, kept));
+            read += bytes.length;
+            if (isLast) resolve();
+            else if (read % size === 0) setImmediate(() => service.sockets[0]?.write(Buffer.alloc(size, number())));
+            return true;
+          },
+          onPause: () => {},
+          onError: reject,
+        },
+      );
+      const number = () => 'abcdefghijklmnop'.charAt((read / size) % 16);
+    });
+    const expected = Array.from({ length: pieces }, (_, at) => (at === 0 ? 'x' : 'abcdefghijklmnop'.charAt(at % 16)));
+    const all = expected.map((letter) => letter.repeat(size)).join('');
+    t.ok(Buffer.concat(views).toString() === all, 'nothing that waits is written over');
+    t.equal(kept.length, views.length, 'each is given back for itself');
+    const held = new Set([...views, ...kept].flatMap((one) => (one === null ? [] : [one.buffer])));
+    const bytes = [...held].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    t.ok(bytes < 4 * (total + PAGE_BYTES), `${bytes} bytes are held for ${total}`);
+  }
 });

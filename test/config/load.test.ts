@@ -39,6 +39,8 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
       postgres: { host: '127.0.0.1', port: 6432 },
       health: { host: '127.0.0.1', port: 9464 },
     },
+    public: {},
+    proxies: {},
     tls: undefined,
     database: undefined,
     redis: undefined,

@@ -222,6 +222,7 @@ t.test('the test protocol is small, and adds nothing the contract does not ask f
     'decide',
     'describe',
     'injected',
+    'looser',
     'name',
     'narrow',
     'render',
