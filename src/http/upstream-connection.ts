@@ -208,7 +208,8 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.since = this.#owner.now;
     if (head.status < 200) return;
     this.#hasHead = true;
-    this.#isKept = head.isKept;
+    // A service that tells of a body where there can be none (204, 304) may send it: as an answer to what comes next.
+    this.#isKept = head.isKept && (head.framing === 0 || head.hasBody(this.#call?.forward.method ?? ''));
     this.#keptFor = head.keptFor;
     this.#call?.handler.onHead(head);
   }

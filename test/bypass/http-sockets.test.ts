@@ -156,6 +156,27 @@ t.test('A5: a connection that says something unasked, or is kept for no time, is
   t.same(service.connections, [['/talks'], ['/brief'], ['/last']]);
 });
 
+t.test('A5: a connection is not used again whose answer told of a body that it cannot have', async (t) => {
+  const smuggled = KEPT.replace('ok', 'no');
+  const bodies: Readonly<Record<string, string>> = {
+    '/304': `304 Not Modified\r\nContent-Length: ${smuggled.length}`,
+    '/204': `204 No Content\r\nContent-Length: ${smuggled.length}`,
+    '/chunked': '204 No Content\r\nTransfer-Encoding: chunked',
+  };
+  const service = await scripted(t, (path, number, socket) => {
+    const told = bodies[path];
+    if (told !== undefined) socket.write(`HTTP/1.1 ${told}\r\n\r\n`);
+    else socket.write(number > 1 ? smuggled : KEPT); // the body that was told of, as it comes late
+  });
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  for (const path of Object.keys(bodies)) {
+    const { handle } = gateway.issue('web');
+    const get = (line: string) => raw(t, gateway.port, ask(line, handle, CLOSE)).ended;
+    t.match(await get(`GET ${path}`), /^HTTP\/1\.1 [23]04 /);
+    t.match(await get('GET /next'), /ok$/, path);
+  }
+});
+
 t.test('A5: what is read for one session reaches no other, at whatever pace their clients read', async (t) => {
   const size = 1024 * 1024;
   const echo = await startEcho(t, (req, res) => {
