@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { DaypassError } from '../errors.js';
 import { type ProxyHeader, readProxyHeader } from './proxy-header.js';
 
-/** Whom a proxy passes a connection on for; null when it is the proxy's own. */
+/** Whom a proxy passes a connection on for; null when it is the proxy's own, `unknown` when the proxy does not say. */
 export type Passed = Extract<ProxyHeader, { kind: 'whole' }>['source'];
 
 /**

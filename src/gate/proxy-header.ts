@@ -11,8 +11,8 @@ export type ProxyHeader =
       readonly kind: 'whole';
       /** Bytes; what comes after is the client's. */
       readonly length: number;
-      /** Whom the connection is passed on for; null when it is the proxy's own, or the proxy does not know. */
-      readonly source: { readonly address: string; readonly port: number } | null;
+      /** Whom the connection is passed on for; null when it is the proxy's own, `unknown` when the proxy does not say. */
+      readonly source: { readonly address: string; readonly port: number } | 'unknown' | null;
     }
   | { readonly kind: 'garbage'; readonly why: string };
 
@@ -42,7 +42,7 @@ function garbage(why: string): ProxyHeader {
 
 /** Section 2.1. */
 const LINE = /^PROXY (TCP4|TCP6) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})$/;
-/** The proxy does not know, or asks for itself: what follows in the line is not to be looked at. */
+/** Somebody, whom the proxy cannot say (HAProxy: an IPv4 client of an IPv6 address): what follows in the line is not to be looked at. */
 const UNKNOWN = /^PROXY UNKNOWN(?: [ -~]*)?$/;
 
 function readLine(bytes: Buffer): ProxyHeader {
@@ -50,7 +50,7 @@ function readLine(bytes: Buffer): ProxyHeader {
   if (end === -1) return bytes.length < LONGEST_LINE ? BEGUN : garbage('a line that does not end');
   const line = bytes.toString('latin1', 0, end);
   const length = end + 2;
-  if (UNKNOWN.test(line)) return { kind: 'whole', length, source: null };
+  if (UNKNOWN.test(line)) return { kind: 'whole', length, source: 'unknown' };
   const [, family, from = '', to = '', ...ports] = LINE.exec(line) ?? [];
   const [port = 0, ...others] = ports.map(Number);
   const isAddress = family === 'TCP4' ? isIPv4 : isIPv6;
@@ -72,7 +72,8 @@ function readBinary(bytes: Buffer): ProxyHeader {
   if (command !== LOCAL && command !== PROXY) return garbage('a version or command that is not known');
   if (length > MOST_HEADER) return garbage(`more than ${MOST_HEADER} bytes`);
   if (bytes.length < length) return BEGUN;
-  if (command === LOCAL || family === UNSPECIFIED) return { kind: 'whole', length, source: null };
+  if (command === LOCAL) return { kind: 'whole', length, source: null };
+  if (family === UNSPECIFIED) return { kind: 'whole', length, source: 'unknown' };
   return readAddresses(bytes.subarray(start, length), family, length);
 }
 

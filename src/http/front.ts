@@ -31,7 +31,7 @@ export function frontOf(server: Server, parts: FrontParts): NetServer {
     takeProxyHeader(socket, parts.within).then(
       (passed) => {
         if (socket.destroyed) return;
-        if (passed !== null) passedOnFor(socket, passed.address);
+        if (passed !== null && passed !== 'unknown') passedOnFor(socket, passed.address);
         hand();
       },
       (thrown) => {

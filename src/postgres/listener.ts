@@ -214,6 +214,7 @@ class Door {
     try {
       const passed = await takeProxyHeader(stream, this.#handshakeLimit);
       if (passed === null) return peer;
+      if (passed === 'unknown') return { ...peer, isLocal: false };
       const client = `${passed.address}:${passed.port}`;
       return { ...peer, client, address: passed.address, isLocal: peer.isLocal && isLoopback(passed.address) };
     } catch (thrown) {

@@ -50,6 +50,10 @@ t.test('listed proxies of a whole gateway', async (t) => {
     const far = await startProxy(t, postgres, 'PROXY TCP4 203.0.113.7 1.1.1.1 4711 2\r\n');
     await t.rejects(login(far, false), { code: '28000', message: /requires TLS/ });
     t.match(refused(), { client: '203.0.113.7:4711', rule: 'TLS off loopback' });
+    for (const nobody of ['PROXY UNKNOWN\r\n', binaryHeader(Buffer.alloc(0), { family: 0 })]) {
+      const plain = login(await startProxy(t, postgres, nobody), false);
+      await t.rejects(plain, { code: '28000', message: /requires TLS/ }, 'whom it does not know may be anywhere');
+    }
     const near = await startProxy(t, postgres, 'PROXY TCP4 127.0.0.9 1.1.1.1 4711 2\r\n');
     t.equal(await login(near, false), '1000');
     t.equal(

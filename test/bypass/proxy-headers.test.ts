@@ -115,19 +115,19 @@ t.test('A4: of Forwarded (RFC 7239) the same, however a client quotes what is no
   t.equal((await ask(['x-forwarded-for', '6.6.6.6'])).client, PROXY, 'the other header is not the one');
 });
 
-const GOOD: readonly (readonly [name: string, header: Buffer, source: typeof CLIENT | null])[] = [
+const GOOD: readonly (readonly [name: string, header: Buffer, source: typeof CLIENT | 'unknown' | null])[] = [
   ['version 1', LINE, CLIENT],
   ['version 1, IPv6', Buffer.from('PROXY TCP6 2001:DB8::7 ::1 4711 1\r\n'), { ...CLIENT, address: '2001:db8::7' }],
   ['version 1, mapped', Buffer.from('PROXY TCP6 ::ffff:203.0.113.7 ::1 4711 1\r\n'), CLIENT],
-  ['version 1, unknown', Buffer.from('PROXY UNKNOWN\r\n'), null],
-  ['version 1, unknown and more', Buffer.from('PROXY UNKNOWN 6.6.6.6 6.6.6.6 1 2\r\n'), null],
+  ['version 1, unknown', Buffer.from('PROXY UNKNOWN\r\n'), 'unknown'],
+  ['version 1, unknown and more', Buffer.from('PROXY UNKNOWN 6.6.6.6 6.6.6.6 1 2\r\n'), 'unknown'],
   ['version 2', binaryHeader(FOUR), CLIENT],
   ['version 2, IPv6', binaryHeader(SIX, { family: 0x21 }), { ...CLIENT, address: '2001:db8::7' }],
   ['version 2, mapped', binaryHeader(MAPPED, { family: 0x21 }), CLIENT],
   ['version 2, additions', binaryHeader(Buffer.concat([FOUR, Buffer.from([4, 0, 2, 0, 0, 1, 0, 0])])), CLIENT],
   ['version 2, LOCAL', binaryHeader(FOUR, { command: 0x20 }), null],
   ['version 2, LOCAL and nothing', binaryHeader(Buffer.alloc(0), { command: 0x20, family: 0 }), null],
-  ['version 2, unspecified', binaryHeader(Buffer.alloc(3), { family: 0 }), null],
+  ['version 2, unspecified', binaryHeader(Buffer.alloc(3), { family: 0 }), 'unknown'],
 ];
 
 t.test('A4: a PROXY header is read whole, in whatever pieces it comes, and not a byte beyond', async (t) => {
@@ -229,6 +229,8 @@ t.test('A4: behind the PROXY protocol a gateway knows the client, and takes noth
   t.test('a proxy that asks for itself is itself', async (t) => {
     t.match(await answers([binaryHeader(FOUR, { command: 0x20 }), head]), /^HTTP\/1\.1 200/);
     t.equal(told()['x-forwarded-for'], PROXY);
+    t.match(await answers(['PROXY UNKNOWN 6.6.6.6 1.1.1.1 1 2\r\n', head]), /^HTTP\/1\.1 200/);
+    t.equal(told()['x-forwarded-for'], PROXY, 'and one that does not know is all that is known');
   });
 
   t.test('from a listed proxy nothing passes without one', async (t) => {
