@@ -95,6 +95,8 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   /** Bytes of the last read. */
   #lastRead = 0;
   #isFlowing = true;
+  /** Nothing is read until that is asked for. */
+  #isStopped = false;
   #error: Error | null = null;
   /** Since when it waits for what it waits for: a round of the owner's clock. */
   since: number;
@@ -153,6 +155,11 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   resume(call: Call): void {
     if (this.#isFlowing || this.#call !== call) return;
     this.#isFlowing = true;
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    this.#isStopped = false;
     this.#socket.resume();
   }
 
@@ -272,6 +279,9 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       this.destroy(asError(thrown));
     }
     if (this.#hasHead) this.#call?.handler.onPause();
+    // TLS tells all that came at once, also after it was stopped: the rest of an answer, behind which nobody asks for more.
+    if (this.#isFlowing && this.#isStopped) this.#readOn();
+    this.#isStopped = !this.#isFlowing;
     if (!wasResting && this.#call === null && this.isOpen) this.#owner.rested(this, this.#keptFor);
     return this.#isFlowing;
   }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { parseWebAddress } from '../../src/config/address.js';
@@ -10,6 +11,7 @@ import { UpstreamPool } from '../../src/http/upstream-pool.js';
 import { Metrics } from '../../src/metrics.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';
+import { selfSigned } from '../support/certificate.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const ROLES = { viewer: ['GET /**', 'WS /**'] };
@@ -204,4 +206,45 @@ t.test('C: pieces that wait for a client that does not read take no page each', 
     const bytes = [...held].reduce((sum, { byteLength }) => sum + byteLength, 0);
     t.ok(bytes < 4 * (total + PAGE_BYTES), `${bytes} bytes are held for ${total}`);
   }
+});
+
+t.test('a connection whose answer ended while its client was not reading is read again for the next', async (t) => {
+  const pair = await selfSigned();
+  const size = 40_000; // several TLS records, of which those that came together are told of at once
+  const service = createTlsServer(pair, (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`));
+  });
+  service.listen(0, '127.0.0.1');
+  await once(service, 'listening');
+  t.teardown(() => service.close());
+  const { port } = service.address() as AddressInfo;
+  const url = parseWebAddress(`https://localhost:${port}`);
+  if (url === undefined) throw new Error('no address');
+  let dials = 0;
+  const dial: Dial = (onread) => {
+    dials += 1;
+    return { socket: connectTls({ host: '127.0.0.1', port, ...{ ca: pair.cert, onread } }), ready: 'secureConnect' };
+  };
+  const limits = { connect: 5_000, response: 2_000 };
+  const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+  const rounds = setInterval(() => pool.look(), 500);
+  t.teardown(() => {
+    clearInterval(rounds);
+    pool.destroy();
+  });
+  const ask = () =>
+    new Promise<number>((resolve, reject) => {
+      let read = 0;
+      const onBody = (bytes: Buffer, isLast: boolean) => {
+        read += bytes.length;
+        if (isLast) setImmediate(() => resolve(read));
+        else setTimeout(() => sent.resume(), 20);
+        return false;
+      };
+      const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: reject };
+      const sent = pool.send({ method: 'GET', path: '/', lines: '', body: null }, { ...heard, onBody });
+    });
+  for (let times = 0; times < 5; times += 1) t.equal(await ask(), size, 'answered, and not only after a limit');
+  t.equal(dials, 1);
 });
