@@ -36,8 +36,14 @@ export function requestCommand(): Command {
       const { service, role, task, for: seconds, from, to, hours, sponsor, nda, breakGlass } = options;
       const asked = { service, role, task, seconds, from, to, hours, sponsor, nda, breakGlass };
       const made = await door.ask<RequestJson>('POST', '/v1/requests', asked);
-      tell(options, made, (request) => `${requestWords(request)}\nbegin  daypass activate ${request.id}`);
+      tell(options, made, (request) => `${requestWords(request)}\n${nextStep(request)}`);
       return 0;
     }),
   );
+}
+
+/** What whoever asked does next, and when. */
+function nextStep({ id, state }: RequestJson): string {
+  const step = `begin      daypass activate ${id}`;
+  return state === 'pending' ? `${step}\n           once it is approved` : step;
 }
