@@ -12,6 +12,7 @@ const SUITE = join(root, 'scripts/suite.mjs');
 const RESULTS = join(root, '.tap/all.tap');
 /** What the outside world may have set and the tests must not see. */
 const NOT_FOR_TESTS = /^(DAYPASS_(?!WRITE_SCHEMAS$)|ORDERS_|PG|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/;
+
 function environment(folders) {
   const kept = Object.entries(process.env).filter(([name]) => !NOT_FOR_TESTS.test(name));
   return { ...Object.fromEntries(kept), PATH: [...folders, process.env.PATH].join(delimiter) };

@@ -116,18 +116,18 @@ export function gatewaySchema(sources: values.Sources) {
  * What must hold between two keys. Each rule looks at its own keys alone, so that a fault elsewhere in the file does
  * not hide it.
  */
-export function gatewayRules(sources: values.Sources): z.ZodType[] {
-  const { domain, tls, public: outside, database, signing_key } = shapeOf(sources);
-  const { listenAddress } = values.valueSchemas(sources);
+export function gatewayRules({ shape }: ReturnType<typeof gatewaySchema>): z.ZodType[] {
+  const { domain, listen, tls, public: outside, database, signing_key } = shape;
+  const { postgres, http } = listen.shape;
   return [
     z
-      .object({ listen: z.object({ postgres: listenAddress }), tls })
+      .object({ listen: z.object({ postgres }), tls })
       .refine((it) => isLoopback(it.listen.postgres.host) || it.tls !== undefined, {
         error: POSTGRES_PROBLEM,
         path: ['listen', 'postgres'],
       }),
     z
-      .object({ listen: z.object({ http: listenAddress }), tls })
+      .object({ listen: z.object({ http }), tls })
       .refine((it) => isLoopback(it.listen.http.host) || it.tls?.http === true, {
         error: HTTP_PROBLEM,
         path: ['listen', 'http'],

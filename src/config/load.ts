@@ -60,8 +60,9 @@ function loadGateway(path: string, sources: Sources): Loaded<GatewayConfig> {
   if (file.value === undefined) return { problems: file.problems };
   const { document } = file.value;
   const part = { document, path: [], value: document.value };
-  const read = judge(gatewaySchema(sources), part);
-  const broken = gatewayRules(sources).flatMap((rule) => {
+  const schema = gatewaySchema(sources);
+  const read = judge(schema, part);
+  const broken = gatewayRules(schema).flatMap((rule) => {
     const held = judge(rule, part);
     return held.ok ? [] : held.findings;
   });
