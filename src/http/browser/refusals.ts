@@ -68,11 +68,7 @@ export const refuse = {
   }),
   /** @param wait - milliseconds */
   tooOften: (wait: number): Refusal =>
-    refusalFor('too_many', 'Too many logins were begun from your address.', {
-      rule: 'logins from one address',
-      hint: 'try again in a moment',
-      retryAfter: Math.ceil(wait / 1_000),
-    }),
+    tooMany('Too many logins were begun from your address.', 'logins from one address', wait),
   notNow: (): Refusal =>
     refusalFor('store_unavailable', 'Logins cannot be checked at the moment.', {
       rule: 'a login',
@@ -80,17 +76,18 @@ export const refuse = {
     }),
   /** @param wait - milliseconds */
   requestsTooOften: (wait: number): Refusal =>
-    refusalFor('too_many', 'You have asked for too many pages of requests.', {
-      rule: 'pages of requests of one person',
-      hint: 'try again in a moment',
-      retryAfter: Math.ceil(wait / 1_000),
-    }),
+    tooMany('You have asked for too many pages of requests.', 'pages of requests of one person', wait),
   notDecided: (): Refusal =>
     refusalFor('store_unavailable', 'The gateway cannot say whether this was decided.', {
       rule: 'a decision',
       hint: 'open the page again, and look whether it was before you decide anew',
     }),
 };
+
+/** @param wait - milliseconds */
+function tooMany(detail: string, rule: string, wait: number): Refusal {
+  return refusalFor('too_many', detail, { rule, hint: 'try again in a moment', retryAfter: Math.ceil(wait / 1_000) });
+}
 
 /** What may be refused of accounts, passkeys and invitations, by the code of the fault. */
 const STATUS: Readonly<Record<string, number>> = {
