@@ -1,22 +1,20 @@
-import type { IncomingMessage } from 'node:http';
-
 /**
  * One request until it is known whether it passes. One that is refused is told of once, though its body may turn out to be
  * unreadable besides: whichever is found first.
  */
 export class Asked {
-  readonly #req: IncomingMessage;
+  readonly #req: { readonly isComplete: boolean };
   #refused = false;
   #settled = false;
   #unreadable: (() => void) | null = null;
 
-  constructor(req: IncomingMessage) {
+  constructor(req: { readonly isComplete: boolean }) {
     this.#req = req;
   }
 
   /** Whether all of it has been read: what cannot be read from here on is another request. */
   get isWhole(): boolean {
-    return this.#req.complete;
+    return this.#req.isComplete;
   }
 
   /** Whether its body broke its framing: nothing of it may be forwarded. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../policy/decision.js';
 import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../policy/reason.js';
 import type { Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
+import type { ClientResponse } from './client/response.js';
 
 /** A refusal or an end, in the words a person can act on. */
 export interface Refusal {
@@ -158,11 +159,9 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** The headers of every answer that is the gateway's own. */
-export function ownHeaders({ status, retryAfter = 1 }: Refusal, { type, body }: Wording): Record<string, string> {
+/** The headers of every refusal. */
+function ownHeaders({ status, retryAfter = 1 }: Refusal): Record<string, string> {
   return {
-    'content-type': type,
-    'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
@@ -171,16 +170,11 @@ export function ownHeaders({ status, retryAfter = 1 }: Refusal, { type, body }: 
   };
 }
 
-/** Answers a request with a refusal. */
-export function sendRefusal(
-  res: ServerResponse,
-  refusal: Refusal,
-  options: { accept: string | undefined; close: boolean },
-): void {
-  const wording = wordRefusal(refusal, options.accept);
-  if (options.close) res.shouldKeepAlive = false;
-  res.writeHead(refusal.status, ownHeaders(refusal, wording));
-  res.end(wording.body);
+/** Answers a request with a refusal. @param close - no other request may follow */
+export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolean): void {
+  const { type, body } = wordRefusal(refusal, res.request.header('accept'));
+  if (close) res.keepsAlive = false;
+  res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal) }, body);
 }
 
 /** Answers on a bare socket, where Node has no response object (upgrades, unreadable requests), and ends it. */
@@ -194,13 +188,15 @@ export function sendRawRefusal(socket: Duplex, refusal: Refusal, extra: Readonly
 
 /** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */
 export function rawRefusal(refusal: Refusal, extra: Readonly<Record<string, string>> = {}): string {
-  const wording = wordRefusal(refusal, undefined);
+  const { type, body } = wordRefusal(refusal, undefined);
   const headers = {
-    ...ownHeaders(refusal, wording),
+    'content-type': type,
+    'content-length': String(Buffer.byteLength(body)),
+    ...ownHeaders(refusal),
     connection: 'close',
     date: new Date().toUTCString(),
     ...extra,
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${wording.body}`;
+  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
 }

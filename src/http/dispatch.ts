@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
@@ -9,21 +8,20 @@ import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { type Decision, deny } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
-import type { Header, HttpAction, RequestAction } from './action.js';
-import { enter } from './admit.js';
-import { Asked } from './asked.js';
-import { drain, hasBody } from './body.js';
+import type { HttpAction, RequestAction } from './action.js';
+import { type Entry, enter } from './admit.js';
 import { askAgain } from './browser/again.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
 import type { RequestDesk } from './browser/request-side.js';
 import { beginHandover, isOwnTarget, serveOwnTarget } from './browser/service-side.js';
+import type { ClientRequest } from './client/request.js';
+import type { ClientResponse } from './client/response.js';
 import { decide, HttpRole } from './decide.js';
 import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
 import type { Faults } from './faults.js';
 import { Exchange } from './forward.js';
-import type { Heads } from './head.js';
 import { valuesOf } from './headers.js';
 import { type Selected, selectCarried } from './host.js';
 import type { Identity } from './identity.js';
@@ -33,7 +31,6 @@ import type { Rates } from './rate.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './target.js';
-import type { Turns } from './turns.js';
 import type { Upstreams } from './upstream.js';
 import { clientOf, protoOf } from './whence.js';
 
@@ -59,102 +56,130 @@ export interface HttpParts {
   /** What comes through tunnels, by its stream. */
   readonly carried: WeakMap<object, Carried>;
   readonly monotonic: () => number;
-  /** The exchanges under way on each client socket. */
-  readonly open: WeakMap<object, Set<Exchange>>;
-  /** The last request of each client socket. */
-  readonly asked: WeakMap<object, Asked>;
-  readonly heads: Heads;
-  readonly turns: Turns;
   readonly rates: Rates;
 }
 
 /** How many requests and WebSockets of one grant may be under way at once. */
 const MAX_AT_ONCE = 256;
 
-/** One request from its head to its refusal or its exchange. */
-export async function serveRequest(
+/** One request from its head to its refusal or its exchange. @param failed - hears of a fault of our own */
+export function serveRequest(
   parts: HttpParts,
-  req: IncomingMessage,
-  res: ServerResponse,
-  expectsContinue: boolean,
-): Promise<void> {
-  const asked = new Asked(req);
-  parts.asked.set(req.socket, asked);
-  try {
-    await serveAsked(parts, req, res, expectsContinue, asked);
-  } catch (thrown) {
-    asked.refused(); // whoever catches this tells of it
-    throw thrown;
-  } finally {
+  req: ClientRequest,
+  res: ClientResponse,
+  failed: (thrown: unknown) => void,
+): void {
+  const { asked } = req;
+  const fail = (thrown: unknown) => {
+    asked.refused(); // whoever hears of it tells of it
+    failed(thrown);
     asked.settle();
+  };
+  try {
+    const serving = serveAsked(parts, req, res);
+    if (serving === undefined) asked.settle();
+    else serving.then(() => asked.settle(), fail);
+  } catch (thrown) {
+    fail(thrown);
   }
 }
 
-async function serveAsked(
-  parts: HttpParts,
-  req: IncomingMessage,
-  res: ServerResponse,
-  expectsContinue: boolean,
-  asked: Asked,
-): Promise<void> {
-  const arrivedAt = parts.monotonic();
-  const head = parts.heads.of(req);
-  const { headers } = head;
+/** Answers without waiting what comes of a session that is live already: the way of nearly every request. */
+function serveAsked(parts: HttpParts, req: ClientRequest, res: ClientResponse): undefined | Promise<void> {
+  const asking: AskingRequest = { req, res, arrivedAt: parts.monotonic(), client: clientOf(req) };
+  const { head, headers, target } = req;
   const carried = parts.carried.get(req.socket);
   const selected = carried === undefined ? head.selected : selectCarried(headers, carried);
-  const refuse = (refusal: Refusal, close = hasBody(req)) => {
-    asked.refused();
-    sendRefusal(res, refusal, { accept: req.headers.accept, close });
-    drain(req);
-  };
-  const fault = faultOf(req, head);
+  const fault = faultOf(target, head);
   if (fault !== null) {
     tellFault(parts, req, fault);
-    return refuse(fault, true); // what would follow might be part of it
+    refuse(asking, fault, true); // what would follow might be part of it
+    return;
   }
-  if (selected.kind === 'gateway' && req.url === KEYS_PATH && /^(GET|HEAD)$/.test(req.method ?? '')) {
-    sendKeys(res, await parts.identity.keys);
-    return drain(req);
-  }
-  if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) {
-    const own = carried === undefined ? await serveOwn(parts, selected, req, res) : { refusal: refusals.nothingHere() };
-    if (own !== null) return own.refusal === null ? drain(req) : refuse(own.refusal);
-  }
-  const entering = enter(parts, selected, { method: req.method ?? '', head, client: clientOf(req), carried });
-  const entry = entering instanceof Promise ? await entering : entering;
+  if (selected.kind === 'gateway' || isOwnTarget(target)) return serveOwn(parts, asking, selected, carried);
+  return serveService(parts, asking, selected, carried);
+}
+
+/** A request on its way in. */
+interface AskingRequest {
+  readonly req: ClientRequest;
+  readonly res: ClientResponse;
+  /** When its head was read, on the monotonic clock. */
+  readonly arrivedAt: number;
+  readonly client: string;
+}
+
+function refuse({ req, res }: AskingRequest, refusal: Refusal, close = req.hasBody): void {
+  req.asked.refused();
+  sendRefusal(res, refusal, close);
+  req.drop();
+}
+
+function serveService(
+  parts: HttpParts,
+  asking: AskingRequest,
+  selected: Selected,
+  carried: Carried | undefined,
+): undefined | Promise<void> {
+  const { req, client } = asking;
+  const entering = enter(parts, selected, { method: req.method, head: req.head, client, carried });
+  if (entering instanceof Promise) return entering.then((entry) => serveEntered(parts, asking, selected, entry));
+  return serveEntered(parts, asking, selected, entering);
+}
+
+function serveEntered(
+  parts: HttpParts,
+  asking: AskingRequest,
+  selected: Selected,
+  entry: Entry,
+): undefined | Promise<void> {
+  const { req, res } = asking;
   if (!entry.ok) {
     if (entry.mayLogIn && selected.kind === 'service') {
-      beginHandover(parts, selected, res, { target: req.url ?? '', cookies: valuesOf(headers, 'cookie') });
-      return drain(req);
+      beginHandover(parts, selected, res, { target: req.target, cookies: valuesOf(req.headers, 'cookie') });
+      req.drop();
+      return;
     }
     if (selected.kind === 'gateway') tellFault(parts, req, entry.refusal);
-    return refuse(entry.refusal, selected.kind === 'invalid' || hasBody(req));
+    refuse(asking, entry.refusal, selected.kind === 'invalid' || req.hasBody);
+    return;
   }
   const { admission } = entry;
-  const { session } = admission;
   // Before the decision, so that nothing can come between it and its release.
-  const asserting = parts.identity.assertion(session);
-  const assertion = typeof asserting === 'string' ? asserting : await asserting;
-  if (res.destroyed || req.socket.destroyed || asked.isBroken) return;
+  const asserting = parts.identity.assertion(admission.session);
+  if (typeof asserting !== 'string')
+    return asserting.then((assertion) => serveAdmitted(parts, asking, admission, assertion));
+  serveAdmitted(parts, asking, admission, asserting);
+  return;
+}
+
+function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admission, assertion: string): void {
+  const { req, res, arrivedAt, client } = asking;
+  const { session } = admission;
+  if (res.isGone || req.asked.isBroken) return;
   if (!session.isLive()) {
     const end = tellEnd(parts, req, session);
-    return askAgain(res, end.reason) ? drain(req) : refuse(end);
+    if (askAgain(res, end.reason)) req.drop();
+    else refuse(asking, end);
+    return;
   }
-  const action = actionOf(req, req.method ?? '', headers, admission);
+  const action = actionOf(req, req.method, client, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
-    asked.refused();
-    return refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), refuse);
+    req.asked.refused();
+    refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), (said) => refuse(asking, said));
+    return;
   }
   const { path, query } = action.target;
-  const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: protoOf(req), assertion };
+  const origin = { client, host: req.header('host') ?? '', proto: protoOf(req), assertion };
   const forward = {
     method: action.method,
     path: path + query,
-    lines: head.forwarded(upstreamOf(admission), session, origin),
+    lines: req.head.forwarded(upstreamOf(admission), session, origin),
   };
-  const { upstreams, monotonic, log } = parts;
+  const { upstreams, monotonic, log, faults } = parts;
+  const { rule, obligations } = decision;
   const exchange = new Exchange({
     req,
     res,
@@ -162,16 +187,14 @@ async function serveAsked(
     passage,
     action,
     seq,
-    rule: decision.rule,
-    obligations: decision.obligations,
+    rule,
+    obligations,
     forward,
-    expectsContinue,
     arrivedAt,
     upstreams,
     monotonic,
     log,
-    faults: parts.faults,
-    open: exchangesOn(parts, req),
+    faults,
   });
   passage.release(() => exchange.start());
 }
@@ -179,20 +202,34 @@ async function serveAsked(
 /** Where services find the keys that assertions are verified with (RFC 8615). */
 const KEYS_PATH = '/.well-known/jwks.json';
 
-function sendKeys(res: ServerResponse, keys: string): void {
-  res.writeHead(200, { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=300' });
-  res.end(keys);
+function sendKeys(res: ClientResponse, keys: string): void {
+  res.send(200, { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=300' }, keys);
 }
 
-/**
- * What the gateway answers itself: the pages of its own host, and its paths at the hosts of services.
- * @returns null for what is not its own
- */
+/** What the gateway answers itself: the pages of its own host, and its paths at the hosts of services. */
 async function serveOwn(
   parts: HttpParts,
+  asking: AskingRequest,
   selected: Selected,
-  req: IncomingMessage,
-  res: ServerResponse,
+  carried: Carried | undefined,
+): Promise<void> {
+  const { req, res } = asking;
+  if (selected.kind === 'gateway' && req.target === KEYS_PATH && /^(GET|HEAD)$/.test(req.method)) {
+    sendKeys(res, await parts.identity.keys);
+    return req.drop();
+  }
+  const own = carried === undefined ? await answerOwn(parts, selected, req, res) : { refusal: refusals.nothingHere() };
+  if (own === null) return serveService(parts, asking, selected, carried);
+  if (own.refusal === null) req.drop();
+  else refuse(asking, own.refusal);
+}
+
+/** @returns null for what is not its own */
+async function answerOwn(
+  parts: HttpParts,
+  selected: Selected,
+  req: ClientRequest,
+  res: ClientResponse,
 ): Promise<{ readonly refusal: Answer } | null> {
   if (selected.kind !== 'gateway' && selected.kind !== 'service') return null;
   try {
@@ -211,13 +248,13 @@ async function serveOwn(
 }
 
 /** Tells of a request that no service is asked about, since it is not one that may be passed on. */
-export function tellFault({ faults }: HttpParts, req: IncomingMessage, refusal: Refusal): void {
+export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Refusal): void {
   const { status, reason, rule = 'well-formed request' } = refusal;
   faults.tell({ client: clientOf(req), status, reason, rule });
 }
 
 /** The refusal of a request whose session ended while it was on its way in. */
-export function tellEnd({ faults }: HttpParts, req: IncomingMessage, session: Session): Refusal {
+export function tellEnd({ faults }: HttpParts, req: ClientRequest, session: Session): Refusal {
   const refusal = refusalOfEnd(session);
   const { status, reason } = refusal;
   const { id, policy } = session;
@@ -227,22 +264,13 @@ export function tellEnd({ faults }: HttpParts, req: IncomingMessage, session: Se
 
 /** A request as it is decided and recorded. */
 export function actionOf(
-  req: IncomingMessage,
+  { target: rawTarget, headers }: ClientRequest,
   method: string,
-  headers: readonly Header[],
+  client: string,
   admission: Admission,
 ): RequestAction {
-  const rawTarget = req.url ?? '';
   const { injected } = upstreamOf(admission);
-  return {
-    kind: 'request',
-    method,
-    target: readTarget(rawTarget),
-    rawTarget,
-    client: clientOf(req),
-    headers,
-    injected,
-  };
+  return { kind: 'request', method, target: readTarget(rawTarget), rawTarget, client, headers, injected };
 }
 
 /** The way of one request's actions through the gate. */
@@ -292,13 +320,3 @@ const TOO_MANY = deny(
   `More than ${MAX_AT_ONCE} requests of this grant are under way.`,
   'wait until some have ended',
 );
-
-/** The exchanges under way on a client's socket. */
-function exchangesOn({ open }: HttpParts, { socket }: IncomingMessage): Set<Exchange> {
-  let exchanges = open.get(socket);
-  if (exchanges === undefined) {
-    exchanges = new Set();
-    open.set(socket, exchanges);
-  }
-  return exchanges;
-}

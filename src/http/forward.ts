@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
@@ -6,19 +5,19 @@ import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { UpstreamFailure } from '../metrics.js';
 import type { Obligations } from '../policy/decision.js';
-import { type Facts, joined } from '../recording/event.js';
 import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { SightedStream } from '../session/sightings.js';
 import type { HttpAction, RequestAction } from './action.js';
-import { BodyTooLarge, drain, hasBody, RequestBody } from './body.js';
+import { BodyTooLarge, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
 import { askAgain } from './browser/again.js';
+import type { ClientRequest } from './client/request.js';
+import type { ClientResponse, ResponseOwner } from './client/response.js';
 import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
-import { pairs } from './headers.js';
 import type { ResponseHead } from './response-head.js';
 import { resultOf } from './result.js';
 import { upstreamOf } from './target.js';
@@ -29,8 +28,8 @@ import type { Forward } from './upstream-request.js';
 
 /** What an exchange is made of. */
 export interface ExchangeParts {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly req: ClientRequest;
+  readonly res: ClientResponse;
   readonly admission: Admission;
   readonly passage: Passage<HttpAction>;
   readonly action: RequestAction;
@@ -40,16 +39,12 @@ export interface ExchangeParts {
   readonly rule: string;
   readonly obligations: Obligations;
   readonly forward: Omit<Forward, 'body'>;
-  /** The client waits for `100 Continue` before it sends its body. */
-  readonly expectsContinue: boolean;
   /** When the request's head was read, on the monotonic clock. */
   readonly arrivedAt: number;
   readonly upstreams: Upstreams;
   readonly monotonic: () => number;
   readonly log: Log;
   readonly faults: Faults;
-  /** Where it is found as long as its client's side is open. */
-  readonly open: Set<Exchange>;
 }
 
 /** `Daypass-Expires` and its instant, as a line. */
@@ -61,7 +56,7 @@ const SMALL = 8 * 1024;
  * One allowed request and its response: forwarded once its record is safe, streamed both ways at the slower side's pace, cut
  * with its session. A response that was begun and cannot be finished ends in a broken transfer, never in a clean end.
  */
-export class Exchange implements Connection, AnswerHandler {
+export class Exchange implements Connection, AnswerHandler, ResponseOwner {
   readonly client: Socket;
   readonly #parts: ExchangeParts;
   readonly #session: Session;
@@ -86,24 +81,21 @@ export class Exchange implements Connection, AnswerHandler {
     this.client = parts.req.socket;
     this.#sighted = this.#session.sightings.stream();
     this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
-    parts.res.once('close', () => {
-      if (!parts.res.writableFinished) this.#stop({ reason: 'client_left' });
-      this.#detach();
-      parts.open.delete(this);
-    });
-    parts.open.add(this);
-    parts.res.on('error', () => {});
+    parts.req.broken = (refusal) => this.#clientFault(refusal);
+    parts.res.owner = this;
     this.#detach = this.#session.attach(this);
   }
 
   /** Forwards the request. To be called through `Passage.release` only. */
   start(): void {
-    const { req, res, admission, upstreams, forward, obligations, expectsContinue } = this.#parts;
+    const { req, res, admission, upstreams, forward, obligations } = this.#parts;
     if (this.#done) return;
     this.#forwardedAt = this.#parts.monotonic();
-    if (expectsContinue) res.writeContinue();
-    const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
-    this.#body = hasBody(req) ? new RequestBody(req, this.#session, tap, obligations.maxBody) : null;
+    if (req.head.expectation === 'continue') res.writeContinue();
+    if (req.hasBody) {
+      const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
+      this.#body = new RequestBody(req, this.#session, tap, obligations.maxBody);
+    }
     const { method, path, lines } = forward;
     this.#sent = upstreams.dispatch(admission, { method, path, lines, body: this.#body }, this);
   }
@@ -119,18 +111,23 @@ export class Exchange implements Connection, AnswerHandler {
     this.#answeredAt = monotonic();
     if (obligations.eventStream && !mayFollow(head)) return this.#noEventStream();
     const { url } = upstreamOf(admission);
-    const { text, bytes } = head.passedOn(url);
-    this.#session.sightings.text(text);
+    const { lines } = head.passedOn(url);
+    this.#session.sightings.text(lines);
     if (head.isEncoded) this.#session.sightings.encoded();
-    res.writeHead(head.status, head.expiring(url, this.#session.expires) as string[]); // Node reads them only
-    this.#headBytes = bytes + EXPIRES_BYTES;
+    res.begin({
+      status: head.status,
+      lines: head.expiring(url, this.#session.expires),
+      hasLength: typeof head.framing === 'number',
+      hasDate: head.hasDate,
+    });
+    this.#headBytes = lines.length + EXPIRES_BYTES;
   }
 
   /** The head goes out with the first bytes of the body if they are here already, and alone if not (event streams). */
   onPause(): void {
     if (this.#done || this.#headBytes === 0) return;
     this.#give(0, () => {
-      this.#parts.res.flushHeaders();
+      this.#parts.res.flush();
       return true;
     });
   }
@@ -150,10 +147,16 @@ export class Exchange implements Connection, AnswerHandler {
       return true;
     }
     this.#answer.push(bytes);
-    const { res } = this.#parts;
-    if (this.#give(bytes.byteLength, () => this.#write(bytes)) || this.#done) return true;
-    res.once('drain', () => this.#sent?.resume());
-    return false;
+    return this.#give(bytes.byteLength, () => this.#write(bytes)) || this.#done;
+  }
+
+  drained(): void {
+    this.#sent?.resume();
+  }
+
+  closed(isWhole: boolean): void {
+    if (!isWhole) this.#stop('client_left');
+    this.#detach();
   }
 
   #write(bytes: Buffer): boolean {
@@ -172,25 +175,24 @@ export class Exchange implements Connection, AnswerHandler {
     const { req, res } = this.#parts;
     this.#answer.whole(bytes);
     this.#give(bytes.byteLength, () => {
-      this.#finish({});
+      this.#finish(null);
       if (bytes.byteLength > SMALL) this.#write(bytes);
-      if (bytes.byteLength > 0 && bytes.byteLength <= SMALL) res.end(bytes.toString('latin1'), 'latin1');
-      else res.end();
+      res.end(bytes.byteLength <= SMALL ? bytes.toString('latin1') : '');
       return true;
     });
-    drain(req);
+    req.drop();
   }
 
   #noEventStream(): void {
     this.#serviceFailed('no event stream', 'protocol', 502);
-    this.#stop({ reason: 'upstream_unavailable' });
+    this.#stop('upstream_unavailable');
     const detail = 'The service answered with something else than the event stream that is allowed.';
     this.#refuse(refusalFor('upstream_unavailable', detail, { session: this.#session.id }));
   }
 
   /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
   #tooLarge({ message }: BodyTooLarge): void {
-    this.#finish({ reason: 'too_large' });
+    this.#finish('too_large');
     this.#tell(413, 'too_large', this.#parts.rule);
     const hint = 'send less';
     this.#refuse(
@@ -203,7 +205,7 @@ export class Exchange implements Connection, AnswerHandler {
     if (error instanceof BodyTooLarge) return this.#tooLarge(error);
     const timeout = error instanceof UpstreamTimeout;
     this.#serviceFailed(messageOf(error), timeout ? 'timeout' : 'broken', timeout ? 504 : 502);
-    this.#finish({ reason: 'upstream_unavailable' });
+    this.#finish('upstream_unavailable');
     const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
     this.#refuse(
       refusalFor('upstream_unavailable', detail, {
@@ -215,7 +217,7 @@ export class Exchange implements Connection, AnswerHandler {
   }
 
   severUpstream(): void {
-    this.#stop({ reason: this.#session.end?.reason ?? 'client_left' });
+    this.#stop(this.#session.end?.reason ?? 'client_left');
   }
 
   farewell(cut: Cut): void {
@@ -228,15 +230,15 @@ export class Exchange implements Connection, AnswerHandler {
   policyChanged(): void {
     const decision = this.#parts.passage.judge(this.#parts.action);
     if (this.#done || decision.outcome === 'allow') return;
-    this.#stop({ reason: 'policy_gone' });
+    this.#stop('policy_gone');
     this.#tell(403, 'policy_gone', decision.rule);
     this.#refuse(refusalOf(decision, this.#session.id));
   }
 
   /** The client broke off, or sent a body that cannot be read. Ends the exchange; true when the client could be told. */
-  clientFault(refusal: Refusal): boolean {
-    this.#stop({ reason: 'protocol_error' });
-    if (this.#parts.res.headersSent) return false;
+  #clientFault(refusal: Refusal): boolean {
+    this.#stop('protocol_error');
+    if (this.#parts.res.hasBegun) return false;
     this.#refuse(refusal);
     return true;
   }
@@ -254,9 +256,9 @@ export class Exchange implements Connection, AnswerHandler {
   }
 
   /** Ends the upstream side and records what there was of it. */
-  #stop(facts: Facts): void {
+  #stop(reason: string): void {
     if (this.#done) return;
-    this.#finish(facts);
+    this.#finish(reason);
     this.#sent?.abort();
     this.#body?.destroy();
   }
@@ -264,28 +266,29 @@ export class Exchange implements Connection, AnswerHandler {
   /** Tells the client while nothing of a response has been sent; breaks the transfer off when something has. */
   #refuse(refusal: Refusal): void {
     const { req, res } = this.#parts;
-    if (res.writableFinished || res.destroyed) return;
-    if (res.headersSent) breakOff(req);
+    if (res.isFinished || res.isGone) return;
+    if (res.hasBegun) breakOff(req);
     else {
-      if (!askAgain(res, refusal.reason)) sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
-      drain(req);
+      if (!askAgain(res, refusal.reason)) sendRefusal(res, refusal, true);
+      req.drop();
     }
   }
 
-  #finish(facts: Facts): void {
+  /** @param reason - why it did not come to a good end */
+  #finish(reason: string | null): void {
     this.#done = true;
     const { req, seq, arrivedAt, monotonic } = this.#parts;
     const known = resultOf({
       seq,
       status: this.#head?.status ?? null,
-      request: this.#body === null ? null : { headers: pairs(req.rawHeaders), tap: this.#body.tap },
+      reason,
+      request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap },
       response: { headers: this.#head?.headers ?? [], tap: this.#answer },
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
-    if (this.#session.recording.receipt === null)
-      this.#session.recording.append('result', joined(known.facts, facts), known.payload);
+    if (this.#session.recording.receipt === null) this.#session.recording.append('result', known.facts, known.payload);
   }
 }
 
@@ -295,7 +298,7 @@ function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
 }
 
 /** Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end: only a reset does not. */
-function breakOff({ httpVersion, socket }: IncomingMessage): void {
-  if (httpVersion === '1.0') reset(socket);
+function breakOff({ version, socket }: ClientRequest): void {
+  if (version === '1.0') reset(socket);
   else letGo(socket);
 }

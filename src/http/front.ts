@@ -1,9 +1,8 @@
-import type { Server } from 'node:http';
-import { Server as TlsServer } from 'node:https';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import type { HttpProxies } from '../config/proxies.js';
 import { DaypassError, messageOf } from '../errors.js';
 import { takeProxyHeader } from '../gate/proxied.js';
+import type { HttpServer } from './client/server.js';
 import { passedOnFor } from './whence.js';
 
 /** What stands before a server whose proxies speak the PROXY protocol. */
@@ -19,12 +18,11 @@ export interface FrontParts {
  * A listener that hands connections to a server: those of listed proxies when their header was read, which they must send; all
  * others as they come, so that a header of theirs is no more than a bad request.
  */
-export function frontOf(server: Server, parts: FrontParts): NetServer {
-  server.emit('listening'); // it never does: from here on it looks for heads that take too long
-  return createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+export function frontOf(server: HttpServer, parts: FrontParts): NetServer {
+  return createServer({ ...server.settings, pauseOnConnect: true }, (socket) => {
     const hand = () => {
-      server.emit('connection', socket);
-      if (!(server instanceof TlsServer)) socket.resume(); // TLS reads for itself
+      server.accept(socket);
+      if (!server.isSecured) socket.resume(); // TLS reads for itself
     };
     socket.on('error', () => {}); // whoever hangs up before its first byte was read
     if (!parts.proxies.from.has(socket.remoteAddress ?? '')) return hand();

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
 import type { Refusal } from './deny.js';
@@ -15,19 +14,26 @@ export interface Wish {
 
 export type ReadWish = { readonly ok: true; readonly wish: Wish } | { readonly ok: false; readonly refusal: Refusal };
 
+/** A request as it concerns a handshake. */
+interface Asking {
+  readonly method: string;
+  readonly version: string;
+  readonly headers: readonly Header[];
+}
+
 /** Checks an upgrade request (RFC 6455 section 4.2.1). Anything but a plain WebSocket GET without a body is refused. */
-export function readWish(req: IncomingMessage, headers: readonly Header[], head: Uint8Array): ReadWish {
+export function readWish({ method, version, headers }: Asking, head: Uint8Array): ReadWish {
   const upgrade = valuesOf(headers, 'upgrade');
   if (upgrade.length !== 1 || upgrade[0]?.toLowerCase() !== 'websocket')
     return refuse('Only websocket can be upgraded to.');
-  if (req.method !== 'GET' || req.httpVersion !== '1.1') return refuse('A WebSocket begins with GET and HTTP/1.1.');
+  if (method !== 'GET' || version !== '1.1') return refuse('A WebSocket begins with GET and HTTP/1.1.');
   const hasBody =
     valuesOf(headers, 'content-length').some((value) => value !== '0') ||
     valuesOf(headers, 'transfer-encoding').length > 0;
   if (hasBody || head.byteLength > 0)
     return refuse('The opening of a WebSocket has no body, and frames wait for its answer.');
-  const [version, ...versions] = valuesOf(headers, 'sec-websocket-version');
-  if (version !== '13' || versions.length > 0) return refuse('Only WebSocket version 13 is spoken.', 426);
+  const [spoken, ...versions] = valuesOf(headers, 'sec-websocket-version');
+  if (spoken !== '13' || versions.length > 0) return refuse('Only WebSocket version 13 is spoken.', 426);
   const [key, ...keys] = valuesOf(headers, 'sec-websocket-key');
   if (key === undefined || keys.length > 0 || !/^[A-Za-z0-9+/]{22}==$/.test(key))
     return refuse('Sec-WebSocket-Key is not a key.');

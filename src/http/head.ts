@@ -1,14 +1,22 @@
-import type { IncomingMessage } from 'node:http';
 import type { Admission } from '../gate/admission.js';
 import type { Session } from '../session/session.js';
 import type { Header } from './action.js';
 import { type Credential, readCredential } from './credential.js';
 import type { Refusal } from './deny.js';
-import { type Origin, pairs, requestHeaders } from './headers.js';
+import { headerLines } from './header-line.js';
+import { connectionList, type Origin, requestHeaders, valuesOf } from './headers.js';
 import { type Selected, selectService } from './host.js';
 import { faultOfHeaders } from './request.js';
 import type { HttpUpstream } from './target.js';
-import { headerLines } from './upstream-request.js';
+
+/** The versions that are spoken. */
+export type HttpVersion = '1.0' | '1.1';
+
+/** How the end of a request's body is found (RFC 9112 section 6.3): after so many bytes, or by its chunks. */
+export type RequestFraming = number | 'chunked';
+
+/** What a client expects before it sends its body (RFC 9110 section 10.1.1): `other` is what nobody understands. */
+export type Expectation = 'none' | 'continue' | 'other';
 
 /** What a service is sent for a head, and what that was made of. */
 interface Forwarded {
@@ -18,38 +26,77 @@ interface Forwarded {
   readonly lines: string | null;
 }
 
-/** The headers of a request, and what follows from them alone: worked out once for all requests that say the same. */
+/**
+ * The headers of a request, and what follows from them alone: worked out once for all requests of a connection that say the
+ * same, which most do.
+ */
 export class Head {
+  readonly version: HttpVersion;
   readonly headers: readonly Header[];
   /** Who was let in by these headers; asked again whether it lives before each use. */
   admission: Admission | null = null;
-  readonly #raw: readonly string[];
-  readonly #version: string;
   readonly #domain: string;
   #fault: Refusal | null | undefined;
   #selected: Selected | undefined;
   #credential: Credential | undefined;
+  #framing: RequestFraming | undefined;
+  #keepsAlive: boolean | undefined;
+  #expectation: Expectation | undefined;
   #forwarded: Forwarded | undefined;
 
   /** @param domain - services are reached at `<service>.<domain>` */
-  constructor({ rawHeaders, httpVersion }: Pick<IncomingMessage, 'rawHeaders' | 'httpVersion'>, domain: string) {
-    this.headers = pairs(rawHeaders);
-    this.#raw = rawHeaders;
-    this.#version = httpVersion;
+  constructor(version: HttpVersion, headers: readonly Header[], domain: string) {
+    this.version = version;
+    this.headers = headers;
     this.#domain = domain;
   }
 
-  /** Whether a request has this very head: every name and value the same, in the same order. */
-  isOf({ rawHeaders, httpVersion }: IncomingMessage): boolean {
-    const raw = this.#raw;
-    if (rawHeaders.length !== raw.length || httpVersion !== this.#version) return false;
-    for (let at = 0; at < raw.length; at += 1) if (raw[at] !== rawHeaders[at]) return false;
-    return true;
+  /** The first value of a header, by its name in lower case. */
+  value(name: string): string | undefined {
+    return valuesOf(this.headers, name)[0];
   }
 
   get fault(): Refusal | null {
-    if (this.#fault === undefined) this.#fault = faultOfHeaders(this.#version, this.headers);
+    if (this.#fault === undefined) this.#fault = faultOfHeaders(this.version, this.headers);
     return this.#fault;
+  }
+
+  /** How its body ends: its framing headers say so, never its method (A6). 0 without a body, and where there is a fault. */
+  get framing(): RequestFraming {
+    this.#framing ??= this.#readFraming();
+    return this.#framing;
+  }
+
+  #readFraming(): RequestFraming {
+    if (this.fault !== null) return 0;
+    return this.value('transfer-encoding') === undefined ? Number(this.value('content-length') ?? 0) : 'chunked';
+  }
+
+  /** Whether another request may follow (RFC 9112 section 9.3). */
+  get keepsAlive(): boolean {
+    this.#keepsAlive ??= this.#readKeepsAlive();
+    return this.#keepsAlive;
+  }
+
+  #readKeepsAlive(): boolean {
+    const listed = connectionList(this.headers);
+    return this.fault === null && !listed.has('close') && (this.version === '1.1' || listed.has('keep-alive'));
+  }
+
+  /** Whether it asks for its connection to become another protocol's (RFC 9110 section 7.8). */
+  get wantsUpgrade(): boolean {
+    return this.value('upgrade') !== undefined && connectionList(this.headers).has('upgrade');
+  }
+
+  get expectation(): Expectation {
+    this.#expectation ??= this.#readExpectation();
+    return this.#expectation;
+  }
+
+  #readExpectation(): Expectation {
+    const [first, ...more] = this.version === '1.1' ? valuesOf(this.headers, 'expect') : [];
+    if (first === undefined) return 'none';
+    return more.length === 0 && first.toLowerCase() === '100-continue' ? 'continue' : 'other';
   }
 
   get selected(): Selected {
@@ -80,26 +127,4 @@ function sameOrigin(one: Origin, other: Origin): boolean {
     one.host === other.host &&
     one.proto === other.proto
   );
-}
-
-/**
- * The heads of the connections that are open, the last of each: the requests of a connection mostly say the same again, and
- * what is known of it is not found out anew.
- */
-export class Heads {
-  readonly #last = new WeakMap<object, Head>();
-  readonly #domain: string;
-
-  constructor(domain: string) {
-    this.#domain = domain;
-  }
-
-  /** The head of a request. */
-  of(req: IncomingMessage): Head {
-    const last = this.#last.get(req.socket);
-    if (last?.isOf(req)) return last;
-    const head = new Head(req, this.#domain);
-    this.#last.set(req.socket, head);
-    return head;
-  }
 }

@@ -20,35 +20,35 @@
  *
  * A WebSocket goes the same way to its 101; then each message of the client is an action of its own (websocket.ts).
  */
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import { type AddressInfo, type Server as NetServer, Socket } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import type { HttpProxies } from '../config/proxies.js';
 import { DaypassError, messageOf } from '../errors.js';
-import type { Carried, TakeCarried } from '../gate/carried.js';
+import type { TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
-import { carriedBy } from '../session/connection.js';
-import { drain } from './body.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { originOf, schemeOf } from './browser/place.js';
 import type { RequestDesk } from './browser/request-side.js';
+import type { ClientConnection, RequestHandler } from './client/connection.js';
+import type { ClientRequest } from './client/request.js';
+import { HEAD_BYTES } from './client/request-reader.js';
+import type { ClientResponse } from './client/response.js';
+import { HttpServer } from './client/server.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { type HttpParts, serveRequest } from './dispatch.js';
 import { Faults } from './faults.js';
 import { frontOf } from './front.js';
-import { Heads } from './head.js';
 import type { Identity } from './identity.js';
+import type { MalformedMessage } from './malformed.js';
 import { Rates } from './rate.js';
-import { Turns } from './turns.js';
 import { UPSTREAM_LIMITS, Upstreams } from './upstream.js';
 import type { UpstreamLimits } from './upstream-pool.js';
 import { serveUpgrade } from './websocket.js';
-import { carries, clientAt, clientOf, noteWhence } from './whence.js';
+import { clientAt, clientOf, noteWhence } from './whence.js';
 
 /** What the listener is made of. */
 export interface HttpOptions {
@@ -91,9 +91,6 @@ export interface HttpListener {
 }
 
 const HEAD_TIMEOUT = 10_000;
-/** Bytes of a request's head: more is 431. */
-const HEAD_BYTES = 16 * 1024;
-const KEEP_ALIVE = 65_000;
 /** How much of a body waits for a client, or for a service, before the other side is told to wait, bytes. */
 const BUFFERED = 256 * 1024;
 
@@ -117,86 +114,38 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     domain,
     carried: new WeakMap(),
     monotonic,
-    open: new WeakMap(),
-    asked: new WeakMap(),
-    heads: new Heads(domain),
-    turns: new Turns(),
     rates: new Rates(),
   };
-  const settings: ServerOptions = {
-    maxHeaderSize: HEAD_BYTES,
-    insecureHTTPParser: false,
-    requireHostHeader: false, // Node would answer in words of its own, and tell nobody; ours refuses
-    headersTimeout: options.headTimeout ?? HEAD_TIMEOUT,
-    requestTimeout: 0, // an upload may take as long as its grant
-    connectionsCheckingInterval: Math.min(1_000, options.headTimeout ?? HEAD_TIMEOUT),
-    keepAliveTimeout: KEEP_ALIVE,
-    noDelay: true,
-    highWaterMark: BUFFERED,
-  };
-  const server = open(options, settings);
+  const { tls, proxies, headTimeout = HEAD_TIMEOUT } = options;
+  const shared = { domain, headTimeout, buffered: BUFFERED };
+  const server = new HttpServer({ ...shared, tls, handler: handlerOf(parts, proxies) });
   const door = doorOf(server, options, parts);
   const sockets = new Set<Socket>();
   door.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  if (options.proxies !== undefined) noteFirst(server, options.proxies);
-  serveOn(server, parts);
-  const tunnels = createServer(settings);
-  serveOn(tunnels, parts);
-  tunnels.emit('listening'); // it never does: from here on it looks for heads that take too long
-  const take = (one: Carried) => {
+  const tunnels = new HttpServer({ ...shared, handler: handlerOf(parts) });
+  const take: TakeCarried = (one) => {
     parts.carried.set(one.stream, one);
-    tunnels.emit('connection', one.stream);
+    tunnels.serve(one.stream as Socket); // what of a socket is asked for, it has
   };
   const address = await listening(door, options);
   const stop = () => {
-    tunnels.close(() => {}); // what it has ends with the connections that carry it
-    if (door !== server) server.close(() => {}); // it never listened itself
-    server.closeIdleConnections();
+    tunnels.close();
+    server.close();
     return stopServer(door, sockets, upstreams);
   };
-  const replaceCertificate: HttpListener['replaceCertificate'] = (tls) => {
-    if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: LEAST_TLS });
-  };
-  return { address, replaceCertificate, take, stop };
-}
-
-/** RFC 8996: 1.0 and 1.1 are not spoken any more. */
-const LEAST_TLS = 'TLSv1.2';
-
-/** A server that speaks TLS when it has a certificate. Each connection is known by the one that carries it. */
-function open({ tls, headTimeout = HEAD_TIMEOUT }: HttpOptions, settings: ServerOptions): Server {
-  if (tls === undefined) return createServer(settings);
-  const { cert, key } = tls;
-  const secured = { ...settings, cert, key, minVersion: LEAST_TLS, handshakeTimeout: headTimeout } as const;
-  const server = createTlsServer({ ...secured, ALPNProtocols: ['http/1.1'] });
-  const raw = new Map<string, Socket>();
-  server.on('connection', (socket: Socket) => {
-    const peer = peerOf(socket);
-    raw.set(peer, socket);
-    socket.once('close', () => raw.delete(peer));
-  });
-  server.on('secureConnection', (socket) => {
-    const carrier = raw.get(peerOf(socket));
-    if (carrier === undefined) socket.destroy();
-    else {
-      carriedBy(socket, carrier);
-      carries(carrier, socket);
-    }
-  });
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
-  return server;
+  return { address, replaceCertificate: (given) => server.replaceCertificate(given), take, stop };
 }
 
 /** What listens: the server itself, or what stands before it. */
 function doorOf(
-  server: Server,
+  server: HttpServer,
   { proxies, headTimeout: within = HEAD_TIMEOUT }: HttpOptions,
   { faults }: HttpParts,
 ): NetServer {
-  if (proxies?.client !== 'proxy-protocol') return server;
+  if (proxies?.client !== 'proxy-protocol') return server.listener();
   const refused = (socket: Socket, why: string) =>
     faults.tell({
       client: clientAt(socket),
@@ -208,73 +157,41 @@ function doorOf(
   return frontOf(server, { proxies, within, refused });
 }
 
-/** Before anything else looks at a request, what its proxy says of it is noted. */
-function noteFirst(server: Server, proxies: HttpProxies): void {
-  for (const event of ['request', 'checkContinue', 'checkExpectation', 'connect', 'upgrade'])
-    server.on(event, (req: IncomingMessage) => noteWhence(req, proxies));
-}
-
 /** Where it listens really: a port may have been chosen by the system. */
 function portOf(server: NetServer): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+/** @param proxies - before anything else looks at a request, what they say of it is noted */
+function handlerOf(parts: HttpParts, proxies?: HttpProxies): RequestHandler {
+  const note = (req: ClientRequest) => {
+    if (proxies !== undefined) noteWhence(req, proxies);
+  };
+  return {
+    request(req, res) {
+      note(req);
+      if (req.head.expectation === 'other') return refuseExpectation(parts, req, res);
+      serveRequest(parts, req, res, (thrown) => failed(parts, thrown, req, res));
+    },
+    upgrade(req, socket, rest) {
+      note(req);
+      serveUpgrade(parts, req, socket, rest).catch((thrown) => {
+        parts.faults.ours(clientOf(req), thrown, 'a WebSocket could not be served');
+        socket.destroy();
+      });
+    },
+    connect(req, socket) {
+      note(req);
+      refuseConnect(parts, req, socket);
+    },
+    unreadable: (connection, error) => answerUnreadable(parts, connection, error),
+    failed: ({ socket }, thrown) =>
+      parts.faults.ours(clientAt(socket), thrown, 'what came on a connection could not be read'),
+  };
 }
 
-function serveOn(server: Server, parts: HttpParts): void {
-  server.maxHeadersCount = 0; // Node would drop what is above its count; ours refuses (A8)
-  const serve = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
-    inTurn(parts, req, res, () => {
-      serveRequest(parts, req, res, expectsContinue).catch((thrown) => failed(parts, thrown, req, res));
-    });
-  server.on('request', (req, res) => serve(req, res, false));
-  const refuse = (req: IncomingMessage, res: ServerResponse) =>
-    inTurn(parts, req, res, () => refuseExpectation(parts, req, res));
-  // Node looks whether 100-continue is among what is expected: more than that is not understood.
-  const isUnderstood = ({ headers }: IncomingMessage) => headers.expect?.toLowerCase() === '100-continue';
-  server.on('checkContinue', (req, res) => (isUnderstood(req) ? serve(req, res, true) : refuse(req, res)));
-  server.on('checkExpectation', refuse);
-  server.on('connect', (req, socket) => {
-    if (mayTakeOver(parts, req, socket)) refuseConnect(parts, req, socket);
-  });
-  server.on('upgrade', (req, socket, head) => {
-    if (!mayTakeOver(parts, req, socket)) return;
-    serveUpgrade(parts, req, socket, head).catch((thrown) => {
-      parts.faults.ours(clientOf(req), thrown, 'a WebSocket could not be served');
-      socket.destroy();
-    });
-  });
-  server.on('clientError', (error, socket) => answerUnreadable(parts, error, socket));
-}
-
-/** Serves a request when those before it on its connection are answered; ends a connection on which too many wait. */
-function inTurn({ turns, faults }: HttpParts, req: IncomingMessage, res: ServerResponse, go: () => void): void {
-  if (turns.take(req.socket, res, go)) return;
-  faults.tell({ client: clientOf(req), status: 429, reason: 'too_many', rule: 'requests waiting on a connection' });
-  req.socket.destroy();
-}
-
-/**
- * Whether a request may have its connection for itself. Node gives it out while answers to earlier requests are still to
- * come: they would land in the middle of what it opens.
- */
-function mayTakeOver({ turns, faults }: HttpParts, req: IncomingMessage, socket: Duplex): boolean {
-  socket.on('error', () => {});
-  if (!turns.isTaken(socket)) return true;
-  faults.tell({
-    client: clientOf(req),
-    status: 400,
-    reason: 'bad_request',
-    rule: 'no upgrade behind a pending answer',
-  });
-  socket.destroy();
-  return false;
-}
-
-function refuseExpectation(parts: HttpParts, req: IncomingMessage, res: ServerResponse): void {
+function refuseExpectation(parts: HttpParts, req: ClientRequest, res: ClientResponse): void {
   const refusal = {
     status: 417,
     reason: 'bad_request',
@@ -282,20 +199,22 @@ function refuseExpectation(parts: HttpParts, req: IncomingMessage, res: ServerRe
     hint: 'leave out Expect',
   };
   parts.faults.tell({ client: clientOf(req), status: 417, reason: refusal.reason, rule: 'Expect: 100-continue alone' });
-  sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
-  drain(req);
+  req.asked.refused();
+  req.asked.settle();
+  sendRefusal(res, refusal, true);
+  req.drop();
 }
 
-function refuseConnect(parts: HttpParts, req: IncomingMessage, socket: Duplex): void {
+function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {
   const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
   parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
   sendRawRefusal(socket, refusal, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */
-function failed({ faults }: HttpParts, thrown: unknown, req: IncomingMessage, res: ServerResponse): void {
+function failed({ faults }: HttpParts, thrown: unknown, req: ClientRequest, res: ClientResponse): void {
   faults.ours(clientOf(req), thrown, 'a request could not be served');
-  if (res.headersSent || res.destroyed) {
+  if (res.hasBegun || res.isGone) {
     req.socket.destroy();
     return;
   }
@@ -304,42 +223,28 @@ function failed({ faults }: HttpParts, thrown: unknown, req: IncomingMessage, re
     reason: 'internal',
     detail: 'The gateway failed to serve this request; nothing was forwarded.',
   };
-  sendRefusal(res, refusal, { accept: req.headers.accept, close: true });
+  sendRefusal(res, refusal, true);
 }
 
 /** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
-function answerUnreadable(
-  { open, asked, faults, turns }: HttpParts,
-  error: NodeJS.ErrnoException,
-  socket: Duplex,
-): void {
-  if (turns.isOver(socket)) return;
+function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, error: MalformedMessage): void {
+  const { socket, request } = connection;
   const refusal = unreadable(error);
   const { status, reason } = refusal;
-  // Whoever hangs up is not refused.
-  if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') {
-    const client = socket instanceof Socket ? clientAt(socket) : 'unknown';
-    const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.code });
-    const request = asked.get(socket);
-    if (request === undefined || request.isWhole) tell();
-    else request.unreadable(tell);
-  }
-  const exchanges = [...(open.get(socket) ?? [])];
-  if (exchanges.length === 0) {
-    sendRawRefusal(socket, refusal);
-    return;
-  }
-  const told = exchanges.map((exchange) => exchange.clientFault(refusal));
-  if (exchanges.length > 1 || told.includes(false)) socket.destroy();
+  const client = request === null ? clientAt(socket) : clientOf(request);
+  const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.message });
+  if (request === null) tell();
+  else request.asked.unreadable(tell);
+  if (request?.broken?.(refusal) === true) return;
+  if (connection.hasAnswered) socket.destroy();
+  else sendRawRefusal(socket, refusal);
 }
 
-function unreadable({ code }: NodeJS.ErrnoException): Refusal {
-  if (code === 'HPE_HEADER_OVERFLOW')
+function unreadable({ status }: MalformedMessage): Refusal {
+  if (status === 431)
     return refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, { status: 431 });
-  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
-    return refusalFor('too_large', 'The chunk extensions of the request are too large.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return { status: 408, reason: 'bad_request', detail: 'The head of the request took too long.' };
+  if (status === 413) return refusalFor('too_large', 'What stands beside the chunks of the request is too large.');
+  if (status === 408) return { status: 408, reason: 'bad_request', detail: 'The head of the request took too long.' };
   return { status: 400, reason: 'bad_request', detail: 'This is not a request that HTTP/1.1 allows.' };
 }
 

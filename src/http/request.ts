@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import type { Header } from './action.js';
 import { type Refusal, refusalFor } from './deny.js';
 import { holdsHandle } from './disguised.js';
@@ -9,15 +8,15 @@ import { valuesOf } from './headers.js';
 export const MAX_HEADERS = 200;
 
 /** What is wrong with a request's head before anybody asks whose it is. */
-export function faultOf({ url = '' }: Pick<IncomingMessage, 'url'>, head: Head): Refusal | null {
+export function faultOf(target: string, head: Head): Refusal | null {
   if (head.fault !== null) return head.fault;
-  if (holdsHandle(url)) return HANDLE_IN_URL;
-  return takesOver(url, head.headers) ? NO_WORKER : null;
+  if (holdsHandle(target)) return HANDLE_IN_URL;
+  return takesOver(target, head.headers) ? NO_WORKER : null;
 }
 
 /**
- * What is wrong with headers by themselves: too many, or framing that two readers could understand differently. Node's
- * parser refuses most of the latter itself; this does not rely on it alone (A6).
+ * What is wrong with headers by themselves: too many, or framing that two readers could understand differently. What frames
+ * a body is read from nothing else (A6).
  */
 export function faultOfHeaders(httpVersion: string, headers: readonly Header[]): Refusal | null {
   if (headers.length > MAX_HEADERS) {
@@ -45,8 +44,8 @@ const HANDLE_IN_URL: Refusal = {
  * A service worker of the whole host would hear of the gateway's own addresses there, hand-over codes among them. One from
  * below (`/app/worker.js`) hears of what is below alone, since answers may not widen it (`Service-Worker-Allowed`).
  */
-function takesOver(url: string, headers: readonly Header[]): boolean {
-  return /^\/[^/?]*(?:\?|$)/.test(url) && valuesOf(headers, 'service-worker').length > 0;
+function takesOver(target: string, headers: readonly Header[]): boolean {
+  return /^\/[^/?]*(?:\?|$)/.test(target) && valuesOf(headers, 'service-worker').length > 0;
 }
 
 const NO_WORKER: Refusal = {

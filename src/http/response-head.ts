@@ -1,9 +1,8 @@
 import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
-import { responseHeaders, valuesOf } from './headers.js';
-
-/** A service's answer is not one that HTTP/1.1 allows: where it ends is not known, and nothing after it is believed. */
-export class MalformedResponse extends Error {}
+import { headerLines, readHeaderLine } from './header-line.js';
+import { connectionList, responseHeaders, valuesOf } from './headers.js';
+import { MalformedMessage } from './malformed.js';
 
 /** How the end of a body is found (RFC 9112 section 6.3): after so many bytes, by its chunks, or when the connection closes. */
 export type Framing = number | 'chunked' | 'close';
@@ -13,18 +12,11 @@ const MOST_HEADERS = 1_000;
 
 /** RFC 9112 section 4. Each character has one place where it can belong, so that no head takes more than one look. */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-/** RFC 9112 section 5: a token, a colon right behind it, a value without control characters. Neither folding nor bare CR or LF. */
-const LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;
-
 /** What a client is given of the head of an answer. */
 export interface PassedOn {
   readonly url: WebAddress;
-  /** Flat: name, value, name, value. */
-  readonly lines: readonly string[];
-  /** The same as one text, to be looked through. */
-  readonly text: string;
-  /** What the lines take, bytes (RFC 9112 section 5). */
-  readonly bytes: number;
+  /** Header lines, each with its end (RFC 9112 section 5): a character is a byte. */
+  readonly lines: string;
 }
 
 /** The head of a service's answer, and what follows from it alone. */
@@ -37,12 +29,14 @@ export class ResponseHead {
   /** How long the service keeps it, seconds; null when it does not say. */
   readonly keptFor: number | null;
   readonly contentType: string | undefined;
+  /** It says when it was made. */
+  readonly hasDate: boolean;
   /** Whether the body is compressed or encoded otherwise. */
   readonly isEncoded: boolean;
   #passedOn: PassedOn | null = null;
-  #expiring: { readonly expires: string; readonly lines: readonly string[] } | null = null;
+  #expiring: { readonly expires: string; readonly lines: string } | null = null;
 
-  /** @throws MalformedResponse when the headers do not say for certain where the body ends */
+  /** @throws MalformedMessage when the headers do not say for certain where the body ends */
   constructor(version: '1.0' | '1.1', status: number, headers: readonly Header[]) {
     this.status = status;
     this.headers = headers;
@@ -50,6 +44,7 @@ export class ResponseHead {
     this.isKept = this.framing !== 'close' && isKept(version, headers);
     this.keptFor = keptFor(headers);
     this.contentType = valuesOf(headers, 'content-type')[0];
+    this.hasDate = valuesOf(headers, 'date').length > 0 && !connectionList(headers).has('date');
     this.isEncoded = valuesOf(headers, 'content-encoding').some((one) => !/^(?:identity)?$/i.test(one.trim()));
   }
 
@@ -58,57 +53,39 @@ export class ResponseHead {
     return method !== 'HEAD' && this.status >= 200 && this.status !== 204 && this.status !== 304;
   }
 
-  /** What a client gets of it, who knows the service at another address. */
+  /**
+   * What a client gets of it, who knows the service at another address.
+   * @throws MalformedMessage when a line of it would be read as something else
+   */
   passedOn(url: WebAddress): PassedOn {
     if (this.#passedOn?.url === url) return this.#passedOn;
-    const lines = responseHeaders(this.headers, url).flat();
-    const text = lines.join('\n');
-    const bytes = text.length + lines.length + (lines.length / 2) * ': \r\n'.length;
+    const lines = headerLines(responseHeaders(this.headers, url));
+    if (lines === null) throw new MalformedMessage('a header that cannot be passed on');
     this.#expiring = null;
-    this.#passedOn = { url, lines, text, bytes };
+    this.#passedOn = { url, lines };
     return this.#passedOn;
   }
 
   /** The same, with when access ends. */
-  expiring(url: WebAddress, expires: string): readonly string[] {
+  expiring(url: WebAddress, expires: string): string {
     const { lines } = this.passedOn(url);
-    if (this.#expiring?.expires !== expires) this.#expiring = { expires, lines: [...lines, EXPIRES, expires] };
+    if (this.#expiring?.expires !== expires)
+      this.#expiring = { expires, lines: `${lines}Daypass-Expires: ${expires}\r\n` };
     return this.#expiring.lines;
   }
 }
 
-const EXPIRES = 'Daypass-Expires';
-
 /**
  * Reads the head of an answer.
  * @param text - its bytes as latin1, without the empty line at its end
- * @throws MalformedResponse
+ * @throws MalformedMessage
  */
 export function readResponseHead(text: string): ResponseHead {
   const [first = '', ...lines] = text.split('\r\n');
   const [, minor, status] = STATUS_LINE.exec(first) ?? [];
-  if (status === undefined) throw new MalformedResponse('no status line of HTTP/1.1');
-  if (lines.length > MOST_HEADERS) throw new MalformedResponse(`more than ${MOST_HEADERS} headers`);
+  if (status === undefined) throw new MalformedMessage('no status line of HTTP/1.1');
+  if (lines.length > MOST_HEADERS) throw new MalformedMessage(`more than ${MOST_HEADERS} headers`);
   return new ResponseHead(minor === '1' ? '1.1' : '1.0', Number(status), lines.map(readHeaderLine));
-}
-
-/** @throws MalformedResponse */
-export function readHeaderLine(line: string): Header {
-  const [, name, value] = LINE.exec(line) ?? [];
-  if (name === undefined || value === undefined) throw new MalformedResponse('a header that is none');
-  return [name, trimmed(value)];
-}
-
-/** Without the blanks and tabs around it; `trim` would take U+00A0 away, too, and an expression take quadratic time. */
-function trimmed(value: string): string {
-  let [from, to] = [0, value.length];
-  while (from < to && isBlank(value.charCodeAt(from))) from += 1;
-  while (to > from && isBlank(value.charCodeAt(to - 1))) to -= 1;
-  return value.slice(from, to);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 /** RFC 9112 section 6.3, without what it tolerates: two answers to where a body ends are none. */
@@ -117,13 +94,13 @@ function framingOf(version: '1.0' | '1.1', headers: readonly Header[]): Framing 
   const codings = valuesOf(headers, 'transfer-encoding');
   const [length] = lengths;
   if (codings.length > 0) {
-    if (length !== undefined) throw new MalformedResponse('Content-Length and Transfer-Encoding');
+    if (length !== undefined) throw new MalformedMessage('Content-Length and Transfer-Encoding');
     if (codings.length > 1 || codings[0]?.toLowerCase() !== 'chunked' || version !== '1.1')
-      throw new MalformedResponse('a Transfer-Encoding that is not understood');
+      throw new MalformedMessage('a Transfer-Encoding that is not understood');
     return 'chunked';
   }
   if (length === undefined) return 'close';
-  if (lengths.length > 1 || !/^\d{1,15}$/.test(length)) throw new MalformedResponse('no Content-Length that is one');
+  if (lengths.length > 1 || !/^\d{1,15}$/.test(length)) throw new MalformedMessage('no Content-Length that is one');
   return Number(length);
 }
 

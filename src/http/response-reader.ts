@@ -1,5 +1,6 @@
-import { ChunkReader } from './response-chunks.js';
-import { MalformedResponse, type ResponseHead, readResponseHead } from './response-head.js';
+import { ChunkReader } from './chunks.js';
+import { MalformedMessage } from './malformed.js';
+import { type ResponseHead, readResponseHead } from './response-head.js';
 
 /** Who hears an answer as it is read. The bytes are the reader's: what is kept of them is copied. */
 export interface ResponseHeard {
@@ -34,7 +35,7 @@ export class LastHead {
     return this.#bytes.length;
   }
 
-  /** @throws MalformedResponse */
+  /** @throws MalformedMessage */
   read(bytes: Buffer): ResponseHead {
     const head = readResponseHead(bytes.toString('latin1', 0, bytes.length - END_OF_HEAD.length));
     this.#bytes = Buffer.from(bytes);
@@ -82,7 +83,7 @@ export class ResponseReader {
   /**
    * Reads what was received; chunks are taken apart in its place.
    * @returns how many bytes stand behind the end of the answer
-   * @throws MalformedResponse
+   * @throws MalformedMessage
    */
   push(bytes: Buffer): number {
     let at = 0;
@@ -94,10 +95,10 @@ export class ResponseReader {
     return 0;
   }
 
-  /** The service has closed. @throws MalformedResponse when its answer is not whole */
+  /** The service has closed. @throws MalformedMessage when its answer is not whole */
   finish(): void {
     if (this.#state === 'done') return;
-    if (this.#state !== 'close') throw new MalformedResponse('the service closed before its answer was whole');
+    if (this.#state !== 'close') throw new MalformedMessage('the service closed before its answer was whole');
     this.#end();
   }
 
@@ -114,7 +115,7 @@ export class ResponseReader {
   #readWholeHead(bytes: Buffer, at: number): number {
     const end = bytes.indexOf(END_OF_HEAD, at) + END_OF_HEAD.length;
     if (end < at + END_OF_HEAD.length) return this.#readOnHead(bytes, at);
-    if (end - at > MOST_BYTES) throw new MalformedResponse(`a head of more than ${MOST_BYTES} bytes`);
+    if (end - at > MOST_BYTES) throw new MalformedMessage(`a head of more than ${MOST_BYTES} bytes`);
     this.#headIs(this.#last.read(from(bytes, at, end)));
     return end;
   }
@@ -128,7 +129,7 @@ export class ResponseReader {
     const end = seen.indexOf(END_OF_HEAD, Math.max(0, before - END_OF_HEAD.length + 1)) + END_OF_HEAD.length;
     refuseEarly(end < END_OF_HEAD.length ? seen : seen.subarray(0, end), before);
     if (end < END_OF_HEAD.length) {
-      if (this.#begunBytes === MOST_BYTES) throw new MalformedResponse(`a head of more than ${MOST_BYTES} bytes`);
+      if (this.#begunBytes === MOST_BYTES) throw new MalformedMessage(`a head of more than ${MOST_BYTES} bytes`);
       return bytes.length;
     }
     this.#begun = null;
@@ -149,9 +150,9 @@ export class ResponseReader {
 
   /** Nobody asked for 100 or 101: a service that says so does not know where it is. */
   #informed(head: ResponseHead): void {
-    if (head.status < 102) throw new MalformedResponse(`${head.status}, which nobody asked for`);
+    if (head.status < 102) throw new MalformedMessage(`${head.status}, which nobody asked for`);
     this.#informational += 1;
-    if (this.#informational > MOST_INFORMATIONAL) throw new MalformedResponse('no end of informational answers');
+    if (this.#informational > MOST_INFORMATIONAL) throw new MalformedMessage('no end of informational answers');
     this.#heard.head(head);
   }
 
@@ -185,9 +186,9 @@ const [CR, LF] = [0x0d, 0x0a];
 /** What cannot become a head is not waited for. */
 function refuseEarly(seen: Buffer, before: number): void {
   const length = Math.min(seen.length, BEGINNING.length);
-  if (seen.compare(BEGINNING, 0, length, 0, length) !== 0) throw new MalformedResponse('no status line of HTTP/1.1');
+  if (seen.compare(BEGINNING, 0, length, 0, length) !== 0) throw new MalformedMessage('no status line of HTTP/1.1');
   for (let at = seen.indexOf(LF, before); at !== -1; at = seen.indexOf(LF, at + 1)) {
-    if (seen[at - 1] !== CR) throw new MalformedResponse('a line that ends without CR');
+    if (seen[at - 1] !== CR) throw new MalformedMessage('a line that ends without CR');
   }
 }
 

@@ -27,6 +27,8 @@ export interface Over {
   /** Null for a request without a body. */
   readonly request: Side | null;
   readonly response: Side;
+  /** Why it did not come to a good end. */
+  readonly reason: string | null;
   /** Whether the record keeps the beginning of the response's body. */
   readonly keepsResponse: boolean;
   readonly at: Instants;
@@ -44,7 +46,7 @@ export function resultOf(over: Over): { readonly facts: Facts; readonly payload:
   return { facts: factsOf(over), payload: { ...asked, ...response } };
 }
 
-function factsOf({ seq, status, request, response, at }: Over): Facts {
+function factsOf({ seq, status, reason, request, response, at }: Over): Facts {
   const [contentType] = valuesOf(response.headers, 'content-type');
   const requestSha256 = request?.tap.sha256() ?? null;
   const responseSha256 = response.tap.sha256();
@@ -56,13 +58,25 @@ function factsOf({ seq, status, request, response, at }: Over): Facts {
   facts.bytesOut = response.tap.bytes;
   if (requestSha256 !== null) facts.requestSha256 = requestSha256;
   if (responseSha256 !== null) facts.responseSha256 = responseSha256;
-  return Object.assign(facts, timesOf(at));
+  const { queueMs, firstByteMs, ms } = timesOf(at);
+  facts.queueMs = queueMs;
+  if (firstByteMs !== undefined) facts.firstByteMs = firstByteMs;
+  facts.ms = ms;
+  if (reason !== null) facts.reason = reason;
+  return facts;
 }
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
+/** Milliseconds; `firstByteMs` where an answer came. */
+interface Times extends Facts {
+  readonly queueMs: number;
+  readonly firstByteMs?: number;
+  readonly ms: number;
+}
+
 /** How long a request waited for its record and its turn, the service for its answer, and the whole took; milliseconds. */
-export function timesOf({ arrived, forwarded, answered, done }: Instants): Facts {
+export function timesOf({ arrived, forwarded, answered, done }: Instants): Times {
   const started = forwarded ?? done;
   const [queueMs, ms] = [Math.round(started - arrived), Math.round(done - started)];
   return answered === null ? { queueMs, ms } : { queueMs, firstByteMs: Math.round(answered - started), ms };

@@ -1,6 +1,7 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { BodySink } from './body.js';
-import { MalformedResponse, type ResponseHead } from './response-head.js';
+import { MalformedMessage } from './malformed.js';
+import type { ResponseHead } from './response-head.js';
 import { type LastHead, type ResponseHeard, ResponseReader } from './response-reader.js';
 import { type Forward, isLast } from './upstream-request.js';
 
@@ -274,7 +275,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#isAnswered = true;
     try {
       const surplus = wasResting ? length : this.#reader.push(this.#reading.subarray(0, length));
-      if (surplus > 0) this.destroy(new MalformedResponse('bytes that belong to no answer'));
+      if (surplus > 0) this.destroy(new MalformedMessage('bytes that belong to no answer'));
     } catch (thrown) {
       this.destroy(asError(thrown));
     }

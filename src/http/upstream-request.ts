@@ -14,20 +14,10 @@ export class UnsendableRequest extends Error {}
 
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
-/** Names and values as RFC 9110 section 5 has them; what is beyond latin1 would become other bytes on its way out. */
-const LINES = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*$/;
-
 /** Methods that say something of a body even where there is none (RFC 9110 section 8.6). */
 const EXPECT_BODY = new Set(['POST', 'PUT', 'PATCH', 'QUERY', 'PROPFIND', 'PROPPATCH']);
 /** Methods that may be asked a second time, should it be unknown whether the first was heard (RFC 9110 section 9.2.1). */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/** Header lines as they are sent; null when one of them would be read as something else. */
-export function headerLines(headers: Iterable<readonly [string, string]>): string | null {
-  let lines = '';
-  for (const [name, value] of headers) lines += `${name}: ${value}\r\n`;
-  return LINES.test(lines) ? lines : null;
-}
 
 /**
  * The head of a request; how its body ends follows from the body alone, whatever the method (A6).

@@ -10,11 +10,11 @@ import { enter } from './admit.js';
 import { isApiPath, upgradeApi } from './browser/api-side.js';
 import { refuse } from './browser/refusals.js';
 import { isOwnTarget } from './browser/service-side.js';
+import type { ClientRequest } from './client/request.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from './deny.js';
 import { actionOf, type HttpParts, judge, passageOf, tellEnd, tellFault } from './dispatch.js';
 import { serviceFault } from './faults.js';
 import { readWish, responseTo, type Wish } from './handshake.js';
-import { Head } from './head.js';
 import { pairs, requestHeaders, responseHeaders } from './headers.js';
 import { selectCarried } from './host.js';
 import { readTarget } from './path.js';
@@ -27,21 +27,15 @@ import { clientOf, protoOf } from './whence.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
 
 /** One upgrade request from its head to its refusal or its relay. */
-export async function serveUpgrade(
-  parts: HttpParts,
-  req: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-): Promise<void> {
+export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
   const arrivedAt = parts.monotonic();
-  const opening = new Head(req, parts.domain); // the first and last of its connection to be asked about
-  const { headers } = opening;
-  const fault = faultOf(req, opening);
+  const { head: opening, headers, target } = req;
+  const fault = faultOf(target, opening);
   if (fault !== null) {
     tellFault(parts, req, fault);
     return sendRawRefusal(socket, fault);
   }
-  const wished = readWish(req, headers, head);
+  const wished = readWish(req, rest);
   if (!wished.ok) {
     tellFault(parts, req, wished.refusal);
     const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
@@ -49,12 +43,12 @@ export async function serveUpgrade(
   }
   const carried = parts.carried.get(socket);
   const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
-  if (selected.kind === 'gateway' && toApi(parts, req, socket, head)) return;
-  const entry = isOwnTarget(req.url ?? '')
+  if (selected.kind === 'gateway' && toApi(parts, req, socket, rest)) return;
+  const entry = isOwnTarget(target)
     ? ({ ok: false, refusal: refuse.nothingHere() } as const)
     : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req), carried });
   if (!entry.ok) {
-    if (selected.kind === 'gateway' || isOwnTarget(req.url ?? '')) tellFault(parts, req, entry.refusal);
+    if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, entry.refusal);
   }
   const { admission } = entry;
@@ -63,7 +57,7 @@ export async function serveUpgrade(
   const assertion = await parts.identity.assertion(session);
   if (socket.destroyed) return;
   if (!session.isLive()) return sendRawRefusal(socket, tellEnd(parts, req, session));
-  const action = actionOf(req, 'WS', headers, admission);
+  const action = actionOf(req, 'WS', clientOf(req), admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
@@ -90,14 +84,14 @@ export async function serveUpgrade(
 }
 
 /** Whether it was the API that is asked. */
-function toApi(parts: HttpParts, req: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-  const target = readTarget(req.url ?? '');
+function toApi(parts: HttpParts, req: ClientRequest, socket: Duplex, head: Buffer): boolean {
+  const target = readTarget(req.target);
   return target.ok && isApiPath(target.path) && upgradeApi(parts, req, { socket, head }, target);
 }
 
 interface OpeningParts {
   readonly parts: HttpParts;
-  readonly req: IncomingMessage;
+  readonly req: ClientRequest;
   readonly socket: Duplex;
   readonly admission: Admission;
   readonly passage: Passage<HttpAction>;
@@ -137,8 +131,8 @@ class Opening implements Connection {
   start(): void {
     const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
-    const origin = { client: clientOf(req), host: req.headers.host ?? '', proto: protoOf(req), assertion };
-    const kept = pairs(req.rawHeaders).filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
+    const origin = { client: clientOf(req), host: req.header('host') ?? '', proto: protoOf(req), assertion };
+    const kept = req.headers.filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
     const headers = requestHeaders(kept, upstreamOf(admission).headersFor(admission.session.grant), origin);
     const { limits } = parts.upstreams;
     const { meter } = admission.session;

@@ -1,7 +1,10 @@
-import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { type HttpProxies, plainAddress } from '../config/proxies.js';
-import { pairs, valuesOf } from './headers.js';
+import type { ClientRequest } from './client/request.js';
+import { valuesOf } from './headers.js';
+
+/** A request, as far as it says where it comes from. */
+type Coming = Pick<ClientRequest, 'socket' | 'headers'>;
 
 /** Where a request comes from, and how its client speaks to whoever speaks to us. */
 export interface Whence {
@@ -30,16 +33,16 @@ export function clientAt(connection: { readonly remoteAddress?: string | undefin
 }
 
 /** The address the client comes from: the socket's, or what a listed proxy says. No header of anybody else is believed (A4). */
-export function clientOf(req: IncomingMessage): string {
+export function clientOf(req: Coming): string {
   return ofRequests.get(req)?.client ?? clientAt(req.socket);
 }
 
 /** How the client comes: what a service builds absolute addresses from. */
-export function protoOf(req: IncomingMessage): Whence['proto'] {
+export function protoOf(req: Coming): Whence['proto'] {
   return ofRequests.get(req)?.proto ?? protoAt(req);
 }
 
-function protoAt({ socket }: IncomingMessage): Whence['proto'] {
+function protoAt({ socket }: Coming): Whence['proto'] {
   return socket instanceof TLSSocket ? 'https' : 'http';
 }
 
@@ -47,10 +50,10 @@ function protoAt({ socket }: IncomingMessage): Whence['proto'] {
  * Notes what the headers of a request say of where it comes from, if a listed proxy sent them. To be called before anything
  * asks, and never for what comes through a tunnel: its inner requests are no proxy's.
  */
-export function noteWhence(req: IncomingMessage, { from, client: source }: HttpProxies): void {
+export function noteWhence(req: Coming, { from, client: source }: HttpProxies): void {
   const peer = req.socket.remoteAddress ?? '';
   if (source === 'proxy-protocol' || !from.has(peer)) return;
-  const headers = pairs(req.rawHeaders);
+  const { headers } = req;
   const hops = valuesOf(headers, source).flatMap((value) => value.split(','));
   const read = source === 'forwarded' ? readElement : readEntry;
   const client = clientBehind(peer, hops, (hop) => read(hop).address, from);

@@ -20,8 +20,8 @@ const REQUEST_LINES: readonly Case[] = [
   refused('get /x HTTP/1.1\r\n@\r\n'),
   refused(' GET /x HTTP/1.1\r\n@\r\n'),
   refused('GET\t/x\tHTTP/1.1\r\n@\r\n'),
-  passes('GET  /x HTTP/1.1\r\n@\r\n', 'GET /x HTTP/1.1\r\n\r\n'),
-  passes('GET /x  HTTP/1.1\r\n@\r\n', 'GET /x HTTP/1.1\r\n\r\n'),
+  refused('GET  /x HTTP/1.1\r\n@\r\n'),
+  refused('GET /x  HTTP/1.1\r\n@\r\n'),
   refused('GET /x HTTP/1.1 \r\n@\r\n'),
   refused('GET /x HTTP/1.10\r\n@\r\n'),
   refused('GET /x HTTP/01.1\r\n@\r\n'),
@@ -146,6 +146,7 @@ const BODIES: readonly Case[] = [
 
 /** Bodies that break their framing once their request is under way: no second request, and no clean end of the first. */
 const BREAKS: readonly string[] = [
+  'ffffffffffffffff\r\nhello',
   '-5\r\nhello\r\n0\r\n\r\n',
   ' 5\r\nhello\r\n0\r\n\r\n',
   '5 \r\nhello\r\n0\r\n\r\n',
@@ -157,7 +158,7 @@ const BREAKS: readonly string[] = [
 ];
 
 /** Nothing is wrong with it yet: it waits for the rest until its grant ends. */
-const UNFINISHED = 'ffffffffffffffff\r\nhello';
+const UNFINISHED = 'ffffffffffff\r\nhello';
 
 /** What the gateway adds to each request, and what is new each time. */
 const ADDED = /^(?:host|connection|x-forwarded-(?:for|proto|host)|daypass-assertion|x-injected): .*\r\n/gim;

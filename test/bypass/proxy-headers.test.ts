@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { type HttpProxies, ListedProxies } from '../../src/config/proxies.js';
 import { takeProxyHeader } from '../../src/gate/proxied.js';
 import { MOST_HEADER, readProxyHeader } from '../../src/gate/proxy-header.js';
+import { pairs } from '../../src/http/headers.js';
 import { clientOf, noteWhence, protoOf } from '../../src/http/whence.js';
 import { startEcho } from '../http/echo.js';
 import { listen, raw, startGateway } from '../http/gateway.js';
@@ -26,8 +27,9 @@ type Told = Readonly<{ client: string; proto: string }>;
 /** A server that answers with what it takes for its client. */
 async function startTelling(t: Test, client: HttpProxies['client']) {
   const server = createServer((req, res) => {
-    noteWhence(req, { from, client });
-    res.end(JSON.stringify({ client: clientOf(req), proto: protoOf(req) }));
+    const coming = { socket: req.socket, headers: pairs(req.rawHeaders) };
+    noteWhence(coming, { from, client });
+    res.end(JSON.stringify({ client: clientOf(coming), proto: protoOf(coming) }));
   });
   const port = await listen(t, server);
   return (headers: readonly string[], localAddress = PROXY) =>

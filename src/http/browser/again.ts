@@ -1,5 +1,4 @@
-import type { ServerResponse } from 'node:http';
-import { pairs } from '../headers.js';
+import type { ClientResponse } from '../client/response.js';
 import { isNavigation } from './foreign.js';
 import { sendOn } from './pages.js';
 import { safeTarget } from './state.js';
@@ -9,9 +8,9 @@ import { safeTarget } from './state.js';
  * the same moment, or logs out. What the browser holds by now leads this one in, or to the login.
  * @returns false when this is no page, or the session did not end so
  */
-export function askAgain(res: ServerResponse, reason: string): boolean {
-  const { req } = res;
-  if (reason !== 'logged_out' || !isNavigation(req.method ?? '', pairs(req.rawHeaders))) return false;
-  sendOn(res, safeTarget(req.url ?? ''));
+export function askAgain(res: ClientResponse, reason: string): boolean {
+  const { request: req } = res;
+  if (reason !== 'logged_out' || !isNavigation(req.method, req.headers)) return false;
+  sendOn(res, safeTarget(req.target));
   return true;
 }

@@ -2,8 +2,11 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endSurely } from '../../session/connection.js';
+import { messageOf, nodeViewOf } from '../client/node-view.js';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
-import { pairs, valuesOf } from '../headers.js';
+import { valuesOf } from '../headers.js';
 import type { Target } from '../path.js';
 import { clientOf } from '../whence.js';
 import { cookiesNamed, SESSION_COOKIE } from './cookies.js';
@@ -42,35 +45,37 @@ export function isApiPath(path: string): boolean {
 /** Hands a request over; resolves when it has been answered, or its client has left. */
 export async function serveApi(
   { api, scheme, faults }: HttpParts,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: ClientRequest,
+  res: ClientResponse,
   { path, query }: Extract<Target, { ok: true }>,
 ): Promise<Answer> {
   if (api === undefined) return refuse.nothingHere();
   const visit = visitOf(scheme, req);
   const { client } = visit;
-  req.url = path + query;
-  if (req.headers.expect !== undefined) res.writeContinue();
-  const answered = new Promise<void>((resolve) => res.once('close', resolve));
+  if (req.head.expectation === 'continue') res.writeContinue();
+  const answered = new Promise<void>((resolve) => {
+    res.owner = { drained: () => {}, closed: () => resolve() };
+  });
   const timer = setTimeout(() => {
-    if (req.complete) return;
+    if (req.isComplete) return;
     faults.tell({ client, status: 408, reason: 'bad_request', rule: 'the body of a request to the API within 10 s' });
     req.socket.destroy();
   }, BODY_WITHIN);
-  api(req, res, visit);
+  const view = nodeViewOf(req, res, path + query);
+  api(view.req, view.res, visit);
   await answered;
   clearTimeout(timer);
   return null;
 }
 
-function visitOf(scheme: HttpParts['scheme'], req: IncomingMessage): ApiVisit {
-  const headers = pairs(req.rawHeaders);
-  const own = `${scheme}://${(req.headers.host ?? '').toLowerCase()}`;
+function visitOf(scheme: HttpParts['scheme'], req: ClientRequest): ApiVisit {
+  const { headers } = req;
+  const own = `${scheme}://${(req.header('host') ?? '').toLowerCase()}`;
   return {
     client: clientOf(req),
     authorizations: valuesOf(headers, 'authorization'),
     logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
-    foreign: foreignRequest(req.method ?? '', headers, own),
+    foreign: foreignRequest(req.method, headers, own),
     csrf: valuesOf(headers, 'daypass-csrf'),
     origins: [...valuesOf(headers, 'origin'), ...valuesOf(headers, 'sec-fetch-site')],
   };
@@ -79,19 +84,21 @@ function visitOf(scheme: HttpParts['scheme'], req: IncomingMessage): ApiVisit {
 /** Hands over the opening of a WebSocket, found well-formed: it is answered as any request, or its connection taken over. */
 export function upgradeApi(
   { api, scheme }: HttpParts,
-  req: IncomingMessage,
+  req: ClientRequest,
   { socket, head }: { readonly socket: Duplex; readonly head: Buffer },
   { path, query }: Extract<Target, { ok: true }>,
 ): boolean {
   if (api === undefined || !(socket instanceof Socket)) return false;
-  const res = new ServerResponse(req);
+  const message = messageOf(req, path + query);
+  message.complete = true;
+  message.push(null);
+  const res = new ServerResponse(message);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
   res.once('finish', () => {
     res.detachSocket(socket);
     endSurely(socket);
   });
-  req.url = path + query;
-  api(req, res, { ...visitOf(scheme, req), upgrade: { socket, head } });
+  api(message, res, { ...visitOf(scheme, req), upgrade: { socket, head } });
   return true;
 }

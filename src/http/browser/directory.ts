@@ -1,11 +1,11 @@
-import type { ServerResponse } from 'node:http';
 import { DaypassError } from '../../errors.js';
 import { sourceOf } from '../../gate/network.js';
 import type { Directory } from '../../identity/directory.js';
 import { FLOW_LASTS } from '../../identity/flows.js';
 import { isSecret, newSecret } from '../../identity/secret.js';
 import type { Header } from '../action.js';
-import { pairs, valuesOf } from '../headers.js';
+import type { ClientResponse } from '../client/response.js';
+import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
 import { cookiesNamed, FLOW_COOKIE, SESSION_COOKIE, setCookie } from './cookies.js';
 import { directoryRefusals } from './directory-refusals.js';
@@ -40,7 +40,7 @@ async function withDirectory({ parts }: Visit, page: (directory: Directory) => P
 }
 
 async function begin({ parts, req, res, host, query }: Visit, directory: Directory): Promise<Answer> {
-  const headers = pairs(req.rawHeaders);
+  const headers = req.headers;
   const target = safeTarget(query.get('to') ?? '/');
   // Another site may not change who a browser is logged in as: it gets a page with a link that a person has to follow.
   if (!isOwnIdea(headers, `${parts.scheme}://${host}`)) return sendPage(res, directoryPage(target));
@@ -54,7 +54,7 @@ async function begin({ parts, req, res, host, query }: Visit, directory: Directo
 }
 
 async function finish({ parts, req, res, host, query, secret }: Visit, directory: Directory): Promise<Answer> {
-  const [browser = '', ...more] = cookiesNamed(valuesOf(pairs(req.rawHeaders), 'cookie'), FLOW_COOKIE);
+  const [browser = '', ...more] = cookiesNamed(valuesOf(req.headers, 'cookie'), FLOW_COOKIE);
   if (more.length > 0) return refuse.twoCookies();
   const address = callbackOf(parts.scheme, host);
   address.search = query.toString();
@@ -102,13 +102,9 @@ export async function backChannelLogout({ parts, req, res }: Pick<Visit, 'parts'
 }
 
 /** Section 2.8. What is wrong stands in the log: whoever forges a token learns nothing from it. */
-function answerLogout(res: ServerResponse, why: string | null): null {
+function answerLogout(res: ClientResponse, why: string | null): null {
   const body = why === null ? '' : `${JSON.stringify({ error: 'invalid_request' })}\n`;
-  res.writeHead(why === null ? 200 : 400, {
-    'cache-control': 'no-store',
-    'content-length': Buffer.byteLength(body),
-    ...(why === null ? {} : { 'content-type': 'application/json' }),
-  });
-  res.end(body);
+  const type = why === null ? {} : { 'content-type': 'application/json' };
+  res.send(why === null ? 200 : 400, { 'cache-control': 'no-store', ...type }, body);
   return null;
 }

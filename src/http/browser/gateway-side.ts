@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
-import { pairs, valuesOf } from '../headers.js';
+import { valuesOf } from '../headers.js';
 import { readTarget } from '../path.js';
 import { clientOf } from '../whence.js';
 import { isApiPath, serveApi } from './api-side.js';
@@ -41,11 +42,11 @@ const MACHINES: Readonly<Record<string, (asked: Pick<Visit, 'parts' | 'req' | 'r
  */
 export async function serveGatewayHost(
   parts: HttpParts,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: ClientRequest,
+  res: ClientResponse,
 ): Promise<{ readonly refusal: Answer } | null> {
-  const headers = pairs(req.rawHeaders);
-  const target = readTarget(req.url ?? '');
+  const headers = req.headers;
+  const target = readTarget(req.target);
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
   if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
   const page = target.ok ? pageAt(`${req.method} ${target.path}`) : undefined;
@@ -53,7 +54,7 @@ export async function serveGatewayHost(
     return { refusal: await serveApi(parts, req, res, target) };
   if (page === undefined || !target.ok) return null;
   if (req.method === 'GET' && !isNavigation('GET', headers)) return null;
-  const host = (req.headers.host ?? '').toLowerCase();
+  const host = (req.header('host') ?? '').toLowerCase();
   const foreign = req.method === 'GET' ? null : foreignRequest('POST', headers, `${parts.scheme}://${host}`);
   if (foreign !== null) return { refusal: refuse.foreign(foreign) };
   const [secret = null, ...more] = cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { ClientResponse, OwnHeaders } from '../client/response.js';
 import { escapeHtml, STYLE, STYLE_HASH } from '../deny.js';
 import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
 
@@ -169,7 +169,7 @@ export function passkeysPage(passkeys: readonly ListedPasskey[], fresh: boolean)
 }
 
 /** Answers with a page. As for the others that send: null, nothing is left to be said. */
-export function sendPage(res: ServerResponse, page: Page, cookies: readonly string[] = [], status = 200): null {
+export function sendPage(res: ClientResponse, page: Page, cookies: readonly string[] = [], status = 200): null {
   const { title, body, script, leadsTo = '' } = page;
   const html = [
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -177,15 +177,16 @@ export function sendPage(res: ServerResponse, page: Page, cookies: readonly stri
     `${script === undefined ? '' : `<script>${script}</script>`}</body></html>\n`,
   ].join('');
   const scripts = script === undefined ? '' : `script-src 'sha256-${hashOf(script)}'; connect-src 'self'; `;
-  res.writeHead(status, {
+  const headers = {
     'content-type': 'text/html; charset=utf-8',
-    'content-length': Buffer.byteLength(html),
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; ${scripts}form-action ${`'self' ${leadsTo}`.trim()}; frame-ancestors 'none'; base-uri 'none'`,
-    ...QUIET,
-    ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }),
-  });
-  res.end(html);
+  };
+  res.send(status, { ...headers, ...QUIET, ...setting(cookies) }, html);
   return null;
+}
+
+function setting(cookies: readonly string[]): OwnHeaders {
+  return cookies.length === 0 ? {} : { 'set-cookie': cookies };
 }
 
 /**
@@ -200,28 +201,14 @@ const QUIET = {
 };
 
 /** Leads a browser on. What stands in the address it leaves is told to nobody. */
-export function sendOn(res: ServerResponse, location: string, cookies: readonly string[] = []): null {
-  res.writeHead(303, {
-    location,
-    'content-length': 0,
-    ...QUIET,
-    'referrer-policy': 'no-referrer',
-    ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }),
-  });
-  res.end();
+export function sendOn(res: ClientResponse, location: string, cookies: readonly string[] = []): null {
+  res.send(303, { location, ...QUIET, 'referrer-policy': 'no-referrer', ...setting(cookies) });
   return null;
 }
 
 /** Answers a script of ours. */
-export function sendJson(res: ServerResponse, body: object, cookies: readonly string[] = []): null {
-  const text = `${JSON.stringify(body)}\n`;
-  res.writeHead(200, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    ...QUIET,
-    ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }),
-  });
-  res.end(text);
+export function sendJson(res: ClientResponse, body: object, cookies: readonly string[] = []): null {
+  res.send(200, { 'content-type': 'application/json', ...QUIET, ...setting(cookies) }, `${JSON.stringify(body)}\n`);
   return null;
 }
 

@@ -1,12 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { sourceOf } from '../../gate/network.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
-import { pairs, valuesOf } from '../headers.js';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
+import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
 import { CEREMONY_COOKIE, cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
+import { shortBody } from './form.js';
 import { INVITE_PAGE, passkeysPage, sendJson, sendOn, sendPage } from './pages.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
 import { loginOf, type Page, type Visit } from './visit.js';
@@ -111,7 +112,7 @@ function sent(page: (visit: Sent) => Promise<Answer>): Page {
   };
 }
 
-function sendBegun(res: ServerResponse, { options, browser }: Begun): null {
+function sendBegun(res: ClientResponse, { options, browser }: Begun): null {
   return sendJson(res, { options }, [setCookie(CEREMONY_COOKIE, browser, CEREMONY_SECONDS)]);
 }
 
@@ -124,7 +125,7 @@ function sendLogin({ parts, req, res }: Sent, given: { principal: string; secret
 
 /** What is behind a ceremony's end. More than one cookie means that somebody else set one: then it is nobody's. */
 function finishOf({ parts, req, body }: Sent): Finish {
-  const cookies = valuesOf(pairs(req.rawHeaders), 'cookie');
+  const cookies = valuesOf(req.headers, 'cookie');
   const [browser = null, ...more] = cookiesNamed(cookies, CEREMONY_COOKIE);
   return { browser: more.length > 0 ? null : browser, answer: body.answer, origin: parts.origin() };
 }
@@ -137,30 +138,18 @@ function textOf(value: unknown): string {
 const CEREMONY_SECONDS = 300;
 /** Bytes: an authenticator's answer takes some hundred. */
 const LONGEST = 16 * 1024;
-/** How long it may take to come, milliseconds. */
-const BODY_WITHIN = 5_000;
 
 const objectSchema = z.record(z.string(), z.unknown());
 
 /** A JSON object that a script of ours sent; null when it breaks off. */
-async function jsonBody(req: IncomingMessage): Promise<Answer | { readonly body: Readonly<Record<string, unknown>> }> {
-  if (!/^application\/json(?:;|$)/i.test(req.headers['content-type'] ?? '')) return refuse.notJson();
-  if (!(Number(req.headers['content-length'] ?? LONGEST + 1) <= LONGEST)) return refuse.tooLong();
-  const text = await Promise.race([textIn(req), pause(BODY_WITHIN, undefined, { ref: false })]);
-  if (text === undefined) return refuse.tooSlow();
-  if (text === null) return null; // whoever leaves is not refused
-  const parsed = objectSchema.safeParse(parse(text));
+async function jsonBody(req: ClientRequest): Promise<Answer | { readonly body: Readonly<Record<string, unknown>> }> {
+  if (!/^application\/json(?:;|$)/i.test(req.header('content-type') ?? '')) return refuse.notJson();
+  if (!(Number(req.header('content-length') ?? LONGEST + 1) <= LONGEST)) return refuse.tooLong();
+  const sent = await shortBody(req, LONGEST);
+  if (sent === 'late') return refuse.tooSlow();
+  if (sent === 'gone') return null; // whoever leaves is not refused
+  const parsed = objectSchema.safeParse(parse(sent.text));
   return parsed.success ? { body: parsed.data } : refuse.notJson();
-}
-
-async function textIn(req: IncomingMessage): Promise<string | null> {
-  try {
-    let text = '';
-    for await (const piece of req.setEncoding('utf8')) text += String(piece);
-    return text;
-  } catch {
-    return null;
-  }
 }
 
 function parse(text: string): unknown {

@@ -1,7 +1,8 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { digestOf, newSecret } from '../../identity/secret.js';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
-import { pairs, valuesOf } from '../headers.js';
+import { valuesOf } from '../headers.js';
 import type { Selected } from '../host.js';
 import { readTarget } from '../path.js';
 import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
@@ -33,7 +34,7 @@ const nextTurn = () => turn++;
 export function beginHandover(
   parts: HttpParts,
   selected: Service,
-  res: ServerResponse,
+  res: ClientResponse,
   { target, cookies }: { readonly target: string; readonly cookies: readonly string[] },
 ): null {
   const nonce = newSecret();
@@ -49,13 +50,13 @@ export function beginHandover(
 export async function serveOwnTarget(
   parts: HttpParts,
   selected: Service,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: ClientRequest,
+  res: ClientResponse,
 ): Promise<Answer> {
-  const headers = pairs(req.rawHeaders);
-  const target = readTarget(req.url ?? '');
+  const headers = req.headers;
+  const target = readTarget(req.target);
   const path = target.ok ? target.path : '';
-  if ((path !== ENTER && path !== BEGIN) || !isNavigation(req.method ?? '', headers)) return refuse.nothingHere();
+  if ((path !== ENTER && path !== BEGIN) || !isNavigation(req.method, headers)) return refuse.nothingHere();
   if (!parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
   const cookies = valuesOf(headers, 'cookie');
   if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies });
@@ -67,7 +68,7 @@ export async function serveOwnTarget(
 async function enterService(
   { access, clock, scheme, log }: HttpParts,
   selected: Service,
-  res: ServerResponse,
+  res: ClientResponse,
   cookies: readonly string[],
   [code = '', ...more]: readonly string[],
 ): Promise<Answer> {

@@ -1,9 +1,10 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import { sourceOf } from '../../gate/network.js';
 import { actorOf } from '../../identity/actor.js';
 import type { NewToken } from '../../identity/tokens.js';
-import { pairs, valuesOf } from '../headers.js';
+import type { ClientResponse } from '../client/response.js';
+import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
 import { shortBody } from './form.js';
 import { type Answer, refuse } from './refusals.js';
@@ -40,12 +41,12 @@ const tokenBody = z.union([
 type TokenBody = z.output<typeof tokenBody>;
 
 async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
-  const headers = pairs(req.rawHeaders);
+  const headers = req.headers;
   if (['origin', 'sec-fetch-site'].some((name) => valuesOf(headers, name).length > 0))
     return refuse.foreign('tools alone ask for tokens');
   const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'ask for a token', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.tooOften(wait);
-  const body = /^application\/json\b/i.test(req.headers['content-type'] ?? '') ? await shortBody(req, LONGEST) : null;
+  const body = /^application\/json\b/i.test(req.header('content-type') ?? '') ? await shortBody(req, LONGEST) : null;
   if (body === 'late') return refuse.tooSlow();
   if (body === 'gone') return null;
   const asked = tokenBody.safeParse(parsed(body?.text ?? ''));
@@ -68,7 +69,7 @@ async function tokenFor({ access }: Asked['parts'], asked: TokenBody): Promise<N
 
 async function showToken({ parts, req, res }: Asked): Promise<Answer> {
   const { access } = parts;
-  const token = await access.tokens.find(bearerOf(req.headers.authorization));
+  const token = await access.tokens.find(bearerOf(req.header('authorization')));
   if (token === null) return unauthorised(res);
   const { subject, client, expiresAt } = token;
   const person = await access.people.find(subject);
@@ -80,7 +81,7 @@ async function showToken({ parts, req, res }: Asked): Promise<Answer> {
 }
 
 async function endToken({ parts, req, res }: Asked): Promise<Answer> {
-  const subject = await parts.access.tokens.end(bearerOf(req.headers.authorization));
+  const subject = await parts.access.tokens.end(bearerOf(req.header('authorization')));
   if (subject === null) return unauthorised(res);
   await parts.access.browsers.recheck();
   parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool gave its token back');
@@ -91,22 +92,31 @@ function bearerOf(authorization: string | undefined): string {
   return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1] ?? '';
 }
 
-function unauthorised(res: ServerResponse): null {
-  res.setHeader('www-authenticate', 'Bearer');
-  return problem(res, 401, 'unauthorised', 'There is no such token, or it is over. Log in again: daypass login');
+function unauthorised(res: ClientResponse): null {
+  const detail = 'There is no such token, or it is over. Log in again: daypass login';
+  return problem(res, 401, 'unauthorised', detail, { 'www-authenticate': 'Bearer' });
 }
 
 /** RFC 9457. */
-function problem(res: ServerResponse, status: number, code: string, detail: string): null {
+function problem(
+  res: ClientResponse,
+  status: number,
+  code: string,
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+): null {
   const told = { type: `urn:daypass:error:${code}`, title: STATUS_CODES[status], status, code, detail };
-  return answer(res, status, told, 'application/problem+json');
+  return answer(res, status, told, { 'content-type': 'application/problem+json', ...headers });
 }
 
-function answer(res: ServerResponse, status: number, body: object, type = 'application/json'): null {
-  const text = `${JSON.stringify(body)}\n`;
-  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(text), 'cache-control': 'no-store' };
-  res.writeHead(status, { ...headers, 'x-content-type-options': 'nosniff' });
-  res.end(text);
+function answer(
+  res: ClientResponse,
+  status: number,
+  body: object,
+  headers: Readonly<Record<string, string>> = { 'content-type': 'application/json' },
+): null {
+  const quiet = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+  res.send(status, { ...headers, ...quiet }, `${JSON.stringify(body)}\n`);
   return null;
 }
 

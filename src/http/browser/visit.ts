@@ -1,13 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Login } from '../../identity/logins.js';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
 import type { Answer } from './refusals.js';
 
 /** One request to the gateway's own host. */
 export interface Visit {
   readonly parts: HttpParts;
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly req: ClientRequest;
+  readonly res: ClientResponse;
   /** The gateway's own host as the browser knows it, with its port. */
   readonly host: string;
   /** The path and query that was asked for, normalised. */

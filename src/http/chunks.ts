@@ -1,9 +1,18 @@
-import { MalformedResponse, readHeaderLine } from './response-head.js';
+import { readHeaderLine } from './header-line.js';
+import { MalformedMessage } from './malformed.js';
 
-/** Bytes of chunk extensions, and of trailers, in one answer: more are refused. Nothing is done with either. */
+/** Bytes of chunk extensions, and of trailers, in one message: more are refused. Nothing is done with either. */
 const MOST_ASIDE = 16 * 1024;
+/** The same for both: who frames a body so is not answered in finer words. */
+const TOO_LARGE = 413;
 /** Hexadecimal digits of a chunk's size: twelve are 256 TiB. */
 const MOST_DIGITS = 12;
+
+/** RFC 9112 section 7.1.1: names, and values that are a token or quoted (RFC 9110 section 5.6.4). Without the blanks that were never any good. */
+const EXTENSION =
+  /^(?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*$/;
+/** What would have told where the body ends (RFC 9110 section 6.5.1). */
+const FRAMING = /^(?:content-length|transfer-encoding)$/i;
 
 const [CR, LF, SEMICOLON] = [0x0d, 0x0a, 0x3b];
 
@@ -37,7 +46,7 @@ export class ChunkReader {
 
   /**
    * Reads on. The data in it is moved together: from `at` to `dataEnd`.
-   * @throws MalformedResponse
+   * @throws MalformedMessage
    */
   read(bytes: Buffer, at: number): void {
     this.dataEnd = at;
@@ -65,8 +74,8 @@ export class ChunkReader {
       case 'size':
         return this.#takeSize(byte);
       case 'extension':
-        if (byte === CR) this.#place = 'size LF';
-        else this.#takeAside(byte);
+        if (byte === CR) this.#endExtension();
+        else this.#line += this.#takeAside(byte);
         return;
       case 'size LF':
         this.#expect(byte, LF);
@@ -94,32 +103,43 @@ export class ChunkReader {
   #takeSize(byte: number): void {
     const digit = digitOf(byte);
     if (digit !== -1) {
-      if (this.#digits === MOST_DIGITS) throw new MalformedResponse('a chunk beyond measure');
+      if (this.#digits === MOST_DIGITS) throw new MalformedMessage('a chunk beyond measure');
       this.#size = this.#size * 16 + digit;
       this.#digits += 1;
     } else if (this.#digits > 0 && byte === CR) this.#place = 'size LF';
-    else if (this.#digits > 0 && byte === SEMICOLON) this.#place = 'extension';
-    else throw new MalformedResponse('a chunk without a size');
+    else if (this.#digits > 0 && byte === SEMICOLON) {
+      this.#line = ';';
+      this.#place = 'extension';
+    } else throw new MalformedMessage('a chunk without a size');
   }
 
   /** Text beside the body, which is bounded and has no control characters. */
   #takeAside(byte: number): string {
     this.#aside += 1;
-    if (this.#aside > MOST_ASIDE) throw new MalformedResponse('too much beside the chunks');
+    if (this.#aside > MOST_ASIDE) throw new MalformedMessage('too much beside the chunks', TOO_LARGE);
     if ((byte < 0x20 && byte !== 0x09) || byte === 0x7f)
-      throw new MalformedResponse('a control character between chunks');
+      throw new MalformedMessage('a control character between chunks');
     return String.fromCharCode(byte);
+  }
+
+  #endExtension(): void {
+    const extension = this.#line;
+    this.#line = '';
+    this.#place = 'size LF';
+    if (!EXTENSION.test(extension)) throw new MalformedMessage('a chunk extension that is none');
   }
 
   #endLine(): void {
     const line = this.#line;
     this.#line = '';
     this.#place = line === '' ? 'over' : 'trailer';
-    if (line !== '') readHeaderLine(line);
+    if (line === '') return;
+    const [name] = readHeaderLine(line);
+    if (FRAMING.test(name)) throw new MalformedMessage('a trailer that frames the message');
   }
 
   #expect(byte: number, expected: number): void {
-    if (byte !== expected) throw new MalformedResponse('a chunk that does not end where it says');
+    if (byte !== expected) throw new MalformedMessage('a chunk that does not end where it says');
   }
 }
 

@@ -1,0 +1,265 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { systemClock } from '../../clock.js';
+import type { Head } from '../head.js';
+import { MalformedMessage } from '../malformed.js';
+import { ClientRequest } from './request.js';
+import { type RequestHeard, type RequestLine, RequestReader } from './request-reader.js';
+import { ClientResponse, KEEP_ALIVE } from './response.js';
+
+/** Who serves what comes on connections. */
+export interface RequestHandler {
+  request(req: ClientRequest, res: ClientResponse): void;
+  /** A request that wants its connection for another protocol, and what came behind it. It answers on the bare socket. */
+  upgrade(req: ClientRequest, socket: Duplex, rest: Buffer): void;
+  /** As `upgrade`, of a request for a tunnel (CONNECT). */
+  connect(req: ClientRequest, socket: Duplex): void;
+  /** What came is no request, or broke the framing of the one under way: nothing more is read. It answers, and ends the connection. */
+  unreadable(connection: ClientConnection, error: MalformedMessage): void;
+  /** A fault of our own on a connection, which is closed. */
+  failed(connection: ClientConnection, thrown: unknown): void;
+}
+
+/** What all connections of a server share. */
+export interface ConnectionParts {
+  readonly handler: RequestHandler;
+  /** Services are reached at `<service>.<domain>`. */
+  readonly domain: string;
+  /** How long the head of a request may take, milliseconds. */
+  readonly headTimeout: number;
+  /** Those that are open, and speak HTTP. */
+  readonly connections: Set<ClientConnection>;
+}
+
+/** How much waits behind a request that is under way, bytes: with more of it the client waits. */
+const WAITING = 64 * 1024;
+/** How long, and how much, of what nobody asked for is read on, so that the last answer reaches its client. */
+const LINGERS = 5_000;
+const DROPPED = 1024 * 1024;
+
+/**
+ * One connection of a client: its requests one after the other, each answered before the next is looked at. A pipelined
+ * request waits as bytes, so nothing is decided about it while an answer is under way.
+ */
+export class ClientConnection implements RequestHeard {
+  readonly socket: Socket;
+  readonly #parts: ConnectionParts;
+  readonly #reader: RequestReader;
+  #request: ClientRequest | null = null;
+  #response: ClientResponse | null = null;
+  /** What came and was not read yet. */
+  #unread: Buffer | null = null;
+  #isReading = false;
+  #isPaused = false;
+  /** The request that takes the connection over. */
+  #takesOver: ClientRequest | null = null;
+  /** No further request is read: what comes is dropped. */
+  #isOver = false;
+  #dropped = 0;
+  /** Since when it waits for what it waits for, on the monotonic clock. */
+  #since: number;
+  #hasServed = false;
+
+  constructor(socket: Socket, parts: ConnectionParts) {
+    this.socket = socket;
+    this.#parts = parts;
+    this.#reader = new RequestReader(this, parts.domain);
+    this.#since = systemClock.monotonic();
+    parts.connections.add(this);
+    socket.on('data', this.#came);
+    socket.on('end', this.#ended);
+    socket.on('drain', this.#drained);
+    socket.on('close', this.#closed);
+    socket.on('error', ignore); // whoever hangs up
+  }
+
+  /** The request under way. */
+  get request(): ClientRequest | null {
+    return this.#request;
+  }
+
+  /** Whether the client was told of the request under way, be it in part. */
+  get hasAnswered(): boolean {
+    return this.#response?.hasBegun ?? false;
+  }
+
+  /** Nothing is under way. */
+  get isIdle(): boolean {
+    return this.#request === null;
+  }
+
+  /** Looks whether the client takes too long. */
+  look(now: number): void {
+    const waited = now - this.#since;
+    if (this.#isOver) {
+      if (this.#request === null && waited > LINGERS) this.socket.destroy();
+    } else if (this.#request !== null) {
+      if (this.#response?.isFinished === true && waited > LINGERS) this.socket.destroy();
+    } else if (this.#hasServed && !this.#reader.hasBegun) {
+      if (waited > KEEP_ALIVE) this.socket.destroy();
+    } else if (waited > this.#parts.headTimeout) {
+      this.#unreadable(new MalformedMessage('the head of a request took too long', 408));
+    }
+  }
+
+  head(line: RequestLine, head: Head): void {
+    const request = new ClientRequest(line, head, this.socket, this.#readOn);
+    if (line.method === 'CONNECT' || head.wantsUpgrade) {
+      this.#reader.stop();
+      this.#takesOver = request;
+      return;
+    }
+    if (head.fault !== null) this.#reader.stop(); // what would follow might be part of it
+    const response = new ClientResponse(request, this.#answered);
+    this.#request = request;
+    this.#response = response;
+    this.#hasServed = true;
+    this.#parts.handler.request(request, response);
+  }
+
+  body(bytes: Buffer): void {
+    this.#request?.take(bytes);
+  }
+
+  end(): void {
+    this.#request?.complete();
+    if (this.#response?.isFinished === true) this.#next();
+  }
+
+  readonly #came = (bytes: Buffer) => {
+    if (this.#isOver) return this.#drop(bytes);
+    this.#unread = this.#unread === null ? bytes : Buffer.concat([this.#unread, bytes]);
+    this.#readOn();
+  };
+
+  #drop({ byteLength }: Buffer): void {
+    this.#dropped += byteLength;
+    if (this.#dropped > DROPPED) this.socket.destroy();
+  }
+
+  /** Reads what has come, as far as it may be read now. */
+  readonly #readOn = () => {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    try {
+      this.#readAll();
+    } catch (thrown) {
+      if (thrown instanceof MalformedMessage) this.#unreadable(thrown);
+      else {
+        this.socket.destroy();
+        this.#parts.handler.failed(this, thrown);
+      }
+    } finally {
+      this.#isReading = false;
+    }
+    this.#setPace();
+  };
+
+  #readAll(): void {
+    while (this.#unread !== null && this.#mayRead()) {
+      const bytes = this.#unread;
+      const hadBegun = this.#reader.hasBegun;
+      const next = this.#reader.push(bytes, 0);
+      this.#unread = next < bytes.length ? bytes.subarray(next) : null;
+      if (!hadBegun && this.#reader.hasBegun && this.#hasServed) this.#since = systemClock.monotonic();
+      if (this.#takesOver !== null) return this.#giveOver(this.#takesOver);
+    }
+    if (this.#isOver) this.#unread = null;
+  }
+
+  #mayRead(): boolean {
+    if (this.#isOver) return false;
+    const request = this.#request;
+    return request === null || (!request.isComplete && request.head.fault === null && request.isTaking);
+  }
+
+  /** The client waits with what nobody can take now. */
+  #setPace(): void {
+    const isFull = this.#unread !== null && (this.#request?.isComplete === false || this.#unread.length >= WAITING);
+    if (isFull === this.#isPaused || this.#takesOver !== null) return;
+    this.#isPaused = isFull;
+    if (isFull) this.socket.pause();
+    else this.socket.resume();
+  }
+
+  /** The answer was given whole. */
+  readonly #answered = () => {
+    this.#since = systemClock.monotonic();
+    const request = this.#request;
+    if (request === null) return;
+    if (this.#response?.keepsAlive !== true) return this.#endGently();
+    if (request.isComplete) this.#next();
+    else request.drop();
+  };
+
+  #next(): void {
+    this.#request = null;
+    this.#response = null;
+    // Not within the answer before: whoever gave that is not done yet.
+    if (this.#unread !== null && !this.#isReading) setImmediate(this.#readOn);
+  }
+
+  /** Ends the connection behind its last answer; what is still on its way to us must not take that back by a reset. */
+  #endGently(): void {
+    const request = this.#request;
+    this.#isOver = true;
+    this.#reader.stop();
+    this.#request = null;
+    this.#response = null;
+    this.#unread = null;
+    request?.fail(new Error('the answer came before the end of the request'));
+    this.socket.end();
+    this.socket.resume();
+  }
+
+  #unreadable(error: MalformedMessage): void {
+    this.#isOver = true;
+    this.#reader.stop();
+    this.#unread = null;
+    this.#since = systemClock.monotonic();
+    this.#parts.handler.unreadable(this, error);
+    this.#request?.fail(error);
+  }
+
+  /** From here on the connection is not HTTP's any more. */
+  #giveOver(request: ClientRequest): void {
+    const rest = this.#unread ?? Buffer.alloc(0);
+    this.#unread = null;
+    this.#letGo();
+    if (request.method === 'CONNECT') this.#parts.handler.connect(request, this.socket);
+    else this.#parts.handler.upgrade(request, this.socket, rest);
+  }
+
+  #letGo(): void {
+    const { socket } = this;
+    this.#parts.connections.delete(this);
+    socket.off('data', this.#came);
+    socket.off('end', this.#ended);
+    socket.off('drain', this.#drained);
+    socket.off('close', this.#closed);
+    // What comes before somebody listens is kept, and whoever listens first has it flow again, as Node's own upgrades do.
+    socket.pause();
+    Object.assign(socket, { readableFlowing: null });
+  }
+
+  /** The client ended its side: whoever does so in the midst of a request wants no answer. */
+  readonly #ended = () => {
+    const isMidst = this.#reader.hasBegun || this.#request?.isComplete === false;
+    if (!this.#isOver && isMidst) this.#unreadable(new MalformedMessage('the end in the midst of a request'));
+    this.socket.end();
+  };
+
+  readonly #drained = () => this.#response?.drained();
+
+  readonly #closed = () => {
+    this.#isOver = true;
+    this.#reader.stop();
+    this.#unread = null;
+    this.#parts.connections.delete(this);
+    const [request, response] = [this.#request, this.#response];
+    response?.abandoned();
+    request?.fail(new Error('the client left before its request was whole'));
+  };
+}
+
+function ignore(): void {}

@@ -1,0 +1,223 @@
+import { METHODS } from 'node:http';
+import { ChunkReader } from '../chunks.js';
+import { Head, type HttpVersion } from '../head.js';
+import { readHeaderLine } from '../header-line.js';
+import { MalformedMessage } from '../malformed.js';
+
+/** The first line of a request (RFC 9112 section 3). */
+export interface RequestLine {
+  readonly method: string;
+  /** As it stands there; `readTarget` says what it means. */
+  readonly target: string;
+  readonly version: HttpVersion;
+}
+
+/** Who hears a request as it is read. The bytes of the body are given away: the reader does not touch them again. */
+export interface RequestHeard {
+  /** A head. Where it has no body, or none that can be read, the request is over with it. */
+  head(line: RequestLine, head: Head): void;
+  body(bytes: Buffer): void;
+  /** The body was whole. */
+  end(): void;
+}
+
+/** Bytes of a request's head: more are 431. */
+export const HEAD_BYTES = 16 * 1024;
+
+const [CR, LF] = [0x0d, 0x0a];
+const END_OF_HEAD = Buffer.from('\r\n\r\n');
+const NOTHING = Buffer.alloc(0);
+
+/** RFC 9112 section 3: one blank at either place, and characters that end no line. What a target may hold `readTarget` knows. */
+const LINE = /^([A-Z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP\/(1\.[01])$/;
+const KNOWN = new Set(METHODS);
+
+/** Where a head is told what cannot be one: any control character but those that end a line, and a tab. */
+const CONTROL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/;
+
+/** Allowed (RFC 9110 section 5.6.3), and read differently all the same. */
+const DOUBTFUL = /^(?:content-length|transfer-encoding):.*\t/i;
+
+type State = 'head' | 'length' | 'chunks' | 'done';
+
+/**
+ * Reads the requests of one connection, one after the other, strictly (RFC 9112): a request has one meaning or is none, so that
+ * nobody before or behind the gateway can take its end for another place (A6). Lines end with CRLF alone and are not folded;
+ * methods are those that Node's parser knows, too.
+ */
+export class RequestReader {
+  readonly #heard: RequestHeard;
+  readonly #domain: string;
+  readonly #chunks = new ChunkReader();
+  #state: State = 'head';
+  #left = 0;
+  /** The last request line and headers: the same bytes are not read twice. */
+  #lastLine: RequestLine | null = null;
+  #lastText = '';
+  #lastHead: Head | null = null;
+  #lastBytes = NOTHING;
+  /** The beginning of a head that is not whole yet. */
+  #begun: Buffer | null = null;
+  #begunBytes = 0;
+
+  /** @param domain - services are reached at `<service>.<domain>` */
+  constructor(heard: RequestHeard, domain: string) {
+    this.#heard = heard;
+    this.#domain = domain;
+  }
+
+  /** Whether there is the beginning of a head, and no more of it. */
+  get hasBegun(): boolean {
+    return this.#begunBytes > 0;
+  }
+
+  /** Nothing is heard from here on. */
+  stop(): void {
+    this.#state = 'done';
+    this.#begun = null;
+    this.#begunBytes = 0;
+  }
+
+  /**
+   * Reads on, to the end of a head or of a request at most; chunks are taken apart in the place of the bytes.
+   * @returns where it stopped
+   * @throws MalformedMessage
+   */
+  push(bytes: Buffer, at: number): number {
+    if (this.#state === 'head') return this.#begunBytes > 0 ? this.#readOnHead(bytes, at) : this.#readHead(bytes, at);
+    if (this.#state === 'length') return this.#readLength(bytes, at);
+    if (this.#state === 'chunks') return this.#readChunks(bytes, at);
+    return at;
+  }
+
+  #readHead(bytes: Buffer, at: number): number {
+    const lf = bytes.indexOf(LF, at);
+    if (lf === -1) return this.#readOnHead(bytes, at);
+    if (bytes[lf - 1] !== CR || lf === at) throw new MalformedMessage('a line that ends without CR');
+    // Clients are known that send an empty line behind a body (RFC 9112 section 2.2).
+    if (lf === at + 1) return lf + 1;
+    const last = this.#lastBytes;
+    const known = this.#lastHead;
+    if (known !== null && this.#isLast(bytes, lf + 1)) {
+      const line = this.#readLine(bytes, at, lf - 1);
+      if (line.version === known.version) {
+        refuseTooLong(lf + 1 + last.length - at);
+        this.#follow(line, known);
+        return lf + 1 + last.length;
+      }
+    }
+    const end = bytes.indexOf(END_OF_HEAD, lf - 1);
+    if (end === -1) return this.#readOnHead(bytes, at);
+    this.#readWhole(bytes, at, lf, end);
+    return end + END_OF_HEAD.length;
+  }
+
+  /** Whether the headers of the last head stand there again, with the empty line behind them. */
+  #isLast(bytes: Buffer, from: number): boolean {
+    const { length } = this.#lastBytes;
+    return bytes.length - from >= length && bytes.compare(this.#lastBytes, 0, length, from, from + length) === 0;
+  }
+
+  /** @param end - where the end of the last line stands, and the empty line behind it */
+  #readWhole(bytes: Buffer, at: number, lf: number, end: number): void {
+    refuseTooLong(end + END_OF_HEAD.length - at);
+    const line = this.#readLine(bytes, at, lf - 1);
+    const lines = end < lf ? [] : bytes.toString('latin1', lf + 1, end).split('\r\n');
+    if (lines.some((one) => DOUBTFUL.test(one))) throw new MalformedMessage('a tab in what frames the body');
+    const head = new Head(line.version, lines.map(readHeaderLine), this.#domain);
+    this.#lastBytes = Buffer.from(bytes.subarray(lf + 1, end + END_OF_HEAD.length));
+    this.#lastHead = head;
+    this.#follow(line, head);
+  }
+
+  #readLine(bytes: Buffer, at: number, end: number): RequestLine {
+    const text = bytes.toString('latin1', at, end);
+    if (this.#lastLine !== null && text === this.#lastText) return this.#lastLine;
+    const line = readRequestLine(text);
+    this.#lastText = text;
+    this.#lastLine = line;
+    return line;
+  }
+
+  /** Of a head that comes in pieces. */
+  #readOnHead(bytes: Buffer, at: number): number {
+    this.#begun ??= Buffer.allocUnsafe(HEAD_BYTES);
+    const before = this.#begunBytes;
+    const taken = bytes.copy(this.#begun, before, at);
+    this.#begunBytes += taken;
+    const seen = this.#begun.subarray(0, this.#begunBytes);
+    refuseEarly(seen, before);
+    if (seen[0] === CR && seen[1] === LF) {
+      this.#begunBytes = 0; // an empty line before the request
+      return at + 2 - before;
+    }
+    const end = seen.indexOf(END_OF_HEAD, Math.max(0, before - END_OF_HEAD.length + 1));
+    if (end === -1) {
+      if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) refuseTooLong(HEAD_BYTES + 1);
+      return bytes.length;
+    }
+    this.#begun = null;
+    this.#begunBytes = 0;
+    this.#readWhole(seen, 0, seen.indexOf(LF), end);
+    return at + end + END_OF_HEAD.length - before;
+  }
+
+  #follow(line: RequestLine, head: Head): void {
+    const { framing } = head;
+    if (framing === 'chunked') {
+      this.#chunks.reset();
+      this.#state = 'chunks';
+    } else if (framing > 0) {
+      this.#left = framing;
+      this.#state = 'length';
+    }
+    this.#heard.head(line, head);
+  }
+
+  #readLength(bytes: Buffer, at: number): number {
+    const end = Math.min(at + this.#left, bytes.length);
+    this.#left -= end - at;
+    if (end > at) this.#heard.body(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+    if (this.#left === 0) this.#end();
+    return end;
+  }
+
+  #readChunks(bytes: Buffer, at: number): number {
+    const chunks = this.#chunks;
+    chunks.read(bytes, at);
+    const { dataEnd, next, isOver } = chunks;
+    if (dataEnd > at) this.#heard.body(bytes.subarray(at, dataEnd));
+    if (isOver) this.#end();
+    return next;
+  }
+
+  /** Whoever hears a request may have stopped this by now. */
+  #end(): void {
+    if (this.#state === 'done') return;
+    this.#state = 'head';
+    this.#heard.end();
+  }
+}
+
+/**
+ * Reads a request line without its end.
+ * @throws MalformedMessage
+ */
+export function readRequestLine(text: string): RequestLine {
+  const [, method = '', target = '', version] = LINE.exec(text) ?? [];
+  if (version !== '1.0' && version !== '1.1') throw new MalformedMessage('no request line of HTTP/1.1');
+  if (!KNOWN.has(method)) throw new MalformedMessage('a method that nobody knows');
+  return { method, target, version };
+}
+
+function refuseTooLong(length: number): void {
+  if (length > HEAD_BYTES) throw new MalformedMessage(`a head of more than ${HEAD_BYTES} bytes`, 431);
+}
+
+/** What cannot become a head is not waited for. */
+function refuseEarly(seen: Buffer, before: number): void {
+  const fresh = seen.toString('latin1', Math.max(0, before - 1));
+  if (CONTROL.test(fresh) || /[^\r]\n|\r[^\n]/.test(fresh)) throw new MalformedMessage('a control character in a head');
+  const first = seen[0] ?? 0;
+  if (first !== CR && !(first >= 0x41 && first <= 0x5a)) throw new MalformedMessage('no request line of HTTP/1.1');
+}

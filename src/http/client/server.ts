@@ -1,0 +1,108 @@
+import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, type Socket } from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { systemClock } from '../../clock.js';
+import { carriedBy } from '../../session/connection.js';
+import { carries } from '../whence.js';
+import { ClientConnection, type ConnectionParts, type RequestHandler } from './connection.js';
+
+/** What a server of HTTP/1.1 is made of. */
+export interface ServerOptions {
+  readonly handler: RequestHandler;
+  readonly domain: string;
+  /** How long the head of a request, or a TLS handshake, may take, milliseconds. */
+  readonly headTimeout: number;
+  /** How much of a body waits for a client before the service is told to wait, bytes. */
+  readonly buffered: number;
+  /** PEM texts; without them HTTP is plain. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+/** RFC 8996: 1.0 and 1.1 are not spoken any more. */
+const LEAST_TLS = 'TLSv1.2';
+/** How often connections are looked at at least, milliseconds. */
+const ROUND = 1_000;
+
+/** HTTP/1.1 on the clients' side (RFC 9112), plain or over TLS. */
+export class HttpServer {
+  /** How connections for it are accepted. */
+  readonly settings: NetServerOpts;
+  readonly #parts: ConnectionParts;
+  readonly #tls: TlsServer | null;
+  readonly #clock: NodeJS.Timeout;
+
+  constructor(options: ServerOptions) {
+    const { handler, domain, headTimeout, tls, buffered } = options;
+    this.#parts = { handler, domain, headTimeout, connections: new Set() };
+    this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: buffered };
+    this.#tls = tls === undefined ? null : this.#secured(tls, headTimeout, buffered);
+    this.#clock = setInterval(() => this.#look(), Math.min(ROUND, headTimeout));
+    this.#clock.unref();
+  }
+
+  get isSecured(): boolean {
+    return this.#tls !== null;
+  }
+
+  /** What listens for it, where nothing stands before it. */
+  listener(): NetServer {
+    return createServer(this.settings, (socket) => this.accept(socket));
+  }
+
+  /** Serves what comes on a connection, which speaks TLS first where this server does. */
+  accept(socket: Socket): void {
+    if (this.#tls === null) this.serve(socket);
+    else this.#tls.emit('connection', socket);
+  }
+
+  /** Serves what comes on a connection that needs no TLS. */
+  serve(socket: Socket): void {
+    new ClientConnection(socket, this.#parts);
+  }
+
+  /** Shows another certificate to connections from here on; those that are open keep theirs. Nothing for a plain server. */
+  replaceCertificate(tls: { readonly cert: string; readonly key: string }): void {
+    this.#tls?.setSecureContext({ ...tls, minVersion: LEAST_TLS });
+  }
+
+  /** Stops looking at connections, and closes those on which nothing is under way. */
+  close(): void {
+    clearInterval(this.#clock);
+    for (const { isIdle, socket } of [...this.#parts.connections]) if (isIdle) socket.destroy();
+  }
+
+  /** Each connection is known by the one that carries it. */
+  #secured(
+    tls: { readonly cert: string; readonly key: string },
+    handshakeTimeout: number,
+    buffered: number,
+  ): TlsServer {
+    const secured = { ...tls, minVersion: LEAST_TLS, handshakeTimeout, allowHalfOpen: true } as const;
+    const server = createTlsServer({ ...secured, ALPNProtocols: ['http/1.1'], highWaterMark: buffered });
+    const raw = new Map<string, Socket>();
+    server.on('connection', (socket: Socket) => {
+      const peer = peerOf(socket);
+      raw.set(peer, socket);
+      socket.once('close', () => raw.delete(peer));
+    });
+    server.on('secureConnection', (socket) => {
+      const carrier = raw.get(peerOf(socket));
+      if (carrier === undefined) socket.destroy();
+      else {
+        carriedBy(socket, carrier);
+        carries(carrier, socket);
+        this.serve(socket);
+      }
+    });
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    return server;
+  }
+
+  #look(): void {
+    const now = systemClock.monotonic();
+    for (const connection of this.#parts.connections) connection.look(now);
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
