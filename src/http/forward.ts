@@ -5,7 +5,7 @@ import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import type { UpstreamFailure } from '../metrics.js';
 import type { Obligations } from '../policy/decision.js';
-import { type Connection, type Cut, letGo, reset } from '../session/connection.js';
+import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { SightedStream } from '../session/sightings.js';
 import type { HttpAction, RequestAction } from './action.js';
@@ -161,7 +161,9 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
 
   #write(bytes: Buffer): boolean {
     if (this.#sent === null) return false; // nothing was asked of the service yet
-    return this.#parts.res.write(this.#sent.keep(bytes, this.#kept), this.#taken);
+    const { res } = this.#parts;
+    if (res.isGone) return true;
+    return res.write(this.#sent.keep(bytes, this.#kept), this.#taken);
   }
 
   /** The client has taken what was given first. */
@@ -267,7 +269,7 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
   #refuse(refusal: Refusal): void {
     const { req, res } = this.#parts;
     if (res.isFinished || res.isGone) return;
-    if (res.hasBegun) breakOff(req);
+    if (res.hasBegun) res.breakOff();
     else {
       if (!askAgain(res, refusal.reason)) sendRefusal(res, refusal, true);
       req.drop();
@@ -295,10 +297,4 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
 /** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
 function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
   return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
-}
-
-/** Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end: only a reset does not. */
-function breakOff({ version, socket }: ClientRequest): void {
-  if (version === '1.0') reset(socket);
-  else letGo(socket);
 }

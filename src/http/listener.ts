@@ -214,10 +214,7 @@ function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): vo
 /** A fault of our own: nothing passes, and the client learns no more than that. */
 function failed({ faults }: HttpParts, thrown: unknown, req: ClientRequest, res: ClientResponse): void {
   faults.ours(clientOf(req), thrown, 'a request could not be served');
-  if (res.hasBegun || res.isGone) {
-    req.socket.destroy();
-    return;
-  }
+  if (res.hasBegun || res.isGone) return res.breakOff();
   const refusal = {
     status: 500,
     reason: 'internal',
@@ -228,7 +225,7 @@ function failed({ faults }: HttpParts, thrown: unknown, req: ClientRequest, res:
 
 /** Answers bytes that are no request, or no longer one (a body that breaks its framing), and closes. */
 function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, error: MalformedMessage): void {
-  const { socket, request } = connection;
+  const { socket, request, response } = connection;
   const refusal = unreadable(error);
   const { status, reason } = refusal;
   const client = request === null ? clientAt(socket) : clientOf(request);
@@ -236,7 +233,7 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   if (request === null) tell();
   else request.asked.unreadable(tell);
   if (request?.broken?.(refusal) === true) return;
-  if (connection.hasAnswered) socket.destroy();
+  if (response?.hasBegun === true) response.breakOff();
   else sendRawRefusal(socket, refusal);
 }
 

@@ -1,4 +1,8 @@
-import t from 'tap';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { waitUntil } from '../support/wait.js';
@@ -103,3 +107,60 @@ t.test(
     t.pass('each was answered in its turn');
   },
 );
+
+/** The gateway's ends of its clients' connections, as they come. */
+function accepted(t: Test): Socket[] {
+  const sockets: Socket[] = [];
+  const note = (message: unknown) => void sockets.push((message as { readonly socket: Socket }).socket);
+  subscribe('net.server.socket', note);
+  t.teardown(() => unsubscribe('net.server.socket', note));
+  return sockets;
+}
+
+t.test('A5: who ends its side while its answer waits for it gets no byte of what others are answered', async (t) => {
+  const sockets = accepted(t);
+  let answering: ServerResponse | undefined;
+  const echo = await startEcho(t, (req, res) => {
+    if (req.url === '/theirs') res.end(Buffer.alloc(8_000_000, 'B'));
+    else answering = res;
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const one = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true });
+  t.teardown(() => one.destroy());
+  one.on('error', () => {});
+  one.write(ask('GET /mine', gateway.issue('web').handle));
+  await waitUntil('the service is asked', () => answering !== undefined);
+  const atGateway = sockets.find(
+    ({ localPort, remotePort }) => localPort === gateway.port && remotePort === one.localPort,
+  );
+  // It does not read: some of its answer waits in the gateway's memory.
+  const piece = Buffer.alloc(100_000, 'A');
+  while ((atGateway?.writableLength ?? 0) < 150_000) {
+    answering?.write(piece);
+    await pause(2);
+  }
+  one.end();
+  for (const more of [piece, 'A', 'A']) {
+    await pause(20);
+    answering?.write(more);
+  }
+  await pause(20);
+  const other = gateway.issue('web', { principal: 'bob' });
+  await raw(t, gateway.port, ask('GET /theirs', other.handle, 'Connection: close\r\n')).ended;
+  let isForeign = false;
+  one.on('data', (chunk: Buffer) => (isForeign ||= chunk.includes('B', 0)));
+  await new Promise((resolve) => one.once('close', resolve));
+  t.notOk(isForeign);
+});
+
+t.test('A6: an answer that a client leaves in its midst does not end as if it were whole', async (t) => {
+  const echo = await startEcho(t, (_req, res) => void res.write('half of it'));
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const asked = ask('GET /', gateway.issue('web').handle).replace('HTTP/1.1', 'HTTP/1.0');
+  const client = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true });
+  t.teardown(() => client.destroy());
+  client.write(asked);
+  const ended = new Promise((resolve) => client.once('end', () => resolve('a clean end')).once('error', resolve));
+  client.once('data', () => client.end());
+  t.match(await ended, { code: 'ECONNRESET' });
+});

@@ -78,9 +78,9 @@ export class ClientConnection implements RequestHeard {
     return this.#request;
   }
 
-  /** Whether the client was told of the request under way, be it in part. */
-  get hasAnswered(): boolean {
-    return this.#response?.hasBegun ?? false;
+  /** The answer to it. */
+  get response(): ClientResponse | null {
+    return this.#response;
   }
 
   /** Nothing is under way. */
@@ -242,11 +242,13 @@ export class ClientConnection implements RequestHeard {
     Object.assign(socket, { readableFlowing: null });
   }
 
-  /** The client ended its side: whoever does so in the midst of a request wants no answer. */
+  /** The client ended its side: whoever does so in the midst of a request, or of its answer, wants nothing any more. */
   readonly #ended = () => {
     const isMidst = this.#reader.hasBegun || this.#request?.isComplete === false;
     if (!this.#isOver && isMidst) this.#unreadable(new MalformedMessage('the end in the midst of a request'));
-    this.socket.end();
+    const response = this.#response;
+    if (response?.hasBegun === true && !response.hasEnded) response.breakOff();
+    else this.socket.end();
   };
 
   readonly #drained = () => this.#response?.drained();

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { letGo, reset } from '../../session/connection.js';
 import { headerLines } from '../header-line.js';
 import type { ClientRequest } from './request.js';
 
@@ -104,15 +105,13 @@ export class ClientResponse {
 
   /**
    * A piece of the body.
-   * @param taken - called when it was given to the system, or cannot be any more
+   * @param taken - called when the system has all of it, or the connection is closed: never before those of earlier pieces, and
+   *   not for a piece that is given to nobody
    * @returns whether more may come; otherwise it comes after `drained`
    */
   write(bytes: Buffer, taken: () => void): boolean {
     const socket = this.#socket;
-    if (this.isGone || this.hasEnded || !this.#hasBody) {
-      taken();
-      return true;
-    }
+    if (this.isGone || this.hasEnded || !this.#hasBody) return true;
     if (this.#head === '' && !this.#isChunked) return socket.write(bytes, taken);
     socket.cork();
     const before = this.#isChunked ? `${this.#takeHead()}${bytes.length.toString(16)}\r\n` : this.#takeHead();
@@ -135,6 +134,15 @@ export class ClientResponse {
     if (text !== '') socket.write(text, 'latin1');
     if (socket.writableLength === 0) this.#finish();
     else socket.write('', 'latin1', () => this.#finish());
+  }
+
+  /**
+   * Ends the connection in the midst of it. Where no framing marks the end of a body (HTTP/1.0), a close looks like a clean end:
+   * only a reset does not.
+   */
+  breakOff(): void {
+    if (this.request.version === '1.0' && !this.isFinished) reset(this.#socket);
+    else letGo(this.#socket);
   }
 
   /** For its connection alone: the client takes more. */
