@@ -16,27 +16,27 @@ export interface NodeView {
 export function nodeViewOf(request: ClientRequest, response: ClientResponse, target: string): NodeView {
   const req = messageOf(request, target);
   const { socket } = request;
-  const taking = { data: (bytes: Buffer) => void (req.push(bytes) || request.pause()), end, fail };
   function end(): void {
     req.complete = true;
     req.push(null);
   }
   function fail(error: Error): void {
-    req.destroy(error);
+    if (!res.writableFinished) req.destroy(error); // it takes the connection along
   }
   req._read = () => request.resume();
   req.on('error', () => {}); // who broke off is told of elsewhere
-  request.receive(taking);
   const res = new ServerResponse(req);
   res.shouldKeepAlive = response.keepsAlive;
   res.assignSocket(socket);
+  response.givenBy(res);
+  request.receive({ data: (bytes) => void (req.push(bytes) || request.pause()), end, fail });
   const drained = () => void (res.writableEnded || res.emit('drain'));
   socket.on('drain', drained);
   res.once('finish', () => {
     socket.off('drain', drained);
     res.detachSocket(socket);
     res.emit('close');
-    response.givenElsewhere(res.shouldKeepAlive);
+    response.given(Reflect.get(res, '_last') === false); // what Node made of it stands nowhere else
   });
   return { req, res };
 }

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { letGo, reset } from '../../session/connection.js';
 import { headerLines } from '../header-line.js';
@@ -37,10 +37,6 @@ export class ClientResponse {
   readonly request: ClientRequest;
   /** Whether another request may follow; from the head on it stays as it is. */
   keepsAlive: boolean;
-  /** The head was given, or will be with the first of the body. */
-  hasBegun = false;
-  /** Nothing of it is to come any more; what was given may still wait for the client. */
-  hasEnded = false;
   /** All of it was given to the system. */
   isFinished = false;
   owner: ResponseOwner | null = null;
@@ -48,6 +44,9 @@ export class ClientResponse {
   readonly #over: () => void;
   /** The head, as long as it waits for the first of the body. */
   #head = '';
+  #hasBegun = false;
+  #hasEnded = false;
+  #giver: Pick<ServerResponse, 'headersSent' | 'writableEnded'> | null = null;
   #isChunked = false;
   #hasBody = true;
   #isClosed = false;
@@ -58,6 +57,16 @@ export class ClientResponse {
     this.keepsAlive = request.head.keepsAlive;
     this.#socket = request.socket;
     this.#over = over;
+  }
+
+  /** The head was given, or will be with the first of the body. */
+  get hasBegun(): boolean {
+    return this.#hasBegun || this.#giver?.headersSent === true;
+  }
+
+  /** Nothing of it is to come any more; what was given may still wait for the client. */
+  get hasEnded(): boolean {
+    return this.#hasEnded || this.#giver?.writableEnded === true;
   }
 
   /** The client is gone, or nothing can be given to it any more. */
@@ -73,7 +82,7 @@ export class ClientResponse {
   /** Begins: the head leaves with the first of the body. */
   begin({ status, lines, hasLength, hasDate }: ResponseStart): void {
     if (this.hasBegun) throw new Error('an answer has one head');
-    this.hasBegun = true;
+    this.#hasBegun = true;
     const { method, head } = this.request;
     this.#hasBody = method !== 'HEAD' && status !== 204 && status !== 304;
     const isFramed = hasLength || !this.#hasBody;
@@ -125,7 +134,7 @@ export class ClientResponse {
   /** Ends it. @param rest - what is left of the body: each character a byte */
   end(rest = ''): void {
     if (this.hasEnded) return;
-    this.hasEnded = true;
+    this.#hasEnded = true;
     if (this.isGone) return;
     const body = this.#hasBody ? rest : '';
     const text = this.#takeHead() + (this.#isChunked ? lastChunks(body) : body);
@@ -155,10 +164,13 @@ export class ClientResponse {
     this.#close(false);
   }
 
-  /** Somebody else gave all of the answer to the client (see `nodeViewOf`). */
-  givenElsewhere(keepsAlive: boolean): void {
-    this.hasBegun = true;
-    this.hasEnded = true;
+  /** Somebody else gives the answer to the client (see `nodeViewOf`), and says when that is done. */
+  givenBy(giver: Pick<ServerResponse, 'headersSent' | 'writableEnded'>): void {
+    this.#giver = giver;
+  }
+
+  /** All of it was given so. */
+  given(keepsAlive: boolean): void {
     this.keepsAlive &&= keepsAlive;
     this.#finish();
   }
