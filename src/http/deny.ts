@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../policy/decision.js';
 import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../policy/reason.js';
-import type { Cut } from '../session/connection.js';
+import { type Cut, endSurely } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { ClientResponse } from './client/response.js';
 
@@ -183,7 +183,8 @@ export function sendRawRefusal(socket: Duplex, refusal: Refusal, extra: Readonly
     socket.destroy();
     return;
   }
-  socket.end(rawRefusal(refusal, extra), () => socket.destroy());
+  socket.write(rawRefusal(refusal, extra));
+  endSurely(socket);
 }
 
 /** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */

@@ -58,6 +58,7 @@ const SMALL = 8 * 1024;
  */
 export class Exchange implements Connection, AnswerHandler, ResponseOwner {
   readonly client: Socket;
+  readonly isBounded = true;
   readonly #parts: ExchangeParts;
   readonly #session: Session;
   #detach: () => void = () => {};

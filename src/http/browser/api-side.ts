@@ -54,7 +54,7 @@ export async function serveApi(
   const { client } = visit;
   if (req.head.expectation === 'continue') res.writeContinue();
   const answered = new Promise<void>((resolve) => {
-    res.owner = { drained: () => {}, closed: () => resolve() };
+    res.owner = { isBounded: false, drained: () => {}, closed: () => resolve() };
   });
   const timer = setTimeout(() => {
     if (req.isComplete) return;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../clock.js';
+import { letGo } from '../../session/connection.js';
 import type { Head } from '../head.js';
 import { MalformedMessage } from '../malformed.js';
 import { ClientRequest } from './request.js';
@@ -59,6 +60,8 @@ export class ClientConnection implements RequestHeard {
   /** Since when it waits for what it waits for, on the monotonic clock. */
   #since: number;
   #hasServed = false;
+  /** What of the answer waits for the client, as far as that was looked at, bytes. */
+  #untaken = 0;
 
   constructor(socket: Socket, parts: ConnectionParts) {
     this.socket = socket;
@@ -92,14 +95,23 @@ export class ClientConnection implements RequestHeard {
   look(now: number): void {
     const waited = now - this.#since;
     if (this.#isOver) {
-      if (this.#request === null && waited > LINGERS) this.socket.destroy();
-    } else if (this.#request !== null) {
-      if (this.#response?.isFinished === true && waited > LINGERS) this.socket.destroy();
+      if (waited > LINGERS) letGo(this.socket);
+    } else if (this.#response !== null) {
+      this.#lookAtAnswer(this.#response, now);
     } else if (this.#hasServed && !this.#reader.hasBegun) {
       if (waited > KEEP_ALIVE) this.socket.destroy();
     } else if (waited > this.#parts.headTimeout) {
       this.#unreadable(new MalformedMessage('the head of a request took too long', 408));
     }
+  }
+
+  /** An answer is waited for as long as it takes; that it is taken is not, and neither is the rest of its request. */
+  #lookAtAnswer({ isFinished, hasEnded, owner }: ClientResponse, now: number): void {
+    const untaken = this.socket.writableLength;
+    if (!isFinished && (!hasEnded || owner?.isBounded === true || untaken !== this.#untaken)) {
+      this.#untaken = untaken;
+      this.#since = now;
+    } else if (now - this.#since > (isFinished ? LINGERS : KEEP_ALIVE)) letGo(this.socket);
   }
 
   head(line: RequestLine, head: Head): void {

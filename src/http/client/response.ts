@@ -6,6 +6,8 @@ import type { ClientRequest } from './request.js';
 
 /** Who gives an answer, and hears how the client takes it. */
 export interface ResponseOwner {
+  /** It ends in time by itself, also when the client takes nothing: with its session. */
+  readonly isBounded: boolean;
   /** The client takes more. */
   drained(): void;
   /** The answer is over. @param isWhole - all of it was given to the system, and to nobody who left before */

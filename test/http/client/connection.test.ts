@@ -1,0 +1,95 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { systemClock } from '../../../src/clock.js';
+import { ClientConnection } from '../../../src/http/client/connection.js';
+import type { ClientRequest } from '../../../src/http/client/request.js';
+import type { ClientResponse } from '../../../src/http/client/response.js';
+
+const LARGE = 'x'.repeat(16_000_000);
+const MINUTE = 60_000;
+
+/** A connection on which one request was made by a client that reads nothing, and was answered so. */
+async function answered(t: Test, answer: (res: ClientResponse, req: ClientRequest) => void, body = '') {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+  const client = connect(address.port, '127.0.0.1').pause();
+  client.on('error', () => {});
+  const [socket]: Socket[] = await once(server, 'connection');
+  if (socket === undefined) throw new Error('no connection');
+  t.teardown(() => {
+    for (const one of [client, socket, server]) 'destroy' in one ? one.destroy() : one.close();
+  });
+  const asked = new Promise<ClientConnection>((resolve) => {
+    const handler = {
+      request(req: ClientRequest, res: ClientResponse) {
+        answer(res, req);
+        resolve(connection);
+      },
+      unreadable: ({ socket }: ClientConnection) => void socket.end(LARGE),
+      upgrade() {},
+      connect() {},
+      failed() {},
+    };
+    const parts = { handler, domain: 'localhost', headTimeout: 10_000, connections: new Set<ClientConnection>() };
+    const connection = new ClientConnection(socket, parts);
+  });
+  client.write(`POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+  return { connection: await asked, socket, client };
+}
+
+/** Looks at a connection now, and once more when so much has passed. */
+function lookTwice(connection: ClientConnection, after: number): void {
+  const now = systemClock.monotonic();
+  connection.look(now);
+  connection.look(now + after);
+}
+
+t.test('an answer of our own that its client does not take is not waited for without limit', async (t) => {
+  const { connection, socket } = await answered(t, (res) => res.send(200, {}, LARGE), '0\r\n\r\n');
+  lookTwice(connection, MINUTE);
+  t.notOk(socket.destroyed);
+  lookTwice(connection, 2 * MINUTE);
+  t.ok(socket.destroyed);
+});
+
+t.test('a client that takes of its answer is waited for', async (t) => {
+  const { connection, socket, client } = await answered(
+    t,
+    (res, req) => {
+      res.send(200, {}, LARGE);
+      req.socket.write(LARGE);
+    },
+    '0\r\n\r\n',
+  );
+  const now = systemClock.monotonic();
+  connection.look(now);
+  client.resume();
+  await once(client, 'data');
+  while (socket.writableLength >= 2 * LARGE.length) await once(client, 'data');
+  connection.look(now + 2 * MINUTE);
+  t.notOk(socket.destroyed);
+});
+
+t.test('an answer that ends with its session is waited for as long as that lives', async (t) => {
+  const { connection, socket } = await answered(t, (res) => {
+    res.owner = { isBounded: true, drained() {}, closed() {} };
+    res.send(200, {}, LARGE);
+  });
+  lookTwice(connection, 60 * MINUTE);
+  t.notOk(socket.destroyed);
+});
+
+t.test('an answer that is still made is waited for', async (t) => {
+  const { connection, socket } = await answered(t, () => {});
+  lookTwice(connection, 60 * MINUTE);
+  t.notOk(socket.destroyed);
+});
+
+t.test('who sends what is no request, and does not take what it is told, is let go of', async (t) => {
+  const { connection, socket } = await answered(t, () => {}, 'no chunk\r\n');
+  lookTwice(connection, MINUTE);
+  t.ok(socket.destroyed);
+});
