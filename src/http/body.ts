@@ -67,6 +67,8 @@ export class RequestBody implements BodyReceiver {
   }
 
   end(): void {
+    // Of a body in chunks its end is sent, too, and makes the request one that is carried out.
+    if (this.#sink !== null && !this.#session.isLive()) return this.fail(new Error('the session is over'));
     const sink = this.#sink;
     this.destroy();
     sink?.end();

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import t from 'tap';
 import { curl, start } from '../support/commands.js';
 import { starvation } from '../support/starvation.js';
-import { closed } from '../support/wait.js';
+import { closed, waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { HastyClock, LATEST, lateness, lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
 
@@ -85,6 +85,23 @@ t.test('an upload is cut while the service reads it, and nothing more of it is f
     'what had been sent is recorded',
   );
 });
+
+t.test(
+  'an upload that comes to its end after the grant has is never whole at the service, though no timer told',
+  async (t) => {
+    const clock = new HastyClock();
+    const echo = await startEcho(t);
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } }, { clock });
+    const { handle } = gateway.issue('web');
+    const chunked = get('/upload', handle, 'Transfer-Encoding: chunked\r\n').replace('GET', 'POST');
+    const client = raw(t, gateway.port, `${chunked}4\r\ndata\r\n`);
+    await waitUntil('the service has what came', () => echo.requests[0]?.body === 'data');
+    clock.ahead = 3_600_000;
+    client.socket.write('0\r\n\r\n');
+    t.match(await client.ended, /^HTTP\/1\.1 401 [\s\S]*"reason":"expired"/);
+    t.notMatch(echo.connections[0]?.bytes, /\r\n0\r\n/);
+  },
+);
 
 t.test('an idle keep-alive connection outlives the cut and gets 401 for its next request', async (t) => {
   const echo = await startEcho(t);
