@@ -80,12 +80,12 @@ export class HttpServer {
     const server = createTlsServer({ ...secured, ALPNProtocols: ['http/1.1'], highWaterMark: buffered });
     const raw = new Map<string, Socket>();
     server.on('connection', (socket: Socket) => {
-      const peer = peerOf(socket);
-      raw.set(peer, socket);
-      socket.once('close', () => raw.delete(peer));
+      const ends = endsOf(socket);
+      raw.set(ends, socket);
+      socket.once('close', () => raw.delete(ends));
     });
     server.on('secureConnection', (socket) => {
-      const carrier = raw.get(peerOf(socket));
+      const carrier = raw.get(endsOf(socket));
       if (carrier === undefined) socket.destroy();
       else {
         carriedBy(socket, carrier);
@@ -103,6 +103,7 @@ export class HttpServer {
   }
 }
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+/** Both its ends: a peer may use one of its ports towards several of our addresses. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
