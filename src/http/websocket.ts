@@ -232,7 +232,9 @@ class Opening implements Connection {
       const plain = plainAnswer(response, Buffer.concat(body), url);
       passage.session.sightings.bytes(plain);
       passage.session.deliver(this.client, plain);
-      this.client.end();
+      // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
+      this.client.once('close', passage.session.attach(this));
+      this.client.end(() => this.client.destroy());
     };
     response.on('data', (chunk: Buffer) => {
       bytes += chunk.byteLength;

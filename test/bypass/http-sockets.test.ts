@@ -1,9 +1,11 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { acceptFor } from '../../src/http/handshake.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { waitUntil } from '../support/wait.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n`;
@@ -54,6 +56,27 @@ t.test('A5: an upstream socket is not used again after an upgrade, nor after one
   await once(service.connections[0]?.socket ?? live.socket, 'close');
   t.match(await raw(t, gateway.port, ask('GET /two', handle, CLOSE)).ended, /ok$/);
   t.same(service.paths(), [['/live'], ['/declined'], ['/one', '/two']]);
+});
+
+t.test('a client whose WebSocket was declined cannot keep its connection', async (t) => {
+  const atGateway: Socket[] = [];
+  const accepted = (message: unknown) => void atGateway.push((message as { readonly socket: Socket }).socket);
+  const service = await eager(t);
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } });
+  const { handle, id } = gateway.issue('web');
+  subscribe('net.server.socket', accepted);
+  t.teardown(() => unsubscribe('net.server.socket', accepted));
+  const client = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true }).resume();
+  t.teardown(() => client.destroy());
+  client.on('error', () => {});
+  client.write(ask('GET /declined', handle, UPGRADE));
+  await once(client, 'end');
+  const socket = atGateway.find(({ remotePort }) => remotePort === client.localPort);
+  await waitUntil('the gateway lets go of it', () => socket?.destroyed === true);
+  await waitUntil('its session has nothing under way', () =>
+    [...gateway.gate.registry.ofGrant(id)].every(({ connections }) => connections === 0),
+  );
+  t.pass('nothing is left of it');
 });
 
 t.test('A5: an upstream socket is not used again when a body was not taken whole', async (t) => {
