@@ -146,12 +146,13 @@ export class RequestReader {
     const taken = bytes.copy(this.#begun, before, at);
     this.#begunBytes += taken;
     const seen = this.#begun.subarray(0, this.#begunBytes);
-    refuseEarly(seen, before);
     if (seen[0] === CR && seen[1] === LF) {
       this.#begunBytes = 0; // an empty line before the request
       return at + 2 - before;
     }
     const end = seen.indexOf(END_OF_HEAD, Math.max(0, before - END_OF_HEAD.length + 1));
+    // What stands behind the head is its body's, and may be anything.
+    refuseEarly(end === -1 ? seen : seen.subarray(0, end + END_OF_HEAD.length), before);
     if (end === -1) {
       if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) refuseTooLong(HEAD_BYTES + 1);
       return bytes.length;
