@@ -11,8 +11,8 @@ const MOST_DIGITS = 12;
 /** RFC 9112 section 7.1.1: names, and values that are a token or quoted (RFC 9110 section 5.6.4). Without the blanks that were never any good. */
 const EXTENSION =
   /^(?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*$/;
-/** What would have told where the body ends (RFC 9110 section 6.5.1). */
-const FRAMING = /^(?:content-length|transfer-encoding)$/i;
+/** What would have told where the body ends, or what becomes of the connection behind it (RFC 9110 section 6.5.1): some parsers heed it there. */
+const FRAMING = /^(?:content-length|transfer-encoding|connection|proxy-connection|upgrade)$/i;
 
 const [CR, LF, SEMICOLON] = [0x0d, 0x0a, 0x3b];
 

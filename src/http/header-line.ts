@@ -12,7 +12,7 @@ export function readHeaderLine(line: string): Header {
 }
 
 /** Without the blanks and tabs around it; `trim` would take U+00A0 away, too, and an expression take quadratic time. */
-function trimmed(value: string): string {
+export function trimmed(value: string): string {
   let [from, to] = [0, value.length];
   while (from < to && isBlank(value.charCodeAt(from))) from += 1;
   while (to > from && isBlank(value.charCodeAt(to - 1))) to -= 1;

@@ -1,6 +1,7 @@
 import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
 import { setsOurs, withoutOurCookies } from './browser/cookies.js';
+import { trimmed } from './header-line.js';
 
 /** Headers of one connection only (RFC 9110 section 7.6.1), and what speaks about framing: each hop makes its own. */
 const HOP_BY_HOP = new Set([
@@ -184,7 +185,7 @@ export function connectionList(headers: readonly Header[]): ReadonlySet<string> 
   const values = valuesOf(headers, 'connection');
   if (values.length === 0) return NONE;
   const names = values.flatMap((value) => value.split(','));
-  const listed = new Set(names.map((name) => name.trim().toLowerCase()));
+  const listed = new Set(names.map((name) => trimmed(name).toLowerCase()));
   for (const name of ['content-length', 'content-type', 'content-encoding', 'content-range']) listed.delete(name);
   return listed;
 }

@@ -36,7 +36,7 @@ const KNOWN = new Set(METHODS);
 const CONTROL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/;
 
 /** Allowed (RFC 9110 section 5.6.3), and read differently all the same. */
-const DOUBTFUL = /^(?:content-length|transfer-encoding):.*\t/i;
+const DOUBTFUL = /^(?:content-length|transfer-encoding|connection|upgrade):.*\t/i;
 
 type State = 'head' | 'length' | 'chunks' | 'done';
 
@@ -123,7 +123,8 @@ export class RequestReader {
     refuseTooLong(end + END_OF_HEAD.length - at);
     const line = this.#readLine(bytes, at, lf - 1);
     const lines = end < lf ? [] : bytes.toString('latin1', lf + 1, end).split('\r\n');
-    if (lines.some((one) => DOUBTFUL.test(one))) throw new MalformedMessage('a tab in what frames the body');
+    if (lines.some((one) => DOUBTFUL.test(one)))
+      throw new MalformedMessage('a tab in what says where the request ends');
     const head = new Head(line.version, lines.map(readHeaderLine), this.#domain);
     this.#lastBytes = Buffer.from(bytes.subarray(lf + 1, end + END_OF_HEAD.length));
     this.#lastHead = head;
