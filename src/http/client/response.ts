@@ -122,7 +122,8 @@ export class ClientResponse {
    */
   write(bytes: Buffer, taken: () => void): boolean {
     const socket = this.#socket;
-    if (this.isGone || this.hasEnded || !this.#hasBody) return true;
+    // An empty chunk would be the last.
+    if (this.isGone || this.hasEnded || !this.#hasBody || bytes.length === 0) return true;
     if (this.#head === '' && !this.#isChunked) return socket.write(bytes, taken);
     socket.cork();
     const before = this.#isChunked ? `${this.#takeHead()}${bytes.length.toString(16)}\r\n` : this.#takeHead();
@@ -144,7 +145,10 @@ export class ClientResponse {
     // Whether the system took it all is known at once, and a callback would cost a turn. TLS takes its time.
     if (text !== '') socket.write(text, 'latin1');
     if (socket.writableLength === 0) this.#finish();
-    else socket.write('', 'latin1', () => this.#finish());
+    else
+      socket.write('', 'latin1', (error) => {
+        if (!error) this.#finish();
+      });
   }
 
   /**
