@@ -252,6 +252,26 @@ t.test('who takes too long is cut off: with a head, between requests, behind the
   }
 });
 
+t.test('a fault of whoever serves a request closes its connection, and nothing more is read of it', async (t) => {
+  const { client, told, asked } = await serve(t, (req) => {
+    const fault = () => {
+      throw new Error(`a fault at ${req.target}`);
+    };
+    if (req.target === '/data') return req.receive({ data: fault, end() {}, fail() {} });
+    if (req.target === '/end') return req.receive({ data() {}, end: fault, fail() {} });
+    // What was begun before goes on in the same turn.
+    queueMicrotask(() => req.receive({ data: (bytes) => asked.push(bytes.toString()), end() {}, fail() {} }));
+    fault();
+  });
+  for (const target of ['/head', '/data', '/end'])
+    t.equal(await client(post(target, 'ab') + get('/next')).ended, '', target);
+  t.same(
+    told,
+    ['/head', '/data', '/end'].map((target) => `Error: a fault at ${target}`),
+  );
+  t.same(asked, ['POST /head', 'POST /data', 'POST /end']);
+});
+
 t.test('whoever takes a connection over gets every byte behind the head, whenever it listens', async (t) => {
   for (const turns of [0, 1, 50]) {
     let [taken, from] = ['', ''];

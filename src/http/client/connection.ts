@@ -157,15 +157,20 @@ export class ClientConnection implements RequestHeard {
       this.#readAll();
     } catch (thrown) {
       if (thrown instanceof MalformedMessage) this.#unreadable(thrown);
-      else {
-        this.socket.destroy();
-        this.#parts.handler.failed(this, thrown);
-      }
+      else this.#failed(thrown);
     } finally {
       this.#isReading = false;
     }
     this.#setPace();
   };
+
+  #failed(thrown: unknown): void {
+    this.#isOver = true; // what was not read yet may be in the midst of what was
+    this.#reader.stop();
+    this.#unread = null;
+    this.socket.destroy();
+    this.#parts.handler.failed(this, thrown);
+  }
 
   #readAll(): void {
     while (this.#unread !== null && this.#mayRead()) {
