@@ -191,6 +191,22 @@ t.test('a client that ends its side in the midst of something is told so, or has
   t.same(told, []);
 });
 
+t.test('half an answer never looks whole to a client that ends its side, not even without framing', async (t) => {
+  const { client } = await serve(t, (_req, res) => {
+    res.begin({ status: 200, lines: '', hasLength: false, hasDate: false });
+    res.write(Buffer.from('half'), () => {});
+  });
+  const bare = client('GET / HTTP/1.0\r\n\r\n');
+  const fault = new Promise<NodeJS.ErrnoException>((resolve) => bare.socket.once('error', resolve));
+  await bare.sees(/half$/);
+  bare.socket.end();
+  t.equal((await fault).code, 'ECONNRESET');
+  const framed = client(get('/'));
+  await framed.sees(/half/);
+  framed.socket.end();
+  t.match(await framed.ended, /\r\n\r\n4\r\nhalf\r\n$/, 'no last chunk');
+});
+
 t.test('an answer that a client did not take is not whole, and no other request is served', async (t) => {
   const ends: boolean[] = [];
   const { client, asked } = await serve(t, (_req, res) => {
