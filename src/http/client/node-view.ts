@@ -36,9 +36,14 @@ export function nodeViewOf(request: ClientRequest, response: ClientResponse, tar
     socket.off('drain', drained);
     res.detachSocket(socket);
     res.emit('close');
-    response.given(Reflect.get(res, '_last') === false); // what Node made of it stands nowhere else
+    response.given(res.shouldKeepAlive && !isLast(res));
   });
   return { req, res };
+}
+
+/** Whether the client was told that nothing follows. Node keeps that to itself; its own server asks the same. */
+function isLast(res: ServerResponse): boolean {
+  return Reflect.get(res, '_last') === true;
 }
 
 /** A request as Node would have read it, for a handler that knows no other. It has no body as long as nobody pushes one. */
