@@ -32,7 +32,7 @@ const LONGEST = [
  * of a gateway. Not where processes, signals or memory are what a file is about.
  */
 const SHARING =
-  /^(access|alerts|api|audit|bypass|config|gate|grant|http|identity|recording|session|postgres(\/(catalog|clients|sql|wire))?)$/;
+  /^(access|alerts|api|audit|bypass|config|gate|grant|http(\/client)?|identity|recording|session|postgres(\/(catalog|clients|sql|wire))?)$/;
 const MOST = 8;
 /** What waits for a subtest where it stands would wait for ever behind the one that loads its file. */
 const WAITS = /^(await|const .* = await) /m;

@@ -25,7 +25,7 @@ export async function serve(
     connect: (_req, socket) => socket.destroy(),
     unreadable(connection, { message, status }) {
       told.push(message);
-      if (connection.hasAnswered) connection.socket.destroy();
+      if (connection.response?.hasBegun) connection.socket.destroy();
       else connection.socket.end(`HTTP/1.1 ${status} No\r\n\r\n`);
     },
     failed: (_connection, thrown) => void told.push(String(thrown)),

@@ -23,6 +23,8 @@ export interface RequestHeard {
 
 /** Bytes of a request's head: more are 431. */
 export const HEAD_BYTES = 16 * 1024;
+/** Empty lines before a request. */
+const MOST_EMPTY = 4;
 
 const [CR, LF] = [0x0d, 0x0a];
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
@@ -56,6 +58,8 @@ export class RequestReader {
   #lastText = '';
   #lastHead: Head | null = null;
   #lastBytes = NOTHING;
+  /** Before the request that comes next. */
+  #emptyLines = 0;
   /** The beginning of a head that is not whole yet. */
   #begun: Buffer | null = null;
   #begunBytes = 0;
@@ -94,8 +98,7 @@ export class RequestReader {
     const lf = bytes.indexOf(LF, at);
     if (lf === -1) return this.#readOnHead(bytes, at);
     if (bytes[lf - 1] !== CR || lf === at) throw new MalformedMessage('a line that ends without CR');
-    // Clients are known that send an empty line behind a body (RFC 9112 section 2.2).
-    if (lf === at + 1) return lf + 1;
+    if (lf === at + 1) return this.#emptyLine(lf + 1);
     const last = this.#lastBytes;
     const known = this.#lastHead;
     if (known !== null && this.#isLast(bytes, lf + 1)) {
@@ -110,6 +113,13 @@ export class RequestReader {
     if (end === -1) return this.#readOnHead(bytes, at);
     this.#readWhole(bytes, at, lf, end);
     return end + END_OF_HEAD.length;
+  }
+
+  /** Clients are known that send an empty line behind a body (RFC 9112 section 2.2). @returns where it stopped */
+  #emptyLine(next: number): number {
+    this.#emptyLines += 1;
+    if (this.#emptyLines > MOST_EMPTY) throw new MalformedMessage('nothing but empty lines');
+    return next;
   }
 
   /** Whether the headers of the last head stand there again, with the empty line behind them. */
@@ -148,8 +158,8 @@ export class RequestReader {
     this.#begunBytes += taken;
     const seen = this.#begun.subarray(0, this.#begunBytes);
     if (seen[0] === CR && seen[1] === LF) {
-      this.#begunBytes = 0; // an empty line before the request
-      return at + 2 - before;
+      this.#begunBytes = 0;
+      return this.#emptyLine(at + 2 - before);
     }
     const end = seen.indexOf(END_OF_HEAD, Math.max(0, before - END_OF_HEAD.length + 1));
     // What stands behind the head is its body's, and may be anything.
@@ -165,6 +175,7 @@ export class RequestReader {
   }
 
   #follow(line: RequestLine, head: Head): void {
+    this.#emptyLines = 0;
     const { framing } = head;
     if (framing === 'chunked') {
       this.#chunks.reset();

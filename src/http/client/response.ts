@@ -76,11 +76,6 @@ export class ClientResponse {
     return this.#socket.destroyed || !this.#socket.writable;
   }
 
-  /** It was begun, and more is to come. */
-  get isHalf(): boolean {
-    return this.hasBegun && !this.hasEnded;
-  }
-
   /** Tells a client that waits for it to send its body (RFC 9110 section 10.1.1). */
   writeContinue(): void {
     if (!this.hasBegun && !this.isGone) this.#socket.write(CONTINUE, 'latin1');

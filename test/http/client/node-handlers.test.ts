@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
-import { nodeViewOf } from '../../src/http/client/node-view.js';
-import { waitUntil } from '../support/wait.js';
-import { serve } from './bare-server.js';
+import { nodeViewOf } from '../../../src/http/client/node-view.js';
+import { waitUntil } from '../../support/wait.js';
+import { serve } from '../bare-server.js';
 
 /** Serves with a handler that was written for Node's own server. */
 function serveAsNode(t: Test, handle: (req: IncomingMessage, res: ServerResponse) => void) {

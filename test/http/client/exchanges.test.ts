@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import t from 'tap';
-import type { ClientRequest } from '../../src/http/client/request.js';
-import { type ClientResponse, KEEP_ALIVE } from '../../src/http/client/response.js';
-import { closed, waitUntil } from '../support/wait.js';
-import { HEAD_TIMEOUT, serve } from './bare-server.js';
+import type { ClientRequest } from '../../../src/http/client/request.js';
+import { type ClientResponse, KEEP_ALIVE } from '../../../src/http/client/response.js';
+import { closed, waitUntil } from '../../support/wait.js';
+import { HEAD_TIMEOUT, serve } from '../bare-server.js';
 
 const get = (path: string, ...lines: readonly string[]) =>
   `${[`GET ${path} HTTP/1.1`, 'Host: x', ...lines].join('\r\n')}\r\n\r\n`;
@@ -167,7 +167,7 @@ t.test('a client that ends its side in the midst of something is told so, or has
   const [failures, ends] = [[] as string[], [] as boolean[]];
   const { client, told, asked } = await serve(t, (req, res) => {
     req.receive({ data() {}, end() {}, fail: ({ message }) => failures.push(message) });
-    res.owner = { drained() {}, closed: (isWhole) => ends.push(isWhole) };
+    res.owner = { drained() {}, isBounded: false, closed: (isWhole) => ends.push(isWhole) };
     if (req.target === '/now') res.send(200, {}, 'now');
   });
   const midst = 'the end in the midst of a request';
@@ -210,7 +210,7 @@ t.test('half an answer never looks whole to a client that ends its side, not eve
 t.test('an answer that a client did not take is not whole, and no other request is served', async (t) => {
   const ends: boolean[] = [];
   const { client, asked } = await serve(t, (_req, res) => {
-    res.owner = { drained() {}, closed: (isWhole) => ends.push(isWhole) };
+    res.owner = { drained() {}, isBounded: false, closed: (isWhole) => ends.push(isWhole) };
     res.send(200, {}, 'x'.repeat(16 * 1024 * 1024));
   });
   const one = client(get('/') + get('/next'));
