@@ -59,7 +59,7 @@ export async function serveApi(
   const timer = setTimeout(() => {
     if (req.isComplete) return;
     faults.tell({ client, status: 408, reason: 'bad_request', rule: 'the body of a request to the API within 10 s' });
-    req.socket.destroy();
+    res.breakOff();
   }, BODY_WITHIN);
   const view = nodeViewOf(req, res, path + query);
   api(view.req, view.res, visit);

@@ -168,6 +168,7 @@ export class ClientConnection implements RequestHeard {
     this.#isOver = true; // what was not read yet may be in the midst of what was
     this.#reader.stop();
     this.#unread = null;
+    this.#response?.breakOff();
     this.socket.destroy();
     this.#parts.handler.failed(this, thrown);
   }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { letGo } from '../../session/connection.js';
 import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
 import type { Refusal } from '../deny.js';
@@ -104,7 +105,7 @@ export class ClientRequest {
     let left = DROPPED;
     const data = ({ byteLength }: Buffer) => {
       left -= byteLength;
-      if (left < 0) this.socket.destroy();
+      if (left < 0) letGo(this.socket); // its answer may not be taken yet
     };
     this.#isPaused = false;
     this.receive({ data, end: () => {}, fail: () => {} });
