@@ -52,6 +52,8 @@ export class ClientConnection implements RequestHeard {
   #unread: Buffer | null = null;
   #isReading = false;
   #isPaused = false;
+  /** The next request is looked at in the next turn. */
+  #isResting = false;
   /** The request that takes the connection over. */
   #takesOver: ClientRequest | null = null;
   /** No further request is read: what comes is dropped. */
@@ -186,7 +188,7 @@ export class ClientConnection implements RequestHeard {
   }
 
   #mayRead(): boolean {
-    if (this.#isOver) return false;
+    if (this.#isOver || this.#isResting) return false;
     const request = this.#request;
     return request === null || (!request.isComplete && request.head.fault === null && request.isTaking);
   }
@@ -213,9 +215,17 @@ export class ClientConnection implements RequestHeard {
   #next(): void {
     this.#request = null;
     this.#response = null;
-    // Not within the answer before: whoever gave that is not done yet.
-    if (this.#unread !== null && !this.#isReading) setImmediate(this.#readOn);
+    // Not within the answer before: whoever gave that is not done yet. And each in a turn of its own: of what is refused at once
+    // thousands fit into what is read at once, and everybody else would wait for them.
+    if (this.#unread === null && !this.#isReading) return;
+    this.#isResting = true;
+    setImmediate(this.#goOn);
   }
+
+  readonly #goOn = () => {
+    this.#isResting = false;
+    this.#readOn();
+  };
 
   /** Ends the connection behind its last answer; what is still on its way to us must not take that back by a reset. */
   #endGently(): void {

@@ -110,3 +110,43 @@ t.test(
     t.ok(bytes < 1_000_000, `${bytes} bytes`);
   },
 );
+
+t.test(
+  'requests that are answered at once have a turn each, so that others are not kept waiting by a pipeline',
+  async (t) => {
+    const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+    let turn = 0;
+    let isOver = false;
+    const count = () => {
+      turn += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const turns: number[] = [];
+    const handler = {
+      request(_req: ClientRequest, res: ClientResponse) {
+        turns.push(turn);
+        res.send(200, {}, 'at once');
+      },
+      unreadable() {},
+      upgrade() {},
+      connect() {},
+      failed() {},
+    };
+    const parts = { handler, domain: 'localhost', headTimeout: 10_000, connections: new Set<ClientConnection>() };
+    server.once('connection', (socket) => void new ClientConnection(socket, parts));
+    const client = connect(address.port, '127.0.0.1').resume();
+    t.teardown(() => {
+      isOver = true;
+      client.destroy();
+      server.close();
+    });
+    const many = 500;
+    client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(many));
+    while (turns.length < many) await once(client, 'data');
+    t.equal(new Set(turns).size, many);
+  },
+);
