@@ -164,3 +164,20 @@ t.test('A6: an answer that a client leaves in its midst does not end as if it we
   client.once('data', () => client.end());
   t.match(await ended, { code: 'ECONNRESET' });
 });
+
+t.test(
+  'a few empty lines before a request are let pass; a stream of them is no request, however it comes',
+  async (t) => {
+    const echo = await startEcho(t);
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+    const last = ask('GET /', gateway.issue('web').handle, 'Connection: close\r\n');
+    t.match(await raw(t, gateway.port, `\r\n\r\n${last}`).ended, /you asked for/);
+    t.match(await raw(t, gateway.port, '\r\n'.repeat(1_000)).ended, /^HTTP\/1\.1 400 /);
+    const slow = raw(t, gateway.port, '\r');
+    slow.socket.setNoDelay(true);
+    const dripping = setInterval(() => slow.socket.write('\n\r'), 2);
+    t.teardown(() => clearInterval(dripping));
+    t.match(await slow.ended, /^HTTP\/1\.1 400 /);
+    clearInterval(dripping);
+  },
+);

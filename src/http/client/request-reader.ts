@@ -23,8 +23,8 @@ export interface RequestHeard {
 
 /** Bytes of a request's head: more are 431. */
 export const HEAD_BYTES = 16 * 1024;
-/** Empty lines before a request. */
-const MOST_EMPTY = 4;
+/** Empty lines before a request: of more there could be any number, at less cost to who sends them than to us. */
+const MOST_EMPTY = 16;
 
 const [CR, LF] = [0x0d, 0x0a];
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
@@ -63,6 +63,8 @@ export class RequestReader {
   /** The beginning of a head that is not whole yet. */
   #begun: Buffer | null = null;
   #begunBytes = 0;
+  /** So many came before the head that is awaited. */
+  #emptyLines = 0;
 
   /** @param domain - services are reached at `<service>.<domain>` */
   constructor(heard: RequestHeard, domain: string) {
