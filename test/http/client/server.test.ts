@@ -38,6 +38,50 @@ async function telling(t: Test): Promise<number> {
   return address.port;
 }
 
+t.test(
+  'connections that are too slow together are refused over several turns, so that others are not kept waiting',
+  async (t) => {
+    let turn = 0;
+    let isOver = false;
+    const count = () => {
+      turn += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const refused: number[] = [];
+    const server = new HttpServer({
+      domain: 'localhost',
+      headTimeout: 300,
+      buffered: 256 * 1024,
+      handler: {
+        request() {},
+        upgrade() {},
+        connect() {},
+        unreadable({ socket }) {
+          refused.push(turn);
+          socket.destroy();
+        },
+        failed() {},
+      },
+    });
+    const listener = server.listener().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const address = listener.address();
+    if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+    const many = 200;
+    const clients = Array.from({ length: many }, () => connect(address.port, '127.0.0.1'));
+    t.teardown(() => {
+      isOver = true;
+      for (const client of clients) client.destroy();
+      server.close();
+      listener.close();
+    });
+    await Promise.all(clients.map((client) => once(client.resume(), 'close')));
+    t.equal(refused.length, many);
+    for (const one of new Set(refused)) t.ok(refused.filter((turn) => turn === one).length <= 64);
+  },
+);
+
 t.test('A4: connections of one port to two addresses of ours are not taken for each other', async (t) => {
   const port = await telling(t);
   let mine = {};
