@@ -63,8 +63,6 @@ export class RequestReader {
   /** The beginning of a head that is not whole yet. */
   #begun: Buffer | null = null;
   #begunBytes = 0;
-  /** So many came before the head that is awaited. */
-  #emptyLines = 0;
 
   /** @param domain - services are reached at `<service>.<domain>` */
   constructor(heard: RequestHeard, domain: string) {
