@@ -173,13 +173,13 @@ t.test('connections are opened in files that say so alone', async (t) => {
     found.filter((path) => !/upstream[^/]*\.ts$/.test(path) && !OWN.includes(path)),
     [],
   );
-  t.ok(found.includes('postgres/upstream.ts') && found.includes('http/upstream.ts'));
+  t.ok(found.includes('postgres/upstream.ts') && found.includes('http/service/upstream.ts'));
 });
 
 t.test('whatever dials an upstream takes an admission', async (t) => {
   const dialling = SOURCES.find(({ path }) => path === 'postgres/upstream.ts')?.text ?? '';
   t.match(dialling, /export async function dial\(\s*admission: Admission/);
-  const http = SOURCES.find(({ path }) => path === 'http/upstream.ts')?.text ?? '';
+  const http = SOURCES.find(({ path }) => path === 'http/service/upstream.ts')?.text ?? '';
   t.match(http, /Admission/);
 });
 

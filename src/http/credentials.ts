@@ -1,5 +1,5 @@
 import type { Injected } from '../config/secret.js';
-import type { HttpUpstream } from './target.js';
+import type { HttpUpstream } from './service/target.js';
 
 /** What stands in an injected header is a secret whatever its name: the value whole, and the credential within it. */
 export function injected({ headers }: HttpUpstream): readonly Injected[] {

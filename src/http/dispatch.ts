@@ -30,8 +30,8 @@ import { httpProtocol } from './protocol.js';
 import type { Rates } from './rate.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
-import { upstreamOf } from './target.js';
-import type { Upstreams } from './upstream.js';
+import { upstreamOf } from './service/target.js';
+import type { Upstreams } from './service/upstream.js';
 import { clientOf, protoOf } from './whence.js';
 
 /** What requests and WebSockets alike need of the process around them. */

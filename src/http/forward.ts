@@ -18,13 +18,13 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
-import type { ResponseHead } from './response-head.js';
 import { resultOf } from './result.js';
-import { upstreamOf } from './target.js';
-import type { Upstreams } from './upstream.js';
-import { type AnswerHandler, freePage, UpstreamTimeout } from './upstream-connection.js';
-import type { Sent } from './upstream-pool.js';
-import type { Forward } from './upstream-request.js';
+import type { ResponseHead } from './service/response-head.js';
+import { upstreamOf } from './service/target.js';
+import type { Upstreams } from './service/upstream.js';
+import { type AnswerHandler, freePage, UpstreamTimeout } from './service/upstream-connection.js';
+import type { Sent } from './service/upstream-pool.js';
+import type { Forward } from './service/upstream-request.js';
 
 /** What an exchange is made of. */
 export interface ExchangeParts {

@@ -7,7 +7,7 @@ import { headerLines } from './header-line.js';
 import { connectionList, type Origin, requestHeaders, valuesOf } from './headers.js';
 import { type Selected, selectService } from './host.js';
 import { faultOfHeaders } from './request.js';
-import type { HttpUpstream } from './target.js';
+import type { HttpUpstream } from './service/target.js';
 
 /** The versions that are spoken. */
 export type HttpVersion = '1.0' | '1.1';

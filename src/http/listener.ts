@@ -45,9 +45,9 @@ import { frontOf } from './front.js';
 import type { Identity } from './identity.js';
 import type { MalformedMessage } from './malformed.js';
 import { Rates } from './rate.js';
-import { UPSTREAM_LIMITS, Upstreams } from './upstream.js';
-import type { UpstreamLimits } from './upstream-pool.js';
-import { serveUpgrade } from './websocket.js';
+import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
+import type { UpstreamLimits } from './service/upstream-pool.js';
+import { serveUpgrade } from './websocket/websocket.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 
 /** What the listener is made of. */

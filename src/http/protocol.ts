@@ -18,7 +18,7 @@ import { render } from './render.js';
 import { settingsFrom, settingsShape } from './role-settings.js';
 import { type Rule, shapeOfRule } from './rule.js';
 import { readRule, ruleSchema } from './rule-schema.js';
-import { HttpUpstream, namesOf, type UpstreamTls } from './target.js';
+import { HttpUpstream, namesOf, type UpstreamTls } from './service/target.js';
 
 const roleSchema = z.strictObject({ allow: z.array(ruleSchema).min(1), ...settingsShape });
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
-import { readWish } from '../../src/http/handshake.js';
 import { readTarget } from '../../src/http/path.js';
+import { readWish } from '../../src/http/websocket/handshake.js';
 import { nodeParser } from '../http/node-parser.js';
 import {
   bytesOf,

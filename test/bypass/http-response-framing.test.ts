@@ -2,8 +2,8 @@ import { request } from 'node:http';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { MalformedMessage } from '../../src/http/malformed.js';
-import type { ResponseHead } from '../../src/http/response-head.js';
-import { ResponseReader } from '../../src/http/response-reader.js';
+import type { ResponseHead } from '../../src/http/service/response-head.js';
+import { ResponseReader } from '../../src/http/service/response-reader.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';
 

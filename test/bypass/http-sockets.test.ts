@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { acceptFor } from '../../src/http/handshake.js';
+import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { waitUntil } from '../support/wait.js';

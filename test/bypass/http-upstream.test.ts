@@ -4,10 +4,10 @@ import { connect as connectTls, createServer as createTlsServer } from 'node:tls
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { parseWebAddress } from '../../src/config/address.js';
-import { acceptFor } from '../../src/http/handshake.js';
-import { HttpUpstream } from '../../src/http/target.js';
-import { type Dial, PAGE_BYTES } from '../../src/http/upstream-connection.js';
-import { UpstreamPool } from '../../src/http/upstream-pool.js';
+import { HttpUpstream } from '../../src/http/service/target.js';
+import { type Dial, PAGE_BYTES } from '../../src/http/service/upstream-connection.js';
+import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
+import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { Metrics } from '../../src/metrics.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import * as ws from 'ws';
-import { ClientFrames } from '../../src/http/client-frames.js';
-import { closePayload, maskedFrame } from '../../src/http/masked-frame.js';
+import { ClientFrames } from '../../src/http/websocket/client-frames.js';
+import { closePayload, maskedFrame } from '../../src/http/websocket/masked-frame.js';
 
 const MOST = 1_000;
 

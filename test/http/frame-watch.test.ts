@@ -1,5 +1,5 @@
 import t from 'tap';
-import { closeFrame, FrameWatch, textFrame } from '../../src/http/frame-watch.js';
+import { closeFrame, FrameWatch, textFrame } from '../../src/http/websocket/frame-watch.js';
 
 const frames = Buffer.concat([
   Buffer.from([0x81, 0x02, 0x61, 0x62]),

@@ -17,7 +17,7 @@ import { readSigningKey } from '../../src/grant/keys.js';
 import { Identity } from '../../src/http/identity.js';
 import { type HttpListener, startHttp } from '../../src/http/listener.js';
 import { httpProtocol } from '../../src/http/protocol.js';
-import type { UpstreamLimits } from '../../src/http/upstream-pool.js';
+import type { UpstreamLimits } from '../../src/http/service/upstream-pool.js';
 import { openBrowserAccess } from '../../src/identity/browser-access.js';
 import { Metrics } from '../../src/metrics.js';
 import { unpackBlock } from '../../src/recording/block.js';

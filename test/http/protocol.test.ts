@@ -2,7 +2,7 @@ import t from 'tap';
 import { z } from 'zod';
 import { standInSchemas, valueSchemas } from '../../src/config/values.js';
 import { httpProtocol } from '../../src/http/protocol.js';
-import { HttpUpstream } from '../../src/http/target.js';
+import { HttpUpstream } from '../../src/http/service/target.js';
 
 const values = standInSchemas();
 const upstream = httpProtocol.upstream(values).parse({ url: 'http://127.0.0.1:1' });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
-import { acceptFor } from '../../src/http/handshake.js';
+import { acceptFor } from '../../src/http/websocket/handshake.js';
 
 /** A service on loopback that says only what a test writes to its sockets, and goes when the test ends. */
 export async function bareService(t: Test, hear: (received: Buffer, socket: Socket) => void) {

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { SoughtSecret } from '../../src/config/secret.js';
 import { injected } from '../../src/http/credentials.js';
-import { HttpUpstream } from '../../src/http/target.js';
+import { HttpUpstream } from '../../src/http/service/target.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 import { rawService } from './raw-service.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
-import { acceptFor } from '../../src/http/handshake.js';
+import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { starvation } from '../support/starvation.js';
 import {
   HastyClock,

@@ -1,7 +1,7 @@
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { Admission } from '../gate/admission.js';
-import type { Session } from '../session/session.js';
+import type { Admission } from '../../gate/admission.js';
+import type { Session } from '../../session/session.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
 import { type AnswerHandler, type Dial, PAGE_BYTES } from './upstream-connection.js';
 import { type Sent, type UpstreamLimits, UpstreamPool } from './upstream-pool.js';

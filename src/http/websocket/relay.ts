@@ -1,16 +1,16 @@
 import type { Duplex } from 'node:stream';
-import type { Passage } from '../gate/passage.js';
-import type { Decision } from '../policy/decision.js';
-import type { Facts } from '../recording/event.js';
-import type { Connection, Cut } from '../session/connection.js';
-import type { Session } from '../session/session.js';
-import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import type { Passage } from '../../gate/passage.js';
+import type { Decision } from '../../policy/decision.js';
+import type { Facts } from '../../recording/event.js';
+import type { Connection, Cut } from '../../session/connection.js';
+import type { Session } from '../../session/session.js';
+import type { HttpAction, MessageAction, RequestAction } from '../action.js';
+import { settingsOf } from '../decide.js';
+import type { Faults } from '../faults.js';
+import { type Instants, timesOf } from '../result.js';
 import { ClientFrames } from './client-frames.js';
-import { settingsOf } from './decide.js';
-import type { Faults } from './faults.js';
 import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
-import { type Instants, timesOf } from './result.js';
 import { ServiceMessages } from './service-messages.js';
 
 /** What a relay is made of. */

@@ -1,8 +1,8 @@
-import type { WebAddress } from '../config/address.js';
-import { DaypassError } from '../errors.js';
-import type { Admission } from '../gate/admission.js';
-import type { Grant } from '../grant/grant.js';
-import type { Header } from './action.js';
+import type { WebAddress } from '../../config/address.js';
+import { DaypassError } from '../../errors.js';
+import type { Admission } from '../../gate/admission.js';
+import type { Grant } from '../../grant/grant.js';
+import type { Header } from '../action.js';
 
 /** What an `https:` service is verified by, and what the gateway shows of itself: PEM texts. */
 export interface UpstreamTls {

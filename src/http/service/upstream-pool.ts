@@ -1,5 +1,5 @@
-import { systemClock } from '../clock.js';
-import type { ServiceMeter } from '../metrics.js';
+import { systemClock } from '../../clock.js';
+import type { ServiceMeter } from '../../metrics.js';
 import { LastHead } from './response-reader.js';
 import type { HttpUpstream } from './target.js';
 import {

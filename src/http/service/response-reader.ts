@@ -1,5 +1,5 @@
-import { ChunkReader } from './chunks.js';
-import { MalformedMessage } from './malformed.js';
+import { ChunkReader } from '../chunks.js';
+import { MalformedMessage } from '../malformed.js';
 import { type ResponseHead, readResponseHead } from './response-head.js';
 
 /** Who hears an answer as it is read. The bytes are the reader's: what is kept of them is copied. */

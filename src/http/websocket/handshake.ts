@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { WebAddress } from '../config/address.js';
-import type { Header } from './action.js';
-import type { Refusal } from './deny.js';
-import { isCredentialProtocol, responseHeaders, valuesOf } from './headers.js';
+import type { WebAddress } from '../../config/address.js';
+import type { Header } from '../action.js';
+import type { Refusal } from '../deny.js';
+import { isCredentialProtocol, responseHeaders, valuesOf } from '../headers.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { Admission } from '../gate/admission.js';
-import type { Header } from './action.js';
+import type { Admission } from '../../gate/admission.js';
+import type { Header } from '../action.js';
+import { pairs } from '../headers.js';
+import { upstreamOf } from '../service/target.js';
+import type { UpstreamLimits } from '../service/upstream-pool.js';
 import { faultOf101, type Wish } from './handshake.js';
-import { pairs } from './headers.js';
-import { upstreamOf } from './target.js';
-import type { UpstreamLimits } from './upstream-pool.js';
 
 /** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
 export interface DialHandler {

@@ -1,6 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
-import type { BodySink } from './body.js';
-import { MalformedMessage } from './malformed.js';
+import type { BodySink } from '../body.js';
+import { MalformedMessage } from '../malformed.js';
 import type { ResponseHead } from './response-head.js';
 import { type LastHead, type ResponseHeard, ResponseReader } from './response-reader.js';
 import { type Forward, isLast } from './upstream-request.js';

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
-import type { Passage } from '../gate/passage.js';
-import type { SightedStream } from '../session/sightings.js';
-import type { HttpAction } from './action.js';
-import { BodyTap } from './body-tap.js';
-import { bytesOf, textOf } from './content.js';
+import type { Passage } from '../../gate/passage.js';
+import type { SightedStream } from '../../session/sightings.js';
+import type { HttpAction } from '../action.js';
+import { BodyTap } from '../body-tap.js';
+import { bytesOf, textOf } from '../content.js';
+import { redactText } from '../redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
-import { redactText } from './redact.js';
 
 /** A text of the service up to this size stands in the record, bytes; of anything else its size and digest do. */
 const MOST_TEXT = 64 * 1024;

@@ -1,8 +1,8 @@
-import type { WebAddress } from '../config/address.js';
-import type { Header } from './action.js';
-import { headerLines, readHeaderLine } from './header-line.js';
-import { connectionList, responseHeaders, valuesOf } from './headers.js';
-import { MalformedMessage } from './malformed.js';
+import type { WebAddress } from '../../config/address.js';
+import type { Header } from '../action.js';
+import { headerLines, readHeaderLine } from '../header-line.js';
+import { connectionList, responseHeaders, valuesOf } from '../headers.js';
+import { MalformedMessage } from '../malformed.js';
 
 /** How the end of a body is found (RFC 9112 section 6.3): after so many bytes, by its chunks, or when the connection closes. */
 export type Framing = number | 'chunked' | 'close';
