@@ -172,7 +172,7 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
     return;
   }
   const { path, query } = action.target;
-  const origin = { client, host: req.header('host') ?? '', proto: protoOf(req), assertion };
+  const origin = { client, host: req.head.host, proto: protoOf(req), assertion };
   const forward = {
     method: action.method,
     path: path + query,

@@ -287,6 +287,7 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
       reason,
       request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap },
       response: { headers: this.#head?.headers ?? [], tap: this.#answer },
+      contentType: this.#head?.contentType,
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });

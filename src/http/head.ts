@@ -36,6 +36,7 @@ export class Head {
   /** Who was let in by these headers; asked again whether it lives before each use. */
   admission: Admission | null = null;
   readonly #domain: string;
+  #host: string | undefined;
   #fault: Refusal | null | undefined;
   #selected: Selected | undefined;
   #credential: Credential | undefined;
@@ -49,6 +50,11 @@ export class Head {
     this.version = version;
     this.headers = headers;
     this.#domain = domain;
+  }
+
+  get host(): string {
+    this.#host ??= this.value('host') ?? '';
+    return this.#host;
   }
 
   /** The first value of a header, by its name in lower case. */

@@ -33,6 +33,10 @@ export function readTarget(raw: string): Target {
 
 function readPath(raw: string, query: string): Target {
   if (!PATH.test(raw)) return refuse('the path holds a character that must be escaped, or parameters');
+  if (!raw.includes('%')) {
+    const doubt = ambiguousSegment(raw);
+    return doubt === null ? { ok: true, path: raw, query } : refuse(doubt);
+  }
   const path = raw.replace(ESCAPE, (octet, digits: string) => {
     const character = String.fromCharCode(Number.parseInt(digits, 16));
     return UNRESERVED.test(character) ? character : octet.toUpperCase();
@@ -43,13 +47,18 @@ function readPath(raw: string, query: string): Target {
 
 /** Why a path whose escapes are normalised still has two meanings; null when it has one. */
 function ambiguity(path: string): string | null {
-  const segments = path.slice(1).split('/');
-  if (segments.some((segment) => segment === '.' || segment === '..')) return 'the path holds a dot segment';
-  if (segments.slice(0, -1).includes('')) return 'the path holds an empty segment';
+  const segment = ambiguousSegment(path);
+  if (segment !== null) return segment;
   if (/%(?:2F|5C)/.test(path)) return 'the path holds an escaped slash';
   if (path.includes('%3B')) return 'the path holds parameters';
   if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
   return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
+}
+
+/** The same of its segments alone, which is all where nothing is escaped. */
+function ambiguousSegment(path: string): string | null {
+  if (/\/\.\.?(?:\/|$)/.test(path)) return 'the path holds a dot segment';
+  return path.includes('//') ? 'the path holds an empty segment' : null;
 }
 
 /** Whether the escapes are UTF-8 (no overlong forms: `%C0%AE` is a dot to some) and no control character hides in them. */

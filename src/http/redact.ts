@@ -48,6 +48,7 @@ const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
  * `&`, and the name and password before a host.
  */
 export function redactQuery(query: string): string {
+  if (query === '') return query;
   const safe = query.replace(/(:\/\/)[^/?#\s]*@/g, `$1${REDACTED}@`);
   return withoutAnyHandle(
     redactValues(

@@ -27,6 +27,8 @@ export interface Over {
   /** Null for a request without a body. */
   readonly request: Side | null;
   readonly response: Side;
+  /** Of the answer. */
+  readonly contentType: string | undefined;
   /** Why it did not come to a good end. */
   readonly reason: string | null;
   /** Whether the record keeps the beginning of the response's body. */
@@ -46,8 +48,7 @@ export function resultOf(over: Over): { readonly facts: Facts; readonly payload:
   return { facts: factsOf(over), payload: { ...asked, ...response } };
 }
 
-function factsOf({ seq, status, reason, request, response, at }: Over): Facts {
-  const [contentType] = valuesOf(response.headers, 'content-type');
+function factsOf({ seq, status, reason, request, response, contentType, at }: Over): Facts {
   const requestSha256 = request?.tap.sha256() ?? null;
   const responseSha256 = response.tap.sha256();
   // Put down one after the other: see `joined`.

@@ -55,7 +55,7 @@ export function encodeEvent(event: RecordedEvent): EncodedEvent {
   const payload = event.payload === null ? '' : withoutHandles(JSON.stringify(event.payload));
   // What `JSON.stringify` would make of a `StoredHeader`.
   const header = `{"n":${event.seq},"t":${event.at},"k":"${event.kind}","f":${encodeFacts(event)}`;
-  return { header: payload === '' ? `${header}}` : `${header},"p":"${digest(payload)}"}`, payload };
+  return { header: payload === '' ? `${header}}` : `${header},"p":"${digestOfPayload(payload)}"}`, payload };
 }
 
 /** An action that comes again has the same facts, which are written once for as long as nothing else comes between. */
@@ -94,3 +94,17 @@ interface StoredHeader {
 function digest(text: string): string {
   return hash('sha256', text);
 }
+
+/** As `digest`; what is asked for again and again says the same each time. */
+function digestOfPayload(payload: string): string {
+  if (payload.length > MOST_REMEMBERED) return digest(payload);
+  if (payload === lastPayload) return lastDigest;
+  lastDigest = digest(payload);
+  lastPayload = payload;
+  return lastDigest;
+}
+
+/** UTF-16 code units. */
+const MOST_REMEMBERED = 4 * 1024;
+let lastPayload = '';
+let lastDigest = '';
