@@ -120,3 +120,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 await main(process.argv.slice(2));
+
+// When nothing is left to wait for. Left to itself Node then frees what there was, and was seen to wait, busily and for ever, for
+// what connections that had been reset still owed (Environment::CleanupHandles).
+process.once('beforeExit', () => process.exit());
