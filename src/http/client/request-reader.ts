@@ -2,6 +2,7 @@ import { METHODS } from 'node:http';
 import { ChunkReader } from '../chunks.js';
 import { Head, type HttpVersion } from '../head.js';
 import { readHeaderLine } from '../header-line.js';
+import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 
 /** The first line of a request (RFC 9112 section 3). */
@@ -28,7 +29,6 @@ const MOST_EMPTY = 16;
 
 const [CR, LF] = [0x0d, 0x0a];
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
-const NOTHING = Buffer.alloc(0);
 
 /** RFC 9112 section 3: one blank at either place, and characters that end no line. What a target may hold `readTarget` knows. */
 const LINE = /^([A-Z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP\/(1\.[01])$/;
@@ -56,8 +56,7 @@ export class RequestReader {
   /** The last request line and headers: the same bytes are not read twice. */
   #lastLine: RequestLine | null = null;
   #lastText = '';
-  #lastHead: Head | null = null;
-  #lastBytes = NOTHING;
+  readonly #last = new LastHead<Head>();
   /** Before the request that comes next. */
   #emptyLines = 0;
   /** The beginning of a head that is not whole yet. */
@@ -99,14 +98,14 @@ export class RequestReader {
     if (lf === -1) return this.#readOnHead(bytes, at);
     if (bytes[lf - 1] !== CR || lf === at) throw new MalformedMessage('a line that ends without CR');
     if (lf === at + 1) return this.#emptyLine(lf + 1);
-    const last = this.#lastBytes;
-    const known = this.#lastHead;
-    if (known !== null && this.#isLast(bytes, lf + 1)) {
+    const known = this.#last.at(bytes, lf + 1);
+    if (known !== null) {
       const line = this.#readLine(bytes, at, lf - 1);
       if (line.version === known.version) {
-        refuseTooLong(lf + 1 + last.length - at);
+        const next = lf + 1 + this.#last.length;
+        refuseTooLong(next - at);
         this.#follow(line, known);
-        return lf + 1 + last.length;
+        return next;
       }
     }
     const end = bytes.indexOf(END_OF_HEAD, lf - 1);
@@ -122,12 +121,6 @@ export class RequestReader {
     return next;
   }
 
-  /** Whether the headers of the last head stand there again, with the empty line behind them. */
-  #isLast(bytes: Buffer, from: number): boolean {
-    const { length } = this.#lastBytes;
-    return bytes.length - from >= length && bytes.compare(this.#lastBytes, 0, length, from, from + length) === 0;
-  }
-
   /** @param end - where the end of the last line stands, and the empty line behind it */
   #readWhole(bytes: Buffer, at: number, lf: number, end: number): void {
     refuseTooLong(end + END_OF_HEAD.length - at);
@@ -136,9 +129,7 @@ export class RequestReader {
     if (lines.some((one) => DOUBTFUL.test(one)))
       throw new MalformedMessage('a tab in what says where the request ends');
     const head = new Head(line.version, lines.map(readHeaderLine), this.#domain);
-    this.#lastBytes = Buffer.from(bytes.subarray(lf + 1, end + END_OF_HEAD.length));
-    this.#lastHead = head;
-    this.#follow(line, head);
+    this.#follow(line, this.#last.keep(bytes.subarray(lf + 1, end + END_OF_HEAD.length), head));
   }
 
   #readLine(bytes: Buffer, at: number, end: number): RequestLine {

@@ -1,4 +1,5 @@
 import { ChunkReader } from '../chunks.js';
+import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 import { type ResponseHead, readResponseHead } from './response-head.js';
 
@@ -18,32 +19,6 @@ const MOST_INFORMATIONAL = 64;
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 const NOTHING = Buffer.alloc(0);
 
-/** The last head of a service, which mostly answers with the same one again: the same bytes are not read twice. */
-export class LastHead {
-  #bytes = NOTHING;
-  #head: ResponseHead | null = null;
-
-  /** The head that begins there, when it is the last one again. */
-  at(bytes: Buffer, from: number): ResponseHead | null {
-    const { length } = this.#bytes;
-    if (this.#head === null || bytes.length - from < length) return null;
-    return bytes.compare(this.#bytes, 0, length, from, from + length) === 0 ? this.#head : null;
-  }
-
-  /** How long the last head is, bytes. */
-  get length(): number {
-    return this.#bytes.length;
-  }
-
-  /** @throws MalformedMessage */
-  read(bytes: Buffer): ResponseHead {
-    const head = readResponseHead(bytes.toString('latin1', 0, bytes.length - END_OF_HEAD.length));
-    this.#bytes = Buffer.from(bytes);
-    this.#head = head;
-    return head;
-  }
-}
-
 type State = 'head' | 'length' | 'chunks' | 'close' | 'done';
 
 /**
@@ -51,7 +26,7 @@ type State = 'head' | 'length' | 'chunks' | 'close' | 'done';
  * depend on how somebody else would have read the same bytes.
  */
 export class ResponseReader {
-  readonly #last: LastHead;
+  readonly #last: LastHead<ResponseHead>;
   readonly #heard: ResponseHeard;
   readonly #chunks = new ChunkReader();
   #state: State = 'done';
@@ -62,7 +37,7 @@ export class ResponseReader {
   #begun: Buffer | null = null;
   #begunBytes = 0;
 
-  constructor(heard: ResponseHeard, last = new LastHead()) {
+  constructor(heard: ResponseHeard, last = new LastHead<ResponseHead>()) {
     this.#heard = heard;
     this.#last = last;
   }
@@ -116,7 +91,7 @@ export class ResponseReader {
     const end = bytes.indexOf(END_OF_HEAD, at) + END_OF_HEAD.length;
     if (end < at + END_OF_HEAD.length) return this.#readOnHead(bytes, at);
     if (end - at > MOST_BYTES) throw new MalformedMessage(`a head of more than ${MOST_BYTES} bytes`);
-    this.#headIs(this.#last.read(from(bytes, at, end)));
+    this.#headIs(this.#read(from(bytes, at, end)));
     return end;
   }
 
@@ -134,8 +109,14 @@ export class ResponseReader {
     }
     this.#begun = null;
     this.#begunBytes = 0;
-    this.#headIs(this.#last.read(seen.subarray(0, end)));
+    this.#headIs(this.#read(seen.subarray(0, end)));
     return at + end - before;
+  }
+
+  /** @param bytes - a whole head */
+  #read(bytes: Buffer): ResponseHead {
+    const text = bytes.toString('latin1', 0, bytes.length - END_OF_HEAD.length);
+    return this.#last.keep(bytes, readResponseHead(text));
   }
 
   #headIs(head: ResponseHead): void {

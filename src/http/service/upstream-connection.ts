@@ -1,8 +1,9 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { BodySink } from '../body.js';
+import type { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 import type { ResponseHead } from './response-head.js';
-import { type LastHead, type ResponseHeard, ResponseReader } from './response-reader.js';
+import { type ResponseHeard, ResponseReader } from './response-reader.js';
 import { type Forward, isLast } from './upstream-request.js';
 
 /** Opens a connection. @param session - what TLS is resumed with, of this very owner */
@@ -41,7 +42,7 @@ export interface Call {
 
 /** Who a connection belongs to. */
 export interface ConnectionOwner {
-  readonly lastHead: LastHead;
+  readonly lastHead: LastHead<ResponseHead>;
   /** It is connected: it takes a request. */
   opened(connection: UpstreamConnection): void;
   /** The answer is whole, and another request may follow. */

@@ -1,6 +1,7 @@
 import { systemClock } from '../../clock.js';
 import type { ServiceMeter } from '../../metrics.js';
-import { LastHead } from './response-reader.js';
+import { LastHead } from '../last-head.js';
+import type { ResponseHead } from './response-head.js';
 import type { HttpUpstream } from './target.js';
 import {
   type AnswerHandler,
@@ -78,7 +79,7 @@ function copied(bytes: Buffer, kept: Buffer[]): Buffer {
 
 /** The connections of one session to its service, each for one request at a time (A5). */
 export class UpstreamPool implements ConnectionOwner {
-  readonly lastHead = new LastHead();
+  readonly lastHead = new LastHead<ResponseHead>();
   /** Rounds of the clock that were told by `look`. */
   now = 0;
   readonly #dialTo: Dial;
