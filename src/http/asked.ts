@@ -3,19 +3,9 @@
  * unreadable besides: whichever is found first.
  */
 export class Asked {
-  readonly #req: { readonly isComplete: boolean };
   #refused = false;
   #settled = false;
   #unreadable: (() => void) | null = null;
-
-  constructor(req: { readonly isComplete: boolean }) {
-    this.#req = req;
-  }
-
-  /** Whether all of it has been read: what cannot be read from here on is another request. */
-  get isWhole(): boolean {
-    return this.#req.isComplete;
-  }
 
   /** Whether its body broke its framing: nothing of it may be forwarded. */
   get isBroken(): boolean {

@@ -4,7 +4,7 @@ import { systemClock } from '../../clock.js';
 import { letGo } from '../../session/connection.js';
 import type { Head } from '../head.js';
 import { MalformedMessage } from '../malformed.js';
-import { ClientRequest } from './request.js';
+import { ClientRequest, DROPPED } from './request.js';
 import { type RequestHeard, type RequestLine, RequestReader } from './request-reader.js';
 import { ClientResponse, KEEP_ALIVE } from './response.js';
 
@@ -34,9 +34,8 @@ export interface ConnectionParts {
 
 /** How much waits behind a request that is under way, bytes: with more of it the client waits. */
 const WAITING = 64 * 1024;
-/** How long, and how much, of what nobody asked for is read on, so that the last answer reaches its client. */
+/** How long what nobody asked for is read on, so that the last answer reaches its client, milliseconds. */
 const LINGERS = 5_000;
-const DROPPED = 1024 * 1024;
 
 /**
  * One connection of a client: its requests one after the other, each answered before the next is looked at. A pipelined

@@ -18,7 +18,7 @@ export interface BodyReceiver {
 /** How much of a body is kept until somebody takes it, bytes. */
 const HELD = 64 * 1024;
 /** How much of a body that nobody wants is read on, so that an answer reaches a client that is still sending, bytes. */
-const DROPPED = 1024 * 1024;
+export const DROPPED = 1024 * 1024;
 
 /** A request of a client, and its body as it comes. */
 export class ClientRequest {
@@ -30,7 +30,7 @@ export class ClientRequest {
   /** It is whole: there is no body, or it has been read to its end. */
   isComplete: boolean;
   /** What is known of its way, and how it is told of. */
-  readonly asked: Asked;
+  readonly asked = new Asked();
   /** Called when its body cannot be read any more; true when the client could be told. */
   broken: ((refusal: Refusal) => boolean) | null = null;
   readonly #readOn: () => void;
@@ -49,7 +49,6 @@ export class ClientRequest {
     this.head = head;
     this.socket = socket;
     this.isComplete = !this.hasBody;
-    this.asked = new Asked(this);
     this.#readOn = readOn;
   }
 
