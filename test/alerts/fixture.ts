@@ -8,9 +8,9 @@ import { Outbox } from '../../src/alerts/outbox.js';
 import { type Routes, spread } from '../../src/alerts/spread.js';
 import { NOTICE_KINDS } from '../../src/config/notice-kinds.js';
 import { openDatabase } from '../../src/recording/database.js';
-import { portOf } from '../audit/receivers.js';
 import { HandClock, silent } from '../grant/fixture.js';
 import { ledgerDatabase } from '../support/ledger.js';
+import { portOf } from '../support/ports.js';
 import { type PostAnswer, postReceiver } from '../support/post-receiver.js';
 import type { Database } from '../support/postgres.js';
 

@@ -1,10 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
-import { type AddressInfo, createServer as createTcp, type Socket } from 'node:net';
+import { createServer as createTcp, type Socket } from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import type { Test } from 'tap';
 import type { AuditFacts } from '../../src/audit/entry.js';
+import { portOf } from '../support/ports.js';
 import { type PostAnswer, postReceiver } from '../support/post-receiver.js';
 
 /** A post as it came. */
@@ -72,8 +73,4 @@ export async function datagramReceiver(t: Test) {
   await once(socket, 'listening');
   t.teardown(() => socket.close());
   return { messages, address: { host: '127.0.0.1', port: socket.address().port } };
-}
-
-export function portOf(address: AddressInfo | string | null): number {
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -9,8 +9,9 @@ import { syslogFrame, syslogMessage } from '../../src/audit/syslog.js';
 import { SyslogReceiver } from '../../src/audit/syslog-link.js';
 import { quiet } from '../recording/fixture.js';
 import { selfSigned } from '../support/certificate.js';
+import { portOf } from '../support/ports.js';
 import { act, auditLog } from './fixture.js';
-import { datagramReceiver, portOf, streamReceiver } from './receivers.js';
+import { datagramReceiver, streamReceiver } from './receivers.js';
 
 const NOW = new AbortController().signal;
 const PAUSES = { look: 20, first: 20, most: 100 };

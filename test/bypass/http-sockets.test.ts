@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { portOf } from '../support/ports.js';
 import { waitUntil } from '../support/wait.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -37,9 +38,8 @@ async function eager(t: Test) {
     for (const { socket } of connections) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, paths: () => connections.map(({ paths }) => paths), connections };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, paths: () => connections.map(({ paths }) => paths), connections };
 }
 
 const ROLES = { viewer: ['GET /**', 'POST /**', 'WS /**'] };
@@ -127,9 +127,8 @@ async function scripted(t: Test, answer: (path: string, number: number, socket: 
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, connections };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, connections };
 }
 
 const KEPT = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';

@@ -5,6 +5,7 @@ import { raw, startGateway } from '../http/gateway.js';
 import { facing, honest, READY } from '../postgres/hostile.js';
 import { UPSTREAM } from '../postgres/role.js';
 import { readEvents } from '../support/gateway.js';
+import { portOf } from '../support/ports.js';
 import { cstring, front, int16, int32, loggedIn, query, terminate } from '../support/wire.js';
 
 /* An injected secret that its service gives away is named for replacement, however the bytes of it arrive. */
@@ -59,9 +60,8 @@ async function cutting(t: Test, bytes: Buffer, cut: () => number) {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return `http://127.0.0.1:${address.port}`;
+  const port = portOf(server.address());
+  return `http://127.0.0.1:${port}`;
 }
 
 const secretsIn = (events: readonly RecordedEvent[]) =>

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import * as ws from 'ws';
 import { startGateway } from '../http/gateway.js';
+import { portOf } from '../support/ports.js';
 import { CASES, type Case, frame, said } from './autobahn-cases.js';
 
 /** The reader of the package: exported by it, and missing from its types. */
@@ -28,9 +29,8 @@ async function echoService(t: Test) {
     for (const client of server.clients) client.terminate();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, heard };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, heard };
 }
 
 function piecesOf({ sent, cut }: Case): readonly Buffer[] {

@@ -5,6 +5,7 @@ import { systemClock } from '../../src/clock.js';
 import { ClientConnection, type RequestHandler } from '../../src/http/client/connection.js';
 import type { ClientRequest } from '../../src/http/client/request.js';
 import type { ClientResponse } from '../../src/http/client/response.js';
+import { portOf } from '../support/ports.js';
 import { raw } from './gateway.js';
 
 /** How long a head may take, milliseconds. */
@@ -40,8 +41,7 @@ export async function serve(
     for (const { socket } of connections) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const port = portOf(server.address());
   /** Looks at all connections as if this much time had passed, milliseconds. */
   const look = (after: number) => {
     for (const connection of connections) connection.look(systemClock.monotonic() + after);
@@ -51,6 +51,6 @@ export async function serve(
     told,
     connections,
     look,
-    client: (bytes: string) => raw(t, address.port, Buffer.from(bytes, 'latin1')),
+    client: (bytes: string) => raw(t, port, Buffer.from(bytes, 'latin1')),
   };
 }

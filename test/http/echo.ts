@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
+import { createServer as createNetServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
+import { portOf } from '../support/ports.js';
 
 /** A request as the service understood it. */
 export interface Seen {
@@ -54,8 +55,7 @@ export async function startEcho(t: Test, answer: Answer = DEFAULT): Promise<Echo
     server.close();
     http.close();
   });
-  const address: AddressInfo | string | null = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+  const port = portOf(server.address());
   const request = (matches: (seen: Seen) => boolean = () => true) =>
     new Promise<Seen>((resolve) => {
       const look = () => {
@@ -67,7 +67,7 @@ export async function startEcho(t: Test, answer: Answer = DEFAULT): Promise<Echo
       waiting.add(look);
       look();
     });
-  return { port: address.port, url: `http://127.0.0.1:${address.port}`, connections, requests, request };
+  return { port, url: `http://127.0.0.1:${port}`, connections, requests, request };
 }
 
 function pairsOf(flat: readonly string[]): (readonly [string, string])[] {

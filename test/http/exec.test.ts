@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
+import { portOf } from '../support/ports.js';
 import { startGateway } from './gateway.js';
 
 /** Kubernetes' `remotecommand`: the first byte of each binary message names its channel. */
@@ -50,9 +51,8 @@ async function execServer(t: Test) {
     for (const client of server.clients) client.terminate();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, asked };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, asked };
 }
 
 t.test('kubectl exec over WebSocket: subprotocol, channels, repeated parameters and exit status pass', async (t) => {

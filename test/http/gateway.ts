@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { z } from 'zod';
@@ -29,6 +29,7 @@ import { Recorder } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { TEST_KEY } from '../support/key.js';
 import { ledgerDatabase } from '../support/ledger.js';
+import { portOf } from '../support/ports.js';
 import type { Database } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -355,7 +356,5 @@ export async function listen(t: Pick<Test, 'teardown'>, server: Server): Promise
     server.closeAllConnections();
     server.close();
   });
-  const address: AddressInfo | string | null = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
-  return address.port;
+  return portOf(server.address());
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
+import { portOf } from '../support/ports.js';
 
 /** A service on loopback that says only what a test writes to its sockets, and goes when the test ends. */
 export async function bareService(t: Test, hear: (received: Buffer, socket: Socket) => void) {
@@ -17,9 +18,8 @@ export async function bareService(t: Test, hear: (received: Buffer, socket: Sock
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, port: address.port, sockets, server };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, port, sockets, server };
 }
 
 /** A service that opens every WebSocket asked for, and then says only what a test writes to its sockets. */

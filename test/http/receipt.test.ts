@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { WebSocketServer } from 'ws';
 import type { Clock } from '../../src/clock.js';
 import { systemClock } from '../../src/clock.js';
+import { portOf } from '../support/ports.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
 
@@ -60,9 +61,8 @@ t.test('the 101 of a WebSocket that is given as the end comes is in the receipt'
     for (const socket of server.clients) socket.terminate();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  const gateway = await gatewayTo(t, `http://127.0.0.1:${address.port}`);
+  const port = portOf(server.address());
+  const gateway = await gatewayTo(t, `http://127.0.0.1:${port}`);
   const { handle } = gateway.issue('web');
   const asked = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';

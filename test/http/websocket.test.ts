@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
+import { portOf } from '../support/ports.js';
 import { starvation } from '../support/starvation.js';
 import {
   HastyClock,
@@ -36,9 +37,8 @@ async function service(t: Test, connected: (socket: WebSocket) => void) {
     for (const client of server.clients) client.terminate();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, headers };
+  const port = portOf(server.address());
+  return { url: `http://127.0.0.1:${port}`, headers };
 }
 
 function dial(t: Test, gateway: TestGateway, handle: string, protocols: string[] = []): WebSocket {

@@ -5,6 +5,7 @@ import { systemClock } from '../../../src/clock.js';
 import { ClientConnection } from '../../../src/http/client/connection.js';
 import type { ClientRequest } from '../../../src/http/client/request.js';
 import type { ClientResponse } from '../../../src/http/client/response.js';
+import { portOf } from '../../support/ports.js';
 
 const LARGE = 'x'.repeat(16_000_000);
 const MINUTE = 60_000;
@@ -13,9 +14,8 @@ const MINUTE = 60_000;
 async function answered(t: Test, answer: (res: ClientResponse, req: ClientRequest) => void, body = '') {
   const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
-  const client = connect(address.port, '127.0.0.1').pause();
+  const port = portOf(server.address());
+  const client = connect(port, '127.0.0.1').pause();
   client.on('error', () => {});
   const [socket]: Socket[] = await once(server, 'connection');
   if (socket === undefined) throw new Error('no connection');
@@ -116,8 +116,7 @@ t.test(
   async (t) => {
     const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+    const port = portOf(server.address());
     let turn = 0;
     let isOver = false;
     const count = () => {
@@ -138,7 +137,7 @@ t.test(
     };
     const parts = { handler, domain: 'localhost', headTimeout: 10_000, connections: new Set<ClientConnection>() };
     server.once('connection', (socket) => void new ClientConnection(socket, parts));
-    const client = connect(address.port, '127.0.0.1').resume();
+    const client = connect(port, '127.0.0.1').resume();
     t.teardown(() => {
       isOver = true;
       client.destroy();

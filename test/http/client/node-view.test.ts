@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { nodeViewOf } from '../../../src/http/client/node-view.js';
 import { HttpServer } from '../../../src/http/client/server.js';
+import { portOf } from '../../support/ports.js';
 import { raw } from '../gateway.js';
 
 type NodeHandler = (req: IncomingMessage, res: ServerResponse) => void;
@@ -34,9 +35,7 @@ async function serving(t: Test, handle: NodeHandler): Promise<number> {
     server.close();
     listener.close();
   });
-  const address = listener.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
-  return address.port;
+  return portOf(listener.address());
 }
 
 const asking = (line: string, ...headers: string[]) => [line, 'Host: localhost', ...headers, '', ''].join('\r\n');

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { HttpServer } from '../../../src/http/client/server.js';
 import { clientOf, passedOnFor } from '../../../src/http/whence.js';
 import { selfSigned } from '../../support/certificate.js';
+import { portOf } from '../../support/ports.js';
 
 const pair = await selfSigned('localhost');
 
@@ -33,9 +34,7 @@ async function telling(t: Test): Promise<number> {
     server.close();
     listener.close();
   });
-  const address = listener.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
-  return address.port;
+  return portOf(listener.address());
 }
 
 t.test(
@@ -66,10 +65,9 @@ t.test(
     });
     const listener = server.listener().listen(0, '127.0.0.1');
     await once(listener, 'listening');
-    const address = listener.address();
-    if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+    const port = portOf(listener.address());
     const many = 200;
-    const clients = Array.from({ length: many }, () => connect(address.port, '127.0.0.1'));
+    const clients = Array.from({ length: many }, () => connect(port, '127.0.0.1'));
     t.teardown(() => {
       isOver = true;
       for (const client of clients) client.destroy();
