@@ -12,7 +12,7 @@ import type { HttpAction, RequestAction } from './action.js';
 import { BodyTooLarge, RequestBody } from './body.js';
 import { BodyTap } from './body-tap.js';
 import { askAgain } from './browser/again.js';
-import type { ClientRequest } from './client/request.js';
+import type { ClientRequest, RequestOwner } from './client/request.js';
 import type { ClientResponse, ResponseOwner } from './client/response.js';
 import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
@@ -56,7 +56,7 @@ const SMALL = 8 * 1024;
  * One allowed request and its response: forwarded once its record is safe, streamed both ways at the slower side's pace, cut
  * with its session. A response that was begun and cannot be finished ends in a broken transfer, never in a clean end.
  */
-export class Exchange implements Connection, AnswerHandler, ResponseOwner {
+export class Exchange implements Connection, AnswerHandler, RequestOwner, ResponseOwner {
   readonly client: Socket;
   readonly isBounded = true;
   readonly #parts: ExchangeParts;
@@ -82,7 +82,8 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
     this.client = parts.req.socket;
     this.#sighted = this.#session.sightings.stream();
     this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
-    parts.req.broken = (refusal) => this.#clientFault(refusal);
+    // Itself, not a function: V8 takes one that is assigned to a property for long-lived, and all that it knows with it (ADR 0010).
+    parts.req.owner = this;
     parts.res.owner = this;
     this.#detach = this.#session.attach(this);
   }
@@ -238,8 +239,8 @@ export class Exchange implements Connection, AnswerHandler, ResponseOwner {
     this.#refuse(refusalOf(decision, this.#session.id));
   }
 
-  /** The client broke off, or sent a body that cannot be read. Ends the exchange; true when the client could be told. */
-  #clientFault(refusal: Refusal): boolean {
+  /** The client broke off, or sent a body that cannot be read: ends the exchange. */
+  unreadable(refusal: Refusal): boolean {
     this.#stop('protocol_error');
     if (this.#parts.res.hasBegun) return false;
     this.#refuse(refusal);

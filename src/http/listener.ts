@@ -232,7 +232,7 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.message });
   if (request === null) tell();
   else request.asked.unreadable(tell);
-  if (request?.broken?.(refusal) === true) return;
+  if (request?.owner?.unreadable(refusal) === true) return;
   if (response?.hasBegun === true) response.breakOff();
   else sendRawRefusal(socket, refusal);
 }

@@ -15,6 +15,12 @@ export interface BodyReceiver {
   fail(error: Error): void;
 }
 
+/** Who a request is served by. */
+export interface RequestOwner {
+  /** Its body cannot be read any more. @returns whether the client could be told */
+  unreadable(refusal: Refusal): boolean;
+}
+
 /** How much of a body is kept until somebody takes it, bytes. */
 const HELD = 64 * 1024;
 /** How much of a body that nobody wants is read on, so that an answer reaches a client that is still sending, bytes. */
@@ -31,8 +37,7 @@ export class ClientRequest {
   isComplete: boolean;
   /** What is known of its way, and how it is told of. */
   readonly asked = new Asked();
-  /** Called when its body cannot be read any more; true when the client could be told. */
-  broken: ((refusal: Refusal) => boolean) | null = null;
+  owner: RequestOwner | null = null;
   readonly #readOn: () => void;
   #receiver: BodyReceiver | null = null;
   #held: Buffer[] = [];
