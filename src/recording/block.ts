@@ -20,17 +20,67 @@ export interface Block {
 /** A hostile or damaged block must not exhaust memory when it is read. */
 const MAX_INFLATED = 256 * 1024 * 1024;
 
-/** How much is encoded before others have their turn, UTF-16 code units: about a millisecond's work. */
-const PIECE = 32 * 1024;
+/** How much is encoded before others have their turn, bytes: about half a millisecond's work. */
+const PIECE = 16 * 1024;
+/** So much is deflated at once; of more, another thread does it. */
+const DEFLATED_AT_ONCE = 32 * 1024;
 
 const deflated = promisify(deflateRaw);
 
 /** Packs consecutive events into a block that continues the chain at `before`. */
 export function packBlock(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Block {
-  const packing = new Packing(sessionId, before, events);
+  const packing = new Packing(sessionId, before, events, new Lines());
   while (packing.goOn() > 0);
-  return packing.block(compress(packing.text()));
+  return packing.block(compress(packing.bytes));
 }
+
+/**
+ * Lines as the bytes that they are stored as. Not texts in a list: thousands of those live just long enough for each collection of
+ * the young to carry them along.
+ */
+class Lines {
+  #buffer = Buffer.allocUnsafeSlow(4 * 1024);
+  #length = 0;
+
+  clear(): void {
+    this.#length = 0;
+    if (this.#buffer.length > MOST_KEPT) this.#buffer = Buffer.allocUnsafeSlow(MOST_KEPT);
+  }
+
+  /** Bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Overwritten by what comes after `clear`. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  add(line: string): void {
+    this.#makeRoom(1 + (line.length < LONG ? 3 * line.length : Buffer.byteLength(line)));
+    if (this.#length > 0) {
+      this.#buffer[this.#length] = LF;
+      this.#length += 1;
+    }
+    this.#length += this.#buffer.write(line, this.#length);
+  }
+
+  /** @param most - bytes */
+  #makeRoom(most: number): void {
+    const needed = this.#length + most;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}
+
+const LF = 0x0a;
+/** Of shorter texts it is not counted what they take: three bytes for each UTF-16 code unit at the most. */
+const LONG = 16 * 1024;
+/** What is kept for the next block, bytes. */
+const MOST_KEPT = 1024 * 1024;
 
 /**
  * Encodes and chains the events of one block, a piece at a time: a thousand of them at once would hold up everything else
@@ -40,32 +90,35 @@ class Packing {
   readonly #sessionId: string;
   readonly #before: Buffer;
   readonly #events: readonly RecordedEvent[];
-  readonly #lines: string[] = [];
+  readonly #lines: Lines;
   #hash: string;
   #next = 0;
 
-  constructor(sessionId: string, before: Buffer, events: readonly RecordedEvent[]) {
+  constructor(sessionId: string, before: Buffer, events: readonly RecordedEvent[], lines: Lines) {
     if (events.length === 0) throw new RangeError('a block holds at least one event');
     this.#sessionId = sessionId;
     this.#before = before;
     this.#events = events;
+    this.#lines = lines;
     this.#hash = textOfValue(before);
+    lines.clear();
   }
 
-  /** Encodes some of the events. @returns how much it was, UTF-16 code units; 0 when there are no more */
+  /** Encodes some of the events. @returns how much it was, bytes; 0 when there are no more */
   goOn(): number {
-    let size = 0;
-    for (; size < PIECE && this.#next < this.#events.length; this.#next += 1) {
+    const lines = this.#lines;
+    const before = lines.length;
+    for (; lines.length < before + PIECE && this.#next < this.#events.length; this.#next += 1) {
       const { header, payload } = encodeEvent(this.#events[this.#next]!);
       this.#hash = linked(this.#hash, header);
-      this.#lines.push(header, payload);
-      size += header.length + payload.length + 2;
+      lines.add(header);
+      lines.add(payload);
     }
-    return size;
+    return lines.length - before;
   }
 
-  text(): string {
-    return this.#lines.join('\n');
+  get bytes(): Buffer {
+    return this.#lines.bytes;
   }
 
   /** The block, once all events are encoded. */
@@ -88,17 +141,21 @@ class Packing {
 
 /** Packs blocks one after the other, and lets others have their turn whenever a piece was done. */
 export class PackingInTurns {
+  readonly #lines = new Lines();
   #sinceTurn = 0;
 
-  /** As `packBlock`; what takes long to deflate is given to another thread. Rejects for events that cannot be encoded. */
+  /**
+   * As `packBlock`; what takes long to deflate is given to another thread. To be called again only when the last block is there.
+   * Rejects for events that cannot be encoded.
+   */
   async pack(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Promise<Block> {
-    const packing = new Packing(sessionId, before, events);
+    const packing = new Packing(sessionId, before, events, this.#lines);
     for (let size = packing.goOn(); size > 0; size = packing.goOn()) {
       this.#sinceTurn += size;
       if (this.#sinceTurn >= PIECE) await this.#turn();
     }
-    const text = packing.text();
-    return packing.block(text.length < PIECE ? compress(text) : await deflated(text, LEVEL));
+    const { bytes } = packing;
+    return packing.block(bytes.length < DEFLATED_AT_ONCE ? compress(bytes) : await deflated(bytes, LEVEL));
   }
 
   async #turn(): Promise<void> {
@@ -107,7 +164,7 @@ export class PackingInTurns {
   }
 }
 
-/** Below this, in UTF-16 code units, making zlib's tables costs more than all the rest and saves a hundred bytes. */
+/** Below this, bytes, making zlib's tables costs more than all the rest and saves a hundred bytes. */
 const NOT_DEFLATED = 512;
 /** What fits into small tables, whose making is half of the cost of a small block. */
 const SMALL = 4 * 1024;
@@ -115,19 +172,18 @@ const SMALL_TABLES = { level: 1, windowBits: 12, memLevel: 4 } as const;
 const LEVEL = { level: 1 } as const;
 
 /** Any of the forms is a raw deflate stream (RFC 1951): readers need not know which. */
-function compress(text: string): Buffer {
-  if (text.length < NOT_DEFLATED) return stored(text);
-  return deflateRawSync(text, text.length < SMALL ? SMALL_TABLES : LEVEL);
+function compress(bytes: Buffer): Buffer {
+  if (bytes.length < NOT_DEFLATED) return stored(bytes);
+  return deflateRawSync(bytes, bytes.length < SMALL ? SMALL_TABLES : LEVEL);
 }
 
 /** One final block "with no compression" (RFC 1951 section 3.2.4): a length, its complement, and the bytes as they are. */
-function stored(text: string): Buffer {
-  const size = Buffer.byteLength(text);
-  const out = Buffer.allocUnsafe(5 + size);
+function stored(bytes: Buffer): Buffer {
+  const out = Buffer.allocUnsafe(5 + bytes.length);
   out[0] = 1;
-  out.writeUInt16LE(size, 1);
-  out.writeUInt16LE(0xffff - size, 3);
-  out.write(text, 5);
+  out.writeUInt16LE(bytes.length, 1);
+  out.writeUInt16LE(0xffff - bytes.length, 3);
+  bytes.copy(out, 5);
   return out;
 }
 

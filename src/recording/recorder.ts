@@ -30,6 +30,8 @@ const STALL_AFTER = 5_000;
 const BUFFER_BYTES = 64 * 1024 * 1024;
 /** Buffered events are written at least this often, milliseconds. */
 const BUFFERED_FLUSH = 100;
+/** With more than this queued, bytes, they are written at once: what waits is carried along by each collection of the young. */
+const MANY_BYTES = 512 * 1024;
 /** Sessions in one commit: packing them holds up everything else, cuts included. */
 const MOST_LOGS = 128;
 /** How long a batch gives way to what is more urgent, at the most, and how long at a time, milliseconds. */
@@ -65,6 +67,7 @@ interface Taken {
 export class Recorder implements Sink {
   readonly #options: RecorderOptions;
   readonly #metrics: Metrics;
+  readonly #packing = new PackingInTurns();
   readonly #dirty = new Set<SessionLog>();
   readonly #waiting = new Set<SessionLog>();
   readonly #stallTimer: NodeJS.Timeout;
@@ -92,7 +95,7 @@ export class Recorder implements Sink {
   dirty(log: SessionLog, urgent: boolean): void {
     this.#dirty.add(log);
     if (log.waiting) this.#waiting.add(log);
-    if (urgent || this.#queuedBytes > this.#bufferBytes / 4) this.#flushSoon();
+    if (urgent || this.#queuedBytes > Math.min(MANY_BYTES, this.#bufferBytes / 4)) this.#flushSoon();
     else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
   }
 
@@ -185,22 +188,21 @@ export class Recorder implements Sink {
       this.#dirty.delete(log);
       if (log.hasPending) due.push(dueOf(log));
     }
-    const packing = new PackingInTurns();
     const taken: Taken[] = [];
-    for (const one of due) taken.push(await this.#pack(one, packing));
+    for (const one of due) taken.push(await this.#pack(one));
     return taken;
   }
 
   /** Packs what a log has to write. What cannot be put into a block is lost to a gap, which is packed instead. */
-  async #pack(due: Due, packing: PackingInTurns): Promise<Taken> {
+  async #pack(due: Due): Promise<Taken> {
     const { log, events } = due;
     try {
-      const block = events.length > 0 ? await packing.pack(log.row.id, log.hash, events) : null;
+      const block = events.length > 0 ? await this.#packing.pack(log.row.id, log.hash, events) : null;
       return { log, events, block, row: rowOf(due, block) };
     } catch (thrown) {
       if (due.rowDue) log.rowWritten = false;
       this.#lose(log, thrown);
-      return this.#pack(dueOf(log), packing);
+      return this.#pack(dueOf(log));
     }
   }
 
