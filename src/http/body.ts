@@ -1,6 +1,7 @@
 import type { Session } from '../session/session.js';
 import type { BodyTap } from './body-tap.js';
 import type { BodyReceiver, ClientRequest } from './client/request.js';
+import type { Kept } from './reading.js';
 
 /** A body turned out larger than its rule allows. */
 export class BodyTooLarge extends Error {
@@ -12,7 +13,7 @@ export class BodyTooLarge extends Error {
 /** Where a request's body goes. */
 export interface BodySink {
   /** @returns whether more may come; otherwise it comes after `resume` */
-  write(chunk: Buffer): boolean;
+  write(chunk: Kept): boolean;
   end(): void;
   /** It does not come to its end. */
   fail(error: Error): void;
@@ -57,12 +58,13 @@ export class RequestBody implements BodyReceiver {
     this.#sink = null;
   }
 
-  data(chunk: Buffer): void {
+  data(chunk: Kept): void {
+    const { bytes } = chunk;
     const sink = this.#sink;
     if (sink === null) return;
     if (!this.#session.isLive()) return this.fail(new Error('the session is over'));
-    if (this.tap.bytes + chunk.byteLength > this.#most) return this.fail(new BodyTooLarge(this.#most));
-    this.tap.push(chunk);
+    if (this.tap.bytes + bytes.byteLength > this.#most) return this.fail(new BodyTooLarge(this.#most));
+    this.tap.push(bytes);
     if (!sink.write(chunk)) this.#source.pause();
   }
 

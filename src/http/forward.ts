@@ -22,7 +22,7 @@ import { resultOf } from './result.js';
 import type { ResponseHead } from './service/response-head.js';
 import { upstreamOf } from './service/target.js';
 import type { Upstreams } from './service/upstream.js';
-import { type AnswerHandler, freePage, UpstreamTimeout } from './service/upstream-connection.js';
+import { type AnswerHandler, UpstreamTimeout } from './service/upstream-connection.js';
 import type { Sent } from './service/upstream-pool.js';
 import type { Forward } from './service/upstream-request.js';
 
@@ -71,8 +71,6 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   readonly #sighted: SightedStream;
   /** How long the head of the response is, while it is not given. */
   #headBytes = 0;
-  /** What the client has not taken yet, in the order it was given. */
-  readonly #kept: Buffer[] = [];
   /** The exchange is over: nothing of the upstream is passed on any more. */
   #done = false;
 
@@ -165,14 +163,8 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (this.#sent === null) return false; // nothing was asked of the service yet
     const { res } = this.#parts;
     if (res.isGone) return true;
-    return res.write(this.#sent.keep(bytes, this.#kept), this.#taken);
+    return res.write(this.#sent.keep(bytes));
   }
-
-  /** The client has taken what was given first. */
-  readonly #taken = () => {
-    const page = this.#kept.shift();
-    if (page !== undefined) freePage(page);
-  };
 
   /** The end of a response, in one go with what is left of it. */
   #endWith(bytes: Buffer): void {

@@ -17,7 +17,7 @@ function read(req: ClientRequest, longest: number): Promise<ShortBody> {
   const pieces: Buffer[] = [];
   return new Promise((resolve) => {
     req.receive({
-      data: (piece) => pieces.push(piece),
+      data: ({ bytes }) => pieces.push(bytes),
       end: () => resolve({ text: Buffer.concat(pieces).toString('utf8') }),
       fail: () => resolve('gone'),
     });

@@ -4,6 +4,8 @@ import { systemClock } from '../../clock.js';
 import { letGo } from '../../session/connection.js';
 import type { Head } from '../head.js';
 import { MalformedMessage } from '../malformed.js';
+import { lasting } from '../reading.js';
+import { OwnReading } from './own-reading.js';
 import { ClientRequest, DROPPED } from './request.js';
 import { type RequestHeard, type RequestLine, RequestReader } from './request-reader.js';
 import { ClientResponse, KEEP_ALIVE } from './response.js';
@@ -47,8 +49,12 @@ export class ClientConnection implements RequestHeard {
   readonly #reader: RequestReader;
   #request: ClientRequest | null = null;
   #response: ClientResponse | null = null;
+  /** Null where the socket's own events tell what comes. */
+  readonly #own: OwnReading | null;
   /** What came and was not read yet. */
   #unread: Buffer | null = null;
+  /** What is being read is overwritten by what comes next. */
+  #isFleeting = false;
   #isReading = false;
   #isPaused = false;
   /** The next request is looked at in the next turn. */
@@ -70,7 +76,8 @@ export class ClientConnection implements RequestHeard {
     this.#reader = new RequestReader(this, parts.domain);
     this.#since = systemClock.monotonic();
     parts.connections.add(this);
-    socket.on('data', this.#came);
+    this.#own = OwnReading.of(socket, this.#read);
+    if (this.#own === null) socket.on('data', this.#came);
     socket.on('end', this.#ended);
     socket.on('drain', this.#drained);
     socket.on('close', this.#closed);
@@ -131,13 +138,22 @@ export class ClientConnection implements RequestHeard {
   }
 
   body(bytes: Buffer): void {
-    this.#request?.take(bytes);
+    const isFleeting = this.#isFleeting && this.#own !== null;
+    this.#request?.take(isFleeting ? this.#own.keep(bytes) : lasting(bytes));
   }
 
   end(): void {
     this.#request?.complete();
     if (this.#response?.isFinished === true) this.#next();
   }
+
+  readonly #read = (bytes: Buffer): boolean => {
+    this.#isFleeting = this.#unread === null; // otherwise it is copied behind that
+    this.#came(bytes);
+    if (this.#isFleeting && this.#unread !== null) this.#unread = this.#own?.keep(this.#unread).bytes ?? null;
+    this.#isFleeting = false;
+    return !this.#isPaused;
+  };
 
   readonly #came = (bytes: Buffer) => {
     if (this.#isOver) return this.#drop(bytes);
@@ -250,7 +266,7 @@ export class ClientConnection implements RequestHeard {
 
   /** From here on the connection is not HTTP's any more. */
   #giveOver(request: ClientRequest): void {
-    const rest = this.#unread ?? Buffer.alloc(0);
+    const rest = Buffer.from(this.#unread ?? []);
     this.#unread = null;
     this.#letGo();
     if (request.method === 'CONNECT') this.#parts.handler.connect(request, this.socket);
@@ -261,6 +277,7 @@ export class ClientConnection implements RequestHeard {
     const { socket } = this;
     this.#parts.connections.delete(this);
     socket.off('data', this.#came);
+    this.#own?.giveBack();
     socket.off('end', this.#ended);
     socket.off('drain', this.#drained);
     socket.off('close', this.#closed);
@@ -284,6 +301,7 @@ export class ClientConnection implements RequestHeard {
     this.#isOver = true;
     this.#reader.stop();
     this.#unread = null;
+    this.#own?.close();
     this.#parts.connections.delete(this);
     const [request, response] = [this.#request, this.#response];
     response?.abandoned();

@@ -29,7 +29,7 @@ export function nodeViewOf(request: ClientRequest, response: ClientResponse, tar
   res.shouldKeepAlive = response.keepsAlive;
   res.assignSocket(socket);
   response.givenBy(res);
-  request.receive({ data: (bytes) => void (req.push(bytes) || request.pause()), end, fail });
+  request.receive({ data: ({ bytes }) => void (req.push(bytes) || request.pause()), end, fail });
   const drained = () => void (res.writableEnded || res.emit('drain'));
   socket.on('drain', drained);
   res.once('finish', () => {

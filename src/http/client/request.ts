@@ -4,11 +4,12 @@ import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
 import type { Refusal } from '../deny.js';
 import type { Head, HttpVersion } from '../head.js';
+import type { Kept } from '../reading.js';
 import type { RequestLine } from './request-reader.js';
 
 /** Who takes a request's body. */
 export interface BodyReceiver {
-  data(bytes: Buffer): void;
+  data(chunk: Kept): void;
   /** The body was whole. */
   end(): void;
   /** It does not come to its end. */
@@ -40,7 +41,7 @@ export class ClientRequest {
   owner: RequestOwner | null = null;
   readonly #readOn: () => void;
   #receiver: BodyReceiver | null = null;
-  #held: Buffer[] = [];
+  #held: Kept[] = [];
   #heldBytes = 0;
   #isPaused = false;
   #failure: Error | null = null;
@@ -107,8 +108,9 @@ export class ClientRequest {
   drop(): void {
     if (this.isComplete) return;
     let left = DROPPED;
-    const data = ({ byteLength }: Buffer) => {
-      left -= byteLength;
+    const data = ({ bytes, release }: Kept) => {
+      left -= bytes.byteLength;
+      release();
       if (left < 0) letGo(this.socket); // its answer may not be taken yet
     };
     this.#isPaused = false;
@@ -116,10 +118,10 @@ export class ClientRequest {
   }
 
   /** For its connection alone: more of its body. */
-  take(bytes: Buffer): void {
-    if (this.#receiver !== null && !this.#isPaused && this.#held.length === 0) return this.#receiver.data(bytes);
-    this.#held.push(bytes);
-    this.#heldBytes += bytes.byteLength;
+  take(chunk: Kept): void {
+    if (this.#receiver !== null && !this.#isPaused && this.#held.length === 0) return this.#receiver.data(chunk);
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.bytes.byteLength;
   }
 
   /** For its connection alone: the body is whole. */
@@ -140,7 +142,7 @@ export class ClientRequest {
     while (this.#held.length > 0 && !this.#isPaused) {
       const [first] = this.#held.splice(0, 1);
       if (first === undefined) return;
-      this.#heldBytes -= first.byteLength;
+      this.#heldBytes -= first.bytes.byteLength;
       this.#receiver?.data(first);
     }
     this.#tellEnd();

@@ -2,6 +2,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { letGo, reset } from '../../session/connection.js';
 import { headerLines } from '../header-line.js';
+import type { Kept } from '../reading.js';
 import type { ClientRequest } from './request.js';
 
 /** Who gives an answer, and hears how the client takes it. */
@@ -115,20 +116,18 @@ export class ClientResponse {
   }
 
   /**
-   * A piece of the body.
-   * @param taken - called when the system has all of it, or the connection is closed: never before those of earlier pieces, and
-   *   not for a piece that is given to nobody
+   * A piece of the body, which is released when the system has all of it, or the connection is closed.
    * @returns whether more may come; otherwise it comes after `drained`
    */
-  write(bytes: Buffer, taken: () => void): boolean {
+  write({ bytes, release }: Kept): boolean {
     const socket = this.#socket;
     // An empty chunk would be the last.
     if (this.isGone || this.hasEnded || !this.#hasBody || bytes.length === 0) return true;
-    if (this.#head === '' && !this.#isChunked) return socket.write(bytes, taken);
+    if (this.#head === '' && !this.#isChunked) return socket.write(bytes, release);
     socket.cork();
     const before = this.#isChunked ? `${this.#takeHead()}${bytes.length.toString(16)}\r\n` : this.#takeHead();
     if (before !== '') socket.write(before, 'latin1');
-    let flowing = socket.write(bytes, taken);
+    let flowing = socket.write(bytes, release);
     if (this.#isChunked) flowing = socket.write('\r\n', 'latin1');
     socket.uncork();
     return flowing;

@@ -2,6 +2,7 @@ import type { OnReadOpts, Socket } from 'node:net';
 import type { BodySink } from '../body.js';
 import type { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
+import { type Kept, Reading } from '../reading.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
 import { type Forward, isLast } from './upstream-request.js';
@@ -62,14 +63,8 @@ export interface ConnectionOwner {
 /** An upstream was too slow rather than broken. */
 export class UpstreamTimeout extends Error {}
 
-/** What a connection reads into while nothing large comes: answers of services are mostly small. */
+/** What a connection reads into while nothing large comes, bytes: answers of services are mostly small. */
 const OWN_BYTES = 16 * 1024;
-/** What is read into where much comes, also at the beginning of the next answer. */
-export const PAGE_BYTES = 128 * 1024;
-const FEW_BYTES = PAGE_BYTES / 4;
-/** How many pages are kept for later. */
-const MOST_PAGES = 32;
-const pages: Buffer[] = [];
 
 const KEEP_ALIVE_PROBES = 60_000;
 
@@ -77,11 +72,9 @@ const KEEP_ALIVE_PROBES = 60_000;
 export class UpstreamConnection implements ResponseHeard, BodySink {
   readonly #owner: ConnectionOwner;
   readonly #reader: ResponseReader;
-  readonly #own = Buffer.allocUnsafeSlow(OWN_BYTES);
+  // Its own, and not everybody's: TLS may tell of bytes amid a write.
+  readonly #reading = new Reading(Buffer.allocUnsafeSlow(OWN_BYTES));
   readonly #socket: Socket;
-  #reading: Buffer = this.#own;
-  /** The page that is being read into was kept by whoever heard of it. */
-  #isLent = false;
   #call: Call | null = null;
   #isConnected = false;
   /** The request has been handed over whole. */
@@ -110,7 +103,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#owner = owner;
     this.since = owner.now;
     this.#reader = new ResponseReader(this, owner.lastHead);
-    const reading = { buffer: () => this.#nextBuffer(), callback: (bytes: number) => this.#read(bytes) };
+    const reading = {
+      buffer: () => this.#reading.next(this.#lastRead),
+      callback: (bytes: number) => this.#read(bytes),
+    };
     this.#socket = this.#listened(dial(reading, session));
   }
 
@@ -179,25 +175,18 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.destroy(new Error('the exchange is over'));
   }
 
-  /**
-   * The bytes that are being told of, to be kept beyond that: what `kept` is given is let go of by `freePage`. Few bytes are
-   * copied, so that they do not hold a page.
-   * @returns where they stand from here on
-   */
-  keep(bytes: Buffer, kept: Buffer[]): Buffer {
-    this.#isLent = this.#reading !== this.#own && bytes.byteLength >= FEW_BYTES;
-    const lasting = this.#isLent ? bytes : Buffer.from(bytes);
-    kept.push(this.#isLent ? this.#reading : lasting);
-    return lasting;
+  /** Has bytes last that are being told of. */
+  keep(bytes: Buffer): Kept {
+    return this.#reading.keep(bytes);
   }
 
-  write(chunk: Buffer): boolean {
+  write({ bytes, release }: Kept): boolean {
     const socket = this.#socket;
     this.since = this.#owner.now;
-    if (this.#call?.forward.body?.length !== null) return socket.write(chunk);
+    if (this.#call?.forward.body?.length !== null) return socket.write(bytes, release);
     socket.cork();
-    socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
-    socket.write(chunk);
+    socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
+    socket.write(bytes, release);
     const flowing = socket.write('\r\n', 'latin1');
     socket.uncork();
     return flowing;
@@ -257,25 +246,13 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#owner.opened(this);
   }
 
-  /** What the next bytes are read into: a page when the last were many. */
-  #nextBuffer(): Buffer {
-    const isLarge = this.#lastRead >= OWN_BYTES;
-    if (this.#reading !== this.#own && !this.#isLent) {
-      if (isLarge) return this.#reading;
-      freePage(this.#reading);
-    }
-    this.#isLent = false;
-    this.#reading = isLarge ? takePage() : this.#own;
-    return this.#reading;
-  }
-
   /** @returns whether to read on */
   #read(length: number): boolean {
     const wasResting = this.#call === null;
     this.#lastRead = length;
     this.#isAnswered = true;
     try {
-      const surplus = wasResting ? length : this.#reader.push(this.#reading.subarray(0, length));
+      const surplus = wasResting ? length : this.#reader.push(this.#reading.buffer.subarray(0, length));
       if (surplus > 0) this.destroy(new MalformedMessage('bytes that belong to no answer'));
     } catch (thrown) {
       this.destroy(asError(thrown));
@@ -301,8 +278,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     const call = this.#call;
     this.#call = null;
     this.#reader.stop();
-    if (this.#reading !== this.#own && !this.#isLent) freePage(this.#reading);
-    this.#reading = this.#own;
+    this.#reading.close();
     const error = this.#error ?? new Error('the service closed the connection');
     call?.forward.body?.destroy();
     this.#owner.closed(this, error, call, this.#isAnswered);
@@ -311,13 +287,4 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
 
 function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
-
-function takePage(): Buffer {
-  return pages.pop() ?? Buffer.allocUnsafeSlow(PAGE_BYTES);
-}
-
-/** What was kept is not needed any more; only pages are used again. */
-export function freePage(page: Buffer): void {
-  if (page.byteLength === PAGE_BYTES && pages.length < MOST_PAGES) pages.push(page);
 }

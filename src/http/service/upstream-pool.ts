@@ -1,6 +1,7 @@
 import { systemClock } from '../../clock.js';
 import type { ServiceMeter } from '../../metrics.js';
 import { LastHead } from '../last-head.js';
+import { type Kept, lasting } from '../reading.js';
 import type { ResponseHead } from './response-head.js';
 import type { HttpUpstream } from './target.js';
 import {
@@ -34,7 +35,7 @@ export interface Sent {
   /** The client takes more of the body. */
   resume(): void;
   /** See `UpstreamConnection.keep`. */
-  keep(bytes: Buffer, kept: Buffer[]): Buffer;
+  keep(bytes: Buffer): Kept;
 }
 
 /** One request, and the connection it is on at the moment. */
@@ -62,19 +63,16 @@ class Sending implements Call, Sent {
     this.on?.resume(this);
   }
 
-  keep(bytes: Buffer, kept: Buffer[]): Buffer {
-    return this.on === null ? copied(bytes, kept) : this.on.keep(bytes, kept);
+  keep(bytes: Buffer): Kept {
+    return this.on === null ? copied(bytes) : this.on.keep(bytes);
   }
 }
 
 const OVER = new Error('the session is over');
 const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied };
 
-/** One entry for each piece here, too: what is let go of is counted by pieces. */
-function copied(bytes: Buffer, kept: Buffer[]): Buffer {
-  const lasting = Buffer.from(bytes);
-  kept.push(lasting);
-  return lasting;
+function copied(bytes: Buffer): Kept {
+  return lasting(Buffer.from(bytes));
 }
 
 /** The connections of one session to its service, each for one request at a time (A5). */

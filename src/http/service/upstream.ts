@@ -2,8 +2,9 @@ import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import type { Session } from '../../session/session.js';
+import { PAGE_BYTES } from '../pages.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
-import { type AnswerHandler, type Dial, PAGE_BYTES } from './upstream-connection.js';
+import type { AnswerHandler, Dial } from './upstream-connection.js';
 import { type Sent, type UpstreamLimits, UpstreamPool } from './upstream-pool.js';
 import type { Forward } from './upstream-request.js';
 

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import t from 'tap';
 import type { ClientRequest } from '../../../src/http/client/request.js';
 import { type ClientResponse, KEEP_ALIVE } from '../../../src/http/client/response.js';
+import { type Kept, lasting } from '../../../src/http/reading.js';
 import { closed, waitUntil } from '../../support/wait.js';
 import { HEAD_TIMEOUT, serve } from '../bare-server.js';
 
@@ -13,7 +14,11 @@ const post = (path: string, body: string, length = body.length) =>
 /** Answers with the body of the request, once it is whole. */
 function echo(req: ClientRequest, res: ClientResponse): void {
   let body = '';
-  req.receive({ data: (bytes) => (body += bytes.toString('latin1')), end: () => res.send(200, {}, body), fail() {} });
+  req.receive({
+    data: ({ bytes }) => (body += bytes.toString('latin1')),
+    end: () => res.send(200, {}, body),
+    fail() {},
+  });
 }
 
 const bodiesOf = (text: string) => text.split(/HTTP\/1\.1 \d{3} [\s\S]*?\r\n\r\n/).slice(1);
@@ -71,7 +76,7 @@ t.test('an answer has the body that its request and its status allow, and what f
       hasLength: req.target.includes('length'),
       hasDate: false,
     });
-    for (const piece of ['he', '', 'l']) res.write(Buffer.from(piece), () => {});
+    for (const piece of ['he', '', 'l']) res.write(lasting(Buffer.from(piece)));
     res.end('lo');
   });
   const answers: readonly (readonly [string, string])[] = [
@@ -93,7 +98,7 @@ t.test('a client waits while nobody takes its body, and all of it comes in its o
   let resume = () => {};
   const { client, asked } = await serve(t, (req, res) => {
     if (req.target !== '/in') return res.send(200, {}, 'ok');
-    const data = (bytes: Buffer) => {
+    const data = ({ bytes }: Kept) => {
       taken += bytes.toString('latin1');
       req.pause();
       if (taken.length > 100_000) setImmediate(() => req.resume());
@@ -194,7 +199,7 @@ t.test('a client that ends its side in the midst of something is told so, or has
 t.test('half an answer never looks whole to a client that ends its side, not even without framing', async (t) => {
   const { client } = await serve(t, (_req, res) => {
     res.begin({ status: 200, lines: '', hasLength: false, hasDate: false });
-    res.write(Buffer.from('half'), () => {});
+    res.write(lasting(Buffer.from('half')));
   });
   const bare = client('GET / HTTP/1.0\r\n\r\n');
   const fault = new Promise<NodeJS.ErrnoException>((resolve) => bare.socket.once('error', resolve));
@@ -276,7 +281,7 @@ t.test('a fault of whoever serves a request closes its connection, and nothing m
     if (req.target === '/data') return req.receive({ data: fault, end() {}, fail() {} });
     if (req.target === '/end') return req.receive({ data() {}, end: fault, fail() {} });
     // What was begun before goes on in the same turn.
-    queueMicrotask(() => req.receive({ data: (bytes) => asked.push(bytes.toString()), end() {}, fail() {} }));
+    queueMicrotask(() => req.receive({ data: ({ bytes }) => asked.push(bytes.toString()), end() {}, fail() {} }));
     fault();
   });
   for (const target of ['/head', '/data', '/end'])

@@ -1,0 +1,68 @@
+import { Socket } from 'node:net';
+import { Reading } from '../reading.js';
+
+/** Who hears what came on a connection. The bytes are overwritten afterwards. @returns whether to read on */
+export type OnRead = (bytes: Buffer) => boolean;
+
+/** What all connections read into as long as little comes, one after the other: none reads while another's bytes are looked at. */
+const EVERYBODYS = Buffer.allocUnsafeSlow(64 * 1024);
+
+/**
+ * The reading of an accepted connection, into memory of ours: Node would make 64 KiB anew for each read. Node has that for
+ * sockets that it connects (`onread` of `net.Socket`), and for accepted ones only within: the same fields are set here. Where they
+ * are not what they were, nothing is taken over, and the connection is read by its `data` events.
+ */
+export class OwnReading extends Reading {
+  readonly #socket: Socket;
+  #heard: OnRead;
+  #last = 0;
+
+  private constructor(socket: Socket, heard: OnRead) {
+    super(EVERYBODYS);
+    this.#socket = socket;
+    this.#heard = heard;
+  }
+
+  /** Takes over a connection on which nothing was read that nobody has taken. @returns null where that cannot be */
+  static of(socket: Socket, heard: OnRead): OwnReading | null {
+    const handle: unknown = Reflect.get(socket, '_handle');
+    if (FIELDS === null || socket.constructor !== Socket || socket.readableLength > 0 || !takesBuffers(handle))
+      return null;
+    const reading = new OwnReading(socket, heard);
+    Object.assign(socket, {
+      [FIELDS.kBuffer]: reading.buffer,
+      [FIELDS.kBufferGen]: () => reading.next(reading.#last),
+      [FIELDS.kBufferCb]: (length: number) => reading.#read(length),
+    });
+    handle.useUserBuffer(reading.buffer);
+    return reading;
+  }
+
+  /** From here on the socket's stream has what comes, and whoever listens to that. */
+  giveBack(): void {
+    this.#heard = (bytes) => this.#socket.push(Buffer.from(bytes));
+  }
+
+  #read(length: number): boolean {
+    this.#last = length;
+    return this.#heard(this.buffer.subarray(0, length));
+  }
+}
+
+interface TakesBuffers {
+  useUserBuffer(buffer: Buffer): void;
+}
+
+function takesBuffers(handle: unknown): handle is TakesBuffers {
+  return typeof handle === 'object' && handle !== null && 'useUserBuffer' in handle;
+}
+
+/** Node's names for what a socket reads into, what gives it the next, and who hears of it; null where it has others. */
+const FIELDS = fieldsOf(new Socket());
+
+function fieldsOf(socket: Socket) {
+  const symbols = new Map(Object.getOwnPropertySymbols(socket).map((one) => [one.description, one]));
+  const [kBuffer, kBufferGen, kBufferCb] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map((name) => symbols.get(name));
+  if (kBuffer === undefined || kBufferGen === undefined || kBufferCb === undefined) return null;
+  return { kBuffer, kBufferGen, kBufferCb };
+}

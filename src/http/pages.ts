@@ -1,0 +1,37 @@
+/** What is read into where much comes, bytes. */
+export const PAGE_BYTES = 128 * 1024;
+/** How many pages are kept for later. */
+const MOST_FREE = 32;
+const free: Page[] = [];
+
+/**
+ * Memory that one connection reads into, and that is read into again when nobody holds it any more. Whoever holds a page and
+ * never releases it costs that page's later use, and no more: it goes with the last reference to it.
+ */
+export class Page {
+  readonly bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  #holders = 1;
+
+  /** Held by nobody but who reads into it. */
+  get isHeldOnce(): boolean {
+    return this.#holders === 1;
+  }
+
+  /** To be released as often. */
+  hold(): void {
+    this.#holders += 1;
+  }
+
+  readonly release = (): void => {
+    this.#holders -= 1;
+    if (this.#holders === 0 && free.length < MOST_FREE) free.push(this);
+  };
+}
+
+/** A page that nobody else holds. */
+export function takePage(): Page {
+  const page = free.pop();
+  if (page === undefined) return new Page();
+  page.hold();
+  return page;
+}

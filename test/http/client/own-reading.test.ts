@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { OwnReading } from '../../../src/http/client/own-reading.js';
+import { portOf } from '../../support/ports.js';
+import { waitUntil } from '../../support/wait.js';
+
+/** Both ends of an accepted connection. */
+async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect(portOf(server.address()), '127.0.0.1');
+  const [accepted]: Socket[] = await once(server, 'connection');
+  if (accepted === undefined) throw new Error('nobody came');
+  t.teardown(() => {
+    for (const socket of [client, accepted]) socket.destroy();
+    server.close();
+  });
+  return { client, accepted };
+}
+
+t.test('the Node that runs this reads accepted connections into memory of ours', async (t) => {
+  const { client, accepted } = await ends(t);
+  const heard: string[] = [];
+  const memory = new Set<ArrayBufferLike>();
+  const reading = OwnReading.of(accepted, (bytes) => {
+    heard.push(bytes.toString());
+    memory.add(bytes.buffer);
+    return heard.length !== 2;
+  });
+  if (reading === null) return void t.fail('the names are others: see OwnReading');
+  for (const text of ['one', 'two']) {
+    client.write(text);
+    await waitUntil(text, () => heard.includes(text));
+  }
+  t.equal(memory.size, 1, 'the same for each read');
+  client.write('three');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.same(heard, ['one', 'two'], 'what is not wanted is not read');
+  accepted.resume();
+  await waitUntil('three', () => heard.includes('three'));
+  reading.giveBack();
+  accepted.pause();
+  Object.assign(accepted, { readableFlowing: null });
+  client.write('four');
+  const [four]: Buffer[] = await once(accepted, 'data');
+  t.equal(four?.toString(), 'four', 'given back, the stream has what comes');
+  t.notOk(memory.has(four?.buffer ?? new ArrayBuffer()), 'in memory of its own');
+  client.end();
+  await once(accepted, 'end');
+});
+
+t.test('much is read into pages, and what is kept of them stays', async (t) => {
+  const { client, accepted } = await ends(t);
+  const sent = Buffer.from(Array.from({ length: 400_000 }, (_, at) => at % 251));
+  const kept: Buffer[] = [];
+  const reading = OwnReading.of(accepted, (bytes) => {
+    if (reading !== null) kept.push(reading.keep(bytes).bytes);
+    return true;
+  });
+  client.write(sent);
+  await waitUntil('all of it came', () => kept.reduce((sum, one) => sum + one.length, 0) === sent.length);
+  t.ok(Buffer.concat(kept).equals(sent));
+});
+
+t.test('what was read by others is not taken over', async (t) => {
+  const { client, accepted } = await ends(t);
+  accepted.pause();
+  client.write('early');
+  accepted.read(0);
+  await waitUntil('it came', () => accepted.readableLength > 0);
+  t.equal(
+    OwnReading.of(accepted, () => true),
+    null,
+  );
+  t.equal(accepted.read()?.toString(), 'early');
+});
