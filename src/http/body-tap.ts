@@ -1,33 +1,41 @@
-import { createHash, type Hash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import { type Digest, ShortDigest } from './hashing/digest.js';
+import { longDigest } from './hashing/lane.js';
+import { type Kept, lasting } from './reading.js';
 
 /**
  * Listens to bytes as they pass: counts them, keeps a copy of their beginning and knows the SHA-256 of them all. Of what is
  * kept whole the digest is made only when somebody asks.
  */
 export class BodyTap {
+  /** How many bytes are said to come; null while nobody says. */
+  expected: number | null;
   readonly #most: number;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
-  #hash: Hash | null = null;
+  #digest: Digest | null = null;
   #sha256: string | null = null;
   bytes = 0;
 
   /** @param most - how much of the beginning is kept, bytes */
-  constructor(most: number) {
+  constructor(most: number, expected: number | null = null) {
     this.#most = most;
+    this.expected = expected;
   }
 
-  push(chunk: Uint8Array): void {
+  /** @throws when its digest cannot be worked out */
+  push(piece: Kept): void {
     if (this.#sha256 !== null) return;
-    if (this.#hash === null && this.#keptBytes + chunk.byteLength > this.#most) this.#hash = this.#hashOfKept();
-    this.#hash?.update(chunk);
-    this.bytes += chunk.byteLength;
-    if (this.#keptBytes < this.#most) this.#keep(chunk.subarray(0, this.#most - this.#keptBytes));
+    const { bytes } = piece;
+    if (this.#digest === null && this.#keptBytes + bytes.byteLength > this.#most) this.#digest = this.#digestOfKept();
+    this.#digest?.update(piece);
+    this.bytes += bytes.byteLength;
+    if (this.#keptBytes < this.#most) this.#keep(bytes.subarray(0, this.#most - this.#keptBytes));
   }
 
-  /** Hears all that passes, in one piece. */
-  whole(bytes: Uint8Array): void {
-    if (this.bytes > 0 || this.#sha256 !== null) return this.push(bytes);
+  /** Hears all that passes, or the rest of it, in one piece. */
+  whole(bytes: Buffer): void {
+    if (this.bytes > 0 || this.#sha256 !== null) return this.push(lasting(bytes));
     if (bytes.byteLength === 0) return;
     this.bytes = bytes.byteLength;
     if (this.#most > 0) this.#keep(bytes.subarray(0, this.#most));
@@ -45,21 +53,24 @@ export class BodyTap {
     return this.bytes === this.#keptBytes;
   }
 
-  /** The digest in hex of everything that passed; null when nothing did. What passes afterwards is not heard any more. */
+  /**
+   * The digest in hex of everything that passed; null when nothing did, or it cannot be had. What passes afterwards is not heard
+   * any more.
+   */
   sha256(): string | null {
     if (this.bytes === 0) return null;
-    this.#sha256 ??= this.#hash === null ? hash('sha256', this.sample, 'hex') : this.#hash.digest('hex');
+    this.#sha256 ??= this.#digest === null ? hash('sha256', this.sample, 'hex') : this.#digest.hex();
     return this.#sha256;
   }
 
-  #keep(part: Uint8Array): void {
+  #keep(part: Buffer): void {
     this.#kept.push(Buffer.from(part));
     this.#keptBytes += part.byteLength;
   }
 
-  #hashOfKept(): Hash {
-    const hash = createHash('sha256');
-    for (const part of this.#kept) hash.update(part);
-    return hash;
+  #digestOfKept(): Digest {
+    const digest = longDigest(this.expected) ?? new ShortDigest();
+    for (const part of this.#kept) digest.update(lasting(part));
+    return digest;
   }
 }

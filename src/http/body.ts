@@ -64,7 +64,7 @@ export class RequestBody implements BodyReceiver {
     if (sink === null) return;
     if (!this.#session.isLive()) return this.fail(new Error('the session is over'));
     if (this.tap.bytes + bytes.byteLength > this.#most) return this.fail(new BodyTooLarge(this.#most));
-    this.tap.push(bytes);
+    this.tap.push(chunk);
     if (!sink.write(chunk)) this.#source.pause();
   }
 

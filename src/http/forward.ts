@@ -18,6 +18,7 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
+import type { Kept } from './reading.js';
 import { resultOf } from './result.js';
 import type { ResponseHead } from './service/response-head.js';
 import { upstreamOf } from './service/target.js';
@@ -93,7 +94,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#forwardedAt = this.#parts.monotonic();
     if (req.head.expectation === 'continue') res.writeContinue();
     if (req.hasBody) {
-      const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE);
+      const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length);
       this.#body = new RequestBody(req, this.#session, tap, obligations.maxBody);
     }
     const { method, path, lines } = forward;
@@ -109,6 +110,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     const { res, admission, obligations, monotonic } = this.#parts;
     this.#head = head;
     this.#answeredAt = monotonic();
+    this.#answer.expected = typeof head.framing === 'number' ? head.framing : null;
     if (obligations.eventStream && !mayFollow(head)) return this.#noEventStream();
     const { url } = upstreamOf(admission);
     const { lines } = head.passedOn(url);
@@ -146,8 +148,10 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       this.#endWith(bytes);
       return true;
     }
-    this.#answer.push(bytes);
-    return this.#give(bytes.byteLength, () => this.#write(bytes)) || this.#done;
+    const kept = this.#sent?.keep(bytes);
+    if (kept === undefined) return false; // nothing was asked of the service yet
+    this.#answer.push(kept);
+    return this.#give(bytes.byteLength, () => this.#write(kept)) || this.#done;
   }
 
   drained(): void {
@@ -159,11 +163,9 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#detach();
   }
 
-  #write(bytes: Buffer): boolean {
-    if (this.#sent === null) return false; // nothing was asked of the service yet
+  #write(piece: Kept): boolean {
     const { res } = this.#parts;
-    if (res.isGone) return true;
-    return res.write(this.#sent.keep(bytes));
+    return res.isGone || res.write(piece);
   }
 
   /** The end of a response, in one go with what is left of it. */
@@ -172,7 +174,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#answer.whole(bytes);
     this.#give(bytes.byteLength, () => {
       this.#finish(null);
-      if (bytes.byteLength > SMALL) this.#write(bytes);
+      if (bytes.byteLength > SMALL && this.#sent !== null) this.#write(this.#sent.keep(bytes));
       res.end(bytes.byteLength <= SMALL ? bytes.toString('latin1') : '');
       return true;
     });

@@ -9,7 +9,9 @@ const free: Page[] = [];
  * never releases it costs that page's later use, and no more: it goes with the last reference to it.
  */
 export class Page {
-  readonly bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  /** Shared with the thread that hashes. */
+  readonly memory = new SharedArrayBuffer(PAGE_BYTES);
+  readonly bytes = Buffer.from(this.memory);
   #holders = 1;
 
   /** Held by nobody but who reads into it. */

@@ -4,6 +4,8 @@ import { PAGE_BYTES, type Page, takePage } from './pages.js';
 export interface Kept {
   readonly bytes: Buffer;
   readonly release: () => void;
+  /** Where they stand, if they stand in a page. */
+  readonly page: Page | null;
 }
 
 /** From reads of so many bytes on more of them is expected, and pages are read into. */
@@ -42,7 +44,7 @@ export class Reading {
     const page = this.#page;
     if (page === null || bytes.byteLength < FEW) return lasting(Buffer.from(bytes));
     page.hold();
-    return { bytes, release: page.release };
+    return { bytes, release: page.release, page };
   }
 
   /** Nothing more is read for now. */
@@ -54,7 +56,7 @@ export class Reading {
 
 /** Bytes that nothing is ever read into. */
 export function lasting(bytes: Buffer): Kept {
-  return { bytes, release: nothing };
+  return { bytes, release: nothing, page: null };
 }
 
 function nothing(): void {}

@@ -4,6 +4,7 @@ import type { SightedStream } from '../../session/sightings.js';
 import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body-tap.js';
 import { bytesOf, textOf } from '../content.js';
+import { lasting } from '../reading.js';
 import { redactText } from '../redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
@@ -60,7 +61,7 @@ export class ServiceMessages implements FrameTap {
     this.#sighted.push(bytes);
     if (isLast && this.#underWay === null && bytes.byteLength <= MOST_TEXT) return this.#recordAtOnce(frame, bytes);
     this.#underWay ??= { frame, tap: new BodyTap(MOST_TEXT) };
-    this.#underWay.tap.push(bytes);
+    this.#underWay.tap.push(lasting(bytesOf(bytes)));
   }
 
   whole(): void {

@@ -1,0 +1,180 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { type Page, takePage } from '../pages.js';
+import type { Kept } from '../reading.js';
+import type { Digest } from './digest.js';
+import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, STREAMS, writeOrder } from './ring.js';
+
+/** How long the other thread may take for what it was given, milliseconds: a thousand times what that should take. */
+const PATIENCE = 2_000;
+
+/** Another thread that hashes long bodies, and what it was given. It keeps no process from ending. */
+export class Lane {
+  readonly #worker: Worker;
+  readonly #ring;
+  readonly #streams = Array.from({ length: STREAMS }, (_, stream) => stream);
+  /** What the other thread knows each page by. */
+  readonly #slots: (Page | null)[] = Array.from({ length: SLOTS }, () => null);
+  #nextSlot = 0;
+  /** Pages that are to be hashed, the first first. */
+  #waiting: { readonly count: number; readonly page: Page }[] = [];
+  #given = 0;
+  #isReady = false;
+  #isBroken = false;
+
+  constructor() {
+    const shared = makeRing();
+    this.#ring = ringIn(shared);
+    this.#worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: shared, execArgv: [] });
+    this.#worker.unref();
+    this.#worker.once('online', () => (this.#isReady = true));
+    this.#worker.on('error', () => this.#break());
+    this.#worker.once('exit', () => this.#break());
+  }
+
+  /** Null while the thread starts, when it has ended, and when too much is under way. */
+  begin(): LongDigest | null {
+    const stream = this.#isReady && !this.#isBroken ? this.#streams.pop() : undefined;
+    return stream === undefined ? null : new LongDigest(this, stream);
+  }
+
+  /** Ends the thread: what is under way has no digest. */
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  /** @throws when the other thread does not keep up */
+  update(stream: number, page: Page, from: number, to: number): void {
+    const slot = this.#slotOf(page);
+    page.hold();
+    const count = this.#give({ operation: 'update', stream, slot, from, to });
+    this.#waiting.push({ count, page });
+    this.#release();
+  }
+
+  /** The digest of all that a stream was given, which ends it. @throws when it does not come */
+  digest(stream: number): string {
+    const count = this.#give({ operation: 'digest', stream, slot: 0, from: 0, to: 0 });
+    this.#await(count);
+    this.#release();
+    this.#streams.push(stream);
+    const at = stream * DIGEST_BYTES;
+    return this.#ring.digests.toString('hex', at, at + DIGEST_BYTES);
+  }
+
+  /** Pages the other thread does not know yet are told of, in the place of those that it was told of longest ago. */
+  #slotOf(page: Page): number {
+    const known = this.#slots.indexOf(page);
+    if (known !== -1) return known;
+    const slot = this.#nextSlot;
+    this.#nextSlot = (slot + 1) % SLOTS;
+    this.#slots[slot] = page;
+    this.#worker.postMessage(page.memory);
+    this.#give({ operation: 'load', stream: 0, slot, from: 0, to: 0 });
+    return slot;
+  }
+
+  /** @returns how many orders were given before and with it */
+  #give(order: Order): number {
+    this.#await((this.#given - AHEAD + 1) | 0);
+    writeOrder(this.#ring, this.#given, order);
+    this.#given = (this.#given + 1) | 0;
+    Atomics.store(this.#ring.words, GIVEN, this.#given);
+    Atomics.notify(this.#ring.words, GIVEN);
+    return this.#given;
+  }
+
+  /** Waits until so many orders were carried out: what this thread would have had to hash itself takes no longer. */
+  #await(count: number): void {
+    const { words } = this.#ring;
+    for (let done = Atomics.load(words, DONE); ((done - count) | 0) < 0; done = Atomics.load(words, DONE)) {
+      if (this.#isBroken || Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out') {
+        this.#break();
+        throw new Error('the thread that hashes does not answer');
+      }
+    }
+  }
+
+  #release(): void {
+    const done = Atomics.load(this.#ring.words, DONE);
+    let count = 0;
+    for (const one of this.#waiting) {
+      if (((done - one.count) | 0) < 0) break;
+      one.page.release();
+      count += 1;
+    }
+    this.#waiting.splice(0, count);
+  }
+
+  /** What it holds is not read into again. */
+  #break(): void {
+    this.#isBroken = true;
+    this.#waiting = [];
+  }
+}
+
+/** A digest that another thread works out. */
+export class LongDigest implements Digest {
+  readonly #lane: Lane;
+  readonly #stream: number;
+  /** Pieces that stand in no page, put together. */
+  #gathered: Page | null = null;
+  #gatheredBytes = 0;
+
+  /** For `Lane.begin` alone. */
+  constructor(lane: Lane, stream: number) {
+    this.#lane = lane;
+    this.#stream = stream;
+  }
+
+  /** Those in a page are held there until they are hashed; others are not needed afterwards. @throws when the other thread does not keep up */
+  update({ bytes, page }: Kept): void {
+    if (page === null) return this.#gather(bytes);
+    this.#hashGathered();
+    const from = bytes.byteOffset - page.bytes.byteOffset;
+    this.#lane.update(this.#stream, page, from, from + bytes.byteLength);
+  }
+
+  /** Of everything, in hex; null when it does not come. */
+  hex(): string | null {
+    try {
+      this.#hashGathered();
+      return this.#lane.digest(this.#stream);
+    } catch {
+      return null;
+    }
+  }
+
+  #gather(bytes: Buffer): void {
+    for (let from = 0; from < bytes.byteLength; ) {
+      this.#gathered ??= takePage();
+      const copied = bytes.copy(this.#gathered.bytes, this.#gatheredBytes, from);
+      this.#gatheredBytes += copied;
+      from += copied;
+      if (this.#gatheredBytes === this.#gathered.bytes.byteLength) this.#hashGathered();
+    }
+  }
+
+  #hashGathered(): void {
+    if (this.#gathered === null) return;
+    this.#lane.update(this.#stream, this.#gathered, 0, this.#gatheredBytes);
+    this.#gathered.release();
+    this.#gathered = null;
+    this.#gatheredBytes = 0;
+  }
+}
+
+/** Bodies from here on are worth the way to another thread, bytes. */
+const LONG = 1024 * 1024;
+
+let lane: Lane | null = null;
+
+/**
+ * For what is said to be so long; null when it is as well hashed here.
+ * @param length - bytes; null while nobody says
+ */
+export function longDigest(length: number | null): LongDigest | null {
+  if (length === null || length < LONG || availableParallelism() === 1) return null;
+  lane ??= new Lane();
+  return lane.begin();
+}

@@ -1,0 +1,35 @@
+/* The thread that hashes: carries out orders one after the other, and sleeps while there are none. */
+import { createHash, type Hash } from 'node:crypto';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { DIGEST_BYTES, DONE, GIVEN, type Order, readOrder, ringIn, SLOTS, STREAMS } from './ring.js';
+
+const ring = ringIn(workerData);
+const pages: (Buffer | undefined)[] = Array.from({ length: SLOTS });
+const hashes: (Hash | undefined)[] = Array.from({ length: STREAMS });
+
+for (let done = 0; ; done = (done + 1) | 0) {
+  while (Atomics.load(ring.words, GIVEN) === done) Atomics.wait(ring.words, GIVEN, done);
+  carryOut(readOrder(ring, done));
+  Atomics.add(ring.words, DONE, 1);
+  Atomics.notify(ring.words, DONE);
+}
+
+function carryOut({ operation, stream, slot, from, to }: Order): void {
+  if (operation === 'load') pages[slot] = load();
+  else if (operation === 'digest') {
+    hashes[stream]?.digest().copy(ring.digests, stream * DIGEST_BYTES);
+    hashes[stream] = undefined;
+  } else {
+    const page = pages[slot];
+    if (page === undefined) throw new Error('a page that was not given');
+    hashes[stream] ??= createHash('sha256');
+    hashes[stream].update(page.subarray(from, to));
+  }
+}
+
+function load(): Buffer {
+  const given: { readonly message: SharedArrayBuffer } | undefined =
+    parentPort === null ? undefined : receiveMessageOnPort(parentPort);
+  if (given === undefined) throw new Error('a page that did not come');
+  return Buffer.from(given.message);
+}
