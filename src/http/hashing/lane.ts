@@ -5,8 +5,11 @@ import type { Kept } from '../reading.js';
 import type { Digest } from './digest.js';
 import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, STREAMS, writeOrder } from './ring.js';
 
-/** How long the other thread may take for what it was given, milliseconds: a thousand times what that should take. */
-const PATIENCE = 2_000;
+/**
+ * How long, milliseconds, and how often the other thread is waited for: a thousand times what it should take. In several turns, since a
+ * process that was stopped and goes on finds one of them over.
+ */
+const [PATIENCE, TURNS] = [100, 20];
 
 /** Another thread that hashes long bodies, and what it was given. It keeps no process from ending. */
 export class Lane {
@@ -20,7 +23,7 @@ export class Lane {
   #waiting: { readonly count: number; readonly page: Page }[] = [];
   #given = 0;
   #isReady = false;
-  #isBroken = false;
+  isBroken = false;
 
   constructor() {
     const shared = makeRing();
@@ -34,7 +37,7 @@ export class Lane {
 
   /** Null while the thread starts, when it has ended, and when too much is under way. */
   begin(): LongDigest | null {
-    const stream = this.#isReady && !this.#isBroken ? this.#streams.pop() : undefined;
+    const stream = this.#isReady && !this.isBroken ? this.#streams.pop() : undefined;
     return stream === undefined ? null : new LongDigest(this, stream);
   }
 
@@ -87,11 +90,12 @@ export class Lane {
   /** Waits until so many orders were carried out: what this thread would have had to hash itself takes no longer. */
   #await(count: number): void {
     const { words } = this.#ring;
+    let left = TURNS;
     for (let done = Atomics.load(words, DONE); ((done - count) | 0) < 0; done = Atomics.load(words, DONE)) {
-      if (this.#isBroken || Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out') {
-        this.#break();
-        throw new Error('the thread that hashes does not answer');
-      }
+      left = Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out' ? left - 1 : TURNS;
+      if (left > 0 && !this.isBroken) continue;
+      this.#break();
+      throw new Error('the thread that hashes does not answer');
     }
   }
 
@@ -108,8 +112,9 @@ export class Lane {
 
   /** What it holds is not read into again. */
   #break(): void {
-    this.#isBroken = true;
+    this.isBroken = true;
     this.#waiting = [];
+    void this.#worker.terminate();
   }
 }
 
@@ -175,6 +180,6 @@ let lane: Lane | null = null;
  */
 export function longDigest(length: number | null): LongDigest | null {
   if (length === null || length < LONG || availableParallelism() === 1) return null;
-  lane ??= new Lane();
+  if (lane === null || lane.isBroken) lane = new Lane();
   return lane.begin();
 }
