@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { Reading } from '../reading.js';
 
 /** Who hears what came on a connection. The bytes are overwritten afterwards. @returns whether to read on */
@@ -41,6 +42,9 @@ export class OwnReading extends Reading {
   /** From here on the socket's stream has what comes, and whoever listens to that. */
   giveBack(): void {
     this.#heard = (bytes) => this.#socket.push(Buffer.from(bytes));
+    // Where Node reads into a given buffer a pause stops that at once, and nobody would notice that the client left.
+    // Other streams take what fits while they are paused.
+    Object.assign(this.#socket, { pause: Duplex.prototype.pause });
   }
 
   #read(length: number): boolean {

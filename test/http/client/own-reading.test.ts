@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { OwnReading } from '../../../src/http/client/own-reading.js';
 import { portOf } from '../../support/ports.js';
-import { waitUntil } from '../../support/wait.js';
+import { closed, waitUntil } from '../../support/wait.js';
 
 /** Both ends of an accepted connection. */
 async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {
@@ -74,4 +74,23 @@ t.test('what was read by others is not taken over', async (t) => {
     null,
   );
   t.equal(accepted.read()?.toString(), 'early');
+});
+
+t.test('given back and paused, it holds back who sends much, and notices who leaves', async (t) => {
+  const { client, accepted } = await ends(t);
+  const reading = OwnReading.of(accepted, () => true);
+  if (reading === null) return void t.fail('the names are others: see OwnReading');
+  reading.giveBack();
+  let bytes = 0;
+  accepted.on('data', (chunk: Buffer) => (bytes += chunk.byteLength)).on('error', () => {});
+  accepted.pause();
+  const much = 8 * 1024 * 1024;
+  client.write(Buffer.alloc(much));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.ok(accepted.readableLength < 256 * 1024, `${accepted.readableLength} bytes wait`);
+  accepted.resume();
+  await waitUntil('all of it came', () => bytes === much);
+  accepted.pause();
+  client.resetAndDestroy();
+  await closed(accepted);
 });
