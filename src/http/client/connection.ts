@@ -251,6 +251,7 @@ export class ClientConnection implements RequestHeard {
     this.#response = null;
     this.#unread = null;
     request?.fail(new Error('the answer came before the end of the request'));
+    this.#isPaused = false;
     this.socket.end();
     this.socket.resume();
   }

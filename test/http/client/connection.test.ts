@@ -6,6 +6,7 @@ import { ClientConnection } from '../../../src/http/client/connection.js';
 import type { ClientRequest } from '../../../src/http/client/request.js';
 import type { ClientResponse } from '../../../src/http/client/response.js';
 import { portOf } from '../../support/ports.js';
+import { waitUntil } from '../../support/wait.js';
 
 const LARGE = 'x'.repeat(16_000_000);
 const MINUTE = 60_000;
@@ -110,6 +111,20 @@ t.test(
     t.ok(bytes < 1_000_000, `${bytes} bytes`);
   },
 );
+
+t.test('what waits behind the last answer is read on, so that no reset takes the answer back', async (t) => {
+  const given: ClientResponse[] = [];
+  const { socket, client } = await answered(t, (res) => given.push(res), '0\r\n\r\n');
+  const behind = 'x'.repeat(900_000);
+  client.write(behind);
+  await waitUntil('the client waits', () => socket.isPaused());
+  for (const res of given) {
+    res.keepsAlive = false;
+    res.send(200, {}, 'the last');
+  }
+  await waitUntil('all was read', () => socket.bytesRead > behind.length, { seconds: 10 });
+  t.notOk(socket.destroyed);
+});
 
 t.test(
   'requests that are answered at once have a turn each, so that others are not kept waiting by a pipeline',
