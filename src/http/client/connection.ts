@@ -152,6 +152,7 @@ export class ClientConnection implements RequestHeard {
     this.#came(bytes);
     if (this.#isFleeting && this.#unread !== null) this.#unread = this.#own?.keep(this.#unread).bytes ?? null;
     this.#isFleeting = false;
+    if (this.#request?.isComplete !== false) this.#own?.expectLittle();
     return !this.#isPaused;
   };
 

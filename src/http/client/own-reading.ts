@@ -39,9 +39,17 @@ export class OwnReading extends Reading {
     return reading;
   }
 
+  /** For now no more is to come than anybody sends: a connection that rests must not have a page to itself. */
+  expectLittle(): void {
+    this.#last = 0;
+  }
+
   /** From here on the socket's stream has what comes, and whoever listens to that. */
   giveBack(): void {
-    this.#heard = (bytes) => this.#socket.push(Buffer.from(bytes));
+    this.#heard = (bytes) => {
+      this.expectLittle();
+      return this.#socket.push(Buffer.from(bytes));
+    };
     // Where Node reads into a given buffer a pause stops that at once, and nobody would notice that the client left.
     // Other streams take what fits while they are paused.
     Object.assign(this.#socket, { pause: Duplex.prototype.pause });

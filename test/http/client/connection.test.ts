@@ -112,6 +112,15 @@ t.test(
   },
 );
 
+t.test('a connection that rests has no page to itself', async (t) => {
+  const body = `${(20_000).toString(16)}\r\n${'x'.repeat(20_000)}\r\n0\r\n\r\n`;
+  const { connection, socket } = await answered(t, (res, req) => res.send(200, {}, req.method), body);
+  await waitUntil('it rests', () => connection.isIdle);
+  const field = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'kBuffer');
+  const { length }: Buffer = Reflect.get(socket, field ?? '');
+  t.equal(length, 64 * 1024, 'it reads into what everybody does');
+});
+
 t.test('what waits behind the last answer is read on, so that no reset takes the answer back', async (t) => {
   const given: ClientResponse[] = [];
   const { socket, client } = await answered(t, (res) => given.push(res), '0\r\n\r\n');
