@@ -173,3 +173,37 @@ t.test(
     t.equal(new Set(turns).size, many);
   },
 );
+
+t.test('A5: what stands behind an upgrade stays what its own client sent', async (t) => {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = portOf(server.address());
+  const rests: Buffer[] = [];
+  let refused = 0;
+  const handler = {
+    request() {},
+    unreadable() {
+      refused += 1;
+    },
+    upgrade: (_req: ClientRequest, _socket: unknown, rest: Buffer) => void rests.push(rest),
+    connect() {},
+    failed() {},
+  };
+  const parts = { handler, domain: 'localhost', headTimeout: 10_000, connections: new Set<ClientConnection>() };
+  const sockets: Socket[] = [];
+  server.on('connection', (socket) => {
+    sockets.push(socket);
+    new ClientConnection(socket, parts);
+  });
+  const clients = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')] as const;
+  t.teardown(() => {
+    for (const one of [...clients, ...sockets]) one.destroy();
+    server.close();
+  });
+  const own = 'o'.repeat(5_000);
+  clients[0].write(`GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${own}`);
+  await waitUntil('it is handed over', () => rests.length === 1);
+  clients[1].write('!'.repeat(8_000));
+  await waitUntil('others sent something', () => refused === 1);
+  t.equal(String(rests[0]), own);
+});
