@@ -155,7 +155,9 @@ export class PackingInTurns {
       if (this.#sinceTurn >= PIECE) await this.#turn();
     }
     const { bytes } = packing;
-    return packing.block(bytes.length < DEFLATED_AT_ONCE ? compress(bytes) : await deflated(bytes, LEVEL));
+    const block = packing.block(bytes.length < DEFLATED_AT_ONCE ? compress(bytes) : await deflated(bytes, LEVEL));
+    this.#lines.clear();
+    return block;
   }
 
   async #turn(): Promise<void> {

@@ -211,7 +211,7 @@ export class ClientConnection implements RequestHeard {
 
   /** The client waits with what nobody can take now. */
   #setPace(): void {
-    const isFull = this.#unread !== null && (this.#request?.isComplete === false || this.#unread.length >= WAITING);
+    const isFull = this.#unread !== null && this.#unread.length >= WAITING;
     if (isFull === this.#isPaused || this.#takesOver !== null) return;
     this.#isPaused = isFull;
     if (isFull) this.socket.pause();

@@ -329,3 +329,23 @@ t.test('CONNECT takes its connection, behind what was asked before', async (t) =
   one.socket.destroy();
   await closed(one.socket);
 });
+
+t.test('a client that leaves while nobody takes more of its body is noticed', async (t) => {
+  const failures: string[] = [];
+  let pieces = 0;
+  const { client } = await serve(t, (req) => {
+    const data = () => {
+      pieces += 1;
+      req.pause();
+    };
+    req.receive({ data, end() {}, fail: ({ message }) => failures.push(message) });
+  });
+  const leaving = client(post('/in', 'a', 100_000));
+  await waitUntil('it is not taken any more', () => pieces === 1);
+  for (let times = 0; times < 5; times += 1) {
+    leaving.socket.write('more');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  leaving.socket.resetAndDestroy();
+  await waitUntil('whoever takes it hears of that', () => failures.length === 1);
+});
