@@ -209,6 +209,33 @@ t.test('C: pieces that wait for a client that does not read take no page each', 
   }
 });
 
+t.test('whoever cannot take an answer is told that it failed, at its last bytes too', async (t) => {
+  for (const refused of ['first', 'last']) {
+    const service = await hostile(t, (_head, socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1');
+      setTimeout(() => socket.write('2'), 20);
+    });
+    const url = parseWebAddress(service.url);
+    if (url === undefined) throw new Error('no address');
+    const dial: Dial = (onread) => ({
+      socket: connect({ host: '127.0.0.1', port: service.port, onread }),
+      ready: 'connect',
+    });
+    const limits = { connect: 5_000, response: 5_000 };
+    const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+    t.teardown(() => pool.destroy());
+    const onBody = (_bytes: Buffer, isLast: boolean) => {
+      if (isLast === (refused === 'last')) throw new Error('no digest');
+      return true;
+    };
+    const failure = await new Promise<Error>((resolve) => {
+      const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: resolve };
+      pool.send({ method: 'GET', path: '/', lines: '', body: null }, { ...heard, onBody });
+    });
+    t.equal(failure.message, 'no digest', refused);
+  }
+});
+
 t.test('a connection whose answer ended while its client was not reading is read again for the next', async (t) => {
   const pair = await selfSigned();
   const size = 40_000; // several TLS records, of which those that came together are told of at once

@@ -215,9 +215,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   body(bytes: Buffer, isLast: boolean): void {
     const call = this.#call;
     if (call === null) return;
-    if (isLast) this.#call = null;
     this.#isFlowing = call.handler.onBody(bytes, isLast) || isLast;
-    if (isLast) this.#answered(call);
+    if (!isLast) return;
+    this.#call = null; // not before: who throws at the last bytes is told of the failure
+    this.#answered(call);
   }
 
   /** What comes after an answer, or before a request, is nobody's. */
