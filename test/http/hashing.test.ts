@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import t from 'tap';
+import { promisify } from 'node:util';
+import t, { type Test } from 'tap';
 import { Lane, type LongDigest } from '../../src/http/hashing/lane.js';
 import { STREAMS } from '../../src/http/hashing/ring.js';
 import { PAGE_BYTES, takePage } from '../../src/http/pages.js';
@@ -18,8 +20,15 @@ async function begun(lane: Lane): Promise<LongDigest> {
   return digest;
 }
 
-t.test('another thread hashes what comes in pages and beside them as this one would', async (t) => {
-  const lane = new Lane();
+t.test('another thread hashes what comes in pages and beside them as this one would', (t) => hashes(t, 0));
+t.test('and goes on where its counts of orders turn negative, and where they turn back', async (t) => {
+  await hashes(t, 2 ** 31 - 300);
+  await hashes(t, -300);
+});
+
+/** @param count - of orders, to begin with */
+async function hashes(t: Test, count: number): Promise<void> {
+  const lane = new Lane(count);
   t.teardown(() => lane.stop());
   const first = await begun(lane);
   const random = new Random(7);
@@ -41,7 +50,8 @@ t.test('another thread hashes what comes in pages and beside them as this one wo
   const again = lane.begin();
   again?.update(lasting(Buffer.from('abc')));
   t.equal(again?.hex(), createHash('sha256').update('abc').digest('hex'), 'a stream begins anew');
-});
+  t.equal(lane.begin()?.hex(), createHash('sha256').digest('hex'), 'of nothing it is not the one before');
+}
 
 /** Some of a page, or bytes beside any. */
 function pieceOf(filled: number, share: number): Kept {
@@ -62,4 +72,35 @@ t.test('a thread that has ended is said to: what needs it fails, and nothing han
   }, /does not answer/);
   t.equal(digest.hex(), null);
   t.equal(lane.begin(), null);
+});
+
+const run = promisify(execFile);
+
+/** @returns digests of one long body after the other, in a process with these options of Node */
+async function digestsWith(...options: readonly string[]): Promise<string[]> {
+  const script = `
+    const { BodyTap } = await import('${new URL('../../src/http/body-tap.js', import.meta.url).href}');
+    for (let times = 0; times < 15; times += 1) {
+      const tap = new BodyTap(0, 2 ** 20);
+      tap.push({ bytes: Buffer.from('abc'), release() {}, page: null });
+      console.log(tap.sha256());
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }`;
+  const { stdout } = await run(process.execPath, [...options, '--input-type=module', '--eval', script]);
+  return stdout.trim().split('\n');
+}
+
+t.test('where no thread can be had, or none comes to work, digests are worked out here', async (t) => {
+  const expected = Array.from({ length: 15 }, () => createHash('sha256').update('abc').digest('hex'));
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+    ? '--permission'
+    : '--experimental-permission';
+  t.same(await digestsWith(permission, '--allow-fs-read=*'), expected, 'threads are not permitted');
+  const preload = `import { isMainThread } from 'node:worker_threads';
+    if (!isMainThread) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      throw new Error('not here');
+    }`;
+  const all = await digestsWith('--import', `data:text/javascript,${encodeURIComponent(preload)}`);
+  t.same(all, expected, 'what every thread has to load fails there');
 });

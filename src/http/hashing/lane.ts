@@ -21,16 +21,22 @@ export class Lane {
   #nextSlot = 0;
   /** Pages that are to be hashed, the first first. */
   #waiting: { readonly count: number; readonly page: Page }[] = [];
-  #given = 0;
+  #given;
   #isReady = false;
   isBroken = false;
 
-  constructor() {
-    const shared = makeRing();
+  /**
+   * @param count - what the counts of orders begin with, 32 bits
+   * @throws where threads cannot be had
+   */
+  constructor(count = 0) {
+    const shared = makeRing(count);
     this.#ring = ringIn(shared);
+    this.#given = count;
     this.#worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: shared, execArgv: [] });
     this.#worker.unref();
-    this.#worker.once('online', () => (this.#isReady = true));
+    // By its own word: it is online before what the environment has every thread load, and that is not waited for.
+    this.#worker.once('message', () => (this.#isReady = true));
     this.#worker.on('error', () => this.#break());
     this.#worker.once('exit', () => this.#break());
   }
@@ -92,7 +98,7 @@ export class Lane {
     const { words } = this.#ring;
     let left = TURNS;
     for (let done = Atomics.load(words, DONE); ((done - count) | 0) < 0; done = Atomics.load(words, DONE)) {
-      left = Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out' ? left - 1 : TURNS;
+      if (!this.isBroken) left = Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out' ? left - 1 : TURNS;
       if (left > 0 && !this.isBroken) continue;
       this.#break();
       throw new Error('the thread that hashes does not answer');
@@ -180,6 +186,15 @@ let lane: Lane | null = null;
  */
 export function longDigest(length: number | null): LongDigest | null {
   if (length === null || length < LONG || availableParallelism() === 1) return null;
-  if (lane === null || lane.isBroken) lane = new Lane();
-  return lane.begin();
+  if (lane === null || lane.isBroken) lane = newLane();
+  return lane?.begin() ?? null;
+}
+
+/** Null where threads cannot be had: their number is limited, or Node's permissions are without them. */
+function newLane(): Lane | null {
+  try {
+    return new Lane();
+  } catch {
+    return null;
+  }
 }

@@ -33,8 +33,11 @@ export interface Ring {
   readonly digests: Buffer;
 }
 
-export function makeRing(): SharedArrayBuffer {
-  return new SharedArrayBuffer(4 * (FIRST_ORDER + AHEAD * ORDER_WORDS) + STREAMS * DIGEST_BYTES);
+/** @param count - what both counts begin with */
+export function makeRing(count: number): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(4 * (FIRST_ORDER + AHEAD * ORDER_WORDS) + STREAMS * DIGEST_BYTES);
+  ringIn(shared).words.fill(count, GIVEN, DONE + 1);
+  return shared;
 }
 
 export function ringIn(shared: SharedArrayBuffer): Ring {

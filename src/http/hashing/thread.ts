@@ -7,7 +7,8 @@ const ring = ringIn(workerData);
 const pages: (Buffer | undefined)[] = Array.from({ length: SLOTS });
 const hashes: (Hash | undefined)[] = Array.from({ length: STREAMS });
 
-for (let done = 0; ; done = (done + 1) | 0) {
+parentPort?.postMessage('ready');
+for (let done = Atomics.load(ring.words, DONE); ; done = (done + 1) | 0) {
   while (Atomics.load(ring.words, GIVEN) === done) Atomics.wait(ring.words, GIVEN, done);
   carryOut(readOrder(ring, done));
   Atomics.add(ring.words, DONE, 1);
@@ -17,7 +18,8 @@ for (let done = 0; ; done = (done + 1) | 0) {
 function carryOut({ operation, stream, slot, from, to }: Order): void {
   if (operation === 'load') pages[slot] = load();
   else if (operation === 'digest') {
-    hashes[stream]?.digest().copy(ring.digests, stream * DIGEST_BYTES);
+    const hash = hashes[stream] ?? createHash('sha256');
+    hash.digest().copy(ring.digests, stream * DIGEST_BYTES);
     hashes[stream] = undefined;
   } else {
     const page = pages[slot];
