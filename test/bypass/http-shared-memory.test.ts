@@ -218,3 +218,32 @@ t.test('A5: frames that wait for the record of those before them are what their 
   await waitUntil('all are recorded', async () => (await messages()).length >= expected.length);
   t.same((await messages()).sort(), expected.sort());
 });
+
+t.test(
+  'C: a body that waits at the gateway for its service costs no page of memory when its client leaves',
+  async (t) => {
+    const service = await bareService(t, (_chunk, socket) => socket.pause());
+    const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } }, { mode: 'buffered' });
+    const { handle } = gateway.issue('web');
+    let made = 0;
+    const Memory = globalThis.SharedArrayBuffer;
+    t.teardown(() => Object.assign(globalThis, { SharedArrayBuffer: Memory }));
+    const Counted = class extends Memory {
+      constructor(bytes: number) {
+        super(bytes);
+        made += 1;
+      }
+    };
+    Object.assign(globalThis, { SharedArrayBuffer: Counted });
+    const times = 30;
+    for (let at = 1; at <= times; at += 1) {
+      const client = raw(t, gateway.port, head('POST /long', handle, 'Content-Length: 9000000'));
+      client.socket.write(Buffer.alloc(9_000_000));
+      await waitUntil('it is at the service', () => service.sockets.length === at);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      client.socket.resetAndDestroy();
+      service.sockets[at - 1]?.destroy();
+    }
+    t.ok(made < times, `${made} pages were made for ${times} bodies`);
+  },
+);

@@ -150,7 +150,8 @@ export class ClientConnection implements RequestHeard {
   readonly #read = (bytes: Buffer): boolean => {
     this.#isFleeting = this.#unread === null; // otherwise it is copied behind that
     this.#came(bytes);
-    if (this.#isFleeting && this.#unread !== null) this.#unread = this.#own?.keep(this.#unread).bytes ?? null;
+    // A copy, and no page: nobody would know when to let go of that.
+    if (this.#isFleeting && this.#unread !== null) this.#unread = Buffer.from(this.#unread);
     this.#isFleeting = false;
     if (this.#request?.isComplete !== false) this.#own?.expectLittle();
     return !this.#isPaused;
