@@ -61,7 +61,7 @@ export class RequestBody implements BodyReceiver {
   data(chunk: Kept): void {
     const { bytes } = chunk;
     const sink = this.#sink;
-    if (sink === null) return;
+    if (sink === null) return chunk.release();
     if (!this.#session.isLive()) return this.fail(new Error('the session is over'));
     if (this.tap.bytes + bytes.byteLength > this.#most) return this.fail(new BodyTooLarge(this.#most));
     this.tap.push(chunk);

@@ -1,5 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import type { Header } from '../action.js';
+import type { Kept } from '../reading.js';
 import type { ClientRequest } from './request.js';
 import type { ClientResponse } from './response.js';
 
@@ -29,7 +30,12 @@ export function nodeViewOf(request: ClientRequest, response: ClientResponse, tar
   res.shouldKeepAlive = response.keepsAlive;
   res.assignSocket(socket);
   response.givenBy(res);
-  request.receive({ data: ({ bytes }) => void (req.push(bytes) || request.pause()), end, fail });
+  function data({ bytes, page, release }: Kept): void {
+    const isFlowing = req.push(page === null ? bytes : Buffer.from(bytes));
+    release();
+    if (!isFlowing) request.pause();
+  }
+  request.receive({ data, end, fail });
   const drained = () => void (res.writableEnded || res.emit('drain'));
   socket.on('drain', drained);
   res.once('finish', () => {

@@ -133,7 +133,7 @@ export class ClientRequest {
   /** For its connection alone: nothing more comes of it. */
   fail(error: Error): void {
     if (this.isComplete) return;
-    this.#held = [];
+    for (const { release } of this.#held.splice(0)) release();
     this.#failure = error;
     this.#tellEnd();
   }
