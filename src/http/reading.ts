@@ -17,6 +17,8 @@ const FEW = PAGE_BYTES / 4;
 export class Reading {
   readonly #little: Buffer;
   #page: Page | null = null;
+  /** How many bytes came last. */
+  #last = 0;
 
   /** @param little - `MANY` bytes or more */
   constructor(little: Buffer) {
@@ -28,9 +30,20 @@ export class Reading {
     return this.#page === null ? this.#little : this.#page.bytes;
   }
 
-  /** What is read into next. @param last - how many bytes came last */
-  next(last: number): Buffer {
-    const isMuch = last >= MANY;
+  /** So many bytes were read. @returns them; they are overwritten from `next` on */
+  came(length: number): Buffer {
+    this.#last = length;
+    return this.buffer.subarray(0, length);
+  }
+
+  /** For now no more is to come than anybody sends: a connection that rests must not have a page to itself. */
+  expectLittle(): void {
+    this.#last = 0;
+  }
+
+  /** What is read into next. */
+  next(): Buffer {
+    const isMuch = this.#last >= MANY;
     if (this.#page !== null) {
       if (isMuch && this.#page.isHeldOnce) return this.#page.bytes;
       this.close();
@@ -42,7 +55,7 @@ export class Reading {
   /** Has bytes last that were read just now, before `next`. */
   keep(bytes: Buffer): Kept {
     const page = this.#page;
-    if (page === null || bytes.byteLength < FEW) return lasting(Buffer.from(bytes));
+    if (page === null || bytes.byteLength < FEW) return copied(bytes);
     page.hold();
     return { bytes, release: page.release, page };
   }
@@ -57,6 +70,11 @@ export class Reading {
 /** Bytes that nothing is ever read into. */
 export function lasting(bytes: Buffer): Kept {
   return { bytes, release: nothing, page: null };
+}
+
+/** A copy of bytes that something is read into. */
+export function copied(bytes: Buffer): Kept {
+  return lasting(Buffer.from(bytes));
 }
 
 function nothing(): void {}

@@ -53,8 +53,8 @@ export class ClientConnection implements RequestHeard {
   readonly #own: OwnReading | null;
   /** What came and was not read yet. */
   #unread: Buffer | null = null;
-  /** What is being read is overwritten by what comes next. */
-  #isFleeting = false;
+  /** Where what is being read stands only until more comes; null while it stands where nothing is read into. */
+  #fleeting: OwnReading | null = null;
   #isReading = false;
   #isPaused = false;
   /** The next request is looked at in the next turn. */
@@ -138,8 +138,7 @@ export class ClientConnection implements RequestHeard {
   }
 
   body(bytes: Buffer): void {
-    const isFleeting = this.#isFleeting && this.#own !== null;
-    this.#request?.take(isFleeting ? this.#own.keep(bytes) : lasting(bytes));
+    this.#request?.take(this.#fleeting === null ? lasting(bytes) : this.#fleeting.keep(bytes));
   }
 
   end(): void {
@@ -148,11 +147,11 @@ export class ClientConnection implements RequestHeard {
   }
 
   readonly #read = (bytes: Buffer): boolean => {
-    this.#isFleeting = this.#unread === null; // otherwise it is copied behind that
+    if (this.#unread === null) this.#fleeting = this.#own; // otherwise it is copied behind that
     this.#came(bytes);
     // A copy, and no page: nobody would know when to let go of that.
-    if (this.#isFleeting && this.#unread !== null) this.#unread = Buffer.from(this.#unread);
-    this.#isFleeting = false;
+    if (this.#fleeting !== null && this.#unread !== null) this.#unread = Buffer.from(this.#unread);
+    this.#fleeting = null;
     if (this.#request?.isComplete !== false) this.#own?.expectLittle();
     return !this.#isPaused;
   };

@@ -16,7 +16,6 @@ const EVERYBODYS = Buffer.allocUnsafeSlow(64 * 1024);
 export class OwnReading extends Reading {
   readonly #socket: Socket;
   #heard: OnRead;
-  #last = 0;
 
   private constructor(socket: Socket, heard: OnRead) {
     super(EVERYBODYS);
@@ -32,16 +31,11 @@ export class OwnReading extends Reading {
     const reading = new OwnReading(socket, heard);
     Object.assign(socket, {
       [FIELDS.kBuffer]: reading.buffer,
-      [FIELDS.kBufferGen]: () => reading.next(reading.#last),
-      [FIELDS.kBufferCb]: (length: number) => reading.#read(length),
+      [FIELDS.kBufferGen]: () => reading.next(),
+      [FIELDS.kBufferCb]: (length: number) => reading.#heard(reading.came(length)),
     });
     handle.useUserBuffer(reading.buffer);
     return reading;
-  }
-
-  /** For now no more is to come than anybody sends: a connection that rests must not have a page to itself. */
-  expectLittle(): void {
-    this.#last = 0;
   }
 
   /** From here on the socket's stream has what comes, and whoever listens to that. */
@@ -53,11 +47,6 @@ export class OwnReading extends Reading {
     // Where Node reads into a given buffer a pause stops that at once, and nobody would notice that the client left.
     // Other streams take what fits while they are paused.
     Object.assign(this.#socket, { pause: Duplex.prototype.pause });
-  }
-
-  #read(length: number): boolean {
-    this.#last = length;
-    return this.#heard(this.buffer.subarray(0, length));
   }
 }
 

@@ -7,7 +7,7 @@
 export const [GIVEN, DONE] = [0, 1] as const;
 const FIRST_ORDER = 2;
 const ORDER_WORDS = 4;
-/** So many orders are given ahead at the most: two pages of memory for each core would do, more is patience. */
+/** So many orders are given ahead at the most; with more, whoever gives them waits. */
 export const AHEAD = 16;
 /** How many digests can be under way. */
 export const STREAMS = 16;
@@ -45,7 +45,7 @@ export function ringIn(shared: SharedArrayBuffer): Ring {
   return { words, digests: Buffer.from(shared, words.byteLength, STREAMS * DIGEST_BYTES) };
 }
 
-/** @param count - which order it is, counted from 0 */
+/** @param count - how many orders were given before it */
 export function writeOrder({ words }: Ring, count: number, { operation, stream, slot, from, to }: Order): void {
   const at = placeOf(count);
   words[at] = OPERATIONS.indexOf(operation) * STREAMS + stream;

@@ -87,8 +87,6 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   /** Whether the head of the answer allows for another request, and for how long. */
   #isKept = false;
   #keptFor: number | null = null;
-  /** Bytes of the last read. */
-  #lastRead = 0;
   #isFlowing = true;
   /** Nothing is read until that is asked for. */
   #isStopped = false;
@@ -104,7 +102,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.since = owner.now;
     this.#reader = new ResponseReader(this, owner.lastHead);
     const reading = {
-      buffer: () => this.#reading.next(this.#lastRead),
+      buffer: () => this.#reading.next(),
       callback: (bytes: number) => this.#read(bytes),
     };
     this.#socket = this.#listened(dial(reading, session));
@@ -250,10 +248,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   /** @returns whether to read on */
   #read(length: number): boolean {
     const wasResting = this.#call === null;
-    this.#lastRead = length;
     this.#isAnswered = true;
+    const bytes = this.#reading.came(length);
     try {
-      const surplus = wasResting ? length : this.#reader.push(this.#reading.buffer.subarray(0, length));
+      const surplus = wasResting ? length : this.#reader.push(bytes);
       if (surplus > 0) this.destroy(new MalformedMessage('bytes that belong to no answer'));
     } catch (thrown) {
       this.destroy(asError(thrown));

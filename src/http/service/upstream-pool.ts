@@ -1,7 +1,7 @@
 import { systemClock } from '../../clock.js';
 import type { ServiceMeter } from '../../metrics.js';
 import { LastHead } from '../last-head.js';
-import { type Kept, lasting } from '../reading.js';
+import { copied, type Kept } from '../reading.js';
 import type { ResponseHead } from './response-head.js';
 import type { HttpUpstream } from './target.js';
 import {
@@ -70,10 +70,6 @@ class Sending implements Call, Sent {
 
 const OVER = new Error('the session is over');
 const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied };
-
-function copied(bytes: Buffer): Kept {
-  return lasting(Buffer.from(bytes));
-}
 
 /** The connections of one session to its service, each for one request at a time (A5). */
 export class UpstreamPool implements ConnectionOwner {
