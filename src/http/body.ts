@@ -59,13 +59,20 @@ export class RequestBody implements BodyReceiver {
   }
 
   data(chunk: Kept): void {
-    const { bytes } = chunk;
     const sink = this.#sink;
     if (sink === null) return chunk.release();
-    if (!this.#session.isLive()) return this.fail(new Error('the session is over'));
-    if (this.tap.bytes + bytes.byteLength > this.#most) return this.fail(new BodyTooLarge(this.#most));
+    const fault = this.#faultOf(chunk);
+    if (fault !== null) {
+      chunk.release();
+      return this.fail(fault);
+    }
     this.tap.push(chunk);
     if (!sink.write(chunk)) this.#source.pause();
+  }
+
+  #faultOf({ bytes }: Kept): Error | null {
+    if (!this.#session.isLive()) return new Error('the session is over');
+    return this.tap.bytes + bytes.byteLength > this.#most ? new BodyTooLarge(this.#most) : null;
   }
 
   end(): void {

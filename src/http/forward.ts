@@ -18,7 +18,6 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
-import type { Kept } from './reading.js';
 import { resultOf } from './result.js';
 import type { ResponseHead } from './service/response-head.js';
 import { upstreamOf } from './service/target.js';
@@ -81,7 +80,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.client = parts.req.socket;
     this.#sighted = this.#session.sightings.stream();
     this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
-    // Itself, not a function: V8 takes one that is assigned to a property for long-lived, and all that it knows with it (ADR 0010).
+    // Itself, not a function: V8 takes one that is assigned to a property for long-lived, and all that it knows with it (ADR 0051).
     parts.req.owner = this;
     parts.res.owner = this;
     this.#detach = this.#session.attach(this);
@@ -151,7 +150,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     const kept = this.#sent?.keep(bytes);
     if (kept === undefined) return false; // nothing was asked of the service yet
     this.#answer.push(kept);
-    return this.#give(bytes.byteLength, () => this.#write(kept)) || this.#done;
+    return this.#give(bytes.byteLength, () => this.#parts.res.write(kept)) || this.#done;
   }
 
   drained(): void {
@@ -163,18 +162,13 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#detach();
   }
 
-  #write(piece: Kept): boolean {
-    const { res } = this.#parts;
-    return res.isGone || res.write(piece);
-  }
-
   /** The end of a response, in one go with what is left of it. */
   #endWith(bytes: Buffer): void {
     const { req, res } = this.#parts;
     this.#answer.whole(bytes);
     this.#give(bytes.byteLength, () => {
       this.#finish(null);
-      if (bytes.byteLength > SMALL && this.#sent !== null) this.#write(this.#sent.keep(bytes));
+      if (bytes.byteLength > SMALL && this.#sent !== null) res.write(this.#sent.keep(bytes));
       res.end(bytes.byteLength <= SMALL ? bytes.toString('latin1') : '');
       return true;
     });

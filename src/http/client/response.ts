@@ -116,13 +116,16 @@ export class ClientResponse {
   }
 
   /**
-   * A piece of the body, which is released when the system has all of it, or the connection is closed.
+   * A piece of the body, which is released when the system has all of it, or the connection is closed; at once when nobody gets it.
    * @returns whether more may come; otherwise it comes after `drained`
    */
   write({ bytes, release }: Kept): boolean {
     const socket = this.#socket;
     // An empty chunk would be the last.
-    if (this.isGone || this.hasEnded || !this.#hasBody || bytes.length === 0) return true;
+    if (this.isGone || this.hasEnded || !this.#hasBody || bytes.length === 0) {
+      release();
+      return true;
+    }
     if (this.#head === '' && !this.#isChunked) return socket.write(bytes, release);
     socket.cork();
     const before = this.#isChunked ? `${this.#takeHead()}${bytes.length.toString(16)}\r\n` : this.#takeHead();
