@@ -240,10 +240,13 @@ export class Ledger {
     return rows.map(rowOf);
   }
 
-  /** The token that was issued last among those neither revoked nor expired; null when there is none. */
+  /**
+   * The token that was signed last, by an issue or a renewal, among those neither revoked nor expired; null when there is none.
+   * By the order of the acts: grants are issued at whole seconds.
+   */
   async newestToken(now: number): Promise<string | null> {
-    const text =
-      'select token from grants where revoked_at is null and expires_at > $1 order by issued_at desc limit 1';
+    const text = `select g.token from grants g join grant_acts a on a.grant_id = g.id
+      where a.token is not null and g.revoked_at is null and g.expires_at > $1 order by a.seq desc limit 1`;
     const rows = await this.#ask(30 * WRITE_LIMIT_MS, text, [new Date(now)]);
     return rows[0] === undefined ? null : String(rows[0].token);
   }
