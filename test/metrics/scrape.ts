@@ -50,6 +50,16 @@ function sampleOf(line: string): Sample[] {
   return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }];
 }
 
+/**
+ * When the last question was asked that a dependency has answered, milliseconds since the epoch; later than this once it is
+ * asked and answers again.
+ */
+export async function answeredAt(origin: string, dependency: 'store' | 'ledger'): Promise<number> {
+  const before = Date.now();
+  const { sum } = await scrape(origin);
+  return before - sum('daypass_dependency_answer_age_seconds', { dependency }) * 1_000;
+}
+
 /** Scrapes again and again until `holds`. */
 export async function scrapeUntil(origin: string, holds: (scrape: Scrape) => boolean): Promise<Scrape> {
   let seen = await scrape(origin);
