@@ -8,6 +8,7 @@ import type { ServiceMeter } from '../metrics.js';
 import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { SessionLog } from '../recording/log.js';
+import { Attached } from './attached.js';
 import { type Connection, type Cut, endSurely } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
 import { Sightings } from './sightings.js';
@@ -60,7 +61,7 @@ export class Session implements Due {
   policy: ServicePolicy;
   grant: Grant;
   readonly #parts: SessionParts;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Attached();
   readonly #whenEnded: (() => void)[] = [];
   #bytesAfterDue = 0;
   #expires = { at: Number.NaN, text: '' };
@@ -149,8 +150,8 @@ export class Session implements Due {
       connection.client.destroy();
       return () => {};
     }
-    this.#connections.add(connection);
-    return () => this.#connections.delete(connection);
+    const place = this.#connections.add(connection);
+    return () => this.#connections.remove(place, connection);
   }
 
   /** The grant was renewed (or re-read): the deadline of the open session moves. */
@@ -188,7 +189,7 @@ export class Session implements Due {
     this.role = role;
     this.sightings.replace(policy.secrets);
     this.recording.append('policy', { policy: policy.version });
-    for (const connection of [...this.#connections]) attempt(this.#parts.log, () => connection.policyChanged());
+    for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
   }
 
   /**
@@ -205,7 +206,7 @@ export class Session implements Due {
     if (this.end !== null) return false;
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
-    const connections = [...this.#connections];
+    const connections = this.#connections.all();
     const cut = this.#wording(reason);
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
@@ -289,7 +290,7 @@ export class Session implements Due {
   }
 
   #tell(message: string): void {
-    for (const connection of [...this.#connections]) attempt(this.#parts.log, () => connection.warn(message));
+    for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.warn(message));
   }
 }
 

@@ -172,3 +172,20 @@ t.test('what is attached to a session that is over is severed and destroyed', as
   });
   t.ok(told);
 });
+
+t.test('who has left is not cut, whoever comes takes its place, and leaving twice lets nobody else go', async (t) => {
+  const { session: live, done } = await session(t);
+  const leave = ['a', 'b', 'c', 'd'].map((name) => live.attach(new TestConnection(name, done)));
+  t.equal(live.connections, 4);
+  for (const gone of [1, 3, 1, 1]) leave[gone]?.();
+  t.equal(live.connections, 2);
+  const later = ['e', 'f', 'g'].map((name) => live.attach(new TestConnection(name, done)));
+  for (const gone of [1, 3]) leave[gone]?.();
+  later[0]?.();
+  later[0]?.();
+  t.equal(live.connections, 4);
+  live.cut('revoked');
+  t.same(done.filter((step) => step.endsWith('sever')).sort(), ['a sever', 'c sever', 'f sever', 'g sever']);
+  for (const all of [...leave, ...later]) all();
+  t.equal(live.connections, 0);
+});
