@@ -7,16 +7,21 @@ const WRITES: ReadonlySet<string> = new Set([
   ...['POST', 'PUT', 'PATCH', 'DELETE'],
 ]);
 
+const isWrite = (verb: string) => WRITES.has(verb);
+const isDefinition = (verb: string) => verb === 'ddl';
+
 /** A statement may do several things: `update,select`. */
 function does({ kind, facts }: RecordedEvent, isMeant: (verb: string) => boolean): boolean {
-  return kind === 'action' && facts.outcome === 'allow' && (facts.verb ?? '').split(',').some(isMeant);
+  if (kind !== 'action' || facts.outcome !== 'allow') return false;
+  const { verb = '' } = facts;
+  return verb.includes(',') ? verb.split(',').some(isMeant) : isMeant(verb);
 }
 
 /** The first change that somebody makes at a service; the ledger knows of those before. */
 export function firstWrite(): EventRule {
   const known = new Remembered<true>(MOST);
   return (watched, event) => {
-    if (!does(event, (verb) => WRITES.has(verb))) return null;
+    if (!does(event, isWrite)) return null;
     const { principal, service, grant, session } = watched;
     const key = `${principal} ${service}`;
     if (known.get(key)) return null;
@@ -36,7 +41,7 @@ export function firstWrite(): EventRule {
 
 /** The shape of a database is changed. */
 export const definition: EventRule = (watched, event) => {
-  if (!does(event, (verb) => verb === 'ddl')) return null;
+  if (!does(event, isDefinition)) return null;
   const { principal, service, grant, session } = watched;
   const { at, facts } = event;
   const about = { principal, service, grant, session, detail: { on: facts.on ?? [] }, at };
