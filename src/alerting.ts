@@ -58,7 +58,7 @@ export function openAlerting(parts: AlertingParts) {
   lifecycle.onStop('bursts of refusals', () => bursts.settled());
   return {
     raise,
-    committed: watch.committed,
+    listen: watch.listen,
     /** Hears of what is in the index. */
     indexed,
     /** Looks at what a dead gateway may not have told of. */

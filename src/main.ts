@@ -45,10 +45,11 @@ import { loadProtocols } from './protocols.js';
 import { openDatabase } from './recording/database.js';
 import { examineDatabase } from './recording/examine.js';
 import { Presence } from './recording/gateways.js';
+import { listenAll } from './recording/hearing.js';
 import { IndexWriter } from './recording/index.js';
 import { ensurePartitions, migrate } from './recording/migrate.js';
 import { PolicyTexts, rememberPolicies } from './recording/policies.js';
-import { type Committed, Recorder } from './recording/recorder.js';
+import { Recorder } from './recording/recorder.js';
 import { hasChanged, loadPolicies, reloader, watchConfiguration } from './reload.js';
 
 export interface ServeOptions {
@@ -148,13 +149,10 @@ async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Fo
   const keeping = openDatabase(databaseUrl, housekeeping);
   lifecycle.onStop('housekeeping connections', () => keeping.end());
   const index = new IndexWriter({ pool: keeping, log, written: alerting.indexed });
-  const committed: Committed = (session, events) => {
-    index.committed(session, events);
-    alerting.committed(session, events);
-  };
   const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
   lifecycle.onStop('recorder connections', () => writing.end());
-  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, committed });
+  const listen = listenAll([index.listen, alerting.listen]);
+  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, listen });
   const beat = async () => {
     await ensurePartitions(keeping, clock.wall());
     await index.repair();

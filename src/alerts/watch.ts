@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics.js';
 import type { Raise } from '../recording/alerts.js';
 import type { RecordedEvent } from '../recording/event.js';
 import { isDataException } from '../recording/faults.js';
+import type { Hearing, Listen } from '../recording/hearing.js';
 import { inTransaction } from '../recording/transaction.js';
 import { denials, outsideHours } from './rules/denials.js';
 import { type EventRule, type Finding, MOST, Remembered, type Watched } from './rules/rule.js';
@@ -34,8 +35,8 @@ interface Waiting {
 const TRY_AGAIN_AFTER = 2_000;
 
 /**
- * Holds the rules against events as they are committed. On the recorder's way it counts and puts what a rule found into a
- * queue in memory; behind it the ledger is asked and the alert written. What the ledger does not take is tried again.
+ * Holds the rules against events as they are recorded. On the recorder's way it counts, and once they are committed it puts what a rule
+ * found into a queue in memory; behind it the ledger is asked and the alert written. What the ledger does not take is tried again.
  */
 export class AlertWatch {
   readonly #parts: AlertWatchParts;
@@ -51,14 +52,15 @@ export class AlertWatch {
     this.#rules = rulesOf(parts.settings);
   }
 
-  /** Hears of events that were committed. Never throws, never waits. */
-  readonly committed = (sessionId: string, events: readonly RecordedEvent[]): void => {
-    try {
-      for (const event of events) this.#hear(sessionId, event);
-    } catch (thrown) {
-      this.#parts.log.error({ session: sessionId, err: messageOf(thrown) }, 'the rules of alerts failed for a session');
-    }
-  };
+  /**
+   * Holds the rules against what a session's next block says. What they find is told once that is committed, and also when it is lost:
+   * of an attempt that is not in the record the alert is all there is.
+   */
+  readonly listen: Listen = (session) =>
+    new Hearer(
+      (event, found) => this.#hear(session, event, found),
+      (finding) => this.found(finding),
+    );
 
   /** Something else that somebody found. Returns at once and never throws. */
   found(finding: Finding): void {
@@ -82,15 +84,19 @@ export class AlertWatch {
     clearTimeout(this.#timer);
   }
 
-  #hear(session: string, event: RecordedEvent): void {
-    if (event.kind === 'open') this.#sessions.set(session, watchedOf(session, event));
-    const watched = this.#sessions.get(session);
-    if (watched === undefined) return;
-    for (const rule of this.#rules) {
-      const finding = rule(watched, event);
-      if (finding !== null) this.found(finding);
+  #hear(session: string, event: RecordedEvent, found: Finding[]): void {
+    try {
+      if (event.kind === 'open') this.#sessions.set(session, watchedOf(session, event));
+      const watched = this.#sessions.get(session);
+      if (watched === undefined) return;
+      for (const rule of this.#rules) {
+        const finding = rule(watched, event);
+        if (finding !== null) found.push(finding);
+      }
+      if (event.kind === 'close') this.#sessions.delete(session);
+    } catch (thrown) {
+      this.#parts.log.error({ session, err: messageOf(thrown) }, 'the rules of alerts failed for a session');
     }
-    if (event.kind === 'close') this.#sessions.delete(session);
   }
 
   #begin(): void {
@@ -154,4 +160,26 @@ export function momentaryRules(settings: AlertSettings): readonly EventRule[] {
 function watchedOf(session: string, { facts }: RecordedEvent): Watched {
   const { grant, principal, service } = facts;
   return { session, grant: String(grant), principal: String(principal), service: String(service) };
+}
+
+/** What the rules find in the events of one block. */
+class Hearer implements Hearing {
+  readonly #rules: (event: RecordedEvent, found: Finding[]) => void;
+  readonly #tell: (finding: Finding) => void;
+  readonly #found: Finding[] = [];
+
+  constructor(rules: (event: RecordedEvent, found: Finding[]) => void, tell: (finding: Finding) => void) {
+    this.#rules = rules;
+    this.#tell = tell;
+  }
+
+  hear(event: RecordedEvent): void {
+    this.#rules(event, this.#found);
+  }
+
+  moved(): void {}
+
+  over(): void {
+    for (const finding of this.#found.splice(0)) this.#tell(finding);
+  }
 }

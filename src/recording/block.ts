@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
-import { bytesOfValue, type EncodedEvent, encodeEvent, linked, textOfValue } from './chain.js';
+import { bytesOfValue, decodeEvent, type EncodedEvent, encodeEvent, linked, textOfValue } from './chain.js';
 import type { RecordedEvent } from './event.js';
 
 /** One row of evidence: the events of one session that were flushed together. */
@@ -20,8 +20,6 @@ export interface Block {
 /** A hostile or damaged block must not exhaust memory when it is read. */
 const MAX_INFLATED = 256 * 1024 * 1024;
 
-/** How much is encoded before others have their turn, bytes: about half a millisecond's work. */
-const PIECE = 16 * 1024;
 /** So much is deflated at once; of more, another thread does it. */
 const DEFLATED_AT_ONCE = 32 * 1024;
 
@@ -29,27 +27,134 @@ const deflated = promisify(deflateRaw);
 
 /** Packs consecutive events into a block that continues the chain at `before`. */
 export function packBlock(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Block {
-  const packing = new Packing(sessionId, before, events, new Lines());
-  while (packing.goOn() > 0);
-  return packing.block(compress(packing.bytes));
+  const packing = new OpenBlock(sessionId, before);
+  for (const event of events) packing.add(event);
+  return packing.closeAtOnce();
 }
 
-/**
- * Lines as the bytes that they are stored as. Not texts in a list: thousands of those live just long enough for each collection of
- * the young to carry them along.
- */
+/** A block while its events come: they are encoded and chained one by one, and wait to be written as nothing but bytes. */
+export class OpenBlock {
+  readonly #sessionId: string;
+  readonly #before: Buffer;
+  #lines: Lines | null = takeLines();
+  #hash: string;
+  #firstSeq = 0;
+  #lastSeq = 0;
+  #fromAt = 0;
+  #toAt = 0;
+  /** How many events stand in it, and how many of them are actions. */
+  events = 0;
+  actions = 0;
+
+  /** @param before - the chain's value before its first event */
+  constructor(sessionId: string, before: Buffer) {
+    this.#sessionId = sessionId;
+    this.#before = before;
+    this.#hash = textOfValue(before);
+  }
+
+  /** @throws for an event that cannot be encoded: nothing of it is in the block then */
+  add(event: RecordedEvent): void {
+    const lines = this.#open();
+    const { header, payload } = encodeEvent(event);
+    this.#hash = linked(this.#hash, header);
+    lines.add(header);
+    lines.add(payload);
+    if (this.events === 0) {
+      this.#firstSeq = event.seq;
+      this.#fromAt = event.at;
+    }
+    this.#lastSeq = event.seq;
+    this.#toAt = event.at;
+    this.events += 1;
+    if (event.kind === 'action') this.actions += 1;
+  }
+
+  /** How much was encoded, bytes. */
+  get bytes(): number {
+    return this.#open().length;
+  }
+
+  /** The chain's value behind its last event. */
+  get hash(): Buffer {
+    return bytesOfValue(this.#hash);
+  }
+
+  /** Its events, read back. */
+  read(): RecordedEvent[] {
+    return this.events === 0 ? [] : eventsOf(this.#open().bytes).map(decodeEvent);
+  }
+
+  /** The block, deflated by another thread where that takes long. Nothing can be added or read any more. */
+  async close(): Promise<Block> {
+    if (this.bytes < DEFLATED_AT_ONCE) return this.closeAtOnce();
+    const lines = this.#letGo();
+    try {
+      return this.#closed(await deflated(lines.bytes, LEVEL));
+    } finally {
+      giveBack(lines);
+    }
+  }
+
+  /** As `close`, without waiting. */
+  closeAtOnce(): Block {
+    const lines = this.#letGo();
+    try {
+      return this.#closed(compress(lines.bytes));
+    } finally {
+      giveBack(lines);
+    }
+  }
+
+  /** Gives up what stands in it. Nothing can be added or read any more. */
+  drop(): void {
+    giveBack(this.#letGo());
+  }
+
+  #open(): Lines {
+    if (this.#lines === null) throw new Error('the block is closed');
+    return this.#lines;
+  }
+
+  /** Once alone: lines that were given back twice would be two blocks' at the same time. */
+  #letGo(): Lines {
+    const lines = this.#open();
+    this.#lines = null;
+    return lines;
+  }
+
+  #closed(payload: Buffer): Block {
+    if (this.events === 0) throw new RangeError('a block holds at least one event');
+    return {
+      sessionId: this.#sessionId,
+      firstSeq: this.#firstSeq,
+      lastSeq: this.#lastSeq,
+      fromAt: this.#fromAt,
+      toAt: this.#toAt,
+      hashBefore: this.#before,
+      hashAfter: this.hash,
+      payload,
+      format: 1,
+    };
+  }
+}
+
+/** Lines as the bytes that they are stored as. */
 class Lines {
-  #buffer = Buffer.allocUnsafeSlow(4 * 1024);
+  #buffer = Buffer.allocUnsafeSlow(FIRST_SIZE);
   #length = 0;
 
   clear(): void {
     this.#length = 0;
-    if (this.#buffer.length > MOST_KEPT) this.#buffer = Buffer.allocUnsafeSlow(MOST_KEPT);
   }
 
   /** Bytes. */
   get length(): number {
     return this.#length;
+  }
+
+  get capacity(): number {
+    return this.#buffer.length;
   }
 
   /** Overwritten by what comes after `clear`. */
@@ -77,93 +182,27 @@ class Lines {
 }
 
 const LF = 0x0a;
+const FIRST_SIZE = 2 * 1024;
 /** Of shorter texts it is not counted what they take: three bytes for each UTF-16 code unit at the most. */
 const LONG = 16 * 1024;
-/** What is kept for the next block, bytes. */
-const MOST_KEPT = 1024 * 1024;
 
-/**
- * Encodes and chains the events of one block, a piece at a time: a thousand of them at once would hold up everything else
- * for ten milliseconds, cuts included.
- */
-class Packing {
-  readonly #sessionId: string;
-  readonly #before: Buffer;
-  readonly #events: readonly RecordedEvent[];
-  readonly #lines: Lines;
-  #hash: string;
-  #next = 0;
+/** What blocks were encoded into, for the next ones: so many bytes of it in all. */
+const free: Lines[] = [];
+const MOST_FREE = 4 * 1024 * 1024;
+let freeBytes = 0;
 
-  constructor(sessionId: string, before: Buffer, events: readonly RecordedEvent[], lines: Lines) {
-    if (events.length === 0) throw new RangeError('a block holds at least one event');
-    this.#sessionId = sessionId;
-    this.#before = before;
-    this.#events = events;
-    this.#lines = lines;
-    this.#hash = textOfValue(before);
-    lines.clear();
-  }
-
-  /** Encodes some of the events. @returns how much it was, bytes; 0 when there are no more */
-  goOn(): number {
-    const lines = this.#lines;
-    const before = lines.length;
-    for (; lines.length < before + PIECE && this.#next < this.#events.length; this.#next += 1) {
-      const { header, payload } = encodeEvent(this.#events[this.#next]!);
-      this.#hash = linked(this.#hash, header);
-      lines.add(header);
-      lines.add(payload);
-    }
-    return lines.length - before;
-  }
-
-  get bytes(): Buffer {
-    return this.#lines.bytes;
-  }
-
-  /** The block, once all events are encoded. */
-  block(payload: Buffer): Block {
-    const first = this.#events[0]!;
-    const last = this.#events[this.#events.length - 1]!;
-    return {
-      sessionId: this.#sessionId,
-      firstSeq: first.seq,
-      lastSeq: last.seq,
-      fromAt: first.at,
-      toAt: last.at,
-      hashBefore: this.#before,
-      hashAfter: bytesOfValue(this.#hash),
-      payload,
-      format: 1,
-    };
-  }
+function takeLines(): Lines {
+  const lines = free.pop();
+  if (lines === undefined) return new Lines();
+  freeBytes -= lines.capacity;
+  return lines;
 }
 
-/** Packs blocks one after the other, and lets others have their turn whenever a piece was done. */
-export class PackingInTurns {
-  readonly #lines = new Lines();
-  #sinceTurn = 0;
-
-  /**
-   * As `packBlock`; what takes long to deflate is given to another thread. To be called again only when the last block is there.
-   * Rejects for events that cannot be encoded.
-   */
-  async pack(sessionId: string, before: Buffer, events: readonly RecordedEvent[]): Promise<Block> {
-    const packing = new Packing(sessionId, before, events, this.#lines);
-    for (let size = packing.goOn(); size > 0; size = packing.goOn()) {
-      this.#sinceTurn += size;
-      if (this.#sinceTurn >= PIECE) await this.#turn();
-    }
-    const { bytes } = packing;
-    const block = packing.block(bytes.length < DEFLATED_AT_ONCE ? compress(bytes) : await deflated(bytes, LEVEL));
-    this.#lines.clear();
-    return block;
-  }
-
-  async #turn(): Promise<void> {
-    this.#sinceTurn = 0;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+function giveBack(lines: Lines): void {
+  lines.clear();
+  if (freeBytes + lines.capacity > MOST_FREE) return;
+  freeBytes += lines.capacity;
+  free.push(lines);
 }
 
 /** Below this, bytes, making zlib's tables costs more than all the rest and saves a hundred bytes. */
@@ -192,7 +231,12 @@ function stored(bytes: Buffer): Buffer {
 /** The events of a stored block, still encoded. Throws on a format or a payload that is not ours. */
 export function unpackBlock(payload: Uint8Array, format: number): EncodedEvent[] {
   if (format !== 1) throw new RangeError(`block format ${format} is unknown`);
-  const lines = inflateRawSync(payload, { maxOutputLength: MAX_INFLATED }).toString('utf8').split('\n');
+  return eventsOf(inflateRawSync(payload, { maxOutputLength: MAX_INFLATED }));
+}
+
+/** @throws RangeError for half a pair */
+function eventsOf(bytes: Buffer): EncodedEvent[] {
+  const lines = bytes.toString('utf8').split('\n');
   if (lines.length % 2 !== 0) throw new RangeError('a block holds pairs of lines');
   const events: EncodedEvent[] = [];
   for (let i = 0; i < lines.length; i += 2) events.push({ header: lines[i]!, payload: lines[i + 1]! });

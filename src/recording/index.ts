@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { RecordedEvent } from './event.js';
 import { isContentFault } from './faults.js';
+import type { Hearing, Listen } from './hearing.js';
 import { writeIndexRows } from './index-rows.js';
 import { rebuildIndex } from './rebuild.js';
 import { type IndexRow, Summary } from './summary.js';
@@ -25,7 +26,7 @@ const ROWS_A_WRITE = 500;
 const MOST_DUE = 10_000;
 
 /**
- * Makes committed events searchable, behind the recording and never in its way: `committed` only counts, a timer writes.
+ * Makes committed events searchable, behind the recording and never in its way: what is heard is only summed up, a timer writes.
  * While Postgres does not answer, a session's stretch simply grows (its summary is bounded); when there are too many
  * sessions for the memory allowed, rows are dropped and the sessions are remembered for `repair`.
  */
@@ -46,22 +47,24 @@ export class IndexWriter {
     this.#options = options;
   }
 
-  /** Hears of events that were committed; the recorder's `committed`. Never throws, never waits. */
-  readonly committed = (sessionId: string, events: readonly RecordedEvent[]): void => {
-    const [first] = events;
-    if (first === undefined || this.#closed) return;
+  /** Sums up what a session's next block says; counts once that is committed. Never throws, never waits. */
+  readonly listen: Listen = (sessionId) => new Hearer(sessionId, (summary) => this.#gather(summary));
+
+  #gather(summary: Summary): void {
+    if (this.#closed) return;
+    const { sessionId } = summary;
     const known = this.#gathering.get(sessionId);
     if (known === undefined && this.#bytes >= (this.#options.mostBytes ?? MOST_BYTES)) {
       this.#drop(sessionId);
       return;
     }
-    const summary = known ?? new Summary(sessionId, first);
     const before = known?.size ?? 0;
-    for (const event of events) summary.add(event);
-    this.#gathering.set(sessionId, summary);
-    this.#bytes += summary.size - before;
+    known?.append(summary);
+    const gathered = known ?? summary;
+    this.#gathering.set(sessionId, gathered);
+    this.#bytes += gathered.size - before;
     this.#timer ??= setTimeout(() => void this.flush(), this.#options.stretch ?? STRETCH).unref();
-  };
+  }
 
   /** Whether rows were dropped that only a rebuild brings back. */
   get rebuildDue(): boolean {
@@ -160,5 +163,30 @@ export class IndexWriter {
   #remember(sessionId: string): void {
     if (this.#due.size < MOST_DUE) this.#due.add(sessionId);
     else this.#everythingDue = true;
+  }
+}
+
+/** Sums up the events of one block. */
+class Hearer implements Hearing {
+  readonly #sessionId: string;
+  readonly #gather: (summary: Summary) => void;
+  #summary: Summary | null = null;
+
+  constructor(sessionId: string, gather: (summary: Summary) => void) {
+    this.#sessionId = sessionId;
+    this.#gather = gather;
+  }
+
+  hear(event: RecordedEvent): void {
+    this.#summary ??= new Summary(this.#sessionId, event);
+    this.#summary.add(event);
+  }
+
+  moved(by: number): void {
+    this.#summary?.move(by);
+  }
+
+  over(committed: boolean): void {
+    if (committed && this.#summary !== null) this.#gather(this.#summary);
   }
 }

@@ -1,5 +1,7 @@
 import { genesis } from './chain.js';
 import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
+import type { Hearing } from './hearing.js';
+import { Stretch } from './stretch.js';
 
 /** A session as its row says it. Times are milliseconds since the epoch. */
 export interface SessionRow {
@@ -35,6 +37,8 @@ export interface Sink {
   hasRoom(): boolean;
   /** Counts queued bytes in or out. */
   queued(bytes: number): void;
+  /** Begins to hear what is encoded for a session's next block. */
+  listen(sessionId: string): Hearing;
   monotonic(): number;
   wall(): number;
 }
@@ -59,8 +63,11 @@ export class SessionLog {
   hash: Buffer;
   committedSeq = 0;
   readonly #sink: Sink;
-  #pending: RecordedEvent[] = [];
+  /** What came since the recorder took something last. */
+  #next: Stretch | null = null;
   #pendingBytes = 0;
+  /** The chain's value before what comes next; null while what was taken is not encoded to its end. */
+  #chain: Buffer | null;
   #lastSeq = 0;
   #waiters: Waiter[] = [];
   #failed = false;
@@ -71,6 +78,7 @@ export class SessionLog {
     this.row = row;
     this.#sink = sink;
     this.hash = genesis(row.id);
+    this.#chain = this.hash;
   }
 
   get lastSeq(): number {
@@ -81,7 +89,8 @@ export class SessionLog {
   append(kind: EventKind, facts: Facts, payload: Payload | null = null): number {
     const seq = ++this.#lastSeq;
     if (this.#givenUp) return seq;
-    this.#pending.push({ seq, at: this.#sink.wall(), kind, facts, payload });
+    this.#next ??= new Stretch(this.row.id, [this.#sink.listen(this.row.id)]);
+    this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload });
     const bytes = roughSize(facts, payload);
     this.#pendingBytes += bytes;
     this.#sink.queued(bytes);
@@ -115,7 +124,7 @@ export class SessionLog {
   }
 
   get hasPending(): boolean {
-    return this.#pending.length > 0 || (this.receipt !== null && !this.rowWritten && !this.#givenUp);
+    return this.#next !== null || (this.receipt !== null && !this.rowWritten && !this.#givenUp);
   }
 
   /** Closes the log: its last event, and the receipt for the row. */
@@ -127,13 +136,39 @@ export class SessionLog {
     this.#sink.dirty(this, true);
   }
 
-  /** For the recorder: takes what is to be written next. */
-  take(): RecordedEvent[] {
-    const events = this.#pending;
-    this.#pending = [];
+  /**
+   * For the recorder: encodes some of what came since it took something last.
+   * @returns how much it was, bytes; 0 when there is nothing to encode, or not yet
+   * @throws for an event that cannot be encoded
+   */
+  encode(most: number): number {
+    return this.#next === null || this.#chain === null ? 0 : this.#next.encode(this.#chain, most);
+  }
+
+  /** Whether `encode` would have something to do. */
+  get hasFresh(): boolean {
+    return this.#chain !== null && this.#next?.hasFresh === true;
+  }
+
+  /** For the recorder: takes what is to be written next, with the chain's value before it. `encoded` is to be called once it is. */
+  take(): { readonly stretch: Stretch; readonly before: Buffer } | null {
+    const [stretch, before] = [this.#next, this.#chain];
+    this.#forget();
+    if (stretch === null) return null;
+    if (before === null) throw new Error('what was taken before is not encoded');
+    this.#chain = null;
+    return { stretch, before };
+  }
+
+  /** For the recorder: what was taken is encoded, and what comes next continues the chain at `hash`. */
+  encoded(hash: Buffer): void {
+    this.#chain = hash;
+  }
+
+  #forget(): void {
+    this.#next = null;
     this.#sink.queued(-this.#pendingBytes);
     this.#pendingBytes = 0;
-    return events;
   }
 
   /** For the recorder: everything up to `seq` is committed and the chain stands at `hash`. */
@@ -157,7 +192,9 @@ export class SessionLog {
     this.#givenUp = this.#failed;
     this.#failed = true;
     this.#waiters = [];
-    this.take();
+    this.#next?.lost();
+    this.#forget();
+    this.#chain = this.hash;
     if (!this.#givenUp) {
       this.#lastSeq = this.committedSeq;
       this.append('gap', { about: 'not_recorded', events: lost, why });
@@ -166,12 +203,20 @@ export class SessionLog {
     this.onStall();
   }
 
-  /** For the recorder: the row was closed by another gateway; what was taken, and all that followed, comes behind its events. */
-  continueBehind(head: { readonly lastSeq: number; readonly hash: Buffer }, taken: readonly RecordedEvent[]): void {
-    const events = [...taken, ...this.#pending];
+  /**
+   * For the recorder: the row was closed by another gateway; what was taken, and all that followed, comes behind its events.
+   * @param events - those of `taken`
+   */
+  continueBehind(
+    head: { readonly lastSeq: number; readonly hash: Buffer },
+    taken: Stretch,
+    events: readonly RecordedEvent[],
+  ): void {
     const first = events[0]?.seq ?? head.lastSeq + 1;
     const by = head.lastSeq + 1 - first;
-    this.#pending = events.map((event) => shifted(event, first, by));
+    const parts = [taken.unwound(events), ...(this.#next === null ? [] : [this.#next.unwound()])];
+    this.#next = Stretch.moved(this.row.id, parts, by, (event) => shifted(event, first, by));
+    this.#chain = head.hash;
     this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, seq: waiter.seq + by }));
     this.#lastSeq += by;
     this.committedSeq = head.lastSeq;

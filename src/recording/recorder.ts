@@ -3,21 +3,22 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
-import { type Block, PackingInTurns } from './block.js';
-import type { RecordedEvent } from './event.js';
+import { type Block, unpackBlock } from './block.js';
+import { decodeEvent } from './chain.js';
+import { Encoding } from './encoding.js';
 import { isContentFault } from './faults.js';
+import { type Hearing, type Listen, listenAll } from './hearing.js';
 import { type Receipt, SessionLog, type SessionRow, type Sink } from './log.js';
+import type { Stretch } from './stretch.js';
 import { type Batch, type Head, type RowWrite, readHeads, writeBatch } from './writer.js';
-
-/** What hears of committed events, to make them searchable. Must not throw. */
-export type Committed = (sessionId: string, events: readonly RecordedEvent[]) => void;
 
 export interface RecorderOptions {
   readonly pool: Pool;
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Log;
-  readonly committed?: Committed;
+  /** Who hears of events, and what becomes of them; nobody unless given. */
+  readonly listen?: Listen;
   /** Of its own, which nobody scrapes, when not given. */
   readonly metrics?: Metrics;
   /** How long a session may wait for its record before it is cut, milliseconds. */
@@ -43,7 +44,8 @@ const RETRY_MOST = 1_000;
 /** What a log has to write, as it was when the batch began: what comes while it is packed is of the next. */
 interface Due {
   readonly log: SessionLog;
-  readonly events: RecordedEvent[];
+  /** Null when its row alone is to be written. */
+  readonly taken: { readonly stretch: Stretch; readonly before: Buffer } | null;
   /** Its row is to be written, with this receipt. */
   readonly rowDue: boolean;
   readonly receipt: Receipt | null;
@@ -51,7 +53,7 @@ interface Due {
 
 interface Taken {
   readonly log: SessionLog;
-  readonly events: RecordedEvent[];
+  readonly stretch: Stretch | null;
   readonly block: Block | null;
   readonly row: RowWrite | null;
 }
@@ -67,7 +69,8 @@ interface Taken {
 export class Recorder implements Sink {
   readonly #options: RecorderOptions;
   readonly #metrics: Metrics;
-  readonly #packing = new PackingInTurns();
+  readonly #encoding = new Encoding(() => this.pressed());
+  readonly #listen: Listen;
   readonly #dirty = new Set<SessionLog>();
   readonly #waiting = new Set<SessionLog>();
   readonly #stallTimer: NodeJS.Timeout;
@@ -83,6 +86,7 @@ export class Recorder implements Sink {
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#metrics = options.metrics ?? new Metrics();
+    this.#listen = options.listen ?? listenAll([]);
     this.#stallTimer = setInterval(() => this.#endStalled(), 100);
     this.#stallTimer.unref();
   }
@@ -94,6 +98,7 @@ export class Recorder implements Sink {
 
   dirty(log: SessionLog, urgent: boolean): void {
     this.#dirty.add(log);
+    if (log.hasFresh) this.#encoding.soon(log);
     if (log.waiting) this.#waiting.add(log);
     if (urgent || this.#queuedBytes > Math.min(MANY_BYTES, this.#bufferBytes / 4)) this.#flushSoon();
     else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
@@ -105,6 +110,10 @@ export class Recorder implements Sink {
 
   queued(bytes: number): void {
     this.#queuedBytes += bytes;
+  }
+
+  listen(sessionId: string): Hearing {
+    return this.#listen(sessionId);
   }
 
   monotonic(): number {
@@ -195,13 +204,13 @@ export class Recorder implements Sink {
 
   /** Packs what a log has to write. What cannot be put into a block is lost to a gap, which is packed instead. */
   async #pack(due: Due): Promise<Taken> {
-    const { log, events } = due;
+    const { log, taken } = due;
     try {
-      const block = events.length > 0 ? await this.#packing.pack(log.row.id, log.hash, events) : null;
-      return { log, events, block, row: rowOf(due, block) };
+      const block = taken === null ? null : await this.#encoding.close(log, taken.stretch, taken.before);
+      return { log, stretch: taken?.stretch ?? null, block, row: rowOf(due, block) };
     } catch (thrown) {
       if (due.rowDue) log.rowWritten = false;
-      this.#lose(log, thrown);
+      this.#lose(log, taken?.stretch ?? null, thrown);
       return this.#pack(dueOf(log));
     }
   }
@@ -233,15 +242,16 @@ export class Recorder implements Sink {
     const [first] = taken;
     if (taken.length === 1 && first !== undefined) {
       if (first.row !== null) first.log.rowWritten = false;
-      this.#lose(first.log, thrown);
+      this.#lose(first.log, first.stretch, thrown);
       return;
     }
     for (const one of taken) await this.#write([one]);
   }
 
   /** A log's events cannot be written as they are: a gap takes their place, and the session is cut. */
-  #lose(log: SessionLog, thrown: unknown): void {
+  #lose(log: SessionLog, stretch: Stretch | null, thrown: unknown): void {
     this.#options.log.error({ err: messageOf(thrown), session: log.row.id }, 'a session cannot be recorded; it is cut');
+    stretch?.lost();
     log.fail(messageOf(thrown));
   }
 
@@ -254,15 +264,15 @@ export class Recorder implements Sink {
   }
 
   /** Another gateway took this session for lost and closed it: our events are appended behind its own. */
-  #afterForeignBlock({ log, events, block }: Taken, head: Head | undefined): void {
-    if (head === undefined || block === null || head.lastSeq < block.firstSeq) {
-      this.#lose(log, new Error('another block stands in the place of this one'));
+  #afterForeignBlock({ log, stretch, block }: Taken, head: Head | undefined): void {
+    if (head === undefined || stretch === null || block === null || head.lastSeq < block.firstSeq) {
+      this.#lose(log, stretch, new Error('another block stands in the place of this one'));
       return;
     }
     this.#options.log.warn({ session: log.row.id }, 'another gateway had closed this session as interrupted');
     // Before the events move: what the cut adds points at them, and moves with them.
     log.onStall();
-    log.continueBehind(head, events);
+    log.continueBehind(head, stretch, unpackBlock(block.payload, block.format).map(decodeEvent));
     this.#dirty.add(log);
   }
 
@@ -279,11 +289,11 @@ export class Recorder implements Sink {
     }
   }
 
-  #commit({ log, events, block }: Taken): void {
+  #commit({ log, stretch, block }: Taken): void {
     if (block === null) return;
     log.committed(block.lastSeq, block.hashAfter);
     if (!log.waiting) this.#waiting.delete(log);
-    this.#options.committed?.(log.row.id, events);
+    stretch?.committed();
   }
 
   #endStalled(): void {
@@ -302,7 +312,7 @@ export class Recorder implements Sink {
 function dueOf(log: SessionLog): Due {
   const rowDue = !log.rowWritten;
   log.rowWritten = true;
-  return { log, events: log.take(), rowDue, receipt: log.receipt };
+  return { log, taken: log.take(), rowDue, receipt: log.receipt };
 }
 
 function rowOf({ log, rowDue, receipt }: Due, block: Block | null): RowWrite | null {
@@ -318,9 +328,9 @@ function rowOf({ log, rowDue, receipt }: Due, block: Block | null): RowWrite | n
 function counted(taken: readonly Taken[]): { events: number; actions: number } {
   let events = 0;
   let actions = 0;
-  for (const one of taken) {
-    events += one.events.length;
-    for (const event of one.events) if (event.kind === 'action') actions += 1;
+  for (const { stretch } of taken) {
+    events += stretch?.counts.events ?? 0;
+    actions += stretch?.counts.actions ?? 0;
   }
   return { events, actions };
 }

@@ -42,7 +42,7 @@ const LONGEST_RULE = 8 * 1024;
 /** Gathers what is searchable of consecutive events; its size is bounded however many they are. */
 export class Summary {
   readonly sessionId: string;
-  readonly #firstSeq: number;
+  #firstSeq: number;
   readonly #fromAt: number;
   #lastSeq: number;
   #toAt: number;
@@ -87,6 +87,29 @@ export class Summary {
     this.#bytesOut += count(facts.bytesOut);
     if (typeof payload?.text === 'string') this.#keepText(payload.text);
     if (kind === 'notice' && facts.about === 'secret_seen') this.#keepSighting(facts.secret, at);
+  }
+
+  /** Takes in what follows. Both are bounded, so is what comes of it. */
+  append(next: Summary): void {
+    this.#lastSeq = next.#lastSeq;
+    this.#toAt = Math.max(next.#toAt, this.#toAt);
+    this.#actions += next.#actions;
+    this.#denied += next.#denied;
+    this.#rows += next.#rows;
+    this.#bytesIn += next.#bytesIn;
+    this.#bytesOut += next.#bytesOut;
+    for (const verb of next.#verbs) keep(this.#verbs, verb);
+    for (const target of next.#targets) keep(this.#targets, target);
+    for (const reason of next.#reasons) keep(this.#reasons, reason);
+    for (const rule of next.#rules) keep(this.#rules, rule, LONGEST_RULE);
+    for (const text of next.#texts) this.#keepText(text);
+    for (const [secret, at] of next.#sightings) this.#keepSighting(secret, at);
+  }
+
+  /** What it sums up stands so many places further back. */
+  move(by: number): void {
+    this.#firstSeq += by;
+    this.#lastSeq += by;
   }
 
   row(): IndexRow {

@@ -61,7 +61,7 @@ async function signed(t: Test) {
 t.test('a close-out says what was asked, agreed, given, done and refused, and holds offline', async (t) => {
   const { closeOuts, id, pool, authority, grant, database } = await engagement(t);
   const index = new IndexWriter({ pool, log: quiet });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   await record(recorder, 3, { grantId: grant.id });
   const live = open(recorder, { grantId: grant.id });
   act(live, 'drop table orders', 'deny');

@@ -25,7 +25,7 @@ async function lasting(t: Test, wrap?: Parameters<typeof startAccess>[1]) {
 /** One session of a grant, with the rules that allowed what it did. */
 async function used(t: Test, { pool }: Access, grantId: string, rules: readonly string[]): Promise<void> {
   const index = new IndexWriter({ pool, log: quiet });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const log = sessionOf(recorder, { grantId, service: 'orders-web', principal: 'kim' });
   for (const rule of rules) log.append('action', { verb: 'GET', on: ['/'], outcome: 'allow', rule }, {});
   log.append('action', { verb: 'POST', on: ['/'], outcome: 'deny', rule: 'no rule', reason: 'out_of_scope' }, {});

@@ -13,6 +13,7 @@ import { operatorNamed } from '../../src/identity/actor.js';
 import { Metrics } from '../../src/metrics.js';
 import type { Facts } from '../../src/recording/event.js';
 import { Presence } from '../../src/recording/gateways.js';
+import { listenAll } from '../../src/recording/hearing.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { close, freshLedger, open, quiet, safe, type sessionRow, startRecorder } from '../recording/fixture.js';
 
@@ -44,10 +45,7 @@ async function startProcess(watch: AlertWatch) {
   const bursts = new Bursts({ pool, watch, settings: settings.denials, log: quiet });
   const index = new IndexWriter({ pool, log: quiet, written: bursts.indexed });
   const { recorder } = await startRecorder(t, pool, {
-    committed: (session, events) => {
-      index.committed(session, events);
-      watch.committed(session, events);
-    },
+    listen: listenAll([index.listen, watch.listen]),
   });
   return { watch, bursts, index, recorder };
 }
@@ -273,8 +271,10 @@ t.test('a rule that is off raises nothing', async (t) => {
   const silent = new AlertWatch({ pool, raise: alarm(off), settings: off, clock, log: quiet, metrics });
   const about = { grant: 'g', principal: 'zoe', service: 'orders-db' };
   const id = randomUUID();
-  silent.committed(id, [{ seq: 1, at: clock.wall(), kind: 'open', facts: about, payload: null }]);
-  silent.committed(id, [{ seq: 2, at: clock.wall(), kind: 'action', facts: did('ddl')[1], payload: null }]);
+  const hearing = silent.listen(id);
+  hearing.hear({ seq: 1, at: clock.wall(), kind: 'open', facts: about, payload: null });
+  hearing.hear({ seq: 2, at: clock.wall(), kind: 'action', facts: did('ddl')[1], payload: null });
+  hearing.over(true);
   await silent.stop();
   t.notOk((await alerts('ddl')).some(({ principal }) => principal === 'zoe'));
 });
@@ -326,8 +326,10 @@ t.test(
     const heard = ({ id, grantId, principal, service }: Parameters<typeof open>[1] & object, [kind, facts]: Said) => {
       const at = Date.now();
       const opened = { grant: grantId ?? '', principal: principal ?? '', service: service ?? '' };
-      watch.committed(id ?? '', [{ seq: 1, at, kind: 'open', facts: opened, payload: null }]);
-      watch.committed(id ?? '', [{ seq: 2, at, kind, facts, payload: null }]);
+      const hearing = watch.listen(id ?? '');
+      hearing.hear({ seq: 1, at, kind: 'open', facts: opened, payload: null });
+      hearing.hear({ seq: 2, at, kind, facts, payload: null });
+      hearing.over(true);
     };
     const nia = await write('nia', [did('ddl'), given(320), denied('outside_hours'), denied(), denied()]);
     await write('oda', [did('ddl')], true);

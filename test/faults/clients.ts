@@ -144,7 +144,11 @@ async function workOn(client: pg.Client, work: DatabaseWork | 'flood', answered:
   const next = numbers();
   if (work === 'copy') return copyIn(client, next(), answered);
   if (work === 'pipeline') return pipeline(client, next(), answered);
-  if (work in ONE) return void (await client.query(`${ONE[work]} /* ${next()} */`));
+  if (work in ONE) {
+    const only = next();
+    await client.query(`${ONE[work]} /* ${only} */`);
+    return void answered.add(only);
+  }
   for (;;) {
     const [simple, extended] = [next(), next()];
     await client.query(`select count(*) from orders /* ${simple} */`);

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { starvation } from '../support/starvation.js';
+import { waitUntil } from '../support/wait.js';
 import { sceneOf } from './checked.js';
 import { Checker } from './checker.js';
 import { database, webSocket } from './clients.js';
@@ -65,6 +66,7 @@ t.test(
         const { db, busy, leave } = await workload(t, under, checker);
         const quiet = await under.issue('orders-db');
         const idle = await patient(checker, () => database(t, gateway, quiet, 'idle'));
+        await waitUntil('who is idle has had its answer', () => idle.answered.size > 0);
         const visitor = await under.issue('orders-web');
         const before = seams.upstream('orders-db').seen().length;
         const starved = starvation(process.pid, gateway.pid);

@@ -10,7 +10,7 @@ const ALL = `select sum(actions)::int as actions, sum(denied)::int as denied, su
 t.test('committed events become searchable behind the recording, and a rebuild says the same', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 20 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const log = await record(recorder, 5);
   await index.close();
   const expected = [{ actions: 5, denied: 1, rows: 15, first: 1, last: 12, events: 12 }];
@@ -28,7 +28,7 @@ t.test('committed events become searchable behind the recording, and a rebuild s
 t.test('a rebuild of a live session leaves its gateway what the gateway has not written yet', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 60_000 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const log = open(recorder);
   act(log, 'one');
   await safe(log);
@@ -43,7 +43,7 @@ t.test('a rebuild of a live session leaves its gateway what the gateway has not 
 t.test('an index that cannot be written holds nothing up and is written later', async (t) => {
   const { database, pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 10 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   await database.query('alter table daypass.block_index rename to hidden');
   const log = open(recorder);
   act(log, 'one');
@@ -63,7 +63,7 @@ t.test('an index that cannot be written holds nothing up and is written later', 
 t.test('too many sessions for the memory allowed drop rows, and a rebuild is remembered', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 60_000, mostBytes: 1 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   await record(recorder, 1);
   t.equal(index.rebuildDue, false);
   await record(recorder, 1);
@@ -79,7 +79,7 @@ t.test('too many sessions for the memory allowed drop rows, and a rebuild is rem
 t.test('what Postgres does not take as text, and handles, never reach the index', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 60_000 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const handle = `dp_0123456789abcdefghijkl_${'S'.repeat(43)}`;
   const log = open(recorder);
   log.append(

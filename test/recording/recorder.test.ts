@@ -49,19 +49,18 @@ t.test('a batch gives way to cuts that are late, and not for ever', async (t) =>
   let turns = 0;
   const turn = setInterval(() => (turns += 1), 1);
   t.teardown(() => clearInterval(turn));
-  const asked: { turns: number; written: number }[] = [];
   const log = open(recorder);
+  const asked = new Set<number>();
+  let late = true;
   recorder.pressed = () => {
-    asked.push({ turns, written: log.committedSeq });
-    return asked.length <= 3;
+    asked.add(turns);
+    late &&= asked.size <= 3;
+    if (late) t.equal(log.committedSeq, 0, 'nothing is written while something is late');
+    return late;
   };
   await safe(log);
-  t.equal(asked.length, 4, 'it is written as soon as nothing is late');
-  t.ok(
-    asked.every(({ written }) => written === 0),
-    'and not before',
-  );
-  t.equal(new Set(asked.map(({ turns }) => turns)).size, 4, 'and others have had their turn in between');
+  t.equal(late, false, 'it is written as soon as nothing is');
+  t.ok(asked.size > 3, 'and others have had their turn in between');
   recorder.pressed = () => true;
   await safe(open(recorder));
   t.pass('though cuts go on being late');

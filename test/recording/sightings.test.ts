@@ -12,7 +12,7 @@ const saw = (log: SessionLog, secret: string) => log.append('notice', { about: '
 t.test('a recorded sighting is found by person, whoever writes the index and however often', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 60_000 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const logs = [open(recorder), open(recorder), open(recorder, { principal: 'bob', service: 'web' })];
   const [first, second, bobs] = logs as [SessionLog, SessionLog, SessionLog];
   saw(first, 'env A');
@@ -49,7 +49,7 @@ t.test('a recorded sighting is found by person, whoever writes the index and how
 t.test('a sighting is kept by a rebuild that cannot read its block any more', async (t) => {
   const { pool } = await freshLedger(t);
   const index = new IndexWriter({ pool, log: quiet, stretch: 60_000 });
-  const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
   const log = open(recorder);
   saw(log, 'env A');
   close(log);
@@ -66,7 +66,7 @@ t.test(
   async (t) => {
     const { pool } = await freshLedger(t);
     const index = new IndexWriter({ pool, log: quiet, stretch: 60_000 });
-    const { recorder } = await startRecorder(t, pool, { committed: index.committed });
+    const { recorder } = await startRecorder(t, pool, { listen: index.listen });
     const log = open(recorder);
     for (let n = 0; n < 1_000; n += 1) saw(log, `env N${n}`);
     log.append('notice', { about: 'secret_seen', secret: 7 });

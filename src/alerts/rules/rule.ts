@@ -18,7 +18,7 @@ export interface Finding {
   readonly look: (client: PoolClient) => Promise<Alert | null>;
 }
 
-/** Looks at an event that was committed: no I/O, and next to nothing for what it is not about. */
+/** Looks at an event on its way into the record: no I/O, and next to nothing for what it is not about. */
 export type EventRule = (watched: Watched, event: RecordedEvent) => Finding | null;
 
 /** What needs no look into the ledger. */

@@ -12,7 +12,8 @@ import { serveBench } from '../child.js';
 const [configDirectory = '', dataDirectory = '', workers = '1', kind] = process.argv.slice(2);
 if (kind === 'null') {
   Recorder.prototype.dirty = (log: SessionLog) => {
-    log.take();
+    const taken = log.take();
+    if (taken !== null) log.encoded(taken.before);
   };
 }
 const place = { configDirectory, dataDirectory };

@@ -17,7 +17,7 @@ const pool = openDatabase(process.argv[2] ?? '', { max: 2, log });
 await migrate(pool);
 await ensurePartitions(pool, clock.wall());
 const index = new IndexWriter({ pool, log });
-const recorder = new Recorder({ pool, gatewayId: crypto.randomUUID(), clock, log, committed: index.committed });
+const recorder = new Recorder({ pool, gatewayId: crypto.randomUUID(), clock, log, listen: index.listen });
 
 /** Milliseconds; it flushes about each second. */
 const INDEXED = 2_500;

@@ -1,0 +1,132 @@
+import { type Block, OpenBlock } from './block.js';
+import type { RecordedEvent } from './event.js';
+import type { Hearing } from './hearing.js';
+
+/** What stood in a stretch. */
+export interface Unwound {
+  readonly events: readonly RecordedEvent[];
+  /** How many of them, the first ones, were heard. */
+  readonly heard: number;
+  readonly hearings: readonly Hearing[];
+}
+
+/**
+ * The events of a session that go into its next block: as objects just until the recorder has a turn for encoding them, then as bytes. As
+ * objects they would live until they are written, long enough for each collection of the young to carry them along.
+ */
+export class Stretch {
+  readonly #sessionId: string;
+  readonly #hearings: readonly Hearing[];
+  #block: OpenBlock | null = null;
+  #fresh: RecordedEvent[] = [];
+  /** Of the fresh ones: how many are encoded, and how many were heard. */
+  #encoded = 0;
+  #heard = 0;
+  #events = 0;
+  #actions = 0;
+
+  /** @param hearings - the last of them hears each event as it is encoded; all are told what becomes of it */
+  constructor(sessionId: string, hearings: readonly Hearing[]) {
+    this.#sessionId = sessionId;
+    this.#hearings = hearings;
+  }
+
+  /**
+   * What stood in other places, once more: `by` further back in the record.
+   * @param parts - one after the other; all but the last were heard to their end
+   */
+  static moved(
+    sessionId: string,
+    parts: readonly Unwound[],
+    by: number,
+    move: (event: RecordedEvent) => RecordedEvent,
+  ) {
+    const stretch = new Stretch(
+      sessionId,
+      parts.flatMap(({ hearings }) => hearings),
+    );
+    for (const one of stretch.#hearings) one.moved(by);
+    for (const { events, heard } of parts) {
+      for (const event of events) stretch.push(move(event));
+      stretch.#heard += heard;
+    }
+    return stretch;
+  }
+
+  /** How many events, and how many of them are actions. */
+  get counts(): { readonly events: number; readonly actions: number } {
+    return { events: this.#events, actions: this.#actions };
+  }
+
+  get hasFresh(): boolean {
+    return this.#fresh.length > 0;
+  }
+
+  push(event: RecordedEvent): void {
+    this.#fresh.push(event);
+    this.#events += 1;
+    if (event.kind === 'action') this.#actions += 1;
+  }
+
+  /**
+   * Encodes some of the fresh events.
+   * @param before - the chain's value before the first event of the stretch
+   * @param most - bytes, after which it stops
+   * @returns how much it was, bytes; 0 when there are no fresh ones
+   * @throws for an event that cannot be encoded, and again each time
+   */
+  encode(before: Buffer, most: number): number {
+    if (this.#fresh.length === 0) return 0;
+    this.#block ??= new OpenBlock(this.#sessionId, before);
+    const block = this.#block;
+    const from = block.bytes;
+    for (; this.#encoded < this.#fresh.length && block.bytes - from < most; this.#encoded += 1) {
+      const event = this.#fresh[this.#encoded]!;
+      block.add(event);
+      if (this.#encoded >= this.#heard) this.#hearings.at(-1)?.hear(event);
+    }
+    if (this.#encoded === this.#fresh.length) {
+      this.#fresh = [];
+      this.#encoded = 0;
+      this.#heard = 0;
+    }
+    return block.bytes - from;
+  }
+
+  /** The chain's value behind what is encoded. @param before - its value before the stretch */
+  hashAfter(before: Buffer): Buffer {
+    return this.#block?.hash ?? before;
+  }
+
+  /** The block of all this. Nothing can be pushed or encoded any more. */
+  close(): Promise<Block> {
+    const block = this.#block;
+    if (block === null) throw new RangeError('nothing is encoded');
+    this.#block = null;
+    return block.close();
+  }
+
+  /**
+   * All that stands in it, for another stretch; its hearings go with it. Nothing can be done with it any more.
+   * @param closed - what stands in its block, of one that is closed
+   */
+  unwound(closed: readonly RecordedEvent[] = []): Unwound {
+    const encoded = this.#block?.read() ?? closed;
+    this.#block?.drop();
+    this.#block = null;
+    const heard = encoded.length + Math.max(0, this.#heard - this.#encoded);
+    return { events: [...encoded, ...this.#fresh.slice(this.#encoded)], heard, hearings: this.#hearings };
+  }
+
+  /** It is in the ledger. */
+  committed(): void {
+    for (const one of this.#hearings) one.over(true);
+  }
+
+  /** It never will be in the ledger. */
+  lost(): void {
+    this.#block?.drop();
+    this.#block = null;
+    for (const one of this.#hearings) one.over(false);
+  }
+}

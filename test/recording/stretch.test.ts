@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import t from 'tap';
+import { OpenBlock, unpackBlock } from '../../src/recording/block.js';
+import { readEvents } from '../../src/recording/blocks.js';
+import { decodeEvent, genesis } from '../../src/recording/chain.js';
+import type { RecordedEvent } from '../../src/recording/event.js';
+import type { Hearing } from '../../src/recording/hearing.js';
+import { IndexWriter } from '../../src/recording/index.js';
+import { reapSessions } from '../../src/recording/reap.js';
+import { verifySession } from '../../src/recording/verify-database.js';
+import { act, close, freshLedger, open, quiet, safe, startRecorder } from './fixture.js';
+
+/** Notes what it hears, and what becomes of it. */
+class Noting implements Hearing {
+  readonly heard: number[] = [];
+  by = 0;
+  committed: boolean | null = null;
+
+  hear({ seq }: RecordedEvent): void {
+    this.heard.push(seq);
+  }
+
+  moved(by: number): void {
+    this.by += by;
+  }
+
+  over(committed: boolean): void {
+    this.committed = committed;
+  }
+}
+
+function noting() {
+  const all: Noting[] = [];
+  const listen = () => {
+    const one = new Noting();
+    all.push(one);
+    return one;
+  };
+  return { all, listen };
+}
+
+t.test('each event is heard once, soon, and before it is committed; then whoever heard is told', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { all, listen } = noting();
+  const { recorder } = await startRecorder(t, pool, { listen });
+  const log = open(recorder, { mode: 'buffered' });
+  for (let n = 0; n < 5; n += 1) act(log, `select ${n}`);
+  t.same(all[0]?.heard, [], 'not while it is told: whoever acts does not wait for that');
+  await turn();
+  t.same(all[0], { heard: [1, 2, 3, 4, 5, 6], by: 0, committed: null });
+  act(log, 'select 5');
+  t.ok(await recorder.drain(5_000));
+  t.same(
+    all.map(({ heard, committed }) => ({ heard, committed })),
+    [{ heard: [1, 2, 3, 4, 5, 6, 7], committed: true }],
+  );
+});
+
+t.test('what cannot be recorded is told to be lost, also what was encoded already', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { all, listen } = noting();
+  const { recorder } = await startRecorder(t, pool, { listen });
+  const log = open(recorder);
+  await safe(log);
+  act(log, 'select 1');
+  await turn();
+  log.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  act(log, 'select 2');
+  t.ok(await recorder.drain(5_000));
+  t.same(all[1], { heard: [2], by: 0, committed: false });
+  t.same(all[2]?.committed, true, 'the gap');
+  const { findings } = await verifySession(pool, log.row.id);
+  t.same(findings, []);
+});
+
+t.test(
+  'what goes on behind the block of another gateway is heard once, and indexed where it stands then',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const { all, listen } = noting();
+    const index = new IndexWriter({ pool, log: quiet });
+    const { recorder, gatewayId } = await startRecorder(t, pool, {
+      listen: (session) => {
+        const [one, other] = [listen(), index.listen(session)];
+        return {
+          hear: (event) => [one, other].forEach((hearing) => void hearing.hear(event)),
+          moved: (by) => [one, other].forEach((hearing) => void hearing.moved(by)),
+          over: (committed) => [one, other].forEach((hearing) => void hearing.over(committed)),
+        };
+      },
+    });
+    const log = open(recorder);
+    await safe(log);
+    await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
+    t.same(await reapSessions(pool, 'other', Date.now()), [log.row.id]);
+    log.onStall = () => close(log, 'recorder_stalled');
+    const first = act(log, 'select 1');
+    const written = safe(log);
+    // These come while the block that stands in the way is met: one is encoded by then, the other is not.
+    await turn();
+    await turn();
+    log.append('result', { of: first, status: '00000' });
+    await turn();
+    act(log, 'select 2');
+    await written;
+    t.ok(await recorder.drain(5_000));
+    const heard = all.flatMap((one) => one.heard);
+    t.equal(heard.length, 5, `open, two actions, a result and the end: ${heard}`);
+    t.ok(all.every(({ committed }) => committed === true));
+    t.equal(
+      all.find((one) => one.heard[0] === 2)?.by,
+      2,
+      'whoever heard of the second event knows that it is the fourth',
+    );
+    await index.close();
+    const events: RecordedEvent[] = [];
+    for await (const event of readEvents(pool, log.row.id)) events.push(event);
+    t.same(
+      events.map(({ seq, kind }) => `${seq} ${kind}`),
+      ['1 open', '2 gap', '3 close', '4 action', '5 result', '6 action', '7 close'],
+    );
+    t.equal(events[4]?.facts.of, 4);
+    const { rows } = await pool.query(
+      'select min(first_seq)::int as first, max(last_seq)::int as last, sum(actions)::int as actions, sum(last_seq - first_seq + 1)::int as events from block_index',
+    );
+    t.same(rows, [{ first: 1, last: 7, actions: 2, events: 7 }]);
+    t.same((await verifySession(pool, log.row.id)).findings, []);
+  },
+);
+
+t.test(
+  'sessions that are encoded side by side, into memory that others used before, keep their bytes apart',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const { recorder } = await startRecorder(t, pool);
+    const logs = Array.from({ length: 40 }, (_, n) => open(recorder, { mode: n % 2 === 0 ? 'strict' : 'buffered' }));
+    const said = new Map(logs.map((log) => [log, [] as string[]]));
+    for (let round = 0; round < 25; round += 1) {
+      for (const log of logs) {
+        const size = 10 ** (1 + Math.floor(Math.random() * 4));
+        const text = randomBytes(Math.floor(Math.random() * size)).toString('base64');
+        said.get(log)?.push(text);
+        act(log, text);
+        if (Math.random() < 0.3) log.whenSafe(() => {});
+      }
+      if (Math.random() < 0.5) await turn();
+    }
+    t.ok(await recorder.drain(20_000));
+    for (const log of logs) {
+      const read: unknown[] = [];
+      for await (const { kind, payload } of readEvents(pool, log.row.id))
+        if (kind === 'action') read.push(payload?.text);
+      t.same(read, said.get(log));
+      t.same((await verifySession(pool, log.row.id)).findings, []);
+    }
+  },
+);
+
+t.test('a block that is closed or dropped can be nothing else any more', async (t) => {
+  const event = (seq: number): RecordedEvent => ({
+    seq,
+    at: seq,
+    kind: 'notice',
+    facts: {},
+    payload: { text: 'é'.repeat(seq) },
+  });
+  const id = '00000000-0000-7000-8000-000000000000';
+  const block = new OpenBlock(id, genesis(id));
+  t.same(block.read(), []);
+  for (let seq = 1; seq <= 900; seq += 1) block.add(event(seq));
+  t.same(block.read().at(-1), event(900));
+  const closed = await block.close();
+  t.match(closed, { firstSeq: 1, lastSeq: 900, fromAt: 1, toAt: 900 });
+  t.same(unpackBlock(closed.payload, closed.format).map(decodeEvent).at(-1), event(900));
+  t.throws(() => block.add(event(901)), /closed/);
+  await t.rejects(block.close(), /closed/);
+  t.throws(() => block.drop(), /closed/);
+  t.throws(() => block.read(), /closed/);
+  const empty = new OpenBlock(id, genesis(id));
+  t.throws(() => empty.closeAtOnce(), RangeError);
+});
