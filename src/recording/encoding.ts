@@ -13,7 +13,7 @@ const GIVE_WAY_STEP = 5;
  */
 export class Encoding {
   readonly #pressed: () => boolean;
-  /** Who has something to encode. */
+  /** Who has much to encode. */
   readonly #fresh = new Set<SessionLog>();
   #isDue = false;
   #sinceTurn = 0;
@@ -37,7 +37,7 @@ export class Encoding {
     for (let size = stretch.encode(before, PIECE); size > 0; size = stretch.encode(before, PIECE))
       await this.#did(size);
     log.encoded(stretch.hashAfter(before));
-    if (log.hasFresh) this.soon(log);
+    if (log.hasMany) this.soon(log);
     const block = await stretch.close();
     await this.#did(block.payload.byteLength);
     return block;
@@ -49,8 +49,10 @@ export class Encoding {
     let left = PIECE;
     for (const log of this.#fresh) {
       left -= encoded(log, left);
-      if (left <= 0) break;
       this.#fresh.delete(log);
+      if (left > 0) continue;
+      if (log.hasMany) this.#fresh.add(log); // behind the others
+      break;
     }
     if (this.#fresh.size > 0) this.#soon();
   };

@@ -48,21 +48,22 @@ export class IndexWriter {
   }
 
   /** Sums up what a session's next block says; counts once that is committed. Never throws, never waits. */
-  readonly listen: Listen = (sessionId) => new Hearer(sessionId, (summary) => this.#gather(summary));
+  readonly listen: Listen = (sessionId) => new Hearer(sessionId, (said) => this.#gather(sessionId, said));
 
-  #gather(summary: Summary): void {
-    if (this.#closed) return;
-    const { sessionId } = summary;
+  #gather(sessionId: string, said: Said): void {
+    const first = said instanceof Summary ? said : said[0];
+    if (first === undefined || this.#closed) return;
     const known = this.#gathering.get(sessionId);
     if (known === undefined && this.#bytes >= (this.#options.mostBytes ?? MOST_BYTES)) {
       this.#drop(sessionId);
       return;
     }
     const before = known?.size ?? 0;
-    known?.append(summary);
-    const gathered = known ?? summary;
-    this.#gathering.set(sessionId, gathered);
-    this.#bytes += gathered.size - before;
+    const summary = known ?? new Summary(sessionId, first);
+    if (said instanceof Summary) summary.append(said);
+    else for (const event of said) summary.add(event);
+    this.#gathering.set(sessionId, summary);
+    this.#bytes += summary.size - before;
     this.#timer ??= setTimeout(() => void this.flush(), this.#options.stretch ?? STRETCH).unref();
   }
 
@@ -166,27 +167,43 @@ export class IndexWriter {
   }
 }
 
-/** Sums up the events of one block. */
+/** What one block says: its events, or of more than a few what they come to. */
+type Said = readonly RecordedEvent[] | Summary;
+
+/** So many events are kept as they are: most blocks have no more, and a summary of their own costs more than they do. */
+const FEW = 16;
+
+/** Hears the events of one block. */
 class Hearer implements Hearing {
   readonly #sessionId: string;
-  readonly #gather: (summary: Summary) => void;
+  readonly #gather: (said: Said) => void;
+  #few: RecordedEvent[] = [];
   #summary: Summary | null = null;
 
-  constructor(sessionId: string, gather: (summary: Summary) => void) {
+  constructor(sessionId: string, gather: (said: Said) => void) {
     this.#sessionId = sessionId;
     this.#gather = gather;
   }
 
   hear(event: RecordedEvent): void {
-    this.#summary ??= new Summary(this.#sessionId, event);
-    this.#summary.add(event);
+    if (this.#summary !== null) return this.#summary.add(event);
+    this.#few.push(event);
+    if (this.#few.length > FEW) this.#sumUp(event);
   }
 
   moved(by: number): void {
     this.#summary?.move(by);
+    this.#few = this.#few.map((event) => ({ ...event, seq: event.seq + by }));
   }
 
   over(committed: boolean): void {
-    if (committed && this.#summary !== null) this.#gather(this.#summary);
+    if (committed) this.#gather(this.#summary ?? this.#few);
+  }
+
+  #sumUp(event: RecordedEvent): void {
+    const summary = new Summary(this.#sessionId, this.#few[0] ?? event);
+    for (const one of this.#few) summary.add(one);
+    this.#summary = summary;
+    this.#few = [];
   }
 }

@@ -49,6 +49,9 @@ interface Waiter {
   readonly go: () => void;
 }
 
+/** Of fewer events it is not worth while to begin a block before it is written. */
+const MANY = 8;
+
 /**
  * The recording of one session as it grows: events are appended in order, flushed by the recorder, and whoever must not act
  * before they are safe waits here.
@@ -145,9 +148,9 @@ export class SessionLog {
     return this.#next === null || this.#chain === null ? 0 : this.#next.encode(this.#chain, most);
   }
 
-  /** Whether `encode` would have something to do. */
-  get hasFresh(): boolean {
-    return this.#chain !== null && this.#next?.hasFresh === true;
+  /** Whether so much waits to be encoded that it should not wait until it is written. */
+  get hasMany(): boolean {
+    return this.#chain !== null && this.#next !== null && this.#next.fresh >= MANY;
   }
 
   /** For the recorder: takes what is to be written next, with the chain's value before it. `encoded` is to be called once it is. */

@@ -98,7 +98,7 @@ export class Recorder implements Sink {
 
   dirty(log: SessionLog, urgent: boolean): void {
     this.#dirty.add(log);
-    if (log.hasFresh) this.#encoding.soon(log);
+    if (log.hasMany) this.#encoding.soon(log);
     if (log.waiting) this.#waiting.add(log);
     if (urgent || this.#queuedBytes > Math.min(MANY_BYTES, this.#bufferBytes / 4)) this.#flushSoon();
     else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);

@@ -11,8 +11,8 @@ export interface Unwound {
 }
 
 /**
- * The events of a session that go into its next block: as objects just until the recorder has a turn for encoding them, then as bytes. As
- * objects they would live until they are written, long enough for each collection of the young to carry them along.
+ * The events of a session that go into its next block: more than a few as objects just until the recorder has a turn for encoding them,
+ * then as bytes. As objects they would live until they are written, long enough for each collection of the young to carry them along.
  */
 export class Stretch {
   readonly #sessionId: string;
@@ -58,8 +58,9 @@ export class Stretch {
     return { events: this.#events, actions: this.#actions };
   }
 
-  get hasFresh(): boolean {
-    return this.#fresh.length > 0;
+  /** How many events are not encoded yet. */
+  get fresh(): number {
+    return this.#fresh.length - this.#encoded;
   }
 
   push(event: RecordedEvent): void {

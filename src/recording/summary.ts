@@ -59,12 +59,14 @@ export class Summary {
   readonly #sightings = new Map<string, number>();
   #textSize = 0;
 
-  constructor(sessionId: string, first: RecordedEvent) {
+  /** @param first - the event that it begins with, or what another begins with; it is not taken in */
+  constructor(sessionId: string, first: RecordedEvent | Summary) {
     this.sessionId = sessionId;
-    this.#firstSeq = first.seq;
-    this.#lastSeq = first.seq;
-    this.#fromAt = first.at;
-    this.#toAt = first.at;
+    const [seq, at] = first instanceof Summary ? [first.#firstSeq, first.#fromAt] : [first.seq, first.at];
+    this.#firstSeq = seq;
+    this.#lastSeq = seq;
+    this.#fromAt = at;
+    this.#toAt = at;
   }
 
   /** How much memory this holds, roughly, bytes. */

@@ -40,20 +40,27 @@ function noting() {
   return { all, listen };
 }
 
-t.test('each event is heard once, soon, and before it is committed; then whoever heard is told', async (t) => {
+/** So many are encoded before they are written. */
+const MANY = 8;
+const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
+
+t.test('each event is heard once, many of them soon; when they are committed whoever heard is told', async (t) => {
   const { pool } = await freshLedger(t);
   const { all, listen } = noting();
   const { recorder } = await startRecorder(t, pool, { listen });
   const log = open(recorder, { mode: 'buffered' });
-  for (let n = 0; n < 5; n += 1) act(log, `select ${n}`);
-  t.same(all[0]?.heard, [], 'not while it is told: whoever acts does not wait for that');
+  for (const n of numbers(2, MANY - 1)) act(log, `select ${n}`);
   await turn();
-  t.same(all[0], { heard: [1, 2, 3, 4, 5, 6], by: 0, committed: null });
-  act(log, 'select 5');
+  t.same(all[0]?.heard, [], 'few are left until they are written');
+  act(log, 'select');
+  t.same(all[0]?.heard, [], 'whoever acts does not wait for it');
+  await turn();
+  t.same(all[0], { heard: numbers(1, MANY), by: 0, committed: null });
+  act(log, 'select');
   t.ok(await recorder.drain(5_000));
   t.same(
     all.map(({ heard, committed }) => ({ heard, committed })),
-    [{ heard: [1, 2, 3, 4, 5, 6, 7], committed: true }],
+    [{ heard: numbers(1, MANY + 1), committed: true }],
   );
 });
 
@@ -63,7 +70,7 @@ t.test('what cannot be recorded is told to be lost, also what was encoded alread
   const { recorder } = await startRecorder(t, pool, { listen });
   const log = open(recorder);
   await safe(log);
-  act(log, 'select 1');
+  for (const n of numbers(1, MANY)) act(log, `select ${n}`);
   await turn();
   log.append('action', {
     get verb(): string {
@@ -72,7 +79,7 @@ t.test('what cannot be recorded is told to be lost, also what was encoded alread
   });
   act(log, 'select 2');
   t.ok(await recorder.drain(5_000));
-  t.same(all[1], { heard: [2], by: 0, committed: false });
+  t.same(all[1], { heard: numbers(2, MANY + 1), by: 0, committed: false });
   t.same(all[2]?.committed, true, 'the gap');
   const { findings } = await verifySession(pool, log.row.id);
   t.same(findings, []);
@@ -101,16 +108,17 @@ t.test(
     log.onStall = () => close(log, 'recorder_stalled');
     const first = act(log, 'select 1');
     const written = safe(log);
-    // These come while the block that stands in the way is met: one is encoded by then, the other is not.
+    // These come while the block that stands in the way is met: all but the last are encoded by then.
     await turn();
     await turn();
     log.append('result', { of: first, status: '00000' });
+    for (const n of numbers(1, MANY)) act(log, `select ${n}`);
     await turn();
     act(log, 'select 2');
     await written;
     t.ok(await recorder.drain(5_000));
     const heard = all.flatMap((one) => one.heard);
-    t.equal(heard.length, 5, `open, two actions, a result and the end: ${heard}`);
+    t.equal(heard.length, 5 + MANY, `each once: ${heard}`);
     t.ok(all.every(({ committed }) => committed === true));
     t.equal(
       all.find((one) => one.heard[0] === 2)?.by,
@@ -122,13 +130,17 @@ t.test(
     for await (const event of readEvents(pool, log.row.id)) events.push(event);
     t.same(
       events.map(({ seq, kind }) => `${seq} ${kind}`),
-      ['1 open', '2 gap', '3 close', '4 action', '5 result', '6 action', '7 close'],
+      [
+        ...['1 open', '2 gap', '3 close', '4 action', '5 result'],
+        ...numbers(6, 6 + MANY).map((seq) => `${seq} action`),
+        `${7 + MANY} close`,
+      ],
     );
     t.equal(events[4]?.facts.of, 4);
     const { rows } = await pool.query(
       'select min(first_seq)::int as first, max(last_seq)::int as last, sum(actions)::int as actions, sum(last_seq - first_seq + 1)::int as events from block_index',
     );
-    t.same(rows, [{ first: 1, last: 7, actions: 2, events: 7 }]);
+    t.same(rows, [{ first: 1, last: 7 + MANY, actions: 2 + MANY, events: 7 + MANY }]);
     t.same((await verifySession(pool, log.row.id)).findings, []);
   },
 );
