@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Digest, ShortDigest } from './hashing/digest.js';
-import { longDigest } from './hashing/lane.js';
+import { LONG, LongDigest, longDigest } from './hashing/lane.js';
 import { type Kept, lasting } from './reading.js';
 
 /**
@@ -11,21 +11,28 @@ export class BodyTap {
   /** How many bytes are said to come; null while nobody says. */
   expected: number | null;
   readonly #most: number;
+  readonly #long: number;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
   #digest: Digest | null = null;
   #sha256: string | null = null;
+  /** The digest was asked for. */
+  #isOver = false;
   bytes = 0;
 
-  /** @param most - how much of the beginning is kept, bytes */
-  constructor(most: number, expected: number | null = null) {
+  /**
+   * @param most - how much of the beginning is kept, bytes
+   * @param long - from which length on another thread may work the digest out, bytes
+   */
+  constructor(most: number, expected: number | null = null, long = LONG) {
     this.#most = most;
     this.expected = expected;
+    this.#long = long;
   }
 
   /** @throws when its digest cannot be worked out */
   push(piece: Kept): void {
-    if (this.#sha256 !== null) return;
+    if (this.#isOver) return;
     const { bytes } = piece;
     if (this.#digest === null && this.#keptBytes + bytes.byteLength > this.#most) this.#digest = this.#digestOfKept();
     this.#digest?.update(piece);
@@ -33,13 +40,15 @@ export class BodyTap {
     if (this.#keptBytes < this.#most) this.#keep(bytes.subarray(0, this.#most - this.#keptBytes));
   }
 
-  /** Hears all that passes, or the rest of it, in one piece. */
-  whole(bytes: Buffer): void {
-    if (this.bytes > 0 || this.#sha256 !== null) return this.push(lasting(bytes));
+  /** Hears all that passes, or the rest of it, in one piece. @param kept - the same bytes, where they last */
+  whole(bytes: Buffer, kept: Kept | null = null): void {
+    const isLong = kept !== null && bytes.byteLength >= this.#long;
+    if (isLong || this.bytes > 0 || this.#isOver) return this.push(kept ?? lasting(bytes));
     if (bytes.byteLength === 0) return;
     this.bytes = bytes.byteLength;
     if (this.#most > 0) this.#keep(bytes.subarray(0, this.#most));
     this.#sha256 = hash('sha256', bytes, 'hex');
+    this.#isOver = true;
   }
 
   /** The first bytes. */
@@ -59,8 +68,24 @@ export class BodyTap {
    */
   sha256(): string | null {
     if (this.bytes === 0) return null;
+    this.#isOver = true;
     this.#sha256 ??= this.#digest === null ? hash('sha256', this.sample, 'hex') : this.#digest.hex();
     return this.#sha256;
+  }
+
+  /**
+   * As `sha256`, for who can wait: another thread may be at it still.
+   * @returns the digest, or what has it once it is needed
+   */
+  sha256Later(): string | null | (() => string | null) {
+    if (this.#isOver || !(this.#digest instanceof LongDigest)) return this.sha256();
+    this.#isOver = true;
+    try {
+      this.#digest.end();
+    } catch {
+      return null;
+    }
+    return () => this.sha256();
   }
 
   #keep(part: Buffer): void {
@@ -69,7 +94,7 @@ export class BodyTap {
   }
 
   #digestOfKept(): Digest {
-    const digest = longDigest(this.expected) ?? new ShortDigest();
+    const digest = longDigest(this.expected, this.#long) ?? new ShortDigest();
     for (const part of this.#kept) digest.update(lasting(part));
     return digest;
   }

@@ -18,6 +18,8 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
+import { LONG, LONG_LATER } from './hashing/lane.js';
+import { copied } from './reading.js';
 import { resultOf } from './result.js';
 import type { ResponseHead } from './service/response-head.js';
 import { upstreamOf } from './service/target.js';
@@ -79,11 +81,16 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#session = parts.passage.session;
     this.client = parts.req.socket;
     this.#sighted = this.#session.sightings.stream();
-    this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0);
+    this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0, null, this.#long);
     // Itself, not a function: V8 takes one that is assigned to a property for long-lived, and all that it knows with it (ADR 0051).
     parts.req.owner = this;
     parts.res.owner = this;
     this.#detach = this.#session.attach(this);
+  }
+
+  /** A strict record is written with the next request: by then another thread has hardly begun. */
+  get #long(): number {
+    return this.#session.recording.row.mode === 'strict' ? LONG : LONG_LATER;
   }
 
   /** Forwards the request. To be called through `Passage.release` only. */
@@ -93,7 +100,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#forwardedAt = this.#parts.monotonic();
     if (req.head.expectation === 'continue') res.writeContinue();
     if (req.hasBody) {
-      const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length);
+      const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length, this.#long);
       this.#body = new RequestBody(req, this.#session, tap, obligations.maxBody);
     }
     const { method, path, lines } = forward;
@@ -165,11 +172,12 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   /** The end of a response, in one go with what is left of it. */
   #endWith(bytes: Buffer): void {
     const { req, res } = this.#parts;
-    this.#answer.whole(bytes);
+    const kept = bytes.byteLength > SMALL ? (this.#sent?.keep(bytes) ?? copied(bytes)) : null;
+    this.#answer.whole(bytes, kept);
     this.#give(bytes.byteLength, () => {
       this.#finish(null);
-      if (bytes.byteLength > SMALL && this.#sent !== null) res.write(this.#sent.keep(bytes));
-      res.end(bytes.byteLength <= SMALL ? bytes.toString('latin1') : '');
+      if (kept !== null) res.write(kept);
+      res.end(kept === null ? bytes.toString('latin1') : '');
       return true;
     });
     req.drop();
@@ -281,7 +289,8 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
-    if (this.#session.recording.receipt === null) this.#session.recording.append('result', known.facts, known.payload);
+    if (this.#session.recording.receipt !== null) known.later?.();
+    else this.#session.recording.append('result', known.facts, known.payload, known.later);
   }
 }
 

@@ -36,36 +36,63 @@ export interface Over {
   readonly at: Instants;
 }
 
+/** What the record says of an exchange. */
+interface Result {
+  readonly facts: Facts;
+  readonly payload: Payload | null;
+  /** Puts into the facts what was not there when they were made; waits for it. */
+  readonly later: (() => void) | null;
+}
+
 /**
  * What the record says of an exchange that is over. Digests and counts are those of the bytes that passed; when it came to a
  * good end, those of the whole bodies.
  */
-export function resultOf(over: Over): { readonly facts: Facts; readonly payload: Payload | null } {
+export function resultOf(over: Over): Result {
   const asked = over.request === null ? null : sampleOf(over.request);
   const answered = over.keepsResponse ? sampleOf(over.response) : null;
-  if (asked === null && answered === null) return { facts: factsOf(over), payload: null };
+  const { facts, later } = factsOf(over);
+  if (asked === null && answered === null) return { facts, payload: null, later };
   const response = answered === null ? {} : { response: { ...answered } };
-  return { facts: factsOf(over), payload: { ...asked, ...response } };
+  return { facts, payload: { ...asked, ...response }, later };
 }
 
-function factsOf({ seq, status, reason, request, response, contentType, at }: Over): Facts {
-  const requestSha256 = request?.tap.sha256() ?? null;
-  const responseSha256 = response.tap.sha256();
+/** @returns the facts, and what completes them where a digest is not there yet */
+function factsOf({ seq, status, reason, request, response, contentType, at }: Over): Pick<Result, 'facts' | 'later'> {
+  const requestSha256 = request?.tap.sha256Later() ?? null;
+  const responseSha256 = response.tap.sha256Later();
   // Put down one after the other: see `joined`.
   const facts: Mutable<Facts> = { of: seq };
   if (status !== null) facts.status = String(status);
   if (contentType !== undefined) facts.contentType = contentType;
   facts.bytesIn = request?.tap.bytes ?? 0;
   facts.bytesOut = response.tap.bytes;
-  if (requestSha256 !== null) facts.requestSha256 = requestSha256;
-  if (responseSha256 !== null) facts.responseSha256 = responseSha256;
+  if (requestSha256 !== null) facts.requestSha256 = PENDING;
+  if (responseSha256 !== null) facts.responseSha256 = PENDING;
   const { queueMs, firstByteMs, ms } = timesOf(at);
   facts.queueMs = queueMs;
   if (firstByteMs !== undefined) facts.firstByteMs = firstByteMs;
   facts.ms = ms;
   if (reason !== null) facts.reason = reason;
-  return facts;
+  const complete = () => {
+    complement(facts, 'requestSha256', requestSha256);
+    complement(facts, 'responseSha256', responseSha256);
+  };
+  if (typeof requestSha256 === 'function' || typeof responseSha256 === 'function') return { facts, later: complete };
+  complete();
+  return { facts, later: null };
 }
+
+/** A digest that cannot be had is none. */
+function complement(facts: Mutable<Facts>, name: string, known: string | null | (() => string | null)): void {
+  if (known === null) return;
+  const sha256 = typeof known === 'string' ? known : known();
+  if (sha256 === null) delete facts[name];
+  else facts[name] = sha256;
+}
+
+/** In the place of what is not there yet. */
+const PENDING = '';
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 

@@ -60,3 +60,9 @@ export interface RecordedEvent {
   readonly facts: Facts;
   readonly payload: Payload | null;
 }
+
+/** An event that is not encoded yet. */
+export interface FreshEvent extends RecordedEvent {
+  /** Completes its facts; called once, before they are looked at. It may take a moment. */
+  readonly later: (() => void) | null;
+}

@@ -88,12 +88,18 @@ export class SessionLog {
     return this.#lastSeq;
   }
 
-  /** Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards. */
-  append(kind: EventKind, facts: Facts, payload: Payload | null = null): number {
+  /**
+   * Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards.
+   * @param later - completes the facts, once, before the event is encoded: what is worked out elsewhere need not be waited for
+   */
+  append(kind: EventKind, facts: Facts, payload: Payload | null = null, later: (() => void) | null = null): number {
     const seq = ++this.#lastSeq;
-    if (this.#givenUp) return seq;
+    if (this.#givenUp) {
+      later?.();
+      return seq;
+    }
     this.#next ??= new Stretch(this.row.id, [this.#sink.listen(this.row.id)]);
-    this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload });
+    this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload, later });
     const bytes = roughSize(facts, payload);
     this.#pendingBytes += bytes;
     this.#sink.queued(bytes);

@@ -1,5 +1,5 @@
 import { type Block, OpenBlock } from './block.js';
-import type { RecordedEvent } from './event.js';
+import type { FreshEvent, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
 
 /** What stood in a stretch. */
@@ -18,7 +18,7 @@ export class Stretch {
   readonly #sessionId: string;
   readonly #hearings: readonly Hearing[];
   #block: OpenBlock | null = null;
-  #fresh: RecordedEvent[] = [];
+  #fresh: FreshEvent[] = [];
   /** Of the fresh ones: how many are encoded, and how many were heard. */
   #encoded = 0;
   #heard = 0;
@@ -47,7 +47,7 @@ export class Stretch {
     );
     for (const one of stretch.#hearings) one.moved(by);
     for (const { events, heard } of parts) {
-      for (const event of events) stretch.push(move(event));
+      for (const event of events) stretch.push({ ...move(event), later: null });
       stretch.#heard += heard;
     }
     return stretch;
@@ -63,7 +63,7 @@ export class Stretch {
     return this.#fresh.length - this.#encoded;
   }
 
-  push(event: RecordedEvent): void {
+  push(event: FreshEvent): void {
     this.#fresh.push(event);
     this.#events += 1;
     if (event.kind === 'action') this.#actions += 1;
@@ -83,6 +83,7 @@ export class Stretch {
     const from = block.bytes;
     for (; this.#encoded < this.#fresh.length && block.bytes - from < most; this.#encoded += 1) {
       const event = this.#fresh[this.#encoded]!;
+      event.later?.();
       block.add(event);
       if (this.#encoded >= this.#heard) this.#hearings.at(-1)?.hear(event);
     }
@@ -115,8 +116,14 @@ export class Stretch {
     const encoded = this.#block?.read() ?? closed;
     this.#block?.drop();
     this.#block = null;
+    this.#complete();
     const heard = encoded.length + Math.max(0, this.#heard - this.#encoded);
     return { events: [...encoded, ...this.#fresh.slice(this.#encoded)], heard, hearings: this.#hearings };
+  }
+
+  /** What is worked out elsewhere is taken, so that it keeps nothing there. */
+  #complete(): void {
+    for (let at = this.#encoded; at < this.#fresh.length; at += 1) this.#fresh[at]?.later?.();
   }
 
   /** It is in the ledger. */
@@ -126,6 +133,7 @@ export class Stretch {
 
   /** It never will be in the ledger. */
   lost(): void {
+    this.#complete();
     this.#block?.drop();
     this.#block = null;
     for (const one of this.#hearings) one.over(false);

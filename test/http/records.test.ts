@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Agent, request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { BodyTap } from '../../src/http/body-tap.js';
@@ -106,4 +107,42 @@ t.test('of a body that was cut off the digest is of what passed', async (t) => {
     setTimeout(() => res.socket?.destroy(), 50);
   });
   t.match(result?.facts, { reason: 'upstream_unavailable', bytesOut: 4, responseSha256: sha256('half') });
+});
+
+t.test('the digests of many long bodies at a time are their own, whoever works them out, and when', async (t) => {
+  const bodyOf = (n: number) => Buffer.alloc(20_000 + ((n * 7_919) % 150_000), `${n}-`);
+  const echo = await startEcho(t, (req, res) => {
+    const n = Number(req.url?.slice(1));
+    req.resume();
+    req.once('end', () => res.end(bodyOf(n + 1)));
+  });
+  const gateway = await startGateway(
+    t,
+    { web: { url: echo.url, roles: { viewer: ['GET /**', 'POST /**'] } } },
+    { mode: 'buffered' },
+  );
+  const { handle } = gateway.issue('web');
+  const agent = new Agent({ keepAlive: true, maxSockets: 6 });
+  t.teardown(() => agent.destroy());
+  const headers = { host: 'web.localhost', 'daypass-handle': handle };
+  const ask = (n: number) =>
+    new Promise<Buffer>((resolve, reject) => {
+      const method = n % 3 === 0 ? 'POST' : 'GET';
+      const asked = request({ port: gateway.port, host: '127.0.0.1', path: `/${n}`, method, headers, agent });
+      asked.once('error', reject);
+      asked.once('response', (answer) => answer.toArray().then((chunks) => resolve(Buffer.concat(chunks)), reject));
+      asked.end(n % 3 === 0 ? bodyOf(n) : undefined);
+    });
+  const numbers = Array.from({ length: 240 }, (_, n) => n);
+  const answers = await Promise.all(numbers.map(ask));
+  for (const n of numbers) t.ok(answers[n]?.equals(bodyOf(n + 1)), `the answer to ${n}`);
+  const events = await gateway.events();
+  const asked = new Map(events.filter(({ kind }) => kind === 'action').map(({ seq, facts }) => [seq, facts.on?.[0]]));
+  const results = events.filter(({ kind }) => kind === 'result');
+  t.equal(results.length, numbers.length);
+  for (const { facts } of results) {
+    const n = Number(asked.get(facts.of ?? 0)?.slice(1));
+    t.equal(facts.responseSha256, sha256(bodyOf(n + 1)), `${n}`);
+    t.equal(facts.requestSha256, n % 3 === 0 ? sha256(bodyOf(n)) : undefined, `${n}`);
+  }
 });

@@ -145,6 +145,42 @@ t.test(
   },
 );
 
+t.test('facts that come later are asked for once, before anybody looks at them, or when nobody will', async (t) => {
+  const { pool } = await freshLedger(t);
+  const heard: unknown[] = [];
+  const { recorder } = await startRecorder(t, pool, {
+    listen: () => ({ hear: ({ facts }) => heard.push(facts.digest), moved: () => {}, over: () => {} }),
+  });
+  let times = 0;
+  const append = (log: ReturnType<typeof open>) => {
+    const facts: { digest?: string } = {};
+    log.append('notice', facts, null, () => {
+      times += 1;
+      facts.digest = `${times}`;
+    });
+  };
+  const log = open(recorder, { mode: 'buffered' });
+  for (const _ of numbers(1, 2 * MANY)) append(log);
+  t.equal(times, 0);
+  await turn();
+  t.equal(times, 2 * MANY);
+  append(log);
+  t.ok(await recorder.drain(5_000));
+  t.same(heard, [undefined, ...numbers(1, 2 * MANY + 1).map(String)]);
+  times = 0;
+  const bad = open(recorder);
+  await safe(bad);
+  append(bad);
+  bad.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  append(bad);
+  t.ok(await recorder.drain(5_000));
+  t.equal(times, 2, 'of what is lost nothing is left elsewhere');
+});
+
 t.test(
   'sessions that are encoded side by side, into memory that others used before, keep their bytes apart',
   async (t) => {

@@ -5,7 +5,9 @@ import type { Kept } from '../reading.js';
 export interface Digest {
   /** @throws when it cannot be worked out */
   update(piece: Kept): void;
-  /** Of everything, in hex, which ends it; null when it cannot be had. */
+  /** Nothing more comes. What is worked out elsewhere is worked out meanwhile. */
+  end(): void;
+  /** Of everything, in hex, which ends it; null when it cannot be had. Waits for who works it out. */
   hex(): string | null;
 }
 
@@ -16,6 +18,8 @@ export class ShortDigest implements Digest {
   update({ bytes }: Kept): void {
     this.#hash.update(bytes);
   }
+
+  end(): void {}
 
   hex(): string {
     return this.#hash.digest('hex');

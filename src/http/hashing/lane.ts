@@ -11,6 +11,9 @@ import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, 
  */
 const [PATIENCE, TURNS] = [100, 20];
 
+/** With so many orders before it a body is hashed sooner here. */
+const MOST_BEHIND = 8;
+
 /** Another thread that hashes long bodies, and what it was given. It keeps no process from ending. */
 export class Lane {
   readonly #worker: Worker;
@@ -41,9 +44,11 @@ export class Lane {
     this.#worker.once('exit', () => this.#break());
   }
 
-  /** Null while the thread starts, when it has ended, and when too much is under way. */
+  /** Null while the thread starts, when it has ended, when too much is under way, and when it is behind. */
   begin(): LongDigest | null {
-    const stream = this.#isReady && !this.isBroken ? this.#streams.pop() : undefined;
+    this.#release();
+    const isFree = this.#isReady && !this.isBroken && this.#behind < MOST_BEHIND;
+    const stream = isFree ? this.#streams.pop() : undefined;
     return stream === undefined ? null : new LongDigest(this, stream);
   }
 
@@ -61,14 +66,27 @@ export class Lane {
     this.#release();
   }
 
-  /** The digest of all that a stream was given, which ends it. @throws when it does not come */
-  digest(stream: number): string {
-    const count = this.#give({ operation: 'digest', stream, slot: 0, from: 0, to: 0 });
-    this.#await(count);
+  /** Nothing more comes of a stream. @returns what `digest` is to be asked with. @throws when the other thread does not keep up */
+  end(stream: number): number {
+    return this.#give({ operation: 'digest', stream, slot: 0, from: 0, to: 0 });
+  }
+
+  /**
+   * The digest of all that a stream was given, which is free again then.
+   * @param ended - what `end` answered
+   * @throws when it does not come
+   */
+  digest(stream: number, ended: number): string {
+    this.#await(ended);
     this.#release();
     this.#streams.push(stream);
     const at = stream * DIGEST_BYTES;
     return this.#ring.digests.toString('hex', at, at + DIGEST_BYTES);
+  }
+
+  /** How many orders are not carried out yet. */
+  get #behind(): number {
+    return (this.#given - Atomics.load(this.#ring.words, DONE)) | 0;
   }
 
   /** Pages the other thread does not know yet are told of, in the place of those that it was told of longest ago. */
@@ -131,6 +149,8 @@ export class LongDigest implements Digest {
   /** Pieces that stand in no page, put together. */
   #gathered: Page | null = null;
   #gatheredBytes = 0;
+  /** What the lane is to be asked with for the digest; null before the end. */
+  #ended: number | null = null;
 
   /** For `Lane.begin` alone. */
   constructor(lane: Lane, stream: number) {
@@ -146,11 +166,18 @@ export class LongDigest implements Digest {
     this.#lane.update(this.#stream, page, from, from + bytes.byteLength);
   }
 
-  /** Of everything, in hex; null when it does not come. */
+  /** @throws when the other thread does not keep up */
+  end(): void {
+    if (this.#ended !== null) return;
+    this.#hashGathered();
+    this.#ended = this.#lane.end(this.#stream);
+  }
+
+  /** Of everything, in hex; null when it does not come. To be asked once: its stream is another's then. */
   hex(): string | null {
     try {
-      this.#hashGathered();
-      return this.#lane.digest(this.#stream);
+      this.end();
+      return this.#ended === null ? null : this.#lane.digest(this.#stream, this.#ended);
     } catch {
       return null;
     }
@@ -176,16 +203,19 @@ export class LongDigest implements Digest {
 }
 
 /** Bodies from here on are worth the way to another thread, bytes. */
-const LONG = 1024 * 1024;
+export const LONG = 1024 * 1024;
+/** The same where nobody waits for the digest at once. Less than this of a page is copied (`Reading.keep`). */
+export const LONG_LATER = 32 * 1024;
 
 let lane: Lane | null = null;
 
 /**
  * For what is said to be so long; null when it is as well hashed here.
  * @param length - bytes; null while nobody says
+ * @param from - what is long, bytes
  */
-export function longDigest(length: number | null): LongDigest | null {
-  if (length === null || length < LONG || availableParallelism() === 1) return null;
+export function longDigest(length: number | null, from: number): LongDigest | null {
+  if (length === null || length < from || availableParallelism() === 1) return null;
   if (lane === null || lane.isBroken) lane = newLane();
   return lane?.begin() ?? null;
 }

@@ -10,9 +10,9 @@ const ORDER_WORDS = 4;
 /** So many orders are given ahead at the most; with more, whoever gives them waits. */
 export const AHEAD = 16;
 /** How many digests can be under way. */
-export const STREAMS = 16;
+export const STREAMS = 64;
 /** How many pages the other thread knows at a time. */
-export const SLOTS = 32;
+export const SLOTS = 64;
 export const DIGEST_BYTES = 32;
 
 /** What is to be done; `load` takes a page from the messages of the port. */

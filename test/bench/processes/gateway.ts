@@ -13,7 +13,9 @@ const [configDirectory = '', dataDirectory = '', workers = '1', kind] = process.
 if (kind === 'null') {
   Recorder.prototype.dirty = (log: SessionLog) => {
     const taken = log.take();
-    if (taken !== null) log.encoded(taken.before);
+    if (taken === null) return;
+    taken.stretch.lost();
+    log.encoded(taken.before);
   };
 }
 const place = { configDirectory, dataDirectory };
