@@ -6,7 +6,7 @@ const NONE = -1;
 /**
  * The connections and exchanges of a session that are under way, each in a place of its own, which is used again. Not a `Set`: one that
  * thousands pass through each second makes its table anew every few of them, among the old (V8's `OrderedHashTable::Rehash`) once it
- * stands there itself, and each table that was left keeps alive all that stood in it until the next full collection (ADR 0051).
+ * stands there itself, and each table that was left keeps alive all that stood in it until the next full collection (ADR 0052).
  */
 export class Attached {
   /** A connection, or where the next free place is. */
