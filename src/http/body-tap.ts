@@ -30,7 +30,7 @@ export class BodyTap {
     this.#long = long;
   }
 
-  /** @throws when its digest cannot be worked out */
+  /** @throws DigestLost when what passes cannot be hashed: it must not pass then */
   push(piece: Kept): void {
     if (this.#isOver) return;
     const { bytes } = piece;

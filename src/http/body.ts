@@ -1,6 +1,7 @@
 import type { Session } from '../session/session.js';
 import type { BodyTap } from './body-tap.js';
 import type { BodyReceiver, ClientRequest } from './client/request.js';
+import { DigestLost } from './hashing/digest.js';
 import type { Kept } from './reading.js';
 
 /** A body turned out larger than its rule allows. */
@@ -66,8 +67,23 @@ export class RequestBody implements BodyReceiver {
       chunk.release();
       return this.fail(fault);
     }
-    this.tap.push(chunk);
+    const lost = this.#hear(chunk);
+    if (lost !== null) {
+      chunk.release();
+      return this.fail(lost);
+    }
     if (!sink.write(chunk)) this.#source.pause();
+  }
+
+  /** @returns why it cannot be recorded; null when it is */
+  #hear(chunk: Kept): DigestLost | null {
+    try {
+      this.tap.push(chunk);
+      return null;
+    } catch (thrown) {
+      if (thrown instanceof DigestLost) return thrown;
+      throw thrown;
+    }
   }
 
   #faultOf({ bytes }: Kept): Error | null {

@@ -18,6 +18,7 @@ import { settingsOf } from './decide.js';
 import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
 import { BODY_SAMPLE } from './describe.js';
 import { type Faults, serviceFault } from './faults.js';
+import { DigestLost } from './hashing/digest.js';
 import { LONG, LONG_LATER } from './hashing/lane.js';
 import { copied } from './reading.js';
 import { resultOf } from './result.js';
@@ -174,12 +175,15 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     const { req, res } = this.#parts;
     const kept = bytes.byteLength > SMALL ? (this.#sent?.keep(bytes) ?? copied(bytes)) : null;
     this.#answer.whole(bytes, kept);
+    let isGiven = false;
     this.#give(bytes.byteLength, () => {
+      isGiven = true;
       this.#finish(null);
       if (kept !== null) res.write(kept);
       res.end(kept === null ? bytes.toString('latin1') : '');
       return true;
     });
+    if (!isGiven) kept?.release();
     req.drop();
   }
 
@@ -188,6 +192,17 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     this.#stop('upstream_unavailable');
     const detail = 'The service answered with something else than the event stream that is allowed.';
     this.#refuse(refusalFor('upstream_unavailable', detail, { session: this.#session.id }));
+  }
+
+  /** What passes cannot be recorded: no more of it does, and it is nobody else's fault. */
+  #unrecorded({ message }: DigestLost): void {
+    this.#parts.log.error({ session: this.#session.id, err: message }, 'a body cannot be recorded; its exchange ends');
+    this.#finish('recorder_unavailable');
+    this.#tell(503, 'recorder_unavailable', this.#parts.rule);
+    const hint = 'try again in a moment';
+    this.#refuse(
+      refusalFor('recorder_unavailable', 'The body could not be recorded.', { hint, session: this.#session.id }),
+    );
   }
 
   /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
@@ -203,6 +218,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   onError(error: Error): void {
     if (this.#done) return;
     if (error instanceof BodyTooLarge) return this.#tooLarge(error);
+    if (error instanceof DigestLost) return this.#unrecorded(error);
     const timeout = error instanceof UpstreamTimeout;
     this.#serviceFailed(messageOf(error), timeout ? 'timeout' : 'broken', timeout ? 504 : 502);
     this.#finish('upstream_unavailable');

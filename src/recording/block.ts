@@ -57,9 +57,9 @@ export class OpenBlock {
   add(event: RecordedEvent): void {
     const lines = this.#open();
     const { header, payload } = encodeEvent(event);
-    this.#hash = linked(this.#hash, header);
-    lines.add(header);
-    lines.add(payload);
+    const hash = linked(this.#hash, header);
+    lines.addBoth(header, payload);
+    this.#hash = hash;
     if (this.events === 0) {
       this.#firstSeq = event.seq;
       this.#fromAt = event.at;
@@ -162,8 +162,14 @@ class Lines {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  add(line: string): void {
-    this.#makeRoom(1 + (line.length < LONG ? 3 * line.length : Buffer.byteLength(line)));
+  /** @throws where there is no memory for both: neither is added then */
+  addBoth(one: string, other: string): void {
+    this.#makeRoom(most(one) + most(other));
+    this.#add(one);
+    this.#add(other);
+  }
+
+  #add(line: string): void {
     if (this.#length > 0) {
       this.#buffer[this.#length] = LF;
       this.#length += 1;
@@ -171,9 +177,9 @@ class Lines {
     this.#length += this.#buffer.write(line, this.#length);
   }
 
-  /** @param most - bytes */
-  #makeRoom(most: number): void {
-    const needed = this.#length + most;
+  /** @param more - bytes */
+  #makeRoom(more: number): void {
+    const needed = this.#length + more;
     if (needed <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length));
     this.#buffer.copy(larger, 0, 0, this.#length);
@@ -185,6 +191,11 @@ const LF = 0x0a;
 const FIRST_SIZE = 2 * 1024;
 /** Of shorter texts it is not counted what they take: three bytes for each UTF-16 code unit at the most. */
 const LONG = 16 * 1024;
+
+/** What a line takes at the most, with what stands before it. */
+function most(line: string): number {
+  return 1 + (line.length < LONG ? 3 * line.length : Buffer.byteLength(line));
+}
 
 /** What blocks were encoded into, for the next ones: so many bytes of it in all. */
 const free: Lines[] = [];

@@ -63,6 +63,6 @@ export interface RecordedEvent {
 
 /** An event that is not encoded yet. */
 export interface FreshEvent extends RecordedEvent {
-  /** Completes its facts; called once, before they are looked at. It may take a moment. */
+  /** Completes its facts before they are looked at, and says the same if it is called again. It may take a moment, and must not throw. */
   readonly later: (() => void) | null;
 }

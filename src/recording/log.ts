@@ -90,7 +90,7 @@ export class SessionLog {
 
   /**
    * Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards.
-   * @param later - completes the facts, once, before the event is encoded: what is worked out elsewhere need not be waited for
+   * @param later - completes the facts before the event is encoded: what is worked out elsewhere need not be waited for
    */
   append(kind: EventKind, facts: Facts, payload: Payload | null = null, later: (() => void) | null = null): number {
     const seq = ++this.#lastSeq;
@@ -100,9 +100,7 @@ export class SessionLog {
     }
     this.#next ??= new Stretch(this.row.id, [this.#sink.listen(this.row.id)]);
     this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload, later });
-    const bytes = roughSize(facts, payload);
-    this.#pendingBytes += bytes;
-    this.#sink.queued(bytes);
+    this.#count(roughSize(facts, payload));
     this.#sink.dirty(this, false);
     return seq;
   }
@@ -151,7 +149,17 @@ export class SessionLog {
    * @throws for an event that cannot be encoded
    */
   encode(most: number): number {
-    return this.#next === null || this.#chain === null ? 0 : this.#next.encode(this.#chain, most);
+    if (this.#next === null || this.#chain === null || this.#next.fresh === 0) return 0;
+    const size = this.#next.encode(this.#chain, most);
+    // What was counted was guessed: escapes make up to six bytes of one character.
+    const more = this.#next.bytes - this.#pendingBytes;
+    if (more > 0) this.#count(more);
+    return size;
+  }
+
+  #count(bytes: number): void {
+    this.#pendingBytes += bytes;
+    this.#sink.queued(bytes);
   }
 
   /** Whether so much waits to be encoded that it should not wait until it is written. */

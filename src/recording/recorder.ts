@@ -270,10 +270,15 @@ export class Recorder implements Sink {
       return;
     }
     this.#options.log.warn({ session: log.row.id }, 'another gateway had closed this session as interrupted');
-    // Before the events move: what the cut adds points at them, and moves with them.
-    log.onStall();
-    log.continueBehind(head, stretch, unpackBlock(block.payload, block.format).map(decodeEvent));
-    this.#dirty.add(log);
+    try {
+      const events = unpackBlock(block.payload, block.format).map(decodeEvent);
+      // Before the events move: what the cut adds points at them, and moves with them.
+      log.onStall();
+      log.continueBehind(head, stretch, events);
+      this.#dirty.add(log);
+    } catch (thrown) {
+      this.#lose(log, stretch, thrown); // it alone: the others of the batch are committed
+    }
   }
 
   /** What waits for a commit is others' code: when it throws, its session is cut and the rest goes on. */
@@ -291,9 +296,12 @@ export class Recorder implements Sink {
 
   #commit({ log, stretch, block }: Taken): void {
     if (block === null) return;
-    log.committed(block.lastSeq, block.hashAfter);
-    if (!log.waiting) this.#waiting.delete(log);
-    stretch?.committed();
+    try {
+      log.committed(block.lastSeq, block.hashAfter);
+      if (!log.waiting) this.#waiting.delete(log);
+    } finally {
+      stretch?.committed(); // whatever those do who waited for it
+    }
   }
 
   #endStalled(): void {

@@ -19,9 +19,9 @@ export class Stretch {
   readonly #hearings: readonly Hearing[];
   #block: OpenBlock | null = null;
   #fresh: FreshEvent[] = [];
-  /** Of the fresh ones: how many are encoded, and how many were heard. */
-  #encoded = 0;
+  /** How many of the fresh ones were heard elsewhere. */
   #heard = 0;
+  #isStuck = false;
   #events = 0;
   #actions = 0;
 
@@ -58,9 +58,14 @@ export class Stretch {
     return { events: this.#events, actions: this.#actions };
   }
 
-  /** How many events are not encoded yet. */
+  /** How many events can be encoded now; none behind one that cannot. */
   get fresh(): number {
-    return this.#fresh.length - this.#encoded;
+    return this.#isStuck ? 0 : this.#fresh.length;
+  }
+
+  /** How much is encoded, bytes. */
+  get bytes(): number {
+    return this.#block?.bytes ?? 0;
   }
 
   push(event: FreshEvent): void {
@@ -81,16 +86,21 @@ export class Stretch {
     this.#block ??= new OpenBlock(this.#sessionId, before);
     const block = this.#block;
     const from = block.bytes;
-    for (; this.#encoded < this.#fresh.length && block.bytes - from < most; this.#encoded += 1) {
-      const event = this.#fresh[this.#encoded]!;
-      event.later?.();
-      block.add(event);
-      if (this.#encoded >= this.#heard) this.#hearings.at(-1)?.hear(event);
-    }
-    if (this.#encoded === this.#fresh.length) {
-      this.#fresh = [];
-      this.#encoded = 0;
-      this.#heard = 0;
+    let encoded = 0;
+    this.#isStuck = true;
+    try {
+      while (encoded < this.#fresh.length && block.bytes - from < most) {
+        const event = this.#fresh[encoded]!;
+        event.later?.();
+        block.add(event);
+        encoded += 1;
+        if (encoded > this.#heard) this.#hearings.at(-1)?.hear(event);
+      }
+      this.#isStuck = false;
+    } finally {
+      // Of those that are encoded nothing is kept, also where others wait behind them.
+      this.#fresh = encoded === this.#fresh.length ? [] : this.#fresh.slice(encoded);
+      this.#heard = Math.max(0, this.#heard - encoded);
     }
     return block.bytes - from;
   }
@@ -117,13 +127,22 @@ export class Stretch {
     this.#block?.drop();
     this.#block = null;
     this.#complete();
-    const heard = encoded.length + Math.max(0, this.#heard - this.#encoded);
-    return { events: [...encoded, ...this.#fresh.slice(this.#encoded)], heard, hearings: this.#hearings };
+    return {
+      events: [...encoded, ...this.#fresh],
+      heard: encoded.length + this.#heard,
+      hearings: this.#hearings,
+    };
   }
 
   /** What is worked out elsewhere is taken, so that it keeps nothing there. */
   #complete(): void {
-    for (let at = this.#encoded; at < this.#fresh.length; at += 1) this.#fresh[at]?.later?.();
+    for (const { later } of this.#fresh) {
+      try {
+        later?.();
+      } catch {
+        // what could not be completed is said to be lost, or found so when it is encoded
+      }
+    }
   }
 
   /** It is in the ledger. */

@@ -3,6 +3,7 @@ import { Agent, request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { BodyTap } from '../../src/http/body-tap.js';
+import { DigestLost } from '../../src/http/hashing/digest.js';
 import { lasting } from '../../src/http/reading.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
@@ -145,4 +146,31 @@ t.test('the digests of many long bodies at a time are their own, whoever works t
     t.equal(facts.responseSha256, sha256(bodyOf(n + 1)), `${n}`);
     t.equal(facts.requestSha256, n % 3 === 0 ? sha256(bodyOf(n)) : undefined, `${n}`);
   }
+});
+
+t.test('a body that cannot be recorded does not pass: its exchange ends, and nobody else is blamed', async (t) => {
+  const echo = await startEcho(t, (req, res) => {
+    res.setHeader('content-length', 100_000);
+    res.write('z'.repeat(50_000));
+    setTimeout(() => res.end('z'.repeat(50_000)), 50);
+    req.resume();
+  });
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**', 'POST /**'] } } });
+  const head = `Host: web.localhost\r\nDaypass-Handle: ${gateway.issue('web').handle}\r\nConnection: close\r\n`;
+  const { push } = BodyTap.prototype;
+  t.teardown(() => Object.assign(BodyTap.prototype, { push }));
+  Object.assign(BodyTap.prototype, {
+    push() {
+      throw new DigestLost();
+    },
+  });
+  const sent = await raw(t, gateway.port, `POST /up HTTP/1.1\r\n${head}Content-Length: 5\r\n\r\nhello`).ended;
+  t.match(sent, /^HTTP\/1\.1 503 [\s\S]*"reason":"recorder_unavailable"/);
+  const got = await raw(t, gateway.port, `GET /down HTTP/1.1\r\n${head}\r\n`).ended;
+  t.match(got, /^HTTP\/1\.1 200 OK\r\n[^z]*\r\n\r\n$/, 'a transfer that breaks off');
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+  t.same(
+    results.map(({ facts }) => facts.reason),
+    ['recorder_unavailable', 'recorder_unavailable'],
+  );
 });

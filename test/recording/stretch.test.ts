@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { OpenBlock, unpackBlock } from '../../src/recording/block.js';
+import { OpenBlock, packBlock, unpackBlock } from '../../src/recording/block.js';
 import { readEvents } from '../../src/recording/blocks.js';
 import { decodeEvent, genesis } from '../../src/recording/chain.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import type { Hearing } from '../../src/recording/hearing.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { reapSessions } from '../../src/recording/reap.js';
+import { Stretch } from '../../src/recording/stretch.js';
 import { verifySession } from '../../src/recording/verify-database.js';
 import { act, close, freshLedger, open, quiet, safe, startRecorder } from './fixture.js';
 
@@ -232,3 +235,123 @@ t.test('a block that is closed or dropped can be nothing else any more', async (
   const empty = new OpenBlock(id, genesis(id));
   t.throws(() => empty.closeAtOnce(), RangeError);
 });
+
+t.test('whatever those do who waited for a commit, whoever heard of it is told', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { all, listen } = noting();
+  const { recorder } = await startRecorder(t, pool, { listen });
+  const log = open(recorder);
+  log.whenSafe(() => {
+    throw new Error('boom');
+  });
+  t.ok(await recorder.drain(5_000));
+  t.equal(all[0]?.committed, true);
+});
+
+t.test('one session that cannot go on behind a foreign block is lost alone', async (t) => {
+  const { pool } = await freshLedger(t);
+  const ill = new Set<string>();
+  const listen = (session: string): Hearing => ({
+    hear: () => {},
+    moved: () => {
+      if (ill.delete(session)) throw new Error('boom');
+    },
+    over: () => {},
+  });
+  const { recorder, gatewayId } = await startRecorder(t, pool, { listen });
+  const logs = [open(recorder), open(recorder)];
+  await Promise.all(logs.map(safe));
+  await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
+  t.equal((await reapSessions(pool, 'other', Date.now())).length, 2);
+  ill.add(logs[0]?.row.id ?? '');
+  for (const log of logs) {
+    log.onStall = () => close(log, 'recorder_stalled');
+    act(log, 'select 1');
+  }
+  await safe(logs[1] ?? open(recorder));
+  t.ok(await recorder.drain(5_000));
+  t.equal(ill.size, 0);
+  for (const log of logs) t.same((await verifySession(pool, log.row.id)).findings, []);
+});
+
+t.test('what was encoded is kept as bytes alone, also while others wait behind it', async (t) => {
+  const stretch = new Stretch('00000000-0000-7000-8000-000000000000', []);
+  const facts = numbers(1, 40).map((n) => ({ n, text: 'x'.repeat(1_000) }));
+  const kept = facts.map((one) => new WeakRef(one));
+  for (const [at, one] of facts.splice(0).entries())
+    stretch.push({ seq: at + 1, at: 0, kind: 'notice', facts: one, payload: null, later: null });
+  stretch.encode(genesis('x'), 20_000);
+  const left = stretch.fresh;
+  t.ok(left > 0 && left < 40, `${left} wait`);
+  await turn(); // a reference that was looked at is strong until the end of a turn
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  t.ok(kept.filter((one) => one.deref() !== undefined).length <= left + 1);
+});
+
+t.test(
+  'an event of which only half finds memory is not in the block, and those before and after are whole',
+  async (t) => {
+    const id = '00000000-0000-7000-8000-000000000000';
+    const block = new OpenBlock(id, genesis(id));
+    const event = (seq: number, size: number): RecordedEvent => {
+      return { seq, at: seq, kind: 'notice', facts: {}, payload: { text: 'x'.repeat(size) } };
+    };
+    block.add(event(1, 10));
+    const { allocUnsafeSlow } = Buffer;
+    t.teardown(() => Object.assign(Buffer, { allocUnsafeSlow }));
+    Object.assign(Buffer, {
+      allocUnsafeSlow: () => {
+        throw new RangeError('Array buffer allocation failed');
+      },
+    });
+    t.throws(() => block.add(event(2, 9_000_000)), /allocation/);
+    Object.assign(Buffer, { allocUnsafeSlow });
+    block.add(event(2, 20));
+    const closed = await block.close();
+    t.same(unpackBlock(closed.payload, closed.format).map(decodeEvent), [event(1, 10), event(2, 20)]);
+    t.same(closed, packBlock(id, genesis(id), [event(1, 10), event(2, 20)]));
+  },
+);
+
+t.test('what turns out larger than it was taken for counts against the buffer', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder, { mode: 'buffered' });
+  for (const _ of numbers(1, 2 * MANY)) act(log, '\u0001'.repeat(1_000));
+  const guessed = recorder.queuedBytes;
+  for (const _ of numbers(1, MANY)) await turn();
+  t.ok(recorder.queuedBytes > MANY * 6_000 && guessed < 2 * MANY * 2_000, `${guessed}, then ${recorder.queuedBytes}`);
+  t.ok(await recorder.drain(5_000));
+  t.equal(recorder.queuedBytes, 0);
+});
+
+t.test(
+  'those who hear, and what comes later, may fail: nobody else has less for it, and nothing is doubled',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    let times = 0;
+    const listen = (): Hearing => ({
+      hear: ({ payload }) => {
+        if (payload?.text === 'select 5' && times++ === 0) throw new Error('boom');
+      },
+      moved: () => {},
+      over: () => {},
+    });
+    const { recorder } = await startRecorder(t, pool, { listen });
+    const heard = open(recorder, { mode: 'buffered' });
+    for (const n of numbers(2, MANY + 3)) act(heard, `select ${n}`);
+    const late = open(recorder);
+    await safe(late);
+    late.append('notice', {}, null, () => {
+      throw new Error('boom');
+    });
+    t.ok(await recorder.drain(5_000));
+    const good = open(recorder);
+    await safe(good);
+    for (const log of [heard, late, good]) t.same((await verifySession(pool, log.row.id)).findings, []);
+    const seqs: number[] = [];
+    for await (const { seq } of readEvents(pool, heard.row.id)) seqs.push(seq);
+    t.same(seqs, numbers(1, MANY + 3));
+  },
+);

@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { Kept } from '../reading.js';
 
+/** What passes cannot be hashed any more: who works it out does not answer. */
+export class DigestLost extends Error {
+  constructor() {
+    super('the thread that hashes does not answer');
+  }
+}
+
 /** A SHA-256 of what comes in pieces. */
 export interface Digest {
-  /** @throws when it cannot be worked out */
+  /** @throws DigestLost */
   update(piece: Kept): void;
   /** Nothing more comes. What is worked out elsewhere is worked out meanwhile. */
   end(): void;

@@ -2,14 +2,17 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Page, takePage } from '../pages.js';
 import type { Kept } from '../reading.js';
-import type { Digest } from './digest.js';
+import { type Digest, DigestLost } from './digest.js';
 import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, STREAMS, writeOrder } from './ring.js';
 
 /**
- * How long, milliseconds, and how often the other thread is waited for: a thousand times what it should take. In several turns, since a
- * process that was stopped and goes on finds one of them over.
+ * How long, milliseconds, and how often the other thread is waited for at a time: a thousand times what it should take. In several turns,
+ * since a process that was stopped and goes on finds one of them over.
  */
 const [PATIENCE, TURNS] = [100, 20];
+/** Who was waited for as long as this, milliseconds, is given nothing new for a while: everything else waits meanwhile. */
+const SLOW = 50;
+const RESTS = 60_000;
 
 /** With so many orders before it a body is hashed sooner here. */
 const MOST_BEHIND = 8;
@@ -26,6 +29,8 @@ export class Lane {
   #waiting: { readonly count: number; readonly page: Page }[] = [];
   #given;
   #isReady = false;
+  /** Until when nothing new is begun; milliseconds as `performance.now()` counts them. */
+  #restsUntil = 0;
   isBroken = false;
 
   /**
@@ -44,11 +49,10 @@ export class Lane {
     this.#worker.once('exit', () => this.#break());
   }
 
-  /** Null while the thread starts, when it has ended, when too much is under way, and when it is behind. */
+  /** Null while the thread starts, when it has ended, when too much is under way, when it is behind, and after it was slow. */
   begin(): LongDigest | null {
     this.#release();
-    const isFree = this.#isReady && !this.isBroken && this.#behind < MOST_BEHIND;
-    const stream = isFree ? this.#streams.pop() : undefined;
+    const stream = this.#isFree ? this.#streams.pop() : undefined;
     return stream === undefined ? null : new LongDigest(this, stream);
   }
 
@@ -57,7 +61,7 @@ export class Lane {
     await this.#worker.terminate();
   }
 
-  /** @throws when the other thread does not keep up */
+  /** @throws DigestLost */
   update(stream: number, page: Page, from: number, to: number): void {
     const slot = this.#slotOf(page);
     page.hold();
@@ -66,7 +70,7 @@ export class Lane {
     this.#release();
   }
 
-  /** Nothing more comes of a stream. @returns what `digest` is to be asked with. @throws when the other thread does not keep up */
+  /** Nothing more comes of a stream. @returns what `digest` is to be asked with. @throws DigestLost */
   end(stream: number): number {
     return this.#give({ operation: 'digest', stream, slot: 0, from: 0, to: 0 });
   }
@@ -74,7 +78,7 @@ export class Lane {
   /**
    * The digest of all that a stream was given, which is free again then.
    * @param ended - what `end` answered
-   * @throws when it does not come
+   * @throws DigestLost
    */
   digest(stream: number, ended: number): string {
     this.#await(ended);
@@ -82,6 +86,11 @@ export class Lane {
     this.#streams.push(stream);
     const at = stream * DIGEST_BYTES;
     return this.#ring.digests.toString('hex', at, at + DIGEST_BYTES);
+  }
+
+  get #isFree(): boolean {
+    if (!this.#isReady || this.isBroken || this.#behind >= MOST_BEHIND) return false;
+    return this.#restsUntil === 0 || performance.now() > this.#restsUntil;
   }
 
   /** How many orders are not carried out yet. */
@@ -113,13 +122,24 @@ export class Lane {
 
   /** Waits until so many orders were carried out: what this thread would have had to hash itself takes no longer. */
   #await(count: number): void {
+    if (((Atomics.load(this.#ring.words, DONE) - count) | 0) >= 0) return;
+    const from = performance.now();
+    this.#insist(count);
+    const now = performance.now();
+    if (now - from >= SLOW) this.#restsUntil = now + RESTS;
+  }
+
+  #insist(count: number): void {
     const { words } = this.#ring;
-    let left = TURNS;
+    let waited = 0;
     for (let done = Atomics.load(words, DONE); ((done - count) | 0) < 0; done = Atomics.load(words, DONE)) {
-      if (!this.isBroken) left = Atomics.wait(words, DONE, done, PATIENCE) === 'timed-out' ? left - 1 : TURNS;
-      if (left > 0 && !this.isBroken) continue;
-      this.#break();
-      throw new Error('the thread that hashes does not answer');
+      if (this.isBroken || waited >= TURNS * PATIENCE) {
+        this.#break();
+        throw new DigestLost();
+      }
+      const from = performance.now();
+      Atomics.wait(words, DONE, done, PATIENCE);
+      waited += Math.min(PATIENCE, performance.now() - from);
     }
   }
 
@@ -158,7 +178,7 @@ export class LongDigest implements Digest {
     this.#stream = stream;
   }
 
-  /** Those in a page are held there until they are hashed; others are not needed afterwards. @throws when the other thread does not keep up */
+  /** Those in a page are held there until they are hashed; others are not needed afterwards. @throws DigestLost */
   update({ bytes, page }: Kept): void {
     if (page === null) return this.#gather(bytes);
     this.#hashGathered();
@@ -166,7 +186,7 @@ export class LongDigest implements Digest {
     this.#lane.update(this.#stream, page, from, from + bytes.byteLength);
   }
 
-  /** @throws when the other thread does not keep up */
+  /** @throws DigestLost */
   end(): void {
     if (this.#ended !== null) return;
     this.#hashGathered();
@@ -208,6 +228,8 @@ export const LONG = 1024 * 1024;
 export const LONG_LATER = 32 * 1024;
 
 let lane: Lane | null = null;
+/** When another one may be begun after one broke; milliseconds as `performance.now()` counts them. */
+let nextAt = 0;
 
 /**
  * For what is said to be so long; null when it is as well hashed here.
@@ -216,7 +238,11 @@ let lane: Lane | null = null;
  */
 export function longDigest(length: number | null, from: number): LongDigest | null {
   if (length === null || length < from || availableParallelism() === 1) return null;
-  if (lane === null || lane.isBroken) lane = newLane();
+  if (lane?.isBroken === true) {
+    lane = null;
+    nextAt = performance.now() + RESTS;
+  }
+  if (lane === null && performance.now() >= nextAt) lane = newLane();
   return lane?.begin() ?? null;
 }
 
