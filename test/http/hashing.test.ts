@@ -1,7 +1,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
+import type * as taps from '../../src/http/body-tap.js';
+import type * as lanes from '../../src/http/hashing/lane.js';
 import { Lane, type LongDigest } from '../../src/http/hashing/lane.js';
 import { STREAMS } from '../../src/http/hashing/ring.js';
 import { PAGE_BYTES, takePage } from '../../src/http/pages.js';
@@ -103,4 +109,61 @@ t.test('where no thread can be had, or none comes to work, digests are worked ou
     }`;
   const all = await digestsWith('--import', `data:text/javascript,${encodeURIComponent(preload)}`);
   t.same(all, expected, 'what every thread has to load fails there');
+});
+
+/** The modules that hash, with a thread that does something before each order. */
+async function withThread(t: Test, before: string) {
+  const from = fileURLToPath(new URL('../../src/http', import.meta.url));
+  const folder = await mkdtemp(join(tmpdir(), 'dp-hashing-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+  for (const file of ['pages.js', 'reading.js', 'body-tap.js']) await copyFile(join(from, file), join(folder, file));
+  await cp(join(from, 'hashing'), join(folder, 'hashing'), { recursive: true });
+  const thread = join(folder, 'hashing/thread.js');
+  const text = await readFile(thread, 'utf8');
+  const patched = text.replace('carryOut(readOrder(ring, done));', (order) => `${before}; ${order}`);
+  t.not(patched, text);
+  await writeFile(thread, patched);
+  const { Lane, longDigest }: typeof lanes = await import(pathToFileURL(join(folder, 'hashing/lane.js')).href);
+  const { BodyTap }: typeof taps = await import(pathToFileURL(join(folder, 'body-tap.js')).href);
+  return { Lane, longDigest, BodyTap };
+}
+
+const SLEEP = (ms: number) => `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${ms})`;
+
+t.test(
+  'a thread that hangs is waited for two seconds once, costs a digest, and has no successor for a while',
+  async (t) => {
+    const { longDigest, BodyTap } = await withThread(t, SLEEP(60_000));
+    let digest: ReturnType<typeof longDigest> = null;
+    await waitUntil('the thread is there', () => {
+      digest = longDigest(100_000, 1);
+      return digest !== null;
+    });
+    const hung = digest as unknown as LongDigest;
+    hung.update(lasting(Buffer.alloc(1_000)));
+    const from = performance.now();
+    t.equal(hung.hex(), null);
+    t.ok(performance.now() - from > 1_900, 'it was given its time');
+    for (let times = 0; times < 20; times += 1) {
+      t.equal(longDigest(100_000, 1), null);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const tap = new BodyTap(0, 100_000, 1);
+    tap.push(lasting(Buffer.from('abc')));
+    t.equal(tap.sha256(), createHash('sha256').update('abc').digest('hex'), 'it is worked out here');
+  },
+);
+
+t.test('a thread that is slow finishes what it has, and is given nothing new for a while', async (t) => {
+  const { Lane } = await withThread(t, SLEEP(60));
+  const lane = new Lane();
+  t.teardown(() => lane.stop());
+  const digest = await begun(lane);
+  const other = lane.begin();
+  for (const one of [digest, other]) one?.update(lasting(Buffer.from('abc')));
+  t.equal(digest.hex(), createHash('sha256').update('abc').digest('hex'));
+  t.equal(lane.begin(), null);
+  t.equal(other?.hex(), createHash('sha256').update('abc').digest('hex'));
+  t.equal(lane.begin(), null);
 });
