@@ -67,32 +67,36 @@ function factsOf({ seq, status, reason, request, response, contentType, at }: Ov
   if (contentType !== undefined) facts.contentType = contentType;
   facts.bytesIn = request?.tap.bytes ?? 0;
   facts.bytesOut = response.tap.bytes;
-  if (requestSha256 !== null) facts.requestSha256 = PENDING;
-  if (responseSha256 !== null) facts.responseSha256 = PENDING;
+  if (requestSha256 !== null) facts.requestSha256 = textOf(requestSha256);
+  if (responseSha256 !== null) facts.responseSha256 = textOf(responseSha256);
   const { queueMs, firstByteMs, ms } = timesOf(at);
   facts.queueMs = queueMs;
   if (firstByteMs !== undefined) facts.firstByteMs = firstByteMs;
   facts.ms = ms;
   if (reason !== null) facts.reason = reason;
-  const complete = () => {
-    complement(facts, 'requestSha256', requestSha256);
-    complement(facts, 'responseSha256', responseSha256);
+  const isWhole = typeof requestSha256 !== 'function' && typeof responseSha256 !== 'function';
+  return { facts, later: isWhole ? null : completing(facts, { requestSha256, responseSha256 }) };
+}
+
+/** A digest, or what has it once it is needed; null: there is none. */
+type Sha256 = ReturnType<BodyTap['sha256Later']>;
+
+/** What stands in the place of a digest that is not there yet is empty. */
+function textOf(known: NonNullable<Sha256>): string {
+  return typeof known === 'string' ? known : '';
+}
+
+/** Not where the facts are made: a function there would cost every exchange what only those with long bodies need. */
+function completing(facts: Mutable<Facts>, digests: Readonly<Record<string, Sha256>>): () => void {
+  return () => {
+    for (const [name, known] of Object.entries(digests)) {
+      if (typeof known !== 'function') continue;
+      const sha256 = known();
+      if (sha256 === null) delete facts[name];
+      else facts[name] = sha256;
+    }
   };
-  if (typeof requestSha256 === 'function' || typeof responseSha256 === 'function') return { facts, later: complete };
-  complete();
-  return { facts, later: null };
 }
-
-/** A digest that cannot be had is none. */
-function complement(facts: Mutable<Facts>, name: string, known: string | null | (() => string | null)): void {
-  if (known === null) return;
-  const sha256 = typeof known === 'string' ? known : known();
-  if (sha256 === null) delete facts[name];
-  else facts[name] = sha256;
-}
-
-/** In the place of what is not there yet. */
-const PENDING = '';
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 

@@ -42,9 +42,7 @@ export class OpenBlock {
   #lastSeq = 0;
   #fromAt = 0;
   #toAt = 0;
-  /** How many events stand in it, and how many of them are actions. */
-  events = 0;
-  actions = 0;
+  #events = 0;
 
   /** @param before - the chain's value before its first event */
   constructor(sessionId: string, before: Buffer) {
@@ -60,14 +58,13 @@ export class OpenBlock {
     const hash = linked(this.#hash, header);
     lines.addBoth(header, payload);
     this.#hash = hash;
-    if (this.events === 0) {
+    if (this.#events === 0) {
       this.#firstSeq = event.seq;
       this.#fromAt = event.at;
     }
     this.#lastSeq = event.seq;
     this.#toAt = event.at;
-    this.events += 1;
-    if (event.kind === 'action') this.actions += 1;
+    this.#events += 1;
   }
 
   /** How much was encoded, bytes. */
@@ -82,7 +79,7 @@ export class OpenBlock {
 
   /** Its events, read back. */
   read(): RecordedEvent[] {
-    return this.events === 0 ? [] : eventsOf(this.#open().bytes).map(decodeEvent);
+    return this.#events === 0 ? [] : eventsOf(this.#open().bytes).map(decodeEvent);
   }
 
   /** The block, deflated by another thread where that takes long. Nothing can be added or read any more. */
@@ -124,7 +121,7 @@ export class OpenBlock {
   }
 
   #closed(payload: Buffer): Block {
-    if (this.events === 0) throw new RangeError('a block holds at least one event');
+    if (this.#events === 0) throw new RangeError('a block holds at least one event');
     return {
       sessionId: this.#sessionId,
       firstSeq: this.#firstSeq,

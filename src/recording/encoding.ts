@@ -5,7 +5,7 @@ import type { Stretch } from './stretch.js';
 /** How much is encoded before others have their turn, bytes: about half a millisecond's work. */
 const PIECE = 16 * 1024;
 /** How long it gives way at a time to what is more urgent, milliseconds. */
-const GIVE_WAY_STEP = 5;
+export const GIVE_WAY_STEP = 5;
 
 /**
  * Encodes what logs were told, soon after they were and a piece at a time: a thousand events in one go would hold up everything

@@ -5,7 +5,7 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { type Block, unpackBlock } from './block.js';
 import { decodeEvent } from './chain.js';
-import { Encoding } from './encoding.js';
+import { Encoding, GIVE_WAY_STEP } from './encoding.js';
 import { isContentFault } from './faults.js';
 import { type Hearing, type Listen, listenAll } from './hearing.js';
 import { type Receipt, SessionLog, type SessionRow, type Sink } from './log.js';
@@ -35,9 +35,8 @@ const BUFFERED_FLUSH = 100;
 const MANY_BYTES = 512 * 1024;
 /** Sessions in one commit: packing them holds up everything else, cuts included. */
 const MOST_LOGS = 128;
-/** How long a batch gives way to what is more urgent, at the most, and how long at a time, milliseconds. */
+/** How long a batch gives way to what is more urgent, at the most, milliseconds. */
 const GIVE_WAY = 200;
-const GIVE_WAY_STEP = 5;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
 

@@ -6,6 +6,7 @@ import { createLog } from '../../src/log.js';
 import { openDatabase } from '../../src/recording/database.js';
 import type { SessionLog, SessionRow } from '../../src/recording/log.js';
 import { migrate } from '../../src/recording/migrate.js';
+import { reapSessions } from '../../src/recording/reap.js';
 import { Recorder, type RecorderOptions } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { ledgerDatabase } from '../support/ledger.js';
@@ -37,6 +38,12 @@ export async function startRecorder(t: Test, pool: pg.Pool, options: Partial<Rec
   const recorder = new Recorder({ pool, clock: systemClock, log: quiet, ...options, gatewayId });
   t.teardown(() => recorder.close());
   return { recorder, gatewayId };
+}
+
+/** Another gateway takes the sessions of this one for lost, and closes them. @returns which */
+export async function reapElsewhere(pool: pg.Pool, gatewayId: string): Promise<readonly string[]> {
+  await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
+  return reapSessions(pool, 'other', Date.now());
 }
 
 export function sessionRow(over: Partial<SessionRow> = {}): SessionRow {

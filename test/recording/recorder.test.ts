@@ -6,12 +6,23 @@ import { genesis } from '../../src/recording/chain.js';
 import { openDatabase } from '../../src/recording/database.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import { migrate } from '../../src/recording/migrate.js';
-import { reapSessions } from '../../src/recording/reap.js';
 import { verifySession } from '../../src/recording/verify-database.js';
 import { writeBatch } from '../../src/recording/writer.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
-import { act, close, freshLedger, open, quiet, record, safe, sessionRow, startRecorder, until } from './fixture.js';
+import {
+  act,
+  close,
+  freshLedger,
+  open,
+  quiet,
+  reapElsewhere,
+  record,
+  safe,
+  sessionRow,
+  startRecorder,
+  until,
+} from './fixture.js';
 
 const WAITS = `exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
   and application_name = 'recorder-under-test' and query like '%insert into blocks%')`;
@@ -227,8 +238,7 @@ t.test('a session that another gateway took for lost goes on behind its block, a
   const { recorder, gatewayId } = await startRecorder(t, pool);
   const log = open(recorder);
   await safe(log);
-  await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
-  t.same(await reapSessions(pool, 'other', Date.now()), [log.row.id]);
+  t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
   log.onStall = () => close(log, 'recorder_stalled');
   const action = act(log, 'select 1');
   log.append('result', { of: action, status: '00000' });

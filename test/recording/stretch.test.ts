@@ -7,12 +7,11 @@ import { OpenBlock, packBlock, unpackBlock } from '../../src/recording/block.js'
 import { readEvents } from '../../src/recording/blocks.js';
 import { decodeEvent, genesis } from '../../src/recording/chain.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
-import type { Hearing } from '../../src/recording/hearing.js';
+import { type Hearing, listenAll } from '../../src/recording/hearing.js';
 import { IndexWriter } from '../../src/recording/index.js';
-import { reapSessions } from '../../src/recording/reap.js';
 import { Stretch } from '../../src/recording/stretch.js';
 import { verifySession } from '../../src/recording/verify-database.js';
-import { act, close, freshLedger, open, quiet, safe, startRecorder } from './fixture.js';
+import { act, close, freshLedger, open, quiet, reapElsewhere, safe, startRecorder } from './fixture.js';
 
 /** Notes what it hears, and what becomes of it. */
 class Noting implements Hearing {
@@ -95,19 +94,11 @@ t.test(
     const { all, listen } = noting();
     const index = new IndexWriter({ pool, log: quiet });
     const { recorder, gatewayId } = await startRecorder(t, pool, {
-      listen: (session) => {
-        const [one, other] = [listen(), index.listen(session)];
-        return {
-          hear: (event) => [one, other].forEach((hearing) => void hearing.hear(event)),
-          moved: (by) => [one, other].forEach((hearing) => void hearing.moved(by)),
-          over: (committed) => [one, other].forEach((hearing) => void hearing.over(committed)),
-        };
-      },
+      listen: listenAll([listen, index.listen]),
     });
     const log = open(recorder);
     await safe(log);
-    await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
-    t.same(await reapSessions(pool, 'other', Date.now()), [log.row.id]);
+    t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
     log.onStall = () => close(log, 'recorder_stalled');
     const first = act(log, 'select 1');
     const written = safe(log);
@@ -261,8 +252,7 @@ t.test('one session that cannot go on behind a foreign block is lost alone', asy
   const { recorder, gatewayId } = await startRecorder(t, pool, { listen });
   const logs = [open(recorder), open(recorder)];
   await Promise.all(logs.map(safe));
-  await pool.query(`update gateways set seen_at = now() - interval '1 minute' where id = $1`, [gatewayId]);
-  t.equal((await reapSessions(pool, 'other', Date.now())).length, 2);
+  t.equal((await reapElsewhere(pool, gatewayId)).length, 2);
   ill.add(logs[0]?.row.id ?? '');
   for (const log of logs) {
     log.onStall = () => close(log, 'recorder_stalled');
