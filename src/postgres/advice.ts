@@ -1,7 +1,7 @@
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Decision } from '../policy/decision.js';
 import { decide, type PostgresAction } from './decide.js';
-import type { PostgresRole } from './policy.js';
+import { type PostgresRole, postgresRole } from './role.js';
 
 /**
  * A refusal with what its reader can do about it: which role of the service would allow the action, and whom to ask for
@@ -9,7 +9,7 @@ import type { PostgresRole } from './policy.js';
  */
 export function advise(decision: Decision, action: PostgresAction, service: ServicePolicy): Decision {
   if (decision.reason !== 'out_of_scope' && decision.reason !== 'unknown_effect') return decision;
-  const roles = [...service.roles.values()] as readonly PostgresRole[];
+  const roles = [...service.roles.values()].map(postgresRole);
   // The least that will do: the roles in their order, those that may do anything last.
   const would = roles.toSorted((a, b) => Number(a.any) - Number(b.any)).find((role) => wouldAllow(role, action));
   if (would) return { ...decision, hint: `ask ${service.owner} for a grant with the role ${would.name}` };

@@ -2,7 +2,7 @@ import { type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
 import type { Conversation } from './conversation.js';
 import { type Definition, mayHold, type Names, type Portal, type Prepared } from './names.js';
-import type { PostgresRole } from './policy.js';
+import { postgresRole } from './role.js';
 import type { Analysis, Statement } from './sql/analysis.js';
 
 /** A decision that refuses, with the code the client is given. */
@@ -20,7 +20,7 @@ export class ByName {
   }
 
   get #mayDoAnything(): boolean {
-    return (this.#talk.passage.session.role as PostgresRole).any;
+    return postgresRole(this.#talk.passage.session.role).any;
   }
 
   /** What else may run with a statement: the others its name may stand for, and what all of them run by name, however far. */

@@ -18,7 +18,7 @@ import type { PostgresAction } from './decide.js';
 import type { Expectation, QueryExpectation } from './expectations.js';
 import type { Definition, Portal, Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
-import type { PostgresRole } from './policy.js';
+import { postgresRole } from './role.js';
 import { analyse } from './sql/analyse.js';
 import type { Analysis } from './sql/analysis.js';
 import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
@@ -312,7 +312,7 @@ export class ClientSide implements FrontendHandler {
 
   #judge(action: PostgresAction): Decision {
     const { catalog } = action;
-    const { searchPath } = this.#talk.passage.session.role as PostgresRole;
+    const { searchPath } = postgresRole(this.#talk.passage.session.role);
     if (catalog && lacks(catalog, action.analysis, searchPath[0])) this.#talk.catalog.wanted();
     const { passage } = this.#talk;
     const decision = passage.judge(action);
@@ -355,7 +355,7 @@ export class ClientSide implements FrontendHandler {
 
   /** Of names the gateway does not know (a function opened the cursor), the server then says what becomes of them. */
   get #mayDoAnything(): boolean {
-    return (this.#talk.passage.session.role as PostgresRole).any;
+    return postgresRole(this.#talk.passage.session.role).any;
   }
 
   /** The action of a statement, with everything that it runs by name. */

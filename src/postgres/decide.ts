@@ -4,7 +4,7 @@ import { allow, type Decision, deny } from '../policy/decision.js';
 import type { Facts } from '../recording/event.js';
 import { type Catalog, resolveIn } from './catalog/catalog.js';
 import { Judge } from './judge.js';
-import type { PostgresRecording, PostgresRole } from './policy.js';
+import type { PostgresRecording, PostgresRole } from './role.js';
 import { MAX_TEXT } from './sql/analyse.js';
 import { type Analysis, nameOf, type Relation, resolve, type Statement } from './sql/analysis.js';
 import { namesRun, partsOf } from './sql/names.js';

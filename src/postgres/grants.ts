@@ -1,4 +1,4 @@
-import type { PostgresRole, PostgresRule } from './policy.js';
+import type { PostgresRole, PostgresRule } from './role.js';
 
 /** The rules of one role while something is judged: which of them granted anything. */
 export class UsedRules {

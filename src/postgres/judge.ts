@@ -4,7 +4,7 @@ import { UsedRules } from './grants.js';
 import { readBeyond, refuseColumns } from './judge-columns.js';
 import { HiddenCalls } from './judge-hidden.js';
 import { milliseconds, refuseTimeout } from './limits.js';
-import type { PostgresRole } from './policy.js';
+import type { PostgresRole } from './role.js';
 import type {
   Attribute,
   Call,

@@ -1,4 +1,4 @@
-import type { PostgresRole } from './policy.js';
+import type { PostgresRole } from './role.js';
 
 /** What the result of one statement may not exceed; null: no limit. */
 export interface ResultLimits {

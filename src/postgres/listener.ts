@@ -45,9 +45,9 @@ import { refused } from './input.js';
 import type { Login } from './login.js';
 import { startupParameters } from './parameters.js';
 import { asShown } from './pinned.js';
-import type { PostgresRole } from './policy.js';
 import { postgresProtocol } from './protocol.js';
 import { Relay } from './relay.js';
+import { type PostgresRole, postgresRole } from './role.js';
 import { asRefusal, openConnection, refuseConnection, StartupRefused } from './startup.js';
 import { dial, type Upstream } from './upstream.js';
 import { loadCatalog } from './upstream-catalog.js';
@@ -263,7 +263,7 @@ class Door {
     const detach = session.attach(unjoined(socket));
     const gone = () => session.finish('client_left');
     socket.once('close', gone);
-    const began = session.role as PostgresRole;
+    const began = postgresRole(session.role);
     const catalog = this.#catalogs.hold(began.upstream);
     let joined = false;
     try {

@@ -1,6 +1,6 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { refuseTimeout } from './limits.js';
-import type { PostgresRole } from './policy.js';
+import type { PostgresRole } from './role.js';
 
 /** Start-up parameters a client may choose, by their lower-case names (PROTOCOLS.md, "Start and TLS", 6). */
 const FREE: ReadonlySet<string> = new Set([

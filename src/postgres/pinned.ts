@@ -1,5 +1,5 @@
 import type { Session } from '../session/session.js';
-import type { PostgresRole } from './policy.js';
+import { type PostgresRole, postgresRole } from './role.js';
 
 /** What the start-up packet pins for every restricted role. */
 const PINNED: Readonly<Record<string, string>> = { client_encoding: 'UTF8', standard_conforming_strings: 'on' };
@@ -30,6 +30,6 @@ export function isAsPinned(
  * it); which account the gateway has there is not. Whether that is a superuser is said as it is: psql's prompt warns by it.
  */
 export function asShown({ role, grant }: Pick<Session, 'role' | 'grant'>, name: string, value: string): string {
-  const account = (role as PostgresRole).upstream.user;
+  const account = postgresRole(role).upstream.user;
   return name === 'session_authorization' && value === account ? grant.principal : value;
 }

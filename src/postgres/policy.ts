@@ -5,69 +5,12 @@ import type { Compiled, Problem, ProtocolConfig } from '../config/protocol.js';
 import type { Injected } from '../config/secret.js';
 import { parseSize, SIZE } from '../config/size.js';
 import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
-import { nameOf, type Relation, RULE_KINDS, type RuleKind } from './sql/analysis.js';
+import { type PostgresRecording, PostgresRole, type PostgresRule, type PostgresTarget, WRITES } from './role.js';
+import { RULE_KINDS } from './sql/analysis.js';
 import { NEVER_FUNCTIONS } from './sql/functions.js';
 
-/** Where a role's sessions go and as whom; the password is never shown to the client. */
-export interface PostgresTarget {
-  readonly host: string;
-  readonly port: number;
-  readonly database: string;
-  readonly user: string;
-  readonly password: string;
-  readonly tls: {
-    readonly mode: 'disable' | 'require' | 'verify-full';
-    /** PEM; without it the system's own authorities count. */
-    readonly ca?: string | undefined;
-  };
-}
+/** What a service says of itself, from which its roles' targets follow. */
 export type PostgresUpstream = PostgresTarget;
-
-/** One line of `allow:`, compiled. */
-export interface PostgresRule {
-  /** As the policy file words it: what a decision names. */
-  readonly text: string;
-  readonly kinds: ReadonlySet<RuleKind>;
-  /** `schema.name`, or `schema.*`. */
-  readonly relations: ReadonlySet<string>;
-  /** `schema.name` of functions, of the functions behind operators and casts, and of types. */
-  readonly functions: ReadonlySet<string>;
-  /** The only columns that may be read of its relations; null: all of them. */
-  readonly columns: ReadonlySet<string> | null;
-  /** It says `any`: it allows everything. */
-  readonly any: boolean;
-}
-
-/** A role of a database service, compiled. */
-export interface PostgresRole {
-  readonly name: string;
-  readonly rules: readonly PostgresRule[];
-  /** Exactly one schema, unless `any`. */
-  readonly searchPath: readonly string[];
-  /** A rule says `any`: nothing is judged, everything is recorded. */
-  readonly any: boolean;
-  /** No rule allows a write. */
-  readonly readOnly: boolean;
-  readonly upstream: PostgresTarget;
-  /** What the result of one statement may have at most; null: no limit. */
-  readonly maxRows: number | null;
-  readonly maxBytes: number | null;
-  /** How long one statement may run at most, milliseconds; null: no limit. */
-  readonly statementTimeout: number | null;
-  readonly recording: PostgresRecording;
-  /** Every relation that a rule names (`schema.*` is not among them), for the check against the upstream at start. */
-  readonly relations: readonly Relation[];
-}
-
-/** What the record keeps of statements besides their text. */
-export interface PostgresRecording {
-  /** `hashed`: SHA-256 of each value, which finds equal values and shows none. */
-  readonly parameters: 'recorded' | 'hashed' | 'off';
-  /** The first rows of each result. */
-  readonly results: number;
-}
-
-const WRITES: ReadonlySet<RuleKind> = new Set(['insert', 'update', 'delete', 'merge', 'copy-in', 'ddl']);
 
 const QUALIFIED_HINT = 'write schema.name, for example public.orders';
 const relationSchema = z
@@ -172,30 +115,14 @@ function compileRole(name: string, chain: readonly unknown[], upstream: Postgres
   const rules = allow.map(compileRule);
   const login = blocks.findLast((block) => block.upstream)?.upstream;
   const target = { ...upstream, ...login };
-  return {
-    ok: true,
-    value: {
-      name,
-      ...derivedFrom(rules),
-      searchPath,
-      upstream: target,
-      ...limitsOf(blocks),
-    },
-  };
-}
-
-/** Everything of a role that its rules alone decide. */
-function derivedFrom(rules: readonly PostgresRule[]): Pick<PostgresRole, 'rules' | 'any' | 'readOnly' | 'relations'> {
-  const any = rules.some((rule) => rule.any);
-  const readOnly = !any && !rules.some((rule) => [...rule.kinds].some((kind) => WRITES.has(kind)));
-  return { rules, any, readOnly, relations: relationsOf(rules) };
+  return { ok: true, value: new PostgresRole({ name, rules, searchPath, upstream: target, ...limitsOf(blocks) }) };
 }
 
 /** A role that was freed from judgement by `any` may search schemas among which no restricted one could find its way. */
 function narrow(role: PostgresRole, texts: ReadonlySet<string>): PostgresRole {
-  const left = derivedFrom(role.rules.filter(({ text }) => texts.has(text)));
+  const left = new PostgresRole({ ...role, rules: role.rules.filter(({ text }) => texts.has(text)) });
   const lost = !left.any && role.searchPath.length !== 1;
-  return Object.freeze({ ...role, ...(lost ? derivedFrom([]) : left) });
+  return lost ? new PostgresRole({ ...role, rules: [] }) : left;
 }
 
 function limitsOf(blocks: readonly z.output<typeof resolvedRole>[]) {
@@ -292,15 +219,6 @@ function shortened(names: readonly string[]): string {
   if (names.length <= 4) return names.join(', ');
   const digest = createHash('sha256').update(names.join(', ')).digest('hex').slice(0, 8);
   return `${names.slice(0, 3).join(', ')} and ${names.length - 3} more (${digest})`;
-}
-
-function relationsOf(rules: readonly PostgresRule[]): readonly Relation[] {
-  const found = new Map<string, Relation>();
-  for (const text of rules.flatMap((rule) => [...rule.relations])) {
-    const [schema = '', name = ''] = text.split('.');
-    if (name !== '*') found.set(text, { schema, name });
-  }
-  return [...found.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
 /** The passwords of every account that some role logs in as. */

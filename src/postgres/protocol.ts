@@ -2,8 +2,9 @@ import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Facts, RecordedEvent } from '../recording/event.js';
 import { decide, describeSql, type PostgresAction } from './decide.js';
-import { type PostgresRole, type PostgresUpstream, postgresConfig } from './policy.js';
+import { type PostgresUpstream, postgresConfig } from './policy.js';
 import { PostgresRecaller } from './recall.js';
+import type { PostgresRole } from './role.js';
 import { analyse } from './sql/analyse.js';
 import { sqlTranscript } from './transcript.js';
 

@@ -1,7 +1,7 @@
 import type { Recalled, Recaller } from '../gate/protocol.js';
 import type { RecordedEvent } from '../recording/event.js';
 import type { PostgresAction } from './decide.js';
-import type { PostgresRole } from './policy.js';
+import type { PostgresRole } from './role.js';
 import { analyse } from './sql/analyse.js';
 import type { Analysis } from './sql/analysis.js';
 import { namesRun } from './sql/names.js';

@@ -12,7 +12,7 @@ import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Outbox } from './outbox.js';
 import { isAsPinned } from './pinned.js';
-import type { PostgresRole } from './policy.js';
+import { type PostgresRole, postgresRole } from './role.js';
 import { LONGEST_ROW } from './sampled.js';
 import { LedAstray, ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
@@ -145,7 +145,7 @@ export class Relay implements Connection {
 
   policyChanged(): void {
     // Each statement, and each Execute of an old one, is decided by the policy in force when it comes.
-    const role = this.#passage.session.role as PostgresRole;
+    const role = postgresRole(this.#passage.session.role);
     if (role.any) this.#settled = role;
     else if (
       this.#settled.any ||
@@ -292,8 +292,7 @@ export class Relay implements Connection {
    */
   #checkSetting(name: string, value: string): void {
     const { session } = this.#passage;
-    if (session.end !== null || isAsPinned(session.role as PostgresRole, this.#upstream.parameters, name, value))
-      return;
+    if (session.end !== null || isAsPinned(postgresRole(session.role), this.#upstream.parameters, name, value)) return;
     session.recording.append('notice', { about: 'tripwire', setting: name });
     this.#log.warn({ session: session.id, setting: name }, 'the upstream session left the state the policy requires');
     session.cut('tripwire');

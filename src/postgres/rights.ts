@@ -1,5 +1,5 @@
 import type { ServicePolicy } from '../config/protocol.js';
-import type { PostgresRole, PostgresRule, PostgresTarget } from './policy.js';
+import { type PostgresRole, type PostgresRule, type PostgresTarget, postgresRole } from './role.js';
 import type { RuleKind } from './sql/analysis.js';
 
 /** What PostgreSQL grants on a relation, as far as rules speak of it. */
@@ -57,7 +57,8 @@ export interface Account {
 /** The accounts that a service's roles log in with, each once. */
 export function accountsOf(service: ServicePolicy<unknown, unknown>): readonly Account[] {
   const accounts = new Map<string, PostgresRole[]>();
-  for (const role of service.roles.values() as Iterable<PostgresRole>) {
+  for (const one of service.roles.values()) {
+    const role = postgresRole(one);
     const { host, port, database, user } = role.upstream;
     const key = JSON.stringify([host, port, database, user]);
     accounts.set(key, [...(accounts.get(key) ?? []), role]);

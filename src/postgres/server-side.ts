@@ -4,7 +4,7 @@ import type { Expectation, Refusal } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
 import { mayHold, type Portal } from './names.js';
 import { asShown } from './pinned.js';
-import type { PostgresRole } from './policy.js';
+import { postgresRole } from './role.js';
 import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
 import type { Share } from './taken.js';
 import { type Running, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
@@ -99,7 +99,7 @@ export class ServerSide implements BackendHandler {
   #withinLimits(rows: number): Buffer | undefined {
     const talk = this.#talk;
     if (talk.muted || talk.overrun !== null) return DROP;
-    const role = talk.passage.session.role as PostgresRole;
+    const role = postgresRole(talk.passage.session.role);
     if (role.maxRows === null && role.maxBytes === null) return undefined;
     const before = this.#before();
     talk.overrun = overrun(role, before.rows + rows, before.bytes + talk.bytesOut);
@@ -118,7 +118,7 @@ export class ServerSide implements BackendHandler {
 
   #sample(frame: Buffer): void {
     const talk = this.#talk;
-    const { results } = (talk.passage.session.role as PostgresRole).recording;
+    const { results } = postgresRole(talk.passage.session.role).recording;
     if (talk.sampled.length >= results || talk.sampledBytes + frame.length > MOST_SAMPLED) return;
     talk.sampled.push(readRow(frame));
     talk.sampledBytes += frame.length;
@@ -213,7 +213,7 @@ export class ServerSide implements BackendHandler {
   #concluded(over: Overrun | null, detail: string): Buffer | undefined {
     const talk = this.#talk;
     // What the client takes for skipped was run: where it may have changed something, nobody can say what counts.
-    if (talk.muted && !(talk.passage.session.role as PostgresRole).readOnly) {
+    if (talk.muted && !postgresRole(talk.passage.session.role).readOnly) {
       throw new FramingError(BEHIND_A_LIMIT, true);
     }
     if (talk.muted) return DROP;

@@ -1,7 +1,7 @@
 import type { Catalog } from './catalog/catalog.js';
 import { CASTS, FUNCTIONS, OPERATORS, RELATIONS, SYSTEM_NAMES, TYPES } from './catalog/queries.js';
 import { catalogOf } from './catalog/rows.js';
-import type { PostgresTarget } from './policy.js';
+import type { PostgresTarget } from './role.js';
 import { askUpstream } from './upstream-client.js';
 
 /**

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { DaypassError } from '../errors.js';
 import { endSurely } from '../session/connection.js';
-import type { PostgresTarget } from './policy.js';
 import { Replies } from './replies.js';
+import type { PostgresTarget } from './role.js';
 import { logIn } from './upstream.js';
 import { unacceptable } from './upstream-login.js';
 import { readFields, readOnlyColumn } from './wire/backend.js';

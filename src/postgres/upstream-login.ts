@@ -1,6 +1,6 @@
 import { isLoopback } from '../config/address.js';
 import { DaypassError } from '../errors.js';
-import type { PostgresTarget } from './policy.js';
+import type { PostgresTarget } from './role.js';
 import { ScramClient } from './scram.js';
 import { passwordMessage, saslInitialResponse, saslResponse } from './wire/frontend.js';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { HeldRights } from './held-rights.js';
-import type { PostgresTarget } from './policy.js';
 import { COLUMN_PRIVILEGES, SEQUENCE_PRIVILEGES, TABLE_PRIVILEGES } from './rights.js';
+import type { PostgresTarget } from './role.js';
 import { askUpstream } from './upstream-client.js';
 
 const ACCOUNT = `

@@ -3,8 +3,8 @@ import { connect as connectTls, TLSSocket } from 'node:tls';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import { tlsServerEndPoint } from './channel-binding.js';
-import type { PostgresRole, PostgresTarget } from './policy.js';
 import { Replies } from './replies.js';
+import { type PostgresTarget, postgresRole } from './role.js';
 import { UpstreamLogin, unacceptable } from './upstream-login.js';
 import { readFields } from './wire/backend.js';
 import { cancelRequest, sslRequest, startupMessage } from './wire/frontend.js';
@@ -45,7 +45,7 @@ export async function dial(
   parameters: ReadonlyMap<string, string>,
   limit = HANDSHAKE_LIMIT,
 ): Promise<Upstream> {
-  const target = (admission.session.role as PostgresRole).upstream;
+  const target = postgresRole(admission.session.role).upstream;
   const { socket, ...greeting } = await logIn(target, parameters, limit);
   const pid = greeting.key?.pid ?? null;
   return { ...greeting, pid, socket, ...canceller(target, socket, greeting.key) };

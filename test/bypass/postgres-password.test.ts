@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { PostgresTarget } from '../../src/postgres/policy.js';
+import type { PostgresTarget } from '../../src/postgres/role.js';
 import { loadCatalog } from '../../src/postgres/upstream-catalog.js';
 import { loadRights } from '../../src/postgres/upstream-rights.js';
 import { heard, hostileServer, started } from '../postgres/hostile.js';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Decision } from '../../src/policy/decision.js';
 import { decide, describeSql } from '../../src/postgres/decide.js';
-import type { PostgresRole } from '../../src/postgres/policy.js';
+import type { PostgresRole } from '../../src/postgres/role.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
 import { READER, roleOf } from './role.js';
 import { PSQL_QUERIES } from './sql/psql-queries.js';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { decide } from '../../src/postgres/decide.js';
-import { type PostgresRole, postgresConfig } from '../../src/postgres/policy.js';
+import { postgresConfig } from '../../src/postgres/policy.js';
+import type { PostgresRole } from '../../src/postgres/role.js';
 import { analyse } from '../../src/postgres/sql/analyse.js';
 import { loadParser } from '../../src/postgres/sql/parser.js';
 import { roleOf } from './role.js';

@@ -1,5 +1,6 @@
 import type { Compiled } from '../../src/config/protocol.js';
-import { type PostgresRole, type PostgresUpstream, postgresConfig } from '../../src/postgres/policy.js';
+import { type PostgresUpstream, postgresConfig } from '../../src/postgres/policy.js';
+import type { PostgresRole } from '../../src/postgres/role.js';
 
 export const UPSTREAM: PostgresUpstream = {
   host: '127.0.0.1',

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import { messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
-import type { PostgresTarget } from '../policy.js';
+import type { PostgresTarget } from '../role.js';
 import type { Catalog } from './catalog.js';
 
 /** How often a catalog is read again while sessions use it, milliseconds. */
