@@ -27,31 +27,18 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.js';
 import type { ListedProxies } from '../config/proxies.js';
 import { DaypassError, messageOf } from '../errors.js';
-import type { Admission } from '../gate/admission.js';
 import type { Carried, TakeCarried } from '../gate/carried.js';
-import type { Credential } from '../gate/credential.js';
-import type { AdmitRequest, Gate } from '../gate/gate.js';
-import { Passage } from '../gate/passage.js';
+import type { Gate } from '../gate/gate.js';
 import { takeProxyHeader } from '../gate/proxied.js';
 import type { Log } from '../log.js';
-import type { Decision } from '../policy/decision.js';
-import { DENIALS, type DenialReason } from '../policy/reason.js';
-import type { Connection } from '../session/connection.js';
-import { type CancelKey, CancelKeys, type Neighbours } from './cancel.js';
-import { Catalogs, type HeldCatalog } from './catalog/keeper.js';
+import type { DenialReason } from '../policy/reason.js';
+import { askedAtPort, askedInTunnel } from './asked.js';
+import { CancelKeys, type Neighbours } from './cancel.js';
+import { Catalogs } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
-import type { PostgresAction } from './decide.js';
-import { refused } from './input.js';
-import type { Login } from './login.js';
-import { startupParameters } from './parameters.js';
-import { asShown } from './pinned.js';
-import { postgresProtocol } from './protocol.js';
-import { Relay } from './relay.js';
-import { type PostgresRole, postgresRole } from './role.js';
+import { Joining, reportOf } from './joining.js';
 import { asRefusal, openConnection, refuseConnection, StartupRefused } from './startup.js';
-import { dial, type Upstream } from './upstream.js';
 import { loadCatalog } from './upstream-catalog.js';
-import { authenticationOk, backendKeyData, parameterStatus, type Report, readyForQuery } from './wire/backend.js';
 
 export interface PostgresParts {
   readonly gate: Gate;
@@ -87,9 +74,6 @@ export interface PostgresListener {
 
 /** No phase before the session may last longer than this, however slowly a client sends (THREATS.md C18), milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
-/** Secret bytes of a cancel key under protocol 3.0, and under 3.2. */
-const SHORT_KEY = 4;
-const LONG_KEY = 32;
 /** Connections that are not admitted yet, all together. */
 const MOST_HANDSHAKES = 1_000;
 
@@ -150,21 +134,23 @@ function peerIn(carried: Carried): Peer {
 
 class Door {
   readonly #parts: PostgresParts;
+  readonly #handshakeLimit: number;
   #secured: Secured | null;
   readonly #keys: CancelKeys;
   readonly #catalogs: Catalogs;
+  readonly #joining: Joining;
   readonly #handshakes = new Set<Duplex>();
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
-    this.#catalogs = new Catalogs(loadCatalog, parts.clock, parts.log);
+    const { clock, log, neighbours } = parts;
+    this.#handshakeLimit = parts.handshakeLimit ?? HANDSHAKE_LIMIT;
+    this.#catalogs = new Catalogs(loadCatalog, clock, log);
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
-    this.#keys = new CancelKeys(parts.neighbours);
-    parts.neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, parts.clock.monotonic(), client));
-  }
-
-  get #handshakeLimit(): number {
-    return this.#parts.handshakeLimit ?? HANDSHAKE_LIMIT;
+    this.#keys = new CancelKeys(neighbours);
+    const [catalogs, keys, handshakeLimit] = [this.#catalogs, this.#keys, this.#handshakeLimit];
+    this.#joining = new Joining({ clock, log, keys, catalogs, handshakeLimit });
+    neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, clock.monotonic(), client));
   }
 
   replaceCertificate(tls: Pair): void {
@@ -247,7 +233,7 @@ class Door {
     if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
     carried?.began(answer.admission.session);
-    await this.#join(socket, parameters, answer.admission, minor);
+    await this.#joining.join(socket, parameters, answer.admission, minor);
   }
 
   #cancel(pid: number, secret: Buffer, client: string): void {
@@ -255,182 +241,10 @@ class Door {
     if (place !== null) this.#parts.neighbours?.pass(place, pid, secret, client);
     else this.#keys.use(pid, secret, this.#parts.clock.monotonic(), client);
   }
-
-  /** The session exists from here on: whatever fails ends it. */
-  async #join(socket: Duplex, asked: ReadonlyMap<string, string>, admission: Admission, minor: 0 | 2): Promise<void> {
-    const { session } = admission;
-    const passage = new Passage(session, postgresProtocol, this.#parts.log);
-    const detach = session.attach(unjoined(socket));
-    const gone = () => session.finish('client_left');
-    socket.once('close', gone);
-    const began = postgresRole(session.role);
-    const catalog = this.#catalogs.hold(began.upstream);
-    let joined = false;
-    try {
-      // It left while it was being admitted: no event will say so again.
-      if (isGone(socket)) return gone();
-      const startup = startupParameters(asked, began);
-      if (!startup.ok) return this.#refuseStart(socket, admission, startup.decision);
-      await new Promise<void>((resolve, reject) => {
-        passage.release(resolve);
-        socket.once('close', () => reject(new DaypassError('client_left', 'the client left')));
-      });
-      const [upstream] = await Promise.all([
-        this.#dial(admission, startup.parameters),
-        began.any ? undefined : catalog.ready(),
-      ]);
-      if (!session.isLive()) return upstream.sever(false);
-      joined = true;
-      this.#start(socket, upstream, passage, began, catalog, minor);
-    } catch (thrown) {
-      if (session.end !== null) return;
-      this.#parts.log.error(
-        {
-          session: session.id,
-          grant: session.grant.id,
-          principal: session.grant.principal,
-          service: admission.policy.name,
-          reason: 'upstream_unavailable',
-          rule: 'login at the upstream',
-          err: messageOf(thrown),
-          cause: causeOf(thrown),
-        },
-        'no upstream connection',
-      );
-      session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
-      refuseConnection(socket, {
-        severity: 'FATAL',
-        sqlstate: DENIALS.upstream_unavailable.sqlstate,
-        message: `Daypass: ${admission.policy.name} cannot be reached right now`,
-        hint: 'connect again in a moment, or tell the owner of the service',
-      });
-      session.finish('upstream_closed');
-    } finally {
-      if (!joined) catalog.release();
-      socket.off('close', gone);
-      detach();
-    }
-  }
-
-  async #dial(admission: Admission, parameters: ReadonlyMap<string, string>): Promise<Upstream> {
-    const { clock } = this.#parts;
-    const { meter } = admission.session;
-    const from = clock.monotonic();
-    try {
-      const upstream = await dial(admission, parameters, this.#handshakeLimit);
-      meter.dialled(clock.monotonic() - from);
-      return upstream;
-    } catch (thrown) {
-      meter.dialFailed();
-      throw thrown;
-    }
-  }
-
-  #refuseStart(socket: Duplex, { session }: Admission, decision: Decision): void {
-    const { outcome, reason, rule } = decision;
-    session.meter.decided(outcome, reason);
-    session.recording.append(
-      'action',
-      { verb: 'connect', outcome: 'deny', rule, reason: reason ?? '' },
-      { text: decision.message },
-    );
-    this.#parts.log.warn({ session: session.id, reason, rule, err: decision.message }, 'refused');
-    refuseConnection(socket, reportOf(decision));
-    session.finish('protocol_error');
-  }
-
-  #start(
-    socket: Duplex,
-    upstream: Upstream,
-    passage: Passage<PostgresAction>,
-    began: PostgresRole,
-    catalog: HeldCatalog,
-    minor: 0 | 2,
-  ): void {
-    const { session } = passage;
-    let key: CancelKey | null = null;
-    let detach = () => {};
-    const relay = new Relay(socket, upstream, passage, began, catalog, this.#parts.clock, this.#parts.log, () => {
-      catalog.release();
-      if (key !== null) this.#keys.withdraw(key);
-      detach();
-    });
-    key = this.#keys.issue(() => relay.cancel(), upstream.pid, minor === 2 ? LONG_KEY : SHORT_KEY);
-    detach = session.attach(relay);
-    relay.checkStart();
-    if (session.end !== null) return;
-    const hello = [authenticationOk()];
-    for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, asShown(session, name, value)));
-    hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
-    session.deliver(socket, Buffer.concat(hello));
-    relay.start();
-  }
-}
-
-type Asked = Pick<AdmitRequest, 'service' | 'credential' | 'principal' | 'via'>;
-
-/** A client that comes to the port names its service, and shows a handle. */
-function askedAtPort(parameters: ReadonlyMap<string, string>, login: Login, binding: Buffer | null): Asked {
-  const user = parameters.get('user') ?? '';
-  const service = parameters.get('database') || user;
-  return { service, credential: credentialOf(login, binding), principal: principalOf(user) };
-}
-
-function credentialOf(login: Login, binding: Buffer | null): Credential {
-  if (login.kind === 'known') return null;
-  return login.kind === 'password' ? login.password : login.proof(binding);
-}
-
-/**
- * In a tunnel the person and the service are settled. A client that asks for another database has taken one port for
- * another: what it would run is meant for elsewhere.
- * @throws StartupRefused
- */
-function askedInTunnel(parameters: ReadonlyMap<string, string>, { service, proof, principal }: Carried): Asked {
-  const database = parameters.get('database') || service;
-  if (database === service) return { service, credential: proof, principal, via: 'tunnel' };
-  const leads = `this connection leads to ${service}, and to no other database`;
-  throw refused('3D000', leads, `connect with dbname=${service}`, 'the database of the tunnel');
-}
-
-/** A connection that is in but has no upstream yet. */
-function unjoined(client: Duplex): Connection {
-  return {
-    client,
-    severUpstream: () => {},
-    farewell: ({ message, hint }) => refuseConnection(client, { severity: 'FATAL', sqlstate: '57P01', message, hint }),
-    warn: () => {},
-    policyChanged: () => {},
-  };
-}
-
-function reportOf(decision: Decision): Report {
-  const { sqlstate } = DENIALS[decision.reason ?? 'out_of_scope'];
-  return {
-    severity: 'FATAL',
-    sqlstate,
-    message: `Daypass: ${decision.message}`,
-    detail: `Reason: ${decision.reason}`,
-    hint: decision.hint,
-  };
-}
-
-/** `alice+<grant id>` names alice: the user name splits at its last `+` (DETAILS.md, Grants). */
-function principalOf(user: string): string {
-  const plus = user.lastIndexOf('+');
-  return plus === -1 ? user : user.slice(0, plus);
-}
-
-function isGone(socket: Duplex): boolean {
-  return socket.destroyed || socket.readableEnded || socket.writableEnded;
 }
 
 function isLoopback(address: string | undefined): boolean {
   return address !== undefined && /^(127\.|::1$|::ffff:127\.)/.test(address);
-}
-
-function causeOf(thrown: unknown): string | undefined {
-  return thrown instanceof Error && thrown.cause !== undefined ? messageOf(thrown.cause) : undefined;
 }
 
 function portOf(server: Server): number {
