@@ -1,8 +1,3 @@
-/*
- * The composition root: builds the parts, starts them, stops them in reverse. It is the only file that knows them all.
- */
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emergencies } from './access/emergency.js';
@@ -19,48 +14,32 @@ import { appendAudit } from './audit/append.js';
 import { AuditLog } from './audit/log.js';
 import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
-import { type Clock, systemClock } from './clock.js';
+import { systemClock } from './clock.js';
 import type { GatewayConfig } from './config/gateway.js';
 import { boundAddresses, openDoors, openHealth, type Ports } from './doors.js';
 import { messageOf } from './errors.js';
+import { type Foundation, foundation, KEEPING_LIMIT, type Places, version } from './foundation.js';
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
-import { Networks } from './gate/networks.js';
 import { OrderedEnds } from './gate/ordered-ends.js';
-import { Policies } from './gate/policies.js';
 import type { GrantAuthority } from './grant/authority.js';
 import { startGrantWatch } from './grant/watch.js';
 import { openGrants } from './granting.js';
 import { schemeOf } from './http/browser/place.js';
 import { openBrowserAccess } from './identity/browser-access.js';
+import { openRecording } from './keeping.js';
 import { openLeaving } from './leaving.js';
 import { Lifecycle } from './lifecycle.js';
 import { createLog, type Log } from './log.js';
-import { Metrics } from './metrics.js';
 import { openNotices } from './notices.js';
 import { readinessOf, readingsOf } from './observe.js';
 import type { Neighbours } from './postgres/cancel.js';
 import { warnOfUpstreams } from './postgres/upstream-check.js';
-import { loadProtocols } from './protocols.js';
 import { openDatabase } from './recording/database.js';
-import { examineDatabase } from './recording/examine.js';
-import { Presence } from './recording/gateways.js';
-import { listenAll } from './recording/hearing.js';
-import { IndexWriter } from './recording/index.js';
-import { ensurePartitions, migrate } from './recording/migrate.js';
-import { PolicyTexts, rememberPolicies } from './recording/policies.js';
-import { Recorder } from './recording/recorder.js';
-import { hasChanged, loadPolicies, reloader, watchConfiguration } from './reload.js';
+import { PolicyTexts } from './recording/policies.js';
+import { hasChanged, reloader, watchConfiguration } from './reload.js';
 
-export interface ServeOptions {
-  /** The folder with `daypass.yaml` and `services/`. */
-  readonly configDirectory: string;
-  /** Where the operator's socket and what must outlive a restart are kept. */
-  readonly dataDirectory: string;
-  /** The process's environment unless given. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  /** The machine's unless given. */
-  readonly clock?: Clock;
+export interface ServeOptions extends Places {
   /** Given in a worker: one of several processes that serve the same addresses (`primary.ts`). */
   readonly worker?: WorkerPlace;
 }
@@ -82,14 +61,6 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
-const { version }: { version: string } = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-);
-
-/** How long what is queued may take to be written at the end, milliseconds. */
-const LAST_WRITE = 5_000;
-/** How long one query of what nobody waits for may take: signs of life, lost sessions, the index. Milliseconds. */
-const KEEPING_LIMIT = 10_000;
 /** How long one query of what a person in front of a browser waits for may take, unless it says less, milliseconds. */
 const ANSWER_LIMIT = 8_000;
 
@@ -119,55 +90,6 @@ export async function start(options: ServeOptions, log: Log = createLog()): Prom
     await samples.stop();
     throw thrown;
   }
-}
-
-/** What everything else stands on: the configuration, the policies in force, the ledger's database. */
-async function foundation(options: ServeOptions, log: Log, lifecycle: Lifecycle) {
-  const { dataDirectory, clock = systemClock } = options;
-  const metrics = new Metrics();
-  metrics.describeProcess(version);
-  await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
-  const protocols = await loadProtocols();
-  const { gateway: config, services } = loadPolicies(options, protocols);
-  const databaseUrl = config.database ?? (await startLedger(dataDirectory, log, lifecycle));
-  const pool = openDatabase(databaseUrl, { log });
-  lifecycle.onStop('ledger connections', () => pool.end());
-  await examineDatabase(pool);
-  await migrate(pool);
-  await ensurePartitions(pool, clock.wall());
-  await rememberPolicies(pool, services.values());
-  const policies = new Policies(services);
-  return { dataDirectory, clock, metrics, protocols, config, databaseUrl, pool, policies, log, lifecycle };
-}
-
-type Foundation = Awaited<ReturnType<typeof foundation>>;
-
-/** The recorder, its index, and this gateway's presence in the ledger. */
-async function openRecording({ databaseUrl, clock, metrics, log, lifecycle }: Foundation, alerting: Alerting) {
-  const gatewayId = randomUUID();
-  const housekeeping = { max: 3, applicationName: 'daypass-housekeeping', answerWithin: KEEPING_LIMIT, log };
-  const keeping = openDatabase(databaseUrl, housekeeping);
-  lifecycle.onStop('housekeeping connections', () => keeping.end());
-  const index = new IndexWriter({ pool: keeping, log, written: alerting.indexed });
-  const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
-  lifecycle.onStop('recorder connections', () => writing.end());
-  const listen = listenAll([index.listen, alerting.listen]);
-  const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, listen });
-  const beat = async () => {
-    await ensurePartitions(keeping, clock.wall());
-    await index.repair();
-  };
-  const presence = new Presence({ pool: keeping, gatewayId, clock, log, beat, reaped: alerting.reaped });
-  await presence.start();
-  lifecycle.onStop('recorder', async () => {
-    if (!(await recorder.drain(LAST_WRITE))) log.error('not everything could be recorded before the end');
-    recorder.close();
-    await index.close();
-    await presence.stop();
-  });
-  const networks = new Networks({ pool: keeping, clock, log, metrics, raise: alerting.raise });
-  lifecycle.onStop('networks of grants', () => networks.stop());
-  return { gatewayId, recorder, presence, networks };
 }
 
 /** The gate, and the watch over what its live sessions hold. */
@@ -222,7 +144,8 @@ function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { 
 }
 
 async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Promise<Gateway> {
-  const base = await foundation(options, log, lifecycle);
+  const embedded = () => startLedger(options.dataDirectory, log, lifecycle);
+  const base = await foundation(options, log, lifecycle, embedded);
   const { config, clock, metrics, policies, protocols, pool, dataDirectory } = base;
   const { worker: place } = options;
   const granted = await openGrants(base, place?.index ?? 0);
