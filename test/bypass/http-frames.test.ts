@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type GatewayOptions, type RawClient, raw, startGateway, type TestGateway } from '../http/gateway.js';
 import { rawService } from '../http/raw-service.js';
+import { waitUntil } from '../support/wait.js';
 
 const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
@@ -10,14 +12,14 @@ const UPGRADE =
 async function opened(
   t: Test,
   options: GatewayOptions = {},
-): Promise<{ gateway: TestGateway; client: RawClient; service: Socket | undefined }> {
+): Promise<{ gateway: TestGateway; client: RawClient; service: Socket | undefined; id: string }> {
   const { url, sockets } = await rawService(t);
   const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } }, options);
-  const { handle } = gateway.issue('web');
+  const { handle, id } = gateway.issue('web');
   const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
   const client = raw(t, gateway.port, opening);
   await client.sees(/\r\n\r\n/);
-  return { gateway, client, service: sockets.at(-1) };
+  return { gateway, client, service: sockets.at(-1), id };
 }
 
 /** Pings with their number, masked with nothing. */
@@ -90,3 +92,42 @@ t.test('A24: what stands before a broken frame in the same bytes goes on, and no
   await two;
   t.equal(service?.bytesRead, before + 20);
 });
+
+for (const [how, ending] of [
+  ['its service is gone', Buffer.from([0x88, 2, 3, 232])],
+  ['its own frame broke the WebSocket', null],
+] as const) {
+  t.test(`what a client has not taken by the end of its grant it does not get, also when ${how}`, async (t) => {
+    const { gateway, client, service, id } = await opened(t, { mode: 'buffered' });
+    let [taken, most] = [0, 0];
+    client.socket.on('data', (chunk: Buffer) => {
+      taken += chunk.byteLength;
+      if (taken >= most) client.socket.pause();
+    });
+    client.socket.pause();
+    const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
+    // Until nothing on the way holds any more, and then as little is taken as lets the end through.
+    for (let isTaken = true; isTaken; ) {
+      const drained = new Promise<boolean>((resolve) => void service?.write(frame, () => resolve(true)));
+      isTaken = await Promise.race([drained, pause(500, false)]);
+    }
+    if (ending === null) client.socket.write(Buffer.from([0x83, 0x80, 0, 0, 0, 0]));
+    else service?.end(ending);
+    const isOver = async () => (await gateway.events()).some(({ facts }) => facts.messages !== undefined);
+    while (!(await isOver())) {
+      most = taken + 64 * 1024;
+      client.socket.resume();
+      await pause(20);
+    }
+    client.socket.pause();
+    gateway.revoke(id);
+    await waitUntil('it is cut', async () => gateway.gate.registry.all().length === 0);
+    most = Number.POSITIVE_INFINITY;
+    client.socket.resume();
+    await client.ended;
+    const events = await gateway.events();
+    const given = events.find(({ facts }) => facts.messages !== undefined)?.facts.bytesOut ?? 0;
+    t.ok(taken < given, `${taken} of the ${given} bytes that had been given to its connection`);
+    t.match(events.at(-1)?.facts, { reason: 'revoked' });
+  });
+}

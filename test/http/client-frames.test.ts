@@ -65,7 +65,8 @@ t.test('what is no frame of a client is a fault with its code, and nothing behin
     [1007, frame(0x81, Buffer.from([0xc0, 0xaf]))],
     [1007, frame(0x88, Buffer.from([0x03, 0xe8, 0xff]))],
     [1009, frame(0x82, 'x'.repeat(MOST + 1))],
-    [1009, Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
+    [1002, Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
+    [1009, Buffer.from([0x82, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])],
     [1009, Buffer.concat([frame(0x02, 'x'.repeat(MOST)), frame(0x80, 'x')])],
   ];
   for (const [code, bytes] of broken)

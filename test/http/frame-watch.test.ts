@@ -62,28 +62,48 @@ t.test('a close frame gives its code', async (t) => {
   t.equal(bare.closeCode, 1005);
 });
 
-t.test('masked, reserved, oversize and fragmented control frames are faults', async (t) => {
-  for (const bytes of [
-    [0x81, 0x80],
-    [0xc1, 0x00],
-    [0x88, 126],
-    [0x09, 0x00],
-    [0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255],
-    [0x83, 0x00],
-    [0x87, 0x00],
-    [0x8b, 0x00],
-    [0x8f, 0x00],
-    [0x82, 126, 0, 125],
-    [0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
-    [0x80, 0],
-    [0x01, 0, 0x02, 0],
-    [0x88, 1, 0],
-    [0x88, 0, 0x81],
-    [0x88, 2, 3, 0xe8, 0x88, 0],
-  ]) {
+t.test('of what is no frame nothing is passed on, and all that came before it is', async (t) => {
+  const good = Buffer.concat([textFrame('good'), Buffer.from([0x89, 0])]);
+  for (const [bytes, before = 0] of [
+    [[0x81, 0x80]],
+    [[0xc1, 0x00]],
+    [[0x88, 126]],
+    [[0x09, 0x00]],
+    [[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]],
+    [[0x83, 0x00]],
+    [[0x87, 0x00]],
+    [[0x8b, 0x00]],
+    [[0x8f, 0x00]],
+    [[0x82, 126, 0, 125]],
+    [[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]],
+    [[0x80, 0]],
+    [[0x01, 0, 0x02, 0], 2],
+    [[0x88, 1, 0]],
+    [[0x88, 2, 0x03, 0xed]],
+    [[0x88, 2, 0x13, 0x88]],
+    [[0x88, 4, 0x03, 0xe8, 0xc0, 0xaf]],
+  ] as const) {
+    const name = JSON.stringify(bytes);
     const watch = new FrameWatch();
-    watch.push(Buffer.from(bytes));
-    t.ok(watch.fault !== null && !watch.atBoundary, JSON.stringify(bytes));
+    t.equal(watch.push(Buffer.concat([good, Buffer.from(bytes)])), good.length + before, name);
+    t.ok(
+      watch.fault !== null && watch.atBoundary && !watch.atMessageBoundary,
+      `${name}: a close frame may stand behind`,
+    );
+    const dribbled = new FrameWatch();
+    for (const byte of Buffer.concat([good, Buffer.from(bytes)]))
+      if (dribbled.fault === null) dribbled.push(Buffer.from([byte]));
+    t.ok(dribbled.fault !== null && !dribbled.atBoundary, `${name} in single bytes: half of it was passed on`);
+  }
+});
+
+t.test('what comes behind a close frame is not passed on', async (t) => {
+  for (const behind of [[0x81], [0x88, 0], [0x83, 0], [13, 10]]) {
+    const watch = new FrameWatch();
+    const close = closeFrame(1000, 'bye');
+    t.equal(watch.push(Buffer.concat([close, Buffer.from(behind)])), close.length);
+    t.equal(watch.push(Buffer.from(behind)), 0);
+    t.match(watch, { fault: null, closeCode: 1000, atBoundary: true, atMessageBoundary: false });
   }
 });
 

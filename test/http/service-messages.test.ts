@@ -145,7 +145,7 @@ t.test('a service that nests messages or continues none is told apart and ended'
   ]) {
     const { client, service } = await opened(t);
     service.write(Buffer.from(bytes));
-    t.equal((await once(client, 'close'))[0], 1006);
+    t.equal((await once(client, 'close'))[0], 1014);
   }
 });
 

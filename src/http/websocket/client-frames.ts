@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { CONTROL, DATA, type DataFrame, faultOfStart, shortest } from './frames.js';
+import { CONTROL, DATA, type DataFrame, faultOfStart, isCloseCode, shortest } from './frames.js';
 import { copyMasked, rotated, type Stretch } from './masking.js';
 
 /** What hears of a client's frames. The bytes are its own to keep. */
@@ -94,6 +94,7 @@ export class ClientFrames {
     this.#headerBytes = 0;
     this.#headerLength = 2;
     if (this.#length < shortest(this.#short)) return this.#fault(1002, 'a length that is not the shortest');
+    if (this.#length >= 2 ** 63) return this.#fault(1002, 'a length beyond 63 bits');
     if (this.#opcode < 8 && !this.#mayGrow(this.#length)) return;
     this.#left = this.#length;
     this.#taken = 0;
@@ -137,7 +138,7 @@ export class ClientFrames {
   #endClose(payload: Buffer): void {
     const code = payload.length === 0 ? 1005 : payload.readUInt16BE(0);
     const reason = payload.subarray(2);
-    if (payload.length > 0 && !maySay(code)) return this.#fault(1002, 'a close code that nobody may send');
+    if (payload.length > 0 && !isCloseCode(code)) return this.#fault(1002, 'a close code that nobody may send');
     if (!isUtf8(reason)) return this.#fault(1007, 'a reason that is no UTF-8');
     this.#ended = true;
     this.#tap.close(code, reason);
@@ -147,11 +148,6 @@ export class ClientFrames {
     this.#ended = true;
     this.#tap.fault(code, why);
   }
-}
-
-/** Whether a close frame may have this code (RFC 6455 section 7.4, and the registry it founds). */
-function maySay(code: number): boolean {
-  return (code >= 3000 && code < 5000) || (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006));
 }
 
 /** Bytes that come in pieces, in one buffer that grows with them: a length that is only claimed takes no memory. */

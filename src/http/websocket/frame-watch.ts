@@ -1,4 +1,5 @@
-import { CONTROL, type ControlFrame, DATA, type DataFrame, faultOfStart, shortest } from './frames.js';
+import { isUtf8 } from 'node:buffer';
+import { CONTROL, type ControlFrame, DATA, type DataFrame, faultOfStart, isCloseCode, shortest } from './frames.js';
 
 /** What hears of a service's messages as they pass, piece by piece. The pieces are views: keep a copy, or nothing. */
 export interface FrameTap {
@@ -36,6 +37,8 @@ export class FrameWatch {
   /** The message of which frames are still to come; null between messages. */
   #message: DataFrame | null = null;
   #payload: number[] = [];
+  /** Of the bytes being looked at: where the frame under way begins; -1: it began before them. */
+  #begins = 0;
   /** The code of the close frame that passed; 1005 when it had none; null before. */
   closeCode: number | null = null;
   /** What is wrong with the frames; null while nothing is. */
@@ -45,27 +48,33 @@ export class FrameWatch {
     this.#tap = tap;
   }
 
-  /** Whether the last byte seen ended a frame: only then may a control frame be put behind it. */
+  /** Whether the last byte that may be passed on ended a frame: only then may a control frame be put behind it. */
   get atBoundary(): boolean {
-    return this.#left === 0 && this.#headerBytes === 0 && this.fault === null;
+    return this.fault === null ? this.#left === 0 && this.#headerBytes === 0 : this.#begins >= 0;
   }
 
-  /** Whether the last byte seen ended a message: only then may another message be put behind it. */
+  /** Whether the last byte that may be passed on ended a message: only then may another message be put behind it. */
   get atMessageBoundary(): boolean {
-    return this.atBoundary && this.#message === null && this.closeCode === null;
+    return this.fault === null && this.atBoundary && this.#message === null && this.closeCode === null;
   }
 
-  /** Looks at the next bytes. */
-  push(chunk: Uint8Array): void {
+  /**
+   * Looks at the next bytes.
+   * @returns how many of them may be passed on: not those of a frame that is none, as far as it begins here, nor what comes
+   *   behind the close frame, which nobody listens to (RFC 6455 section 5.5.1)
+   */
+  push(chunk: Uint8Array): number {
     let at = 0;
-    while (at < chunk.length && this.fault === null) {
+    this.#begins = this.#left === 0 && this.#headerBytes === 0 ? 0 : -1;
+    while (at < chunk.length && this.fault === null && this.closeCode === null) {
       if (this.#left > 0) at = this.#skip(chunk, at);
-      else if (this.closeCode !== null) this.fault = 'a frame behind the close frame';
       else {
         this.#readHeader(chunk[at] ?? 0);
         at += 1;
       }
+      if (this.#left === 0 && this.#headerBytes === 0 && this.fault === null) this.#begins = at;
     }
+    return this.fault === null ? at : Math.max(0, this.#begins);
   }
 
   #skip(chunk: Uint8Array, at: number): number {
@@ -122,16 +131,25 @@ export class FrameWatch {
 
   #endControl(frame: ControlFrame, payload: Uint8Array): void {
     this.#payload = [];
-    if (frame === 'close') {
-      const [high, low] = payload;
-      this.closeCode = high === undefined || low === undefined ? 1005 : high * 256 + low;
-    }
-    this.#tap.control(frame, payload);
+    if (frame === 'close') this.#endClose(payload);
+    if (this.fault === null) this.#tap.control(frame, payload);
+  }
+
+  #endClose(payload: Uint8Array): void {
+    const [high, low] = payload;
+    const code = high === undefined || low === undefined ? null : high * 256 + low;
+    if (code !== null && !isCloseCode(code)) this.fault = 'a close code that nobody may send';
+    else if (!isUtf8(payload.subarray(2))) this.fault = 'a reason that is no UTF-8';
+    else this.closeCode = code ?? 1005;
   }
 }
 
-/** A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8). */
+/**
+ * A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8).
+ * @param code - 1005: the frame has none, and no reason
+ */
 export function closeFrame(code: number, reason: string): Buffer {
+  if (code === 1005) return Buffer.from([0x88, 0]);
   let text = Buffer.from(reason, 'utf8');
   for (let keep = reason.length; text.byteLength > 123; keep -= 1) text = Buffer.from(reason.slice(0, keep), 'utf8');
   const frame = Buffer.alloc(4 + text.byteLength);

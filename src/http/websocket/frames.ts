@@ -35,3 +35,8 @@ export function shortest(short: number): number {
   if (short === 126) return 126;
   return short === 127 ? 65_536 : 0;
 }
+
+/** Whether a close frame may have this code (RFC 6455 section 7.4, and the registry it founds). */
+export function isCloseCode(code: number): boolean {
+  return (code >= 3000 && code < 5000) || (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006));
+}

@@ -2,15 +2,16 @@ import type { Duplex } from 'node:stream';
 import type { Passage } from '../../gate/passage.js';
 import type { Decision } from '../../policy/decision.js';
 import type { Facts } from '../../recording/event.js';
-import type { Connection, Cut } from '../../session/connection.js';
+import { type Connection, type Cut, endSurely } from '../../session/connection.js';
 import type { Session } from '../../session/session.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
 import { settingsOf } from '../decide.js';
 import type { Faults } from '../faults.js';
 import { type Instants, timesOf } from '../result.js';
 import { ClientFrames } from './client-frames.js';
-import { closeFrame, FrameWatch, textFrame } from './frame-watch.js';
+import { FrameWatch, textFrame } from './frame-watch.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
+import { Parting } from './parting.js';
 import { ServiceMessages } from './service-messages.js';
 
 /** What a relay is made of. */
@@ -34,7 +35,7 @@ const REFUSED = 1008;
 const BAD_GATEWAY = 1014;
 /** Frames of a client that are looked at in one turn of the event loop. */
 const AT_A_TIME = 128;
-/** How long both sides may take for the end of a closing handshake, milliseconds. */
+/** How long a service may say nothing once the client has said its last, milliseconds. */
 const CLOSING = 5_000;
 
 /**
@@ -48,7 +49,7 @@ export class WebSocketRelay implements Connection {
   readonly #frames: ClientFrames;
   readonly #said: ServiceMessages;
   readonly #watch: FrameWatch;
-  #detach: () => void = () => {};
+  readonly #parting: Parting;
   /** Frames of the client that wait for their record. */
   #held = 0;
   /** Frames for the service that may go on: what came together goes on together. */
@@ -65,6 +66,8 @@ export class WebSocketRelay implements Connection {
   #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
   /** A frame was refused: nothing more of the client is looked at. */
   #refused = false;
+  /** The client has ended its side. */
+  #clientEnded = false;
   #done = false;
 
   constructor(parts: RelayParts) {
@@ -74,11 +77,13 @@ export class WebSocketRelay implements Connection {
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
       close: (code, reason) => this.#conclude(code, reason),
-      fault: (code, why) => this.#break(code, why, 'protocol_error', 'well-formed frames', why),
+      fault: (code, why) => this.#breakBehind(code, why, 'protocol_error', 'well-formed frames', why),
     });
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
     this.#watch = new FrameWatch(this.#said);
-    this.#detach = this.#session.attach(this);
+    this.#parting = new Parting(this.client, this.#watch);
+    // Until it is closed: what it has not taken yet is taken back by a cut, also when all else is over.
+    this.client.once('close', this.#session.attach(this));
   }
 
   /** Begins to relay; `head` is what the service has sent already. */
@@ -92,10 +97,12 @@ export class WebSocketRelay implements Connection {
 
   severUpstream(): void {
     this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: String(CUT) });
+    this.#parts.upstream.destroy();
   }
 
   farewell(cut: Cut): void {
-    if (this.#watch.atBoundary && this.client.writable) this.client.write(closeFrame(CUT, cut.message));
+    this.#parting.say(CUT, cut.message);
+    this.#parting.takeBack();
   }
 
   /** Said in-band only where the role asks for it: an unexpected message would break the service's own protocol. */
@@ -125,7 +132,7 @@ export class WebSocketRelay implements Connection {
     client.on('data', (chunk: Buffer) => {
       if (!this.#done) this.#fromClient(chunk);
     });
-    client.once('end', () => this.#clientLeft());
+    client.once('end', () => this.#clientEnds());
     client.once('close', () => this.#clientLeft());
   }
 
@@ -156,7 +163,7 @@ export class WebSocketRelay implements Connection {
     if (this.#done || this.#refused) return;
     // A policy that was reloaded since the opening may allow less.
     if (data.byteLength > settingsOf(this.#session.role).maxMessage)
-      return this.#break(1009, 'the message is too large', 'too_large', 'the largest message');
+      return this.#breakBehind(1009, 'the message is too large', 'too_large', 'the largest message');
     if (!this.#mayPass(frame, data)) return;
     this.#messages += 1;
     this.#hold(() => this.#send(maskedFrame(frame, data)));
@@ -198,6 +205,7 @@ export class WebSocketRelay implements Connection {
     this.#parts.passage.release(() => {
       this.#held -= 1;
       if (!this.#done) send();
+      if (this.#clientEnded && this.#held === 0) this.#clientSaidAll();
       this.#pace();
     });
   }
@@ -227,17 +235,13 @@ export class WebSocketRelay implements Connection {
 
   #fromService(chunk: Buffer): void {
     if (this.#done || !this.#session.isLive()) return;
-    this.#watch.push(chunk);
-    if (this.#watch.fault !== null) {
-      // What was sent before may end in the middle of a frame: nothing can be said in-band.
-      this.#tell(1006, 'upstream_unavailable', 'well-formed frames', this.#watch.fault);
-      this.#session.meter.upstreamFailed('protocol');
-      this.#stop({ reason: 'upstream_unavailable', fault: this.#watch.fault });
-      this.client.destroy();
-      return;
+    const passed = this.#watch.push(chunk);
+    if (passed > 0 && this.client.writable) {
+      this.#bytesOut += passed;
+      this.#session.deliver(this.client, passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
     }
-    this.#bytesOut += chunk.byteLength;
-    this.#session.deliver(this.client, chunk);
+    this.#closing?.refresh(); // it is not silent
+    if (this.#watch.fault !== null) return this.#serviceFailed(this.#watch.fault);
     this.#paceService();
     this.#sayWarning();
   }
@@ -250,6 +254,16 @@ export class WebSocketRelay implements Connection {
     else if (upstream.isPaused()) upstream.resume();
   }
 
+  #serviceFailed(fault: string): void {
+    const status = this.#parting.maySay ? BAD_GATEWAY : 1006;
+    this.#session.meter.upstreamFailed('protocol');
+    this.#tell(status, 'upstream_unavailable', 'well-formed frames', fault);
+    this.#stop({ status: String(status), reason: 'upstream_unavailable', fault });
+    this.#parts.upstream.destroy();
+    this.#parting.say(status, 'the service does not speak WebSocket');
+    this.#parting.leave();
+  }
+
   #serviceLeft(): void {
     if (this.#done) return;
     const code = this.#watch.closeCode ?? this.#closeCode;
@@ -258,14 +272,28 @@ export class WebSocketRelay implements Connection {
       this.#break(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed', 'a closing handshake');
     } else {
       this.#stop({ status: String(code) });
-      this.client.end();
+      this.#parts.upstream.destroy();
+      this.#parting.say(code, ''); // the client's close is answered, if the service did not do so
+      this.#parting.leave();
     }
+  }
+
+  /** What it said before still goes on. */
+  #clientEnds(): void {
+    this.#clientEnded = true;
+    if (this.#held === 0) this.#clientSaidAll();
+  }
+
+  /** Amid a closing handshake the service may still answer, to a client that has ended its side alone. */
+  #clientSaidAll(): void {
+    if (!this.#done && this.#closeCode === null) this.#clientLeft();
   }
 
   #clientLeft(): void {
     if (this.#done) return;
-    this.#stop({ status: String(this.#closeCode ?? 1006), reason: 'client_left' });
-    this.client.destroy();
+    this.#stop({ status: String(this.#closeCode ?? this.#watch.closeCode ?? 1006), reason: 'client_left' });
+    endSurely(this.#parts.upstream, true); // it reads what it was sent
+    this.#parting.leave();
   }
 
   /** Ends this WebSocket for what no decision in the record stands for. */
@@ -273,6 +301,14 @@ export class WebSocketRelay implements Connection {
     if (this.#done) return;
     this.#tell(code, reason, rule, why);
     this.#end(code, message, reason);
+  }
+
+  /** As `#break`, behind what the client sent before: that was allowed, and may wait for its record. */
+  #breakBehind(code: number, message: string, reason: string, rule: string, why?: string): void {
+    if (this.#done || this.#refused) return;
+    this.#refused = true;
+    this.#tell(code, reason, rule, why);
+    this.#hold(() => this.#end(code, message, reason));
   }
 
   #tell(status: number, reason: string, rule: string, why?: string): void {
@@ -284,22 +320,17 @@ export class WebSocketRelay implements Connection {
   /** Ends this WebSocket alone: the session goes on. */
   #end(code: number, message: string, reason: string): void {
     if (this.#done) return;
-    const sayable = this.#watch.atBoundary;
     this.#flush();
     this.#stop({ status: String(code), reason });
-    if (sayable && this.client.writable) this.client.write(closeFrame(code, message));
-    const timer = setTimeout(() => this.client.destroy(), CLOSING);
-    timer.unref();
-    this.client.once('close', () => clearTimeout(timer));
-    this.client.resume(); // what still comes is thrown away, so that our close frame is not lost to a reset
-    this.client.end();
+    endSurely(this.#parts.upstream, true); // it reads what it was sent
+    this.#parting.say(code, message);
+    this.#parting.leave();
   }
 
   #stop(facts: Facts): void {
     if (this.#done) return;
     this.#done = true;
     if (this.#closing !== null) clearTimeout(this.#closing);
-    this.#parts.upstream.destroy();
     this.#said.close();
     const { seq, at, monotonic } = this.#parts;
     const counted = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, messages: this.#messages };
@@ -307,6 +338,5 @@ export class WebSocketRelay implements Connection {
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (recording.receipt === null)
       recording.append('result', { of: seq, ...counted, ...timesOf({ ...at, done: monotonic() }), ...facts });
-    this.#detach();
   }
 }

@@ -1,0 +1,198 @@
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { closed, waitUntil } from '../support/wait.js';
+import { lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
+import { rawService } from './raw-service.js';
+
+/* How WebSockets end, byte for byte, on both sides: by a close frame, by the end of a connection, by what is no frame. */
+
+const UPGRADE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+const MODES = ['strict', 'buffered'] as const;
+const [TEXT, CLOSE] = [0x81, 0x88];
+
+/** A frame of less than 126 bytes; the client's are masked with zeros. */
+const frame = (first: number, payload: string | Buffer = '', isMasked = false) => {
+  const data = Buffer.from(payload);
+  return Buffer.concat([
+    Buffer.from([first, (isMasked ? 0x80 : 0) | data.length]),
+    Buffer.alloc(isMasked ? 4 : 0),
+    data,
+  ]);
+};
+const masked = (first: number, payload: string | Buffer = '') => frame(first, payload, true);
+const closing = (code: number, reason = '') =>
+  Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]);
+
+/** The frames in some bytes, as words: the first byte in hexadecimal and the payload, of a close frame its code. */
+function framesOf(bytes: Buffer): string[] {
+  const said: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const [first = 0, second = 0] = bytes.subarray(at);
+    const mask = (second & 0x80) === 0 ? null : bytes.subarray(at + 2, at + 6);
+    const from = at + (mask === null ? 2 : 6);
+    const data = bytes.subarray(from, from + (second & 0x7f)).map((byte, index) => byte ^ (mask?.[index & 3] ?? 0));
+    const text =
+      (first & 0x0f) === 8 && data.length > 1 ? `${data[0]! * 256 + data[1]!} ${data.subarray(2)}` : `${data}`;
+    said.push(`${first.toString(16)} ${text}`.trim());
+    at = from + (second & 0x7f);
+  }
+  return said;
+}
+
+/** An open WebSocket between a client and a service of bare sockets, and what each has received. */
+async function opened(t: Test, mode: (typeof MODES)[number] = 'strict') {
+  const { url, sockets } = await rawService(t);
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } }, { mode });
+  const { handle, id } = gateway.issue('web');
+  const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
+  const client = raw(t, gateway.port, opening);
+  await client.sees(/\r\n\r\n/);
+  const head = client.text().length;
+  const service = sockets.at(-1)!;
+  const heard: Buffer[] = [];
+  service.on('data', (chunk: Buffer) => heard.push(chunk));
+  const seen = () => framesOf(Buffer.from(client.text().slice(head), 'latin1'));
+  const received = () => framesOf(Buffer.concat(heard));
+  return { gateway, id, client: client.socket, service, seen, received };
+}
+
+const ended = (socket: Socket) => (socket.readableEnded ? Promise.resolve() : once(socket, 'end'));
+
+for (const mode of MODES) {
+  t.test(
+    `${mode}: what a client says before it ends its side reaches the service, and then the end does`,
+    async (t) => {
+      const { client, service, received, gateway } = await opened(t, mode);
+      client.end(masked(TEXT, 'last words'));
+      await ended(service);
+      t.same(received(), ['81 last words']);
+      await closed(client);
+      const events = await gateway.events();
+      t.match(events.findLast(({ kind }) => kind === 'result')?.facts, {
+        status: '1006',
+        reason: 'client_left',
+        messages: 1,
+      });
+    },
+  );
+
+  t.test(`${mode}: a client that says its close and ends its side at once has the service's close`, async (t) => {
+    const { client, service, received, seen } = await opened(t, mode);
+    client.end(Buffer.concat([masked(TEXT, 'last'), masked(CLOSE, closing(1000, 'why'))]));
+    await waitUntil('the close came', async () => received().length === 2);
+    t.same(received(), ['81 last', '88 1000 why']);
+    service.end(Buffer.concat([frame(TEXT, 'bye'), frame(CLOSE, closing(1000, 'why'))]));
+    await closed(client);
+    t.same(seen(), ['81 bye', '88 1000 why']);
+  });
+
+  t.test(`${mode}: a client's answer to the service's close reaches it, though its end comes with it`, async (t) => {
+    const { client, service, received, seen } = await opened(t, mode);
+    service.write(frame(CLOSE, closing(1000, 'done')));
+    await waitUntil('the close came', async () => seen().length === 1);
+    client.end(masked(CLOSE, closing(1000, 'done')));
+    await waitUntil('the answer came', async () => received().length === 1);
+    t.same(received(), ['88 1000 done']);
+    service.end();
+    await closed(client);
+    t.same(seen(), ['88 1000 done']);
+  });
+
+  t.test(`${mode}: what came before a frame that is none goes on, from both sides`, async (t) => {
+    const { client, service, received, seen } = await opened(t, mode);
+    client.write(Buffer.concat([masked(TEXT, 'good one'), masked(0x83, 'bad')]));
+    await ended(service);
+    t.same(received(), ['81 good one']);
+    await ended(client);
+    t.same(seen(), ['88 1002 a reserved opcode']);
+    const other = await opened(t, mode);
+    other.service.write(Buffer.concat([frame(TEXT, 'good'), frame(0x83, 'bad')]));
+    await ended(other.client);
+    t.same(other.seen(), ['81 good', '88 1014 the service does not speak WebSocket']);
+  });
+
+  t.test(`${mode}: what a service says behind its close frame is nobody's`, async (t) => {
+    for (const behind of [frame(TEXT, 'late'), frame(CLOSE), frame(0x83), Buffer.from('\r\n')]) {
+      const { client, service, seen } = await opened(t, mode);
+      service.end(Buffer.concat([frame(CLOSE, closing(1000)), behind]));
+      await ended(client);
+      t.same(seen(), ['88 1000']);
+    }
+  });
+}
+
+t.test('a client that says close is answered, if not by its service', async (t) => {
+  for (const [said, answered] of [
+    [closing(1000, 'why'), '88 1000'],
+    [Buffer.alloc(0), '88'],
+  ] as const) {
+    const { client, service, received, seen } = await opened(t);
+    client.write(masked(CLOSE, said));
+    await waitUntil('the close came', async () => received().length === 1);
+    service.destroy();
+    await ended(client);
+    t.same(seen(), [answered]);
+  }
+});
+
+t.test('a service that still speaks behind the close of its client is heard to its end', async (t) => {
+  const { client, service, received, seen } = await opened(t);
+  client.write(masked(CLOSE, closing(1000)));
+  await waitUntil('the close came', async () => received().length === 1);
+  service.write(frame(0x01, 'a'));
+  for (let piece = 0; piece < 4; piece += 1) {
+    await pause(1_500);
+    service.write(frame(0x00, 'b'));
+  }
+  service.end(Buffer.concat([frame(0x80, 'c'), frame(CLOSE, closing(1000))]));
+  await ended(client);
+  t.same(seen(), ['1 a', '0 b', '0 b', '0 b', '0 b', '80 c', '88 1000']);
+});
+
+t.test('nothing stands behind a close frame: no second one, whatever else goes wrong', async (t) => {
+  for (const wrong of [
+    masked(0x83, 'bad'),
+    masked(CLOSE, 'x'),
+    Buffer.from([0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+  ]) {
+    const { client, service, seen } = await opened(t);
+    service.write(frame(CLOSE, closing(1001)));
+    await waitUntil('the close came', async () => seen().length === 1);
+    client.write(wrong);
+    await ended(client);
+    t.same(seen(), ['88 1001']);
+  }
+  const { gateway, id, client, service, seen } = await opened(t);
+  service.write(frame(CLOSE, closing(1001)));
+  await waitUntil('the close came', async () => seen().length === 1);
+  gateway.revoke(id);
+  await closed(client);
+  t.same(seen(), ['88 1001']);
+});
+
+t.test('a close frame that nobody may send is not passed on', async (t) => {
+  for (const bad of [closing(1005), closing(5000), Buffer.from([3, 232, 0xc0, 0xaf]), Buffer.from([3])]) {
+    const { client, service, seen } = await opened(t);
+    service.write(Buffer.concat([frame(TEXT, 'x'), frame(CLOSE, bad)]));
+    await ended(client);
+    t.same(seen(), ['81 x', '88 1014 the service does not speak WebSocket']);
+  }
+});
+
+t.test('a client whose frames wait for their record when its service leaves is not forgotten', async (t) => {
+  const { gateway, client, service } = await opened(t);
+  const unlock = await lockLedger(gateway);
+  client.write(Buffer.concat(Array.from({ length: 300 }, (_, number) => masked(TEXT, `message ${number}`))));
+  await untilWaiting(gateway);
+  service.end(frame(CLOSE, closing(1000)));
+  await ended(client); // it was told, and is read
+  client.end('what nobody reads any more'.repeat(1_000));
+  await closed(client);
+  await unlock();
+  await waitUntil('its session knows it no more', async () =>
+    gateway.gate.registry.all().every((one) => one.connections === 0),
+  );
+});
