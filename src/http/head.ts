@@ -4,7 +4,7 @@ import type { Header } from './action.js';
 import { type Credential, readCredential } from './credential.js';
 import type { Refusal } from './deny.js';
 import { headerLines } from './header-line.js';
-import { connectionList, type Origin, requestHeaders, valuesOf } from './headers.js';
+import { connectionList, membersOf, type Origin, requestHeaders, valuesOf } from './headers.js';
 import { type Selected, selectService } from './host.js';
 import { faultOfHeaders } from './request.js';
 import type { HttpUpstream } from './service/target.js';
@@ -42,6 +42,7 @@ export class Head {
   #credential: Credential | undefined;
   #framing: RequestFraming | undefined;
   #keepsAlive: boolean | undefined;
+  #wantsUpgrade: boolean | undefined;
   #expectation: Expectation | undefined;
   #forwarded: Forwarded | undefined;
 
@@ -89,9 +90,21 @@ export class Head {
     return this.fault === null && !listed.has('close') && (this.version === '1.1' || listed.has('keep-alive'));
   }
 
-  /** Whether it asks for its connection to become another protocol's (RFC 9110 section 7.8). */
+  /**
+   * Whether it asks for a WebSocket. Whoever asks for another protocol (`h2c`), or asks in HTTP/1.0, is answered in the protocol
+   * that is spoken, as if it had not asked (RFC 9110 section 7.8): many clients offer HTTP/2 so with all that they send first.
+   */
   get wantsUpgrade(): boolean {
-    return this.value('upgrade') !== undefined && connectionList(this.headers).has('upgrade');
+    this.#wantsUpgrade ??= this.#readWantsUpgrade();
+    return this.#wantsUpgrade;
+  }
+
+  #readWantsUpgrade(): boolean {
+    const protocols = this.version === '1.1' ? membersOf(valuesOf(this.headers, 'upgrade')) : [];
+    return (
+      protocols.some((protocol) => protocol.split('/', 1)[0] === 'websocket') &&
+      connectionList(this.headers).has('upgrade')
+    );
   }
 
   get expectation(): Expectation {
@@ -100,9 +113,9 @@ export class Head {
   }
 
   #readExpectation(): Expectation {
-    const [first, ...more] = this.version === '1.1' ? valuesOf(this.headers, 'expect') : [];
-    if (first === undefined) return 'none';
-    return more.length === 0 && first.toLowerCase() === '100-continue' ? 'continue' : 'other';
+    const expected = this.version === '1.1' ? membersOf(valuesOf(this.headers, 'expect')) : [];
+    if (expected.length === 0) return 'none';
+    return expected.every((one) => one === '100-continue') ? 'continue' : 'other';
   }
 
   get selected(): Selected {

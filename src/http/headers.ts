@@ -184,8 +184,7 @@ function publicLocation(location: string, { origin, basePath }: WebAddress): str
 export function connectionList(headers: readonly Header[]): ReadonlySet<string> {
   const values = valuesOf(headers, 'connection');
   if (values.length === 0) return NONE;
-  const names = values.flatMap((value) => value.split(','));
-  const listed = new Set(names.map((name) => trimmed(name).toLowerCase()));
+  const listed = new Set(membersOf(values));
   for (const name of ['content-length', 'content-type', 'content-encoding', 'content-range']) listed.delete(name);
   return listed;
 }
@@ -197,6 +196,12 @@ export function pairs(raw: readonly string[]): Header[] {
   const headers: Header[] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) headers.push([raw[at] ?? '', raw[at + 1] ?? '']);
   return headers;
+}
+
+/** The members of a list of tokens, in lower case; empty ones are none (RFC 9110 section 5.6.1). */
+export function membersOf(values: readonly string[]): string[] {
+  const members = values.flatMap((value) => value.split(','));
+  return members.map((member) => trimmed(member).toLowerCase()).filter((member) => member !== '');
 }
 
 /** All values of one header, in order. */

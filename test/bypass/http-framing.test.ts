@@ -45,6 +45,8 @@ const FRAMINGS: Readonly<Record<string, string>> = {
   CONNECT: 'CONNECT evil.test:443 HTTP/1.1\r\n\r\n',
   TRACE: 'TRACE /x HTTP/1.1\r\n\r\n',
   'Upgrade: h2c': `GET /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n${INNER}`,
+  'Upgrade: h2c with a body': `POST /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
+  'Upgrade: h2c with a chunked body': `POST /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(INNER)}`,
   'upgrade with a body': `GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: ${INNER.length}\r\n\r\n${INNER}`,
 };
 

@@ -118,6 +118,7 @@ t.test('A2: no request chooses the upstream, and a hundred refused ones leave th
     'Expect: x\r\n',
     'Keep-Alive: 5\r\n',
     'Upgrade: h2c\r\n',
+    'Connection: Upgrade\r\nUpgrade: h2c\r\n',
     'TE: trailers\r\n',
     'Connection: keep-alive, foo\r\n',
   ]) {

@@ -4,6 +4,7 @@ import { WebSocket } from 'ws';
 import { TUNNEL_PROTOCOL } from '../../src/api/tunnel-stream.js';
 import { addPeople, askApi, DUTIES } from '../api/ground.js';
 import { linkFor, openingOf, SAME_ORIGIN, TestBrowser } from '../http/browser/fixture.js';
+import { raw } from '../http/gateway.js';
 import { gatewayToOrders } from '../postgres/fixture.js';
 import { localPort, tokenOf, tunnelled } from '../postgres/tunnel.js';
 import { waitUntil } from '../support/wait.js';
@@ -51,6 +52,13 @@ t.test('tunnels', async (t) => {
     t.equal(await asked(t, { authorization }, path, 'another'), 426);
     const plain = await askApi(gateway.ports.http, { path, headers: { authorization } });
     t.match(plain, { status: 426, body: { code: 'upgrade_required' } });
+    for (const [version, protocol] of [
+      ['1.0', 'websocket'],
+      ['1.1', 'h2c'],
+    ]) {
+      const opening = `GET ${path} HTTP/${version}\r\nHost: ${new URL(origin).host}\r\nAuthorization: ${authorization}\r\nConnection: Upgrade, close\r\nUpgrade: ${protocol}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: ${TUNNEL_PROTOCOL}\r\n\r\n`;
+      t.match(await raw(t, gateway.ports.http, opening).ended, /^HTTP\/1\.1 426 /, `${protocol} in HTTP/${version}`);
+    }
     t.equal(await asked(t, { authorization }), 101, 'and this is how it is done');
   });
 

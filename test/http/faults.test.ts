@@ -35,7 +35,7 @@ t.test('a request that is no request is one log line with reason and rule, and o
       'too_large',
       'well-formed request',
     ],
-    'GET /x HTTP/1.1\r\nHost: web.localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n': [
+    'GET /x HTTP/1.1\r\nHost: web.localhost\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n': [
       400,
       'bad_request',
       'well-formed request',

@@ -32,7 +32,12 @@ const CASES: readonly Case[] = [
   { sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: pigeons\r\n\r\ncoo', status: 400, reason: 'bad_request' },
   { sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\nzz\r\n', status: 400, reason: 'bad_request' },
   { sent: `GET /live HTTP/1.1\r\n@${UPGRADE}\r\n`, status: 426, reason: 'bad_request' },
-  { sent: 'GET /live HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n', status: 400, reason: 'bad_request' },
+  {
+    sent: 'GET /live HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n',
+    status: 400,
+    reason: 'bad_request',
+  },
+  { sent: 'GET /live HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n', status: 403, reason: 'out_of_scope' },
   { sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\n\r\n', status: 401, reason: 'malformed' },
   { sent: 'GET /x HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: dp_x\r\n\r\n', status: 401, reason: 'malformed' },
   {

@@ -8,7 +8,10 @@ export const get = (...lines: readonly string[]) =>
 export const post = (framing: string, body: string) =>
   `POST /in HTTP/1.1\r\nHost: web.test\r\n${framing}\r\n\r\n${body}`;
 export const chunked = (body: string) => post('Transfer-Encoding: chunked', body);
+const chunkedWith = (lines: readonly string[], body: string) =>
+  post([...lines, 'Transfer-Encoding: chunked'].join('\r\n'), body);
 const UPGRADE = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
+const H2C = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA'];
 
 /** Requests that nobody could take for something else, as they come on one connection, and their bodies. */
 export const WELL_FORMED: Readonly<Record<string, readonly [bytes: string, ...bodies: string[]]>> = {
@@ -62,6 +65,18 @@ export const WELL_FORMED: Readonly<Record<string, readonly [bytes: string, ...bo
   'an expectation': [post('Expect: 100-continue\r\nContent-Length: 2', 'ok'), 'ok'],
   'an Upgrade that is not in Connection': [get('Upgrade: websocket') + get(), '', ''],
   'a WebSocket behind a request': [get() + get(...UPGRADE, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='), '', ''],
+  'an offer of HTTP/2': [get(...H2C) + get(), '', ''],
+  'an offer of HTTP/2 with a body': [
+    post([...H2C, `Content-Length: ${get().length}`].join('\r\n'), get()) + get(...H2C),
+    get(),
+    '',
+  ],
+  'an offer of HTTP/2 with chunks': [chunkedWith(H2C, '5\r\nhello\r\n0\r\n\r\n') + get(), 'hello', ''],
+  'a WebSocket in HTTP/1.0': [
+    get(...UPGRADE, 'Connection: keep-alive').replace('1.1', '1.0') + get('Upgrade: tls/1.0', 'Connection: upgrade'),
+    '',
+    '',
+  ],
   'a long pipeline': [
     [get(), post('Content-Length: 2', 'ab'), chunked('1\r\na\r\n0\r\n\r\n')].join('').repeat(3),
     ...['', 'ab', 'a', '', 'ab', 'a', '', 'ab', 'a'],

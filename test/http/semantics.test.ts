@@ -163,12 +163,19 @@ t.test('Expect is answered by the gateway alone: at once, or not at all for a cl
   await waiting.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n/);
   waiting.socket.write('ok');
   t.match(await waiting.ended, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 [\s\S]*stored/);
+  const twice = headers.replace('100-continue', '100-Continue, ,100-continue\r\nExpect: 100-continue');
+  const more = raw(t, gateway.port, asks({ line: 'POST / HTTP/1.1', headers: twice }));
+  await more.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n/);
+  more.socket.write('ok');
+  t.match(await more.ended, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 [\s\S]*stored/, 'once, however often');
+  const none = asks({ line: 'POST / HTTP/1.1', headers: headers.replace('100-continue', ''), body: 'ok' });
+  t.match(await raw(t, gateway.port, none).ended, /^HTTP\/1\.1 200 [\s\S]*stored/, 'nothing is expected');
   // RFC 9110 section 10.1.1: ignored in a request of HTTP/1.0, whose client knows no 1xx.
   const old = raw(t, gateway.port, asks({ line: 'POST / HTTP/1.0', headers, body: 'ok' }));
   t.match(await old.ended, /^HTTP\/1\.1 200 [\s\S]*stored/);
   t.same(
     echo.requests.map(({ body }) => body),
-    ['ok', 'ok'],
+    ['ok', 'ok', 'ok', 'ok'],
   );
   t.notMatch(echo.connections.map(({ bytes }) => bytes).join(''), /expect/i);
 });

@@ -13,7 +13,7 @@ import { ClientResponse, KEEP_ALIVE } from './response.js';
 /** Who serves what comes on connections. */
 export interface RequestHandler {
   request(req: ClientRequest, res: ClientResponse): void;
-  /** A request that wants its connection for another protocol, and what came behind it. It answers on the bare socket. */
+  /** A request that wants its connection for a WebSocket, and what came behind it. It answers on the bare socket. */
   upgrade(req: ClientRequest, socket: Duplex, rest: Buffer): void;
   /** As `upgrade`, of a request for a tunnel (CONNECT). */
   connect(req: ClientRequest, socket: Duplex): void;

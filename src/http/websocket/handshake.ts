@@ -17,16 +17,15 @@ export type ReadWish = { readonly ok: true; readonly wish: Wish } | { readonly o
 /** A request as it concerns a handshake. */
 interface Asking {
   readonly method: string;
-  readonly version: string;
   readonly headers: readonly Header[];
 }
 
-/** Checks an upgrade request (RFC 6455 section 4.2.1). Anything but a plain WebSocket GET without a body is refused. */
-export function readWish({ method, version, headers }: Asking, head: Uint8Array): ReadWish {
+/** Checks a request for a WebSocket (RFC 6455 section 4.2.1). Anything but a GET for it alone, without a body, is refused. */
+export function readWish({ method, headers }: Asking, head: Uint8Array): ReadWish {
   const upgrade = valuesOf(headers, 'upgrade');
   if (upgrade.length !== 1 || upgrade[0]?.toLowerCase() !== 'websocket')
-    return refuse('Only websocket can be upgraded to.');
-  if (method !== 'GET' || version !== '1.1') return refuse('A WebSocket begins with GET and HTTP/1.1.');
+    return refuse('Upgrade has to name websocket, and nothing else beside it.');
+  if (method !== 'GET') return refuse('A WebSocket begins with GET.');
   const hasBody =
     valuesOf(headers, 'content-length').some((value) => value !== '0') ||
     valuesOf(headers, 'transfer-encoding').length > 0;

@@ -308,7 +308,9 @@ t.test('whoever takes a connection over gets every byte behind the head, wheneve
     };
     const { client, connections, told, look } = await serve(t, (_req, res) => res.send(200, {}, 'ok'), { upgrade });
     const frames = `\0\n\r\r\n${get('/not-a-request')}\xff`;
-    const one = client(get('/before') + get('/up', 'Connection: upgrade', 'Upgrade: x', 'Content-Length: 3') + frames);
+    const one = client(
+      get('/before') + get('/up', 'Connection: upgrade', 'Upgrade: websocket', 'Content-Length: 3') + frames,
+    );
     await waitUntil('it is taken over', () => from === '/up');
     one.socket.write('more'.repeat(50_000));
     look(1_000_000);
