@@ -66,10 +66,11 @@ for (const mode of MODES) {
     `${mode}: what a client says before it ends its side reaches the service, and then the end does`,
     async (t) => {
       const { client, service, received, gateway } = await opened(t, mode);
+      const left = closed(client);
       client.end(masked(TEXT, 'last words'));
       await ended(service);
       t.same(received(), ['81 last words']);
-      await closed(client);
+      await left;
       const events = await gateway.events();
       t.match(events.findLast(({ kind }) => kind === 'result')?.facts, {
         status: '1006',
