@@ -32,6 +32,7 @@ import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './service/target.js';
 import type { Upstreams } from './service/upstream.js';
+import type { MessageMemory } from './websocket/message-memory.js';
 import { clientOf, protoOf } from './whence.js';
 
 /** What requests and WebSockets alike need of the process around them. */
@@ -57,6 +58,8 @@ export interface HttpParts {
   readonly carried: WeakMap<object, Carried>;
   readonly monotonic: () => number;
   readonly rates: Rates;
+  /** Where clients' large WebSocket messages are held. */
+  readonly messages: MessageMemory;
 }
 
 /** How many requests and WebSockets of one grant may be under way at once. */

@@ -47,6 +47,7 @@ import type { MalformedMessage } from './malformed.js';
 import { Rates } from './rate.js';
 import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
+import { MessageMemory } from './websocket/message-memory.js';
 import { serveUpgrade } from './websocket/websocket.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 
@@ -75,6 +76,8 @@ export interface HttpOptions {
   /** How long a client may take for a request's head, milliseconds; 10 s unless told. */
   readonly headTimeout?: number;
   readonly upstreamLimits?: UpstreamLimits;
+  /** How much clients' large WebSocket messages may take at a time, bytes; 256 MiB unless told. */
+  readonly messageMemory?: number | undefined;
   /** Of its own, which nobody scrapes, when not given. */
   readonly metrics?: Metrics;
 }
@@ -115,6 +118,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     carried: new WeakMap(),
     monotonic,
     rates: new Rates(),
+    messages: new MessageMemory(options.messageMemory),
   };
   const { tls, proxies, headTimeout = HEAD_TIMEOUT } = options;
   const shared = { domain, headTimeout, buffered: BUFFERED };

@@ -14,7 +14,7 @@ export interface RoleSettings {
 
 const MiB = 1024 * 1024;
 
-export const DEFAULT_SETTINGS: RoleSettings = Object.freeze({ maxMessage: MiB, warnings: null, bodies: null });
+export const DEFAULT_SETTINGS: RoleSettings = Object.freeze({ maxMessage: 16 * MiB, warnings: null, bodies: null });
 
 /** What a client sends is held whole before it is forwarded: a message takes so much of the gateway's memory. */
 const MOST_MESSAGE = 64 * MiB;

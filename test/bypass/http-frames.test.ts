@@ -131,3 +131,50 @@ for (const [how, ending] of [
     t.match(events.at(-1)?.facts, { reason: 'revoked' });
   });
 }
+
+/** A frame of a client that is not the last of its message, masked with nothing. */
+const fragment = (bytes: number, isFirst: boolean) => {
+  const frame = Buffer.alloc(14 + bytes);
+  frame.set([isFirst ? 0x02 : 0x00, 0xff]);
+  frame.writeBigUInt64BE(BigInt(bytes), 2);
+  return frame;
+};
+const LAST = Buffer.from([0x80, 0x80, 0, 0, 0, 0]);
+
+t.test(
+  'the large messages of all clients together take no more than there is for them, and give it back',
+  async (t) => {
+    const MiB = 1024 * 1024;
+    const { url, sockets } = await rawService(t);
+    const roles = { viewer: ['WS /live'] };
+    const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 4 * MiB, mode: 'buffered' });
+    const dial = async () => {
+      const { handle } = gateway.issue('web');
+      const client = raw(
+        t,
+        gateway.port,
+        `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`,
+      );
+      await client.sees(/\r\n\r\n/);
+      return client;
+    };
+    const [first, second, third] = [await dial(), await dial(), await dial()];
+    const service = sockets[0];
+    const before = service?.bytesRead ?? 0;
+    first.socket.write(fragment(3 * MiB, true));
+    await pause(300); // until it is held; sooner or later, the second finds no room
+    second.socket.write(fragment(3 * MiB, true));
+    t.match(await second.ended, /\x88.\x03\xf5/s, '1013');
+    first.socket.write(LAST);
+    await waitUntil('the first goes on whole', async () => (service?.bytesRead ?? 0) - before >= 3 * MiB);
+    const later = sockets[2]?.bytesRead ?? 0;
+    third.socket.write(Buffer.concat([fragment(2 * MiB, true), fragment(MiB, false), LAST]));
+    await waitUntil('there is room again', async () => (sockets[2]?.bytesRead ?? 0) - later >= 3 * MiB);
+    const fourth = await dial();
+    fourth.socket.write(fragment(3 * MiB, true));
+    await pause(300);
+    fourth.socket.destroy();
+    third.socket.write(Buffer.concat([fragment(3 * MiB, true), LAST]));
+    await waitUntil('who leaves gives it back, too', async () => (sockets[2]?.bytesRead ?? 0) - later >= 6 * MiB);
+  },
+);

@@ -55,14 +55,14 @@ t.test('a WebSocket that breaks on either side is one log line with reason and r
   const { url, sockets } = await rawService(t);
   const large = Buffer.alloc(14);
   large.set([0x82, 0xff]);
-  large.writeBigUInt64BE(BigInt(2 * 1024 * 1024), 2);
+  large.writeBigUInt64BE(BigInt(17 * 1024 * 1024), 2);
   const client = (bytes: Iterable<number>) => (socket: Socket) => void socket.write(Buffer.from([...bytes]));
   const cases: readonly (readonly [number, string, (client: Socket, service: Socket | undefined) => void])[] = [
     [1009, 'protocol_error', client(large)],
     [1002, 'protocol_error', client([0x81, 0x01, 0x61])],
     [1007, 'protocol_error', client([0x81, 0x81, 0, 0, 0, 0, 0xff])],
     [1014, 'upstream_closed', (_, upstream) => upstream?.destroy()],
-    [1006, 'upstream_unavailable', (_, upstream) => upstream?.write(Buffer.from([0x83, 0]))],
+    [1014, 'upstream_unavailable', (_, upstream) => upstream?.write(Buffer.from([0x83, 0]))],
   ];
   for (const [status, reason, act] of cases) {
     const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } });

@@ -87,6 +87,7 @@ export interface GatewayOptions {
   readonly clock?: Clock;
   readonly headTimeout?: number;
   readonly upstreamLimits?: UpstreamLimits;
+  readonly messageMemory?: number;
   readonly mode?: 'strict' | 'buffered';
   readonly stallAfter?: number;
   readonly bufferBytes?: number;
@@ -134,7 +135,7 @@ export async function startGateway(
     audit: async () => {},
     domain: 'localhost',
   });
-  const { headTimeout, upstreamLimits, tls, proxies } = options;
+  const { headTimeout, upstreamLimits, messageMemory, tls, proxies } = options;
   const http = await startHttp({
     gate,
     access,
@@ -147,6 +148,7 @@ export async function startGateway(
     metrics,
     tls,
     proxies,
+    messageMemory,
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });

@@ -98,7 +98,7 @@ t.test('of what a role says besides its rules the last block that names it count
     if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
     return compiled.value.settings;
   };
-  t.same(settingsOfChain({}), { maxMessage: 1024 * 1024, warnings: null, bodies: null });
+  t.same(settingsOfChain({}), { maxMessage: 16 * 1024 * 1024, warnings: null, bodies: null });
   t.same(
     settingsOfChain(
       { websocket: { max_message: '2MiB', warnings: 'over' }, recording: { bodies: '64KiB' } },

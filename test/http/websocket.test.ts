@@ -192,7 +192,7 @@ t.test('a message above the limit is 1009, a broken frame 1002, and neither reac
   const { handle } = gateway.issue('web');
   const large = dial(t, gateway, handle);
   await once(large, 'open');
-  large.send('x'.repeat(1024 * 1024 + 1));
+  large.send('x'.repeat(16 * 1024 * 1024 + 1));
   t.equal((await once(large, 'close'))[0], 1009);
   const upgrade = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
   const broken = raw(t, gateway.port, upgrade);

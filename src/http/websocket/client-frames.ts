@@ -8,12 +8,16 @@ export interface ClientTap {
   frame(frame: DataFrame | 'ping' | 'pong', data: Buffer): void;
   /** The client's last frame. @param code - 1005 when it has none */
   close(code: number, reason: Buffer): void;
+  /** Asked before so many bytes more are held of a large message. @returns whether they may be */
+  mayHold(bytes: number): boolean;
   /** These are no frames, or too many bytes: nothing more is read. @param code - what to close with (RFC 6455 section 7.4.1) */
   fault(code: number, why: string): void;
 }
 
 /** How many frames more than bytes a message may have: one that never ends must not cost nothing. */
 const EMPTY_FRAMES = 4_096;
+/** Of smaller messages nobody is asked, bytes. */
+const SMALL = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -40,14 +44,20 @@ export class ClientFrames {
   #frames = 0;
   /** Of the bytes being read: how many frames may still end in them. */
   #mayEnd = 0;
-  readonly #data = new Gathered();
-  readonly #control = new Gathered();
+  readonly #data: Gathered;
+  readonly #control = new Gathered(() => true);
   #ended = false;
 
   /** @param most - bytes that a message may have */
   constructor(most: number, tap: ClientTap) {
     this.#most = most;
     this.#tap = tap;
+    this.#data = new Gathered((bytes) => tap.mayHold(bytes));
+  }
+
+  /** How much is held of a large message under way, bytes. */
+  get holds(): number {
+    return this.#data.holds;
   }
 
   /**
@@ -113,7 +123,10 @@ export class ClientFrames {
     const to = Math.min(at + this.#left, chunk.length);
     const into = this.#opcode < 8 ? this.#data : this.#control;
     const most = this.#final ? into.length + this.#left : this.#most;
-    into.add({ bytes: chunk, from: at, to }, rotated(this.#key, this.#taken), most);
+    if (!into.add({ bytes: chunk, from: at, to }, rotated(this.#key, this.#taken), most)) {
+      this.#fault(1013, 'too many large messages are under way: send it again later');
+      return to;
+    }
     this.#left -= to - at;
     this.#taken += to - at;
     if (this.#left === 0) this.#endFrame();
@@ -152,23 +165,39 @@ export class ClientFrames {
 
 /** Bytes that come in pieces, in one buffer that grows with them: a length that is only claimed takes no memory. */
 class Gathered {
+  readonly #mayHold: (bytes: number) => boolean;
   #buffer = NOTHING;
   length = 0;
+
+  constructor(mayHold: (bytes: number) => boolean) {
+    this.#mayHold = mayHold;
+  }
+
+  /** What was asked for, bytes. */
+  get holds(): number {
+    return this.#buffer.length > SMALL ? this.#buffer.length : 0;
+  }
 
   /**
    * @param key - of the mask, as it stands at the first of these bytes
    * @param most - bytes there can be in the end
+   * @returns whether there was memory for them
    */
-  add(piece: Stretch, key: number, most: number): void {
+  add(piece: Stretch, key: number, most: number): boolean {
     const { length } = this;
     const end = length + piece.to - piece.from;
-    if (end > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.min(most, Math.max(end, 2 * this.#buffer.length)));
-      if (length > 0) this.#buffer.copy(larger, 0, 0, length);
-      this.#buffer = larger;
-    }
+    if (end > this.#buffer.length && !this.#grow(Math.min(most, Math.max(end, 2 * this.#buffer.length)))) return false;
     copyMasked(this.#buffer, length, piece, key);
     this.length = end;
+    return true;
+  }
+
+  #grow(size: number): boolean {
+    if (size > SMALL && !this.#mayHold(size - this.holds)) return false;
+    const larger = Buffer.allocUnsafe(size);
+    if (this.length > 0) this.#buffer.copy(larger, 0, 0, this.length);
+    this.#buffer = larger;
+    return true;
   }
 
   /** Everything there is; begins anew. */

@@ -11,6 +11,7 @@ import { type Instants, timesOf } from '../result.js';
 import { ClientFrames } from './client-frames.js';
 import { FrameWatch, textFrame } from './frame-watch.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
+import type { MemoryShare, MessageMemory } from './message-memory.js';
 import { Parting } from './parting.js';
 import { ServiceMessages } from './service-messages.js';
 
@@ -26,6 +27,8 @@ export interface RelayParts {
   readonly at: Omit<Instants, 'done'>;
   readonly opening: RequestAction;
   readonly faults: Faults;
+  /** Where large messages are held. */
+  readonly memory: MessageMemory;
   readonly monotonic: () => number;
 }
 
@@ -33,6 +36,7 @@ export interface RelayParts {
 const CUT = 4001;
 const REFUSED = 1008;
 const BAD_GATEWAY = 1014;
+const NO_ROOM = 1013;
 /** Frames of a client that are looked at in one turn of the event loop. */
 const AT_A_TIME = 128;
 /** How long a service may say nothing once the client has said its last, milliseconds. */
@@ -47,6 +51,7 @@ export class WebSocketRelay implements Connection {
   readonly #parts: RelayParts;
   readonly #session: Session;
   readonly #frames: ClientFrames;
+  readonly #memory: MemoryShare;
   readonly #said: ServiceMessages;
   readonly #watch: FrameWatch;
   readonly #parting: Parting;
@@ -74,10 +79,12 @@ export class WebSocketRelay implements Connection {
     this.#parts = parts;
     this.client = parts.client;
     this.#session = parts.passage.session;
+    this.#memory = parts.memory.share();
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
       close: (code, reason) => this.#conclude(code, reason),
-      fault: (code, why) => this.#breakBehind(code, why, 'protocol_error', 'well-formed frames', why),
+      mayHold: (bytes) => this.#memory.take(bytes),
+      fault: (code, why) => this.#unreadable(code, why),
     });
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
     this.#watch = new FrameWatch(this.#said);
@@ -204,6 +211,7 @@ export class WebSocketRelay implements Connection {
     this.#held += 1;
     this.#parts.passage.release(() => {
       this.#held -= 1;
+      if (this.#held === 0) this.#memory.keep(this.#frames.holds);
       if (!this.#done) send();
       if (this.#clientEnded && this.#held === 0) this.#clientSaidAll();
       this.#pace();
@@ -303,6 +311,11 @@ export class WebSocketRelay implements Connection {
     this.#end(code, message, reason);
   }
 
+  #unreadable(code: number, why: string): void {
+    if (code === NO_ROOM) this.#breakBehind(code, why, 'too_many', 'memory for large messages');
+    else this.#breakBehind(code, why, 'protocol_error', 'well-formed frames', why);
+  }
+
   /** As `#break`, behind what the client sent before: that was allowed, and may wait for its record. */
   #breakBehind(code: number, message: string, reason: string, rule: string, why?: string): void {
     if (this.#done || this.#refused) return;
@@ -332,6 +345,7 @@ export class WebSocketRelay implements Connection {
     this.#done = true;
     if (this.#closing !== null) clearTimeout(this.#closing);
     this.#said.close();
+    this.#memory.keep(0);
     const { seq, at, monotonic } = this.#parts;
     const counted = { bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, messages: this.#messages };
     const { recording } = this.#session;

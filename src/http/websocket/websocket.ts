@@ -212,6 +212,7 @@ class Opening implements Connection {
       opening: action,
       monotonic: parts.monotonic,
       faults: parts.faults,
+      memory: parts.messages,
     }).start(head);
   }
 
