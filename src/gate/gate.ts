@@ -357,7 +357,7 @@ export class Gate implements GrantWatcher {
   #endIdle(): void {
     const now = this.#parts.clock.monotonic();
     for (const { session } of this.#shared.values()) {
-      if (session.connections > 0) this.#idleSince.delete(session);
+      if (!session.isAlone) this.#idleSince.delete(session);
       else if (!this.#idleSince.has(session)) this.#idleSince.set(session, now);
       else if (now - this.#idleSince.get(session)! >= IDLE_AFTER) session.finish('idle');
     }

@@ -9,7 +9,7 @@ import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { SessionLog } from '../recording/log.js';
 import { Attached } from './attached.js';
-import { type Connection, type Cut, endSurely } from './connection.js';
+import { type Connection, type Cut, endSurely, reset } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
 import { Sightings } from './sightings.js';
 
@@ -62,6 +62,8 @@ export class Session implements Due {
   grant: Grant;
   readonly #parts: SessionParts;
   readonly #connections = new Attached();
+  /** Those of which nothing is under way any more, and that are not closed yet. */
+  readonly #lingering = new Attached();
   readonly #whenEnded: (() => void)[] = [];
   #bytesAfterDue = 0;
   #expires = { at: Number.NaN, text: '' };
@@ -143,6 +145,11 @@ export class Session implements Due {
     return this.#connections.size;
   }
 
+  /** Whether no client is connected to it in any way. */
+  get isAlone(): boolean {
+    return this.#connections.size === 0 && this.#lingering.size === 0;
+  }
+
   /** Adds a connection to be cut with the session; the answer takes it out again. A session that is over severs it at once. */
   attach(connection: Connection): () => void {
     if (this.end !== null) {
@@ -152,6 +159,20 @@ export class Session implements Due {
     }
     const place = this.#connections.add(connection);
     return () => this.#connections.remove(place, connection);
+  }
+
+  /**
+   * Has a connection cut with the session though nothing of it is under way any more: it is not closed, and what was written
+   * to it may still wait. It does not count as one; of too many the next is severed at once.
+   * @returns what takes it out again
+   */
+  linger(connection: Connection): () => void {
+    if (this.end !== null || this.#lingering.size >= MOST_LINGERING) {
+      this.#forsake(connection);
+      return () => {};
+    }
+    const place = this.#lingering.add(connection);
+    return () => this.#lingering.remove(place, connection);
   }
 
   /** The grant was renewed (or re-read): the deadline of the open session moves. */
@@ -206,7 +227,7 @@ export class Session implements Due {
     if (this.end !== null) return false;
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
-    const connections = this.#connections.all();
+    const connections = [...this.#connections.all(), ...this.#lingering.all()];
     const cut = this.#wording(reason);
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
@@ -218,7 +239,13 @@ export class Session implements Due {
   finish(reason: Exclude<EndReason, CutReason>): void {
     if (this.end !== null) return;
     this.end = { reason, dueAt: null, cutAt: null };
+    for (const connection of this.#lingering.all()) this.#forsake(connection);
     this.#conclude();
+  }
+
+  #forsake(connection: Connection): void {
+    attempt(this.#parts.log, () => connection.severUpstream());
+    reset(connection.client);
   }
 
   #conclude(): void {
@@ -226,6 +253,7 @@ export class Session implements Due {
     this.#parts.deadlines.remove(this);
     this.#parts.deadlines.remove(this.#warning);
     this.#connections.clear();
+    this.#lingering.clear();
     for (const done of this.#whenEnded) attempt(this.#parts.log, done);
     const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.#bytesAfterDue };
     this.recording.close(receipt, {
@@ -293,6 +321,9 @@ export class Session implements Due {
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.warn(message));
   }
 }
+
+/** Connections of one session that linger. */
+const MOST_LINGERING = 1_024;
 
 const ASK_AGAIN = 'ask your sponsor for a new grant';
 const HINTS: Readonly<Record<CutReason, string>> = {

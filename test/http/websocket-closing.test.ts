@@ -197,3 +197,103 @@ t.test('a client whose frames wait for their record when its service leaves is n
     gateway.gate.registry.all().every((one) => one.connections === 0),
   );
 });
+
+/** A binary frame of a client, of 65,536 bytes or more, masked with zeros. */
+const large = (bytes: number) => {
+  const frame = Buffer.alloc(14 + bytes);
+  frame.set([0x82, 0xff]);
+  frame.writeBigUInt64BE(BigInt(bytes), 2);
+  return frame;
+};
+
+for (const [how, last, seconds] of [
+  ['the end of its client', Buffer.alloc(0), 1],
+  ['a broken frame', masked(0x83), 1],
+  ['the close of its client', masked(CLOSE, closing(1000)), 6],
+] as const) {
+  t.test(`a service that takes its time is given all that was allowed before ${how}`, async (t) => {
+    const { client, service } = await opened(t, 'buffered');
+    const before = service.bytesRead;
+    service.pause();
+    const sent = Buffer.concat([large(12 * 1024 * 1024), masked(TEXT, 'last'), last]);
+    client.write(sent);
+    if (last.length === 0) client.end();
+    await pause(seconds * 1_000);
+    const goes = closed(service);
+    service.on('end', () => service.end());
+    service.resume();
+    await goes;
+    t.equal(service.bytesRead - before, sent.length - (last[0] === 0x83 ? last.length : 0));
+  });
+}
+
+t.test('a service is not taken for silent while its client does not read', async (t) => {
+  const { client, service, received } = await opened(t, 'buffered');
+  client.write(masked(CLOSE, closing(1000)));
+  await waitUntil('the close came', async () => received().length === 1);
+  client.pause();
+  const before = client.bytesRead;
+  const said = Buffer.concat(
+    [0]
+      .map(() => large(16 * 1024 * 1024))
+      .map((frame) =>
+        Buffer.concat([frame.subarray(0, 1), Buffer.from([127]), frame.subarray(2, 10), frame.subarray(14)]),
+      ),
+  );
+  service.end(Buffer.concat([said, frame(CLOSE, closing(1000))]));
+  await pause(6_000);
+  client.resume();
+  await ended(client);
+  t.equal(client.bytesRead - before, said.length + 4);
+});
+
+t.test('what a service says behind both closes does not keep it', async (t) => {
+  const { client, service, received } = await opened(t);
+  client.write(masked(CLOSE, closing(1000)));
+  await waitUntil('the close came', async () => received().length === 1);
+  service.write(frame(CLOSE, closing(1000)));
+  const timer = setInterval(() => service.write('more'), 500);
+  t.teardown(() => clearInterval(timer));
+  await Promise.all([closed(service), ended(client)]);
+});
+
+for (const mode of MODES) {
+  t.test(`${mode}: all that was read of a client counts, also when it ends the WebSocket`, async (t) => {
+    const { client, gateway } = await opened(t, mode);
+    const sent = Buffer.concat([masked(TEXT, 'good one'), masked(0x83, 'bad')]);
+    client.write(sent);
+    await closed(client);
+    const facts = (await gateway.events()).find((event) => event.facts.messages !== undefined)?.facts;
+    t.match(facts, { bytesIn: sent.length, messages: 1, status: '1002' });
+  });
+}
+
+t.test('what ends a WebSocket is told once, and of whose fault it was', async (t) => {
+  const { gateway, client, service } = await opened(t);
+  const unlock = await lockLedger(gateway);
+  client.write(Buffer.concat([masked(TEXT, 'waits'), masked(0x83)]));
+  await untilWaiting(gateway);
+  service.destroy();
+  await ended(client);
+  await unlock();
+  const result = (await gateway.events()).find((event) => event.facts.messages !== undefined);
+  t.match(result?.facts, { status: '1002', reason: 'protocol_error' });
+  t.equal(gateway.lines.filter((line) => line.includes('protocol_error')).length, 1);
+  t.notOk(gateway.lines.some((line) => line.includes('upstream_closed')));
+});
+
+t.test('a client that does not close is nothing under way, and goes with its session', async (t) => {
+  const { gateway, id, client, service, seen } = await opened(t);
+  service.write(frame(CLOSE, closing(1000)));
+  await waitUntil('the close came', async () => seen().length === 1);
+  client.allowHalfOpen = true; // so it does not end its side
+  service.end();
+  const [session] = gateway.gate.registry.all();
+  await waitUntil('nothing is under way', async () => session?.connections === 0);
+  t.equal(session?.isAlone, false);
+  gateway.revoke(id);
+  await waitUntil('its session is over', async () => gateway.gate.registry.all().length === 0);
+  const gone = closed(client);
+  client.write(masked(TEXT, 'is anybody there?')); // whoever has read to the end notices a reset when it writes
+  await gone;
+});

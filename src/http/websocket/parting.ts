@@ -2,8 +2,21 @@ import type { Duplex } from 'node:stream';
 import { reset } from '../../session/connection.js';
 import { closeFrame, type FrameWatch } from './frame-watch.js';
 
-/** How long a client may take to read the last that the system holds for it, and to end its side, milliseconds. */
+/** How long a peer may take to read the last that the system holds for it, and to end its side, milliseconds. */
 const LINGERS = 60_000;
+
+/**
+ * Ends our side behind all that was written, and the whole connection when its peer has had time for that. A peer that does not take
+ * what was written is left to its session's end.
+ */
+export function leaveGently(stream: Duplex): void {
+  if (stream.destroyed) return;
+  stream.end(() => {
+    const timer = setTimeout(() => reset(stream), LINGERS).unref();
+    stream.once('close', () => clearTimeout(timer));
+  });
+  stream.resume(); // what still comes is thrown away: a connection closed on top of it is reset, and our last words are lost
+}
 
 /** The last that a client is told, and the end of its connection. */
 export class Parting {
@@ -30,22 +43,16 @@ export class Parting {
     this.#client.write(closeFrame(code, reason));
   }
 
-  /**
-   * Ends our side behind all that was written, and the whole connection when the client has had time for that. Of a client that
-   * does not take what was written nothing else is asked: its session's end ends it (`takeBack`).
-   */
+  /** Nothing more is said. */
   leave(): void {
-    const client = this.#client;
-    if (this.#isLeft || client.destroyed) return;
     this.#isLeft = true;
-    client.end(() => {
-      const timer = setTimeout(() => reset(client), LINGERS).unref();
-      client.once('close', () => clearTimeout(timer));
-    });
-    client.resume(); // what still comes is thrown away: a connection closed on top of it is reset, and our last words are lost
+    leaveGently(this.#client);
   }
 
-  /** The session is over: of what was left for the client to read it gets no more, and nothing can be said behind it. */
+  /**
+   * The session is over: of what was left for the client to read it gets no more, and nothing can be said behind it. What the system
+   * holds for a client that has ended its side, too, is the system's: that connection is closed.
+   */
   takeBack(): void {
     if (this.#isLeft) reset(this.#client);
   }

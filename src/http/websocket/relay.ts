@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Passage } from '../../gate/passage.js';
 import type { Decision } from '../../policy/decision.js';
 import type { Facts } from '../../recording/event.js';
-import { type Connection, type Cut, endSurely } from '../../session/connection.js';
+import type { Connection, Cut } from '../../session/connection.js';
 import type { Session } from '../../session/session.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
 import { settingsOf } from '../decide.js';
@@ -12,7 +12,7 @@ import { ClientFrames } from './client-frames.js';
 import { FrameWatch, textFrame } from './frame-watch.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
 import type { MemoryShare, MessageMemory } from './message-memory.js';
-import { Parting } from './parting.js';
+import { leaveGently, Parting } from './parting.js';
 import { ServiceMessages } from './service-messages.js';
 
 /** What a relay is made of. */
@@ -55,6 +55,7 @@ export class WebSocketRelay implements Connection {
   readonly #said: ServiceMessages;
   readonly #watch: FrameWatch;
   readonly #parting: Parting;
+  #detach: () => void = () => {};
   /** Frames of the client that wait for their record. */
   #held = 0;
   /** Frames for the service that may go on: what came together goes on together. */
@@ -69,8 +70,8 @@ export class WebSocketRelay implements Connection {
   #warning = false;
   /** What the role says of this socket's messages, and whose word it is. */
   #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
-  /** A frame was refused: nothing more of the client is looked at. */
-  #refused = false;
+  /** A frame was refused: nothing more of the client is looked at, and this ends behind what it said before. */
+  #refused: (() => void) | null = null;
   /** The client has ended its side. */
   #clientEnded = false;
   #done = false;
@@ -89,8 +90,7 @@ export class WebSocketRelay implements Connection {
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#paceService());
     this.#watch = new FrameWatch(this.#said);
     this.#parting = new Parting(this.client, this.#watch);
-    // Until it is closed: what it has not taken yet is taken back by a cut, also when all else is over.
-    this.client.once('close', this.#session.attach(this));
+    this.#detach = this.#session.attach(this);
   }
 
   /** Begins to relay; `head` is what the service has sent already. */
@@ -103,7 +103,7 @@ export class WebSocketRelay implements Connection {
   }
 
   severUpstream(): void {
-    this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: String(CUT) });
+    this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: this.#statusOf(CUT) });
     this.#parts.upstream.destroy();
   }
 
@@ -146,10 +146,11 @@ export class WebSocketRelay implements Connection {
   /** Each frame is decided and recorded: of many small ones some at a time are, and whoever else waits comes in between. */
   #fromClient(chunk: Buffer): void {
     this.#reading = true;
+    this.#bytesIn += chunk.byteLength; // before it may come to an end in there
     const read = this.#frames.write(chunk, AT_A_TIME);
+    this.#bytesIn -= chunk.byteLength - read;
     this.#reading = false;
     this.#flush();
-    this.#bytesIn += read;
     if (this.#done || read === chunk.byteLength) return this.#pace();
     this.client.pause();
     this.client.unshift(chunk.subarray(read));
@@ -167,7 +168,7 @@ export class WebSocketRelay implements Connection {
 
   /** Decides and records one frame, and sends it on once it is safe. Nothing of a client's bytes passes unrecorded. */
   #frame(frame: MessageAction['frame'], data: Buffer): void {
-    if (this.#done || this.#refused) return;
+    if (this.#done || this.#refused !== null) return;
     // A policy that was reloaded since the opening may allow less.
     if (data.byteLength > settingsOf(this.#session.role).maxMessage)
       return this.#breakBehind(1009, 'the message is too large', 'too_large', 'the largest message');
@@ -181,8 +182,7 @@ export class WebSocketRelay implements Connection {
     const { passage, path, opening } = this.#parts;
     const { decision } = passage.propose({ kind: 'message', opening, path, frame, data }, this.#judge());
     if (decision.outcome === 'allow') return true;
-    this.#refused = true;
-    this.#hold(() => this.#end(REFUSED, decision.message, decision.reason ?? decision.outcome));
+    this.#endBehind(REFUSED, decision.message, decision.reason ?? decision.outcome);
     return false;
   }
 
@@ -196,14 +196,13 @@ export class WebSocketRelay implements Connection {
   }
 
   #conclude(code: number, reason: Buffer): void {
-    if (this.#done || this.#refused) return;
+    if (this.#done || this.#refused !== null) return;
     this.#closeCode = code;
-    const { upstream } = this.#parts;
     if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
     this.#hold(() => {
       this.#send(maskedFrame('close', closePayload(code === 1005 ? null : code, reason)));
       // RFC 6455 section 7.1.1: the service closes the connection first.
-      this.#closing = setTimeout(() => upstream.destroy(), CLOSING);
+      this.#closing = setTimeout(() => this.#closeSilent(), CLOSING);
     });
   }
 
@@ -248,7 +247,7 @@ export class WebSocketRelay implements Connection {
       this.#bytesOut += passed;
       this.#session.deliver(this.client, passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
     }
-    this.#closing?.refresh(); // it is not silent
+    if (passed > 0) this.#closing?.refresh(); // it is not silent
     if (this.#watch.fault !== null) return this.#serviceFailed(this.#watch.fault);
     this.#paceService();
     this.#sayWarning();
@@ -262,13 +261,25 @@ export class WebSocketRelay implements Connection {
     else if (upstream.isPaused()) upstream.resume();
   }
 
+  /** A service is silent where nothing keeps it from speaking: not while it is not read, nor while it has the close still to read. */
+  #closeSilent(): void {
+    const { upstream } = this.#parts;
+    if (upstream.isPaused() || upstream.writableLength > 0) this.#closing?.refresh();
+    else upstream.destroy();
+  }
+
+  /** The code that the client is about to be told, or was; 1006 where nothing can be said. */
+  #statusOf(code: number): string {
+    return String(this.#parting.maySay ? code : (this.#watch.closeCode ?? 1006));
+  }
+
   #serviceFailed(fault: string): void {
-    const status = this.#parting.maySay ? BAD_GATEWAY : 1006;
+    const status = this.#statusOf(BAD_GATEWAY);
     this.#session.meter.upstreamFailed('protocol');
-    this.#tell(status, 'upstream_unavailable', 'well-formed frames', fault);
-    this.#stop({ status: String(status), reason: 'upstream_unavailable', fault });
+    this.#tell(Number(status), 'upstream_unavailable', 'well-formed frames', fault);
+    this.#stop({ status, reason: 'upstream_unavailable', fault });
     this.#parts.upstream.destroy();
-    this.#parting.say(status, 'the service does not speak WebSocket');
+    this.#parting.say(BAD_GATEWAY, 'the service does not speak WebSocket');
     this.#parting.leave();
   }
 
@@ -276,7 +287,7 @@ export class WebSocketRelay implements Connection {
     if (this.#done) return;
     const code = this.#watch.closeCode ?? this.#closeCode;
     if (code === null) {
-      this.#session.meter.upstreamFailed('broken');
+      if (this.#refused === null) this.#session.meter.upstreamFailed('broken');
       this.#break(BAD_GATEWAY, 'the service closed the connection', 'upstream_closed', 'a closing handshake');
     } else {
       this.#stop({ status: String(code) });
@@ -300,13 +311,14 @@ export class WebSocketRelay implements Connection {
   #clientLeft(): void {
     if (this.#done) return;
     this.#stop({ status: String(this.#closeCode ?? this.#watch.closeCode ?? 1006), reason: 'client_left' });
-    endSurely(this.#parts.upstream, true); // it reads what it was sent
+    leaveGently(this.#parts.upstream);
     this.#parting.leave();
   }
 
   /** Ends this WebSocket for what no decision in the record stands for. */
   #break(code: number, message: string, reason: string, rule: string, why?: string): void {
     if (this.#done) return;
+    if (this.#refused !== null) return this.#refused(); // that was told
     this.#tell(code, reason, rule, why);
     this.#end(code, message, reason);
   }
@@ -318,10 +330,15 @@ export class WebSocketRelay implements Connection {
 
   /** As `#break`, behind what the client sent before: that was allowed, and may wait for its record. */
   #breakBehind(code: number, message: string, reason: string, rule: string, why?: string): void {
-    if (this.#done || this.#refused) return;
-    this.#refused = true;
+    if (this.#done || this.#refused !== null) return;
     this.#tell(code, reason, rule, why);
-    this.#hold(() => this.#end(code, message, reason));
+    this.#endBehind(code, message, reason);
+  }
+
+  #endBehind(code: number, message: string, reason: string): void {
+    const end = () => this.#end(code, message, reason);
+    this.#refused = end;
+    this.#hold(end);
   }
 
   #tell(status: number, reason: string, rule: string, why?: string): void {
@@ -334,8 +351,8 @@ export class WebSocketRelay implements Connection {
   #end(code: number, message: string, reason: string): void {
     if (this.#done) return;
     this.#flush();
-    this.#stop({ status: String(code), reason });
-    endSurely(this.#parts.upstream, true); // it reads what it was sent
+    this.#stop({ status: this.#statusOf(code), reason });
+    leaveGently(this.#parts.upstream);
     this.#parting.say(code, message);
     this.#parting.leave();
   }
@@ -352,5 +369,20 @@ export class WebSocketRelay implements Connection {
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (recording.receipt === null)
       recording.append('result', { of: seq, ...counted, ...timesOf({ ...at, done: monotonic() }), ...facts });
+    this.#detach();
+    this.#linger();
+  }
+
+  /** What was written to either side may still wait there, which a cut has to find until both are closed. */
+  #linger(): void {
+    const open = [this.client, this.#parts.upstream].filter(({ closed }) => !closed);
+    if (open.length === 0 || this.#session.end !== null) return;
+    const over = this.#session.linger(this);
+    let left = open.length;
+    const closed = () => {
+      left -= 1;
+      if (left === 0) over();
+    };
+    for (const one of open) one.once('close', closed);
   }
 }
