@@ -170,14 +170,28 @@ const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc'
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
 
-/** A whole address at the service's own origin becomes a path, under which the client reaches the same. */
+/** A whole address at the service itself becomes a path, under which the client reaches the same. */
 function publicLocation(location: string, { origin, basePath }: WebAddress): string {
   if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location) || !URL.canParse(location, origin)) return location;
-  const { origin: named, pathname, search, hash } = new URL(location, origin);
-  if (named !== origin || !`${pathname}/`.startsWith(`${basePath}/`)) return location;
-  const path = pathname.slice(basePath.length) || '/';
+  const named = new URL(location, origin);
+  if (!isSameServer(named, new URL(origin)) || !`${named.pathname}/`.startsWith(`${basePath}/`)) return location;
+  const path = named.pathname.slice(basePath.length) || '/';
   // What begins with two slashes would be another host.
-  return path.startsWith('//') ? location : `${path}${search}${hash}`;
+  return path.startsWith('//') ? location : `${path}${named.search}${named.hash}`;
+}
+
+/**
+ * Whether two addresses have one host and port. `http:` and `https:` are no difference: a service without TLS that is told its
+ * clients use it writes `https:` before its own host. The default ports are none either, since no port is written for both.
+ */
+function isSameServer(one: URL, other: URL): boolean {
+  return one.hostname === other.hostname && (one.port === other.port || portOf(one) === portOf(other));
+}
+
+/** The port of an http(s) address, also where it is the scheme's own and therefore not written. */
+function portOf({ port, protocol }: URL): string {
+  if (port !== '') return port;
+  return protocol === 'https:' ? '443' : '80';
 }
 
 /** The names that `Connection` takes away; framing and what makes a message whole cannot be taken. */

@@ -64,13 +64,43 @@ t.test('over TLS requests and WebSockets are served, the service is told of it, 
   t.notMatch(await plain.ended, /200/, 'plain HTTP is not answered there');
 });
 
-t.test('old TLS and other protocols than HTTP/1.1 are refused in the handshake', async (t) => {
+t.test('old TLS and other protocols than HTTP/1 are refused in the handshake', async (t) => {
   const gateway = await startGateway(t, { web: { url: await service(t), roles: ROLES } }, { tls: pair });
   const old = { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
   await t.rejects(secured(t, gateway.port, pair.cert, old));
   await t.rejects(secured(t, gateway.port, pair.cert, { ALPNProtocols: ['h2'] }));
   const both = await secured(t, gateway.port, pair.cert, { ALPNProtocols: ['h2', 'http/1.1'] });
   t.equal(both.alpnProtocol, 'http/1.1');
+});
+
+t.test('a client that offers HTTP/1.0 alone in its handshake is served; of both, 1.1 is taken', async (t) => {
+  const gateway = await startGateway(t, { web: { url: await service(t), roles: ROLES } }, { tls: pair });
+  const { handle } = gateway.issue('web');
+  const old = await secured(t, gateway.port, pair.cert, { ALPNProtocols: ['http/1.0'] });
+  t.equal(old.alpnProtocol, 'http/1.0');
+  old.write(head(handle, '/', '1.0'));
+  t.match(String((await once(old, 'data'))[0]), /^HTTP\/1\.1 200/);
+  for (const first of [
+    ['http/1.0', 'http/1.1'],
+    ['h2', 'http/1.0', 'http/1.1'],
+  ]) {
+    const either = await secured(t, gateway.port, pair.cert, { ALPNProtocols: first });
+    t.equal(either.alpnProtocol, 'http/1.1', first.join());
+  }
+});
+
+t.test('a service that believes X-Forwarded-Proto leads its clients back through the gateway', async (t) => {
+  const believing = createServer(({ headers, url }, res) => {
+    const location = `${headers['x-forwarded-proto']}://${headers.host}${url}/`;
+    res.writeHead(307, { Location: location }).end();
+  });
+  const url = `http://127.0.0.1:${await listen(t, believing)}`;
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } }, { tls: pair });
+  const client = await secured(t, gateway.port, pair.cert);
+  client.write(head(gateway.issue('web').handle, '/items'));
+  const answer = String((await once(client, 'data'))[0]);
+  t.match(answer, /^Location: \/items\/\r$/im);
+  t.notMatch(answer, /127\.0\.0\.1/, 'nor is told where the service is');
 });
 
 t.test('a client that stalls in its handshake is let go of', async (t) => {

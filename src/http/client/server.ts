@@ -19,6 +19,8 @@ export interface ServerOptions {
 
 /** RFC 8996: 1.0 and 1.1 are not spoken any more. */
 const LEAST_TLS = 'TLSv1.2';
+/** What may be agreed on in the handshake (RFC 7301), the first one where a client offers both. */
+const SPOKEN = ['http/1.1', 'http/1.0'];
 /** How often connections are looked at at least, milliseconds. */
 const ROUND = 1_000;
 /** How many connections are looked at in one turn. */
@@ -79,7 +81,7 @@ export class HttpServer {
     buffered: number,
   ): TlsServer {
     const secured = { ...tls, minVersion: LEAST_TLS, handshakeTimeout, allowHalfOpen: true } as const;
-    const server = createTlsServer({ ...secured, ALPNProtocols: ['http/1.1'], highWaterMark: buffered });
+    const server = createTlsServer({ ...secured, ALPNProtocols: SPOKEN, highWaterMark: buffered });
     const raw = new Map<string, Socket>();
     server.on('connection', (socket: Socket) => {
       const ends = endsOf(socket);

@@ -1,0 +1,89 @@
+import t from 'tap';
+import { parseWebAddress } from '../../src/config/address.js';
+import { responseHeaders } from '../../src/http/headers.js';
+
+/** What a client is told of a service at `upstream` that answers with this Location. */
+function told(upstream: string, location: string): string | undefined {
+  const address = parseWebAddress(upstream);
+  if (address === undefined) throw new Error(`no web address: ${upstream}`);
+  return responseHeaders([['Location', location]], address)[0]?.[1];
+}
+
+/** Upstream, Location, and the path it becomes. */
+const OWN: readonly (readonly [string, string, string])[] = [
+  ['http://127.0.0.1:7803', 'http://127.0.0.1:7803/items/?a=1#b', '/items/?a=1#b'],
+  ['http://127.0.0.1:7803', 'https://127.0.0.1:7803/items/?a=1#b', '/items/?a=1#b'],
+  ['http://127.0.0.1:7803', 'HTTPS://127.0.0.1:7803', '/'],
+  ['http://127.0.0.1:7803', '//127.0.0.1:7803/x', '/x'],
+  ['https://web.internal:8443', 'http://web.internal:8443/x', '/x'],
+  ['https://web.internal:8443', 'https://WEB.internal:8443/x', '/x'],
+  ['http://[::1]:7803', 'https://[0:0::1]:7803/x', '/x'],
+  // The default port of either scheme, written or not.
+  ['http://web.internal', 'https://web.internal/x', '/x'],
+  ['http://web.internal:80', 'https://web.internal:443/x', '/x'],
+  ['https://web.internal', 'http://web.internal/x', '/x'],
+  ['http://web.internal', '//web.internal/x', '/x'],
+  // The same port under the other scheme.
+  ['http://web.internal', 'https://web.internal:80/x', '/x'],
+  ['http://web.internal:443', 'https://web.internal/x', '/x'],
+  ['https://web.internal', 'http://web.internal:443/x', '/x'],
+  // Below a base path.
+  ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base/x', '/x'],
+  ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base', '/'],
+];
+
+t.test('a Location at the host and port of the service becomes a path, whether it says http or https', async (t) => {
+  for (const [upstream, location, path] of OWN) t.equal(told(upstream, location), path, `${upstream} ← ${location}`);
+});
+
+const OTHERS: readonly (readonly [string, string])[] = [
+  ['http://web.internal', 'https://web.internal:8443/x'],
+  ['http://web.internal', 'http://web.internal:443/x'],
+  ['http://web.internal:8080', 'https://web.internal/x'],
+  ['http://web.internal:8080', 'http://web.internal/x'],
+  ['http://127.0.0.1:7803', 'https://127.0.0.1:7804/x'],
+  ['http://127.0.0.1:7803', 'https://127.0.0.2:7803/x'],
+  ['http://web.internal', 'https://web.internal.evil.test/x'],
+  ['http://web.internal', 'https://web.internal@evil.test/x'],
+  ['http://127.0.0.1:7803', 'https://127.0.0.1:7803@evil.test/x'],
+  ['http://127.0.0.1:7803', 'https://evil.test\\@127.0.0.1:7803/x'],
+  ['http://127.0.0.1:7803', 'ws://127.0.0.1:7803/x'],
+  ['http://127.0.0.1:7803', 'wss://127.0.0.1:7803/x'],
+  ['http://127.0.0.1:7803', 'ftp://127.0.0.1:7803/x'],
+  ['http://127.0.0.1:7803', 'https://127.0.0.1:78030/x'],
+  ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/x'],
+  ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/based/x'],
+  ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base/../x'],
+  ['http://127.0.0.1:7803', '/x'],
+  ['http://127.0.0.1:7803', '../x'],
+];
+
+t.test('a Location at another host or port, or outside the base path, is passed on as it is', async (t) => {
+  for (const [upstream, location] of OTHERS) t.equal(told(upstream, location), location, `${upstream} ← ${location}`);
+});
+
+t.test('no Location at the own host becomes one that leads to another, under either scheme', async (t) => {
+  const hostile = [
+    '//evil.test',
+    '/\\evil.test',
+    '\\\\evil.test',
+    '/.//evil.test',
+    '/x/..//evil.test',
+    '/\t/evil.test',
+  ];
+  const more = [
+    '/%2e//evil.test',
+    '/%2e%2e//evil.test',
+    '/@evil.test',
+    '/%2f/evil.test',
+    '/https://evil.test',
+    '?//evil.test',
+  ];
+  for (const upstream of ['http://127.0.0.1:7803', 'http://127.0.0.1:7803/base'])
+    for (const scheme of ['http:', 'https:', ''])
+      for (const rest of [...hostile, ...more]) {
+        const location = `${scheme}${upstream.slice('http:'.length)}${rest}`;
+        const { hostname } = new URL(told(upstream, location) ?? '', 'https://web.example.com/a');
+        t.ok(['web.example.com', '127.0.0.1'].includes(hostname), `${location} leads to ${hostname}`);
+      }
+});
