@@ -3,6 +3,7 @@ import type { BodySink } from '../body.js';
 import type { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 import { type Kept, Reading } from '../reading.js';
+import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
 import { type Forward, isLast } from './upstream-request.js';
@@ -75,6 +76,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   // Its own, and not everybody's: TLS may tell of bytes amid a write.
   readonly #reading = new Reading(Buffer.allocUnsafeSlow(OWN_BYTES));
   readonly #socket: Socket;
+  readonly #writes: OutlivedWrites;
   #call: Call | null = null;
   #isConnected = false;
   /** The request has been handed over whole. */
@@ -106,17 +108,18 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       callback: (bytes: number) => this.#read(bytes),
     };
     this.#socket = this.#listened(dial(reading, session));
+    this.#writes = new OutlivedWrites(this.#socket, () => this.#writeFailed());
   }
 
   get isOpen(): boolean {
-    return !this.#socket.destroyed && this.#socket.writable && this.#error === null;
+    return !this.#socket.destroyed && this.#socket.writable && this.#error === null && this.#writes.error === null;
   }
 
   /** Whether it waits for its connection, or for the head of an answer: not for a client that takes its time. */
   get waitsFor(): 'connection' | 'head' | null {
     if (!this.#isConnected) return 'connection';
     if (this.#call === null || this.#hasHead) return null;
-    return this.#isSent || this.#socket.writableNeedDrain ? 'head' : null;
+    return this.#isSent || this.#socket.writableNeedDrain || this.#writes.error !== null ? 'head' : null;
   }
 
   /** Sends a request, if it still may be. To be called on a connection that is open and rests. */
@@ -135,6 +138,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
 
   #write({ forward, head }: Call): void {
     this.#reader.begin(forward.method);
+    this.#writes.begin();
     if (forward.body === null) {
       this.#socket.write(head, 'latin1');
       return;
@@ -264,8 +268,14 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     return this.#isFlowing;
   }
 
+  /** The service has closed, and takes no more: what it said before is still read, up to the end. */
+  #writeFailed(): void {
+    this.#call?.forward.body?.destroy();
+  }
+
   #ended(): void {
     try {
+      if (this.#writes.isReset) throw this.#writes.error;
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {

@@ -1,0 +1,60 @@
+import type { Socket } from 'node:net';
+
+type Done = (error?: Error | null) => void;
+
+/** What a write meets when the other side has closed the connection. What had come before can still be read. */
+const CLOSED = new Set<unknown>(['EPIPE', 'ECONNRESET']);
+
+/**
+ * Has the reading side of a socket outlive a write that fails because the other side has closed: who answers early and closes
+ * has an answer waiting here, unread. A socket is destroyed, and that answer lost, as soon as it hears of such a failure; so
+ * it hears of it only when it is closed. Until then nothing more is written.
+ */
+export class OutlivedWrites {
+  readonly #onFailed: () => void;
+  #hasLeft = false;
+  #error: Error | null = null;
+
+  /** @param onFailed - told of a failure that is outlived; the socket's end, or an error of its reading side, comes later */
+  constructor(socket: Socket, onFailed: () => void) {
+    this.#onFailed = onFailed;
+    const write = socket._write.bind(socket);
+    const writeAll = socket._writev?.bind(socket);
+    socket._write = (chunk, encoding, done) => this.#attempt((heard) => write(chunk, encoding, heard), socket, done);
+    if (writeAll === undefined) return;
+    socket._writev = (chunks, done) => this.#attempt((heard) => writeAll(chunks, heard), socket, done);
+  }
+
+  /** What a write failed with. */
+  get error(): Error | null {
+    return this.#error;
+  }
+
+  /**
+   * Whether the connection was reset before the other side had said its end. A write that meets a reset may be all that hears
+   * of it: a read finds a mere end afterwards, which nobody has said. After a proper end a write fails with EPIPE instead.
+   */
+  get isReset(): boolean {
+    return this.#error !== null && codeOf(this.#error) !== 'EPIPE';
+  }
+
+  /** What is written from here on is another request: what waits to be read before any of that has left is no answer to it. */
+  begin(): void {
+    this.#hasLeft = false;
+  }
+
+  #attempt(write: (heard: Done) => void, socket: Socket, done: Done): void {
+    write((error) => {
+      if (error === undefined || error === null || !this.#hasLeft || !CLOSED.has(codeOf(error))) return done(error);
+      this.#error = error;
+      socket.once('close', () => done(error));
+      this.#onFailed();
+    });
+    // Of a write that does not fail at once something is on its way.
+    this.#hasLeft = true;
+  }
+}
+
+function codeOf(error: Error): unknown {
+  return 'code' in error ? error.code : undefined;
+}
