@@ -243,14 +243,17 @@ export class WebSocketRelay implements Connection {
   #fromService(chunk: Buffer): void {
     if (this.#done || !this.#session.isLive()) return;
     const passed = this.#watch.push(chunk);
-    if (passed > 0 && this.client.writable) {
-      this.#bytesOut += passed;
-      this.#session.deliver(this.client, passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
-    }
-    if (passed > 0) this.#closing?.refresh(); // it is not silent
+    if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
     if (this.#watch.fault !== null) return this.#serviceFailed(this.#watch.fault);
     this.#paceService();
     this.#sayWarning();
+  }
+
+  #pass(bytes: Buffer): void {
+    this.#closing?.refresh(); // the service is not silent
+    if (!this.client.writable) return;
+    this.#bytesOut += bytes.byteLength;
+    this.#session.deliver(this.client, bytes);
   }
 
   /** The service is read while the client takes what it says, and the record keeps up with it. */
