@@ -1,6 +1,7 @@
 import { type Decision, deny } from '../policy/decision.js';
-import type { HttpAction } from './action.js';
+import type { HttpAction, RequestAction } from './action.js';
 import { isOwnPath, OWN_PATHS } from './browser/place.js';
+import { holdsSlash, type ReadTarget, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { Asked, consider, type Rule, type Why } from './rule.js';
 
@@ -27,9 +28,16 @@ export function settingsOf(role: unknown): RoleSettings {
 export function decide(role: HttpRole, action: HttpAction): Decision {
   const asking = action.kind === 'message' ? action.opening : action;
   const { target } = asking;
-  if (!target.ok)
-    return ambiguous('every target has one meaning', `The target of this request is ambiguous: ${target.why}.`);
+  if (!target.ok) return ambiguous(ONE_MEANING, words(target.why));
   if (isOwnPath(target.path)) return KEPT;
+  const decision = decideReadable(role, asking, target);
+  // Where no rule lets it through, an escaped slash is what it is everywhere else.
+  return holdsSlash(target.path) && decision.reason === 'out_of_scope'
+    ? ambiguous(ONE_MEANING, words(SLASH), SLASH_HINT)
+    : decision;
+}
+
+function decideReadable(role: HttpRole, asking: RequestAction, target: ReadTarget): Decision {
   const asked = new Asked(asking, target.path, target.query);
   // Why the first rule that would have to be met otherwise was not: it says more than that none allows it.
   let nearly: { rule: Rule; why: Why } | null = null;
@@ -62,9 +70,14 @@ export function explain(role: HttpRole, action: HttpAction): { rule: string; why
   return role.rules.map((rule) => ({ rule: rule.text, why: consider(rule, asked)?.words ?? null }));
 }
 
-function ambiguous(rule: string, message: string): Decision {
-  const hint =
-    'send path and query in their plain form: no dot or empty segments, ";", "\\", nothing twice, nothing doubly escaped';
+const ONE_MEANING = 'every target has one meaning';
+const PLAIN_HINT =
+  'send path and query in their plain form: no dot or empty segments, ";", "\\", nothing twice, nothing doubly escaped';
+const SLASH_HINT = 'send it as a slash; a service that takes it for part of a name needs a rule with :name<path> there';
+
+const words = (why: string) => `The target of this request is ambiguous: ${why}.`;
+
+function ambiguous(rule: string, message: string, hint = PLAIN_HINT): Decision {
   return deny('ambiguous_target', rule, message, hint);
 }
 

@@ -25,7 +25,7 @@ import { Exchange } from './forward.js';
 import { valuesOf } from './headers.js';
 import { type Selected, selectCarried } from './host.js';
 import type { Identity } from './identity.js';
-import { readTarget } from './path.js';
+import { readServiceTarget } from './path.js';
 import { httpProtocol } from './protocol.js';
 import type { Rates } from './rate.js';
 import { refuseOnceRecorded } from './refuse.js';
@@ -273,7 +273,7 @@ export function actionOf(
   admission: Admission,
 ): RequestAction {
   const { injected } = upstreamOf(admission);
-  return { kind: 'request', method, target: readTarget(rawTarget), rawTarget, client, headers, injected };
+  return { kind: 'request', method, target: readServiceTarget(rawTarget), rawTarget, client, headers, injected };
 }
 
 /** The way of one request's actions through the gate. */

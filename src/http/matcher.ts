@@ -1,3 +1,5 @@
+import { holdsSlash } from './path.js';
+
 /** What one value (a segment, a query parameter, a header) may be. */
 export interface Matcher {
   /** As the policy file words it. */
@@ -28,5 +30,8 @@ export function oneOf(values: readonly string[]): Matcher {
   return { words: [...known].join('|'), fits: (value) => known.has(value) };
 }
 
-/** Any value that is not empty. */
-export const ANYTHING: Matcher = { words: '', fits: (value) => value !== '' };
+/** Any segment that is not empty; one that holds an escaped slash is two to some services. */
+export const SEGMENT: Matcher = { words: '', fits: (value) => value !== '' && !holdsSlash(value) };
+
+/** A segment that may hold escaped slashes. What stands between them is neither empty nor dots: see `readServiceTarget`. */
+export const ESCAPED_PATH: Matcher = { words: '<path>', fits: (value) => value !== '' };

@@ -4,9 +4,13 @@
  */
 
 /** A request target with one meaning, or why it has none. */
-export type Target =
-  | { readonly ok: true; readonly path: string; readonly query: string }
-  | { readonly ok: false; readonly why: string };
+export type Target = ReadTarget | { readonly ok: false; readonly why: string };
+
+export interface ReadTarget {
+  readonly ok: true;
+  readonly path: string;
+  readonly query: string;
+}
 
 const ESCAPE = /%([0-9A-Fa-f]{2})/g;
 const UNRESERVED = /^[A-Za-z0-9._~-]$/;
@@ -23,6 +27,16 @@ const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]|%[0-9A-Fa-f]{2})*$/;
  * @param raw - the target as it stood in the request line
  */
 export function readTarget(raw: string): Target {
+  const target = readServiceTarget(raw);
+  return target.ok && holdsSlash(target.path) ? refuse(SLASH) : target;
+}
+
+/**
+ * The same of a target that a policy will judge. An escaped slash stays within its segment, as `%2F`: some services read it as
+ * part of a name (`/@scope%2Fpackage`), others as a slash. So nothing but a rule that says so lets one through; with a slash in
+ * its place, too, there must be neither empty nor dot segments.
+ */
+export function readServiceTarget(raw: string): Target {
   if (!raw.startsWith('/')) return refuse('the target is not a path');
   const mark = raw.indexOf('?');
   const query = mark === -1 ? '' : raw.slice(mark);
@@ -49,10 +63,20 @@ function readPath(raw: string, query: string): Target {
 function ambiguity(path: string): string | null {
   const segment = ambiguousSegment(path);
   if (segment !== null) return segment;
-  if (/%(?:2F|5C)/.test(path)) return 'the path holds an escaped slash';
+  if (path.includes('%5C')) return SLASH;
+  if (holdsSlash(path) && (ambiguousSegment(path.replaceAll('%2F', '/')) !== null || /%2F(?:\/|$)/.test(path)))
+    return SLASH;
   if (path.includes('%3B')) return 'the path holds parameters';
   if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
   return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
+}
+
+/** Why a target with an escaped slash is refused wherever no rule asks for it. */
+export const SLASH = 'the path holds an escaped slash';
+
+/** Whether a normalised path, or a segment of one, holds an escaped slash. */
+export function holdsSlash(path: string): boolean {
+  return path.includes('%2F');
 }
 
 /** The same of its segments alone, which is all where nothing is escaped. */

@@ -12,7 +12,7 @@ import { describe } from './describe.js';
 import { harTranscript } from './har.js';
 import { canonical, isInjectable } from './headers.js';
 import { looser } from './looser.js';
-import { readTarget } from './path.js';
+import { readServiceTarget } from './path.js';
 import { HttpRecaller } from './recall.js';
 import { render } from './render.js';
 import { settingsFrom, settingsShape } from './role-settings.js';
@@ -130,7 +130,15 @@ function actionFromWords(words: readonly string[]): HttpAction {
       hint: 'POST /orders/7/retry, WS /live, or GET /events accept:text/event-stream',
     });
   }
-  return { kind: 'request', method, target: readTarget(target), rawTarget: target, client: '', headers, injected: [] };
+  return {
+    kind: 'request',
+    method,
+    target: readServiceTarget(target),
+    rawTarget: target,
+    client: '',
+    headers,
+    injected: [],
+  };
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../recording/event.js';
 import type { Header, HttpAction, RequestAction } from './action.js';
 import type { HttpRole } from './decide.js';
 import { canonical } from './headers.js';
-import { readTarget } from './path.js';
+import { readServiceTarget } from './path.js';
 import { folded } from './query.js';
 import { fitsRoute } from './rule.js';
 
@@ -34,7 +34,7 @@ export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
     if (facts.verb === 'message') return this.#message(event);
     const [, method = '', raw = ''] = /^(\S+) (.*)$/s.exec(payload?.text ?? '') ?? [];
     if (method !== facts.verb) return { ok: false, why: 'the record does not hold the request' };
-    const target = readTarget(raw);
+    const target = readServiceTarget(raw);
     if (HIDDEN.test(target.ok ? target.path : raw)) return { ok: false, why: 'part of the path was redacted' };
     const headers = headersOf(payload?.headers);
     const client = String(facts.from ?? '');

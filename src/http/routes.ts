@@ -1,6 +1,6 @@
 import { isOwnPath, OWN_PATHS } from './browser/place.js';
-import { ANYTHING, type Matcher, TYPE_NAMES, typed } from './matcher.js';
-import { readTarget } from './path.js';
+import { ESCAPED_PATH, type Matcher, SEGMENT, TYPE_NAMES, typed } from './matcher.js';
+import { holdsSlash, readServiceTarget } from './path.js';
 
 /** A method and a pattern over the segments of a normalised path. */
 export interface Route {
@@ -21,6 +21,8 @@ export type ParsedRoute =
  * target outside of the path.
  */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'WS', 'SSE'];
+/** The one type of segments that values of queries and headers have not: those are read unescaped. */
+const PATH_TYPE = 'path';
 const PARAMETER = /^:[A-Za-z_][A-Za-z0-9_]*(?:<([a-z]+)>)?$/;
 
 /** Reads the route of a rule: `POST /orders/:id<int>/retry`. */
@@ -43,11 +45,14 @@ function parsePattern(method: string, pattern: string): ParsedRoute {
       return refuse(`* in ${pattern}`, '** stands for the rest of a path, and only at its end');
     const parameter = segment.startsWith(':') ? parameterOf(segment) : segment;
     if (parameter === undefined)
-      return refuse(`${segment} is no parameter`, `:name stands for one segment, :name<type> for ${TYPE_NAMES}`);
+      return refuse(
+        `${segment} is no parameter`,
+        `:name stands for one segment, :name<type> for ${[...TYPE_NAMES, PATH_TYPE]}`,
+      );
     segments.push(parameter);
   }
   const literal = `/${segments.map((segment) => (typeof segment === 'string' ? segment : 'x')).join('/')}`;
-  const target = readTarget(literal);
+  const target = readServiceTarget(literal);
   if (!target.ok) return refuse(`${pattern} matches nothing: ${target.why}`, 'requests with such a path are refused');
   if (target.query !== '') return refuse(`${pattern} holds a query`, 'write { route: …, query: { name: value } }');
   if (target.path !== literal) {
@@ -61,7 +66,8 @@ function parameterOf(segment: string): Matcher | undefined {
   const match = PARAMETER.exec(segment);
   if (match === null) return undefined;
   const [, type] = match;
-  return type === undefined ? ANYTHING : typed(type);
+  if (type === PATH_TYPE) return ESCAPED_PATH;
+  return type === undefined ? SEGMENT : typed(type);
 }
 
 /** Two routes of one shape allow the same requests. */
@@ -70,13 +76,16 @@ export function shapeOf({ method, segments, open }: Route): string {
   return `${method} /${[...shape, ...(open ? ['**'] : [])].join('/')}`;
 }
 
-/** Whether a route's pattern fits a path's segments. */
+/** Whether a route's pattern fits a path's segments. `**` stands for segments of one meaning: none with an escaped slash. */
 export function fitsPath({ segments: expected, open }: Route, segments: readonly string[]): boolean {
   if (open ? segments.length < expected.length : segments.length !== expected.length) return false;
   for (let at = 0; at < expected.length; at += 1) {
     const wanted = expected[at];
     const segment = segments[at] ?? '';
     if (typeof wanted === 'string' ? segment !== wanted : wanted?.fits(segment) !== true) return false;
+  }
+  for (let at = expected.length; at < segments.length; at += 1) {
+    if (holdsSlash(segments[at] ?? '')) return false;
   }
   return true;
 }

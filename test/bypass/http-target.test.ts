@@ -85,6 +85,38 @@ t.test(
   },
 );
 
+t.test('A1: an escaped slash reaches a service as it stands, by a rule that says so alone', async (t) => {
+  const echo = await startEcho(t);
+  const roles = { viewer: ['GET /@acme/**', 'GET /:name<path>'] };
+  const gateway = await startGateway(t, { web: { url: echo.url, roles } });
+  const { handle } = gateway.issue('web');
+  const ask = (target: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+    ).ended;
+  t.match(await ask('/@acme%2fui?write=true'), /^HTTP\/1\.1 200 /);
+  for (const target of [
+    '/@acme/a%2Fb',
+    '/@acme%2F..%2Fx',
+    '/@acme%2F',
+    '/@acme%2F/x',
+    '/@acme%2F%2Fx',
+    '/%2Fevil.test',
+    '/@acme%5Cx',
+    '/@acme%252fx',
+  ])
+    t.match(await ask(target), /^HTTP\/1\.1 400 /, target);
+  for (const own of ['/.daypass%2Fenter', '/%2Edaypass%2fbegin']) t.match(await ask(own), /^HTTP\/1\.1 403 /, own);
+  t.same(
+    echo.requests.map(({ url }) => url),
+    ['/@acme%2Fui?write=true'],
+  );
+  const [allowed] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
+  t.same(allowed?.facts.on, ['/@acme%2Fui']);
+});
+
 t.test('A1: no header makes the service take another path or method', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /open', 'POST /open'] } } });

@@ -2,7 +2,7 @@ import t from 'tap';
 import { z } from 'zod';
 import { standInSchemas } from '../../src/config/values.js';
 import type { RequestAction } from '../../src/http/action.js';
-import { readTarget } from '../../src/http/path.js';
+import { readServiceTarget } from '../../src/http/path.js';
 import { httpProtocol } from '../../src/http/protocol.js';
 
 const values = standInSchemas();
@@ -160,6 +160,56 @@ t.test('an event stream is a kind of its own', async (t) => {
   t.match(judged('SSE /events', 'GET /events', 'accept:text/event-stream'), { obligations: { eventStream: true } });
 });
 
+t.test(
+  'an escaped slash passes where a rule has a <path>, and with a slash in its place is still a path',
+  async (t) => {
+    const slashed = [
+      'GET /:name<path>',
+      'GET /projects/:id<path>/issues/:n<int>',
+      'GET /files/:file<path>/**',
+      'GET /o/a%2Fb',
+    ];
+    const passes = (line: string) =>
+      httpProtocol.decide(roleOf(...slashed, 'GET /plain/**', 'GET /one/:x'), asks(line));
+    for (const line of [
+      'GET /@scope%2fpkg',
+      'GET /pkg',
+      'GET /projects/group%2Fsub%2Fproject/issues/7',
+      'HEAD /projects/7/issues/7',
+      'GET /files/src%2Fmain.ts/raw/x',
+      'GET /o/a%2Fb',
+    ])
+      t.equal(passes(line).outcome, 'allow', line);
+    for (const line of [
+      'GET /plain/a%2Fb',
+      'GET /plain/a/b%2Fc/d',
+      'GET /one/a%2Fb',
+      'GET /projects%2Fx/issues/7',
+      'GET /projects/x/issues/7%2F8',
+      'GET /files/a/b%2Fc',
+      'GET /o/a%2Fc',
+      'POST /@scope%2Fpkg',
+      'GET /a%2F..%2Fb',
+      'GET /..%2Fb',
+      'GET /a%2F.%2Fb',
+      'GET /a%2F%2e%2e',
+      'GET /%2Fa',
+      'GET /a%2F',
+      'GET /a%2F%2Fb',
+      'GET /a%252Fb',
+      'GET /a%5Cb',
+      'GET /files/a%2F/x',
+      'GET /a%2F;b',
+    ])
+      t.match(passes(line), { outcome: 'deny', reason: 'ambiguous_target' }, line);
+    for (const line of ['GET /.daypass%2Fenter', 'GET /.daypass'])
+      t.match(passes(line), { reason: /out_of_scope|ambiguous_target/, outcome: 'deny' }, line);
+    t.match(passes('GET /one/a%2Fb').hint, /<path>/);
+    t.match(httpProtocol.explain?.(roleOf(...slashed), asks('GET /a%2Fb')), [{ why: null }, {}, {}, {}]);
+    t.throws(() => roleOf({ route: 'GET /x', query: { a: { type: 'path' } } }), z.ZodError, 'values are unescaped');
+  },
+);
+
 t.test('limits are obligations; a body that says it is larger is refused as such', async (t) => {
   const rule = { route: 'POST /upload', body: '64KiB', rate: '20/m' };
   t.same(judged(rule, 'POST /upload').obligations, { maxBody: 65_536, rate: { count: 20, seconds: 60 } });
@@ -175,7 +225,7 @@ t.test('a message is judged as the request that opened its socket', async (t) =>
   const role = roleOf({ route: 'WS /live', query: { room: 'a' } });
   const opening = (target: string): RequestAction => {
     const words = { method: 'WS', rawTarget: target, client: '', headers: [], injected: [] };
-    return { kind: 'request', ...words, target: readTarget(target) };
+    return { kind: 'request', ...words, target: readServiceTarget(target) };
   };
   const message = (target: string) =>
     httpProtocol.decide(role, {

@@ -1,9 +1,9 @@
 /** Paths of a service's host that are the gateway's own, and reach no service. */
 export const OWN_PATHS = '/.daypass';
 
-/** Whether a normalised path belongs to the gateway. */
+/** Whether a normalised path belongs to the gateway, also to those who take an escaped slash for one. */
 export function isOwnPath(path: string): boolean {
-  return path === OWN_PATHS || path.startsWith(`${OWN_PATHS}/`);
+  return path === OWN_PATHS || path.startsWith(`${OWN_PATHS}/`) || path.startsWith(`${OWN_PATHS}%2F`);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { digestOf } from '../../identity/secret.js';
-import { readTarget } from '../path.js';
+import { readServiceTarget } from '../path.js';
 import { cookiesBeginning, STATE_COOKIES } from './cookies.js';
 
 /** What a browser keeps at a service's host while one of its tabs is handed over: a nonce, and where it wanted to go. */
@@ -95,6 +95,6 @@ function ownPart(name: string): string {
  * here), else the first page.
  */
 export function safeTarget(text: string): string {
-  const target = readTarget(text);
+  const target = readServiceTarget(text);
   return target.ok ? target.path + target.query : '/';
 }
