@@ -4,6 +4,7 @@ import type { Proof } from '../gate/credential.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { DenialReason } from '../policy/reason.js';
+import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
 import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
@@ -65,8 +66,13 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
       refusal: refusalFor('malformed', 'The request presents more than one handle.', { hint: 'send one' }),
     };
   }
-  const { presented } = credential;
-  if (presented !== null) return byHandle(gate, selected, presented, asking);
+  const { presented, isAmbient } = credential;
+  if (presented !== null) {
+    const foreign = isAmbient ? foreignUnlessTool(asking, `${parts.scheme}://${selected.host}`) : null;
+    return foreign === null
+      ? byHandle(gate, selected, presented, asking)
+      : refuseForeign(parts, selected, client, foreign);
+  }
   const cookies = cookiesNamed(valuesOf(head.headers, 'cookie'), SESSION_COOKIE);
   return cookies.length === 0 ? strangers(parts, selected, asking) : byCookie(parts, selected, asking, cookies);
 }
@@ -85,18 +91,10 @@ function byHandle(gate: Gate, selected: Service, handle: string, { head, client 
  */
 function inTunnel(parts: EntryParts, selected: Service, asking: Asking, carried: Carried): Entry | Promise<Entry> {
   const { gate } = parts;
-  const { method, client, head } = asking;
-  const { headers, credential } = head;
-  const own = `http://${selected.host}`;
-  const isTool = ['origin', 'sec-fetch-site'].every((name) => valuesOf(headers, name).length === 0);
-  const judge = method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
-  const foreign = isTool ? null : judge;
-  if (foreign !== null) {
-    const refusal = foreignRefusal(foreign);
-    const { status, reason, rule = '' } = refusal;
-    parts.faults.tell({ service: known(gate, selected.name), client, status, reason, rule });
-    return { ok: false, refusal };
-  }
+  const { client, head } = asking;
+  const { credential } = head;
+  const foreign = foreignUnlessTool(asking, `http://${selected.host}`);
+  if (foreign !== null) return refuseForeign(parts, selected, client, foreign);
   if (credential === null || credential.presented !== null) {
     gate.turnedAway({ service: selected.name, credential: null, client }, { reason: 'malformed', rule: 'admission' });
     return { ok: false, refusal: TWO_CREDENTIALS };
@@ -107,6 +105,28 @@ function inTunnel(parts: EntryParts, selected: Service, asking: Asking, carried:
     return entry;
   };
   return entering instanceof Promise ? entering.then(began) : began(entering);
+}
+
+/** Why a request is refused that a browser may have made for a page of another site; tools say nothing of where it comes from. */
+function foreignUnlessTool({ method, head: { headers } }: Asking, own: string): string | null {
+  const isTool = ['origin', 'sec-fetch-site'].every((name) => valuesOf(headers, name).length === 0);
+  if (isTool) return null;
+  return foreignTo(own, method, headers);
+}
+
+function foreignTo(own: string, method: string, headers: readonly Header[]): string | null {
+  return method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
+}
+
+function refuseForeign(parts: EntryParts, selected: Service, client: string, why: string): Entry {
+  return refuseTold(parts, selected, client, foreignRefusal(why));
+}
+
+/** A refusal that the gate does not hear of. */
+function refuseTold({ faults, gate }: EntryParts, { name }: Service, client: string, refusal: Refusal): Entry {
+  const { status, reason, rule = '' } = refusal;
+  faults.tell({ service: known(gate, name), client, status, reason, rule });
+  return { ok: false, refusal };
 }
 
 function admit(
@@ -136,16 +156,10 @@ function byCookie(
   asking: Asking,
   [cookie = '', ...more]: readonly string[],
 ): Entry | Promise<Entry> {
-  const own = `${parts.scheme}://${selected.host}`;
   const { method, client } = asking;
-  const { headers } = asking.head;
-  const foreign = method === 'WS' ? foreignSocket(headers, own) : foreignRequest(method, headers, own);
-  const refusal = more.length > 0 ? TWO_COOKIES : foreign === null ? null : foreignRefusal(foreign);
-  if (refusal !== null) {
-    const { status, reason, rule = '' } = refusal;
-    parts.faults.tell({ service: known(parts.gate, selected.name), client, status, reason, rule });
-    return { ok: false, refusal };
-  }
+  if (more.length > 0) return refuseTold(parts, selected, client, TWO_COOKIES);
+  const foreign = foreignTo(`${parts.scheme}://${selected.host}`, method, asking.head.headers);
+  if (foreign !== null) return refuseForeign(parts, selected, client, foreign);
   const browser = findBrowser(parts, cookie, selected.name);
   if (browser instanceof Promise) return browser.then((found) => admitBrowser(parts, selected, asking, found));
   return admitBrowser(parts, selected, asking, browser);

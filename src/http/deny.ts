@@ -6,6 +6,7 @@ import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from
 import { type Cut, endSurely } from '../session/connection.js';
 import type { Session } from '../session/session.js';
 import type { ClientResponse } from './client/response.js';
+import { BEARER_CHALLENGE, challengeFor } from './credential.js';
 
 /** A refusal or an end, in the words a person can act on. */
 export interface Refusal {
@@ -159,22 +160,24 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** The headers of every refusal. */
-function ownHeaders({ status, retryAfter = 1 }: Refusal): Record<string, string> {
+/** The headers of every refusal. @param challenge - what a 401 asks for */
+function ownHeaders({ status, retryAfter = 1 }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
   return {
     'cache-control': 'no-store',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
-    ...(status === 401 ? { 'www-authenticate': 'Bearer realm="daypass"' } : {}),
+    ...(status === 401 ? { 'www-authenticate': challenge } : {}),
     ...(status === 429 ? { 'retry-after': String(retryAfter) } : {}),
   };
 }
 
 /** Answers a request with a refusal. @param close - no other request may follow */
 export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolean): void {
-  const { type, body } = wordRefusal(refusal, res.request.header('accept'));
+  const { head } = res.request;
+  const { type, body } = wordRefusal(refusal, head.value('accept'));
+  const challenge = head.selected.kind === 'service' ? challengeFor(head.headers) : BEARER_CHALLENGE;
   if (close) res.keepsAlive = false;
-  res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal) }, body);
+  res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal, challenge) }, body);
 }
 
 /** Answers on a bare socket, where Node has no response object (upgrades, unreadable requests), and ends it. */
