@@ -2,6 +2,23 @@ import type { Duplex } from 'node:stream';
 import { reset } from '../../session/connection.js';
 import { closeFrame, type FrameWatch } from './frame-watch.js';
 
+/** The close codes of our own making (RFC 6455 section 7.4). */
+export const CODES = { cut: 4001, refused: 1008, tooLarge: 1009, noRoom: 1013, badGateway: 1014 } as const;
+
+/** Why the gateway ends a WebSocket: what its client is told, and the record's word for it. */
+export interface Ending {
+  readonly code: number;
+  readonly message: string;
+  readonly reason: string;
+}
+
+/** One that no decision in the record stands for: whoever runs the gateway is told of it. */
+export interface FaultyEnding extends Ending {
+  readonly rule: string;
+  /** More for the log, from our own code and never the peer's bytes. */
+  readonly why?: string;
+}
+
 /** How long a peer may take to read the last that the system holds for it, and to end its side, milliseconds. */
 const LINGERS = 60_000;
 

@@ -1,0 +1,190 @@
+import type { Duplex } from 'node:stream';
+import type { Decision } from '../../policy/decision.js';
+import type { Session } from '../../session/session.js';
+import type { MessageAction } from '../action.js';
+import { settingsOf } from '../decide.js';
+import { ClientFrames } from './client-frames.js';
+import { closePayload, maskedFrame } from './masked-frame.js';
+import type { MemoryShare } from './message-memory.js';
+import { Outbox } from './outbox.js';
+import { CODES, type Ending, type FaultyEnding } from './parting.js';
+import type { RelayParts } from './relay-parts.js';
+
+/** Frames of a client that are looked at in one turn of the event loop. */
+const AT_A_TIME = 128;
+
+/** What hears of how a client's side comes to its end. */
+export interface ClientSideEnds {
+  /** Its close frame has gone on. */
+  closed(): void;
+  /** It sent what no decision in the record stands for; `refused` follows. */
+  faulty(ending: FaultyEnding): void;
+  /** What it sent last does not go on, and what it sent before is safe. */
+  refused(ending: Ending): void;
+  /** Its connection is closed, or has ended on its side and nothing is left to be answered. */
+  left(): void;
+}
+
+/**
+ * What a client sends: put together to whole messages, of which each is decided, recorded and then framed anew for the
+ * service, in order. Nothing of a client's bytes passes unrecorded.
+ */
+export class ClientSide {
+  readonly #parts: RelayParts;
+  readonly #client: Duplex;
+  readonly #session: Session;
+  readonly #ends: ClientSideEnds;
+  readonly #frames: ClientFrames;
+  readonly #memory: MemoryShare;
+  readonly #outbox: Outbox;
+  /** What the role says of this socket's messages, and whose word it is. */
+  #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
+  /** The client has ended its side. */
+  #ended = false;
+  #stopped = false;
+  /** What was read of it, bytes. */
+  bytes = 0;
+  /** How many of its messages, pings and pongs were allowed. */
+  messages = 0;
+  /** The code of its close frame; 1005 when it had none; null before. */
+  closeCode: number | null = null;
+  /** A frame was refused: nothing more of the client is looked at, and this ends behind what it said before. */
+  refusal: Ending | null = null;
+
+  constructor(parts: RelayParts, ends: ClientSideEnds) {
+    this.#parts = parts;
+    this.#client = parts.client;
+    this.#session = parts.passage.session;
+    this.#ends = ends;
+    this.#memory = parts.memory.share();
+    this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
+      frame: (frame, data) => this.#frame(frame, data),
+      close: (code, reason) => this.#conclude(code, reason),
+      mayHold: (bytes) => this.#memory.take(bytes),
+      fault: (code, why) => this.#unreadable(code, why),
+    });
+    this.#outbox = new Outbox(parts.passage, parts.upstream, () => this.#moved());
+  }
+
+  /** Begins to read, once the client flows. */
+  start(): void {
+    this.#client.on('data', (chunk: Buffer) => {
+      if (!this.#stopped) this.#read(chunk);
+    });
+    this.#client.once('end', () => this.#clientEnds());
+    this.#client.once('close', () => this.#ends.left());
+    this.#parts.upstream.on('drain', () => this.#pace());
+  }
+
+  /** Sends what may go on and waits for what came with it. */
+  flush(): void {
+    this.#outbox.flush();
+  }
+
+  /** Nothing more goes on. */
+  stop(): void {
+    this.#stopped = true;
+    this.#outbox.close();
+    this.#memory.keep(0);
+  }
+
+  /** Each frame is decided and recorded: of many small ones some at a time are, and whoever else waits comes in between. */
+  #read(chunk: Buffer): void {
+    this.#outbox.gather();
+    this.bytes += chunk.byteLength; // before it may come to an end in there
+    const read = this.#frames.write(chunk, AT_A_TIME);
+    this.bytes -= chunk.byteLength - read;
+    this.#outbox.flush();
+    if (this.#stopped || read === chunk.byteLength) return this.#pace();
+    this.#client.pause();
+    this.#client.unshift(chunk.subarray(read));
+    setImmediate(() => this.#pace());
+  }
+
+  /** The client is read while nothing of it waits for its record or for the service. */
+  #pace(): void {
+    if (this.#stopped) return;
+    if (this.#outbox.isClear) this.#client.resume();
+    else this.#client.pause();
+  }
+
+  /** Decides and records one frame, and sends it on once it is safe. */
+  #frame(frame: MessageAction['frame'], data: Buffer): void {
+    if (this.#stopped || this.refusal !== null) return;
+    // A policy that was reloaded since the opening may allow less.
+    if (data.byteLength > settingsOf(this.#session.role).maxMessage) return this.#tooLarge();
+    if (!this.#mayPass(frame, data)) return;
+    this.messages += 1;
+    this.#outbox.release(() => this.#outbox.send(maskedFrame(frame, data)));
+  }
+
+  #conclude(code: number, reason: Buffer): void {
+    if (this.#stopped || this.refusal !== null) return;
+    this.closeCode = code;
+    if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
+    this.#outbox.release(() => {
+      this.#outbox.send(maskedFrame('close', closePayload(code === 1005 ? null : code, reason)));
+      this.#ends.closed();
+    });
+  }
+
+  /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
+  #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
+    const { passage, path, opening } = this.#parts;
+    const { decision } = passage.propose({ kind: 'message', opening, path, frame, data }, this.#judge());
+    if (decision.outcome === 'allow') return true;
+    const { message, reason, outcome } = decision;
+    this.#refuse({ code: CODES.refused, message, reason: reason ?? outcome });
+    return false;
+  }
+
+  /** A message is judged as its opening is: the same role says the same of each, and another one is asked anew. */
+  #judge(): Decision {
+    const { role } = this.#session;
+    if (this.#judged !== null && this.#judged.role === role) return this.#judged.decision;
+    const decision = this.#parts.passage.judge(this.#parts.opening);
+    this.#judged = { role, decision };
+    return decision;
+  }
+
+  /** Something waits for its record no more. */
+  #moved(): void {
+    if (this.#outbox.isSafe) this.#memory.keep(this.#frames.holds);
+    this.#leaveIfDone();
+    this.#pace();
+  }
+
+  /** What it said before still goes on. */
+  #clientEnds(): void {
+    this.#ended = true;
+    this.#leaveIfDone();
+  }
+
+  /** Amid a closing handshake the service may still answer, to a client that has ended its side alone. */
+  #leaveIfDone(): void {
+    if (this.#ended && this.#outbox.isSafe && !this.#stopped && this.closeCode === null) this.#ends.left();
+  }
+
+  #unreadable(code: number, why: string): void {
+    if (code === CODES.noRoom)
+      this.#fail({ code, message: why, reason: 'too_many', rule: 'memory for large messages' });
+    else this.#fail({ code, message: why, reason: 'protocol_error', rule: 'well-formed frames', why });
+  }
+
+  #tooLarge(): void {
+    const message = 'the message is too large';
+    this.#fail({ code: CODES.tooLarge, message, reason: 'too_large', rule: 'the largest message' });
+  }
+
+  #fail(ending: FaultyEnding): void {
+    if (this.#stopped || this.refusal !== null) return;
+    this.#ends.faulty(ending);
+    this.#refuse(ending);
+  }
+
+  /** Ends this behind what the client sent before: that was allowed, and may wait for its record. */
+  #refuse(ending: Ending): void {
+    this.refusal = ending;
+    this.#outbox.release(() => this.#ends.refused(ending));
+  }
+}

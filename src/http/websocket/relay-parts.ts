@@ -1,0 +1,23 @@
+import type { Duplex } from 'node:stream';
+import type { Passage } from '../../gate/passage.js';
+import type { HttpAction, RequestAction } from '../action.js';
+import type { Faults } from '../faults.js';
+import type { Instants } from '../result.js';
+import type { MessageMemory } from './message-memory.js';
+
+/** What a relay is made of. */
+export interface RelayParts {
+  readonly client: Duplex;
+  readonly upstream: Duplex;
+  readonly passage: Passage<HttpAction>;
+  readonly path: string;
+  /** The sequence number of the recorded opening. */
+  readonly seq: number;
+  /** Until the service's 101. */
+  readonly at: Omit<Instants, 'done'>;
+  readonly opening: RequestAction;
+  readonly faults: Faults;
+  /** Where large messages are held. */
+  readonly memory: MessageMemory;
+  readonly monotonic: () => number;
+}

@@ -1,0 +1,117 @@
+import type { Session } from '../../session/session.js';
+import { settingsOf } from '../decide.js';
+import { FrameWatch, textFrame } from './frame-watch.js';
+import type { RelayParts } from './relay-parts.js';
+import { ServiceMessages } from './service-messages.js';
+
+/** How long a service may say nothing once the client has said its last, milliseconds. */
+const CLOSING = 5_000;
+
+/** What hears of how a service's side comes to its end. */
+export interface ServiceSideEnds {
+  /** What it says is no WebSocket. */
+  failed(fault: string): void;
+  /** Its connection has ended. */
+  left(): void;
+  /** Asked before a warning is put between its messages. */
+  mayWarn(): boolean;
+}
+
+/**
+ * The way of a service's bytes to the client: they pass as they come, and the messages in them are recorded as they pass.
+ * Where one has ended a warning may be put behind it.
+ */
+export class ServiceSide {
+  /** Where its frames begin and end. */
+  readonly watch: FrameWatch;
+  readonly #parts: RelayParts;
+  readonly #session: Session;
+  readonly #ends: ServiceSideEnds;
+  readonly #said: ServiceMessages;
+  #closing: NodeJS.Timeout | null = null;
+  /** A warning that waits for the end of the message under way. */
+  #warning = false;
+  #stopped = false;
+  /** What the client was given of it, bytes. */
+  bytes = 0;
+
+  constructor(parts: RelayParts, ends: ServiceSideEnds) {
+    this.#parts = parts;
+    this.#session = parts.passage.session;
+    this.#ends = ends;
+    this.#said = new ServiceMessages(parts.passage, parts, () => this.#pace());
+    this.watch = new FrameWatch(this.#said);
+  }
+
+  /** Reads the service; `head` is what it has sent already. */
+  start(head: Buffer): void {
+    const { client, upstream } = this.#parts;
+    upstream.on('data', (chunk: Buffer) => this.#read(chunk));
+    upstream.once('end', () => this.#ends.left());
+    upstream.once('close', () => this.#ends.left());
+    client.on('drain', () => this.#pace());
+    if (head.byteLength > 0) this.#read(head);
+  }
+
+  /** Nothing more passes: what has passed of an unfinished message is recorded as its beginning. */
+  stop(): void {
+    this.#stopped = true;
+    if (this.#closing !== null) clearTimeout(this.#closing);
+    this.#said.close();
+  }
+
+  /** The client has said its last: the service closes the connection first (RFC 6455 section 7.1.1), or is silent too long. */
+  awaitEnd(): void {
+    this.#closing = setTimeout(() => this.#closeSilent(), CLOSING);
+  }
+
+  /** Said in-band only where the role asks for it: an unexpected message would break the service's own protocol. */
+  warn(): void {
+    this.#warning = true;
+    this.#sayWarning();
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#stopped || !this.#session.isLive()) return;
+    const passed = this.watch.push(chunk);
+    if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
+    if (this.watch.fault !== null) return this.#ends.failed(this.watch.fault);
+    this.#pace();
+    this.#sayWarning();
+  }
+
+  #pass(bytes: Buffer): void {
+    const { client } = this.#parts;
+    this.#closing?.refresh(); // the service is not silent
+    if (!client.writable) return;
+    this.bytes += bytes.byteLength;
+    this.#session.deliver(client, bytes);
+  }
+
+  /** The service is read while the client takes what it says, and the record keeps up with it. */
+  #pace(): void {
+    const { client, upstream } = this.#parts;
+    if (this.#stopped) return;
+    if (client.writableNeedDrain || this.#said.isFull) upstream.pause();
+    else if (upstream.isPaused()) upstream.resume();
+  }
+
+  #sayWarning(): void {
+    if (!this.#warning || !this.watch.atMessageBoundary || !this.#ends.mayWarn()) return;
+    this.#warning = false;
+    const { client, monotonic } = this.#parts;
+    const { warnings } = settingsOf(this.#session.role);
+    if (warnings === null || this.#stopped || !this.#session.isLive() || !client.writable) return;
+    const { expiresAt, dueMonotonic } = this.#session;
+    const seconds = Math.max(0, Math.round((dueMonotonic - monotonic()) / 1000));
+    const until = new Date(expiresAt).toISOString();
+    client.write(textFrame(warnings.replaceAll('{seconds}', `${seconds}`).replaceAll('{until}', until)));
+  }
+
+  /** A service is silent where nothing keeps it from speaking: not while it is not read, nor while it has the close still to read. */
+  #closeSilent(): void {
+    const { upstream } = this.#parts;
+    if (upstream.isPaused() || upstream.writableLength > 0) this.#closing?.refresh();
+    else upstream.destroy();
+  }
+}
