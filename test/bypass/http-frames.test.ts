@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type GatewayOptions, type RawClient, raw, startGateway, type TestGateway } from '../http/gateway.js';
 import { rawService } from '../http/raw-service.js';
+import { closing, masked, unmasked } from '../http/ws-frames.js';
 import { waitUntil } from '../support/wait.js';
 
 const UPGRADE =
@@ -22,13 +23,13 @@ async function opened(
   return { gateway, client, service: sockets.at(-1), id };
 }
 
-/** Pings with their number, masked with nothing. */
+/** Pings with their number. */
 const pings = (many: number) =>
   Buffer.concat(
     Array.from({ length: many }, (_, number) => {
-      const frame = Buffer.from([0x89, 0x84, 0, 0, 0, 0, 0, 0, 0, 0]);
-      frame.writeUInt32BE(number, 6);
-      return frame;
+      const payload = Buffer.alloc(4);
+      payload.writeUInt32BE(number);
+      return masked(0x89, payload);
     }),
   );
 
@@ -87,14 +88,14 @@ t.test('A24: what stands before a broken frame in the same bytes goes on, and no
   const { client, service } = await opened(t, { mode: 'buffered' });
   const before = service?.bytesRead ?? 0;
   const two = received(service, 2 * 10);
-  client.socket.write(Buffer.concat([pings(2), Buffer.from([0x81, 0x01, 0x61]), pings(1)]));
+  client.socket.write(Buffer.concat([pings(2), unmasked(0x81, 'a'), pings(1)]));
   t.match(await client.ended, /\x88.\x03\xea/s, '1002');
   await two;
   t.equal(service?.bytesRead, before + 20);
 });
 
 for (const [how, ending] of [
-  ['its service is gone', Buffer.from([0x88, 2, 3, 232])],
+  ['its service is gone', unmasked(0x88, closing(1000))],
   ['its own frame broke the WebSocket', null],
 ] as const) {
   t.test(`what a client has not taken by the end of its grant it does not get, also when ${how}`, async (t) => {
@@ -105,13 +106,13 @@ for (const [how, ending] of [
       if (taken >= most) client.socket.pause();
     });
     client.socket.pause();
-    const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
+    const frame = unmasked(0x82, Buffer.alloc(65_536));
     // Until nothing on the way holds any more, and then as little is taken as lets the end through.
     for (let isTaken = true; isTaken; ) {
       const drained = new Promise<boolean>((resolve) => void service?.write(frame, () => resolve(true)));
       isTaken = await Promise.race([drained, pause(500, false)]);
     }
-    if (ending === null) client.socket.write(Buffer.from([0x83, 0x80, 0, 0, 0, 0]));
+    if (ending === null) client.socket.write(masked(0x83));
     else service?.end(ending);
     const isOver = async () => (await gateway.events()).some(({ facts }) => facts.messages !== undefined);
     while (!(await isOver())) {
@@ -132,14 +133,9 @@ for (const [how, ending] of [
   });
 }
 
-/** A frame of a client that is not the last of its message, masked with nothing. */
-const fragment = (bytes: number, isFirst: boolean) => {
-  const frame = Buffer.alloc(14 + bytes);
-  frame.set([isFirst ? 0x02 : 0x00, 0xff]);
-  frame.writeBigUInt64BE(BigInt(bytes), 2);
-  return frame;
-};
-const LAST = Buffer.from([0x80, 0x80, 0, 0, 0, 0]);
+/** A frame of a client that is not the last of its message. */
+const fragment = (bytes: number, isFirst: boolean) => masked(isFirst ? 0x02 : 0x00, Buffer.alloc(bytes));
+const LAST = masked(0x80);
 
 t.test(
   'the large messages of all clients together take no more than there is for them, and give it back',

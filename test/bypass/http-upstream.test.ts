@@ -13,6 +13,7 @@ import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { Metrics } from '../../src/metrics.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';
+import { unmasked } from '../http/ws-frames.js';
 import { selfSigned } from '../support/certificate.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -103,7 +104,7 @@ t.test('a service that answers nonsense to a request is 502, and the next reques
 
 t.test('a download and a WebSocket move at the pace of a slow client', async (t) => {
   const chunk = Buffer.alloc(64 * 1024, 0x61);
-  const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), chunk]);
+  const frame = unmasked(0x82, chunk);
   let under = { sent: 0 };
   const pump = (socket: Socket, piece: Buffer) => {
     const own = under;

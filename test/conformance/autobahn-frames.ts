@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { closing as closePayload, masked } from '../http/ws-frames.js';
 
 /* What a case of the Autobahn suite is, and the frames it is made of. */
 
@@ -23,26 +24,16 @@ export interface Case {
 }
 
 export const [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0, 1, 2, 8, 9, 10];
-const MASK = [0x37, 0xfa, 0x21, 0x3d];
 
-/** A masked frame, its length in the shortest form. */
-export function frame(opcode: number, payload: Buffer | string = '', { fin = true, rsv = 0 } = {}): Buffer {
-  const data = Buffer.from(payload);
-  const { length } = data;
-  for (let at = 0; at < length; at++) data[at] = (data[at] ?? 0) ^ (MASK[at & 3] ?? 0);
-  const long = Buffer.alloc(8);
-  long.writeBigUInt64BE(BigInt(length));
-  const size = length < 126 ? [length] : length < 65_536 ? [126, length >> 8, length & 0xff] : [127, ...long];
-  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode, 0x80 | (size[0] ?? 0), ...size.slice(1), ...MASK];
-  return Buffer.concat([Buffer.from(head), data]);
-}
+/** A frame of a client, its first byte taken apart. */
+export const frame = (opcode: number, payload: Buffer | string = '', { fin = true, rsv = 0 } = {}) =>
+  masked((fin ? 0x80 : 0) | (rsv << 4) | opcode, payload);
 
 export const NOT_FINAL = { fin: false };
 export const text = (payload: Buffer | string = '', options = {}) => frame(TEXT, payload, options);
 export const more = (payload: Buffer | string = '', options = {}) => frame(CONTINUATION, payload, options);
 export const ping = (payload: Buffer | string = '', options = {}) => frame(PING, payload, options);
-export const closing = (code = 1000, reason: Buffer | string = '') =>
-  frame(CLOSE, Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]));
+export const closing = (code = 1000, reason: Buffer | string = '') => frame(CLOSE, closePayload(code, reason));
 
 /** A text in frames of these payloads. */
 export function inFrames(parts: readonly (Buffer | string)[]): Buffer[] {

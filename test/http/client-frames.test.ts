@@ -2,17 +2,9 @@ import t from 'tap';
 import * as ws from 'ws';
 import { ClientFrames } from '../../src/http/websocket/client-frames.js';
 import { closePayload, maskedFrame } from '../../src/http/websocket/masked-frame.js';
+import { masked } from './ws-frames.js';
 
 const MOST = 1_000;
-
-/** A masked frame, its length in the shortest form. */
-function frame(first: number, payload: Buffer | string, mask = [0x11, 0x22, 0x33, 0x44]): Buffer {
-  const data = Buffer.from(payload);
-  const { length } = data;
-  const size = length < 126 ? [length] : [126, length >> 8, length & 0xff];
-  const head = [first, 0x80 | (size[0] ?? 0), ...size.slice(1), ...mask];
-  return Buffer.concat([Buffer.from(head), data.map((byte, at) => byte ^ (mask[at & 3] ?? 0))]);
-}
 
 /** What is heard of these bytes in pieces of one size. */
 function heard(bytes: Buffer, size: number, most = MOST): string[] {
@@ -30,15 +22,15 @@ function heard(bytes: Buffer, size: number, most = MOST): string[] {
 t.test('messages are put together however their bytes are cut, control frames between their pieces', async (t) => {
   const long = 'x'.repeat(700);
   const bytes = Buffer.concat([
-    frame(0x01, 'ab'),
-    frame(0x89, 'p'),
-    frame(0x00, ''),
-    frame(0x80, 'c'),
-    frame(0x82, long, [0, 0, 0, 0]),
-    frame(0x81, ''),
-    frame(0x8a, ''),
-    frame(0x88, Buffer.from([0x0f, 0xa1, 0x62])),
-    frame(0x81, 'behind the close'),
+    masked(0x01, 'ab'),
+    masked(0x89, 'p'),
+    masked(0x00, ''),
+    masked(0x80, 'c'),
+    masked(0x82, long, [0, 0, 0, 0]),
+    masked(0x81, ''),
+    masked(0x8a, ''),
+    masked(0x88, Buffer.from([0x0f, 0xa1, 0x62])),
+    masked(0x81, 'behind the close'),
   ]);
   for (const size of [1, 2, 5, 64, 5_000])
     t.same(
@@ -51,29 +43,29 @@ t.test('messages are put together however their bytes are cut, control frames be
 t.test('what is no frame of a client is a fault with its code, and nothing behind it is read', async (t) => {
   const broken: readonly (readonly [number, Buffer])[] = [
     [1002, Buffer.from([0x81, 0x01, 0x61])],
-    [1002, frame(0xc1, 'a')],
-    [1002, frame(0x83, 'a')],
-    [1002, frame(0x8b, '')],
-    [1002, frame(0x80, 'a')],
-    [1002, Buffer.concat([frame(0x01, 'a'), frame(0x81, 'b')])],
-    [1002, frame(0x09, 'a')],
-    [1002, frame(0x89, 'x'.repeat(126))],
-    [1002, frame(0x88, 'x')],
-    [1002, frame(0x88, Buffer.from([0x03, 0xed]))],
-    [1002, frame(0x88, Buffer.from([0x13, 0x88]))],
+    [1002, masked(0xc1, 'a')],
+    [1002, masked(0x83, 'a')],
+    [1002, masked(0x8b, '')],
+    [1002, masked(0x80, 'a')],
+    [1002, Buffer.concat([masked(0x01, 'a'), masked(0x81, 'b')])],
+    [1002, masked(0x09, 'a')],
+    [1002, masked(0x89, 'x'.repeat(126))],
+    [1002, masked(0x88, 'x')],
+    [1002, masked(0x88, Buffer.from([0x03, 0xed]))],
+    [1002, masked(0x88, Buffer.from([0x13, 0x88]))],
     [1002, Buffer.from([0x81, 0xfe, 0, 1, 0, 0, 0, 0, 0x61])],
     [1002, Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x61])],
-    [1007, frame(0x81, Buffer.from([0xc0, 0xaf]))],
-    [1007, frame(0x88, Buffer.from([0x03, 0xe8, 0xff]))],
-    [1009, frame(0x82, 'x'.repeat(MOST + 1))],
+    [1007, masked(0x81, Buffer.from([0xc0, 0xaf]))],
+    [1007, masked(0x88, Buffer.from([0x03, 0xe8, 0xff]))],
+    [1009, masked(0x82, 'x'.repeat(MOST + 1))],
     [1002, Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
     [1009, Buffer.from([0x82, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])],
-    [1009, Buffer.concat([frame(0x02, 'x'.repeat(MOST)), frame(0x80, 'x')])],
+    [1009, Buffer.concat([masked(0x02, 'x'.repeat(MOST)), masked(0x80, 'x')])],
   ];
   for (const [code, bytes] of broken)
     for (const size of [1, 5_000])
       t.same(
-        heard(Buffer.concat([bytes, frame(0x81, 'after')]), size),
+        heard(Buffer.concat([bytes, masked(0x81, 'after')]), size),
         [`fault ${code}`],
         bytes.toString('hex', 0, 12),
       );
@@ -81,12 +73,12 @@ t.test('what is no frame of a client is a fault with its code, and nothing behin
 
 t.test('a message may have a frame for each byte, and not endlessly many that are empty', async (t) => {
   const bytewise = Buffer.concat([
-    frame(0x01, 'x'),
-    ...Array.from({ length: MOST - 2 }, () => frame(0, 'x')),
-    frame(0x80, 'x'),
+    masked(0x01, 'x'),
+    ...Array.from({ length: MOST - 2 }, () => masked(0, 'x')),
+    masked(0x80, 'x'),
   ]);
   t.same(heard(bytewise, 64), [`text ${'x'.repeat(MOST)}`]);
-  const flood = Buffer.concat([frame(0x01, 'x'), ...Array.from({ length: 5_000 }, () => frame(0, ''))]);
+  const flood = Buffer.concat([masked(0x01, 'x'), ...Array.from({ length: 5_000 }, () => masked(0, ''))]);
   t.same(heard(flood, 64), ['fault 1008']);
 });
 
@@ -119,7 +111,7 @@ t.test('frames that are nearly right mean to this reader what they mean to that 
     const frames = Array.from({ length: 1 + random(8) }, () => {
       const payload = Buffer.alloc([0, 1, 2, 5, 125, 126, 300, 990][random(8)] ?? 0, random(2) === 0 ? 'a' : 'é');
       const first = firsts[random(random(4) === 0 ? firsts.length : 8)] ?? 0;
-      const bytes = frame(first, payload, [random(256), random(256), random(256), random(256)]);
+      const bytes = masked(first, payload, [random(256), random(256), random(256), random(256)]);
       if (random(20) === 0) bytes[random(bytes.length)] = random(256);
       return bytes;
     });
@@ -136,7 +128,13 @@ t.test('frames that are nearly right mean to this reader what they mean to that 
 });
 
 t.test('some frames at a time can be read, and reading goes on where it stopped', (t) => {
-  const bytes = Buffer.concat([frame(0x01, 'a'), frame(0x89, ''), frame(0x80, 'b'), frame(0x88, ''), frame(0x81, 'x')]);
+  const bytes = Buffer.concat([
+    masked(0x01, 'a'),
+    masked(0x89, ''),
+    masked(0x80, 'b'),
+    masked(0x88, ''),
+    masked(0x81, 'x'),
+  ]);
   const said: string[] = [];
   const frames = new ClientFrames(MOST, {
     frame: (kind, data) => said.push(`${kind} ${data}`),
@@ -158,7 +156,7 @@ const uneven = (length: number) => Buffer.from(Array.from({ length }, (_, at) =>
 
 t.test('large payloads are unmasked the same wherever their bytes are cut', (t) => {
   const payload = uneven(5_000);
-  const bytes = frame(0x82, payload, [0xde, 0xad, 0xbe, 0xef]);
+  const bytes = masked(0x82, payload, [0xde, 0xad, 0xbe, 0xef]);
   for (const size of [3, 191, 192, 193, 1_000, 1_001, 1_002, 1_003, 9_000])
     t.same(heard(bytes, size, 9_000), [`binary ${payload.toString('latin1')}`], `by ${size}`);
   t.end();

@@ -4,6 +4,7 @@ import { refusalOfEnd } from '../../src/http/deny.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
 import { rawService } from './raw-service.js';
+import { masked, unmasked } from './ws-frames.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`;
@@ -59,10 +60,10 @@ t.test('a WebSocket that breaks on either side is one log line with reason and r
   const client = (bytes: Iterable<number>) => (socket: Socket) => void socket.write(Buffer.from([...bytes]));
   const cases: readonly (readonly [number, string, (client: Socket, service: Socket | undefined) => void])[] = [
     [1009, 'protocol_error', client(large)],
-    [1002, 'protocol_error', client([0x81, 0x01, 0x61])],
-    [1007, 'protocol_error', client([0x81, 0x81, 0, 0, 0, 0, 0xff])],
+    [1002, 'protocol_error', client(unmasked(0x81, 'a'))],
+    [1007, 'protocol_error', client(masked(0x81, Buffer.from([0xff])))],
     [1014, 'upstream_closed', (_, upstream) => upstream?.destroy()],
-    [1014, 'upstream_unavailable', (_, upstream) => upstream?.write(Buffer.from([0x83, 0]))],
+    [1014, 'upstream_unavailable', (_, upstream) => upstream?.write(unmasked(0x83))],
   ];
   for (const [status, reason, act] of cases) {
     const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } });

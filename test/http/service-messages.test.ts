@@ -16,6 +16,7 @@ import {
   untilWaiting,
 } from './gateway.js';
 import { rawService } from './raw-service.js';
+import { unmasked } from './ws-frames.js';
 
 const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex');
 const fromService = (events: readonly RecordedEvent[]) =>
@@ -48,21 +49,16 @@ t.test('what a service says is recorded message by message: text redacted, the r
   const { gateway, client, service } = await opened(t);
   const binary = Buffer.alloc(300, 0xff);
   const long = `${'é'.repeat(40_000)}`;
-  const longFrame = Buffer.alloc(10);
-  longFrame.set([0x81, 127]);
-  longFrame.writeBigUInt64BE(BigInt(Buffer.byteLength(long)), 2);
   const bytes = Buffer.concat([
     textFrame('{"token":"canary","n":1}'),
-    Buffer.from([0x01, 3, ...Buffer.from('one')]),
-    Buffer.from([0x89, 2, ...Buffer.from('hi')]),
-    Buffer.from([0x89, 0]),
-    Buffer.from([0x80, 4, ...Buffer.from(' two')]),
-    Buffer.from([0x82, 126, 1, 44]),
-    binary,
-    Buffer.from([0x82, 5, ...Buffer.from('plain')]),
-    Buffer.from([0x81, 0]),
-    longFrame,
-    Buffer.from(long),
+    unmasked(0x01, 'one'),
+    unmasked(0x89, 'hi'),
+    unmasked(0x89),
+    unmasked(0x80, ' two'),
+    unmasked(0x82, binary),
+    unmasked(0x82, 'plain'),
+    unmasked(0x81),
+    unmasked(0x81, long),
     closeFrame(1000, 'done'),
   ]);
   const got: string[] = [];
@@ -161,12 +157,12 @@ t.test('in-band warnings are said between messages, only where the role asks for
   const got: string[] = [];
   client.on('message', (data) => got.push(String(data)));
   const pinged = once(client, 'ping');
-  service.write(Buffer.from([0x01, 4, ...Buffer.from('half'), 0x89, 0]));
+  service.write(Buffer.concat([unmasked(0x01, 'half'), unmasked(0x89)]));
   await pinged; // what stands before it has passed
   goOn(gateway);
   while (!(await gateway.events()).some(({ kind }) => kind === 'notice'))
     await new Promise((resolve) => setTimeout(resolve, 50));
-  service.write(Buffer.from([0x80, 4, ...Buffer.from(' way')]));
+  service.write(unmasked(0x80, ' way'));
   while (got.length < 2) await once(client, 'message');
   t.equal(got[0], 'half way', 'nothing was said within the message');
   const warned: unknown = JSON.parse(String(got[1]));

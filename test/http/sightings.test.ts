@@ -8,6 +8,7 @@ import { HttpUpstream } from '../../src/http/service/target.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 import { rawService } from './raw-service.js';
+import { closing, unmasked } from './ws-frames.js';
 
 const TOKEN = 'c4nary-token-of-the-service';
 const BASIC = `Basic ${Buffer.from('gateway:c4nary-password').toString('base64')}`;
@@ -103,21 +104,18 @@ t.test('a body that is encoded cannot be looked through, which the record says o
   t.equal(events.filter(({ kind }) => kind === 'notice').length, 1);
 });
 
-/** A service's frame, not masked. */
-const frame = (first: number, text: string) => Buffer.from([first, text.length, ...Buffer.from(text, 'latin1')]);
-
 t.test(
   'a WebSocket message is looked through across its frames, and so are control frames and the opening',
   async (t) => {
     const half = TOKEN.slice(0, 9);
     for (const [what, bytes] of [
-      ['one message', frame(0x81, `x ${TOKEN} y`)],
+      ['one message', unmasked(0x81, `x ${TOKEN} y`)],
       [
         'fragments with a ping between',
-        Buffer.concat([frame(0x01, half), frame(0x89, 'hi'), frame(0x80, TOKEN.slice(9))]),
+        Buffer.concat([unmasked(0x01, half), unmasked(0x89, 'hi'), unmasked(0x80, TOKEN.slice(9))]),
       ],
-      ['a ping', frame(0x89, TOKEN)],
-      ['a close', frame(0x88, `\x03\xe8${TOKEN}`)],
+      ['a ping', unmasked(0x89, TOKEN)],
+      ['a close', unmasked(0x88, closing(1000, TOKEN))],
     ] as const) {
       const { url, sockets } = await rawService(t);
       const gateway = await startGateway(t, { web: { url, headers: HEADERS, roles: { viewer: ['WS /live'] } } });

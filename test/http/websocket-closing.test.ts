@@ -5,26 +5,14 @@ import t, { type Test } from 'tap';
 import { closed, waitUntil } from '../support/wait.js';
 import { lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
 import { rawService } from './raw-service.js';
+import { closing, masked, unmasked } from './ws-frames.js';
 
 /* How WebSockets end, byte for byte, on both sides: by a close frame, by the end of a connection, by what is no frame. */
 
 const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 const MODES = ['strict', 'buffered'] as const;
-const [TEXT, CLOSE] = [0x81, 0x88];
-
-/** A frame of less than 126 bytes; the client's are masked with zeros. */
-const frame = (first: number, payload: string | Buffer = '', isMasked = false) => {
-  const data = Buffer.from(payload);
-  return Buffer.concat([
-    Buffer.from([first, (isMasked ? 0x80 : 0) | data.length]),
-    Buffer.alloc(isMasked ? 4 : 0),
-    data,
-  ]);
-};
-const masked = (first: number, payload: string | Buffer = '') => frame(first, payload, true);
-const closing = (code: number, reason = '') =>
-  Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]);
+const [TEXT, BINARY, CLOSE] = [0x81, 0x82, 0x88];
 
 /** The frames in some bytes, as words: the first byte in hexadecimal and the payload, of a close frame its code. */
 function framesOf(bytes: Buffer): string[] {
@@ -85,14 +73,14 @@ for (const mode of MODES) {
     client.end(Buffer.concat([masked(TEXT, 'last'), masked(CLOSE, closing(1000, 'why'))]));
     await waitUntil('the close came', async () => received().length === 2);
     t.same(received(), ['81 last', '88 1000 why']);
-    service.end(Buffer.concat([frame(TEXT, 'bye'), frame(CLOSE, closing(1000, 'why'))]));
+    service.end(Buffer.concat([unmasked(TEXT, 'bye'), unmasked(CLOSE, closing(1000, 'why'))]));
     await closed(client);
     t.same(seen(), ['81 bye', '88 1000 why']);
   });
 
   t.test(`${mode}: a client's answer to the service's close reaches it, though its end comes with it`, async (t) => {
     const { client, service, received, seen } = await opened(t, mode);
-    service.write(frame(CLOSE, closing(1000, 'done')));
+    service.write(unmasked(CLOSE, closing(1000, 'done')));
     await waitUntil('the close came', async () => seen().length === 1);
     client.end(masked(CLOSE, closing(1000, 'done')));
     await waitUntil('the answer came', async () => received().length === 1);
@@ -110,15 +98,15 @@ for (const mode of MODES) {
     await ended(client);
     t.same(seen(), ['88 1002 a reserved opcode']);
     const other = await opened(t, mode);
-    other.service.write(Buffer.concat([frame(TEXT, 'good'), frame(0x83, 'bad')]));
+    other.service.write(Buffer.concat([unmasked(TEXT, 'good'), unmasked(0x83, 'bad')]));
     await ended(other.client);
     t.same(other.seen(), ['81 good', '88 1014 the service does not speak WebSocket']);
   });
 
   t.test(`${mode}: what a service says behind its close frame is nobody's`, async (t) => {
-    for (const behind of [frame(TEXT, 'late'), frame(CLOSE), frame(0x83), Buffer.from('\r\n')]) {
+    for (const behind of [unmasked(TEXT, 'late'), unmasked(CLOSE), unmasked(0x83), Buffer.from('\r\n')]) {
       const { client, service, seen } = await opened(t, mode);
-      service.end(Buffer.concat([frame(CLOSE, closing(1000)), behind]));
+      service.end(Buffer.concat([unmasked(CLOSE, closing(1000)), behind]));
       await ended(client);
       t.same(seen(), ['88 1000']);
     }
@@ -143,12 +131,12 @@ t.test('a service that still speaks behind the close of its client is heard to i
   const { client, service, received, seen } = await opened(t);
   client.write(masked(CLOSE, closing(1000)));
   await waitUntil('the close came', async () => received().length === 1);
-  service.write(frame(0x01, 'a'));
+  service.write(unmasked(0x01, 'a'));
   for (let piece = 0; piece < 4; piece += 1) {
     await pause(1_500);
-    service.write(frame(0x00, 'b'));
+    service.write(unmasked(0x00, 'b'));
   }
-  service.end(Buffer.concat([frame(0x80, 'c'), frame(CLOSE, closing(1000))]));
+  service.end(Buffer.concat([unmasked(0x80, 'c'), unmasked(CLOSE, closing(1000))]));
   await ended(client);
   t.same(seen(), ['1 a', '0 b', '0 b', '0 b', '0 b', '80 c', '88 1000']);
 });
@@ -160,14 +148,14 @@ t.test('nothing stands behind a close frame: no second one, whatever else goes w
     Buffer.from([0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
   ]) {
     const { client, service, seen } = await opened(t);
-    service.write(frame(CLOSE, closing(1001)));
+    service.write(unmasked(CLOSE, closing(1001)));
     await waitUntil('the close came', async () => seen().length === 1);
     client.write(wrong);
     await ended(client);
     t.same(seen(), ['88 1001']);
   }
   const { gateway, id, client, service, seen } = await opened(t);
-  service.write(frame(CLOSE, closing(1001)));
+  service.write(unmasked(CLOSE, closing(1001)));
   await waitUntil('the close came', async () => seen().length === 1);
   gateway.revoke(id);
   await closed(client);
@@ -177,7 +165,7 @@ t.test('nothing stands behind a close frame: no second one, whatever else goes w
 t.test('a close frame that nobody may send is not passed on', async (t) => {
   for (const bad of [closing(1005), closing(5000), Buffer.from([3, 232, 0xc0, 0xaf]), Buffer.from([3])]) {
     const { client, service, seen } = await opened(t);
-    service.write(Buffer.concat([frame(TEXT, 'x'), frame(CLOSE, bad)]));
+    service.write(Buffer.concat([unmasked(TEXT, 'x'), unmasked(CLOSE, bad)]));
     await ended(client);
     t.same(seen(), ['81 x', '88 1014 the service does not speak WebSocket']);
   }
@@ -188,7 +176,7 @@ t.test('a client whose frames wait for their record when its service leaves is n
   const unlock = await lockLedger(gateway);
   client.write(Buffer.concat(Array.from({ length: 300 }, (_, number) => masked(TEXT, `message ${number}`))));
   await untilWaiting(gateway);
-  service.end(frame(CLOSE, closing(1000)));
+  service.end(unmasked(CLOSE, closing(1000)));
   await ended(client); // it was told, and is read
   client.end('what nobody reads any more'.repeat(1_000));
   await closed(client);
@@ -197,14 +185,6 @@ t.test('a client whose frames wait for their record when its service leaves is n
     gateway.gate.registry.all().every((one) => one.connections === 0),
   );
 });
-
-/** A binary frame of a client, of 65,536 bytes or more, masked with zeros. */
-const large = (bytes: number) => {
-  const frame = Buffer.alloc(14 + bytes);
-  frame.set([0x82, 0xff]);
-  frame.writeBigUInt64BE(BigInt(bytes), 2);
-  return frame;
-};
 
 for (const [how, last, seconds] of [
   ['the end of its client', Buffer.alloc(0), 1],
@@ -215,7 +195,7 @@ for (const [how, last, seconds] of [
     const { client, service } = await opened(t, 'buffered');
     const before = service.bytesRead;
     service.pause();
-    const sent = Buffer.concat([large(12 * 1024 * 1024), masked(TEXT, 'last'), last]);
+    const sent = Buffer.concat([masked(BINARY, Buffer.alloc(12 * 1024 * 1024)), masked(TEXT, 'last'), last]);
     client.write(sent);
     if (last.length === 0) client.end();
     await pause(seconds * 1_000);
@@ -233,14 +213,8 @@ t.test('a service is not taken for silent while its client does not read', async
   await waitUntil('the close came', async () => received().length === 1);
   client.pause();
   const before = client.bytesRead;
-  const said = Buffer.concat(
-    [0]
-      .map(() => large(16 * 1024 * 1024))
-      .map((frame) =>
-        Buffer.concat([frame.subarray(0, 1), Buffer.from([127]), frame.subarray(2, 10), frame.subarray(14)]),
-      ),
-  );
-  service.end(Buffer.concat([said, frame(CLOSE, closing(1000))]));
+  const said = unmasked(BINARY, Buffer.alloc(16 * 1024 * 1024));
+  service.end(Buffer.concat([said, unmasked(CLOSE, closing(1000))]));
   await pause(6_000);
   client.resume();
   await ended(client);
@@ -251,7 +225,7 @@ t.test('what a service says behind both closes does not keep it', async (t) => {
   const { client, service, received } = await opened(t);
   client.write(masked(CLOSE, closing(1000)));
   await waitUntil('the close came', async () => received().length === 1);
-  service.write(frame(CLOSE, closing(1000)));
+  service.write(unmasked(CLOSE, closing(1000)));
   const timer = setInterval(() => service.write('more'), 500);
   t.teardown(() => clearInterval(timer));
   await Promise.all([closed(service), ended(client)]);
@@ -284,7 +258,7 @@ t.test('what ends a WebSocket is told once, and of whose fault it was', async (t
 
 t.test('a client that does not close is nothing under way, and goes with its session', async (t) => {
   const { gateway, id, client, service, seen } = await opened(t);
-  service.write(frame(CLOSE, closing(1000)));
+  service.write(unmasked(CLOSE, closing(1000)));
   await waitUntil('the close came', async () => seen().length === 1);
   client.allowHalfOpen = true; // so it does not end its side
   service.end();

@@ -16,6 +16,7 @@ import {
   untilWaiting,
 } from './gateway.js';
 import { rawService } from './raw-service.js';
+import { unmasked } from './ws-frames.js';
 
 const ROLES = { viewer: ['WS /live', 'GET /live'] };
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -200,7 +201,7 @@ t.test('a message above the limit is 1009, a broken frame 1002, and neither reac
     await broken.sees(/\r\n\r\n/),
     new RegExp(`Sec-WebSocket-Accept: ${acceptFor(KEY).replace(/[+/]/g, '\\$&')}`),
   );
-  broken.socket.write(Buffer.from([0x81, 0x01, 0x61])); // unmasked
+  broken.socket.write(unmasked(0x81, 'a'));
   t.match(await broken.ended, /\x88.\x03\xea/s);
   t.same(got, []);
 });
