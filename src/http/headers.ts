@@ -172,8 +172,11 @@ const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
 
 /** A whole address at the service itself becomes a path, under which the client reaches the same. */
 function publicLocation(location: string, { origin, basePath }: WebAddress): string {
-  if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location) || !URL.canParse(location, origin)) return location;
-  const named = new URL(location, origin);
+  if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location)) return location;
+  // Header values are bytes, which clients take for UTF-8: as characters they would be encoded once more.
+  const plain = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+  if (!URL.canParse(plain, origin)) return location;
+  const named = new URL(plain, origin);
   if (!isSameServer(named, new URL(origin)) || !`${named.pathname}/`.startsWith(`${basePath}/`)) return location;
   const path = named.pathname.slice(basePath.length) || '/';
   // What begins with two slashes would be another host.

@@ -87,3 +87,11 @@ t.test('no Location at the own host becomes one that leads to another, under eit
         t.ok(['web.example.com', '127.0.0.1'].includes(hostname), `${location} leads to ${hostname}`);
       }
 });
+
+t.test('bytes beyond ASCII in a Location that becomes a path stay the bytes they were', async (t) => {
+  const utf8 = Buffer.from('/caf\u00e9?q=\u4f60#\u00fc', 'utf8').toString('latin1');
+  const path = '/caf%C3%A9?q=%E4%BD%A0#%C3%BC';
+  t.equal(told('http://web.internal', `https://web.internal${utf8}`), path);
+  t.equal(told('http://web.internal/base', `//web.internal/base${utf8}`), path);
+  t.equal(told('http://web.internal', 'http://web.internal/caf\xe9'), '/caf%E9');
+});
