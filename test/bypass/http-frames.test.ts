@@ -174,3 +174,32 @@ t.test(
     await waitUntil('who leaves gives it back, too', async () => (sockets[2]?.bytesRead ?? 0) - later >= 6 * MiB);
   },
 );
+
+t.test('nobody takes the memory for large messages from everybody else, on however many sockets', async (t) => {
+  const MiB = 1024 * 1024;
+  const { url, sockets } = await rawService(t);
+  const roles = { viewer: ['WS /live'] };
+  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
+  const dial = async (principal: string) => {
+    const { handle } = gateway.issue('web', { principal });
+    const client = raw(
+      t,
+      gateway.port,
+      `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`,
+    );
+    await client.sees(/\r\n\r\n/);
+    return client;
+  };
+  const hoarders = [];
+  for (let left = 8; left > 0; left -= 1) hoarders.push(await dial('mallory'));
+  const other = await dial('alice');
+  for (const { socket } of hoarders) {
+    socket.write(fragment(MiB, true));
+    await pause(50);
+  }
+  const service = sockets[8];
+  const before = service?.bytesRead ?? 0;
+  other.socket.write(Buffer.concat([fragment(2 * MiB, true), LAST]));
+  await waitUntil('the other one is heard', async () => (service?.bytesRead ?? 0) - before >= 2 * MiB);
+  t.match(await hoarders[7]?.ended, /\x88.\x03\xf5/s, '1013');
+});

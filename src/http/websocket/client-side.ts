@@ -56,7 +56,7 @@ export class ClientSide {
     this.#client = parts.client;
     this.#session = parts.passage.session;
     this.#ends = ends;
-    this.#memory = parts.memory.share();
+    this.#memory = parts.memory.share(this.#session.grant.principal);
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
       close: (code, reason) => this.#conclude(code, reason),
