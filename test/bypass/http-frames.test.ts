@@ -203,3 +203,37 @@ t.test('nobody takes the memory for large messages from everybody else, on howev
   await waitUntil('the other one is heard', async () => (service?.bytesRead ?? 0) - before >= 2 * MiB);
   t.match(await hoarders[7]?.ended, /\x88.\x03\xf5/s, '1013');
 });
+
+t.test('what comes behind the frame that ends a WebSocket takes no memory that nobody gives back', async (t) => {
+  const { url, sockets } = await rawService(t);
+  const web = (most: string) => ({ url, roles: { viewer: { allow: ['WS /live'], websocket: { max_message: most } } } });
+  const gateway = await startGateway(t, { web: web('1MiB') }, { messageMemory: 256 * 1024, mode: 'buffered' });
+  const dial = async (principal: string) => {
+    const { handle } = gateway.issue('web', { principal });
+    const client = raw(
+      t,
+      gateway.port,
+      `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`,
+    );
+    await client.sees(/\r\n\r\n/);
+    return client;
+  };
+  const piece = (opcode: number, bytes: number) =>
+    Buffer.concat([Buffer.from([opcode, 0xfe, bytes >> 8, bytes & 0xff, 0, 0, 0, 0]), Buffer.alloc(bytes)]);
+  const ping = Buffer.concat([Buffer.from([0x89, 0x8a, 0, 0, 0, 0]), Buffer.alloc(10)]);
+  for (const name of ['alice', 'bob']) {
+    gateway.reload('web', web('1MiB'));
+    const client = await dial(name);
+    client.socket.write(piece(2, 65_000)); // not yet a large one
+    await pause(100);
+    gateway.reload('web', web('8B'));
+    client.socket.write(Buffer.concat([ping, piece(0, 60_000)]));
+    t.match(await client.ended, /\x88.\x03\xf1/s, '1009');
+  }
+  gateway.reload('web', web('1MiB'));
+  const last = await dial('carol');
+  const before = sockets[2]?.bytesRead ?? 0;
+  last.socket.write(Buffer.concat([fragment(100_000, true), LAST]));
+  await pause(500);
+  t.ok((sockets[2]?.bytesRead ?? 0) - before >= 100_000, 'there is room for a large one');
+});

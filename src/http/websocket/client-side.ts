@@ -60,7 +60,7 @@ export class ClientSide {
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
       close: (code, reason) => this.#conclude(code, reason),
-      mayHold: (bytes) => this.#memory.take(bytes),
+      mayHold: (bytes) => !this.#stopped && this.#memory.take(bytes), // what is taken after the end nobody gives back
       fault: (code, why) => this.#unreadable(code, why),
     });
     this.#outbox = new Outbox(parts.passage, parts.upstream, () => this.#moved());
