@@ -74,6 +74,7 @@ export class ServiceSide {
   #read(chunk: Buffer): void {
     if (this.#stopped || !this.#session.isLive()) return;
     const passed = this.watch.push(chunk);
+    if (this.#stopped) return; // to record it was the end
     if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
     if (this.watch.fault !== null) return this.#ends.failed(this.watch.fault);
     this.#pace();
