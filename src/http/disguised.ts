@@ -26,9 +26,13 @@ const GROUP_AT: Readonly<Record<string, number>> = { Z: 0, k: 1 };
 /** The id and one character of the secret. */
 const SHORTEST = 27;
 
-/** Whether a whole handle stands in a target, plain or escaped: what stands in a URL is seen by many (THREATS.md A16). */
+/**
+ * Whether a handle stands in a target, plain, escaped, in hex or as tools that speak Basic keep it, in base64: what stands in a
+ * URL is seen by many (THREATS.md A16).
+ */
 export function holdsHandle(target: string): boolean {
-  return WHOLE.test(target);
+  if (target.length < SHORTEST) return false;
+  return WHOLE.test(target) || target.search(HEX) !== -1 || withoutBase64(target) !== target;
 }
 
 /** Replaces handles in a text, also those that are escaped, in hex or in base64. Of a plain one the grant's id stays. */

@@ -67,6 +67,19 @@ t.test('curl lets itself in with -u and a netrc, and the service hears of neithe
     t.notOk(told.includes(secret), secret.slice(0, 3));
 });
 
+t.test('A16: what tools keep of a handle for Basic stands in no address that is passed on or recorded', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /auth/**'] } } });
+  const { handle } = gateway.issue('web');
+  const kept = basic(`alice:${handle}`).slice(6);
+  for (const path of ['auth', 'other']) {
+    const head = `GET /${path}/${kept} HTTP/1.1\r\nHost: web.localhost\r\nAuthorization: Basic ${kept}\r\n`;
+    t.match(await raw(t, gateway.port, `${head}Connection: close\r\n\r\n`).ended, /^HTTP\/1\.1 400 /);
+  }
+  t.same(echo.requests, []);
+  t.notOk((JSON.stringify(await gateway.events()) + gateway.lines.join('')).includes(kept));
+});
+
 t.test('what a browser sends by itself is asked for by a page of the service itself', async (t) => {
   const echo = await startEcho(t);
   const roles = { viewer: ['GET /**', 'POST /**', 'WS /**'] };

@@ -214,10 +214,14 @@ t.test('A16, D27: a handle that the bound of a sample cuts is not recorded in pa
   }
 });
 
-t.test('A16: a whole handle in a target is found, and nothing less is', async (t) => {
+t.test('A16: a whole handle in a target is found in every spelling of URLs, and none of less', async (t) => {
   const handle = formatHandle({ id: mintId(), secret: mintSecret() });
-  for (const name of ['plain', 'percent', 'percent, the first alone', 'percent twice'])
-    t.ok(holdsHandle(`/x?h=${spellings(handle)[name]}`), name);
+  for (const [name, spelled] of Object.entries(spellings(handle))) {
+    if (name === 'JSON escapes') continue; // no target holds a backslash
+    for (const target of [`/x?h=${spelled}`, `/x/${spelled}/y`, `/x%2F${spelled}`])
+      t.ok(holdsHandle(target), `${name}: ${target}`);
+  }
   t.notOk(holdsHandle(`/x?h=${handle.slice(0, -1)}`));
   t.notOk(holdsHandle('/dp_x'));
+  t.notOk(holdsHandle(`/${Buffer.from(`no handle ${mintSecret()} at all`).toString('base64url')}`));
 });
