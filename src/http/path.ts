@@ -64,12 +64,15 @@ function ambiguity(path: string): string | null {
   const segment = ambiguousSegment(path);
   if (segment !== null) return segment;
   if (path.includes('%5C')) return SLASH;
-  if (holdsSlash(path) && (ambiguousSegment(path.replaceAll('%2F', '/')) !== null || /%2F(?:\/|$)/.test(path)))
+  if (holdsSlash(path) && (ambiguousSegment(path.replaceAll('%2F', '/')) !== null || NOTHING_BEHIND.test(path)))
     return SLASH;
   if (path.includes('%3B')) return 'the path holds parameters';
   if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
   return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
 }
+
+/** An escaped slash with no segment behind it. */
+const NOTHING_BEHIND = /%2F(?:\/|%3F|%23|$)/;
 
 /** Why a target with an escaped slash is refused wherever no rule asks for it. */
 export const SLASH = 'the path holds an escaped slash';
@@ -79,9 +82,12 @@ export function holdsSlash(path: string): boolean {
   return path.includes('%2F');
 }
 
-/** The same of its segments alone, which is all where nothing is escaped. */
+/**
+ * The same of its segments alone, which is all where nothing is escaped. Whoever unescapes a target before taking it apart has
+ * the path end at an escaped `?` or `#`.
+ */
 function ambiguousSegment(path: string): string | null {
-  if (/\/\.\.?(?:\/|$)/.test(path)) return 'the path holds a dot segment';
+  if (/\/\.\.?(?:\/|%3F|%23|$)/.test(path)) return 'the path holds a dot segment';
   return path.includes('//') ? 'the path holds an empty segment' : null;
 }
 
