@@ -3,6 +3,7 @@ import type { HttpAction, RequestAction } from './action.js';
 import { isOwnPath, OWN_PATHS } from './browser/place.js';
 import { holdsSlash, type ReadTarget, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
+import { fitsPath, segmentsOf } from './routes.js';
 import { Asked, consider, type Rule, type Why } from './rule.js';
 
 /** A compiled role: what it allows, nothing else passes. */
@@ -30,11 +31,16 @@ export function decide(role: HttpRole, action: HttpAction): Decision {
   const { target } = asking;
   if (!target.ok) return ambiguous(ONE_MEANING, words(target.why));
   if (isOwnPath(target.path)) return KEPT;
-  const decision = decideReadable(role, asking, target);
-  // Where no rule lets it through, an escaped slash is what it is everywhere else.
-  return holdsSlash(target.path) && decision.reason === 'out_of_scope'
+  // Where no route takes it, an escaped slash is what it is everywhere else.
+  return holdsSlash(target.path) && !hasPath(role, target.path)
     ? ambiguous(ONE_MEANING, words(SLASH), SLASH_HINT)
-    : decision;
+    : decideReadable(role, asking, target);
+}
+
+/** Whether a route of a role is for this path, whatever its method and what the rule asks for beside. */
+function hasPath({ rules }: HttpRole, path: string): boolean {
+  const segments = segmentsOf(path);
+  return rules.some(({ route }) => fitsPath(route, segments));
 }
 
 function decideReadable(role: HttpRole, asking: RequestAction, target: ReadTarget): Decision {

@@ -188,7 +188,6 @@ t.test(
       'GET /projects/x/issues/7%2F8',
       'GET /files/a/b%2Fc',
       'GET /o/a%2Fc',
-      'POST /@scope%2Fpkg',
       'GET /a%2F..%2Fb',
       'GET /..%2Fb',
       'GET /a%2F.%2Fb',
@@ -200,8 +199,18 @@ t.test(
       'GET /a%5Cb',
       'GET /files/a%2F/x',
       'GET /a%2F;b',
+      'GET /a%2F..%3Fb',
+      'GET /a%2F%23b',
     ])
       t.match(passes(line), { outcome: 'deny', reason: 'ambiguous_target' }, line);
+    t.match(passes('POST /@scope%2Fpkg'), { reason: 'out_of_scope', message: /does not allow POST \/@scope%2Fpkg/ });
+    cases(t, { route: 'GET /:name<path>', query: { write: false } }, [
+      ['GET /@scope%2Fpkg?write=false', true],
+      ['GET /@scope%2Fpkg?write=true', 'out_of_scope'],
+      ['GET /@scope%2Fpkg', 'out_of_scope'],
+      ['GET /@scope%2Fpkg?write=false&Write=true', 'ambiguous_target'],
+      ['GET /@scope%2Fpkg/x?write=false', 'ambiguous_target'],
+    ]);
     for (const line of ['GET /.daypass%2Fenter', 'GET /.daypass'])
       t.match(passes(line), { reason: /out_of_scope|ambiguous_target/, outcome: 'deny' }, line);
     t.match(passes('GET /one/a%2Fb').hint, /<path>/);
