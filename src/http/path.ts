@@ -64,15 +64,12 @@ function ambiguity(path: string): string | null {
   const segment = ambiguousSegment(path);
   if (segment !== null) return segment;
   if (path.includes('%5C')) return SLASH;
-  if (holdsSlash(path) && (ambiguousSegment(path.replaceAll('%2F', '/')) !== null || NOTHING_BEHIND.test(path)))
-    return SLASH;
+  const hidden = holdsSlash(path) ? hiddenSegment(path) : null;
+  if (hidden !== null) return hidden;
   if (path.includes('%3B')) return 'the path holds parameters';
   if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
   return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
 }
-
-/** An escaped slash with no segment behind it. */
-const NOTHING_BEHIND = /%2F(?:\/|%3F|%23|$)/;
 
 /** Why a target with an escaped slash is refused wherever no rule asks for it. */
 export const SLASH = 'the path holds an escaped slash';
@@ -88,8 +85,15 @@ export function holdsSlash(path: string): boolean {
  */
 function ambiguousSegment(path: string): string | null {
   if (/\/\.\.?(?:\/|%3F|%23|$)/.test(path)) return 'the path holds a dot segment';
-  return path.includes('//') ? 'the path holds an empty segment' : null;
+  return path.includes('//') ? EMPTY : null;
 }
+
+/** The same with slashes in place of the escaped ones; and behind each of those there is something. */
+function hiddenSegment(path: string): string | null {
+  return ambiguousSegment(path.replaceAll('%2F', '/')) ?? (/%2F(?:%3F|%23|$)/.test(path) ? EMPTY : null);
+}
+
+const EMPTY = 'the path holds an empty segment';
 
 /** Whether the escapes are UTF-8 (no overlong forms: `%C0%AE` is a dot to some) and no control character hides in them. */
 function isPlainText(path: string): boolean {

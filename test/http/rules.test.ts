@@ -203,6 +203,13 @@ t.test(
       'GET /a%2F%23b',
     ])
       t.match(passes(line), { outcome: 'deny', reason: 'ambiguous_target' }, line);
+    for (const [path, why] of [
+      ['/a%2F..%2Fb', 'a dot segment'],
+      ['/a%2F', 'an empty segment'],
+      ['/a%2F%2Fb', 'an empty segment'],
+      ['/plain/a%2Fb', 'an escaped slash'],
+    ] as const)
+      t.match(passes(`GET ${path}`).message, `the path holds ${why}`);
     t.match(passes('POST /@scope%2Fpkg'), { reason: 'out_of_scope', message: /does not allow POST \/@scope%2Fpkg/ });
     cases(t, { route: 'GET /:name<path>', query: { write: false } }, [
       ['GET /@scope%2Fpkg?write=false', true],
