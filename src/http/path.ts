@@ -81,16 +81,16 @@ export function holdsSlash(path: string): boolean {
 
 /**
  * The same of its segments alone, which is all where nothing is escaped. Whoever unescapes a target before taking it apart has
- * the path end at an escaped `?` or `#`.
+ * the path end at an escaped `?` or `#`; blanks behind it are cut off by URL parsers, and by Windows.
  */
 function ambiguousSegment(path: string): string | null {
-  if (/\/\.\.?(?:\/|%3F|%23|$)/.test(path)) return 'the path holds a dot segment';
+  if (/\/\.\.?(?:%20)*(?:\/|%3F|%23|$)/.test(path)) return 'the path holds a dot segment';
   return path.includes('//') ? EMPTY : null;
 }
 
 /** The same with slashes in place of the escaped ones; and behind each of those there is something. */
 function hiddenSegment(path: string): string | null {
-  return ambiguousSegment(path.replaceAll('%2F', '/')) ?? (/%2F(?:%3F|%23|$)/.test(path) ? EMPTY : null);
+  return ambiguousSegment(path.replaceAll('%2F', '/')) ?? (/%2F(?:%20)*(?:%3F|%23|$)/.test(path) ? EMPTY : null);
 }
 
 const EMPTY = 'the path holds an empty segment';

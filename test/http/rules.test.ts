@@ -200,6 +200,7 @@ t.test(
       'GET /files/a%2F/x',
       'GET /a%2F;b',
       'GET /a%2F..%3Fb',
+      'GET /a%2F..%20',
       'GET /a%2F%23b',
     ])
       t.match(passes(line), { outcome: 'deny', reason: 'ambiguous_target' }, line);
