@@ -129,7 +129,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  const tunnels = new HttpServer({ ...shared, handler: handlerOf(parts) });
+  // A Host says there how the local port is called (`selectCarried`), and never selects a service: none is asked a password for.
+  const tunnels = new HttpServer({ ...shared, domain: '', handler: handlerOf(parts) });
   const take: TakeCarried = (one) => {
     parts.carried.set(one.stream, one);
     tunnels.serve(one.stream as Socket); // what of a socket is asked for, it has

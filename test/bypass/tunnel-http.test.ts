@@ -97,6 +97,22 @@ t.test('tunnels to web services', async (t) => {
   t.test('B: in a tunnel there is one credential, and the gateway has no pages of its own', async (t) => {
     t.equal((await ask({ authorization: `Bearer ${handle}` })).status, 401);
     t.equal((await ask({ 'daypass-handle': handle })).status, 401);
+    for (const host of [DOOR, 'web.localhost:1']) {
+      const basic = `Basic ${Buffer.from(`alice:${handle}`).toString('base64')}`;
+      const refused = await curl([
+        '-i',
+        '-H',
+        `Host: ${host}`,
+        '-H',
+        `Authorization: ${basic}`,
+        `http://127.0.0.1:${port}/`,
+      ]);
+      t.match(
+        refused.stdout,
+        /^HTTP\/1\.1 401 .*\nwww-authenticate: Bearer realm="daypass"\r/is,
+        'no password is asked for',
+      );
+    }
     t.equal((await ask({}, 'GET', '/.daypass/begin')).status, 404);
     t.equal((await ask({ host: DOOR, 'x-forwarded-for': '1.2.3.4' })).status, 200);
   });
