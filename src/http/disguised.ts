@@ -15,6 +15,8 @@ const SPELLED = new RegExp(`${PREFIX}${LETTER}{22}${spelled('_')}${LETTER}+`, 'g
 const WHOLE = new RegExp(`${PREFIX}${LETTER}{22}${spelled('_')}${LETTER}{43}`, 'i');
 /** A handle of which the end of a text left only the beginning, down to `dp_`. */
 const CUT_OFF = new RegExp(`${PREFIX}${LETTER}{0,22}(?:${spelled('_')}${LETTER}*)?$`, 'i');
+/** Longer than digests are, of which one in many millions would pass for the beginning of a handle. */
+const WHOLE_HEX = /64705f(?:[3-7][0-9a-f]){22}5f(?:[3-7][0-9a-f]){43}/i;
 const HEX = /64705f[0-9a-f]{44}5f[0-9a-f]*/gi;
 /** `dp_` in base64, at each of the three places it can have in a group of four. */
 const BASE64 = /ZHBf|[GWm2]RwX|kcF[89]/g;
@@ -32,7 +34,7 @@ const SHORTEST = 27;
  */
 export function holdsHandle(target: string): boolean {
   if (target.length < SHORTEST) return false;
-  return WHOLE.test(target) || target.search(HEX) !== -1 || withoutBase64(target) !== target;
+  return WHOLE.test(target) || WHOLE_HEX.test(target) || withoutBase64(target) !== target;
 }
 
 /** Replaces handles in a text, also those that are escaped, in hex or in base64. Of a plain one the grant's id stays. */

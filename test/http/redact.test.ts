@@ -223,5 +223,9 @@ t.test('A16: a whole handle in a target is found in every spelling of URLs, and 
   }
   t.notOk(holdsHandle(`/x?h=${handle.slice(0, -1)}`));
   t.notOk(holdsHandle('/dp_x'));
+  t.notOk(
+    holdsHandle(`/blobs/sha256:64705f${'3a'.repeat(22)}5f${'b'.repeat(12)}`),
+    'a digest that happens to look like one',
+  );
   t.notOk(holdsHandle(`/${Buffer.from(`no handle ${mintSecret()} at all`).toString('base64url')}`));
 });
