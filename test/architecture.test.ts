@@ -121,9 +121,7 @@ const PURE: readonly string[] = [
   'postgres/sql/',
   'postgres/wire/',
   ...['decide', 'judge', 'names', 'expectations', 'pinned', 'parameters'].map((name) => `postgres/${name}.ts`),
-  ...['decide', 'routes', 'rule', 'rule-schema', 'matcher', 'query', 'path', 'role-settings', 'looser'].map(
-    (name) => `http/${name}.ts`,
-  ),
+  'http/rules/',
   ...['headers', 'header-line', 'host', 'chunks', 'malformed', 'credential', 'request'].map(
     (name) => `http/${name}.ts`,
   ),

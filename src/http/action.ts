@@ -1,4 +1,4 @@
-import type { Target } from './path.js';
+import type { Target } from './rules/path.js';
 
 /** A header as it stood in the request: name and value. */
 export type Header = readonly [name: string, value: string];

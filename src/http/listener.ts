@@ -44,7 +44,7 @@ import { Faults } from './faults.js';
 import { frontOf } from './front.js';
 import type { Identity } from './identity.js';
 import type { MalformedMessage } from './malformed.js';
-import { Rates } from './rate.js';
+import { Rates } from './rules/rate.js';
 import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
 import { MessageMemory } from './websocket/message-memory.js';

@@ -1,8 +1,8 @@
 import type { Header } from './action.js';
 import { type Refusal, refusalFor } from './deny.js';
-import { holdsHandle } from './disguised.js';
 import type { Head } from './head.js';
 import { valuesOf } from './headers.js';
+import { holdsHandle } from './record/disguised.js';
 
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
 export const MAX_HEADERS = 200;

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { harTranscript } from '../../src/http/har.js';
-import { redactQuery, redactText } from '../../src/http/redact.js';
+import { harTranscript } from '../../src/http/record/har.js';
+import { redactQuery, redactText } from '../../src/http/record/redact.js';
 import { createLog, harmlessJson } from '../../src/log.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import type { SessionView } from '../../src/recording/read.js';

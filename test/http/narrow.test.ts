@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { valueSchemas } from '../../src/config/values.js';
 import type { HttpAction } from '../../src/http/action.js';
-import type { HttpRole } from '../../src/http/decide.js';
 import { httpProtocol } from '../../src/http/protocol.js';
+import type { HttpRole } from '../../src/http/rules/decide.js';
 
 const { rulesOf, narrow, decide, actionFromWords } = httpProtocol;
 const values = valueSchemas({ env: {}, directory: '/' });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Rates } from '../../src/http/rate.js';
+import { Rates } from '../../src/http/rules/rate.js';
 
 t.test('a rule may be used as often as it says, then again as its time passes', async (t) => {
   const rates = new Rates();

@@ -3,10 +3,10 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
 import type { RequestAction } from '../../src/http/action.js';
-import { bodySample, describe } from '../../src/http/describe.js';
-import { holdsHandle } from '../../src/http/disguised.js';
-import { readTarget } from '../../src/http/path.js';
-import { redactHeaders, redactQuery, redactText } from '../../src/http/redact.js';
+import { bodySample, describe } from '../../src/http/record/describe.js';
+import { holdsHandle } from '../../src/http/record/disguised.js';
+import { redactHeaders, redactQuery, redactText } from '../../src/http/record/redact.js';
+import { readTarget } from '../../src/http/rules/path.js';
 
 const OPENING: RequestAction = {
   kind: 'request',

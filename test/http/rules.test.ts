@@ -2,8 +2,8 @@ import t from 'tap';
 import { z } from 'zod';
 import { standInSchemas } from '../../src/config/values.js';
 import type { RequestAction } from '../../src/http/action.js';
-import { readServiceTarget } from '../../src/http/path.js';
 import { httpProtocol } from '../../src/http/protocol.js';
+import { readServiceTarget } from '../../src/http/rules/path.js';
 
 const values = standInSchemas();
 const upstream = httpProtocol.upstream(values).parse({ url: 'http://127.0.0.1:1' });

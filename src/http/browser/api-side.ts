@@ -7,7 +7,7 @@ import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
 import { valuesOf } from '../headers.js';
-import type { Target } from '../path.js';
+import type { Target } from '../rules/path.js';
 import { clientOf } from '../whence.js';
 import { cookiesNamed, SESSION_COOKIE } from './cookies.js';
 import { foreignRequest } from './foreign.js';

@@ -4,7 +4,7 @@ import type { ClientResponse } from '../client/response.js';
 import type { HttpParts } from '../dispatch.js';
 import { valuesOf } from '../headers.js';
 import type { Selected } from '../host.js';
-import { readTarget } from '../path.js';
+import { readTarget } from '../rules/path.js';
 import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';
 import { sendOn } from './pages.js';

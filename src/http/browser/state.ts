@@ -1,5 +1,5 @@
 import { digestOf } from '../../identity/secret.js';
-import { readServiceTarget } from '../path.js';
+import { readServiceTarget } from '../rules/path.js';
 import { cookiesBeginning, STATE_COOKIES } from './cookies.js';
 
 /** What a browser keeps at a service's host while one of its tabs is handed over: a nonce, and where it wanted to go. */

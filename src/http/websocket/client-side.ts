@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Decision } from '../../policy/decision.js';
 import type { Session } from '../../session/session.js';
 import type { MessageAction } from '../action.js';
-import { settingsOf } from '../decide.js';
+import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
 import type { MemoryShare } from './message-memory.js';

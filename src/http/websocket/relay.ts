@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Facts } from '../../recording/event.js';
 import type { Connection, Cut } from '../../session/connection.js';
 import type { Session } from '../../session/session.js';
-import { timesOf } from '../result.js';
+import { timesOf } from '../record/result.js';
 import { ClientSide } from './client-side.js';
 import { CODES, type Ending, type FaultyEnding, leaveGently, Parting } from './parting.js';
 import type { RelayParts } from './relay-parts.js';

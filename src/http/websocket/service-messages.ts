@@ -3,9 +3,9 @@ import type { Passage } from '../../gate/passage.js';
 import type { SightedStream } from '../../session/sightings.js';
 import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body-tap.js';
-import { bytesOf, textOf } from '../content.js';
 import { lasting } from '../reading.js';
-import { redactText } from '../redact.js';
+import { bytesOf, textOf } from '../record/content.js';
+import { redactText } from '../record/redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
 

@@ -1,5 +1,5 @@
 import type { Session } from '../../session/session.js';
-import { settingsOf } from '../decide.js';
+import { settingsOf } from '../rules/decide.js';
 import { FrameWatch, textFrame } from './frame-watch.js';
 import type { RelayParts } from './relay-parts.js';
 import { ServiceMessages } from './service-messages.js';

@@ -16,10 +16,10 @@ import { actionOf, type HttpParts, judge, passageOf, tellEnd, tellFault } from '
 import { serviceFault } from '../faults.js';
 import { pairs, requestHeaders, responseHeaders } from '../headers.js';
 import { selectCarried } from '../host.js';
-import { readTarget } from '../path.js';
+import { type Instants, timesOf } from '../record/result.js';
 import { refuseOnceRecorded } from '../refuse.js';
 import { faultOf } from '../request.js';
-import { type Instants, timesOf } from '../result.js';
+import { readTarget } from '../rules/path.js';
 import { upstreamOf } from '../service/target.js';
 import { clientOf, protoOf } from '../whence.js';
 import { readWish, responseTo, type Wish } from './handshake.js';

@@ -1,11 +1,11 @@
-import type { Recalled, Recaller } from '../gate/protocol.js';
-import type { RecordedEvent } from '../recording/event.js';
-import type { Header, HttpAction, RequestAction } from './action.js';
-import type { HttpRole } from './decide.js';
-import { canonical } from './headers.js';
-import { readServiceTarget } from './path.js';
-import { folded } from './query.js';
-import { fitsRoute } from './rule.js';
+import type { Recalled, Recaller } from '../../gate/protocol.js';
+import type { RecordedEvent } from '../../recording/event.js';
+import type { Header, HttpAction, RequestAction } from '../action.js';
+import { canonical } from '../headers.js';
+import type { HttpRole } from '../rules/decide.js';
+import { readServiceTarget } from '../rules/path.js';
+import { folded } from '../rules/query.js';
+import { fitsRoute } from '../rules/rule.js';
 
 /** What stands in a record where something was cut out. */
 const HIDDEN = /\[redacted\]|dp_[0-9A-Za-z]{22}_?\[/;

@@ -1,6 +1,6 @@
-import { allow, type Decision, type Obligations, type Rate } from '../policy/decision.js';
-import type { RequestAction } from './action.js';
-import { canonical, connectionList, valuesOf } from './headers.js';
+import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
+import type { RequestAction } from '../action.js';
+import { canonical, connectionList, valuesOf } from '../headers.js';
 import type { Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
 import { fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';

@@ -1,4 +1,4 @@
-import { isOwnPath, OWN_PATHS } from './browser/place.js';
+import { isOwnPath, OWN_PATHS } from '../browser/place.js';
 import { ESCAPED_PATH, type Matcher, SEGMENT, TYPE_NAMES, typed } from './matcher.js';
 import { holdsSlash, readServiceTarget } from './path.js';
 

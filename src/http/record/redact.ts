@@ -1,6 +1,6 @@
-import type { Header } from './action.js';
+import type { Header } from '../action.js';
+import { canonical, isCredentialProtocol } from '../headers.js';
 import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
-import { canonical, isCredentialProtocol } from './headers.js';
 
 const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];

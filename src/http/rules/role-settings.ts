@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { parseSize, SIZE } from '../config/size.js';
-import { hinted } from '../config/values.js';
+import { parseSize, SIZE } from '../../config/size.js';
+import { hinted } from '../../config/values.js';
 
 /** What a role says besides what it allows. */
 export interface RoleSettings {

@@ -1,4 +1,4 @@
-import { withoutHandles } from '../log.js';
+import { withoutHandles } from '../../log.js';
 
 const REDACTED = '[redacted]';
 

@@ -1,4 +1,4 @@
-import { BODY_SAMPLE } from './describe.js';
+import { BODY_SAMPLE } from '../record/describe.js';
 import type { RoleSettings } from './role-settings.js';
 
 /** What of one role's settings gives more than another's, by its keys: a larger message, or less of bodies that is recorded. */

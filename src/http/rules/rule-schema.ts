@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { Problem } from '../config/protocol.js';
-import { parseSize, SIZE } from '../config/size.js';
-import { hinted } from '../config/values.js';
-import type { Rate } from '../policy/decision.js';
-import { canonical, isCondition } from './headers.js';
+import type { Problem } from '../../config/protocol.js';
+import { parseSize, SIZE } from '../../config/size.js';
+import { hinted } from '../../config/values.js';
+import type { Rate } from '../../policy/decision.js';
+import { canonical, isCondition } from '../headers.js';
 import { type Matcher, oneOf, TYPE_NAMES, typed } from './matcher.js';
 import { parseRoute } from './routes.js';
 import { type Condition, type Rule, ruleOf } from './rule.js';

@@ -1,5 +1,5 @@
-import type { Transcript } from '../gate/protocol.js';
-import type { Facts, Json, Payload, RecordedEvent } from '../recording/event.js';
+import type { Transcript } from '../../gate/protocol.js';
+import type { Facts, Json, Payload, RecordedEvent } from '../../recording/event.js';
 
 /** More messages of one socket are counted, not listed. */
 const MOST_MESSAGES = 10_000;

@@ -1,6 +1,6 @@
-import { type Decision, deny } from '../policy/decision.js';
-import type { HttpAction, RequestAction } from './action.js';
-import { isOwnPath, OWN_PATHS } from './browser/place.js';
+import { type Decision, deny } from '../../policy/decision.js';
+import type { HttpAction, RequestAction } from '../action.js';
+import { isOwnPath, OWN_PATHS } from '../browser/place.js';
 import { holdsSlash, type ReadTarget, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { fitsPath, segmentsOf } from './routes.js';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import type { ActionFacts } from '../gate/protocol.js';
-import type { Payload } from '../recording/event.js';
-import type { HttpAction, MessageAction, RequestAction } from './action.js';
+import type { ActionFacts } from '../../gate/protocol.js';
+import type { Payload } from '../../recording/event.js';
+import type { HttpAction, MessageAction, RequestAction } from '../action.js';
 import { bytesOf, textOf } from './content.js';
 import { redactHeaders, redactQuery, redactText } from './redact.js';
 

@@ -1,4 +1,4 @@
-import type { Rate } from '../policy/decision.js';
+import type { Rate } from '../../policy/decision.js';
 
 interface Bucket {
   readonly count: number;

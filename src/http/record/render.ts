@@ -1,4 +1,4 @@
-import type { Facts, Json, Payload, RecordedEvent } from '../recording/event.js';
+import type { Facts, Json, Payload, RecordedEvent } from '../../recording/event.js';
 
 /** One event of an HTTP session in words. */
 export function render({ kind, facts, payload }: RecordedEvent): string {

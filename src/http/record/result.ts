@@ -1,8 +1,8 @@
-import type { Facts, Payload } from '../recording/event.js';
-import type { Header } from './action.js';
-import type { BodyTap } from './body-tap.js';
+import type { Facts, Payload } from '../../recording/event.js';
+import type { Header } from '../action.js';
+import type { BodyTap } from '../body-tap.js';
+import { valuesOf } from '../headers.js';
 import { type BodySample, bodySample } from './describe.js';
-import { valuesOf } from './headers.js';
 
 /** One side of an exchange: its head, and what passed of its body. */
 interface Side {
