@@ -39,6 +39,7 @@ t.test('a reviewer lists, exports and verifies the audit log from the command li
 
   const head = file('head', (await run('audit', 'head')).stdout);
   const exported = await run('audit', 'export', '--by', 'rita');
+  t.equal(exported.code, 0, exported.stderr);
   t.notMatch(exported.stdout, /[\x1b\u009b\u202e]/);
   const whole = file('export.jsonl', exported.stdout);
   const offline = (...more: string[]) => run('audit', 'verify', '--keys', keys, ...more);
