@@ -271,3 +271,21 @@ t.test('a client that does not close is nothing under way, and goes with its ses
   client.write(masked(TEXT, 'is anybody there?')); // whoever has read to the end notices a reset when it writes
   await gone;
 });
+
+t.test('what a client was allowed to say reaches the service, though its connection is reset meanwhile', async (t) => {
+  for (const last of [Buffer.alloc(0), masked(CLOSE, closing(1000, 'why'))]) {
+    const { gateway, client, service, received } = await opened(t);
+    const unlock = await lockLedger(gateway);
+    client.write(Buffer.concat([masked(TEXT, 'last words'), last]));
+    await untilWaiting(gateway);
+    client.resetAndDestroy();
+    service.write(unmasked(TEXT, 'is anybody there?'));
+    await pause(100);
+    await unlock();
+    await ended(service);
+    t.same(received(), last.length === 0 ? ['81 last words'] : ['81 last words', '88 1000 why']);
+    const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+    t.equal(results.length, 1, 'what nobody was given was not said');
+    t.match(results[0]?.facts, { reason: 'client_left', messages: 1, bytesOut: 0 });
+  }
+});

@@ -21,7 +21,7 @@ export interface ClientSideEnds {
   faulty(ending: FaultyEnding): void;
   /** What it sent last does not go on, and what it sent before is safe. */
   refused(ending: Ending): void;
-  /** Its connection is closed, or has ended on its side and nothing is left to be answered. */
+  /** Its connection is closed, or has ended on its side and nothing is left to be answered; what it said before has gone on. */
   left(): void;
 }
 
@@ -72,7 +72,7 @@ export class ClientSide {
       if (!this.#stopped) this.#read(chunk);
     });
     this.#client.once('end', () => this.#clientEnds());
-    this.#client.once('close', () => this.#ends.left());
+    this.#client.once('close', () => this.#clientEnds());
     this.#parts.upstream.on('drain', () => this.#pace());
   }
 
@@ -162,7 +162,8 @@ export class ClientSide {
 
   /** Amid a closing handshake the service may still answer, to a client that has ended its side alone. */
   #leaveIfDone(): void {
-    if (this.#ended && this.#outbox.isSafe && !this.#stopped && this.closeCode === null) this.#ends.left();
+    if (!this.#ended || this.#stopped || !this.#outbox.isSafe) return;
+    if (this.closeCode === null || this.#client.closed) this.#ends.left();
   }
 
   #unreadable(code: number, why: string): void {

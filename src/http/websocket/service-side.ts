@@ -72,7 +72,7 @@ export class ServiceSide {
   }
 
   #read(chunk: Buffer): void {
-    if (this.#stopped || !this.#session.isLive()) return;
+    if (this.#stopped || !this.#session.isLive() || !this.#parts.client.writable) return;
     const passed = this.watch.push(chunk);
     if (this.#stopped) return; // to record it was the end
     if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
@@ -84,7 +84,6 @@ export class ServiceSide {
   #pass(bytes: Buffer): void {
     const { client } = this.#parts;
     this.#closing?.refresh(); // the service is not silent
-    if (!client.writable) return;
     this.bytes += bytes.byteLength;
     this.#session.deliver(client, bytes);
   }
