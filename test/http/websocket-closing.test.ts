@@ -289,3 +289,36 @@ t.test('what a client was allowed to say reaches the service, though its connect
     t.match(results[0]?.facts, { reason: 'client_left', messages: 1, bytesOut: 0 });
   }
 });
+
+for (const [how, close] of [
+  ['closes', (service: Socket) => service.destroy()],
+  ['resets its connection', (service: Socket) => service.resetAndDestroy()],
+] as const) {
+  t.test(`a client that talks on is given the last words of a service that ${how}, with bytes unread`, async (t) => {
+    const { gateway, client, service } = await opened(t, 'buffered');
+    const given: Buffer[] = [];
+    client.on('data', (chunk: Buffer) => given.push(chunk));
+    const talking = setInterval(() => client.write(masked(BINARY, Buffer.alloc(256 * 1024))), 1);
+    t.teardown(() => clearInterval(talking));
+    service.pause();
+    await pause(30);
+    const goes = closed(service);
+    service.write(
+      Buffer.concat([unmasked(BINARY, Buffer.alloc(60_000)), unmasked(CLOSE, closing(4000, 'enough'))]),
+      () => close(service),
+    );
+    await goes;
+    await ended(client);
+    clearInterval(talking);
+    client.destroy();
+    t.ok(
+      Buffer.concat(given)
+        .subarray(-10)
+        .equals(unmasked(CLOSE, closing(4000, 'enough'))),
+    );
+    const [session] = gateway.gate.registry.all();
+    await waitUntil('both connections are closed', async () => session?.isAlone === true);
+    const results = (await gateway.events()).filter((event) => event.facts.messages !== undefined);
+    t.match(results, [{ facts: { status: '4000', bytesOut: 60_014 } }]);
+  });
+}

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 type Done = (error?: Error | null) => void;
 
@@ -12,11 +12,15 @@ const CLOSED = new Set<unknown>(['EPIPE', 'ECONNRESET']);
  */
 export class OutlivedWrites {
   readonly #onFailed: () => void;
-  #hasLeft = false;
+  #hasLeft: boolean;
   #error: Error | null = null;
 
-  /** @param onFailed - told of a failure that is outlived; the socket's end, or an error of its reading side, comes later */
-  constructor(socket: Socket, onFailed: () => void) {
+  /**
+   * @param onFailed - told of a failure that is outlived; the socket's end, or an error of its reading side, comes later
+   * @param hasLeft - whether something was written already, see `begin`
+   */
+  constructor(socket: Duplex, onFailed: () => void, hasLeft = false) {
+    this.#hasLeft = hasLeft;
     this.#onFailed = onFailed;
     const write = socket._write.bind(socket);
     const writeAll = socket._writev?.bind(socket);
@@ -43,7 +47,7 @@ export class OutlivedWrites {
     this.#hasLeft = false;
   }
 
-  #attempt(write: (heard: Done) => void, socket: Socket, done: Done): void {
+  #attempt(write: (heard: Done) => void, socket: Duplex, done: Done): void {
     write((error) => {
       if (error === undefined || error === null || !this.#hasLeft || !CLOSED.has(codeOf(error))) return done(error);
       this.#error = error;
@@ -53,6 +57,15 @@ export class OutlivedWrites {
     // Of a write that does not fail at once something is on its way.
     this.#hasLeft = true;
   }
+}
+
+/** The same for a connection on which both sides speak as they like: it is closed once all is read that had come. */
+export function outliveWrites(socket: Duplex): void {
+  const close = () => {
+    if (writes.error !== null && socket.readableEnded) socket.destroy();
+  };
+  const writes = new OutlivedWrites(socket, close, true);
+  socket.once('end', close);
 }
 
 function codeOf(error: Error): unknown {
