@@ -15,7 +15,7 @@ import {
   type TestGateway,
   untilWaiting,
 } from './gateway.js';
-import { rawService } from './raw-service.js';
+import { bareService, rawService } from './raw-service.js';
 import { unmasked } from './ws-frames.js';
 
 const ROLES = { viewer: ['WS /live', 'GET /live'] };
@@ -287,6 +287,22 @@ t.test('a service that is down is 502 for a WebSocket too', async (t) => {
     kind: 'result',
     facts: { reason: 'upstream_unavailable', queueMs: Number, ms: Number, firstByteMs: undefined },
   });
+});
+
+t.test('a service says no in its own words, and of an answer without a body no length is told', async (t) => {
+  const said = ['200 OK\r\nContent-Length: 4\r\n\r\nbody', '204 No Content\r\n\r\n', '304 Not Modified\r\n\r\n'];
+  const { url } = await bareService(t, (_, socket) => socket.write(`HTTP/1.1 ${said.shift()}`));
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  for (const [status, length] of [
+    [200, '4'],
+    [204, undefined],
+    [304, undefined],
+  ] as const) {
+    const [, response] = await once(dial(t, gateway, handle), 'unexpected-response');
+    t.equal(response.statusCode, status);
+    t.equal(response.headers['content-length'], length);
+  }
 });
 
 t.test('a message in 65,536 fragments passes as one, and one of endless empty fragments is 1008', async (t) => {

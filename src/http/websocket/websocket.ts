@@ -301,8 +301,10 @@ function plainAnswer(response: IncomingMessage, body: Buffer, upstream: WebAddre
   const kept = responseHeaders(pairs(response.rawHeaders), upstream).filter(
     ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
   );
-  const headers = [...kept, ['Content-Length', String(body.byteLength)], ['Connection', 'close']];
   const status = response.statusCode ?? 502;
+  // RFC 9110 section 8.6: of an answer that has no body none is told of.
+  const length = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];
+  const headers = [...kept, ...length, ['Connection', 'close']];
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return Buffer.concat([
     Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}\r\n`, 'latin1'),
