@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 
 type Done = (error?: Error | null) => void;
 
@@ -12,6 +13,8 @@ const CLOSED = new Set<unknown>(['EPIPE', 'ECONNRESET']);
  */
 export class OutlivedWrites {
   readonly #onFailed: () => void;
+  /** Has the system say whether it would write. Under TLS there would be something to write. */
+  readonly #ask: () => void;
   #hasLeft: boolean;
   #error: Error | null = null;
 
@@ -23,6 +26,12 @@ export class OutlivedWrites {
     this.#hasLeft = hasLeft;
     this.#onFailed = onFailed;
     const write = socket._write.bind(socket);
+    this.#ask = () => {
+      if (socket instanceof TLSSocket || socket.writableLength > 0 || socket.destroyed) return;
+      write('', 'latin1', (error) => {
+        this.#error ??= error ?? null;
+      });
+    };
     const writeAll = socket._writev?.bind(socket);
     socket._write = (chunk, encoding, done) => this.#attempt((heard) => write(chunk, encoding, heard), socket, done);
     if (writeAll === undefined) return;
@@ -36,9 +45,11 @@ export class OutlivedWrites {
 
   /**
    * Whether the connection was reset before the other side had said its end. A write that meets a reset may be all that hears
-   * of it: a read finds a mere end afterwards, which nobody has said. After a proper end a write fails with EPIPE instead.
+   * of it: a read finds a mere end afterwards, which nobody has said; and where a reset comes right behind bytes libuv tells of
+   * an end without having read it. To be asked at the end. After a proper end a write fails with EPIPE instead.
    */
-  get isReset(): boolean {
+  isReset(): boolean {
+    if (this.#error === null) this.#ask();
     return this.#error !== null && codeOf(this.#error) !== 'EPIPE';
   }
 

@@ -275,7 +275,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
 
   #ended(): void {
     try {
-      if (this.#writes.isReset) throw this.#writes.error;
+      if (this.#writes.isReset()) throw this.#writes.error;
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {
