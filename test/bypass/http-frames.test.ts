@@ -175,12 +175,9 @@ t.test(
   },
 );
 
-t.test('nobody takes the memory for large messages from everybody else, on however many sockets', async (t) => {
-  const MiB = 1024 * 1024;
-  const { url, sockets } = await rawService(t);
-  const roles = { viewer: ['WS /live'] };
-  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
-  const dial = async (principal: string) => {
+/** Opens WebSockets, each by a grant of its own. */
+function dialling(t: Test, gateway: TestGateway) {
+  return async (principal: string): Promise<RawClient> => {
     const { handle } = gateway.issue('web', { principal });
     const client = raw(
       t,
@@ -190,6 +187,14 @@ t.test('nobody takes the memory for large messages from everybody else, on howev
     await client.sees(/\r\n\r\n/);
     return client;
   };
+}
+
+t.test('nobody takes the memory for large messages from everybody else, on however many sockets', async (t) => {
+  const MiB = 1024 * 1024;
+  const { url, sockets } = await rawService(t);
+  const roles = { viewer: ['WS /live'] };
+  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
+  const dial = dialling(t, gateway);
   const hoarders = [];
   for (let left = 8; left > 0; left -= 1) hoarders.push(await dial('mallory'));
   const other = await dial('alice');
@@ -208,16 +213,7 @@ t.test('what comes behind the frame that ends a WebSocket takes no memory that n
   const { url, sockets } = await rawService(t);
   const web = (most: string) => ({ url, roles: { viewer: { allow: ['WS /live'], websocket: { max_message: most } } } });
   const gateway = await startGateway(t, { web: web('1MiB') }, { messageMemory: 256 * 1024, mode: 'buffered' });
-  const dial = async (principal: string) => {
-    const { handle } = gateway.issue('web', { principal });
-    const client = raw(
-      t,
-      gateway.port,
-      `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`,
-    );
-    await client.sees(/\r\n\r\n/);
-    return client;
-  };
+  const dial = dialling(t, gateway);
   const piece = (opcode: number, bytes: number) =>
     Buffer.concat([Buffer.from([opcode, 0xfe, bytes >> 8, bytes & 0xff, 0, 0, 0, 0]), Buffer.alloc(bytes)]);
   const ping = Buffer.concat([Buffer.from([0x89, 0x8a, 0, 0, 0, 0]), Buffer.alloc(10)]);
