@@ -15,9 +15,13 @@ const TOKEN = /dpt_[0-9A-Za-z_-]{10,}/g;
 
 /** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. Tokens go altogether. */
 export function withoutHandles(told: string): string {
+  const text = told.includes('_') ? withoutPlainHandles(told) : told; // one character is found faster than a word
+  return text.includes('64705f') ? text.replace(HEX_HANDLE, '64705f$<id>5f[redacted]') : text;
+}
+
+function withoutPlainHandles(told: string): string {
   const text = told.includes('dpt_') ? told.replace(TOKEN, 'dpt_[redacted]') : told;
-  const plain = text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
-  return plain.includes('64705f') ? plain.replace(HEX_HANDLE, '64705f$<id>5f[redacted]') : plain;
+  return text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
 }
 
 /** Characters that steer a terminal or turn text around, and that JSON leaves as they are: C1, DEL, zero-width, bidi. */

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib';
-import { bytesOfValue, decodeEvent, type EncodedEvent, encodeEvent, linked, textOfValue } from './chain.js';
+import { bytesOfValue, decodeEvent, type EncodedEvent, encodeEvent, linked, textOfValue, VALUE_SIZE } from './chain.js';
 import type { RecordedEvent } from './event.js';
 
 /** One row of evidence: the events of one session that were flushed together. */
@@ -53,11 +53,7 @@ export class OpenBlock {
 
   /** @throws for an event that cannot be encoded: nothing of it is in the block then */
   add(event: RecordedEvent): void {
-    const lines = this.#open();
-    const { header, payload } = encodeEvent(event);
-    const hash = linked(this.#hash, header);
-    lines.addBoth(header, payload);
-    this.#hash = hash;
+    this.#hash = this.#open().add(encodeEvent(event), this.#hash);
     if (this.#events === 0) {
       this.#firstSeq = event.seq;
       this.#fromAt = event.at;
@@ -159,19 +155,24 @@ class Lines {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** @throws where there is no memory for both: neither is added then */
-  addBoth(one: string, other: string): void {
-    this.#makeRoom(most(one) + most(other));
-    this.#add(one);
-    this.#add(other);
-  }
-
-  #add(line: string): void {
-    if (this.#length > 0) {
-      this.#buffer[this.#length] = LF;
-      this.#length += 1;
-    }
-    this.#length += this.#buffer.write(line, this.#length);
+  /**
+   * @param before - the chain's value before this event, which is hashed from where the header is stored
+   * @returns its value behind it
+   * @throws where there is no memory for both lines, or no hash: neither is added then
+   */
+  add({ header, payload }: EncodedEvent, before: string): string {
+    this.#makeRoom(VALUE_SIZE + most(header) + most(payload));
+    const buffer = this.#buffer;
+    let at = this.#length;
+    if (at > 0) buffer[at++] = LF;
+    const from = at + buffer.write(before, at, 'latin1');
+    const to = from + buffer.write(header, from);
+    const value = linked(buffer.subarray(at, to));
+    buffer.copyWithin(at, from, to);
+    at += to - from;
+    buffer[at++] = LF;
+    this.#length = payload === '' ? at : at + buffer.write(payload, at);
+    return value;
   }
 
   /** @param more - bytes */

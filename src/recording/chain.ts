@@ -22,17 +22,20 @@ export function genesis(sessionId: string): Buffer {
 
 /** The chain's value after one more header: SHA-256 of the value before it and the header's bytes. */
 export function link(before: Uint8Array, header: string): Buffer {
-  return bytesOfValue(linked(textOfValue(before), header));
+  return createHash('sha256').update(before).update(header).digest();
 }
 
-/** As `link`, where many headers follow one another: a value that is a text (its characters are the bytes) costs half. */
-export function linked(before: string, header: string): string {
-  const most = before.length + 3 * header.length;
-  if (most > SCRATCH.length) return createHash('sha256').update(before, 'latin1').update(header).digest('binary');
-  SCRATCH.write(before, 0, 'latin1');
-  const end = before.length + SCRATCH.write(header, before.length);
-  return hash('sha256', SCRATCH.subarray(0, end), 'binary');
+/**
+ * As `link`, where many headers follow one another: a value that is a text (its characters are the bytes) costs half, and so does a
+ * hash that takes its input in one piece.
+ * @param valueAndHeader - the value before, and behind it the header
+ */
+export function linked(valueAndHeader: Uint8Array): string {
+  return hash('sha256', valueAndHeader, 'binary');
 }
+
+/** Bytes of a value. */
+export const VALUE_SIZE = 32;
 
 /** A value of the chain as `linked` takes it. */
 export function textOfValue(value: Uint8Array): string {
@@ -43,9 +46,6 @@ export function textOfValue(value: Uint8Array): string {
 export function bytesOfValue(value: string): Buffer {
   return Buffer.from(value, 'latin1');
 }
-
-/** A hash in one call costs half of one in four; it takes its input in one piece. */
-const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024);
 
 /**
  * Writes an event in its stored form. Whatever a protocol put in, no handle is ever stored (THREATS.md A16, D27): it is
