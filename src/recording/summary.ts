@@ -58,6 +58,8 @@ export class Summary {
   readonly #texts = new Set<string>();
   readonly #sightings = new Map<string, number>();
   #textSize = 0;
+  /** What was asked last: a text that comes again need not be hashed to be found. */
+  #lastText = '';
 
   /** @param first - the event that it begins with, or what another begins with; it is not taken in */
   constructor(sessionId: string, first: RecordedEvent | Summary) {
@@ -142,9 +144,11 @@ export class Summary {
   }
 
   #keepText(text: string): void {
-    if (this.#textSize >= MOST_TEXT || text === '' || this.#texts.has(text)) return;
+    if (this.#textSize >= MOST_TEXT || text === '' || text === this.#lastText) return;
     // Cut generously here and exactly at the end: a handle must not be cut in two before it is found.
     const kept = text.length > 2 * MOST_TEXT ? text.slice(0, 2 * MOST_TEXT) : text;
+    this.#lastText = kept;
+    if (this.#texts.has(kept)) return;
     this.#texts.add(kept);
     this.#textSize += kept.length;
   }
