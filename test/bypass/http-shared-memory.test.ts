@@ -5,6 +5,7 @@ import { maskedFrame } from '../../src/http/websocket/masked-frame.js';
 import { startEcho } from '../http/echo.js';
 import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
 import { bareService, rawService } from '../http/raw-service.js';
+import { unmasked } from '../http/ws-frames.js';
 import { waitUntil } from '../support/wait.js';
 
 /*
@@ -217,6 +218,39 @@ t.test('A5: frames that wait for the record of those before them are what their 
       .map(({ payload }) => String(payload?.text));
   await waitUntil('all are recorded', async () => (await messages()).length >= expected.length);
   t.same((await messages()).sort(), expected.sort());
+});
+
+t.test('A5: what services say to clients that take their time reaches the one that it is for', async (t) => {
+  const service = await rawService(t);
+  const gateway = await startGateway(t, { web: { url: service.url, roles: ROLES } }, { mode: 'buffered' });
+  const { handle } = gateway.issue('web');
+  const clients = LETTERS.slice(4).map(() => raw(t, gateway.port, head('GET /live', handle, UPGRADE)));
+  await Promise.all(clients.map(({ sees }) => sees(/ 101 .*\r\n\r\n$/s)));
+  const came = clients.map(({ socket }) => {
+    const chunks: Buffer[] = [];
+    socket.pause().removeAllListeners('data');
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    return chunks;
+  });
+  const said = service.sockets.map((): Buffer[] => []);
+  for (let round = 0; round < 400; round += 1) {
+    for (const [at, socket] of service.sockets.entries()) {
+      const frame = unmasked(0x81, LETTERS[at]?.repeat((round * 9_770) % 80_021));
+      said[at]?.push(frame);
+      // Now whole, now in two: what is left of a frame comes while others are read.
+      const cut = round % 2 === 0 ? frame.length : frame.length >> 1;
+      socket.write(frame.subarray(0, cut));
+      setImmediate(() => socket.write(frame.subarray(cut)));
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  for (const { socket } of clients) socket.resume();
+  const sum = (all: readonly Buffer[][]) => all.flat().reduce((bytes, one) => bytes + one.length, 0);
+  t.ok(sum(said) > 48 * 1024 * 1024, 'more than the system holds of it');
+  await waitUntil('all came', () => sum(came) >= sum(said) || clients.some(({ socket }) => socket.closed));
+  const digests = (all: readonly Buffer[][]) =>
+    all.map((one) => createHash('sha256').update(Buffer.concat(one)).digest('hex')).sort();
+  t.same(digests(came), digests(said));
 });
 
 t.test(

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Admission } from '../../gate/admission.js';
 import type { Header } from '../action.js';
 import { pairs } from '../headers.js';
+import { readIntoOurs } from '../own-reading.js';
 import { outliveWrites } from '../service/outlived-writes.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
@@ -52,6 +53,7 @@ export function dialWebSocket(
     const headers = pairs(response.rawHeaders);
     const fault = response.statusCode === 101 ? faultOf101(headers, key, options.wish) : 'an upgrade without 101';
     if (fault === null) {
+      readIntoOurs(socket);
       outliveWrites(socket); // a service may say its last, and close, while it is written to
       settle(() => handler.opened(socket, headers, head));
     } else {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { OwnReading } from '../../../src/http/client/own-reading.js';
-import { portOf } from '../../support/ports.js';
-import { closed, waitUntil } from '../../support/wait.js';
+import { OwnReading } from '../../src/http/own-reading.js';
+import { portOf } from '../support/ports.js';
+import { closed, waitUntil } from '../support/wait.js';
 
 /** Both ends of an accepted connection. */
 async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {

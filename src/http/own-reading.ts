@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { Reading } from '../reading.js';
+import { Reading } from './reading.js';
 
 /** Who hears what came on a connection. The bytes are overwritten afterwards. @returns whether to read on */
 export type OnRead = (bytes: Buffer) => boolean;
@@ -9,8 +9,8 @@ export type OnRead = (bytes: Buffer) => boolean;
 const EVERYBODYS = Buffer.allocUnsafeSlow(64 * 1024);
 
 /**
- * The reading of an accepted connection, into memory of ours: Node would make 64 KiB anew for each read. Node has that for
- * sockets that it connects (`onread` of `net.Socket`), and for accepted ones only within: the same fields are set here. Where they
+ * The reading of a connection that Node has made, into memory of ours: Node would make 64 KiB anew for each read. Node has that for
+ * sockets that are connected for it (`onread` of `net.Socket`), and for others only within: the same fields are set here. Where they
  * are not what they were, nothing is taken over, and the connection is read by its `data` events.
  */
 export class OwnReading extends Reading {
@@ -48,6 +48,11 @@ export class OwnReading extends Reading {
     // Other streams take what fits while they are paused.
     Object.assign(this.#socket, { pause: Duplex.prototype.pause });
   }
+}
+
+/** Has a connection read into memory of ours, where that can be; its stream has copies of what comes. */
+export function readIntoOurs(connection: Duplex): void {
+  if (connection instanceof Socket) OwnReading.of(connection, () => true)?.giveBack();
 }
 
 interface TakesBuffers {
