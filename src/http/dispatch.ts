@@ -1,69 +1,24 @@
-import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Carried } from '../gate/carried.js';
-import type { Gate } from '../gate/gate.js';
-import { Passage } from '../gate/passage.js';
-import type { BrowserAccess } from '../identity/browser-access.js';
-import type { Log } from '../log.js';
-import { type Decision, deny } from '../policy/decision.js';
-import type { Session } from '../session/session.js';
-import type { HttpAction, RequestAction } from './action.js';
 import { type Entry, enter } from './admit.js';
 import { askAgain } from './browser/again.js';
-import type { ApiDoor } from './browser/api-side.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
 import { type Answer, refuse as refusals } from './browser/refusals.js';
-import type { RequestDesk } from './browser/request-side.js';
 import { beginHandover, isOwnTarget, serveOwnTarget } from './browser/service-side.js';
 import type { ClientRequest } from './client/request.js';
 import type { ClientResponse } from './client/response.js';
-import { type Refusal, refusalOf, refusalOfEnd, sendRefusal } from './deny.js';
-import type { Faults } from './faults.js';
+import { type Refusal, refusalOf, sendRefusal } from './deny.js';
 import { Exchange } from './forward.js';
 import { valuesOf } from './headers.js';
 import { type Selected, selectCarried } from './host.js';
-import type { Identity } from './identity.js';
-import { httpProtocol } from './protocol.js';
+import { actionOf, judge, passageOf } from './judge.js';
+import type { HttpParts } from './parts.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
-import { decide, HttpRole } from './rules/decide.js';
-import { readServiceTarget } from './rules/path.js';
-import type { Rates } from './rules/rate.js';
 import { upstreamOf } from './service/target.js';
-import type { Upstreams } from './service/upstream.js';
-import type { MessageMemory } from './websocket/message-memory.js';
+import { tellEnd, tellFault } from './tell.js';
 import { clientOf, protoOf } from './whence.js';
-
-/** What requests and WebSockets alike need of the process around them. */
-export interface HttpParts {
-  readonly gate: Gate;
-  readonly log: Log;
-  readonly faults: Faults;
-  readonly upstreams: Upstreams;
-  readonly identity: Identity;
-  readonly access: BrowserAccess;
-  /** Who answers below `/api` at the gateway's own host. */
-  readonly api: ApiDoor | undefined;
-  /** What approvers' pages ask; without it there are none. */
-  readonly desk: RequestDesk | undefined;
-  /** How browsers reach the gateway. */
-  readonly scheme: 'http' | 'https';
-  /** Of the gateway's own pages, as browsers spell it. */
-  readonly origin: () => string;
-  readonly clock: Clock;
-  /** Services are reached at `<service>.<domain>`. */
-  readonly domain: string;
-  /** What comes through tunnels, by its stream. */
-  readonly carried: WeakMap<object, Carried>;
-  readonly monotonic: () => number;
-  readonly rates: Rates;
-  /** Where clients' large WebSocket messages are held. */
-  readonly messages: MessageMemory;
-}
-
-/** How many requests and WebSockets of one grant may be under way at once. */
-const MAX_AT_ONCE = 256;
 
 /** One request from its head to its refusal or its exchange. @param failed - hears of a fault of our own */
 export function serveRequest(
@@ -249,77 +204,3 @@ async function answerOwn(
     return { refusal };
   }
 }
-
-/** Tells of a request that no service is asked about, since it is not one that may be passed on. */
-export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Refusal): void {
-  const { status, reason, rule = 'well-formed request' } = refusal;
-  faults.tell({ client: clientOf(req), status, reason, rule });
-}
-
-/** The refusal of a request whose session ended while it was on its way in. */
-export function tellEnd({ faults }: HttpParts, req: ClientRequest, session: Session): Refusal {
-  const refusal = refusalOfEnd(session);
-  const { status, reason } = refusal;
-  const { id, policy } = session;
-  faults.tell({ service: policy.name, session: id, client: clientOf(req), status, reason, rule: 'a live session' });
-  return refusal;
-}
-
-/** A request as it is decided and recorded. */
-export function actionOf(
-  { target: rawTarget, headers }: ClientRequest,
-  method: string,
-  client: string,
-  admission: Admission,
-): RequestAction {
-  const { injected } = upstreamOf(admission);
-  return { kind: 'request', method, target: readServiceTarget(rawTarget), rawTarget, client, headers, injected };
-}
-
-/** The way of one request's actions through the gate. */
-export function passageOf(session: Session, log: Log): Passage<HttpAction> {
-  return new Passage<HttpAction>(session, httpProtocol, log);
-}
-
-/**
- * The decision on a request: a session that has too much under way is told to wait. Where a role is missing the name of one
- * that would do is said: a role knows only itself.
- */
-export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: HttpAction): Decision {
-  if (underWay(parts, passage.session) >= MAX_AT_ONCE) return TOO_MANY;
-  const decision = passage.judge(action);
-  if (decision.outcome === 'allow') return withinRate(parts, passage.session, decision);
-  if (decision.reason !== 'out_of_scope') return decision;
-  const { roles, owner } = passage.session.policy;
-  for (const role of roles.values()) {
-    if (role instanceof HttpRole && decide(role, action).outcome === 'allow') {
-      return { ...decision, hint: `ask ${owner} for a grant with the role ${role.name}` };
-    }
-  }
-  return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
-}
-
-/** What is under way of a grant: a browser that begins anew has another session, and no more room. */
-function underWay({ gate }: HttpParts, { grant }: Session): number {
-  let sum = 0;
-  for (const { connections } of gate.registry.ofGrant(grant.id)) sum += connections;
-  return sum;
-}
-
-/** The decision, or a denial when its rule has been used too often. */
-function withinRate({ rates, monotonic }: HttpParts, session: Session, decision: Decision): Decision {
-  const { rule, obligations } = decision;
-  const { rate } = obligations;
-  const wait = rate === undefined ? 0 : rates.take(session.grant.id, rule, rate, monotonic());
-  if (rate === undefined || wait === 0) return decision;
-  const often = `${rate.count} times in ${rate.seconds} s`;
-  const retryAfter = Math.ceil(wait / 1_000);
-  return { ...deny('too_many', rule, `This is allowed ${often}.`, `wait ${retryAfter} s`), retryAfter };
-}
-
-const TOO_MANY = deny(
-  'too_many',
-  `at most ${MAX_AT_ONCE} requests at once`,
-  `More than ${MAX_AT_ONCE} requests of this grant are under way.`,
-  'wait until some have ended',
-);

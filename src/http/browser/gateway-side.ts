@@ -1,7 +1,7 @@
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import type { HttpParts } from '../dispatch.js';
 import { valuesOf } from '../headers.js';
+import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
 import { isApiPath, serveApi } from './api-side.js';

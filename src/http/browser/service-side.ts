@@ -1,9 +1,9 @@
 import { digestOf, newSecret } from '../../identity/secret.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import type { HttpParts } from '../dispatch.js';
 import { valuesOf } from '../headers.js';
 import type { Selected } from '../host.js';
+import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
 import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';

@@ -1,7 +1,7 @@
 import type { Login } from '../../identity/logins.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import type { HttpParts } from '../dispatch.js';
+import type { HttpParts } from '../parts.js';
 import type { Answer } from './refusals.js';
 
 /** One request to the gateway's own host. */

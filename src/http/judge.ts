@@ -1,0 +1,74 @@
+import type { Admission } from '../gate/admission.js';
+import { Passage } from '../gate/passage.js';
+import type { Log } from '../log.js';
+import { type Decision, deny } from '../policy/decision.js';
+import type { Session } from '../session/session.js';
+import type { HttpAction, RequestAction } from './action.js';
+import type { ClientRequest } from './client/request.js';
+import type { HttpParts } from './parts.js';
+import { httpProtocol } from './protocol.js';
+import { decide, HttpRole } from './rules/decide.js';
+import { readServiceTarget } from './rules/path.js';
+import { upstreamOf } from './service/target.js';
+
+/** How many requests and WebSockets of one grant may be under way at once. */
+const MAX_AT_ONCE = 256;
+
+/** A request as it is decided and recorded. */
+export function actionOf(
+  { target: rawTarget, headers }: ClientRequest,
+  method: string,
+  client: string,
+  admission: Admission,
+): RequestAction {
+  const { injected } = upstreamOf(admission);
+  return { kind: 'request', method, target: readServiceTarget(rawTarget), rawTarget, client, headers, injected };
+}
+
+/** The way of one request's actions through the gate. */
+export function passageOf(session: Session, log: Log): Passage<HttpAction> {
+  return new Passage<HttpAction>(session, httpProtocol, log);
+}
+
+/**
+ * The decision on a request: a session that has too much under way is told to wait. Where a role is missing the name of one
+ * that would do is said: a role knows only itself.
+ */
+export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: HttpAction): Decision {
+  if (underWay(parts, passage.session) >= MAX_AT_ONCE) return TOO_MANY;
+  const decision = passage.judge(action);
+  if (decision.outcome === 'allow') return withinRate(parts, passage.session, decision);
+  if (decision.reason !== 'out_of_scope') return decision;
+  const { roles, owner } = passage.session.policy;
+  for (const role of roles.values()) {
+    if (role instanceof HttpRole && decide(role, action).outcome === 'allow') {
+      return { ...decision, hint: `ask ${owner} for a grant with the role ${role.name}` };
+    }
+  }
+  return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
+}
+
+/** What is under way of a grant: a browser that begins anew has another session, and no more room. */
+function underWay({ gate }: HttpParts, { grant }: Session): number {
+  let sum = 0;
+  for (const { connections } of gate.registry.ofGrant(grant.id)) sum += connections;
+  return sum;
+}
+
+/** The decision, or a denial when its rule has been used too often. */
+function withinRate({ rates, monotonic }: HttpParts, session: Session, decision: Decision): Decision {
+  const { rule, obligations } = decision;
+  const { rate } = obligations;
+  const wait = rate === undefined ? 0 : rates.take(session.grant.id, rule, rate, monotonic());
+  if (rate === undefined || wait === 0) return decision;
+  const often = `${rate.count} times in ${rate.seconds} s`;
+  const retryAfter = Math.ceil(wait / 1_000);
+  return { ...deny('too_many', rule, `This is allowed ${often}.`, `wait ${retryAfter} s`), retryAfter };
+}
+
+const TOO_MANY = deny(
+  'too_many',
+  `at most ${MAX_AT_ONCE} requests at once`,
+  `More than ${MAX_AT_ONCE} requests of this grant are under way.`,
+  'wait until some have ended',
+);

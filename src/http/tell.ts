@@ -1,0 +1,20 @@
+import type { Session } from '../session/session.js';
+import type { ClientRequest } from './client/request.js';
+import { type Refusal, refusalOfEnd } from './deny.js';
+import type { HttpParts } from './parts.js';
+import { clientOf } from './whence.js';
+
+/** Tells of a request that no service is asked about, since it is not one that may be passed on. */
+export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Refusal): void {
+  const { status, reason, rule = 'well-formed request' } = refusal;
+  faults.tell({ client: clientOf(req), status, reason, rule });
+}
+
+/** The refusal of a request whose session ended while it was on its way in. */
+export function tellEnd({ faults }: HttpParts, req: ClientRequest, session: Session): Refusal {
+  const refusal = refusalOfEnd(session);
+  const { status, reason } = refusal;
+  const { id, policy } = session;
+  faults.tell({ service: policy.name, session: id, client: clientOf(req), status, reason, rule: 'a live session' });
+  return refusal;
+}
