@@ -152,12 +152,10 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   role: () => roleSchema,
   compileRole,
   rulesOf: ({ rules }) => rules.map(({ text }) => text),
-  narrow: ({ name, rules, settings }, texts) =>
-    new HttpRole(
-      name,
-      rules.filter(({ text }) => texts.has(text)),
-      settings,
-    ),
+  narrow: ({ name, rules, settings, whole }, texts) => {
+    const left = rules.filter(({ text }) => texts.has(text));
+    return new HttpRole(name, left, settings, whole);
+  },
   looser: ({ settings }, than) => looser(settings, than.settings),
   injected,
   decide,

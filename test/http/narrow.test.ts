@@ -16,6 +16,7 @@ function editor(): HttpRole {
     'POST /orders/:id/retry',
     'WS /live',
     { route: 'PUT /orders/:id', body: '1KiB' },
+    'GET /packages/:name<path>',
   ];
   const block = { allow, websocket: { max_message: '2MiB' } };
   const compiled = httpProtocol.compileRole('editor', [httpProtocol.role(values).parse(block)], upstream);
@@ -32,6 +33,8 @@ const REQUESTS = [
   'PUT /orders/7',
   'GET /',
   'DELETE /orders/7',
+  'GET /packages/@scope%2Fpkg',
+  'GET /orders/7%2F8',
 ];
 const asked = (words: string): HttpAction => actionFromWords(words.split(' '));
 
@@ -45,6 +48,27 @@ t.test('a narrowed role keeps its settings and those rules alone whose texts are
   const nothing = narrow(role, new Set());
   for (const words of REQUESTS) t.equal(decide(nothing, asked(words)).outcome, 'deny', words);
 });
+
+t.test(
+  'an escaped slash that only a rule beyond the grant takes is out of scope, and no <path> is asked for',
+  async (t) => {
+    const role = editor();
+    const slashed = asked('GET /packages/@scope%2Fpkg');
+    const less = narrow(role, new Set(['GET /orders/**']));
+    t.match(decide(less, slashed), { outcome: 'deny', reason: 'out_of_scope' });
+    t.notMatch(decide(less, slashed).hint, '<path>');
+    t.match(
+      decide(narrow(less, new Set()), slashed),
+      { outcome: 'deny', reason: 'out_of_scope' },
+      'and narrowed again',
+    );
+    t.equal(decide(narrow(role, new Set(['GET /packages/:name<path>'])), slashed).outcome, 'allow');
+    for (const one of [role, less]) {
+      const refused = decide(one, asked('GET /orders/7%2F8'));
+      t.match(refused, { outcome: 'deny', reason: 'ambiguous_target', hint: '<path>' }, 'no rule of the role takes it');
+    }
+  },
+);
 
 t.test('a role gives more than another where its messages may be larger or less of bodies is kept', async (t) => {
   const role = (settings: object) => {

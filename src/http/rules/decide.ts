@@ -1,9 +1,9 @@
 import { type Decision, deny } from '../../policy/decision.js';
-import type { HttpAction, RequestAction } from '../action.js';
+import type { HttpAction } from '../action.js';
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
-import { holdsSlash, type ReadTarget, SLASH } from './path.js';
+import { holdsSlash, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
-import { fitsPath, segmentsOf } from './routes.js';
+import { fitsPath } from './routes.js';
 import { Asked, consider, type Rule, type Why } from './rule.js';
 
 /** A compiled role: what it allows, nothing else passes. */
@@ -11,11 +11,14 @@ export class HttpRole {
   readonly name: string;
   readonly rules: readonly Rule[];
   readonly settings: RoleSettings;
+  /** Those of the role before it was narrowed: what the paths of its service mean depends on no grant. */
+  readonly whole: readonly Rule[];
 
-  constructor(name: string, rules: readonly Rule[], settings: RoleSettings = DEFAULT_SETTINGS) {
+  constructor(name: string, rules: readonly Rule[], settings: RoleSettings = DEFAULT_SETTINGS, whole = rules) {
     this.name = name;
     this.settings = settings;
     this.rules = Object.freeze([...rules]);
+    this.whole = Object.freeze([...whole]);
     Object.freeze(this);
   }
 }
@@ -31,20 +34,19 @@ export function decide(role: HttpRole, action: HttpAction): Decision {
   const { target } = asking;
   if (!target.ok) return ambiguous(ONE_MEANING, words(target.why));
   if (isOwnPath(target.path)) return KEPT;
-  // Where no route takes it, an escaped slash is what it is everywhere else.
-  return holdsSlash(target.path) && !hasPath(role, target.path)
-    ? ambiguous(ONE_MEANING, words(SLASH), SLASH_HINT)
-    : decideReadable(role, asking, target);
-}
-
-/** Whether a route of a role is for this path, whatever its method and what the rule asks for beside. */
-function hasPath({ rules }: HttpRole, path: string): boolean {
-  const segments = segmentsOf(path);
-  return rules.some(({ route }) => fitsPath(route, segments));
-}
-
-function decideReadable(role: HttpRole, asking: RequestAction, target: ReadTarget): Decision {
   const asked = new Asked(asking, target.path, target.query);
+  // Where no route takes it, an escaped slash is what it is everywhere else.
+  return holdsSlash(target.path) && !hasPath(role, asked)
+    ? ambiguous(ONE_MEANING, words(SLASH), SLASH_HINT)
+    : decideReadable(role, asked, target.path);
+}
+
+/** Whether a route of a role, narrowed or not, is for this path, whatever its method and what the rule asks for beside. */
+function hasPath({ whole }: HttpRole, { segments }: Asked): boolean {
+  return whole.some(({ route }) => fitsPath(route, segments));
+}
+
+function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
   // Why the first rule that would have to be met otherwise was not: it says more than that none allows it.
   let nearly: { rule: Rule; why: Why } | null = null;
   for (const rule of role.rules) {
@@ -52,7 +54,7 @@ function decideReadable(role: HttpRole, asking: RequestAction, target: ReadTarge
     if (why === null) return rule.allowed;
     if (why.kind !== 'other') nearly ??= { rule, why };
   }
-  const what = `${asking.method} ${target.path}`;
+  const what = `${asked.method} ${path}`;
   if (nearly === null) return outOfScope(role, what);
   const { rule, why } = nearly;
   if (why.kind === 'ambiguous') return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`);
