@@ -230,6 +230,8 @@ t.test(
     const { handle } = await gateway.issue({ service: 'orders-db' });
     const client = await throughGateway(t, gateway.ports.postgres, handle);
     await client.query('select 1');
+    // The gateway's own questions at its start and at a login (rights, catalog) have connections of their own.
+    await waitUntil('only the connection of the session is left', () => proxy.open.size === 1);
     const blocker = await gateway.ledger.client();
     await blocker.query('begin; lock table daypass.blocks in access exclusive mode');
     proxy.forget();
@@ -238,8 +240,7 @@ t.test(
     const asked = Date.now();
     client.query('select count(*) from orders').catch(() => {});
     await pause(1_000);
-    // The gateway's own connection for the catalog may still be reading there.
-    t.notMatch(proxy.seen().toString('latin1'), /count/, 'nothing is forwarded unrecorded');
+    t.equal(proxy.seen().length, 0, 'nothing is forwarded unrecorded');
     const { message, at } = await told;
     t.match(message, /could not be recorded in time/);
     t.ok(at - asked >= 5_000 && at - asked < 6_000 + starved(), `${at - asked} ms`);
