@@ -12,6 +12,7 @@ const CLOSED = new Set<unknown>(['EPIPE', 'ECONNRESET']);
  * it hears of it only when it is closed. Until then nothing more is written.
  */
 export class OutlivedWrites {
+  readonly #socket: Duplex;
   readonly #onFailed: () => void;
   /** Has the system say whether it would write. Under TLS there would be something to write. */
   readonly #ask: () => void;
@@ -23,6 +24,7 @@ export class OutlivedWrites {
    * @param hasLeft - whether something was written already, see `begin`
    */
   constructor(socket: Duplex, onFailed: () => void, hasLeft = false) {
+    this.#socket = socket;
     this.#hasLeft = hasLeft;
     this.#onFailed = onFailed;
     const write = socket._write.bind(socket);
@@ -44,9 +46,19 @@ export class OutlivedWrites {
   }
 
   /**
+   * Calls back when it can be told how the connection ended; to be called at its end. Behind a write that is under way nothing can
+   * be asked for; but libuv tries that one again in the same event in which it tells of a reset as of an end. So whoever looks a
+   * turn later has heard what it failed with, and after a proper end it is still under way.
+   */
+  whenTold(look: () => void): void {
+    if (this.#error !== null || this.#socket.writableLength === 0) look();
+    else setImmediate(look);
+  }
+
+  /**
    * Whether the connection was reset before the other side had said its end. A write that meets a reset may be all that hears
    * of it: a read finds a mere end afterwards, which nobody has said; and where a reset comes right behind bytes libuv tells of
-   * an end without having read it. To be asked at the end. After a proper end a write fails with EPIPE instead.
+   * an end without having read it. To be asked when that can be told. After a proper end a write fails with EPIPE instead.
    */
   isReset(): boolean {
     if (this.#error === null) this.#ask();

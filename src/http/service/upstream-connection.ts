@@ -236,7 +236,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     socket.once(ready, () => this.#connected());
     socket.on('session', (given: Buffer) => this.#owner.tlsSession(given));
     socket.on('drain', () => this.#call?.forward.body?.resume());
-    socket.on('end', () => this.#ended());
+    socket.on('end', () => this.#writes.whenTold(() => this.#ended()));
     socket.on('error', (error) => {
       this.#error ??= error;
     });
