@@ -1,12 +1,10 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import type { AuditPage } from '../audit/log.js';
 import type { AuditVerified } from '../audit/verify.js';
-import { DaypassError, messageOf } from '../errors.js';
+import { DaypassError } from '../errors.js';
 import { harmlessJson } from '../log.js';
+import { linesOf, textOfFile } from './lines.js';
 import {
   type ActorOptions,
   type ExitCode,
@@ -101,7 +99,7 @@ function verify(): Command {
     .option('--head <file>', 'a head that was noted earlier: what was cut off since then is found');
   return withGatewayOptions(command).action((options: VerifyOptions) =>
     withGateway(options, async (gateway): Promise<ExitCode> => {
-      const noted = options.head === undefined ? undefined : (await read(options.head)).trim();
+      const noted = options.head === undefined ? undefined : (await textOfFile(options.head)).trim();
       const verified =
         options.file === undefined
           ? (await gateway.ask<AuditVerified>('GET', `/v1/audit/verify${query({ head: noted })}`)).body
@@ -123,18 +121,8 @@ async function verifyFile(file: string, keys: string | undefined, noted: string 
     import('../audit/export.js'),
     import('../audit/head.js'),
   ]);
-  const ring = readKeySet(await read(keys));
-  const input = createReadStream(file, 'utf8');
-  await once(input, 'open').catch(unreadable);
-  return verifyExport(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }), ring, noted);
-}
-
-function read(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(unreadable);
-}
-
-function unreadable(cause: unknown): never {
-  throw new DaypassError('file_unreadable', messageOf(cause), { cause });
+  const ring = readKeySet(await textOfFile(keys));
+  return verifyExport(linesOf(file), ring, noted);
 }
 
 function verifiedWords({ entries, findings, last }: AuditVerified): string {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { Command } from 'commander';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { linesOf, textOfFile } from './lines.js';
 import { query, tell, tellFault } from './run.js';
 import { facts } from './words.js';
 
@@ -77,8 +77,8 @@ async function verified(path: string, { keys, audit }: VerifyOptions, json: bool
     import('../audit/head.js'),
   ]);
   const { ok, record, holds, findings } = await verifyCloseOut(
-    await readFile(path, 'utf8'),
-    readKeySet(await readFile(keys, 'utf8')),
+    await textOfFile(path),
+    readKeySet(await textOfFile(keys)),
     audit === undefined ? undefined : linesOf(audit),
   );
   const about = record && { request: record.request.id, state: record.state, made: record.made, open: record.open };
@@ -93,9 +93,4 @@ async function verified(path: string, { keys, audit }: VerifyOptions, json: bool
     ]),
   );
   return ok;
-}
-
-/** Opened when they are asked for: lines that come before anybody listens would be lost. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  yield* (await open(path)).readLines();
 }

@@ -49,6 +49,7 @@ t.test('a reviewer lists, exports and verifies the audit log from the command li
   t.match(await offline('--file', cut), { code: 1, stdout: /no_head/ });
   t.match(await run('audit', 'verify', '--file', whole), { code: 1, stderr: /--keys jwks\.json/ });
   t.match(await offline('--file', join(folder, 'none')), { code: 1, stderr: /ENOENT/ });
+  t.match(await offline('--file', folder), { code: 1, stderr: /EISDIR/ });
   t.match(await run('audit', 'verify', '--file', whole, '--keys', whole), {
     code: 1,
     stderr: /no set of Ed25519 keys/,
