@@ -1,9 +1,7 @@
-import { once } from 'node:events';
 import { Command } from 'commander';
 import type { AuditPage } from '../audit/log.js';
 import type { AuditVerified } from '../audit/verify.js';
 import { DaypassError } from '../errors.js';
-import { harmlessJson } from '../log.js';
 import { linesOf, textOfFile } from './lines.js';
 import {
   type ActorOptions,
@@ -16,6 +14,7 @@ import {
   withGateway,
   withGatewayOptions,
 } from './run.js';
+import { showLines } from './showing.js';
 import { moment, table } from './words.js';
 
 interface ListOptions extends GatewayOptions {
@@ -64,22 +63,13 @@ function listWords({ entries, next }: AuditPage): string {
   return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
 }
 
-/** How the gateway says, in a stream of lines, that it could not read on. */
-const FAULT_LINE = /^\{"error":/;
-
 function exportAll(): Command {
   const command = new Command('export').description(
     'the whole log as lines of JSON, its signed head last; that it was exported is recorded',
   );
   return withActor(command).action((options: ActorOptions) =>
     withGateway(options, async (gateway) => {
-      let last = '';
-      for await (const piece of gateway.stream(`/v1/audit/export${query({ by: options.by })}`)) {
-        if (!process.stdout.write(harmlessJson(piece))) await once(process.stdout, 'drain');
-        last = (last + piece).slice(-4_096);
-      }
-      if (FAULT_LINE.test(last.trimEnd().split('\n').pop() ?? ''))
-        throw new DaypassError('cut_off', 'The audit log could not be read to its end.');
+      await showLines(gateway.stream(`/v1/audit/export${query({ by: options.by })}`), 'The audit log');
       return 0;
     }),
   );

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { linesOf, textOfFile } from './lines.js';
 import { query, tell, tellFault } from './run.js';
+import { writeOut } from './showing.js';
 import { facts } from './words.js';
 
 interface CloseOutOptions extends DoorOptions {
@@ -33,7 +34,7 @@ export function closeOutCommand(): Command {
 /** Byte by byte: a record that was written anew is not the one that was signed. */
 async function write(pieces: AsyncIterable<string>, path: string | undefined): Promise<void> {
   if (path === undefined) {
-    for await (const piece of pieces) if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
+    for await (const piece of pieces) await writeOut(piece);
     return;
   }
   let file: ReturnType<typeof createWriteStream> | undefined;

@@ -1,13 +1,10 @@
-import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { DaypassError } from '../errors.js';
 import { harmlessJson } from '../log.js';
 import { type Door, type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { query } from './run.js';
+import { showLines, writeOut } from './showing.js';
 
-/** How the gateway says, in a stream of events, that it could not read on. */
-const FAULT_LINE = /^\{"error":/m;
 /** The longest pause between two events when they are shown at their pace, milliseconds: nobody waits for a lunch break. */
 const LONGEST_PAUSE = 3_000;
 
@@ -30,7 +27,8 @@ export function replayCommand(): Command {
       const { format, speed } = options;
       const { by } = door;
       const session = `/v1/sessions/${encodeURIComponent(id)}`;
-      if (options.json === true || format === 'jsonl') await showLines(door, `${session}/events${query({ by })}`);
+      if (options.json === true || format === 'jsonl')
+        await showLines(door.stream(`${session}/events${query({ by })}`), 'The recording');
       else if (format !== undefined) await show(door, `${session}/export${query({ by, format })}`);
       else if (speed === undefined) await show(door, `${session}/replay${query({ by })}`);
       else await showPaced(door, `${session}/export${query({ by, format: 'timed' })}`, speed);
@@ -55,17 +53,7 @@ export function watchCommand(): Command {
 }
 
 async function show(door: Door, path: string, json = false): Promise<void> {
-  for await (const piece of door.stream(path)) await write(json ? harmlessJson(piece) : piece);
-}
-
-async function showLines(door: Door, path: string): Promise<void> {
-  let line = '';
-  for await (const piece of door.stream(path)) {
-    await write(harmlessJson(piece));
-    line = (line + piece).slice(-4_096);
-  }
-  if (FAULT_LINE.test(line.trimEnd().split('\n').pop() ?? ''))
-    throw new DaypassError('cut_off', 'The recording could not be read to its end.');
+  for await (const piece of door.stream(path)) await writeOut(json ? harmlessJson(piece) : piece);
 }
 
 /** Each event after as long as it took, less by `speed`. */
@@ -74,7 +62,7 @@ async function showPaced(door: Door, path: string, speed: number): Promise<void>
   for await (const { at, text } of timedLines(door.stream(path))) {
     if (before !== null && at !== null) await pause(Math.min(LONGEST_PAUSE, Math.max(0, (at - before) / speed)));
     before = at ?? before;
-    await write(text);
+    await writeOut(text);
   }
 }
 
@@ -85,10 +73,6 @@ async function* timedLines(pieces: AsyncIterable<string>): AsyncGenerator<{ at: 
     rest = lines.pop() ?? '';
     for (const line of lines) yield JSON.parse(line);
   }
-}
-
-async function write(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 
 function speedArgument(text: string): number {
