@@ -12,9 +12,9 @@ const AFTER_EXPIRY = 1_000;
 const AFTER_REVOCATION = 5_000;
 /** What one write to a client gives at the most, bytes: its receipt counts it as given after an end that came within it. */
 const ONE_WRITE = 65_536;
-/** What may be open or held at the end that was not before the work: pools that grew, what they read last, and the code of what was never run before. MiB. */
+/** What may be open or held at the end that was not before the work: pools that grew, and what they read last. MiB. */
 const SPARE_DESCRIPTORS = 12;
-const SPARE_MEMORY = 12;
+const SPARE_MEMORY = 7;
 /** What a gateway may say loudly while a part of it is at fault; anything else at that level is a fault of its own. */
 const EXPECTED =
   /^(recording to Postgres fails|the ledger does not answer|the ledger did not take a revocation|the grant store does not answer|no upstream connection|live grants could not be confirmed|the catalog|this gateway could not sign|.*could not be indexed|the clock differs)/;
