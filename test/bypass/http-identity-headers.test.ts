@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import t from 'tap';
-import { WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { dialWebSocket } from '../http/over-tls.js';
 
 const IDENTITY = { subject: 'X-User', role: 'X_User_Role' };
 const ROLES = { viewer: ['GET /', 'WS /live'], editor: ['GET /'] };
@@ -60,7 +61,7 @@ t.test('A3: the same for a WebSocket', async (t) => {
   const headers = { 'daypass-handle': gateway.issue('web').handle, host: 'web.localhost' };
   const spoofed = Object.fromEntries(SPELLINGS.map((name) => [name, 'mallory']));
   const arrived = once(server, 'connection');
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers: { ...headers, ...spoofed } });
+  const socket = dialWebSocket(gateway.port, '/live', { headers: { ...headers, ...spoofed } });
   t.teardown(() => socket.terminate());
   const [[, req]] = await Promise.all([arrived, once(socket, 'open')]);
   const told = Object.entries(req.headers).filter(([name]) => isIdentity(name));

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
 import { startEcho } from '../http/echo.js';
 import { HastyClock, lockLedger, raw, startGateway } from '../http/gateway.js';
+import { dialWebSocket } from '../http/over-tls.js';
 import { waitUntil } from '../support/wait.js';
 
 const ROLES = { viewer: ['GET /open', 'GET /slow'] };
@@ -69,7 +69,7 @@ t.test('D24: what is too much at once is recorded as refused, never as allowed, 
   await echo.request(() => echo.requests.length === 256);
   const answer = await raw(t, gateway.port, ask('/one-more', handle)).ended;
   t.match(answer, /^HTTP\/1\.1 429 [\s\S]*retry-after: 1[\s\S]*"reason":"too_many"/i);
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, {
+  const socket = dialWebSocket(gateway.port, '/live', {
     headers: { host: 'web.localhost', 'daypass-handle': handle },
   });
   socket.on('error', () => {});

@@ -4,6 +4,7 @@ import t from 'tap';
 import { maskedFrame } from '../../src/http/websocket/masked-frame.js';
 import { startEcho } from '../http/echo.js';
 import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
+import { resetConnection } from '../http/over-tls.js';
 import { bareService, rawService } from '../http/raw-service.js';
 import { unmasked } from '../http/ws-frames.js';
 import { waitUntil } from '../support/wait.js';
@@ -74,7 +75,7 @@ t.test('A5: a body reaches its service as it was sent, however slowly that takes
   });
   // One leaves by a reset, another ends its side amid its body: what they had sent may be on its way still.
   await waitUntil('they are all at the service', () => received.size === LETTERS.length);
-  clients[6]?.socket.resetAndDestroy();
+  if (clients[6] !== undefined) resetConnection(clients[6].socket);
   clients[7]?.socket.destroy();
   const heard = () => [...received.values()].map(({ chunks }) => bodyIn(Buffer.concat(chunks)));
   const isThere = (letter: string) => heard().some((body) => body[0] === letter.charCodeAt(0) && body.length === SIZE);
@@ -275,7 +276,7 @@ t.test(
       client.socket.write(Buffer.alloc(9_000_000));
       await waitUntil('it is at the service', () => service.sockets.length === at);
       await new Promise((resolve) => setTimeout(resolve, 30));
-      client.socket.resetAndDestroy();
+      resetConnection(client.socket);
       service.sockets[at - 1]?.destroy();
     }
     t.ok(made < times, `${made} pages were made for ${times} bodies`);

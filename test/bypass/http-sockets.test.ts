@@ -1,10 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { dial, serviceServer } from '../http/over-tls.js';
 import { portOf } from '../support/ports.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -17,7 +18,7 @@ const ask = (line: string, handle: string, extra: string) =>
 /** A service that answers every head at once, whatever body follows, and would keep every connection alive. */
 async function eager(t: Test) {
   const connections: { socket: Socket; paths: string[] }[] = [];
-  const server = createServer((socket) => {
+  const { server, scheme } = await serviceServer((socket) => {
     const paths: string[] = [];
     connections.push({ socket, paths });
     socket.on('error', () => {});
@@ -39,7 +40,7 @@ async function eager(t: Test) {
     server.close();
   });
   const port = portOf(server.address());
-  return { url: `http://127.0.0.1:${port}`, paths: () => connections.map(({ paths }) => paths), connections };
+  return { url: `${scheme}://127.0.0.1:${port}`, paths: () => connections.map(({ paths }) => paths), connections };
 }
 
 const ROLES = { viewer: ['GET /**', 'POST /**', 'WS /**'] };
@@ -66,7 +67,7 @@ t.test('a client whose WebSocket was declined cannot keep its connection', async
   const { handle, id } = gateway.issue('web');
   subscribe('net.server.socket', accepted);
   t.teardown(() => unsubscribe('net.server.socket', accepted));
-  const client = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true }).resume();
+  const client = dial(gateway.port, { allowHalfOpen: true }).resume();
   t.teardown(() => client.destroy());
   client.on('error', () => {});
   client.write(ask('GET /declined', handle, UPGRADE));
@@ -112,7 +113,7 @@ t.test('A5: two grants never share an upstream connection, however many requests
 /** A service that does with each request of each connection what `answer` says; `number` counts them on their connection. */
 async function scripted(t: Test, answer: (path: string, number: number, socket: Socket) => void) {
   const connections: string[][] = [];
-  const server = createServer((socket) => {
+  const { server, scheme } = await serviceServer((socket) => {
     const paths: string[] = [];
     connections.push(paths);
     socket.on('error', () => {});
@@ -128,7 +129,7 @@ async function scripted(t: Test, answer: (path: string, number: number, socket: 
   await once(server, 'listening');
   t.teardown(() => server.close());
   const port = portOf(server.address());
-  return { url: `http://127.0.0.1:${port}`, connections };
+  return { url: `${scheme}://127.0.0.1:${port}`, connections };
 }
 
 const KEPT = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';

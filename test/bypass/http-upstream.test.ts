@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
 import { parseWebAddress } from '../../src/config/address.js';
 import { PAGE_BYTES } from '../../src/http/pages.js';
 import type { Kept } from '../../src/http/reading.js';
@@ -12,6 +11,7 @@ import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { Metrics } from '../../src/metrics.js';
 import { raw, startGateway } from '../http/gateway.js';
+import { dialWebSocket } from '../http/over-tls.js';
 import { bareService } from '../http/raw-service.js';
 import { unmasked } from '../http/ws-frames.js';
 import { selfSigned } from '../support/certificate.js';
@@ -142,7 +142,7 @@ t.test('a download and a WebSocket move at the pace of a slow client', async (t)
   t.ok((await stalled()) < 1_000, `the service was stopped after ${under.sent} of 2000 pieces`);
   client.socket.destroy();
   under = { sent: 0 };
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, {
+  const socket = dialWebSocket(gateway.port, '/live', {
     headers: { host: 'web.localhost', 'daypass-handle': handle },
   });
   socket.on('error', () => {});

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createNetServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Test } from 'tap';
 import { portOf } from '../support/ports.js';
+import { serviceServer } from './over-tls.js';
 
 /** A request as the service understood it. */
 export interface Seen {
@@ -41,7 +42,7 @@ export async function startEcho(t: Test, answer: Answer = DEFAULT): Promise<Echo
     for (const look of waiting) look();
     answer(req, res);
   });
-  const server = createNetServer((socket) => {
+  const { server, scheme } = await serviceServer((socket) => {
     const connection = { socket, bytes: '' };
     connections.push(connection);
     socket.on('error', () => {});
@@ -67,7 +68,7 @@ export async function startEcho(t: Test, answer: Answer = DEFAULT): Promise<Echo
       waiting.add(look);
       look();
     });
-  return { port, url: `http://127.0.0.1:${port}`, connections, requests, request };
+  return { port, url: `${scheme}://127.0.0.1:${port}`, connections, requests, request };
 }
 
 function pairsOf(flat: readonly string[]): (readonly [string, string])[] {

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
-import { WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { portOf } from '../support/ports.js';
 import { startGateway } from './gateway.js';
+import { dialWebSocket } from './over-tls.js';
 
 /** Kubernetes' `remotecommand`: the first byte of each binary message names its channel. */
 const STDIN = 0;
@@ -70,7 +71,7 @@ t.test('kubectl exec over WebSocket: subprotocol, channels, repeated parameters 
   ] as const) {
     const query = '?command=sh&command=-c&command=ls%20-l&container=app&stdin=true&stdout=true&stderr=true&tty=false';
     const headers = { authorization: `Bearer ${handle}`, host: 'web.localhost' };
-    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}${PATH}${query}`, [...offered], { headers });
+    const socket = dialWebSocket(gateway.port, `${PATH}${query}`, { headers }, offered);
     t.teardown(() => socket.terminate());
     const channels = new Map<number, string>();
     const hears = (text: string) =>

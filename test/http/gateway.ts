@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { z } from 'zod';
@@ -32,6 +32,7 @@ import { ledgerDatabase } from '../support/ledger.js';
 import { portOf } from '../support/ports.js';
 import type { Database } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
+import { anyPair, authorityOf, dial, overTls, speaksTls } from './over-tls.js';
 
 /** What a test's policy says. */
 export interface ServiceText {
@@ -135,7 +136,8 @@ export async function startGateway(
     audit: async () => {},
     domain: 'localhost',
   });
-  const { headTimeout, upstreamLimits, messageMemory, tls, proxies } = options;
+  const { headTimeout, upstreamLimits, messageMemory, proxies } = options;
+  const tls = options.tls ?? (overTls.clients ? await anyPair() : undefined);
   const http = await startHttp({
     gate,
     access,
@@ -152,6 +154,7 @@ export async function startGateway(
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });
+  if (tls !== undefined) speaksTls(http.address.port, tls.cert);
   let stopped = false;
   const stop = async () => {
     if (stopped) return;
@@ -257,7 +260,7 @@ export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buff
   const values = valueSchemas({ env, directory: '/' });
   const upstream = httpProtocol
     .upstream(values)
-    .parse({ url: text.url, headers, identity_headers: text.identityHeaders, tls: text.tls });
+    .parse({ url: text.url, headers, identity_headers: text.identityHeaders, tls: text.tls ?? authorityOf(text.url) });
   const roles = new Map<string, unknown>();
   for (const [role, written] of Object.entries(text.roles)) {
     const block = Array.isArray(written) ? { allow: written } : written;
@@ -334,7 +337,11 @@ export interface RawClient {
 
 /** Connects and sends; closed when `t` ends. */
 export function raw(t: Pick<Test, 'teardown'>, port: number, bytes: string | Buffer): RawClient {
-  const socket = connect(port, '127.0.0.1');
+  return rawOver(t, dial(port), bytes);
+}
+
+/** The same, over a connection whatever it speaks. */
+export function rawOver(t: Pick<Test, 'teardown'>, socket: Socket, bytes: string | Buffer): RawClient {
   let seen = '';
   socket.on('data', (chunk: Buffer) => (seen += chunk.toString('latin1')));
   socket.on('error', () => {});

@@ -1,13 +1,14 @@
 import { once } from 'node:events';
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { portOf } from '../support/ports.js';
+import { serviceServer } from './over-tls.js';
 
 /** A service on loopback that says only what a test writes to its sockets, and goes when the test ends. */
 export async function bareService(t: Test, hear: (received: Buffer, socket: Socket) => void) {
   const sockets: Socket[] = [];
-  const server: NetServer = createServer((socket) => {
+  const { server, scheme } = await serviceServer((socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => hear(chunk, socket));
@@ -19,7 +20,7 @@ export async function bareService(t: Test, hear: (received: Buffer, socket: Sock
     server.close();
   });
   const port = portOf(server.address());
-  return { url: `http://127.0.0.1:${port}`, port, sockets, server };
+  return { url: `${scheme}://127.0.0.1:${port}`, port, sockets, server };
 }
 
 /** A service that opens every WebSocket asked for, and then says only what a test writes to its sockets. */

@@ -15,6 +15,7 @@ import {
   type TestGateway,
   untilWaiting,
 } from './gateway.js';
+import { dialWebSocket } from './over-tls.js';
 import { rawService } from './raw-service.js';
 import { unmasked } from './ws-frames.js';
 
@@ -28,7 +29,7 @@ async function opened(t: Test, role: Omit<RoleBlock, 'allow'> = {}, options: Gat
   const gateway = await startGateway(t, { web: { url, roles: { viewer: { allow: ['WS /live'], ...role } } } }, options);
   const { handle, id } = gateway.issue('web', { forMs });
   const headers = { 'daypass-handle': handle, host: 'web.localhost' };
-  const client = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers });
+  const client = dialWebSocket(gateway.port, '/live', { headers });
   client.on('error', () => {});
   t.teardown(() => client.terminate());
   await once(client, 'open');
@@ -192,7 +193,7 @@ t.test('the largest message is the role’s to say', async (t) => {
   const gateway = await startGateway(t, { web: { url, roles: { viewer: limit('1KiB'), bulk: limit('3MiB') } } });
   const dial = async (role: string) => {
     const headers = { 'daypass-handle': gateway.issue('web', { role }).handle, host: 'web.localhost' };
-    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers });
+    const socket = dialWebSocket(gateway.port, '/live', { headers });
     t.teardown(() => socket.terminate());
     await once(socket, 'open');
     return socket;

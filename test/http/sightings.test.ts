@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
 import { SoughtSecret } from '../../src/config/secret.js';
 import { injected } from '../../src/http/credentials.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
+import { dialWebSocket } from './over-tls.js';
 import { rawService } from './raw-service.js';
 import { closing, unmasked } from './ws-frames.js';
 
@@ -120,7 +120,7 @@ t.test(
       const { url, sockets } = await rawService(t);
       const gateway = await startGateway(t, { web: { url, headers: HEADERS, roles: { viewer: ['WS /live'] } } });
       const headers = { 'daypass-handle': gateway.issue('web').handle, host: 'web.localhost' };
-      const client = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers });
+      const client = dialWebSocket(gateway.port, '/live', { headers });
       client.on('error', () => {});
       t.teardown(() => client.terminate());
       await once(client, 'open');
@@ -137,7 +137,7 @@ t.test('what a service says instead of opening a WebSocket is looked through', a
   const echo = await startEcho(t, (_, res) => res.writeHead(403).end(`no: ${TOKEN}`));
   const gateway = await startGateway(t, { web: { url: echo.url, headers: HEADERS, roles: { viewer: ['WS /live'] } } });
   const headers = { 'daypass-handle': gateway.issue('web').handle, host: 'web.localhost' };
-  const client = new WebSocket(`ws://127.0.0.1:${gateway.port}/live`, { headers });
+  const client = dialWebSocket(gateway.port, '/live', { headers });
   client.on('error', () => {});
   await once(client, 'unexpected-response');
   t.same(seenIn(await gateway.events()), [BEARER_NAME]);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
@@ -9,7 +10,7 @@ import WebSocket, { WebSocketServer } from 'ws';
 import { selfSigned } from '../support/certificate.js';
 import { curl } from '../support/commands.js';
 import { closed } from '../support/wait.js';
-import { listen, raw, startGateway } from './gateway.js';
+import { listen, rawOver, startGateway } from './gateway.js';
 
 const HOST = 'web.localhost';
 const pair = await selfSigned(HOST);
@@ -60,7 +61,7 @@ t.test('over TLS requests and WebSockets are served, the service is told of it, 
   await once(socket, 'open');
   socket.send('hello');
   t.equal(String((await once(socket, 'message'))[0]), 'hello');
-  const plain = raw(t, gateway.port, head(handle));
+  const plain = rawOver(t, connectPlain(gateway.port, '127.0.0.1'), head(handle));
   t.notMatch(await plain.ended, /200/, 'plain HTTP is not answered there');
 });
 
@@ -109,7 +110,7 @@ t.test('a client that stalls in its handshake is let go of', async (t) => {
     { web: { url: await service(t), roles: ROLES } },
     { tls: pair, headTimeout: 300 },
   );
-  const silent = raw(t, gateway.port, Buffer.from([0x16, 0x03, 0x01]));
+  const silent = rawOver(t, connectPlain(gateway.port, '127.0.0.1'), Buffer.from([0x16, 0x03, 0x01]));
   const idle = (await secured(t, gateway.port, pair.cert)).resume();
   await Promise.all([silent.ended, closed(idle)]);
 });

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { closed, waitUntil } from '../support/wait.js';
 import { lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
+import { resetConnection } from './over-tls.js';
 import { rawService } from './raw-service.js';
 import { closing, masked, unmasked } from './ws-frames.js';
 
@@ -278,7 +279,7 @@ t.test('what a client was allowed to say reaches the service, though its connect
     const unlock = await lockLedger(gateway);
     client.write(Buffer.concat([masked(TEXT, 'last words'), last]));
     await untilWaiting(gateway);
-    client.resetAndDestroy();
+    resetConnection(client);
     service.write(unmasked(TEXT, 'is anybody there?'));
     await pause(100);
     await unlock();
@@ -292,7 +293,7 @@ t.test('what a client was allowed to say reaches the service, though its connect
 
 for (const [how, close] of [
   ['closes', (service: Socket) => service.destroy()],
-  ['resets its connection', (service: Socket) => service.resetAndDestroy()],
+  ['resets its connection', resetConnection],
 ] as const) {
   t.test(`a client that talks on is given the last words of a service that ${how}, with bytes unread`, async (t) => {
     const { gateway, client, service } = await opened(t, 'buffered');

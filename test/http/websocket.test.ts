@@ -15,6 +15,7 @@ import {
   type TestGateway,
   untilWaiting,
 } from './gateway.js';
+import { dialWebSocket } from './over-tls.js';
 import { bareService, rawService } from './raw-service.js';
 import { unmasked } from './ws-frames.js';
 
@@ -44,7 +45,7 @@ async function service(t: Test, connected: (socket: WebSocket) => void) {
 
 function dial(t: Test, gateway: TestGateway, handle: string, protocols: string[] = []): WebSocket {
   const headers = { 'daypass-handle': handle, host: 'web.localhost' };
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live?x=1`, protocols, { headers });
+  const socket = dialWebSocket(gateway.port, '/live?x=1', { headers }, protocols);
   socket.on('error', () => {});
   t.teardown(() => socket.terminate());
   return socket;
