@@ -6,6 +6,7 @@ import { type Kept, Reading } from '../reading.js';
 import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
+import { hasSaidItsEnd } from './said-end.js';
 import { type Forward, isLast } from './upstream-request.js';
 
 /** Opens a connection. @param session - what TLS is resumed with, of this very owner */
@@ -236,7 +237,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     socket.once(ready, () => this.#connected());
     socket.on('session', (given: Buffer) => this.#owner.tlsSession(given));
     socket.on('drain', () => this.#call?.forward.body?.resume());
-    socket.on('end', () => this.#writes.whenTold(() => this.#ended()));
+    socket.on('end', () => {
+      const isSaid = hasSaidItsEnd(socket, this.#isStopped);
+      this.#writes.whenTold(() => this.#ended(isSaid));
+    });
     socket.on('error', (error) => {
       this.#error ??= error;
     });
@@ -273,9 +277,11 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#call?.forward.body?.destroy();
   }
 
-  #ended(): void {
+  /** @param isSaid - by the service */
+  #ended(isSaid: boolean): void {
     try {
       if (this.#writes.isReset()) throw this.#writes.error;
+      if (!isSaid) throw new Error('the connection ended without a word of the service');
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {

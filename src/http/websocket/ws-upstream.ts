@@ -7,6 +7,7 @@ import type { Header } from '../action.js';
 import { pairs } from '../headers.js';
 import { readIntoOurs } from '../own-reading.js';
 import { outliveWrites } from '../service/outlived-writes.js';
+import { hasSaidItsEnd } from '../service/said-end.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
 import { faultOf101, type Wish } from './handshake.js';
@@ -64,7 +65,10 @@ export function dialWebSocket(
   req.on('response', (response) => {
     // Node gives a 101 without Upgrade out as a plain answer.
     if ((response.statusCode ?? 0) < 200) fail('a 101 without Upgrade');
-    else settle(() => handler.declined(response));
+    else {
+      breakWhereCut(response);
+      settle(() => handler.declined(response));
+    }
   });
   req.on('error', (error) => fail(error.message));
   req.end();
@@ -72,6 +76,18 @@ export function dialWebSocket(
     settle(() => {});
     req.destroy();
   };
+}
+
+/** An answer that its end delimits is whole only if the service said that end: Node takes any, a reset too. */
+function breakWhereCut(response: IncomingMessage): void {
+  const { socket } = response;
+  const broken = (error: Error) => {
+    if (!response.complete) response.destroy(error);
+  };
+  socket.prependListener('error', broken);
+  socket.prependOnceListener('end', () => {
+    if (!hasSaidItsEnd(socket)) broken(new Error('the connection ended without a word of the service'));
+  });
 }
 
 function open(admission: Admission, path: string, headers: readonly Header[]): ClientRequest {
