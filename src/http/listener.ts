@@ -123,7 +123,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   };
   const { tls, proxies, headTimeout = HEAD_TIMEOUT } = options;
   const shared = { domain, headTimeout, buffered: BUFFERED };
-  const server = new HttpServer({ ...shared, tls, handler: handlerOf(parts, proxies) });
+  const unsecured = (socket: Socket, error: MalformedMessage) => tellUnsecured(parts, socket, error);
+  const server = new HttpServer({ ...shared, tls, unsecured, handler: handlerOf(parts, proxies) });
   const door = doorOf(server, options, parts);
   const sockets = new Set<Socket>();
   door.on('connection', (socket) => {
@@ -241,6 +242,11 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   if (request?.owner?.unreadable(refusal) === true) return;
   if (response?.hasBegun === true) response.breakOff();
   else sendRawRefusal(socket, refusal);
+}
+
+/** A client that speaks no TLS, or none that is spoken here, gets no words that it could not read. */
+function tellUnsecured({ faults }: HttpParts, socket: Socket, { status, message: why }: MalformedMessage): void {
+  faults.tell({ client: clientAt(socket), status, reason: 'bad_request', rule: 'a TLS handshake', why });
 }
 
 function unreadable({ status }: MalformedMessage): Refusal {

@@ -1,7 +1,9 @@
+import { constants } from 'node:crypto';
 import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { systemClock } from '../../clock.js';
 import { carriedBy } from '../../session/connection.js';
+import { MalformedMessage } from '../malformed.js';
 import { carries } from '../whence.js';
 import { ClientConnection, type ConnectionParts, type RequestHandler } from './connection.js';
 
@@ -15,10 +17,14 @@ export interface ServerOptions {
   readonly buffered: number;
   /** PEM texts; without them HTTP is plain. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Hears of a connection that is closed since no TLS came about on it. */
+  readonly unsecured?: (socket: Socket, error: MalformedMessage) => void;
 }
 
 /** RFC 8996: 1.0 and 1.1 are not spoken any more. */
 const LEAST_TLS = 'TLSv1.2';
+/** Nor is anything agreed on anew (TLS 1.2): that costs its server much, and its client little. */
+const SECURED = { minVersion: LEAST_TLS, secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
 /** What may be agreed on in the handshake (RFC 7301), the first one where a client offers both. */
 const SPOKEN = ['http/1.1', 'http/1.0'];
 /** How often connections are looked at at least, milliseconds. */
@@ -35,10 +41,10 @@ export class HttpServer {
   readonly #clock: NodeJS.Timeout;
 
   constructor(options: ServerOptions) {
-    const { handler, domain, headTimeout, tls, buffered } = options;
+    const { handler, domain, headTimeout, tls, buffered, unsecured = ignore } = options;
     this.#parts = { handler, domain, headTimeout, connections: new Set() };
     this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: buffered };
-    this.#tls = tls === undefined ? null : this.#secured(tls, headTimeout, buffered);
+    this.#tls = tls === undefined ? null : this.#secured(tls, headTimeout, buffered, unsecured);
     this.#clock = setInterval(() => this.#look(), Math.min(ROUND, headTimeout));
     this.#clock.unref();
   }
@@ -65,7 +71,7 @@ export class HttpServer {
 
   /** Shows another certificate to connections from here on; those that are open keep theirs. Nothing for a plain server. */
   replaceCertificate(tls: { readonly cert: string; readonly key: string }): void {
-    this.#tls?.setSecureContext({ ...tls, minVersion: LEAST_TLS });
+    this.#tls?.setSecureContext({ ...tls, ...SECURED });
   }
 
   /** Stops looking at connections, and closes those on which nothing is under way. */
@@ -79,8 +85,9 @@ export class HttpServer {
     tls: { readonly cert: string; readonly key: string },
     handshakeTimeout: number,
     buffered: number,
+    unsecured: (socket: Socket, error: MalformedMessage) => void,
   ): TlsServer {
-    const secured = { ...tls, minVersion: LEAST_TLS, handshakeTimeout, allowHalfOpen: true } as const;
+    const secured = { ...tls, ...SECURED, handshakeTimeout, allowHalfOpen: true } as const;
     const server = createTlsServer({ ...secured, ALPNProtocols: SPOKEN, highWaterMark: buffered });
     const raw = new Map<string, Socket>();
     server.on('connection', (socket: Socket) => {
@@ -97,7 +104,12 @@ export class HttpServer {
         this.serve(socket);
       }
     });
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    server.on('tlsClientError', (error, socket) => {
+      const fault = faultOfHandshake(error);
+      const carrier = raw.get(endsOf(socket));
+      if (fault !== null) unsecured(carrier ?? socket, fault);
+      socket.destroy();
+    });
     return server;
   }
 
@@ -113,7 +125,15 @@ export class HttpServer {
   }
 }
 
+/** What was wrong with a handshake; null for a client that left. The code alone: what OpenSSL says besides changes with each version. */
+function faultOfHandshake({ code = '' }: NodeJS.ErrnoException): MalformedMessage | null {
+  if (!/^ERR_(?:SSL|TLS)_/.test(code)) return null;
+  return new MalformedMessage(`no TLS: ${code}`, code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 408 : 400);
+}
+
 /** Both its ends: a peer may use one of its ports towards several of our addresses. */
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
+
+function ignore(): void {}
