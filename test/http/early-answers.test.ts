@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { OutlivedWrites } from '../../src/http/service/outlived-writes.js';
 import { type Issued, raw, startGateway, type TestGateway } from './gateway.js';
 import type { Ending } from './hasty-service.js';
+import { anyPair, overTls } from './over-tls.js';
 import { bareService } from './raw-service.js';
 
 const MB = 1024 * 1024;
@@ -26,7 +27,8 @@ const ENDINGS: Readonly<Record<string, Ending>> = {
 };
 
 async function hastyService(t: Test, ending: Ending, answer: string): Promise<{ url: string; requests: () => number }> {
-  const thread = new Worker(new URL('./hasty-service.js', import.meta.url), { workerData: { ending, answer } });
+  const pair = overTls.services ? await anyPair() : null;
+  const thread = new Worker(new URL('./hasty-service.js', import.meta.url), { workerData: { ending, answer, pair } });
   t.teardown(() => thread.terminate());
   let requests = 0;
   const port = await new Promise<number>((resolve, reject) => {
@@ -36,7 +38,7 @@ async function hastyService(t: Test, ending: Ending, answer: string): Promise<{ 
       else resolve(z.number().parse(told));
     });
   });
-  return { url: `http://127.0.0.1:${port}`, requests: () => requests };
+  return { url: `${pair === null ? 'http' : 'https'}://127.0.0.1:${port}`, requests: () => requests };
 }
 
 function upload({ handle }: Issued, size: number, framing: 'length' | 'chunks'): Buffer {
