@@ -1,8 +1,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 
-/** Whether a text is a PEM certificate (or a chain, whose first is the server's). */
+const BLOCK = /-----BEGIN ([^-]+)-----[\s\S]*?-----END \1-----/g;
+
+/** Whether a text is a PEM certificate (or a chain, whose first is the server's), written to its end. */
 export function isCertificate(text: string): boolean {
-  return readCertificate(text) !== undefined;
+  const blocks = text.match(BLOCK) ?? [];
+  // What is half-written begins more than it ends; a chain without its rest would be shown, and nobody would believe it.
+  const isWhole = blocks.length === text.split('-----BEGIN').length - 1;
+  const certificates = blocks.filter((block) => /^-----BEGIN [^-]*CERTIFICATE-----/.test(block));
+  return isWhole && [text, ...certificates].every((block) => readCertificate(block) !== undefined);
 }
 
 /** Whether a text is an unencrypted PEM private key. */
@@ -18,7 +24,7 @@ export function isSigningKey(text: string): boolean {
 /** Whether a text is an Ed25519 key in PEM, public or private: what verifies grants. */
 export function isVerificationKey(text: string): boolean {
   try {
-    return createPublicKey(text).asymmetricKeyType === 'ed25519' && !isCertificate(text);
+    return createPublicKey(text).asymmetricKeyType === 'ed25519' && readCertificate(text) === undefined;
   } catch {
     return false;
   }

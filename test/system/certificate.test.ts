@@ -43,6 +43,21 @@ t.test(
     t.match(refused, { status: 422, body: { problems: [/does not belong/] } });
     t.same(await both(), before);
 
+    for (const half of [
+      { ...second, cert: second.cert.slice(0, 300) },
+      { ...second, key: second.key.slice(0, 100) },
+      { ...second, key: '' },
+      { ...first, cert: first.cert + second.cert.slice(0, 300) },
+      { ...first, cert: first.cert + second.cert.slice(0, 15) },
+      { cert: first.cert + second.cert.slice(0, -2), key: second.key },
+    ]) {
+      await put(half);
+      t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 422, body: { problems: [String] } });
+      t.same(await both(), before, 'what is half-written is not shown');
+    }
+    await put({ ...first, cert: first.cert + second.cert });
+    t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 }, 'a whole chain is');
+
     await put(second);
     t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 });
     const after = await both();
