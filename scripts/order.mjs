@@ -11,6 +11,7 @@ const LONGEST = [
   'system/start',
   'system/kill',
   'system/workers',
+  'bypass/over-tls',
   'postgres/hostile-upstream',
   'postgres/relay',
   'system/load',

@@ -67,7 +67,6 @@ export class UpstreamTimeout extends Error {}
 
 /** What a connection reads into while nothing large comes, bytes: answers of services are mostly small. */
 const OWN_BYTES = 16 * 1024;
-
 const KEEP_ALIVE_PROBES = 60_000;
 
 /** One connection to a service, for the requests of one session, one after the other. */
@@ -281,7 +280,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   #ended(isSaid: boolean): void {
     try {
       if (this.#writes.isReset()) throw this.#writes.error;
-      if (!isSaid) throw new Error('the connection ended without a word of the service');
+      if (!isSaid) throw new Error(\"the end is nobody's\");
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {
