@@ -213,3 +213,26 @@ t.test('a session of before is resumed, and not beyond a change of the certifica
     t.notOk(await resumed(), maxVersion);
   }
 });
+
+t.test('a certificate that is changed under load, and cannot be changed in between, fails no client', async (t) => {
+  const { gateway, handle } = await started(t);
+  const half = { ...pair, cert: pair.cert.slice(0, 300) };
+  let isOver = false;
+  const changing = async () => {
+    while (!isOver) {
+      t.throws(() => gateway.http.replaceCertificate(half));
+      t.throws(() => gateway.http.replaceCertificate({ ...pair, key: pair.key.slice(0, 100) }));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      gateway.http.replaceCertificate(pair);
+    }
+  };
+  const asking = Array.from({ length: 8 }, async () => {
+    for (let count = 0; count < 25; count += 1)
+      t.match(await rawOver(t, await secured(t, gateway.port), ask(handle)).ended, /200 OK/);
+  });
+  const changed = changing();
+  await Promise.all(asking);
+  isOver = true;
+  await changed;
+  t.same(told(gateway), []);
+});
