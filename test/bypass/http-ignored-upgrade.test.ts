@@ -214,7 +214,9 @@ t.test('A7: a service that switches for a request whose upgrade was ignored is 5
     t.notMatch(answer, /101 Switching|tunnelled/);
   }
   t.equal(heard.length, 2);
-  t.notMatch(heard.join(''), /upgrade|http2|PRI/i);
+  // Without the assertion: whatever is as short as that stands in its signature now and then.
+  const said = heard.join('').replaceAll(/^daypass-assertion: .*$/gim, '');
+  t.notMatch(said, /upgrade|http2|PRI/i);
 });
 
 t.test('a client that offers HTTP/2 with its requests is served in HTTP/1.1', async (t) => {
