@@ -32,6 +32,7 @@ import type { Gate } from '../gate/gate.js';
 import { takeProxyHeader } from '../gate/proxied.js';
 import type { Log } from '../log.js';
 import type { DenialReason } from '../policy/reason.js';
+import { SECURED } from '../session/secured.js';
 import { askedAtPort, askedInTunnel } from './asked.js';
 import { CancelKeys, type Neighbours } from './cancel.js';
 import { Catalogs } from './catalog/keeper.js';
@@ -107,7 +108,10 @@ interface Secured {
 }
 
 function securedBy(tls: Pair): Secured {
-  return { context: createSecureContext(tls), binding: tlsServerEndPoint(new X509Certificate(tls.cert).raw) };
+  return {
+    context: createSecureContext({ ...tls, ...SECURED }),
+    binding: tlsServerEndPoint(new X509Certificate(tls.cert).raw),
+  };
 }
 
 /** The other end of a connection, before anything was read of it. */

@@ -391,6 +391,23 @@ t.test('TLS: a second SSLRequest inside TLS is refused', async (t) => {
   t.equal(shapes(await secured.rest()), 'E:08P01');
 });
 
+t.test('TLS: nothing is agreed on anew within a connection', async (t) => {
+  const gateway = await tlsGateway(t);
+  const client = await wire(t, gateway.port);
+  client.send(SSL_REQUEST);
+  await client.bytes(1);
+  const socket = connectTls({ socket: client.socket, ca: gateway.ca, servername: 'localhost', maxVersion: 'TLSv1.2' });
+  socket.on('error', () => {}).resume();
+  t.teardown(() => socket.destroy());
+  await once(socket, 'secureConnect');
+  const isRenewed = await new Promise((resolve) => {
+    socket.renegotiate({}, (error) => resolve(error === null));
+    socket.once('error', () => resolve(false));
+    socket.once('close', () => resolve(false));
+  });
+  t.notOk(isRenewed);
+});
+
 t.test('direct TLS needs ALPN "postgresql"', async (t) => {
   const gateway = await tlsGateway(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });

@@ -1,8 +1,8 @@
-import { constants } from 'node:crypto';
 import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { systemClock } from '../../clock.js';
 import { carriedBy } from '../../session/connection.js';
+import { SECURED } from '../../session/secured.js';
 import { MalformedMessage } from '../malformed.js';
 import { carries } from '../whence.js';
 import { ClientConnection, type ConnectionParts, type RequestHandler } from './connection.js';
@@ -21,10 +21,6 @@ export interface ServerOptions {
   readonly unsecured?: (socket: Socket, error: MalformedMessage) => void;
 }
 
-/** RFC 8996: 1.0 and 1.1 are not spoken any more. */
-const LEAST_TLS = 'TLSv1.2';
-/** Nor is anything agreed on anew (TLS 1.2): that costs its server much, and its client little. */
-const SECURED = { minVersion: LEAST_TLS, secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
 /** What may be agreed on in the handshake (RFC 7301), the first one where a client offers both. */
 const SPOKEN = ['http/1.1', 'http/1.0'];
 /** How often connections are looked at at least, milliseconds. */

@@ -280,7 +280,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   #ended(isSaid: boolean): void {
     try {
       if (this.#writes.isReset()) throw this.#writes.error;
-      if (!isSaid) throw new Error(\"the end is nobody's\");
+      if (!isSaid) throw new Error("the end is nobody's");
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {
