@@ -183,6 +183,7 @@ function handlerOf(parts: HttpParts, proxies?: HttpProxies): RequestHandler {
     },
     upgrade(req, socket, rest) {
       note(req);
+      if (req.head.expectation === 'other') return sendRawRefusal(socket, tellExpectation(parts, req));
       serveUpgrade(parts, req, socket, rest).catch((thrown) => {
         parts.faults.ours(clientOf(req), thrown, 'a WebSocket could not be served');
         socket.destroy();
@@ -199,6 +200,14 @@ function handlerOf(parts: HttpParts, proxies?: HttpProxies): RequestHandler {
 }
 
 function refuseExpectation(parts: HttpParts, req: ClientRequest, res: ClientResponse): void {
+  const refusal = tellExpectation(parts, req);
+  req.asked.refused();
+  req.asked.settle();
+  sendRefusal(res, refusal, true);
+  req.drop();
+}
+
+function tellExpectation(parts: HttpParts, req: ClientRequest): Refusal {
   const refusal = {
     status: 417,
     reason: 'bad_request',
@@ -206,10 +215,7 @@ function refuseExpectation(parts: HttpParts, req: ClientRequest, res: ClientResp
     hint: 'leave out Expect',
   };
   parts.faults.tell({ client: clientOf(req), status: 417, reason: refusal.reason, rule: 'Expect: 100-continue alone' });
-  req.asked.refused();
-  req.asked.settle();
-  sendRefusal(res, refusal, true);
-  req.drop();
+  return refusal;
 }
 
 function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {

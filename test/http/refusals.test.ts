@@ -75,6 +75,11 @@ const CASES: readonly Case[] = [
   },
   { sent: 'GET /x HTTP/1.1\r\n@Expect: 100-continue, tea\r\n\r\n', status: 417, reason: 'bad_request' },
   { sent: 'GET /x HTTP/1.1\r\n@Expect: tea\r\n\r\n', status: 417, reason: 'bad_request' },
+  {
+    sent: `GET /live HTTP/1.1\r\n@${UPGRADE}Sec-WebSocket-Version: 13\r\nExpect: tea\r\n\r\n`,
+    status: 417,
+    reason: 'bad_request',
+  },
   { sent: 'GET /x HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n', status: 421, reason: 'unknown_service' },
   { sent: 'GET /x HTTP/1.1\r\nHost: evil.test\r\n\r\n', status: 421, reason: 'unknown_service' },
   { sent: 'GET /rare HTTP/1.1\r\n@\r\n', after: 'GET /rare HTTP/1.1\r\n@\r\n', status: 429, reason: 'too_many' },

@@ -95,6 +95,7 @@ export function upgradeApi(
   const res = new ServerResponse(message);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
+  if (req.head.expectation === 'continue') res.writeContinue(); // before a 101, too (RFC 9110 section 7.8)
   res.once('finish', () => {
     res.detachSocket(socket);
     endSurely(socket);

@@ -33,7 +33,8 @@ export type OwnHeaders = Readonly<Record<string, string | number | readonly stri
 export const KEEP_ALIVE = 65_000;
 const KEPT = `Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE / 1_000}\r\n`;
 const LAST = 'Connection: close\r\n';
-const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+/** The answer to who expects it before more is said. */
+export const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 
 /** The answer to one request (RFC 9112 section 4): framed by its length, in chunks, or by the end of the connection (HTTP/1.0). */
 export class ClientResponse {

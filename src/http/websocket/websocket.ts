@@ -11,6 +11,7 @@ import { isApiPath, upgradeApi } from '../browser/api-side.js';
 import { refuse } from '../browser/refusals.js';
 import { isOwnTarget } from '../browser/service-side.js';
 import type { ClientRequest } from '../client/request.js';
+import { CONTINUE } from '../client/response.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from '../deny.js';
 import { serviceFault } from '../faults.js';
 import { pairs, requestHeaders, responseHeaders } from '../headers.js';
@@ -188,14 +189,16 @@ class Opening implements Connection {
   }
 
   #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
-    const { parts, admission, passage, path, seq, wish, action } = this.#parts;
+    const { parts, req, admission, passage, path, seq, wish, action } = this.#parts;
     const { session } = passage;
     if (this.#done || !session.isLive()) {
       upstream.destroy();
       return;
     }
     const { url } = upstreamOf(admission);
-    const response = responseTo(wish, answer, url, new Date(session.expiresAt).toISOString());
+    // Whoever expects 100, though there is no body to send, has it before the 101 (RFC 9110 section 7.8).
+    const before = req.head.expectation === 'continue' ? CONTINUE : '';
+    const response = before + responseTo(wish, answer, url, session.expires);
     session.sightings.text(response);
     session.deliver(this.client, Buffer.from(response, 'latin1'));
     // The end came just now: nothing was given, and this was cut with the session.
