@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { acceptFor } from '../../src/http/websocket/handshake.js';
+import { closed } from '../support/wait.js';
 import { raw, startGateway } from './gateway.js';
-import { rawService } from './raw-service.js';
-import { masked } from './ws-frames.js';
+import { bareService, rawService } from './raw-service.js';
+import { masked, unmasked } from './ws-frames.js';
 
 /* The opening of a WebSocket: what a client may ask for, and which answer of a service opens one. */
 
@@ -28,4 +30,53 @@ t.test('who asks for a WebSocket and for 100 Continue has both, in this order', 
   const shut = await startGateway(t, { web: { url: 'http://127.0.0.1:1', roles: ROLES } });
   const refused = raw(t, shut.port, opening(shut.issue('web').handle, 'Expect: 100-continue\r\n'));
   t.match(await refused.ended, /^HTTP\/1\.1 502 /, 'without the 101 there is no 100, either');
+});
+
+/** Which line the client is answered with when the service says this, given what `Sec-WebSocket-Accept` has to say. */
+async function answered(t: Test, answer: (accept: string) => string) {
+  const { url, sockets } = await bareService(t, (received, socket) => {
+    const key = /sec-websocket-key: (\S+)/i.exec(received.toString('latin1'))?.[1] ?? '';
+    socket.write(answer(`Sec-WebSocket-Accept: ${acceptFor(key)}`), 'latin1');
+  });
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const client = raw(t, gateway.port, opening(gateway.issue('web').handle));
+  await client.sees(/\r\n\r\n/);
+  return { client, gateway, service: sockets.at(-1)! };
+}
+
+const SWITCHES = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade';
+const HELLO = unmasked(0x81, 'hello').toString('latin1');
+
+const UNCLEAN: Readonly<Record<string, (accept: string) => string>> = {
+  'a Content-Length': (accept) => `${SWITCHES}\r\n${accept}\r\nContent-Length: 7\r\n\r\n${HELLO}`,
+  'two lengths': (accept) => `${SWITCHES}\r\n${accept}\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n${HELLO}`,
+  chunks: (accept) => `${SWITCHES}\r\n${accept}\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n${HELLO}\r\n0\r\n\r\n`,
+  'another coding': (accept) => `${SWITCHES}\r\n${accept}\r\nTransfer-Encoding: identity\r\n\r\n${HELLO}`,
+  'HTTP/1.0': (accept) => `${SWITCHES.replace('1.1', '1.0')}\r\n${accept}\r\n\r\n${HELLO}`,
+  'a 100 before': (accept) => `HTTP/1.1 100 Continue\r\n\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'a hint with a body before': (accept) =>
+    `HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'a hint of HTTP/1.0': (accept) => `HTTP/1.0 103 Early Hints\r\n\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'no end of hints': (accept) =>
+    `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(65)}${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+};
+
+for (const [what, answer] of Object.entries(UNCLEAN)) {
+  t.test(`a 101 with ${what} opens nothing`, async (t) => {
+    const { client, gateway, service } = await answered(t, answer);
+    t.match(await client.ended, /^HTTP\/1\.1 502 (?![\s\S]*hello)/);
+    if (!service.closed) await closed(service);
+    t.match((await gateway.events()).at(-1)?.facts, { reason: 'upstream_unavailable' });
+  });
+}
+
+t.test('hints before a 101 are passed over, and a length of 0 in it is nothing', async (t) => {
+  const { client } = await answered(
+    t,
+    (accept) =>
+      `HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nSec-WebSocket-Accept: x\r\n\r\nHTTP/1.1 102 P\r\n\r\n${SWITCHES}\r\n${accept}\r\nContent-Length: 0\r\n\r\n${HELLO}`,
+  );
+  const text = await client.sees(/hello$/);
+  t.match(text, /^HTTP\/1\.1 101 /);
+  t.notMatch(text, /link|content-length/i);
 });

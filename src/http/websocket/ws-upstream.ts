@@ -10,7 +10,7 @@ import { outliveWrites } from '../service/outlived-writes.js';
 import { hasSaidItsEnd } from '../service/said-end.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
-import { faultOf101, type Wish } from './handshake.js';
+import { type AnswerHead, faultOf101, faultOfInterim, type Wish } from './handshake.js';
 
 /** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
 export interface DialHandler {
@@ -49,14 +49,20 @@ export function dialWebSocket(
     });
   };
   const timer = setTimeout(() => fail('no answer in time', true), options.limits.response);
-  req.on('upgrade', (response, socket, head) => {
+  let informational = 0;
+  req.on('information', (answer) => {
+    informational += 1;
+    const fault = faultOfInterim(headOf(answer), informational);
+    if (fault !== null) fail(fault);
+  });
+  req.on('upgrade', (response, socket, rest) => {
     socket.on('error', () => {});
-    const headers = pairs(response.rawHeaders);
-    const fault = response.statusCode === 101 ? faultOf101(headers, key, options.wish) : 'an upgrade without 101';
+    const head = headOf(response);
+    const fault = settled ? 'too late' : faultOf101(head, key, options.wish);
     if (fault === null) {
       readIntoOurs(socket);
       outliveWrites(socket); // a service may say its last, and close, while it is written to
-      settle(() => handler.opened(socket, headers, head));
+      settle(() => handler.opened(socket, head.headers, rest));
     } else {
       socket.destroy();
       fail(fault);
@@ -88,6 +94,10 @@ function breakWhereCut(response: IncomingMessage): void {
   socket.prependOnceListener('end', () => {
     if (!hasSaidItsEnd(socket)) broken(new Error('the connection ended without a word of the service'));
   });
+}
+
+function headOf(answer: Pick<IncomingMessage, 'httpVersion' | 'statusCode' | 'rawHeaders'>): AnswerHead {
+  return { version: answer.httpVersion, status: answer.statusCode ?? 0, headers: pairs(answer.rawHeaders) };
 }
 
 function open(admission: Admission, path: string, headers: readonly Header[]): ClientRequest {
