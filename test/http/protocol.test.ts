@@ -189,6 +189,11 @@ t.test('events read as a person would tell them', async (t) => {
   t.equal(httpProtocol.render(asked), 'POST /x?y  [deny: no rule allows POST /x]');
   const came = { ...event, kind: 'result', facts: { of: 1, status: '200', bytesIn: 0, bytesOut: 5, ms: 3 } } as const;
   t.equal(httpProtocol.render(came), '→ 200, 0 bytes in, 5 bytes out, 3 ms');
+  const parted = { ...came, facts: { ...came.facts, status: '1014', messages: 4, unsent: 3 } };
+  t.equal(
+    httpProtocol.render(parted),
+    '→ 1014, 0 bytes in, 3 of its 4 allowed messages not sent on, 5 bytes out, 3 ms',
+  );
   const timed = { ...came, facts: { ...came.facts, queueMs: 2, firstByteMs: 1 } };
   const bodies = { text: 'a=1', whole: true, response: { text: '{"b":', whole: false } };
   t.equal(

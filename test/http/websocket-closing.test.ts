@@ -1,52 +1,17 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { closed, waitUntil } from '../support/wait.js';
-import { lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
+import { lockLedger, untilWaiting } from './gateway.js';
+import { opened } from './open-websocket.js';
 import { resetConnection } from './over-tls.js';
-import { rawService } from './raw-service.js';
 import { closing, masked, unmasked } from './ws-frames.js';
 
 /* How WebSockets end, byte for byte, on both sides: by a close frame, by the end of a connection, by what is no frame. */
 
-const UPGRADE =
-  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 const MODES = ['strict', 'buffered'] as const;
 const [TEXT, BINARY, CLOSE] = [0x81, 0x82, 0x88];
-
-/** The frames in some bytes, as words: the first byte in hexadecimal and the payload, of a close frame its code. */
-function framesOf(bytes: Buffer): string[] {
-  const said: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const [first = 0, second = 0] = bytes.subarray(at);
-    const mask = (second & 0x80) === 0 ? null : bytes.subarray(at + 2, at + 6);
-    const from = at + (mask === null ? 2 : 6);
-    const data = bytes.subarray(from, from + (second & 0x7f)).map((byte, index) => byte ^ (mask?.[index & 3] ?? 0));
-    const text =
-      (first & 0x0f) === 8 && data.length > 1 ? `${data[0]! * 256 + data[1]!} ${data.subarray(2)}` : `${data}`;
-    said.push(`${first.toString(16)} ${text}`.trim());
-    at = from + (second & 0x7f);
-  }
-  return said;
-}
-
-/** An open WebSocket between a client and a service of bare sockets, and what each has received. */
-async function opened(t: Test, mode: (typeof MODES)[number] = 'strict') {
-  const { url, sockets } = await rawService(t);
-  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } }, { mode });
-  const { handle, id } = gateway.issue('web');
-  const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
-  const client = raw(t, gateway.port, opening);
-  await client.sees(/\r\n\r\n/);
-  const head = client.text().length;
-  const service = sockets.at(-1)!;
-  const heard: Buffer[] = [];
-  service.on('data', (chunk: Buffer) => heard.push(chunk));
-  const seen = () => framesOf(Buffer.from(client.text().slice(head), 'latin1'));
-  const received = () => framesOf(Buffer.concat(heard));
-  return { gateway, id, client: client.socket, service, seen, received };
-}
 
 const ended = (socket: Socket) => (socket.readableEnded ? Promise.resolve() : once(socket, 'end'));
 
@@ -177,7 +142,7 @@ t.test('a client whose frames wait for their record when its service leaves is n
   const unlock = await lockLedger(gateway);
   client.write(Buffer.concat(Array.from({ length: 300 }, (_, number) => masked(TEXT, `message ${number}`))));
   await untilWaiting(gateway);
-  service.end(unmasked(CLOSE, closing(1000)));
+  resetConnection(service);
   await ended(client); // it was told, and is read
   client.end('what nobody reads any more'.repeat(1_000));
   await closed(client);
@@ -248,7 +213,7 @@ t.test('what ends a WebSocket is told once, and of whose fault it was', async (t
   const unlock = await lockLedger(gateway);
   client.write(Buffer.concat([masked(TEXT, 'waits'), masked(0x83)]));
   await untilWaiting(gateway);
-  service.destroy();
+  resetConnection(service);
   await ended(client);
   await unlock();
   const result = (await gateway.events()).find((event) => event.facts.messages !== undefined);

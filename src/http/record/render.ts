@@ -22,6 +22,7 @@ function renderMessage({ on = [], bytes, sha256, whole }: Facts, payload: Payloa
 function renderResult(facts: Facts, payload: Payload | null): string {
   const parts = [`→ ${facts.status ?? 'no answer'}`];
   if (facts.bytesIn !== undefined) parts.push(`${facts.bytesIn} bytes in`);
+  if (facts.unsent !== undefined) parts.push(`${facts.unsent} of its ${facts.messages} allowed messages not sent on`);
   if (facts.bytesOut !== undefined) parts.push(`${facts.bytesOut} bytes out`);
   if (facts.ms !== undefined) parts.push(`${facts.ms} ms${timings(facts)}`);
   if (facts.reason !== undefined) parts.push(facts.reason);

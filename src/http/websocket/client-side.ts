@@ -41,6 +41,8 @@ export class ClientSide {
   #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
   /** The client has ended its side. */
   #ended = false;
+  /** Nothing more of it is looked at. */
+  #isDeaf = false;
   #stopped = false;
   /** What was read of it, bytes. */
   bytes = 0;
@@ -48,7 +50,7 @@ export class ClientSide {
   messages = 0;
   /** The code of its close frame; 1005 when it had none; null before. */
   closeCode: number | null = null;
-  /** A frame was refused: nothing more of the client is looked at, and this ends behind what it said before. */
+  /** A frame was refused: this ends behind what it said before. */
   refusal: Ending | null = null;
 
   constructor(parts: RelayParts, ends: ClientSideEnds) {
@@ -81,6 +83,25 @@ export class ClientSide {
     this.#outbox.flush();
   }
 
+  /** Nothing more of the client is looked at. @param done - called once what it said before has gone on */
+  hearNoMore(done: () => void): void {
+    this.#isDeaf = true;
+    if (this.#outbox.isSafe) return done();
+    this.#outbox.release(() => {
+      this.#outbox.flush();
+      done();
+    });
+  }
+
+  /**
+   * How many of the allowed messages did not go on: the last ones.
+   * @param isLost - what the service's connection had not given to the system is lost with it
+   */
+  unsent(isLost: boolean): number {
+    const { handed, passed } = this.#outbox;
+    return Math.max(0, this.messages - (isLost ? passed : handed)); // its close may have gone, too, behind them all
+  }
+
   /** Nothing more goes on. */
   stop(): void {
     this.#stopped = true;
@@ -110,7 +131,7 @@ export class ClientSide {
 
   /** Decides and records one frame, and sends it on once it is safe. */
   #frame(frame: MessageAction['frame'], data: Buffer): void {
-    if (this.#stopped || this.refusal !== null) return;
+    if (this.#stopped || this.#isDeaf) return;
     // A policy that was reloaded since the opening may allow less.
     if (data.byteLength > settingsOf(this.#session.role).maxMessage) return this.#tooLarge();
     if (!this.#mayPass(frame, data)) return;
@@ -119,7 +140,7 @@ export class ClientSide {
   }
 
   #conclude(code: number, reason: Buffer): void {
-    if (this.#stopped || this.refusal !== null) return;
+    if (this.#stopped || this.#isDeaf) return;
     this.closeCode = code;
     if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
     this.#outbox.release(() => {
@@ -178,7 +199,7 @@ export class ClientSide {
   }
 
   #fail(ending: FaultyEnding): void {
-    if (this.#stopped || this.refusal !== null) return;
+    if (this.#stopped || this.#isDeaf) return;
     this.#ends.faulty(ending);
     this.#refuse(ending);
   }
@@ -186,6 +207,7 @@ export class ClientSide {
   /** Ends this behind what the client sent before: that was allowed, and may wait for its record. */
   #refuse(ending: Ending): void {
     this.refusal = ending;
+    this.#isDeaf = true;
     this.#outbox.release(() => this.#ends.refused(ending));
   }
 }

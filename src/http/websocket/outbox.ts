@@ -16,6 +16,9 @@ export class Outbox {
   #ready: Buffer[] = [];
   #gathering = false;
   #closed = false;
+  /** How many were given to the service's connection, and of these, how many that gave to the system. */
+  handed = 0;
+  passed = 0;
 
   /** @param moved - called whenever one waits no more */
   constructor(passage: Passage<HttpAction>, upstream: Duplex, moved: () => void) {
@@ -61,10 +64,15 @@ export class Outbox {
     const frames = this.#ready;
     if (frames.length === 0 || this.#closed) return;
     this.#ready = [];
+    if (this.#upstream.writable) this.handed += frames.length;
     if (frames.length > 1) this.#upstream.cork();
-    for (const frame of frames) this.#upstream.write(frame);
+    for (const frame of frames) this.#upstream.write(frame, this.#passed);
     if (frames.length > 1) this.#upstream.uncork();
   }
+
+  readonly #passed = (error?: Error | null) => {
+    if (!error) this.passed += 1;
+  };
 
   /** Nothing more goes on. */
   close(): void {

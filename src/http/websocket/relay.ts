@@ -35,6 +35,7 @@ export class WebSocketRelay implements Connection {
     this.#serviceSide = new ServiceSide(parts, {
       mayWarn: () => this.#clientSide.closeCode === null,
       failed: (why) => this.#serviceFailed(why),
+      ended: () => this.#serviceEnded(),
       left: () => this.#serviceLeft(),
     });
     this.#parting = new Parting(this.client, this.#serviceSide.watch);
@@ -50,8 +51,9 @@ export class WebSocketRelay implements Connection {
   }
 
   severUpstream(): void {
-    this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: this.#statusOf(CODES.cut) });
-    this.#parts.upstream.destroy();
+    const { upstream } = this.#parts;
+    this.#stop({ reason: this.#session.end?.reason ?? 'client_left', status: this.#statusOf(CODES.cut) }, true);
+    upstream.destroy();
   }
 
   farewell(cut: Cut): void {
@@ -79,14 +81,22 @@ export class WebSocketRelay implements Connection {
     const status = this.#statusOf(ending.code);
     this.#session.meter.upstreamFailed('protocol');
     this.#tell(ending, Number(status));
-    this.#finish({ status, reason: ending.reason, fault: why }, destroy, ending);
+    this.#stop({ status, reason: ending.reason, fault: why }, true);
+    this.#parts.upstream.destroy();
+    this.#leaveClient(ending);
+  }
+
+  /** It says nothing more, and may still read: what its client was allowed to say before goes on to it first. */
+  #serviceEnded(): void {
+    if (this.#done || this.#clientSide.refusal !== null) return; // a refusal ends this behind the same
+    this.#clientSide.hearNoMore(() => this.#serviceLeft());
   }
 
   #serviceLeft(): void {
     if (this.#done) return;
     const code = this.#serviceSide.watch.closeCode ?? this.#clientSide.closeCode;
     // The client's close is answered, if the service did not do so.
-    if (code !== null) return this.#finish({ status: String(code) }, destroy, { code, message: '' });
+    if (code !== null) return this.#finish({ status: String(code) }, { code, message: '' });
     if (this.#clientSide.refusal === null) this.#session.meter.upstreamFailed('broken');
     this.#break({
       code: CODES.badGateway,
@@ -99,7 +109,7 @@ export class WebSocketRelay implements Connection {
   #clientLeft(): void {
     if (this.#done) return;
     const code = this.#clientSide.closeCode ?? this.#serviceSide.watch.closeCode ?? 1006;
-    this.#finish({ status: String(code), reason: 'client_left' }, leaveGently, null);
+    this.#finish({ status: String(code), reason: 'client_left' }, null);
   }
 
   /** Ends this WebSocket for what no decision in the record stands for. */
@@ -115,13 +125,18 @@ export class WebSocketRelay implements Connection {
   #end(ending: Ending): void {
     if (this.#done) return;
     this.#clientSide.flush();
-    this.#finish({ status: this.#statusOf(ending.code), reason: ending.reason }, leaveGently, ending);
+    this.#finish({ status: this.#statusOf(ending.code), reason: ending.reason }, ending);
   }
 
-  /** However this ends but by a cut: it is recorded, the service is left, and the client is told why, if it can be, and left. */
-  #finish(facts: Facts, leave: (upstream: Duplex) => void, said: Pick<Ending, 'code' | 'message'> | null): void {
-    this.#stop(facts);
-    leave(this.#parts.upstream);
+  /** However this ends but by a cut or by a broken service: it is recorded, and both are left, the client told why if it can be. */
+  #finish(facts: Facts, said: Pick<Ending, 'code' | 'message'> | null): void {
+    const { upstream } = this.#parts;
+    this.#stop(facts, upstream.destroyed);
+    leaveGently(upstream);
+    this.#leaveClient(said);
+  }
+
+  #leaveClient(said: Pick<Ending, 'code' | 'message'> | null): void {
     if (said !== null) this.#parting.say(said.code, said.message);
     this.#parting.leave();
   }
@@ -137,14 +152,19 @@ export class WebSocketRelay implements Connection {
     faults.tell({ service: policy.name, session: id, client: opening.client, status, reason, rule, why });
   }
 
-  #stop(facts: Facts): void {
+  /** @param isLost - what the service's connection still holds does not go on */
+  #stop(facts: Facts, isLost: boolean): void {
     if (this.#done) return;
     this.#done = true;
     this.#clientSide.stop();
     this.#serviceSide.stop();
     const { seq, at, monotonic } = this.#parts;
     const { bytes: bytesIn, messages } = this.#clientSide;
-    const counted = { bytesIn, bytesOut: this.#serviceSide.bytes, messages };
+    const unsent = this.#clientSide.unsent(isLost);
+    const counted = {
+      ...{ bytesIn, bytesOut: this.#serviceSide.bytes, messages },
+      ...(unsent > 0 ? { unsent } : {}), // were allowed, and are not to be taken for sent
+    };
     const { recording } = this.#session;
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
     if (recording.receipt === null)
@@ -165,8 +185,4 @@ export class WebSocketRelay implements Connection {
     };
     for (const one of open) one.once('close', closed);
   }
-}
-
-function destroy(stream: Duplex): void {
-  stream.destroy();
 }

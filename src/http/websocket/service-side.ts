@@ -11,7 +11,9 @@ const CLOSING = 5_000;
 export interface ServiceSideEnds {
   /** What it says is no WebSocket. */
   failed(fault: string): void;
-  /** Its connection has ended. */
+  /** It has ended its side of the connection. */
+  ended(): void;
+  /** Its connection is closed. */
   left(): void;
   /** Asked before a warning is put between its messages. */
   mayWarn(): boolean;
@@ -47,7 +49,7 @@ export class ServiceSide {
   start(head: Buffer): void {
     const { client, upstream } = this.#parts;
     upstream.on('data', (chunk: Buffer) => this.#read(chunk));
-    upstream.once('end', () => this.#ends.left());
+    upstream.once('end', () => this.#ends.ended());
     upstream.once('close', () => this.#ends.left());
     client.on('drain', () => this.#pace());
     if (head.byteLength > 0) this.#read(head);

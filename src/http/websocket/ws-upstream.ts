@@ -62,6 +62,7 @@ export function dialWebSocket(
     if (fault === null) {
       readIntoOurs(socket);
       outliveWrites(socket); // a service may say its last, and close, while it is written to
+      socket.allowHalfOpen = true; // or end its side alone, and still read what is on its way
       settle(() => handler.opened(socket, head.headers, rest));
     } else {
       socket.destroy();
