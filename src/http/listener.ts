@@ -49,6 +49,7 @@ import { Rates } from './rules/rate.js';
 import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
 import { MessageMemory } from './websocket/message-memory.js';
+import { UNFINISHED } from './websocket/unfinished.js';
 import { serveUpgrade } from './websocket/websocket.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 
@@ -79,6 +80,8 @@ export interface HttpOptions {
   readonly upstreamLimits?: UpstreamLimits;
   /** How much clients' large WebSocket messages may take at a time, bytes; 256 MiB unless told. */
   readonly messageMemory?: number | undefined;
+  /** How long a WebSocket message may stand unfinished while nothing more of it comes, milliseconds; 60 s unless told. */
+  readonly messageTimeout?: number | undefined;
   /** Of its own, which nobody scrapes, when not given. */
   readonly metrics?: Metrics;
 }
@@ -120,6 +123,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     monotonic,
     rates: new Rates(),
     messages: new MessageMemory(options.messageMemory),
+    messageTimeout: options.messageTimeout ?? UNFINISHED,
   };
   const { tls, proxies, headTimeout = HEAD_TIMEOUT } = options;
   const shared = { domain, headTimeout, buffered: BUFFERED };

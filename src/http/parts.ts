@@ -36,4 +36,6 @@ export interface HttpParts {
   readonly rates: Rates;
   /** Where clients' large WebSocket messages are held. */
   readonly messages: MessageMemory;
+  /** How long one may stand unfinished while nothing more of it comes, milliseconds. */
+  readonly messageTimeout: number;
 }

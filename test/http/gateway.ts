@@ -89,6 +89,7 @@ export interface GatewayOptions {
   readonly headTimeout?: number;
   readonly upstreamLimits?: UpstreamLimits;
   readonly messageMemory?: number;
+  readonly messageTimeout?: number;
   readonly mode?: 'strict' | 'buffered';
   readonly stallAfter?: number;
   readonly bufferBytes?: number;
@@ -136,7 +137,7 @@ export async function startGateway(
     audit: async () => {},
     domain: 'localhost',
   });
-  const { headTimeout, upstreamLimits, messageMemory, proxies } = options;
+  const { headTimeout, upstreamLimits, messageMemory, messageTimeout, proxies } = options;
   const tls = options.tls ?? (overTls.clients ? await anyPair() : undefined);
   const http = await startHttp({
     gate,
@@ -151,6 +152,7 @@ export async function startGateway(
     tls,
     proxies,
     messageMemory,
+    messageTimeout,
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });

@@ -25,15 +25,19 @@ export function framesOf(bytes: Buffer): string[] {
 export async function opened(t: Test, mode: 'strict' | 'buffered' = 'strict', options: GatewayOptions = {}) {
   const { url, sockets } = await rawService(t);
   const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /live'] } } }, { mode, ...options });
-  const { handle, id } = gateway.issue('web');
-  const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
-  const client = raw(t, gateway.port, opening);
-  await client.sees(/\r\n\r\n/);
-  const head = client.text().length;
-  const service = sockets.at(-1)!;
-  const heard: Buffer[] = [];
-  service.on('data', (chunk: Buffer) => heard.push(chunk));
-  const seen = () => framesOf(Buffer.from(client.text().slice(head), 'latin1'));
-  const received = () => framesOf(Buffer.concat(heard));
-  return { gateway, url, id, client: client.socket, service, seen, received };
+  /** One more, of somebody. */
+  const another = async (principal: string) => {
+    const { handle, id } = gateway.issue('web', { principal });
+    const opening = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}`;
+    const client = raw(t, gateway.port, opening);
+    await client.sees(/\r\n\r\n/);
+    const head = client.text().length;
+    const service = sockets.at(-1)!;
+    const heard: Buffer[] = [];
+    service.on('data', (chunk: Buffer) => heard.push(chunk));
+    const seen = () => framesOf(Buffer.from(client.text().slice(head), 'latin1'));
+    const received = () => framesOf(Buffer.concat(heard));
+    return { id, client: client.socket, service, seen, received };
+  };
+  return { gateway, url, another, ...(await another('alice')) };
 }

@@ -47,6 +47,8 @@ export class ClientFrames {
   readonly #data: Gathered;
   readonly #control = new Gathered(() => true);
   #ended = false;
+  /** How much came of messages, bytes. */
+  bytes = 0;
 
   /** @param most - bytes that a message may have */
   constructor(most: number, tap: ClientTap) {
@@ -58,6 +60,17 @@ export class ClientFrames {
   /** How much is held of a large message under way, bytes. */
   get holds(): number {
     return this.#data.holds;
+  }
+
+  /** Whether a message, or a frame, has begun and not ended. */
+  get isAmid(): boolean {
+    return !this.#ended && (this.#message !== null || this.#headerBytes > 0 || this.#left > 0);
+  }
+
+  /** Nothing more is read, and nothing held. */
+  end(): void {
+    this.#ended = true;
+    this.#data.take();
   }
 
   /**
@@ -129,6 +142,7 @@ export class ClientFrames {
     }
     this.#left -= to - at;
     this.#taken += to - at;
+    if (this.#opcode < 8) this.bytes += to - at;
     if (this.#left === 0) this.#endFrame();
     return to;
   }

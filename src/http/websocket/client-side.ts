@@ -9,6 +9,7 @@ import type { MemoryShare } from './message-memory.js';
 import { Outbox } from './outbox.js';
 import { CODES, type Ending, type FaultyEnding } from './parting.js';
 import type { RelayParts } from './relay-parts.js';
+import { Unfinished } from './unfinished.js';
 
 /** Frames of a client that are looked at in one turn of the event loop. */
 const AT_A_TIME = 128;
@@ -37,6 +38,7 @@ export class ClientSide {
   readonly #frames: ClientFrames;
   readonly #memory: MemoryShare;
   readonly #outbox: Outbox;
+  readonly #unfinished: Unfinished;
   /** What the role says of this socket's messages, and whose word it is. */
   #judged: { readonly role: unknown; readonly decision: Decision } | null = null;
   /** The client has ended its side. */
@@ -66,6 +68,12 @@ export class ClientSide {
       fault: (code, why) => this.#unreadable(code, why),
     });
     this.#outbox = new Outbox(parts.passage, parts.upstream, () => this.#moved());
+    const coming = {
+      isAmid: () => this.#frames.isAmid,
+      came: () => this.#frames.bytes, // pings and empty frames bring it nowhere
+      isHeld: () => this.#client.isPaused(),
+    };
+    this.#unfinished = new Unfinished(parts.messageTimeout, coming, () => this.#abandoned());
   }
 
   /** Begins to read, once the client flows. */
@@ -106,6 +114,8 @@ export class ClientSide {
   stop(): void {
     this.#stopped = true;
     this.#outbox.close();
+    this.#unfinished.stop();
+    this.#frames.end(); // its client may stay for long
     this.#memory.keep(0);
   }
 
@@ -116,6 +126,7 @@ export class ClientSide {
     const read = this.#frames.write(chunk, AT_A_TIME);
     this.bytes -= chunk.byteLength - read;
     this.#outbox.flush();
+    if (!this.#stopped) this.#unfinished.read();
     if (this.#stopped || read === chunk.byteLength) return this.#pace();
     this.#client.pause();
     this.#client.unshift(chunk.subarray(read));
@@ -191,6 +202,11 @@ export class ClientSide {
     if (code === CODES.noRoom)
       this.#fail({ code, message: why, reason: 'too_many', rule: 'memory for large messages' });
     else this.#fail({ code, message: why, reason: 'protocol_error', rule: 'well-formed frames', why });
+  }
+
+  #abandoned(): void {
+    const message = 'a message was left unfinished';
+    this.#fail({ code: CODES.refused, message, reason: 'unfinished', rule: 'a message that goes on' });
   }
 
   #tooLarge(): void {

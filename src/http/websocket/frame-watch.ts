@@ -58,6 +58,11 @@ export class FrameWatch {
     return this.fault === null && this.atBoundary && this.#message === null && this.closeCode === null;
   }
 
+  /** Whether a message, or a frame, has begun and not ended. */
+  get isAmid(): boolean {
+    return this.closeCode === null && !this.atMessageBoundary;
+  }
+
   /**
    * Looks at the next bytes.
    * @returns how many of them may be passed on: not those of a frame that is none, as far as it begins here, nor what comes

@@ -19,5 +19,7 @@ export interface RelayParts {
   readonly faults: Faults;
   /** Where large messages are held. */
   readonly memory: MessageMemory;
+  /** How long a message may stand unfinished while nothing more of it comes, milliseconds. */
+  readonly messageTimeout: number;
   readonly monotonic: () => number;
 }

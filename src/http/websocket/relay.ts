@@ -34,7 +34,7 @@ export class WebSocketRelay implements Connection {
     });
     this.#serviceSide = new ServiceSide(parts, {
       mayWarn: () => this.#clientSide.closeCode === null,
-      failed: (why) => this.#serviceFailed(why),
+      failed: (why, kind) => this.#serviceFailed(why, kind),
       ended: () => this.#serviceEnded(),
       left: () => this.#serviceLeft(),
     });
@@ -70,16 +70,16 @@ export class WebSocketRelay implements Connection {
     if (outcome !== 'allow') this.#break({ code: CODES.refused, message, reason: 'policy_gone', rule });
   }
 
-  #serviceFailed(why: string): void {
+  #serviceFailed(why: string, kind: 'protocol' | 'timeout'): void {
     const ending: FaultyEnding = {
       code: CODES.badGateway,
-      message: 'the service does not speak WebSocket',
+      message: kind === 'timeout' ? 'the service left a message unfinished' : 'the service does not speak WebSocket',
       reason: 'upstream_unavailable',
-      rule: 'well-formed frames',
+      rule: kind === 'timeout' ? 'a message that goes on' : 'well-formed frames',
       why,
     };
     const status = this.#statusOf(ending.code);
-    this.#session.meter.upstreamFailed('protocol');
+    this.#session.meter.upstreamFailed(kind);
     this.#tell(ending, Number(status));
     this.#stop({ status, reason: ending.reason, fault: why }, true);
     this.#parts.upstream.destroy();

@@ -3,14 +3,15 @@ import { settingsOf } from '../rules/decide.js';
 import { FrameWatch, textFrame } from './frame-watch.js';
 import type { RelayParts } from './relay-parts.js';
 import { ServiceMessages } from './service-messages.js';
+import { Unfinished } from './unfinished.js';
 
 /** How long a service may say nothing once the client has said its last, milliseconds. */
 const CLOSING = 5_000;
 
 /** What hears of how a service's side comes to its end. */
 export interface ServiceSideEnds {
-  /** What it says is no WebSocket. */
-  failed(fault: string): void;
+  /** What it says is no WebSocket, or it left a message unfinished. */
+  failed(fault: string, kind: 'protocol' | 'timeout'): void;
   /** It has ended its side of the connection. */
   ended(): void;
   /** Its connection is closed. */
@@ -30,6 +31,7 @@ export class ServiceSide {
   readonly #session: Session;
   readonly #ends: ServiceSideEnds;
   readonly #said: ServiceMessages;
+  readonly #unfinished: Unfinished;
   #closing: NodeJS.Timeout | null = null;
   /** A warning that waits for the end of the message under way. */
   #warning = false;
@@ -43,6 +45,14 @@ export class ServiceSide {
     this.#ends = ends;
     this.#said = new ServiceMessages(parts.passage, parts, () => this.#pace());
     this.watch = new FrameWatch(this.#said);
+    const coming = {
+      isAmid: () => this.watch.isAmid,
+      came: () => this.bytes, // one that pings amid a long message is there, and little is held of that
+      isHeld: () => parts.upstream.isPaused(),
+    };
+    this.#unfinished = new Unfinished(parts.messageTimeout, coming, () =>
+      ends.failed('a message that was left unfinished', 'timeout'),
+    );
   }
 
   /** Reads the service; `head` is what it has sent already. */
@@ -59,6 +69,7 @@ export class ServiceSide {
   stop(): void {
     this.#stopped = true;
     if (this.#closing !== null) clearTimeout(this.#closing);
+    this.#unfinished.stop();
     this.#said.close();
   }
 
@@ -78,7 +89,8 @@ export class ServiceSide {
     const passed = this.watch.push(chunk);
     if (this.#stopped) return; // to record it was the end
     if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
-    if (this.watch.fault !== null) return this.#ends.failed(this.watch.fault);
+    if (this.watch.fault !== null) return this.#ends.failed(this.watch.fault, 'protocol');
+    if (!this.#stopped) this.#unfinished.read();
     this.#pace();
     this.#sayWarning();
   }

@@ -218,6 +218,7 @@ class Opening implements Connection {
       monotonic: parts.monotonic,
       faults: parts.faults,
       memory: parts.messages,
+      messageTimeout: parts.messageTimeout,
     }).start(head);
   }
 
