@@ -120,7 +120,9 @@ const PURE: readonly string[] = [
   'policy/',
   'postgres/sql/',
   'postgres/wire/',
-  ...['decide', 'judge', 'names', 'expectations', 'pinned', 'parameters'].map((name) => `postgres/${name}.ts`),
+  ...['decide', 'judge', 'names', 'expectations', 'pinned', 'parameters', 'stand-ins'].map(
+    (name) => `postgres/${name}.ts`,
+  ),
   'http/rules/',
   ...['headers', 'header-line', 'host', 'chunks', 'malformed', 'credential', 'request'].map(
     (name) => `http/${name}.ts`,

@@ -2,7 +2,6 @@ import { type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
 import type { Conversation } from './conversation.js';
 import { type Definition, mayHold, type Names, type Portal, type Prepared } from './names.js';
-import { postgresRole } from './role.js';
 import type { Analysis, Statement } from './sql/analysis.js';
 
 /** A decision that refuses, with the code the client is given. */
@@ -20,7 +19,7 @@ export class ByName {
   }
 
   get #mayDoAnything(): boolean {
-    return postgresRole(this.#talk.passage.session.role).any;
+    return this.#talk.role.any;
   }
 
   /** What else may run with a statement: the others its name may stand for, and what all of them run by name, however far. */
@@ -142,17 +141,9 @@ export const TOO_MANY_NAMES = deny(
   'close some of them',
 );
 
-/** What a message does that is no SQL. */
-export const NO_STATEMENT: Analysis = { ok: true, statements: [] };
-
 /** A denial in PostgreSQL's own codes. */
 export function asRefusal(decision: Decision): Refusal {
   return { sqlstate: decision.reason === null ? '42501' : DENIALS[decision.reason].sqlstate, decision };
-}
-
-/** What stands in the record for a name whose statement only the server knows. */
-export function unknown(kind: 'statement' | 'cursor', name: string): Prepared {
-  return { text: `(${kind} ${JSON.stringify(name)} of the server's own)`, analysis: NO_STATEMENT };
 }
 
 export const NAMES_RULE = 'names of this session';

@@ -1,26 +1,15 @@
-import { allow, type Decision, deny } from '../policy/decision.js';
-import { advise } from './advice.js';
-import {
-  asRefusal,
-  ByName,
-  missing,
-  NAMES_RULE,
-  NO_STATEMENT,
-  type Refusal,
-  TOO_MANY_NAMES,
-  unknown,
-  withdraw,
-} from './by-name.js';
-import type { Catalog } from './catalog/catalog.js';
-import { lacks } from './catalog/lacks.js';
+import { type Decision, deny } from '../policy/decision.js';
+import { asRefusal, ByName, missing, NAMES_RULE, type Refusal, TOO_MANY_NAMES, withdraw } from './by-name.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
+import { Decisions } from './decisions.js';
 import type { Expectation, QueryExpectation } from './expectations.js';
 import type { Definition, Portal, Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
-import { postgresRole } from './role.js';
+import { PLANNED, Planned } from './planned.js';
 import { analyse } from './sql/analyse.js';
-import type { Analysis } from './sql/analysis.js';
+import { functionCall, unknown, unreadBind, unreadCall, unreadParse, unreadQuery } from './stand-ins.js';
+import { recordSkipped } from './under-way.js';
 import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
 import {
   type BindMessage,
@@ -35,7 +24,7 @@ import {
   readTarget,
   type StatementText,
 } from './wire/frontend.js';
-import { type LongMessage, LongMessageReader, nameIn } from './wire/long-message.js';
+import { LongMessageReader } from './wire/long-message.js';
 
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */
 const UNPARSABLE = 'refused by the gateway';
@@ -52,14 +41,10 @@ const COPY_SAMPLE = 8 * 1024;
 export class ClientSide implements FrontendHandler {
   readonly #talk: Conversation;
   readonly #named: ByName;
+  readonly #decisions: Decisions;
   readonly #outbox: Outbox;
   readonly #leave: () => void;
-  readonly #decided = new WeakMap<Analysis, Decided>();
-  /**
-   * What was parsed or bound since the last release and not run in it. The server plans it all the same, which evaluates
-   * constants and may answer with what it found: it is recorded too, before it leaves (THREATS.md D24).
-   */
-  #unrun: PostgresAction[] = [];
+  readonly #planned = new Planned();
   /** A message since the last Sync was refused. */
   #refused = false;
   #long: LongMessageReader | null = null;
@@ -68,10 +53,11 @@ export class ClientSide implements FrontendHandler {
   constructor(talk: Conversation, outbox: Outbox, leave: () => void) {
     this.#talk = talk;
     this.#named = new ByName(talk);
+    this.#decisions = new Decisions(talk);
     this.#outbox = outbox;
     this.#leave = leave;
     outbox.beforeRelease = () => {
-      this.#recordUnrun();
+      this.#planned.record(talk.passage);
       talk.leaves();
     };
   }
@@ -146,15 +132,12 @@ export class ClientSide implements FrontendHandler {
     const message = this.#long.end();
     this.#long = null;
     if (!this.#mayDoAnything) throw new FramingError('a message this long is not for this role', true);
-    if (type === FRONTEND.query) this.#queryOf(unread(message, 0), piece);
+    if (type === FRONTEND.query) this.#queryOf(unreadQuery(message), piece);
     else if (type === FRONTEND.parse) {
-      const { name, end } = nameIn(message);
-      this.#parseOf({ name, madeTypes: NOTHING }, unread(message, end), piece);
-    } else if (type === FRONTEND.bind) {
-      const portal = nameIn(message);
-      const parameters = [`… (${message.length} bytes, sha256:${message.sha256})`];
-      this.#bindOf({ portal: portal.name, statement: nameIn(message, portal.end).name, parameters }, piece);
-    } else this.#callOf({ ...unread(message, 0), text: callText(message.head.readUInt32BE(0)) }, NOTHING, piece);
+      const { target, statement } = unreadParse(message);
+      this.#parseOf(target, statement, piece);
+    } else if (type === FRONTEND.bind) this.#bindOf(unreadBind(message), piece);
+    else this.#callOf(unreadCall(message), NOTHING, piece);
   }
 
   /**
@@ -165,8 +148,8 @@ export class ClientSide implements FrontendHandler {
   judgeAgain(): Decision | null {
     const { expectations, passage } = this.#talk;
     const sent = expectations.unanswered().flatMap((one) => ('action' in one ? [one.action] : []));
-    for (const action of [...sent, ...this.#unrun]) {
-      const decision = passage.judge({ ...action, catalog: this.#catalog });
+    for (const action of [...sent, ...this.#planned.actions]) {
+      const decision = passage.judge({ ...action, catalog: this.#decisions.catalog });
       if (decision.outcome !== 'allow') return decision;
     }
     return null;
@@ -187,7 +170,7 @@ export class ClientSide implements FrontendHandler {
     const defined = this.#named.define([statement]);
     const action = this.#action(statement, [], 'query');
     const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#named.missing(statement);
-    const decided = refusal?.decision ?? this.#judgeOnce(statement, action);
+    const decided = refusal?.decision ?? this.#decisions.of(action);
     const { decision, seq } = this.#talk.passage.propose(action, decided);
     if (decision.outcome === 'allow') this.#forward(frame, asked(seq, action, defined ?? NOTHING));
     else {
@@ -206,10 +189,10 @@ export class ClientSide implements FrontendHandler {
     const { madeTypes } = message;
     const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
     const tracked = this.#talk.statements.hasRoom(message.name);
-    const decision = tracked || this.#mayDoAnything ? this.#judge(action) : TOO_MANY_NAMES;
+    const decision = tracked || this.#mayDoAnything ? this.#decisions.make(action) : TOO_MANY_NAMES;
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     if (tracked) this.#talk.statements.propose(message.name, statement);
-    this.#unrun.push(action);
+    this.#planned.add(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
   }
 
@@ -225,12 +208,12 @@ export class ClientSide implements FrontendHandler {
     if (statements.length === 0 && !this.#mayDoAnything) return this.#deny(action, missing('statement', statement));
     if (!tracked && !this.#mayDoAnything) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
     // Binding plans, and planning evaluates: an old statement is decided anew here too (THREATS.md B11).
-    const decision = this.#named.missing(bound) === null ? this.#judgeOnce(bound, action) : PLANNED;
+    const decision = this.#named.missing(bound) === null ? this.#decisions.of(action) : PLANNED;
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     const portal: Portal = { statements, parameters };
     if (tracked) this.#talk.portals.propose(name, portal);
-    this.#isRun(bound, null);
-    this.#unrun.push(action);
+    this.#planned.supersededBy(bound, null);
+    this.#planned.add(action);
     this.#forward(frame, { kind: 'bind', name, statement, portal });
   }
 
@@ -246,81 +229,34 @@ export class ClientSide implements FrontendHandler {
     const defined = this.#named.define(all.length === 0 ? [statement] : all);
     const absent = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#named.missing(statement, all);
     const action = this.#action(statement, all, 'execute', portal.parameters);
-    const { decision, seq } = this.#talk.passage.propose(
-      action,
-      absent?.decision ?? this.#judgeOnce(statement, action),
-    );
+    const { decision, seq } = this.#talk.passage.propose(action, absent?.decision ?? this.#decisions.of(action));
     if (decision.outcome !== 'allow') {
       withdraw(defined);
       return this.#refuse(false, absent ?? asRefusal(decision));
     }
-    this.#isRun(statement, portal.parameters);
+    this.#planned.supersededBy(statement, portal.parameters);
     this.#forward(frame, { kind: 'execute', seq, action, portal: name, defined: defined ?? NOTHING });
-  }
-
-  /** What stands for the statement in the record, with these parameters if they were bound, is about to be another event. */
-  #isRun({ analysis, text }: Prepared, parameters: Portal['parameters'] | null): void {
-    const isOther = (one: PostgresAction) =>
-      one.analysis !== analysis || one.text !== text || (one.via === 'bind' && one.parameters !== parameters);
-    // Nearly always there is just the one: no other list is made for it.
-    if (this.#unrun.length === 1 && !isOther(this.#unrun[0]!)) this.#unrun.pop();
-    else if (this.#unrun.length > 0) this.#unrun = this.#unrun.filter(isOther);
-  }
-
-  #recordUnrun(): void {
-    const unrun = this.#unrun;
-    if (unrun.length === 0) return;
-    this.#unrun = [];
-    for (const action of unrun) {
-      const { decision } = this.#talk.passage.propose(action, PLANNED);
-      // It is among the frames that are about to leave: nothing of them does.
-      if (decision.outcome !== 'allow') throw new FramingError('what is to be prepared cannot be recorded');
-    }
   }
 
   /** FunctionCall runs a function by its number, past the parser: only for who may do anything (PROTOCOLS.md, 15). */
   #functionCall(frame: Buffer): void {
     const { oid, parameters } = readFunctionCall(frame);
-    this.#callOf({ text: callText(oid), analysis: NO_STATEMENT }, parameters, frame);
+    this.#callOf(functionCall(oid), parameters, frame);
   }
 
   #callOf(statement: Prepared, parameters: Portal['parameters'], frame: Buffer): void {
     const action = this.#action(statement, [], 'query', parameters);
     const { decision, seq } = this.#talk.passage.propose(
       action,
-      this.#mayDoAnything ? this.#judge(action) : NO_FUNCTION_CALL,
+      this.#mayDoAnything ? this.#decisions.make(action) : NO_FUNCTION_CALL,
     );
     if (decision.outcome === 'allow') this.#forward(frame, { ...asked(seq, action, NOTHING), call: true });
     else this.#refuse(true, asRefusal(decision));
     this.#outbox.release();
   }
 
-  /**
-   * A statement that runs nothing by name is decided once for each version of the policy and of the catalog, however often
-   * this session runs it: the decision depends on nothing but them and what the text does (THREATS.md B10).
-   */
-  #judgeOnce(statement: Prepared, action: PostgresAction): Decision {
-    if (action.contained.length > 0) return this.#judge(action);
-    const { role } = this.#talk.passage.session;
-    const { catalog } = action;
-    const known = this.#decided.get(statement.analysis);
-    if (known !== undefined && known.role === role && known.catalog === catalog) return known.decision;
-    const decision = this.#judge(action);
-    this.#decided.set(statement.analysis, { role, catalog, decision });
-    return decision;
-  }
-
-  #judge(action: PostgresAction): Decision {
-    const { catalog } = action;
-    const { searchPath } = postgresRole(this.#talk.passage.session.role);
-    if (catalog && lacks(catalog, action.analysis, searchPath[0])) this.#talk.catalog.wanted();
-    const { passage } = this.#talk;
-    const decision = passage.judge(action);
-    return decision.outcome === 'allow' ? decision : advise(decision, action, passage.session.policy);
-  }
-
   #forward(frame: Buffer, expectation: Expectation): void {
-    if (!this.#talk.expect(expectation)) this.#skipped(expectation);
+    if (!this.#talk.expect(expectation)) recordSkipped(this.#talk, expectation);
     this.#outbox.hold(frame);
   }
 
@@ -338,15 +274,6 @@ export class ClientSide implements FrontendHandler {
     this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
   }
 
-  #skipped(expectation: Expectation): void {
-    const { passage, statements, portals } = this.#talk;
-    if (expectation.kind === 'execute' || expectation.kind === 'query') {
-      withdraw(expectation.defined);
-      passage.result(expectation.seq, { status: 'skipped' });
-    } else if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
-    else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
-  }
-
   #prepared({ text, validUtf8 }: StatementText): Prepared {
     if (!validUtf8)
       return { text, analysis: { ok: false, reason: 'unparsable', message: 'the statement is not valid UTF-8' } };
@@ -355,7 +282,7 @@ export class ClientSide implements FrontendHandler {
 
   /** Of names the gateway does not know (a function opened the cursor), the server then says what becomes of them. */
   get #mayDoAnything(): boolean {
-    return postgresRole(this.#talk.passage.session.role).any;
+    return this.#talk.role.any;
   }
 
   /** The action of a statement, with everything that it runs by name. */
@@ -373,13 +300,8 @@ export class ClientSide implements FrontendHandler {
       contained: this.#named.contained(statement, candidates),
       via,
       parameters,
-      catalog: this.#catalog,
+      catalog: this.#decisions.catalog,
     };
-  }
-
-  /** What the database holds: nothing that a role needs which may do anything. */
-  get #catalog(): Catalog | null | undefined {
-    return this.#mayDoAnything ? undefined : this.#talk.catalog.current();
   }
 }
 
@@ -390,15 +312,6 @@ function asked(seq: number, action: PostgresAction, defined: readonly Definition
 /** Those without parts of their own are shared: a flood of them costs a place in the queue each. */
 const SYNC: Expectation = { kind: 'sync' };
 const DESCRIBE: Expectation = { kind: 'describe' };
-/** A decision, and what it was made from besides the statement. */
-interface Decided {
-  readonly role: unknown;
-  readonly catalog: Catalog | null | undefined;
-  readonly decision: Decision;
-}
-
-/** What was allowed when it was parsed, and is decided again should it be run. */
-const PLANNED = allow('allowed to be planned; decided again when it is run');
 
 const NOTHING: readonly never[] = [];
 const COPY_IN: ReadonlySet<number> = new Set([
@@ -414,19 +327,5 @@ const NO_FUNCTION_CALL = deny(
   'calling functions by number is not offered',
   'use SELECT',
 );
-
-function callText(oid: number): string {
-  return `(FunctionCall message: function ${oid})`;
-}
-
-/** What stands in the record for a text that was not held: its beginning, and what tells it from every other. */
-function unread(message: LongMessage, from: number): Prepared {
-  const { head, length, sha256 } = message;
-  return {
-    text: head.toString('utf8', from).replace(/(?:\0.*|\ufffd+)$/s, ''),
-    analysis: { ok: false, reason: 'too_large', message: 'the statement is too long to be judged' },
-    whole: { length, sha256 },
-  };
-}
 
 const UNKNOWN_PORTAL: Portal = { statements: [], parameters: [] };

@@ -6,6 +6,7 @@ import type { PostgresAction } from './decide.js';
 import { type Expectation, Expectations } from './expectations.js';
 import type { Overrun } from './limits.js';
 import { Names, type Portal, type Prepared } from './names.js';
+import { type PostgresRole, postgresRole } from './role.js';
 import { type Share, Taken } from './taken.js';
 
 /** What the two directions of one connection both need to know. */
@@ -53,6 +54,11 @@ export class Conversation {
     this.passage = passage;
     this.catalog = catalog;
     this.clock = clock;
+  }
+
+  /** The role by the policy in force at this moment. */
+  get role(): PostgresRole {
+    return postgresRole(this.passage.session.role);
   }
 
   /** The client sent a message that the server is going to answer. @returns false when the server will skip it */

@@ -4,10 +4,9 @@ import type { Expectation, Refusal } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
 import { mayHold, type Portal } from './names.js';
 import { asShown } from './pinned.js';
-import { postgresRole } from './role.js';
 import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
 import type { Share } from './taken.js';
-import { type Running, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
+import { isRunning, type Running, recordSkipped, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
 import { errorResponse, parameterStatus, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
@@ -99,7 +98,7 @@ export class ServerSide implements BackendHandler {
   #withinLimits(rows: number): Buffer | undefined {
     const talk = this.#talk;
     if (talk.muted || talk.overrun !== null) return DROP;
-    const role = postgresRole(talk.passage.session.role);
+    const role = talk.role;
     if (role.maxRows === null && role.maxBytes === null) return undefined;
     const before = this.#before();
     talk.overrun = overrun(role, before.rows + rows, before.bytes + talk.bytesOut);
@@ -118,7 +117,7 @@ export class ServerSide implements BackendHandler {
 
   #sample(frame: Buffer): void {
     const talk = this.#talk;
-    const { results } = postgresRole(talk.passage.session.role).recording;
+    const { results } = talk.role.recording;
     if (talk.sampled.length >= results || talk.sampledBytes + frame.length > MOST_SAMPLED) return;
     talk.sampled.push(readRow(frame));
     talk.sampledBytes += frame.length;
@@ -213,7 +212,7 @@ export class ServerSide implements BackendHandler {
   #concluded(over: Overrun | null, detail: string): Buffer | undefined {
     const talk = this.#talk;
     // What the client takes for skipped was run: where it may have changed something, nobody can say what counts.
-    if (talk.muted && !postgresRole(talk.passage.session.role).readOnly) {
+    if (talk.muted && !talk.role.readOnly) {
       throw new FramingError(BEHIND_A_LIMIT, true);
     }
     if (talk.muted) return DROP;
@@ -261,20 +260,10 @@ export class ServerSide implements BackendHandler {
     if (head.kind === 'execute') this.#result(head, status, '');
     const [failed, ...skipped] = expectations.fail();
     if (failed?.kind === 'execute') withdrawNames(failed);
-    else if (failed !== undefined) this.#dropped(failed);
-    for (const one of skipped) this.#dropped(one);
+    else if (failed !== undefined) recordSkipped(this.#talk, failed);
+    for (const one of skipped) recordSkipped(this.#talk, one);
     if (expectations.head === undefined) this.#talk.since = 0;
     return failed?.kind === 'refused' && instead === undefined ? refusalOf(failed.refusal) : instead;
-  }
-
-  #dropped(expectation: Expectation): void {
-    const { passage, statements, portals } = this.#talk;
-    if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
-    else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
-    else if (isRunning(expectation)) {
-      withdrawNames(expectation);
-      passage.result(expectation.seq, { status: 'skipped' });
-    }
   }
 
   /**
@@ -333,10 +322,6 @@ export class ServerSide implements BackendHandler {
 
 /** The client sent what leaves nobody sure which answer belongs to which message; it is told so. */
 export class LedAstray extends FramingError {}
-
-function isRunning(expectation: Expectation | undefined): expectation is Running {
-  return expectation?.kind === 'execute' || expectation?.kind === 'query';
-}
 
 /** program_limit_exceeded */
 const OVER_LIMIT = '54000';

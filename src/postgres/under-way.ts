@@ -1,9 +1,13 @@
 import type { Conversation } from './conversation.js';
-import type { ExecuteExpectation, QueryExpectation } from './expectations.js';
+import type { ExecuteExpectation, Expectation, QueryExpectation } from './expectations.js';
 import type { Statement } from './sql/analysis.js';
 
 /** What the server is answering with a result. */
 export type Running = QueryExpectation | ExecuteExpectation;
+
+export function isRunning(expectation: Expectation | undefined): expectation is Running {
+  return expectation?.kind === 'execute' || expectation?.kind === 'query';
+}
 
 /** The statement whose result is under way; null when it is not known for certain. */
 function statementUnderWay(talk: Conversation, running: Running): Statement | null {
@@ -68,6 +72,16 @@ const DROPPED = /^(?:DEALLOCATE|CLOSE CURSOR|DISCARD ALL)/;
 /** A statement was not run: the names it would have given stand for nothing of it. */
 export function withdrawNames(running: Running): void {
   for (const one of running.defined) one.withdraw();
+}
+
+/** The server skips a message, behind one that failed: names it would have given stand for nothing of it, and it has no result. */
+export function recordSkipped({ passage, statements, portals }: Conversation, expectation: Expectation): void {
+  if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
+  else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
+  else if (isRunning(expectation)) {
+    withdrawNames(expectation);
+    passage.result(expectation.seq, { status: 'skipped' });
+  }
 }
 
 function drop({ statements, portals, taken }: Conversation, { kind, name }: NonNullable<Statement['drops']>): void {
