@@ -134,6 +134,7 @@ const PURE: readonly string[] = [
   ),
   ...['verify', 'claims', 'handle', 'judge', 'limits', 'draft', 'lease', 'window'].map((name) => `grant/${name}.ts`),
   'gate/protocol.ts',
+  'gate/entitlement.ts',
 ];
 /** Loads the grammar's WebAssembly once, before anything is decided. */
 const LOADER = 'postgres/sql/parser.ts';

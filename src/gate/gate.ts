@@ -3,22 +3,23 @@ import type { ServicePolicy } from '../config/protocol.js';
 import { messageOf } from '../errors.js';
 import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
 import { isGrantId } from '../grant/handle.js';
-import { outsideHours } from '../grant/lease.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
-import { type Decision, deny } from '../policy/decision.js';
+import type { Decision } from '../policy/decision.js';
 import type { CutReason, DenialReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { Recorder } from '../recording/recorder.js';
-import { uuid7 } from '../recording/uuid7.js';
 import { Deadlines } from '../session/deadlines.js';
 import { Registry } from '../session/registry.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
+import { mismatch, nothingLeft, refusal } from './entitlement.js';
 import type { Networks } from './networks.js';
 import type { Policies } from './policies.js';
 import { Refusals } from './refusals.js';
+import { beginRecord } from './session-record.js';
+import { SharedAdmissions } from './shared-admissions.js';
 
 /** A client that asks to be let in to one service. */
 export interface AdmitRequest {
@@ -54,8 +55,6 @@ export interface GateParts {
   readonly metrics?: Metrics;
 }
 
-/** A shared session without anything under way ends after this long, milliseconds. */
-const IDLE_AFTER = 300_000;
 /** How often a grant that keeps changing while it is being checked is checked again. */
 const CHECKS = 3;
 
@@ -68,9 +67,7 @@ export class Gate implements GrantWatcher {
   readonly #parts: GateParts;
   readonly #metrics: Metrics;
   readonly #refusals: Refusals;
-  readonly #shared = new Map<string, Admission>();
-  readonly #opening = new Map<string, Promise<Admitted>>();
-  readonly #idleSince = new Map<Session, number>();
+  readonly #shared = new SharedAdmissions();
   #closedFor: DenialReason | null = null;
 
   constructor(parts: GateParts) {
@@ -105,7 +102,7 @@ export class Gate implements GrantWatcher {
   admitted(service: string, credential: Exclude<Credential, null>, client: string): Admission | null {
     const presented = present(credential);
     if (presented === null || presented.key === null) return null;
-    const admission = this.#shared.get(sharedKey(presented.id, service, presented.holder));
+    const admission = this.#shared.find(presented.id, service, presented.holder);
     if (admission === undefined || presented.holds(admission.session.grant) !== true) return null;
     if (!admission.session.isLive()) return null;
     this.#note(admission.session, client);
@@ -169,7 +166,7 @@ export class Gate implements GrantWatcher {
 
   tick(): void {
     this.deadlines.serve();
-    this.#endIdle();
+    this.#shared.endIdle(this.#parts.clock.monotonic());
   }
 
   #apply(id: string, check: GrantCheck, heardAt: number): void {
@@ -205,7 +202,7 @@ export class Gate implements GrantWatcher {
     if (presented === null || !isGrantId(presented.id))
       return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
     if (request.shared !== true || presented.key === null) return this.#open(request, presented);
-    return this.#openShared(request, presented);
+    return this.#shared.openOnce(presented, request.service, () => this.#open(request, presented));
   }
 
   /** A check that breaks its word and throws is an outage: nothing opens on an error (THREATS.md B13). */
@@ -216,16 +213,6 @@ export class Gate implements GrantWatcher {
       this.#parts.log.error({ err: thrown, grant: id }, 'checking a grant failed');
       return { ok: false, reason: 'store_unavailable', message: 'Grants cannot be checked at the moment.' };
     }
-  }
-
-  #openShared(request: AdmitRequest, presented: Presented): Promise<Admitted> {
-    // Keyed by the secret too: whoever waits for an admission under way has presented the very same handle.
-    const key = `${sharedKey(presented.id, request.service, presented.holder)} ${presented.key}`;
-    const under = this.#opening.get(key);
-    if (under !== undefined) return under;
-    const opening = this.#open(request, presented).finally(() => this.#opening.delete(key));
-    this.#opening.set(key, opening);
-    return opening;
   }
 
   /** Who holds a grant and is refused is in the record; who only names one is a line of the log. */
@@ -269,23 +256,18 @@ export class Gate implements GrantWatcher {
   }
 
   #conclude(request: AdmitRequest, { holder }: Presented, holds: boolean, check: GrantCheck): Admitted {
-    if (!check.ok) return refuse(check.reason, check.message, HINTS[check.reason] ?? '');
+    if (!check.ok) return refuse(check.reason, check.message);
     const { grant } = check;
     if (!holds) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
     const wrong = mismatch(request, grant, this.#parts.clock.wall());
-    if (wrong !== null) return wrong;
+    if (wrong !== null) return { ok: false, decision: wrong };
     if (this.#closedFor !== null)
       return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
     const policy = this.#parts.policies.get(request.service);
     if (policy?.protocol !== request.protocol) return refuse('unknown_service', 'the service is gone', '');
-    if (!policy.roles.has(grant.role)) {
-      return refuse('out_of_scope', `the role ${grant.role} no longer exists on ${policy.name}`, 'ask for a new grant');
-    }
-    if (grant.only !== null && !policy.rulesOf(grant.role).some((text) => grant.only?.includes(text))) {
-      const narrowed = `no rule that this grant was narrowed to is left in the role ${grant.role} of ${policy.name}`;
-      return refuse('out_of_scope', narrowed, 'ask for a new grant');
-    }
-    const existing = request.shared === true ? this.#shared.get(sharedKey(grant.id, policy.name, holder)) : undefined;
+    const gone = nothingLeft(grant, policy);
+    if (gone !== null) return { ok: false, decision: gone };
+    const existing = request.shared === true ? this.#shared.find(grant.id, policy.name, holder) : undefined;
     const live = existing?.session.isLive() ? existing : undefined;
     const admission = live ?? this.#begin(request, holder, grant, policy);
     this.#note(admission.session, request.address ?? request.client);
@@ -294,31 +276,10 @@ export class Gate implements GrantWatcher {
 
   #begin(request: AdmitRequest, holder: string, grant: Grant, policy: ServicePolicy): Admission {
     const { recorder, clock, log } = this.#parts;
-    const startedAt = clock.wall();
-    const id = uuid7(startedAt);
-    const { principal, role } = grant;
-    const recording = recorder.open({
-      id,
-      grantId: grant.id,
-      service: policy.name,
-      protocol: policy.protocol,
-      principal,
-      role,
-      client: request.client,
-      mode: policy.recording.mode,
-      policyVersion: policy.version,
-      startedAt,
-    });
-    const facts = {
-      grant: grant.id,
-      service: policy.name,
-      principal,
-      role,
-      client: request.client,
-      policy: policy.version,
-      ...holderFacts(request, holder),
-    };
-    recording.append('open', facts, { token: grant.token });
+    const { client } = request;
+    const beginning = { grant, policy, client, startedAt: clock.wall() };
+    const recording = beginRecord(recorder, beginning, holderFacts(request, holder));
+    const { id } = recording.row;
     const meter = this.#metrics.service(policy.name, policy.protocol);
     meter.live.value += 1;
     const session = new Session({
@@ -335,11 +296,9 @@ export class Gate implements GrantWatcher {
     });
     this.registry.add(session);
     const admission = mintAdmission(session);
-    if (request.shared === true) this.#shared.set(sharedKey(grant.id, policy.name, holder), admission);
-    log.info(
-      { session: id, grant: grant.id, service: policy.name, principal, role, client: request.client },
-      'session opened',
-    );
+    if (request.shared === true) this.#shared.add(admission);
+    const { principal, role } = grant;
+    log.info({ session: id, grant: grant.id, service: policy.name, principal, role, client }, 'session opened');
     return admission;
   }
 
@@ -349,65 +308,18 @@ export class Gate implements GrantWatcher {
     if (end?.reason === 'expired' || end?.reason === 'hours_over')
       this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
     this.registry.remove(session);
-    this.#idleSince.delete(session);
-    const key = sharedKey(session.grant.id, session.policy.name, session.holder);
-    if (this.#shared.get(key)?.session === session) this.#shared.delete(key);
-  }
-
-  #endIdle(): void {
-    const now = this.#parts.clock.monotonic();
-    for (const { session } of this.#shared.values()) {
-      if (!session.isAlone) this.#idleSince.delete(session);
-      else if (!this.#idleSince.has(session)) this.#idleSince.set(session, now);
-      else if (now - this.#idleSince.get(session)! >= IDLE_AFTER) session.finish('idle');
-    }
+    this.#shared.remove(session);
   }
 }
 
-const HINTS: Partial<Record<DenialReason, string>> = {
-  unknown_grant: 'check that the handle is whole; a grant that has ended is gone',
-  expired: 'ask your sponsor for a new grant',
-  revoked: 'ask the owner of the service why',
-  not_yet: 'connect when your grant has begun',
-  suspended: 'ask who sponsors you, or the owner of the service; the same handle works again when it is resumed',
-  outside_hours: 'connect when its hours begin',
-  store_unavailable: 'connect again in a moment',
-};
-
-function mismatch(request: AdmitRequest, grant: Grant, now: number): Admitted | null {
-  if (grant.service !== request.service) {
-    return refuse(
-      'wrong_service',
-      `this grant is for ${grant.service}, not for ${request.service}`,
-      `connect to ${grant.service}`,
-    );
-  }
-  if (request.principal !== undefined && request.principal !== grant.principal) {
-    return refuse(
-      'wrong_principal',
-      'this grant belongs to somebody else',
-      'connect with the user name the grant was given to',
-    );
-  }
-  if (now < grant.notBefore) return refuse('not_yet', 'this grant has not begun', HINTS.not_yet ?? '');
-  if (grant.expiresAt <= now) return refuse('expired', 'this grant has expired', HINTS.expired ?? '');
-  // The answer may have been on its way while the hours ended.
-  const closed = outsideHours(grant, now);
-  return closed === null ? null : refuse('outside_hours', closed, HINTS.outside_hours ?? '');
-}
-
-function refuse(reason: DenialReason, message: string, hint: string): Admitted {
-  return { ok: false, decision: deny(reason, 'admission', message, hint) };
+function refuse(reason: DenialReason, message: string, hint?: string): Admitted {
+  return { ok: false, decision: refusal(reason, message, hint) };
 }
 
 /** Who opened a session, where that is not whoever has the handle. */
 function holderFacts({ via }: AdmitRequest, holder: string): Facts {
   if (via === 'tunnel') return { via, tool: holder };
   return holder === '' ? {} : { browser: holder };
-}
-
-function sharedKey(grantId: string, service: string, holder: string): string {
-  return `${grantId} ${service} ${holder}`;
 }
 
 /** A name from a client in a message: short, and nothing but printable ASCII. */

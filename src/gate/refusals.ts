@@ -5,8 +5,8 @@ import type { Metrics } from '../metrics.js';
 import type { Decision } from '../policy/decision.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Recorder } from '../recording/recorder.js';
-import { uuid7 } from '../recording/uuid7.js';
 import type { AdmitRequest } from './gate.js';
+import { beginRecord } from './session-record.js';
 
 /** Refusals that say something of the grant; an outage does not. */
 const OF_THE_GRANT: ReadonlySet<DenialReason> = new Set([
@@ -45,23 +45,9 @@ export class Refusals {
     const { reason, rule, message } = decision;
     if (reason === null || !OF_THE_GRANT.has(reason) || !this.#isDue(`${grant.id} ${policy.name} ${reason}`)) return;
     const startedAt = this.#clock.wall();
-    const { client } = request;
-    const { principal, role } = grant;
-    const recording = this.#recorder.open({
-      id: uuid7(startedAt),
-      grantId: grant.id,
-      service: policy.name,
-      protocol: policy.protocol,
-      principal,
-      role,
-      client,
-      mode: policy.recording.mode,
-      policyVersion: policy.version,
-      startedAt,
-    });
-    const who = { grant: grant.id, service: policy.name, principal, role, client, policy: policy.version };
-    recording.append('open', who, { token: grant.token });
-    const as = request.principal === undefined || request.principal === principal ? {} : { as: request.principal };
+    const { client, principal } = request;
+    const recording = beginRecord(this.#recorder, { grant, policy, client, startedAt });
+    const as = principal === undefined || principal === grant.principal ? {} : { as: principal };
     recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason, ...as }, { text: message });
     this.#metrics.service(policy.name, policy.protocol).decided('deny', reason); // an action in the record is a decision
     const receipt = { endedAt: startedAt, reason: 'refused', dueAt: null, cutAt: null, bytesAfterDue: 0 } as const;

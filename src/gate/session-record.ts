@@ -1,0 +1,40 @@
+import type { ServicePolicy } from '../config/protocol.js';
+import type { Grant } from '../grant/grant.js';
+import type { Facts } from '../recording/event.js';
+import type { SessionLog } from '../recording/log.js';
+import type { Recorder } from '../recording/recorder.js';
+import { uuid7 } from '../recording/uuid7.js';
+
+/** What a session begins with. */
+export interface Beginning {
+  readonly grant: Grant;
+  readonly policy: ServicePolicy;
+  /** The client's address. */
+  readonly client: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+}
+
+/**
+ * Begins the record of a session, under an id of its own: its row, and an event that says who it is and holds the grant's token.
+ * @param holder - who opened it, where that is not whoever has the handle
+ */
+export function beginRecord(recorder: Recorder, beginning: Beginning, holder: Facts = {}): SessionLog {
+  const { grant, policy, client, startedAt } = beginning;
+  const { principal, role } = grant;
+  const recording = recorder.open({
+    id: uuid7(startedAt),
+    grantId: grant.id,
+    service: policy.name,
+    protocol: policy.protocol,
+    principal,
+    role,
+    client,
+    mode: policy.recording.mode,
+    policyVersion: policy.version,
+    startedAt,
+  });
+  const who = { grant: grant.id, service: policy.name, principal, role, client, policy: policy.version };
+  recording.append('open', { ...who, ...holder }, { token: grant.token });
+  return recording;
+}
