@@ -5,6 +5,8 @@
  */
 import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { ALERT_KINDS, type AlertKind } from './config/alerts.js';
+import { ServiceMeter, ServiceTallies } from './service-meter.js';
+import { Tally } from './tally.js';
 
 /** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
 const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -16,59 +18,8 @@ const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 /** A metric with its values, as one process hands it to another. */
 export type MetricJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
-/**
- * Ends and refusals that an alert asks for, made at zero when a service is loaded: the increase of a series that begins at its
- * first count is 0, and a mass cut within one scrape would wake nobody.
- */
-const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
+/** Refusals that an alert asks for, made at zero when a service is loaded: why, stands at `ALERTING_ENDS`. */
 const ALERTING_REFUSALS = ['store_unavailable', 'recorder_unavailable', 'malformed', 'unknown_grant'] as const;
-const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
-
-/** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */
-export type UpstreamFailure = (typeof UPSTREAM_FAILURES)[number];
-
-/** A number of one label set. Adding to it is all the hot path does. */
-export interface Count {
-  value: number;
-}
-
-interface Labelled<Label extends string> extends Count {
-  readonly labels: Readonly<Record<Label, string>>;
-}
-
-/** What prom-client's counters and gauges have in common for us. */
-interface Exported<Label extends string> {
-  reset(): void;
-  inc(labels: Partial<Record<Label, string>>, value: number): void;
-}
-
-/**
- * Numbers by labels, handed to prom-client only when somebody scrapes: its own counters build a key from the labels at every
- * call, which a proxy would feel on every statement.
- */
-class Tally<Label extends string> {
-  readonly #names: readonly Label[];
-  readonly #counts = new Map<string, Labelled<Label>>();
-
-  constructor(names: readonly Label[]) {
-    this.#names = names;
-  }
-
-  /** The number of these labels, made with the first call. Look it up once and keep it. */
-  of(labels: Readonly<Record<Label, string>>): Count {
-    const key = this.#names.map((name) => labels[name]).join('\0');
-    const existing = this.#counts.get(key);
-    if (existing !== undefined) return existing;
-    const count = { labels, value: 0 };
-    this.#counts.set(key, count);
-    return count;
-  }
-
-  exportTo(metric: Exported<Label>): void {
-    metric.reset();
-    for (const { labels, value } of this.#counts.values()) metric.inc(labels, value);
-  }
-}
 
 /** What is asked at each scrape instead of being counted. Times are seconds. */
 export interface Readings {
@@ -92,66 +43,6 @@ export interface NoticeReadings {
   readonly oldest: number;
 }
 
-/** What one service's sessions count; looked up once for each session. */
-export class ServiceMeter {
-  /** Sessions that are live now. */
-  readonly live: Count;
-  readonly #service: string;
-  readonly #metrics: Metrics;
-  readonly #decisions = new Map<string, Map<string, Count>>();
-
-  /** For `Metrics.service` alone. */
-  constructor(metrics: Metrics, service: string, protocol: string) {
-    this.#metrics = metrics;
-    this.#service = service;
-    this.live = metrics.sessions.of({ service, protocol });
-    metrics.dialFailures.of({ service });
-    metrics.secretsSeen.of({ service });
-    for (const reason of ALERTING_ENDS) metrics.ends.of({ service, reason });
-    for (const reason of UPSTREAM_FAILURES) metrics.upstreamFailures.of({ service, reason });
-  }
-
-  /** An action was decided. `reason` is null when it was allowed. Allocates nothing but for the first of its kind. */
-  decided(outcome: string, reason: string | null): void {
-    const count = this.#decisions.get(outcome)?.get(reason ?? '');
-    if (count === undefined) this.#first(outcome, reason ?? '').value += 1;
-    else count.value += 1;
-  }
-
-  /** A session ended. */
-  ended(reason: string): void {
-    this.live.value -= 1;
-    this.#metrics.ends.of({ service: this.#service, reason }).value += 1;
-  }
-
-  /** A connection to the service was made and could be used after this many milliseconds. */
-  dialled(milliseconds: number): void {
-    this.#metrics.dials.observe({ service: this.#service }, milliseconds / 1_000);
-  }
-
-  /** A connection to the service could not be made. */
-  dialFailed(): void {
-    this.#metrics.dialFailures.of({ service: this.#service }).value += 1;
-  }
-
-  /** A session was sent a secret that is injected towards its service. */
-  secretSeen(): void {
-    this.#metrics.secretsSeen.of({ service: this.#service }).value += 1;
-  }
-
-  /** The service failed a request or a connection that was under way. */
-  upstreamFailed(reason: UpstreamFailure): void {
-    this.#metrics.upstreamFailures.of({ service: this.#service, reason }).value += 1;
-  }
-
-  #first(outcome: string, reason: string): Count {
-    const count = this.#metrics.decisions.of({ service: this.#service, outcome, reason });
-    const reasons = this.#decisions.get(outcome) ?? new Map<string, Count>();
-    this.#decisions.set(outcome, reasons.set(reason, count));
-    return count;
-  }
-}
-
 /** One commit of the recorder. */
 export interface Commit {
   readonly milliseconds: number;
@@ -163,13 +54,8 @@ export interface Commit {
 /** A gateway's metrics. `aggregator` says what a gauge is for several workers together; everything else is summed. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly sessions = new Tally(['service', 'protocol']);
-  readonly ends = new Tally(['service', 'reason']);
-  readonly decisions = new Tally(['service', 'outcome', 'reason']);
-  readonly dialFailures = new Tally(['service']);
-  readonly upstreamFailures = new Tally(['service', 'reason']);
-  readonly secretsSeen = new Tally(['service']);
-  readonly dials: Histogram<'service'>;
+  readonly #services = new ServiceTallies();
+  readonly #dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
   readonly #apiAnswers = new Tally(['status']);
@@ -185,46 +71,37 @@ export class Metrics {
   readonly #reloadedAt: Gauge;
 
   constructor() {
-    this.#gauge('daypass_sessions_live', 'Sessions that are live on this gateway.', this.sessions, [
-      'service',
-      'protocol',
-    ]);
-    this.#counter('daypass_sessions_ended_total', 'Sessions that ended, by why.', this.ends, ['service', 'reason']);
-    this.#counter('daypass_decisions_total', 'Actions decided.', this.decisions, ['service', 'outcome', 'reason']);
-    this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions, [
-      'service',
-      'outcome',
-      'reason',
-    ]);
-    this.#counter('daypass_http_refusals_total', 'Requests and WebSockets refused as faulty.', this.#refusals, [
-      'service',
-      'status',
-      'reason',
-    ]);
-    this.#counter('daypass_api_answers_total', 'Answers of the API to people and tools.', this.#apiAnswers, ['status']);
+    this.#gauge('daypass_sessions_live', 'Sessions that are live on this gateway.', this.#services.sessions);
+    this.#counter('daypass_sessions_ended_total', 'Sessions that ended, by why.', this.#services.ends);
+    this.#counter('daypass_decisions_total', 'Actions decided.', this.#services.decisions);
+    this.#counter('daypass_admissions_total', 'Clients let in or refused.', this.#admissions);
+    this.#counter('daypass_http_refusals_total', 'Requests and WebSockets refused as faulty.', this.#refusals);
+    this.#counter('daypass_api_answers_total', 'Answers of the API to people and tools.', this.#apiAnswers);
     this.#apiAnswers.of({ status: '500' });
-    this.#counter('daypass_upstream_dial_failures_total', 'Connections to a service that failed.', this.dialFailures, [
-      'service',
-    ]);
+    this.#counter(
+      'daypass_upstream_dial_failures_total',
+      'Connections to a service that failed.',
+      this.#services.dialFailures,
+    );
     this.#counter(
       'daypass_upstream_failures_total',
       'Requests and connections that failed at their service.',
-      this.upstreamFailures,
-      ['service', 'reason'],
+      this.#services.upstreamFailures,
     );
-    this.#counter('daypass_secrets_seen_total', 'Secrets that a service sent to a session.', this.secretsSeen, [
-      'service',
-    ]);
+    this.#counter(
+      'daypass_secrets_seen_total',
+      'Secrets that a service sent to a session.',
+      this.#services.secretsSeen,
+    );
     this.#counter(
       'daypass_recorder_commit_failures_total',
       'Commits of the recorder that failed.',
       this.#commitFailures,
-      [],
     );
     this.#commitFailures.of({});
-    this.#counter('daypass_alerts_total', 'Alerts raised for somebody to look at.', this.#alerts, ['kind']);
+    this.#counter('daypass_alerts_total', 'Alerts raised for somebody to look at.', this.#alerts);
     for (const kind of ALERT_KINDS) this.#alerts.of({ kind });
-    this.dials = new Histogram({
+    this.#dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
       help: 'Until a connection to a service could be used, its login included.',
       labelNames: ['service'],
@@ -262,7 +139,7 @@ export class Metrics {
   /** The meter of a service, the same for every session. */
   service(service: string, protocol: string): ServiceMeter {
     const key = `${service}\0${protocol}`;
-    const meter = this.#meters.get(key) ?? new ServiceMeter(this, service, protocol);
+    const meter = this.#meters.get(key) ?? new ServiceMeter(this.#services, this.#dials, service, protocol);
     this.#meters.set(key, meter);
     return meter;
   }
@@ -372,13 +249,15 @@ export class Metrics {
     return new Gauge({ name, help, aggregator, registers: [this.registry] });
   }
 
-  #counter<Label extends string>(name: string, help: string, tally: Tally<Label>, labelNames: Label[]): void {
+  #counter<Label extends string>(name: string, help: string, tally: Tally<Label>): void {
     const collect = () => tally.exportTo(metric);
+    const labelNames = [...tally.names];
     const metric: Counter<Label> = new Counter({ name, help, labelNames, registers: [this.registry], collect });
   }
 
-  #gauge<Label extends string>(name: string, help: string, tally: Tally<Label>, labelNames: Label[]): void {
+  #gauge<Label extends string>(name: string, help: string, tally: Tally<Label>): void {
     const collect = () => tally.exportTo(metric);
+    const labelNames = [...tally.names];
     const metric: Gauge<Label> = new Gauge({ name, help, labelNames, registers: [this.registry], collect });
   }
 

@@ -1,5 +1,5 @@
 import { systemClock } from '../../clock.js';
-import type { ServiceMeter } from '../../metrics.js';
+import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
 import { copied, type Kept } from '../reading.js';
 import type { ResponseHead } from './response-head.js';

@@ -1,0 +1,84 @@
+import type { Histogram } from 'prom-client';
+import { type Count, Tally } from './tally.js';
+
+/**
+ * Ends that an alert asks for, made at zero when a service is loaded: the increase of a series that begins at its
+ * first count is 0, and a mass cut within one scrape would wake nobody.
+ */
+const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
+const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
+
+/** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */
+export type UpstreamFailure = (typeof UPSTREAM_FAILURES)[number];
+
+/** What is counted of every service, all of them together. */
+export class ServiceTallies {
+  readonly sessions = new Tally(['service', 'protocol']);
+  readonly ends = new Tally(['service', 'reason']);
+  readonly decisions = new Tally(['service', 'outcome', 'reason']);
+  readonly dialFailures = new Tally(['service']);
+  readonly upstreamFailures = new Tally(['service', 'reason']);
+  readonly secretsSeen = new Tally(['service']);
+}
+
+/** What one service's sessions count; looked up once for each session. */
+export class ServiceMeter {
+  /** Sessions that are live now. */
+  readonly live: Count;
+  readonly #service: string;
+  readonly #tallies: ServiceTallies;
+  readonly #dials: Histogram<'service'>;
+  readonly #decisions = new Map<string, Map<string, Count>>();
+
+  /** For `Metrics.service` alone. @param dials - how long connections took, seconds */
+  constructor(tallies: ServiceTallies, dials: Histogram<'service'>, service: string, protocol: string) {
+    this.#tallies = tallies;
+    this.#dials = dials;
+    this.#service = service;
+    this.live = tallies.sessions.of({ service, protocol });
+    tallies.dialFailures.of({ service });
+    tallies.secretsSeen.of({ service });
+    for (const reason of ALERTING_ENDS) tallies.ends.of({ service, reason });
+    for (const reason of UPSTREAM_FAILURES) tallies.upstreamFailures.of({ service, reason });
+  }
+
+  /** An action was decided. `reason` is null when it was allowed. Allocates nothing but for the first of its kind. */
+  decided(outcome: string, reason: string | null): void {
+    const count = this.#decisions.get(outcome)?.get(reason ?? '');
+    if (count === undefined) this.#first(outcome, reason ?? '').value += 1;
+    else count.value += 1;
+  }
+
+  /** A session ended. */
+  ended(reason: string): void {
+    this.live.value -= 1;
+    this.#tallies.ends.of({ service: this.#service, reason }).value += 1;
+  }
+
+  /** A connection to the service was made and could be used after this many milliseconds. */
+  dialled(milliseconds: number): void {
+    this.#dials.observe({ service: this.#service }, milliseconds / 1_000);
+  }
+
+  /** A connection to the service could not be made. */
+  dialFailed(): void {
+    this.#tallies.dialFailures.of({ service: this.#service }).value += 1;
+  }
+
+  /** A session was sent a secret that is injected towards its service. */
+  secretSeen(): void {
+    this.#tallies.secretsSeen.of({ service: this.#service }).value += 1;
+  }
+
+  /** The service failed a request or a connection that was under way. */
+  upstreamFailed(reason: UpstreamFailure): void {
+    this.#tallies.upstreamFailures.of({ service: this.#service, reason }).value += 1;
+  }
+
+  #first(outcome: string, reason: string): Count {
+    const count = this.#tallies.decisions.of({ service: this.#service, outcome, reason });
+    const reasons = this.#decisions.get(outcome) ?? new Map<string, Count>();
+    this.#decisions.set(outcome, reasons.set(reason, count));
+    return count;
+  }
+}
