@@ -120,7 +120,7 @@ const PURE: readonly string[] = [
   'policy/',
   'postgres/sql/',
   'postgres/wire/',
-  ...['decide', 'judge', 'names', 'expectations', 'pinned', 'parameters', 'stand-ins'].map(
+  ...['decide', 'judge', 'names', 'expectations', 'pinned', 'parameters', 'stand-ins', 'reports'].map(
     (name) => `postgres/${name}.ts`,
   ),
   'http/rules/',

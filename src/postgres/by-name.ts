@@ -1,14 +1,9 @@
 import { type Decision, deny } from '../policy/decision.js';
 import { DENIALS } from '../policy/reason.js';
 import type { Conversation } from './conversation.js';
+import type { Refusal } from './expectations.js';
 import { type Definition, mayHold, type Names, type Portal, type Prepared } from './names.js';
 import type { Analysis, Statement } from './sql/analysis.js';
-
-/** A decision that refuses, with the code the client is given. */
-export interface Refusal {
-  readonly sqlstate: string;
-  readonly decision: Decision;
-}
 
 /** What statements run, give and take away by name: PREPARE and EXECUTE, cursors, and the names of the protocol itself. */
 export class ByName {

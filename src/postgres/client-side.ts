@@ -1,9 +1,9 @@
 import { type Decision, deny } from '../policy/decision.js';
-import { asRefusal, ByName, missing, NAMES_RULE, type Refusal, TOO_MANY_NAMES, withdraw } from './by-name.js';
+import { asRefusal, ByName, missing, NAMES_RULE, TOO_MANY_NAMES, withdraw } from './by-name.js';
 import type { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Decisions } from './decisions.js';
-import type { Expectation, QueryExpectation } from './expectations.js';
+import type { Expectation, QueryExpectation, Refusal } from './expectations.js';
 import type { Definition, Portal, Prepared } from './names.js';
 import type { Outbox } from './outbox.js';
 import { PLANNED, Planned } from './planned.js';
@@ -30,8 +30,6 @@ import { LongMessageReader } from './wire/long-message.js';
 const UNPARSABLE = 'refused by the gateway';
 const REFUSED_QUERY = query(UNPARSABLE);
 const REFUSED_PARSE = parse('daypass_refused', UNPARSABLE);
-/** How much of a COPY's data the record keeps, bytes. */
-const COPY_SAMPLE = 8 * 1024;
 
 /**
  * What the client sends: every statement is decided when it is parsed and decided again, and recorded, when it is run.
@@ -106,11 +104,7 @@ export class ClientSide implements FrontendHandler {
   }
 
   copyData(piece: Buffer): void {
-    const talk = this.#talk;
-    if (talk.takesCopyData) {
-      if (talk.copyBytes < COPY_SAMPLE) talk.copySample.push(piece.subarray(0, COPY_SAMPLE - talk.copyBytes));
-      talk.copyBytes += piece.length;
-    }
+    if (this.#talk.takesCopyData) this.#talk.copy.add(piece);
     this.#outbox.hold(piece);
     this.#outbox.release();
   }

@@ -1,13 +1,12 @@
 import type { Clock } from '../clock.js';
 import type { Passage } from '../gate/passage.js';
-import type { Json } from '../recording/event.js';
 import type { CatalogSource } from './catalog/keeper.js';
+import { CopyData } from './copy-data.js';
 import type { PostgresAction } from './decide.js';
 import { type Expectation, Expectations } from './expectations.js';
-import type { Overrun } from './limits.js';
 import { Names, type Portal, type Prepared } from './names.js';
 import { type PostgresRole, postgresRole } from './role.js';
-import { type Share, Taken } from './taken.js';
+import { Taken } from './taken.js';
 
 /** What the two directions of one connection both need to know. */
 export class Conversation {
@@ -21,31 +20,12 @@ export class Conversation {
   readonly taken = new Taken();
   /** The server waits for COPY data: only CopyData, CopyDone, CopyFail, Flush and Sync are legal. */
   copyIn = false;
-  /** The result under way is that of a COPY from the client. */
-  copying = false;
-  /** Bytes of COPY data from the client for the COPY under way, and their first part for the record. */
-  copyBytes = 0;
-  copySample: Buffer[] = [];
-  /** Rows and bytes of the result under way, and since when it runs (monotonic milliseconds). */
-  rows = 0;
-  bytesOut = 0;
-  /** CopyData messages to the client: in text and binary one a row. */
-  copiedOut = 0;
+  /** What the client sends of a COPY's data. */
+  readonly copy = new CopyData();
+  /** Since when the result under way runs, monotonic milliseconds; 0 when none does. */
   since = 0;
-  /** What was taken before of the portal whose rows are under way; null until it is asked for. */
-  before: Share | null = null;
-  /** The result under way went over a limit of the role: nothing more of it reaches the client. */
-  overrun: Overrun | null = null;
-  /** An error took the place of a completed statement: the client hears nothing more until the server is ready again. */
-  muted = false;
-  /** The first rows of the result under way, and the names of its columns, for the record; and their size, bytes. */
-  sampled: (readonly Json[])[] = [];
-  sampledColumns: readonly string[] | null = null;
-  sampledBytes = 0;
   /** The server ended the session in words of its own (FATAL), and the client has heard them. */
   dismissed = false;
-  /** A definition was run that may have changed the catalog once its transaction has ended. */
-  redefined = false;
 
   /** How many of the messages that wait for an answer are still held back. */
   #unsent = 0;
@@ -85,12 +65,5 @@ export class Conversation {
   /** Whether the server may be taking COPY data, or come to: what is sent besides it ignores. */
   get takesCopyData(): boolean {
     return this.copyIn || this.expectations.awaitsResult;
-  }
-
-  /** COPY data that was counted belongs to no COPY any more. */
-  forgetCopy(): void {
-    this.copying = false;
-    this.copyBytes = 0;
-    this.copySample = [];
   }
 }

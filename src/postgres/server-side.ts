@@ -1,13 +1,14 @@
-import type { Facts, Payload } from '../recording/event.js';
 import type { Conversation } from './conversation.js';
-import type { Expectation, Refusal } from './expectations.js';
+import type { Expectation } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
 import { mayHold, type Portal } from './names.js';
 import { asShown } from './pinned.js';
-import { MOST_SAMPLED, readColumns, readRow } from './sampled.js';
+import { OVER_LIMIT, overrunReport, refusalReport } from './reports.js';
+import { Result } from './result.js';
+import type { PostgresRole } from './role.js';
 import type { Share } from './taken.js';
 import { isRunning, type Running, recordSkipped, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
-import { errorResponse, parameterStatus, readFields } from './wire/backend.js';
+import { parameterStatus, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
 
 const BEHIND_A_LIMIT = 'a statement ran behind a result that was over a limit of the role';
@@ -26,6 +27,11 @@ export class ServerSide implements BackendHandler {
   readonly #changed: (name: string, value: string) => void;
   readonly #quiet: () => boolean;
   readonly #stop: () => void;
+  readonly #result = new Result();
+  /** An error took the place of a completed statement: the client hears nothing more until the server is ready again. */
+  #muted = false;
+  /** A definition was run that may have changed the catalog once its transaction has ended. */
+  #redefined = false;
   /** The tag seen last that redefines nothing: most come again and again. */
   #harmless = '';
 
@@ -48,16 +54,16 @@ export class ServerSide implements BackendHandler {
 
   message(type: number, frame: Buffer | null, length: number): Buffer | undefined {
     const talk = this.#talk;
+    const result = this.#result;
     switch (type) {
-      case BACKEND.dataRow:
-        talk.rows += 1;
-        talk.bytesOut += length;
-        if (frame !== null) this.#sample(frame);
-        return this.#withinLimits(talk.rows);
+      case BACKEND.dataRow: {
+        const { role } = talk;
+        result.row(frame, length, role.recording.results);
+        return this.#withinLimits(role, result.rows);
+      }
       case BACKEND.copyData:
-        talk.copiedOut += 1;
-        talk.bytesOut += length;
-        return this.#withinLimits(talk.copiedOut);
+        result.copyData(length);
+        return this.#withinLimits(talk.role, result.copied);
       case BACKEND.commandComplete:
         return this.#complete(frame!);
       case BACKEND.ready:
@@ -71,7 +77,7 @@ export class ServerSide implements BackendHandler {
       case BACKEND.notice:
         return undefined;
       case BACKEND.portalSuspended: {
-        const over = talk.overrun;
+        const over = result.overrun;
         this.#passing(type);
         return this.#concluded(over, 'The rest of the rows stays with the server.');
       }
@@ -79,9 +85,9 @@ export class ServerSide implements BackendHandler {
         this.#passing(type);
         // Of a Query's own rows, or of the portal that is executed next; another description is no result's.
         if (talk.expectations.head?.kind === 'query' || talk.expectations.head?.kind === 'execute') {
-          talk.sampledColumns = frame === null ? null : readColumns(frame);
+          result.describedBy(frame);
         }
-        return talk.muted ? DROP : undefined;
+        return this.#muted ? DROP : undefined;
       case BACKEND.parameterStatus: {
         const [name = '', value = ''] = frame!.toString('utf8', 5).split('\0');
         this.#changed(name, value);
@@ -90,19 +96,18 @@ export class ServerSide implements BackendHandler {
       }
       default:
         this.#passing(type);
-        return talk.muted || talk.overrun !== null ? DROP : undefined;
+        return this.#muted || result.overrun !== null ? DROP : undefined;
     }
   }
 
   /** A row over a limit of the role is not the client's any more: the statement is cancelled, and its end becomes an error. */
-  #withinLimits(rows: number): Buffer | undefined {
-    const talk = this.#talk;
-    if (talk.muted || talk.overrun !== null) return DROP;
-    const role = talk.role;
+  #withinLimits(role: PostgresRole, rows: number): Buffer | undefined {
+    const result = this.#result;
+    if (this.#muted || result.overrun !== null) return DROP;
     if (role.maxRows === null && role.maxBytes === null) return undefined;
     const before = this.#before();
-    talk.overrun = overrun(role, before.rows + rows, before.bytes + talk.bytesOut);
-    if (talk.overrun === null) return undefined;
+    result.overrun = overrun(role, before.rows + rows, before.bytes + result.bytes);
+    if (result.overrun === null) return undefined;
     this.#stop();
     return DROP;
   }
@@ -111,16 +116,8 @@ export class ServerSide implements BackendHandler {
   #before(): Share {
     const talk = this.#talk;
     const { head } = talk.expectations;
-    talk.before ??= talk.taken.most(isRunning(head) ? sourcesUnderWay(talk, head) : []);
-    return talk.before;
-  }
-
-  #sample(frame: Buffer): void {
-    const talk = this.#talk;
-    const { results } = talk.role.recording;
-    if (talk.sampled.length >= results || talk.sampledBytes + frame.length > MOST_SAMPLED) return;
-    talk.sampled.push(readRow(frame));
-    talk.sampledBytes += frame.length;
+    this.#result.before ??= talk.taken.most(isRunning(head) ? sourcesUnderWay(talk, head) : []);
+    return this.#result.before;
   }
 
   #passing(type: number): void {
@@ -148,15 +145,15 @@ export class ServerSide implements BackendHandler {
       case BACKEND.portalSuspended:
       case BACKEND.emptyQuery:
         if (head?.kind !== 'execute') return;
-        this.#result(
+        this.#recordResult(
           head,
-          this.#talk.overrun === null ? '00000' : OVER_LIMIT,
+          this.#result.overrun === null ? '00000' : OVER_LIMIT,
           type === BACKEND.portalSuspended ? 'suspended' : '',
         );
         break;
       case BACKEND.functionResult:
         if (head?.kind !== 'query' || head.call !== true) throw outOfTurn('FunctionCallResponse');
-        return this.#result(head, '00000', 'FUNCTION CALL');
+        return this.#recordResult(head, '00000', 'FUNCTION CALL');
       case BACKEND.copyIn:
         return this.#copyBegins(head);
       default:
@@ -183,11 +180,10 @@ export class ServerSide implements BackendHandler {
     if (expectations.unanswered().some((one) => one !== head && one.kind !== 'sync')) {
       throw new LedAstray('a message was sent behind a COPY that takes its data first');
     }
-    const { muted, overrun } = this.#talk;
     // Its client would not be asked for the data: each side would wait for the other.
-    if (muted || overrun !== null) throw new FramingError(BEHIND_A_LIMIT, true);
+    if (this.#muted || this.#result.overrun !== null) throw new FramingError(BEHIND_A_LIMIT, true);
     this.#talk.copyIn = true;
-    this.#talk.copying = true;
+    this.#talk.copy.underWay = true;
     expectations.swallowSyncs();
   }
 
@@ -196,10 +192,10 @@ export class ServerSide implements BackendHandler {
     const { head } = talk.expectations;
     if (!isRunning(head)) throw outOfTurn('CommandComplete');
     const tag = frame.toString('utf8', 5, frame.length - 1);
-    const over = talk.overrun;
-    this.#result(head, over === null ? '00000' : OVER_LIMIT, tag);
+    const over = this.#result.overrun;
+    this.#recordResult(head, over === null ? '00000' : OVER_LIMIT, tag);
     if (tag !== this.#harmless) {
-      if (REDEFINES.test(tag)) talk.redefined = true;
+      if (REDEFINES.test(tag)) this.#redefined = true;
       else this.#harmless = tag;
     }
     settleNames(talk, head, tag);
@@ -210,14 +206,13 @@ export class ServerSide implements BackendHandler {
 
   /** What the client hears in the place of the end of a statement whose result went over a limit. */
   #concluded(over: Overrun | null, detail: string): Buffer | undefined {
-    const talk = this.#talk;
     // What the client takes for skipped was run: where it may have changed something, nobody can say what counts.
-    if (talk.muted && !talk.role.readOnly) {
+    if (this.#muted && !this.#talk.role.readOnly) {
       throw new FramingError(BEHIND_A_LIMIT, true);
     }
-    if (talk.muted) return DROP;
+    if (this.#muted) return DROP;
     if (over === null) return undefined;
-    talk.muted = true;
+    this.#muted = true;
     return overrunReport(over, detail);
   }
 
@@ -228,12 +223,12 @@ export class ServerSide implements BackendHandler {
       throw outOfTurn('ReadyForQuery');
     }
     this.#talk.copyIn = false;
-    this.#talk.muted = false;
-    if (this.#talk.redefined && status === IDLE) {
-      this.#talk.redefined = false;
+    this.#muted = false;
+    if (this.#redefined && status === IDLE) {
+      this.#redefined = false;
       this.#talk.catalog.changed();
     }
-    if (expectations.head === undefined) this.#talk.forgetCopy();
+    if (expectations.head === undefined) this.#talk.copy.forget();
     else this.#talk.since = this.#talk.clock.monotonic();
     if (status === IDLE) this.#talk.taken.transactionEnded();
     if (status === IDLE && expectations.head === undefined && this.#quiet()) {
@@ -247,23 +242,23 @@ export class ServerSide implements BackendHandler {
     const { head } = expectations;
     this.#talk.copyIn = false;
     if (head === undefined || head.kind === 'sync') return undefined;
-    const over = this.#talk.overrun;
+    const over = this.#result.overrun;
     const status = over ? OVER_LIMIT : ((frame === null ? undefined : readFields(frame).get('C')) ?? 'XX000');
-    const instead = over ? overrunReport(over, 'The statement was stopped.') : this.#talk.muted ? DROP : undefined;
+    const instead = over ? overrunReport(over, 'The statement was stopped.') : this.#muted ? DROP : undefined;
     if (head.kind === 'query') {
       head.failed = true;
-      this.#result(head, status, '');
+      this.#recordResult(head, status, '');
       withdrawNames(head);
       return instead;
     }
-    if (head.kind === 'refused' && head.simple) return refusalOf(head.refusal);
-    if (head.kind === 'execute') this.#result(head, status, '');
+    if (head.kind === 'refused' && head.simple) return refusalReport(head.refusal);
+    if (head.kind === 'execute') this.#recordResult(head, status, '');
     const [failed, ...skipped] = expectations.fail();
     if (failed?.kind === 'execute') withdrawNames(failed);
     else if (failed !== undefined) recordSkipped(this.#talk, failed);
     for (const one of skipped) recordSkipped(this.#talk, one);
     if (expectations.head === undefined) this.#talk.since = 0;
-    return failed?.kind === 'refused' && instead === undefined ? refusalOf(failed.refusal) : instead;
+    return failed?.kind === 'refused' && instead === undefined ? refusalReport(failed.refusal) : instead;
   }
 
   /**
@@ -272,69 +267,28 @@ export class ServerSide implements BackendHandler {
    */
   interrupt(): void {
     for (const one of this.#talk.expectations.unanswered()) {
-      if (one.kind === 'execute' || (one.kind === 'query' && !one.failed)) this.#result(one, 'interrupted', '');
+      if (one.kind === 'execute' || (one.kind === 'query' && !one.failed)) this.#recordResult(one, 'interrupted', '');
     }
   }
 
-  #result(running: Running, status: string, tag: string): void {
+  /** The result ends, or this part of it: it is recorded, and the next one begins. */
+  #recordResult(running: Running, status: string, tag: string): void {
     const talk = this.#talk;
+    const result = this.#result;
+    const { copy } = talk;
     const now = talk.clock.monotonic();
     const ms = talk.since === 0 ? 0 : Math.round((now - talk.since) * 1000) / 1000;
-    const sample =
-      talk.copying && talk.copyBytes > 0 ? { copy: Buffer.concat(talk.copySample).toString('utf8') } : this.#sampled();
-    talk.passage.result(running.seq, this.#facts(running.seq, status, tag, ms), sample);
-    if (talk.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), talk.rows, talk.bytesOut);
-    talk.before = null;
-    talk.rows = 0;
-    talk.copiedOut = 0;
-    talk.overrun = null;
-    talk.bytesOut = 0;
-    if (talk.copying) talk.forgetCopy();
+    const sample = copy.underWay && copy.bytes > 0 ? copy.sample() : result.takeSample();
+    talk.passage.result(running.seq, result.facts(running.seq, status, tag, ms, copy), sample);
+    if (result.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), result.rows, result.bytes);
+    result.next();
+    if (copy.underWay) copy.forget();
     talk.since = now;
-  }
-
-  /** Written out in one piece: what is put together of parts is slow to make and slow to read. */
-  #facts(of: number, status: string, tag: string, ms: number): Facts {
-    const { bytesOut, copying, copyBytes, overrun } = this.#talk;
-    const rows = this.#rows(tag);
-    if (!copying && overrun === null) return { status, tag, rows, bytesOut, ms, of };
-    const copied = copying ? { bytesIn: copyBytes } : {};
-    const limit = overrun === null ? {} : { limit: overrun.key };
-    return { status, tag, rows, bytesOut, ...copied, ...limit, ms, of };
-  }
-
-  /** A COPY's tag has its rows; a message of its data may be a header line, or of an interrupted one all there is. */
-  #rows(tag: string): number {
-    const copied = tag.startsWith('COPY ') ? /^COPY (\d+)$/.exec(tag)?.[1] : undefined;
-    return copied === undefined ? this.#talk.rows + this.#talk.copiedOut : Number(copied);
-  }
-
-  #sampled(): Payload | null {
-    const talk = this.#talk;
-    const { sampled, sampledColumns } = talk;
-    talk.sampledColumns = null;
-    if (sampled.length === 0) return null;
-    talk.sampled = [];
-    talk.sampledBytes = 0;
-    return { ...(sampledColumns === null ? {} : { columns: sampledColumns }), results: sampled };
   }
 }
 
 /** The client sent what leaves nobody sure which answer belongs to which message; it is told so. */
 export class LedAstray extends FramingError {}
-
-/** program_limit_exceeded */
-const OVER_LIMIT = '54000';
-
-function overrunReport({ key, message }: Overrun, detail: string): Buffer {
-  return errorResponse({
-    severity: 'ERROR',
-    sqlstate: OVER_LIMIT,
-    message: `Daypass: ${message}`,
-    detail: `Decided by: ${key} of the role. ${detail}`,
-    hint: 'ask for less: a narrower WHERE, fewer columns, or LIMIT',
-  });
-}
 
 /**
  * An answer to nothing that was asked. Either the server broke the protocol, or the client led it astray (a Sync inside a
@@ -348,15 +302,4 @@ function outOfTurn(what: string): FramingError {
 function isLast(frame: Buffer): boolean {
   const fields = readFields(frame);
   return /^(?:FATAL|PANIC)$/.test(fields.get('V') ?? fields.get('S') ?? '');
-}
-
-/** The refusal as the error it takes the place of. */
-function refusalOf({ sqlstate, decision }: Refusal): Buffer {
-  return errorResponse({
-    severity: 'ERROR',
-    sqlstate,
-    message: `Daypass: ${decision.message}`,
-    detail: `Decided by: ${decision.rule}`,
-    hint: decision.hint,
-  });
 }
