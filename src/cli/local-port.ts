@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BROKEN, type TunnelStream } from '../api/tunnel-stream.js';
 import { DaypassError, messageOf } from '../errors.js';
+import { reset } from '../session/connection.js';
 import { listenOnSocket } from './local-socket.js';
 import { type OwnerOf, ownerOf } from './port-owner.js';
 
@@ -154,7 +155,7 @@ function join(socket: Socket, tunnel: TunnelStream, events: PortEvents): void {
     if (ending?.code === CUT) events.cut(ending.reason);
     else if (!socket.destroyed && !socket.readableEnded && (ending === null || ending.code === BROKEN)) {
       events.broken();
-      socket.resetAndDestroy(); // no client can take it for an end
+      reset(socket); // no client can take it for an end
       return;
     }
     socket.end();

@@ -64,9 +64,25 @@ export function letGo(stream: Duplex): void {
   else stream.destroy();
 }
 
-/** Destroys a stream by a TCP reset, which no reader can take for an end. */
+/** Destroys a stream by a TCP reset, which no reader can take for an end; in a turn or two of the event loop where its end is being said. */
 export function reset(stream: Duplex): void {
   const carrier = carriers.get(stream) ?? stream;
-  if (carrier instanceof Socket && !(carrier instanceof TLSSocket)) carrier.resetAndDestroy();
+  if (carrier instanceof Socket && !(carrier instanceof TLSSocket)) resetCarrier(stream, carrier, TURNS);
+  else stream.destroy();
+}
+
+/**
+ * While a connection is being shut down the system takes no reset of it, and Node, told so, would neither close it nor end a
+ * process that has it. That is over in the next turn, but where TLS has its end to write to a peer that reads nothing: it is closed then.
+ */
+function resetCarrier(stream: Duplex, carrier: Socket, turns: number): void {
+  if (!isShuttingDown(stream) && !isShuttingDown(carrier)) carrier.resetAndDestroy();
+  else if (turns > 0) return void setImmediate(() => resetCarrier(stream, carrier, turns - 1));
   stream.destroy();
+}
+
+const TURNS = 2;
+
+function isShuttingDown({ destroyed, writableEnded, writableFinished, writableLength }: Duplex): boolean {
+  return writableEnded && !writableFinished && writableLength === 0 && !destroyed;
 }

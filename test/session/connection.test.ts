@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
-import { carriedBy, endSurely } from '../../src/session/connection.js';
+import { carriedBy, endSurely, reset } from '../../src/session/connection.js';
 import { unsent } from '../faults/unsent.js';
 import { selfSigned } from '../support/certificate.js';
+import { closed } from '../support/wait.js';
 
 /** A server's connection and the client at its other end, which reads nothing. */
 async function pair(t: Test): Promise<{ near: Socket; far: Socket; port: number }> {
@@ -21,6 +22,12 @@ async function pair(t: Test): Promise<{ near: Socket; far: Socket; port: number 
     far.destroy();
   });
   return { near, far, port };
+}
+
+/** What stands open in this process behind a connection that was destroyed. */
+function openTo(near: Socket): unknown[] {
+  const handles: unknown = Reflect.get(process, '_getActiveHandles')?.call(process);
+  return Array.isArray(handles) ? handles.filter((handle) => handle === near) : [];
 }
 
 const MORE_THAN_FITS = Buffer.alloc(32 * 1024 * 1024);
@@ -58,4 +65,39 @@ t.test('a peer that reads gets all of it, and a plain end', async (t) => {
   const [failed] = await once(far, 'close');
   t.equal(failed, false);
   t.equal(bytes, 1_000_000);
+});
+
+/** Begins to say its end on a connection, and resets it in the same turn. */
+async function endedAndReset(near: Socket | TLSSocket): Promise<void> {
+  const over = closed(near);
+  near.end('last words');
+  reset(near);
+  await over;
+}
+
+t.test('a connection whose end is being said is reset and closed as any other', async (t) => {
+  // Where it is not, this process does not end either: Node waits for such a connection without an end.
+  for (const isLater of [false, true]) {
+    const { near, far } = await pair(t);
+    far.resume();
+    if (isLater) await new Promise((resolve) => setImmediate(resolve));
+    await endedAndReset(near);
+    if (!far.closed) await once(far, 'close');
+    t.same(openTo(near), []);
+  }
+});
+
+t.test('and so it is under TLS, whether its peer reads or not', async (t) => {
+  const { cert, key } = await selfSigned();
+  for (const isRead of [true, false]) {
+    const { near, far } = await pair(t);
+    const secured = new TLSSocket(near, { isServer: true, secureContext: createSecureContext({ cert, key }) });
+    secured.on('error', () => {});
+    carriedBy(secured, near);
+    const client = connectTls({ socket: far, rejectUnauthorized: false }).on('error', () => {});
+    await once(client, 'secureConnect');
+    if (isRead) client.resume();
+    await Promise.all([endedAndReset(secured), closed(near)]);
+    t.same(openTo(near), []);
+  }
 });
