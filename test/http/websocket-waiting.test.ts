@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { closed, waitUntil } from '../support/wait.js';
 import { lockLedger, untilWaiting } from './gateway.js';
 import { opened } from './open-websocket.js';
+import { resetConnection } from './over-tls.js';
 import { closing, masked, unmasked } from './ws-frames.js';
 
 /*
@@ -12,6 +14,7 @@ import { closing, masked, unmasked } from './ws-frames.js';
  */
 
 const [TEXT, CLOSE] = [0x81, 0x88];
+type Open = Awaited<ReturnType<typeof opened>>;
 const ended = (socket: Socket) => (socket.readableEnded ? Promise.resolve() : once(socket, 'end'));
 
 /** A WebSocket of which `said` waits for its record. */
@@ -74,7 +77,7 @@ t.test('a service that ends its side is given no more than its record took in wh
 
 for (const [how, breaks] of [
   ['breaks the protocol', (service: Socket) => service.write(unmasked(0x83, 'bad'))],
-  ['resets its connection', (service: Socket) => service.resetAndDestroy()],
+  ['resets its connection', (service: Socket) => resetConnection(service)],
 ] as const) {
   t.test(`a service that ${how} is given nothing more, and the record does not claim it was`, async (t) => {
     const { client, service, seen, received, unlock, result } = await waiting(t, SAID);
@@ -84,6 +87,40 @@ for (const [how, breaks] of [
     t.same(received(), []);
     t.match(seen(), [/^88 1014 /]);
     t.match(await result(), { messages: 3, unsent: 3, status: '1014' });
+  });
+}
+
+for (const [how, leave] of [
+  ['leaves', ({ client }: Open) => client.end()],
+  ['breaks the protocol', ({ client }: Open) => client.write(masked(0x83))],
+  [
+    'is no longer allowed it',
+    ({ gateway, url }: Open) => gateway.reload('web', { url, roles: { viewer: ['GET /other'] } }),
+  ],
+] as const) {
+  t.test(`what met a reset counts as not sent, though that is not read yet when the client ${how}`, async (t) => {
+    const open = await opened(t, 'buffered');
+    const { gateway, client, service } = open;
+    client.pause(); // so that the service is not read, either
+    service.write(unmasked(0x82, Buffer.alloc(24 * 1024 * 1024)));
+    await waitUntil('nothing more is read', async () => {
+      const before = service.writableLength;
+      await pause(200);
+      return service.writableLength === before;
+    });
+    resetConnection(service);
+    await waitUntil('it is closed', async () => service.closed);
+    client.write(masked(TEXT, 'one'));
+    client.write(masked(TEXT, 'two'));
+    await waitUntil('both are recorded', async () => {
+      const events = await gateway.events();
+      return events.filter(({ kind, facts }) => kind === 'action' && facts.verb === 'message').length === 2;
+    });
+    leave(open);
+    const result = async () =>
+      (await gateway.events()).find(({ kind, facts }) => kind === 'result' && facts.messages !== undefined);
+    await waitUntil('it is over', async () => (await result()) !== undefined);
+    t.match((await result())?.facts, { messages: 2, unsent: 2 });
   });
 }
 

@@ -82,13 +82,25 @@ export class OutlivedWrites {
   }
 }
 
+/** Those on which a write has failed and was outlived. */
+const givenUp = new WeakSet<Duplex>();
+
 /** The same for a connection on which both sides speak as they like: it is closed once all is read that had come. */
 export function outliveWrites(socket: Duplex): void {
   const close = () => {
     if (writes.error !== null && socket.readableEnded) socket.destroy();
   };
-  const writes = new OutlivedWrites(socket, close, true);
+  const failed = () => {
+    givenUp.add(socket);
+    close();
+  };
+  const writes = new OutlivedWrites(socket, failed, true);
   socket.once('end', close);
+}
+
+/** Whether what waits to be written never goes on, though what had come may still be read. */
+export function takesNoMore(socket: Duplex): boolean {
+  return socket.destroyed || givenUp.has(socket);
 }
 
 function codeOf(error: Error): unknown {

@@ -3,6 +3,7 @@ import type { Facts } from '../../recording/event.js';
 import type { Connection, Cut } from '../../session/connection.js';
 import type { Session } from '../../session/session.js';
 import { timesOf } from '../record/result.js';
+import { takesNoMore } from '../service/outlived-writes.js';
 import { ClientSide } from './client-side.js';
 import { CODES, type Ending, type FaultyEnding, leaveGently, Parting } from './parting.js';
 import type { RelayParts } from './relay-parts.js';
@@ -131,7 +132,7 @@ export class WebSocketRelay implements Connection {
   /** However this ends but by a cut or by a broken service: it is recorded, and both are left, the client told why if it can be. */
   #finish(facts: Facts, said: Pick<Ending, 'code' | 'message'> | null): void {
     const { upstream } = this.#parts;
-    this.#stop(facts, upstream.destroyed);
+    this.#stop(facts, takesNoMore(upstream));
     leaveGently(upstream);
     this.#leaveClient(said);
   }
