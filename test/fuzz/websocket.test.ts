@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { RecordedEvent } from '../../src/recording/event.js';
-import { reset } from '../../src/session/connection.js';
 import { lockLedger, raw, startGateway, type TestGateway } from '../http/gateway.js';
+import { endBelow, resetConnection } from '../http/over-tls.js';
 import { rawService } from '../http/raw-service.js';
 import { closing, masked, unmasked } from '../http/ws-frames.js';
 import { waitUntil } from '../support/wait.js';
@@ -63,14 +63,15 @@ const STEPS: readonly Step[] = [
   [1, 'client breaks', ({ client }) => put(client, Buffer.concat([masked(0x81, text()), masked(0x83, 'bad')]))],
   [1, 'client closes', ({ client }) => put(client, masked(0x88, closing(1000, text())))],
   [1, 'client ends', ({ client }) => client.writable && client.end(masked(0x81, text()))],
-  [1, 'client resets', ({ client }) => reset(client)],
+  [1, 'client resets', ({ client }) => resetConnection(client)],
   [8, 'service says', ({ service, of }) => say(service, of.random, unmasked(0x81, text()))],
   [2, 'service pings', ({ service }) => put(service, unmasked(0x89, text()))],
   [1, 'service begins', ({ service }) => put(service, unmasked(0x01, text()))],
   [1, 'service breaks', ({ service }) => put(service, unmasked(0x83, 'bad'))],
   [1, 'service closes', ({ service }) => put(service, unmasked(0x88, closing(1000)))],
   [1, 'service ends', ({ service }) => service.writable && service.end(unmasked(0x81, text()))],
-  [1, 'service resets', ({ service }) => reset(service)],
+  [1, 'service resets', ({ service }) => resetConnection(service)],
+  [1, 'service ends below', ({ service }) => endBelow(service)],
   [1, 'service does not read', ({ service }) => service.pause()],
   [1, 'revoked', ({ id }, gateway) => gateway.revoke(id)],
 ];
@@ -168,7 +169,7 @@ function wrongWith(talk: Talk, events: readonly RecordedEvent[], isForbidden: bo
   const sent = messages - Number(result?.facts.unsent ?? 0);
   const taken = framesOf(talk.byService);
   const isBroken = result?.facts.reason === 'upstream_unavailable'; // a message within a message, say
-  const isForced = talk.done.some((name) => /service (?:breaks|resets)|revoked/.test(name)) || isBroken;
+  const isForced = talk.done.some((name) => /service (?:breaks|resets|ends below)|revoked/.test(name)) || isBroken;
   const wrong = [
     [result === undefined, 'no result'],
     [messages !== allowed.length, `${allowed.length} allowed, ${messages} counted`],

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type ServerOpts, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
+import { carriedBy, reset } from '../../src/session/connection.js';
 import { selfSigned } from '../support/certificate.js';
 
 /**
@@ -46,8 +47,14 @@ const below = new WeakMap<Socket, Socket>();
 
 /** Breaks a connection off by a reset, whatever it speaks. */
 export function resetConnection(socket: Socket): void {
-  (below.get(socket) ?? socket).resetAndDestroy();
-  socket.destroy();
+  const carrier = below.get(socket);
+  if (carrier !== undefined) carriedBy(socket, carrier);
+  reset(socket);
+}
+
+/** Ends a connection below what it speaks: nobody says that end there. */
+export function endBelow(socket: Socket): void {
+  (below.get(socket) ?? socket).end();
 }
 
 /** Connects to a gateway as it expects. */
