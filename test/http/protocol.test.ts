@@ -194,6 +194,11 @@ t.test('events read as a person would tell them', async (t) => {
     httpProtocol.render(parted),
     '→ 1014, 0 bytes in, 3 of its 4 allowed messages not sent on, 5 bytes out, 3 ms',
   );
+  const broken = { ...came, facts: { ...came.facts, status: '1014', messages: 4, unsent: 1, unconfirmed: 2 } };
+  t.equal(
+    httpProtocol.render(broken),
+    '→ 1014, 0 bytes in, 1 of its 4 allowed messages not sent on, 2 of its 4 allowed messages perhaps not sent on, 5 bytes out, 3 ms',
+  );
   const timed = { ...came, facts: { ...came.facts, queueMs: 2, firstByteMs: 1 } };
   const bodies = { text: 'a=1', whole: true, response: { text: '{"b":', whole: false } };
   t.equal(

@@ -98,7 +98,7 @@ for (const [how, leave] of [
     ({ gateway, url }: Open) => gateway.reload('web', { url, roles: { viewer: ['GET /other'] } }),
   ],
 ] as const) {
-  t.test(`what met a reset counts as not sent, though that is not read yet when the client ${how}`, async (t) => {
+  t.test(`what met a reset does not count as sent, though that is not read yet when the client ${how}`, async (t) => {
     const open = await opened(t, 'buffered');
     const { gateway, client, service } = open;
     client.pause(); // so that the service is not read, either
@@ -120,7 +120,7 @@ for (const [how, leave] of [
     const result = async () =>
       (await gateway.events()).find(({ kind, facts }) => kind === 'result' && facts.messages !== undefined);
     await waitUntil('it is over', async () => (await result()) !== undefined);
-    t.match((await result())?.facts, { messages: 2, unsent: 2 });
+    t.match((await result())?.facts, { messages: 2, unconfirmed: 2 });
   });
 }
 

@@ -23,6 +23,8 @@ function renderResult(facts: Facts, payload: Payload | null): string {
   const parts = [`→ ${facts.status ?? 'no answer'}`];
   if (facts.bytesIn !== undefined) parts.push(`${facts.bytesIn} bytes in`);
   if (facts.unsent !== undefined) parts.push(`${facts.unsent} of its ${facts.messages} allowed messages not sent on`);
+  if (facts.unconfirmed !== undefined)
+    parts.push(`${facts.unconfirmed} of its ${facts.messages} allowed messages perhaps not sent on`);
   if (facts.bytesOut !== undefined) parts.push(`${facts.bytesOut} bytes out`);
   if (facts.ms !== undefined) parts.push(`${facts.ms} ms${timings(facts)}`);
   if (facts.reason !== undefined) parts.push(facts.reason);

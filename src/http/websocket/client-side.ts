@@ -102,12 +102,16 @@ export class ClientSide {
   }
 
   /**
-   * How many of the allowed messages did not go on: the last ones.
-   * @param isLost - what the service's connection had not given to the system is lost with it
+   * How many of the allowed messages did not go on: the last ones. And of how many before these nobody knows whether they did: they
+   * were on their way through the service's connection. What that says of its writes comes late, under TLS in a later turn.
+   * @param isLost - what the service's connection has not given to the system is lost with it
    */
-  unsent(isLost: boolean): number {
+  notSent(isLost: boolean): { readonly unsent?: number; readonly unconfirmed?: number } {
     const { handed, passed } = this.#outbox;
-    return Math.max(0, this.messages - (isLost ? passed : handed)); // its close may have gone, too, behind them all
+    const went = Math.min(handed, this.messages); // its close may have gone, too, behind them all
+    const unsent = this.messages - went;
+    const unconfirmed = isLost ? Math.max(0, went - passed) : 0;
+    return { ...(unsent > 0 ? { unsent } : {}), ...(unconfirmed > 0 ? { unconfirmed } : {}) };
   }
 
   /** Nothing more goes on. */

@@ -161,10 +161,9 @@ export class WebSocketRelay implements Connection {
     this.#serviceSide.stop();
     const { seq, at, monotonic } = this.#parts;
     const { bytes: bytesIn, messages } = this.#clientSide;
-    const unsent = this.#clientSide.unsent(isLost);
     const counted = {
       ...{ bytesIn, bytesOut: this.#serviceSide.bytes, messages },
-      ...(unsent > 0 ? { unsent } : {}), // were allowed, and are not to be taken for sent
+      ...this.#clientSide.notSent(isLost), // were allowed, and are not to be taken for sent
     };
     const { recording } = this.#session;
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
