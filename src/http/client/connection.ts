@@ -164,7 +164,9 @@ export class ClientConnection implements RequestHeard {
 
   #drop({ byteLength }: Buffer): void {
     this.#dropped += byteLength;
-    if (this.#dropped > DROPPED) this.socket.destroy();
+    if (this.#dropped <= DROPPED) return;
+    this.#isPaused = true;
+    this.socket.pause(); // whoever sends on waits, and has until it is let go of to read its answer
   }
 
   /** Reads what has come, as far as it may be read now. */

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { letGo } from '../../session/connection.js';
 import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
 import type { Refusal } from '../deny.js';
@@ -25,7 +24,7 @@ export interface RequestOwner {
 /** How much of a body is kept until somebody takes it, bytes. */
 const HELD = 64 * 1024;
 /** How much of a body that nobody wants is read on, so that an answer reaches a client that is still sending, bytes. */
-export const DROPPED = 1024 * 1024;
+export const DROPPED = 16 * 1024 * 1024;
 
 /** A request of a client, and its body as it comes. */
 export class ClientRequest {
@@ -104,14 +103,14 @@ export class ClientRequest {
     this.#readOn();
   }
 
-  /** Reads on a body that nobody wants, within bounds: who sends more is cut off. */
+  /** Reads on a body that nobody wants, within bounds: who sends more waits, until it is let go of behind its answer. */
   drop(): void {
     if (this.isComplete) return;
     let left = DROPPED;
     const data = ({ bytes, release }: Kept) => {
       left -= bytes.byteLength;
       release();
-      if (left < 0) letGo(this.socket); // its answer may not be taken yet
+      if (left < 0) this.pause();
     };
     this.#isPaused = false;
     this.receive({ data, end: () => {}, fail: () => {} });
