@@ -147,7 +147,7 @@ t.test('what is left of a body behind its answer is read on, within bounds', asy
   const { client, asked } = await serve(t, (_req, res) => res.send(413, {}, 'no'));
   const little = client(post('/little', 'x'.repeat(1_000_000)) + get('/next', 'Connection: close'));
   t.match(await little.ended, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 413 [\s\S]*no$/);
-  const much = client(post('/much', 'x'.repeat(2 * 1024 * 1024)) + get('/never'));
+  const much = client(post('/much', 'x'.repeat(32 * 1024 * 1024)) + get('/never'));
   await much.ended;
   t.same(asked, ['POST /little', 'GET /next', 'POST /much']);
 });
