@@ -144,10 +144,12 @@ t.test('a body may be taken before it comes, while it comes, and when it is ther
 });
 
 t.test('what is left of a body behind its answer is read on, within bounds', async (t) => {
-  const { client, asked } = await serve(t, (_req, res) => res.send(413, {}, 'no'));
+  const { client, asked, connections, look } = await serve(t, (_req, res) => res.send(413, {}, 'no'));
   const little = client(post('/little', 'x'.repeat(1_000_000)) + get('/next', 'Connection: close'));
   t.match(await little.ended, /^HTTP\/1\.1 413 [\s\S]*HTTP\/1\.1 413 [\s\S]*no$/);
   const much = client(post('/much', 'x'.repeat(32 * 1024 * 1024)) + get('/never'));
+  await waitUntil('it waits', () => [...connections].some(({ socket }) => socket.isPaused()));
+  look(6_000);
   await much.ended;
   t.same(asked, ['POST /little', 'GET /next', 'POST /much']);
 });
