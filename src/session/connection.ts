@@ -46,7 +46,7 @@ export function carriedBy(inner: Duplex, carrier: Socket): void {
  *   reset, whereupon it may not read at all (RFC 1122 section 4.2.2.13; nginx calls it a lingering close)
  */
 export function endSurely(stream: Duplex, dropsInput = false): void {
-  if (stream.destroyed) return;
+  if (stream.destroyed || resetting.has(stream)) return;
   const timer = setTimeout(() => letGo(stream), FLUSH_LIMIT);
   stream.once('close', () => clearTimeout(timer));
   if (!dropsInput) return void stream.end(() => stream.destroy());
@@ -77,11 +77,16 @@ export function reset(stream: Duplex): void {
  */
 function resetCarrier(stream: Duplex, carrier: Socket, turns: number): void {
   if (!isShuttingDown(stream) && !isShuttingDown(carrier)) carrier.resetAndDestroy();
-  else if (turns > 0) return void setImmediate(() => resetCarrier(stream, carrier, turns - 1));
+  else if (turns > 0) {
+    resetting.add(stream);
+    return void setImmediate(() => resetCarrier(stream, carrier, turns - 1));
+  }
   stream.destroy();
 }
 
 const TURNS = 2;
+/** What is reset in a moment: a close before that would leave what the system holds to its reader. */
+const resetting = new WeakSet<Duplex>();
 
 function isShuttingDown({ destroyed, writableEnded, writableFinished, writableLength }: Duplex): boolean {
   return writableEnded && !writableFinished && writableLength === 0 && !destroyed;

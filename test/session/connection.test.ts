@@ -87,6 +87,20 @@ t.test('a connection whose end is being said is reset and closed as any other', 
   }
 });
 
+t.test('of what the system holds nobody gets more then, also where it is ended in the same turn', async (t) => {
+  const { near, port } = await pair(t);
+  // As much as the system takes, none of which is read.
+  const piece = Buffer.alloc(64 * 1024);
+  for (let full = false; !full; ) full = !near.write(piece) || near.bytesWritten > 1024 * 1024;
+  t.not(unsent([port]).length, 0);
+  const over = closed(near);
+  near.end();
+  reset(near);
+  endSurely(near);
+  await over;
+  t.same(unsent([port]), []);
+});
+
 t.test('and so it is under TLS, whether its peer reads or not', async (t) => {
   const { cert, key } = await selfSigned();
   for (const isRead of [true, false]) {
