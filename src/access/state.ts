@@ -32,6 +32,7 @@ export function after(state: StoredState, move: Move): StoredState | null {
   return MOVES[state][move] ?? null;
 }
 
+// Of an object that is written out here the keys are these; `Object.keys` is typed for any.
 export const STORED_STATES = Object.keys(MOVES) as readonly StoredState[];
 
 /** Whether a request in this state may still lead to something. */

@@ -93,6 +93,7 @@ const MAY = {
 /** The name of a route. */
 export type RouteName = keyof typeof MAY;
 
+// Of an object that is written out here the keys are these; `Object.keys` is typed for any.
 export const ROUTE_NAMES = Object.freeze(Object.keys(MAY)) as readonly RouteName[];
 
 /** Whether it matters for a route whom and what a request is about. @throws TypeError for a route nobody may ask */
@@ -144,5 +145,5 @@ function wordsOf(rule: readonly Relation[]): string {
 }
 
 function ruleOf(name: string | undefined): readonly Relation[] | null {
-  return name !== undefined && Object.hasOwn(MAY, name) ? MAY[name as RouteName] : null;
+  return name !== undefined && Object.hasOwn(MAY, name) ? MAY[name as RouteName] : null; // `hasOwn` narrows no type
 }

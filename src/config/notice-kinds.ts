@@ -24,6 +24,7 @@ export const NOTICE_FIELDS = {
 /** The kind of a notice. */
 export type NoticeKind = keyof typeof NOTICE_FIELDS;
 
+// Of an object that is written out here the keys are these; `Object.keys` is typed for any.
 export const NOTICE_KINDS = Object.freeze(Object.keys(NOTICE_FIELDS)) as readonly NoticeKind[];
 
 /** What only its person can do something about; channels that many read leave it out unless told. */

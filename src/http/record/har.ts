@@ -153,6 +153,7 @@ function timingsOf({ queueMs, firstByteMs, ms }: Facts) {
   };
 }
 
+/** What a part of a payload is looked up in. `Array.isArray` does not narrow a readonly list away; what is left is an object of JSON. */
 function partOf(value: Json | undefined): Payload | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : null;
 }
