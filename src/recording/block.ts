@@ -171,7 +171,7 @@ class Lines {
     buffer.copyWithin(at, from, to);
     at += to - from;
     buffer[at++] = LF;
-    this.#length = payload === '' ? at : at + buffer.write(payload, at);
+    this.#length = at + buffer.write(payload, at);
     return value;
   }
 

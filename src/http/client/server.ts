@@ -37,10 +37,10 @@ export class HttpServer {
   readonly #clock: NodeJS.Timeout;
 
   constructor(options: ServerOptions) {
-    const { handler, domain, headTimeout, tls, buffered, unsecured = ignore } = options;
+    const { handler, domain, headTimeout, tls } = options;
     this.#parts = { handler, domain, headTimeout, connections: new Set() };
-    this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: buffered };
-    this.#tls = tls === undefined ? null : this.#secured(tls, headTimeout, buffered, unsecured);
+    this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: options.buffered };
+    this.#tls = tls === undefined ? null : this.#secured(tls, options);
     this.#clock = setInterval(() => this.#look(), Math.min(ROUND, headTimeout));
     this.#clock.unref();
   }
@@ -79,9 +79,7 @@ export class HttpServer {
   /** Each connection is known by the one that carries it. */
   #secured(
     tls: { readonly cert: string; readonly key: string },
-    handshakeTimeout: number,
-    buffered: number,
-    unsecured: (socket: Socket, error: MalformedMessage) => void,
+    { headTimeout: handshakeTimeout, buffered, unsecured }: ServerOptions,
   ): TlsServer {
     const secured = { ...tls, ...SECURED, handshakeTimeout, allowHalfOpen: true } as const;
     const server = createTlsServer({ ...secured, ALPNProtocols: SPOKEN, highWaterMark: buffered });
@@ -102,8 +100,7 @@ export class HttpServer {
     });
     server.on('tlsClientError', (error, socket) => {
       const fault = faultOfHandshake(error);
-      const carrier = raw.get(endsOf(socket));
-      if (fault !== null) unsecured(carrier ?? socket, fault);
+      if (fault !== null) unsecured?.(raw.get(endsOf(socket)) ?? socket, fault);
       socket.destroy();
     });
     return server;
@@ -131,5 +128,3 @@ function faultOfHandshake({ code = '' }: NodeJS.ErrnoException): MalformedMessag
 function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
-
-function ignore(): void {}

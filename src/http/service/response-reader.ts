@@ -1,6 +1,7 @@
 import { ChunkReader } from '../chunks.js';
 import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
+import { faultOfInterim } from './informational.js';
 import { type ResponseHead, readResponseHead } from './response-head.js';
 
 /** Who hears an answer as it is read. The bytes are the reader's: what is kept of them is copied. */
@@ -13,8 +14,6 @@ export interface ResponseHeard {
 
 /** Bytes of a head: more are refused. */
 const MOST_BYTES = 32 * 1024;
-/** Informational answers before the one that counts. */
-const MOST_INFORMATIONAL = 64;
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 const NOTHING = Buffer.alloc(0);
@@ -129,11 +128,10 @@ export class ResponseReader {
     if (framing === 0 && this.#state === 'length') this.#end();
   }
 
-  /** Nobody asked for 100 or 101: a service that says so does not know where it is. */
   #informed(head: ResponseHead): void {
-    if (head.status < 102) throw new MalformedMessage(`${head.status}, which nobody asked for`);
     this.#informational += 1;
-    if (this.#informational > MOST_INFORMATIONAL) throw new MalformedMessage('no end of informational answers');
+    const fault = faultOfInterim(head.status, this.#informational);
+    if (fault !== null) throw new MalformedMessage(fault);
     this.#heard.head(head);
   }
 

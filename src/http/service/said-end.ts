@@ -2,6 +2,9 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { getSystemErrorName } from 'node:util';
 
+/** Of an end that counts as nobody's. */
+export const UNSAID = 'the connection ended without a word of the service';
+
 /**
  * Whether a connection ended because the service said so. Under TLS that takes a `close_notify` (RFC 8446 section 6.1): anybody on
  * the way can end the connection below it, and cut an answer short that its end delimits (RFC 9112 section 9.8). Node tells of

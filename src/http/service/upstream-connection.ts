@@ -6,7 +6,7 @@ import { type Kept, Reading } from '../reading.js';
 import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
-import { hasSaidItsEnd } from './said-end.js';
+import { hasSaidItsEnd, UNSAID } from './said-end.js';
 import { type Forward, isLast } from './upstream-request.js';
 
 /** Opens a connection. @param session - what TLS is resumed with, of this very owner */
@@ -67,6 +67,7 @@ export class UpstreamTimeout extends Error {}
 
 /** What a connection reads into while nothing large comes, bytes: answers of services are mostly small. */
 const OWN_BYTES = 16 * 1024;
+
 const KEEP_ALIVE_PROBES = 60_000;
 
 /** One connection to a service, for the requests of one session, one after the other. */
@@ -280,7 +281,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   #ended(isSaid: boolean): void {
     try {
       if (this.#writes.isReset()) throw this.#writes.error;
-      if (!isSaid) throw new Error("the end is nobody's");
+      if (!isSaid) throw new Error(UNSAID);
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {

@@ -66,27 +66,13 @@ export interface AnswerHead {
   readonly headers: readonly Header[];
 }
 
-/** Informational answers before the one that counts. */
-const MOST_INFORMATIONAL = 64;
-
 /**
- * What is wrong with an informational answer before the 101; null when nothing is. Services may send hints (103) before any
- * answer (RFC 9110 section 15.2). 100 is for whoever expects it, which we never do: as on every other request, a service that
- * says it does not know where it is.
- * @param count - how many there were, with this one
- */
-export function faultOfInterim(head: AnswerHead, count: number): string | null {
-  if (head.status < 102) return `${head.status}, which nobody asked for`;
-  if (count > MOST_INFORMATIONAL) return 'no end of informational answers';
-  return faultOfInformational(head);
-}
-
-/**
+ * What is wrong with the head of an informational answer, the 101 among them; null when nothing is.
  * RFC 9110 sections 8.6 and 15.2, RFC 9112 section 6.1: HTTP/1.0 knows no such answer, and none has a body. That of a service
  * which says otherwise would begin for one reader where for another the frames do. `Content-Length: 0` alone is harmless:
  * many services send it, and all readers agree on it.
  */
-function faultOfInformational({ version, headers }: AnswerHead): string | null {
+export function faultOfInformational({ version, headers }: AnswerHead): string | null {
   if (version !== '1.1') return 'an informational answer that is not of HTTP/1.1';
   const lengths = valuesOf(headers, 'content-length');
   const isFramed = lengths.length > 1 || lengths.some((value) => value !== '0');

@@ -162,7 +162,9 @@ export class WebSocketRelay implements Connection {
     const { seq, at, monotonic } = this.#parts;
     const { bytes: bytesIn, messages } = this.#clientSide;
     const counted = {
-      ...{ bytesIn, bytesOut: this.#serviceSide.bytes, messages },
+      bytesIn,
+      bytesOut: this.#serviceSide.bytes,
+      messages,
       ...this.#clientSide.notSent(isLost), // were allowed, and are not to be taken for sent
     };
     const { recording } = this.#session;

@@ -6,11 +6,12 @@ import type { Admission } from '../../gate/admission.js';
 import type { Header } from '../action.js';
 import { pairs } from '../headers.js';
 import { readIntoOurs } from '../own-reading.js';
+import { faultOfInterim } from '../service/informational.js';
 import { outliveWrites } from '../service/outlived-writes.js';
-import { hasSaidItsEnd } from '../service/said-end.js';
+import { hasSaidItsEnd, UNSAID } from '../service/said-end.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
-import { type AnswerHead, faultOf101, faultOfInterim, type Wish } from './handshake.js';
+import { type AnswerHead, faultOf101, faultOfInformational, type Wish } from './handshake.js';
 
 /** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
 export interface DialHandler {
@@ -52,7 +53,7 @@ export function dialWebSocket(
   let informational = 0;
   req.on('information', (answer) => {
     informational += 1;
-    const fault = faultOfInterim(headOf(answer), informational);
+    const fault = faultOfInterim(answer.statusCode, informational) ?? faultOfInformational(headOf(answer));
     if (fault !== null) fail(fault);
   });
   req.on('upgrade', (response, socket, rest) => {
@@ -93,7 +94,7 @@ function breakWhereCut(response: IncomingMessage): void {
   };
   socket.prependListener('error', broken);
   socket.prependOnceListener('end', () => {
-    if (!hasSaidItsEnd(socket)) broken(new Error('the connection ended without a word of the service'));
+    if (!hasSaidItsEnd(socket)) broken(new Error(UNSAID));
   });
 }
 
