@@ -13,3 +13,18 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   monotonic: () => performance.now(),
 };
+
+/** How often the clocks are read again at the most; a machine that is that busy may err by more than a millisecond. */
+const READINGS = 5;
+
+/**
+ * The wall clock less the monotonic clock, milliseconds. A thread may be kept from running between the two readings, tens of
+ * milliseconds on a busy machine: they are made again then. What errors are left make it too large, never too small: an end that is reckoned by it comes early.
+ */
+export function wallAhead(clock: Clock): number {
+  for (let left = READINGS; ; left -= 1) {
+    const before = clock.monotonic();
+    const ahead = clock.wall() - before;
+    if (clock.monotonic() - before < 1 || left === 1) return ahead;
+  }
+}

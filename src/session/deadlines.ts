@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import { type Clock, wallAhead } from '../clock.js';
 
 /** Something that ends at an instant. The three fields after the first belong to the heap. */
 export interface Due {
@@ -47,7 +47,7 @@ export class Deadlines {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#offset = clock.wall() - clock.monotonic();
+    this.#offset = wallAhead(clock);
   }
 
   get size(): number {
@@ -57,7 +57,7 @@ export class Deadlines {
   /** Adds a deadline, or moves one that is in the heap to a new wall-clock end. */
   move(due: Due, expiresAt: number): void {
     due.expiresAt = expiresAt;
-    due.dueMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.wall());
+    due.dueMonotonic = expiresAt - wallAhead(this.#clock);
     due.key = Math.min(due.dueMonotonic, expiresAt - this.#offset);
     if (due.place === -1) {
       due.place = this.#heap.length;
@@ -129,7 +129,7 @@ export class Deadlines {
 
   /** After a step of the wall clock the ends armed before it and after it no longer stand in one order. */
   #follow(): void {
-    const offset = this.#clock.wall() - this.#clock.monotonic();
+    const offset = wallAhead(this.#clock);
     if (Math.abs(offset - this.#offset) < STEP) return;
     this.#offset = offset;
     for (const due of this.#heap) due.key = Math.min(due.dueMonotonic, due.expiresAt - offset);

@@ -57,6 +57,28 @@ t.test('a wall clock that is set back does not lengthen a deadline', async (t) =
   t.same(served, ['one']);
 });
 
+t.test('a thread that is kept from running between its looks at the two clocks ends nothing early', async (t) => {
+  const { clock, deadlines, served, arm } = started(t);
+  const look = clock.wall;
+  for (const away of [1, 2, 3]) {
+    const one = arm(`kept ${away} times`, 20_000);
+    const expiresAt = clock.wallTime + 10_000;
+    let kept = away;
+    clock.wall = () => {
+      if (kept-- > 0) clock.pass(52);
+      return look.call(clock);
+    };
+    deadlines.move(one, expiresAt);
+    clock.wall = look;
+    clock.pass(expiresAt - clock.wallTime - 1);
+    deadlines.serve();
+    t.same(served.splice(0), [], 'a millisecond before its end');
+    clock.pass(1);
+    deadlines.serve();
+    t.same(served.splice(0), [`kept ${away} times`]);
+  }
+});
+
 t.test('a wall clock that is set forward ends what it has passed, and nothing else', async (t) => {
   const { clock, deadlines, served, arm } = started(t);
   arm('soon', 1_000);
