@@ -80,3 +80,27 @@ t.test('hints before a 101 are passed over, and a length of 0 in it is nothing',
   t.match(text, /^HTTP\/1\.1 101 /);
   t.notMatch(text, /link|content-length/i);
 });
+
+t.test('subprotocols: what Kubernetes calls its own passes both ways; what is no name is refused', async (t) => {
+  // kubectl port-forward offers both, and speaks SPDY in the binary messages of the first.
+  const offered = ['SPDY/3.1+portforward.k8s.io', 'v4.channel.k8s.io'];
+  const heads: string[] = [];
+  const { url } = await bareService(t, (received, socket) => {
+    const head = received.toString('latin1');
+    heads.push(head);
+    const key = /sec-websocket-key: (\S+)/i.exec(head)?.[1] ?? '';
+    socket.write(
+      `${SWITCHES}\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\nSec-WebSocket-Protocol: ${offered[0]}\r\n\r\n`,
+    );
+  });
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const asking = (names: string) => raw(t, gateway.port, opening(handle, `Sec-WebSocket-Protocol: ${names}\r\n`));
+  const client = asking(offered.join(', '));
+  await client.sees(/\r\n\r\n/);
+  t.match(client.text(), /^HTTP\/1\.1 101 [\s\S]*sec-websocket-protocol: SPDY\/3\.1\+portforward\.k8s\.io\r\n/i);
+  t.match(heads, [/sec-websocket-protocol: SPDY\/3\.1\+portforward\.k8s\.io, v4\.channel\.k8s\.io\r\n/i]);
+  for (const names of ['', 'a,', 'a, a', 'a b', 'a;b', 'a"b"', 'a=b', 'a:b', '(a)', 'a\x80'])
+    t.match(await asking(names).ended, /^HTTP\/1\.1 400 /, JSON.stringify(names));
+  t.equal(heads.length, 1, 'of which the service hears nothing');
+});

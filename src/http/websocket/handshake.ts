@@ -5,6 +5,8 @@ import type { Refusal } from '../deny.js';
 import { isCredentialProtocol, responseHeaders, valuesOf } from '../headers.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+/** Names are tokens (RFC 6455 section 4.1). Kubernetes' `SPDY/3.1+portforward.k8s.io` is none, for its slash, and known to every kubectl. */
+const SUBPROTOCOL = /^[A-Za-z0-9!#$%&'*+./^_`|~-]+$/;
 
 /** A client's wish for a WebSocket, found valid. */
 export interface Wish {
@@ -39,10 +41,7 @@ export function readWish({ method, headers }: Asking, head: Uint8Array): ReadWis
   const protocols = valuesOf(headers, 'sec-websocket-protocol').flatMap((value) =>
     value.split(',').map((name) => name.trim()),
   );
-  if (
-    protocols.some((name) => !/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)) ||
-    new Set(protocols).size < protocols.length
-  ) {
+  if (protocols.some((name) => !SUBPROTOCOL.test(name)) || new Set(protocols).size < protocols.length) {
     return refuse('Sec-WebSocket-Protocol is not a list of different names.');
   }
   return { ok: true, wish: { key, protocols: protocols.filter((name) => !isCredentialProtocol(name)) } };
