@@ -110,5 +110,10 @@ t.test('kubectl exec over WebSocket: subprotocol, channels, repeated parameters 
   const said = (kind: string) =>
     events.filter((event) => event.kind === kind && event.facts.verb === 'message').map(({ facts }) => facts.bytes);
   t.same(said('action').slice(0, 2), [8, 25], 'what is typed is recorded before it is forwarded');
+  t.match(
+    events.find(({ kind, facts }) => kind === 'action' && facts.verb === 'message'),
+    { facts: { frame: 'binary', sha256: /^[0-9a-f]{64}$/ }, payload: { text: '\0whoami\n' } },
+    'readable, although its channel is a NUL',
+  );
   t.ok(said('result').includes('\u0001got whoami\n'.length), 'and what is answered as it passes');
 });

@@ -10,8 +10,20 @@ export function bytesOf(data: Uint8Array): Buffer {
  * @param whole - false for a beginning: its last character may be cut in two, and is left out then
  */
 export function textOf(bytes: Buffer, whole = true): string | null {
+  return textWithoutNul(bytes, whole, 0);
+}
+
+/**
+ * The text that a WebSocket's message is, or its beginning; null when it is none. The first byte of a binary one may be NUL: in
+ * Kubernetes' `remotecommand` it names the channel, and that of what somebody types is 0.
+ */
+export function messageText(frame: string, bytes: Buffer, whole = true): string | null {
+  return textWithoutNul(bytes, whole, frame === 'binary' ? 1 : 0);
+}
+
+function textWithoutNul(bytes: Buffer, whole: boolean, from: number): string | null {
   const complete = whole ? bytes : bytes.subarray(0, lastWholeCharacter(bytes));
-  return isUtf8(complete) && !complete.includes(0) ? complete.toString('utf8') : null;
+  return isUtf8(complete) && !complete.includes(0, from) ? complete.toString('utf8') : null;
 }
 
 function lastWholeCharacter(bytes: Uint8Array): number {

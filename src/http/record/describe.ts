@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
-import { bytesOf, textOf } from './content.js';
+import { bytesOf, messageText, textOf } from './content.js';
 import { redactHeaders, redactQuery, redactText } from './redact.js';
 
 /**
@@ -24,12 +24,12 @@ function describeRequest({ method, target, rawTarget, client, headers, injected 
 
 function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
   const bytes = bytesOf(data);
-  const text = textOf(bytes);
+  const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
   const facts = { verb: 'message', on: [path], frame, bytes: bytes.byteLength, sha256 };
   if (text === null) return { facts };
-  return { facts, payload: isLong ? beginningOf(bytes) : { text: redactText(text, PLAIN) } };
+  return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text, PLAIN) } };
 }
 
 const PLAIN = 'text/plain';
@@ -37,8 +37,8 @@ const PLAIN = 'text/plain';
 const WHOLE_TEXT = 1024 * 1024;
 const BEGINNING = 64 * 1024;
 
-function beginningOf(bytes: Buffer): Payload {
-  const text = textOf(bytes.subarray(0, BEGINNING), false) ?? '';
+function beginningOf(frame: string, bytes: Buffer): Payload {
+  const text = messageText(frame, bytes.subarray(0, BEGINNING), false) ?? '';
   return { text: redactText(text, PLAIN, false), whole: false };
 }
 

@@ -4,7 +4,7 @@ import type { SightedStream } from '../../session/sightings.js';
 import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body-tap.js';
 import { lasting } from '../reading.js';
-import { bytesOf, textOf } from '../record/content.js';
+import { bytesOf, messageText } from '../record/content.js';
 import { redactText } from '../record/redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
@@ -84,7 +84,7 @@ export class ServiceMessages implements FrameTap {
     if (this.#underWay === null) return;
     const { frame, tap } = this.#underWay;
     this.#underWay = null;
-    const text = tap.isWhole ? textOf(tap.sample, whole) : null;
+    const text = tap.isWhole ? messageText(frame, tap.sample, whole) : null;
     const sha256 = text === null || frame === 'binary' ? tap.sha256() : null;
     this.#record(frame, { bytes: tap.bytes, text, sha256, whole });
   }
@@ -92,7 +92,7 @@ export class ServiceMessages implements FrameTap {
   /** What lay in one piece needs no copy. */
   #recordAtOnce(frame: DataFrame | ControlFrame, said: Uint8Array): void {
     const bytes = bytesOf(said);
-    const text = textOf(bytes);
+    const text = messageText(frame, bytes);
     const isOpaque = text === null || (frame === 'binary' && bytes.byteLength > 0);
     this.#record(frame, {
       bytes: bytes.byteLength,
