@@ -11,30 +11,37 @@ interface Fresh {
   readonly connect: readonly string[];
 }
 
-/** What to try with each kind of service: something the default role may do, and something it may not. */
-const TRIES: Readonly<Record<string, readonly (readonly [string, (line: string) => string])[]>> = {
-  http: [
-    ['allowed', (line) => `${line}orders/7`],
-    ['refused', (line) => `${line}orders/7/retry -X POST`],
+type Tries = Readonly<Record<'allowed' | 'refused', (line: string) => string>>;
+
+/** What to try with each sample service: something the default role may do, and something it may not. */
+const TRIES: ReadonlyMap<string, Tries> = new Map([
+  ['orders-web', { allowed: (line) => `${line}orders/7`, refused: (line) => `${line}orders/7/retry -X POST` }],
+  [
+    'orders-db',
+    {
+      allowed: (line) => `${line} -c 'select * from orders limit 3'`,
+      refused: (line) => `${line} -c 'delete from orders'`,
+    },
   ],
-  postgres: [
-    ['allowed', (line) => `${line} -c 'select * from orders limit 3'`],
-    ['refused', (line) => `${line} -c 'delete from orders'`],
-  ],
-};
+]);
 
 const HALF_AN_HOUR = 1_800;
 
-/** Prints what to paste next, with fresh grants for the sample services: asked over the operator's socket, as anyone would. */
+/**
+ * Prints what to paste next, with fresh grants for the sample services: asked over the operator's socket, as anyone would. Nobody
+ * is let into a service of the operator's own by starting.
+ */
 export async function welcome(dataDirectory: string): Promise<void> {
   const gateway = new GatewayClient(dataDirectory);
   const { body: status } = await gateway.ask<GatewayStatus>('GET', '/v1/status');
   const blocks = ['\nDaypass is running; Ctrl-C ends it. Paste these in another terminal, in this folder.'];
-  let last = '';
-  for (const { name, protocol } of status.services) {
+  let last = '<grant>';
+  for (const { name } of status.services) {
+    const tries = TRIES.get(name);
+    if (tries === undefined) continue;
     const { body: fresh } = await gateway.ask<Fresh>('POST', '/v1/grants', asked(name));
     last = fresh.id;
-    blocks.push(serviceBlock(name, protocol, fresh));
+    blocks.push(serviceBlock(name, tries, fresh));
   }
   if (!onPath('psql'))
     blocks.push('psql is not installed here: apt-get install postgresql-client, or brew install libpq');
@@ -54,9 +61,10 @@ function asked(service: string) {
   };
 }
 
-function serviceBlock(name: string, protocol: string, { connect, expiresAt }: Fresh): string {
-  const tries = TRIES[protocol] ?? [];
-  const lines = connect.flatMap((line) => tries.map(([word, complete]) => `  ${word}  ${complete(line)}`));
+function serviceBlock(name: string, { allowed, refused }: Tries, { connect, expiresAt }: Fresh): string {
+  // The last needs no login.
+  const line = connect.at(-1);
+  const lines = line === undefined ? [] : [`  allowed  ${allowed(line)}`, `  refused  ${refused(line)}`];
   return [`${name}: alice may read until ${expiresAt}`, ...lines].join('\n');
 }
 

@@ -1,4 +1,4 @@
-import { cp } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { packageRoot } from '../../src/cli/place.js';
@@ -17,13 +17,17 @@ const paste = (line: string) =>
 /** Starts what `npm start` starts, its settings moved by the environment alone. @returns what it prints for people */
 async function started(
   t: Test,
-  env: Record<string, string>,
+  { config, data }: Awaited<ReturnType<typeof folders>>,
 ): Promise<{ said: string; end: () => Promise<number | null> }> {
-  const folder = await dataFolder(t);
-  const config = join(folder, 'config');
-  await cp(join(ROOT, 'config'), config, { recursive: true, filter: (path) => !path.endsWith('.pem') });
+  const env = {
+    DAYPASS_HTTP: await address(),
+    DAYPASS_POSTGRES: await address(),
+    DAYPASS_HEALTH: await address(),
+    DAYPASS_SAMPLES_PG: await address(),
+    DAYPASS_SAMPLES_WEB: await address(),
+  };
   const gateway = start(process.execPath, [CLI, 'start', '--config', config], {
-    env: { ...env, DAYPASS_DATA: join(folder, 'a place'), DATABASE_URL: undefined, REDIS_URL: undefined },
+    env: { ...env, DAYPASS_DATA: data, DATABASE_URL: undefined, REDIS_URL: undefined },
     timeout: 180_000,
   });
   t.teardown(() => gateway.process.kill('SIGKILL'));
@@ -35,14 +39,28 @@ async function started(
   return { said: await gateway.shows(/grant revoke .*\n/), end };
 }
 
+/** The configuration that is shipped, with one service more. */
+async function folders(t: Test) {
+  const folder = await dataFolder(t);
+  const config = join(folder, 'config');
+  await cp(join(ROOT, 'config'), config, { recursive: true, filter: (path) => !path.endsWith('.pem') });
+  const own = [
+    'service: ours',
+    'protocol: http',
+    'lane: production',
+    'owner: group:ops',
+    'upstream: { url: "http://127.0.0.1:9" }',
+    'roles: { all: { allow: [GET /**] } }',
+    'grants: { max_duration: 1h, max_renewals: 0 }',
+    'recording: { mode: strict }',
+  ];
+  await writeFile(join(config, 'services', 'ours.yaml'), own.join('\n'));
+  return { config, data: join(folder, 'a place') };
+}
+
 t.test('every line that is printed for pasting does what is said beside it', async (t) => {
-  const { said, end } = await started(t, {
-    DAYPASS_HTTP: await address(),
-    DAYPASS_POSTGRES: await address(),
-    DAYPASS_HEALTH: await address(),
-    DAYPASS_SAMPLES_PG: await address(),
-    DAYPASS_SAMPLES_WEB: await address(),
-  });
+  const places = await folders(t);
+  const { said, end } = await started(t, places);
   const lines = (word: RegExp) => [...said.matchAll(word)].map(([, line = '']) => line);
   const [allowed, refused] = [lines(/^ {2}allowed {2}(.*)$/gm), lines(/^ {2}refused {2}(.*)$/gm)];
   t.same([allowed.length, refused.length], [2, 2], 'one of each for each sample service');
@@ -67,5 +85,16 @@ t.test('every line that is printed for pasting does what is said beside it', asy
   t.match(await paste(lines(/(npx daypass grant revoke .*)$/gm)[0] ?? ''), { code: 0, stdout: /is revoked/ });
   const after = await Promise.all(allowed.map(paste));
   t.equal(after.filter(({ stdout, stderr }) => /revoked/.test(stdout + stderr)).length, 1, 'and is at once');
+  const invited = await paste(`npx daypass invite alice --name Alice --employee --data '${places.data}'`);
+  t.equal(invited.code, 0, invited.stderr);
   t.equal(await end(), 0);
+
+  const again = await started(t, places);
+  t.match(
+    [...again.said.matchAll(/^ {2}(?:allowed|refused) {2}(\S+)/gm)].map(([, first = '']) => first),
+    [/^PGPASSWORD=/, /^PGPASSWORD=/, /^curl$/, /^curl$/],
+    'the same ones for whoever has an account, and could connect without a password',
+  );
+  t.notMatch(again.said + said, /^ours/m, 'nobody is let into a service of the own');
+  t.equal(await again.end(), 0);
 });
