@@ -10,7 +10,7 @@ import { PLANNED, Planned } from './planned.js';
 import { analyse } from './sql/analyse.js';
 import { functionCall, unknown, unreadBind, unreadCall, unreadParse, unreadQuery } from './stand-ins.js';
 import { recordSkipped } from './under-way.js';
-import { FRONTEND, FramingError, type FrontendHandler } from './wire/framer.js';
+import { FramingError } from './wire/framing.js';
 import {
   type BindMessage,
   type ParseMessage,
@@ -24,6 +24,7 @@ import {
   readTarget,
   type StatementText,
 } from './wire/frontend.js';
+import { FRONTEND, type FrontendHandler } from './wire/frontend-framer.js';
 import { LongMessageReader } from './wire/long-message.js';
 
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */

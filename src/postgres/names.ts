@@ -1,5 +1,5 @@
 import type { Analysis, Statement } from './sql/analysis.js';
-import { FramingError } from './wire/framer.js';
+import { FramingError } from './wire/framing.js';
 
 /** A statement as the gateway knows it: its text and what it does. */
 export interface Prepared {

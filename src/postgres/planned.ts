@@ -2,7 +2,7 @@ import type { Passage } from '../gate/passage.js';
 import { allow } from '../policy/decision.js';
 import type { PostgresAction } from './decide.js';
 import type { Portal, Prepared } from './names.js';
-import { FramingError } from './wire/framer.js';
+import { FramingError } from './wire/framing.js';
 
 /** What was allowed when it was parsed, and is decided again should it be run. */
 export const PLANNED = allow('allowed to be planned; decided again when it is run');

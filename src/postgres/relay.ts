@@ -17,7 +17,9 @@ import { LONGEST_ROW } from './sampled.js';
 import { LedAstray, ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
 import { errorResponse, noticeResponse, type Report } from './wire/backend.js';
-import { BackendFramer, FramingError, FrontendFramer } from './wire/framer.js';
+import { BackendFramer } from './wire/backend-framer.js';
+import { FramingError } from './wire/framing.js';
+import { FrontendFramer } from './wire/frontend-framer.js';
 
 /** How often what runs too long is looked for, and how long past its time it may run before we end it, milliseconds. */
 const OVERTIME_CHECK = 1_000;

@@ -9,7 +9,8 @@ import type { PostgresRole } from './role.js';
 import type { Share } from './taken.js';
 import { isRunning, type Running, recordSkipped, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
 import { parameterStatus, readFields } from './wire/backend.js';
-import { BACKEND, type BackendHandler, DROP, FramingError } from './wire/framer.js';
+import { BACKEND, type BackendHandler, DROP } from './wire/backend-framer.js';
+import { FramingError } from './wire/framing.js';
 
 const BEHIND_A_LIMIT = 'a statement ran behind a result that was over a limit of the role';
 

@@ -5,7 +5,7 @@ import { carriedBy, endSurely } from '../session/connection.js';
 import { Input, MOST_PASSWORD, MOST_STARTUP, refused, StartupRefused } from './input.js';
 import { type Login, scramLogin } from './login.js';
 import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
-import { FramingError } from './wire/framer.js';
+import { FramingError } from './wire/framing.js';
 import { CODE, readPassword, readStartupParameters } from './wire/frontend.js';
 
 /** What a client wants before it is asked who it is. */

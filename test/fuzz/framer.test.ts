@@ -2,7 +2,8 @@
 import t from 'tap';
 import { readColumns, readRow } from '../../src/postgres/sampled.js';
 import { readFields } from '../../src/postgres/wire/backend.js';
-import { BackendFramer, DROP, FramingError, FrontendFramer } from '../../src/postgres/wire/framer.js';
+import { BackendFramer, DROP } from '../../src/postgres/wire/backend-framer.js';
+import { FramingError } from '../../src/postgres/wire/framing.js';
 import {
   readBind,
   readExecute,
@@ -11,6 +12,7 @@ import {
   readQuery,
   readTarget,
 } from '../../src/postgres/wire/frontend.js';
+import { FrontendFramer } from '../../src/postgres/wire/frontend-framer.js';
 import { fromClient, fromServer } from './messages.js';
 import { cases, mutated, pieces, type Random } from './random.js';
 

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { cstrings, frame, int32 } from './backend.js';
-import { FramingError } from './framer.js';
+import { FramingError } from './framing.js';
 
 /** Messages a client sends: read by the gateway, and written by it towards an upstream (section "Message Formats"). */
 

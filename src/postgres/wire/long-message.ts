@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { HEADER } from './framing.js';
 
 /** What is kept of a long message: its beginning, its length and its digest. */
 export interface LongMessage {
@@ -12,7 +13,6 @@ export interface LongMessage {
 
 /** How much of the beginning is kept, bytes. */
 const HEAD = 8_192;
-const HEADER = 5;
 
 /** Reads a message that passes in pieces, without holding it. */
 export class LongMessageReader {

@@ -1,13 +1,7 @@
 import t from 'tap';
-import {
-  BACKEND,
-  BackendFramer,
-  type BackendHandler,
-  FRONTEND,
-  FramingError,
-  FrontendFramer,
-  type FrontendHandler,
-} from '../../../src/postgres/wire/framer.js';
+import { BACKEND, BackendFramer, type BackendHandler } from '../../../src/postgres/wire/backend-framer.js';
+import { FramingError } from '../../../src/postgres/wire/framing.js';
+import { FRONTEND, FrontendFramer, type FrontendHandler } from '../../../src/postgres/wire/frontend-framer.js';
 import { bind, cstring, execute, front, int32, parse, query, sync } from '../../support/wire.js';
 
 /** Remembers what it hears; copy data is joined, so that the way it was cut does not show. */
