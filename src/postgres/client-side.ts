@@ -14,8 +14,6 @@ import { FramingError } from './wire/framing.js';
 import {
   type BindMessage,
   type ParseMessage,
-  parse,
-  query,
   readBind,
   readExecute,
   readFunctionCall,
@@ -25,6 +23,7 @@ import {
   type StatementText,
 } from './wire/frontend.js';
 import { FRONTEND, type FrontendHandler } from './wire/frontend-framer.js';
+import { parse, query } from './wire/frontend-writer.js';
 import { LongMessageReader } from './wire/long-message.js';
 
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */

@@ -6,7 +6,7 @@ import type { PostgresTarget } from './role.js';
 import { logIn } from './upstream.js';
 import { unacceptable } from './upstream-login.js';
 import { readFields, readOnlyColumn } from './wire/backend.js';
-import { query, terminate } from './wire/frontend.js';
+import { query, terminate } from './wire/frontend-writer.js';
 
 /** How long an upstream may take to let the gateway ask, and how long for its answers, all together, milliseconds. */
 const LOGIN_LIMIT = 5_000;

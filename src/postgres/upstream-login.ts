@@ -2,7 +2,7 @@ import { isLoopback } from '../config/address.js';
 import { DaypassError } from '../errors.js';
 import type { PostgresTarget } from './role.js';
 import { ScramClient } from './scram.js';
-import { passwordMessage, saslInitialResponse, saslResponse } from './wire/frontend.js';
+import { passwordMessage, saslInitialResponse, saslResponse } from './wire/frontend-writer.js';
 
 const CODE = { ok: 0, cleartext: 3, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
 

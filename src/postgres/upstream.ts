@@ -7,7 +7,7 @@ import { Replies } from './replies.js';
 import { type PostgresTarget, postgresRole } from './role.js';
 import { UpstreamLogin, unacceptable } from './upstream-login.js';
 import { readFields } from './wire/backend.js';
-import { cancelRequest, sslRequest, startupMessage } from './wire/frontend.js';
+import { cancelRequest, sslRequest, startupMessage } from './wire/frontend-writer.js';
 
 /** How long an upstream may take to let us in, milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import t from 'tap';
-import { passwordMessage, startupMessage } from '../../src/postgres/wire/frontend.js';
+import { passwordMessage, startupMessage } from '../../src/postgres/wire/frontend-writer.js';
 import { gatewayToOrders, ordersDatabase } from '../postgres/fixture.js';
 import { startGateway, type TestGateway, throughGateway } from '../support/gateway.js';
 

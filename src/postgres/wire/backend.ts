@@ -1,4 +1,6 @@
-/** Messages a server sends, written by the gateway (PostgreSQL documentation, section "Message Formats"). */
+import { cstrings, frame, int32 } from './writing.js';
+
+/** Messages a server sends: written by the gateway, and the few that it reads (PostgreSQL documentation, section "Message Formats"). */
 
 /** The fields of an ErrorResponse or NoticeResponse (section "Error and Notice Message Fields"). */
 export interface Report {
@@ -7,15 +9,6 @@ export interface Report {
   readonly message: string;
   readonly detail?: string;
   readonly hint?: string;
-}
-
-/** A message of one type byte and a body. */
-export function frame(type: string, body: Uint8Array): Buffer {
-  const out = Buffer.allocUnsafe(5 + body.length);
-  out.write(type, 0, 'latin1');
-  out.writeInt32BE(body.length + 4, 1);
-  out.set(body, 5);
-  return out;
 }
 
 /** ErrorResponse (`E`). */
@@ -103,14 +96,4 @@ function fields({ severity, sqlstate, message, detail, hint }: Report): Buffer {
   if (detail) parts.push(`D${detail}`);
   if (hint) parts.push(`H${hint}`);
   return Buffer.from(`${parts.map((part) => part.replaceAll('\0', '')).join('\0')}\0\0`);
-}
-
-export function int32(value: number): Buffer {
-  const out = Buffer.allocUnsafe(4);
-  out.writeInt32BE(value, 0);
-  return out;
-}
-
-export function cstrings(...texts: readonly string[]): Buffer {
-  return Buffer.from(texts.map((text) => `${text}\0`).join(''));
 }

@@ -1,8 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { cstrings, frame, int32 } from './backend.js';
 import { FramingError } from './framing.js';
 
-/** Messages a client sends: read by the gateway, and written by it towards an upstream (section "Message Formats"). */
+/** Messages a client sends, read by the gateway (section "Message Formats"). */
 
 /** The first packet of a connection carries no type byte: its length and a code or version. */
 export const CODE = { cancel: 80877102, ssl: 80877103, gssenc: 80877104, version3: 196608 } as const;
@@ -149,53 +148,6 @@ export function readStartupParameters(body: Buffer): Map<string, string> {
   }
   reader.end();
   return out;
-}
-
-/** StartupMessage of protocol 3.0. */
-export function startupMessage(parameters: ReadonlyMap<string, string>): Buffer {
-  const body = Buffer.concat([int32(CODE.version3), cstrings(...[...parameters].flat(), '')]);
-  return Buffer.concat([int32(body.length + 4), body]);
-}
-
-/** SSLRequest. */
-export function sslRequest(): Buffer {
-  return Buffer.concat([int32(8), int32(CODE.ssl)]);
-}
-
-/** CancelRequest with the server's own key. */
-export function cancelRequest(pid: number, secret: Uint8Array): Buffer {
-  return Buffer.concat([int32(12 + secret.length), int32(CODE.cancel), int32(pid), secret]);
-}
-
-/** PasswordMessage. */
-export function passwordMessage(password: string): Buffer {
-  return frame('p', cstrings(password));
-}
-
-/** SASLInitialResponse. */
-export function saslInitialResponse(mechanism: string, data: string): Buffer {
-  const bytes = Buffer.from(data);
-  return frame('p', Buffer.concat([cstrings(mechanism), int32(bytes.length), bytes]));
-}
-
-/** SASLResponse. */
-export function saslResponse(data: string): Buffer {
-  return frame('p', Buffer.from(data));
-}
-
-/** Query. */
-export function query(text: string): Buffer {
-  return frame('Q', cstrings(text));
-}
-
-/** Parse without parameter types. */
-export function parse(name: string, text: string): Buffer {
-  return frame('P', Buffer.concat([cstrings(name, text), Buffer.of(0, 0)]));
-}
-
-/** Terminate. */
-export function terminate(): Buffer {
-  return frame('X', Buffer.alloc(0));
 }
 
 /** Formats, then values: the same in a Bind and in a FunctionCall. */
