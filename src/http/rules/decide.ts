@@ -14,11 +14,12 @@ export class HttpRole {
   /** Those of the role before it was narrowed: what the paths of its service mean depends on no grant. */
   readonly whole: readonly Rule[];
 
-  constructor(name: string, rules: readonly Rule[], settings: RoleSettings = DEFAULT_SETTINGS, whole = rules) {
+  /** @param whole - frozen; its own rules unless it was narrowed */
+  constructor(name: string, rules: readonly Rule[], settings: RoleSettings, whole?: readonly Rule[]) {
     this.name = name;
     this.settings = settings;
     this.rules = Object.freeze([...rules]);
-    this.whole = Object.freeze([...whole]);
+    this.whole = whole ?? this.rules;
     Object.freeze(this);
   }
 }
