@@ -50,7 +50,7 @@ import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
 import { MessageMemory } from './websocket/message-memory.js';
 import { UNFINISHED } from './websocket/unfinished.js';
-import { serveUpgrade } from './websocket/websocket.js';
+import { serveUpgrade } from './websocket/upgrade.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 
 /** What the listener is made of. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { WebAddress } from '../../config/address.js';
 import type { Header } from '../action.js';
 import type { Refusal } from '../deny.js';
-import { isCredentialProtocol, responseHeaders, valuesOf } from '../headers.js';
+import { isCredentialProtocol, pairs, responseHeaders, valuesOf } from '../headers.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 /** Names are tokens (RFC 6455 section 4.1). Kubernetes' `SPDY/3.1+portforward.k8s.io` is none, for its slash, and known to every kubectl. */
@@ -103,19 +104,33 @@ export function faultOf101(head: AnswerHead, key: string, wish: Wish): string | 
   return null;
 }
 
+/** Without what only a handshake says, and each side says for itself. */
+export function withoutHandshake(headers: readonly Header[]): Header[] {
+  return headers.filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
+}
+
 /** The 101 for the client: our own answer to its key, the service's choice of subprotocol and its other headers. */
 export function responseTo(wish: Wish, headers: readonly Header[], upstream: WebAddress, expires: string): string {
   const protocol = valuesOf(headers, 'sec-websocket-protocol').map((name): Header => ['Sec-WebSocket-Protocol', name]);
-  const others = responseHeaders(headers, upstream).filter(
-    ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
-  );
   const ours: Header[] = [
     ['Upgrade', 'websocket'],
     ['Connection', 'Upgrade'],
     ['Sec-WebSocket-Accept', acceptFor(wish.key)],
   ];
-  const lines = [...ours, ...protocol, ...others, ['Daypass-Expires', expires]].map(
-    ([name, value]) => `${name}: ${value}\r\n`,
-  );
-  return `HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`;
+  const others = withoutHandshake(responseHeaders(headers, upstream));
+  return headOf(101, [...ours, ...protocol, ...others, ['Daypass-Expires', expires]]);
+}
+
+/** A service's answer other than 101, as the client has it: a plain one, behind which the connection ends. */
+export function declinedTo(response: IncomingMessage, body: Buffer, upstream: WebAddress): Buffer {
+  const kept = withoutHandshake(responseHeaders(pairs(response.rawHeaders), upstream));
+  const status = response.statusCode ?? 502;
+  // RFC 9110 section 8.6: of an answer that has no body none is told of.
+  const length: Header[] = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];
+  return Buffer.concat([Buffer.from(headOf(status, [...kept, ...length, ['Connection', 'close']]), 'latin1'), body]);
+}
+
+function headOf(status: number, headers: readonly Header[]): string {
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`;
 }

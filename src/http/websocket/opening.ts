@@ -1,98 +1,25 @@
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { WebAddress } from '../../config/address.js';
 import type { Admission } from '../../gate/admission.js';
 import type { Passage } from '../../gate/passage.js';
 import type { Facts } from '../../recording/event.js';
 import type { Connection, Cut } from '../../session/connection.js';
 import type { Header, HttpAction, RequestAction } from '../action.js';
-import { enter } from '../admit.js';
-import { isApiPath, upgradeApi } from '../browser/api-side.js';
-import { refuse } from '../browser/refusals.js';
-import { isOwnTarget } from '../browser/service-side.js';
 import type { ClientRequest } from '../client/request.js';
 import { CONTINUE } from '../client/response.js';
 import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from '../deny.js';
 import { serviceFault } from '../faults.js';
-import { pairs, requestHeaders, responseHeaders } from '../headers.js';
-import { selectCarried } from '../host.js';
-import { actionOf, judge, passageOf } from '../judge.js';
+import { requestHeaders } from '../headers.js';
 import type { HttpParts } from '../parts.js';
 import { type Instants, timesOf } from '../record/result.js';
-import { refuseOnceRecorded } from '../refuse.js';
-import { faultOf } from '../request.js';
-import { readTarget } from '../rules/path.js';
 import { upstreamOf } from '../service/target.js';
-import { tellEnd, tellFault } from '../tell.js';
 import { clientOf, protoOf } from '../whence.js';
-import { readWish, responseTo, type Wish } from './handshake.js';
+import { declinedTo, responseTo, type Wish, withoutHandshake } from './handshake.js';
 import { WebSocketRelay } from './relay.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
 
-/** One upgrade request from its head to its refusal or its relay. */
-export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
-  const arrivedAt = parts.monotonic();
-  const { head: opening, headers, target } = req;
-  const fault = faultOf(target, opening);
-  if (fault !== null) {
-    tellFault(parts, req, fault);
-    return sendRawRefusal(socket, fault);
-  }
-  const wished = readWish(req, rest);
-  if (!wished.ok) {
-    tellFault(parts, req, wished.refusal);
-    const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
-    return sendRawRefusal(socket, wished.refusal, version);
-  }
-  const carried = parts.carried.get(socket);
-  const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
-  if (selected.kind === 'gateway' && toApi(parts, req, socket, rest)) return;
-  const entry = isOwnTarget(target)
-    ? ({ ok: false, refusal: refuse.nothingHere() } as const)
-    : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req), carried });
-  if (!entry.ok) {
-    if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
-    return sendRawRefusal(socket, entry.refusal);
-  }
-  const { admission } = entry;
-  const { session } = admission;
-  // Before the decision, so that nothing can come between it and its release.
-  const assertion = await parts.identity.assertion(session);
-  if (socket.destroyed) return;
-  if (!session.isLive()) return sendRawRefusal(socket, tellEnd(parts, req, session));
-  const action = actionOf(req, 'WS', clientOf(req), admission);
-  const passage = passageOf(session, parts.log);
-  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
-  if (decision.outcome !== 'allow' || !action.target.ok) {
-    const refusal = refusalOf(decision, session.id);
-    return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, said));
-  }
-  const { path, query } = action.target;
-  const { wish } = wished;
-  const way = new Opening({
-    parts,
-    req,
-    socket,
-    admission,
-    passage,
-    action,
-    seq,
-    wish,
-    path,
-    query,
-    assertion,
-    arrivedAt,
-  });
-  passage.release(() => way.start());
-}
-
-/** Whether it was the API that is asked. */
-function toApi(parts: HttpParts, req: ClientRequest, socket: Duplex, head: Buffer): boolean {
-  const target = readTarget(req.target);
-  return target.ok && isApiPath(target.path) && upgradeApi(parts, req, { socket, head }, target);
-}
-
-interface OpeningParts {
+/** What an upgrade is made of, once it is allowed. */
+export interface OpeningParts {
   readonly parts: HttpParts;
   readonly req: ClientRequest;
   readonly socket: Duplex;
@@ -112,7 +39,7 @@ interface OpeningParts {
 const DECLINED_BYTES = 64 * 1024;
 
 /** A WebSocket between its allowed request and the service's 101: still HTTP, and cut as HTTP. */
-class Opening implements Connection {
+export class Opening implements Connection {
   readonly client: Duplex;
   readonly #parts: OpeningParts;
   #detach: () => void = () => {};
@@ -135,8 +62,11 @@ class Opening implements Connection {
     const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
     const origin = { client: clientOf(req), host: req.header('host') ?? '', proto: protoOf(req), assertion };
-    const kept = req.headers.filter(([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name));
-    const headers = requestHeaders(kept, upstreamOf(admission).headersFor(admission.session.grant), origin);
+    const headers = requestHeaders(
+      withoutHandshake(req.headers),
+      upstreamOf(admission).headersFor(admission.session.grant),
+      origin,
+    );
     const { limits } = parts.upstreams;
     const { meter } = admission.session;
     const from = parts.monotonic();
@@ -236,7 +166,7 @@ class Opening implements Connection {
       }
       this.#release();
       passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ...this.#times() });
-      const plain = plainAnswer(response, Buffer.concat(body), url);
+      const plain = declinedTo(response, Buffer.concat(body), url);
       passage.session.sightings.bytes(plain);
       passage.session.deliver(this.client, plain);
       // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
@@ -301,19 +231,4 @@ class Opening implements Connection {
   #times(): Facts {
     return timesOf({ ...this.#at(), done: this.#parts.parts.monotonic() });
   }
-}
-
-function plainAnswer(response: IncomingMessage, body: Buffer, upstream: WebAddress): Buffer {
-  const kept = responseHeaders(pairs(response.rawHeaders), upstream).filter(
-    ([name]) => !/^(?:sec-websocket-.*|content-length)$/i.test(name),
-  );
-  const status = response.statusCode ?? 502;
-  // RFC 9110 section 8.6: of an answer that has no body none is told of.
-  const length = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];
-  const headers = [...kept, ...length, ['Connection', 'close']];
-  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  return Buffer.concat([
-    Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}\r\n`, 'latin1'),
-    body,
-  ]);
 }

@@ -1,0 +1,80 @@
+import type { Duplex } from 'node:stream';
+import { enter } from '../admit.js';
+import { isApiPath, upgradeApi } from '../browser/api-side.js';
+import { refuse } from '../browser/refusals.js';
+import { isOwnTarget } from '../browser/service-side.js';
+import type { ClientRequest } from '../client/request.js';
+import { refusalOf, sendRawRefusal } from '../deny.js';
+import { selectCarried } from '../host.js';
+import { actionOf, judge, passageOf } from '../judge.js';
+import type { HttpParts } from '../parts.js';
+import { refuseOnceRecorded } from '../refuse.js';
+import { faultOf } from '../request.js';
+import { readTarget } from '../rules/path.js';
+import { tellEnd, tellFault } from '../tell.js';
+import { clientOf } from '../whence.js';
+import { readWish } from './handshake.js';
+import { Opening } from './opening.js';
+
+/** One upgrade request from its head to its refusal or its relay. */
+export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
+  const arrivedAt = parts.monotonic();
+  const { head: opening, headers, target } = req;
+  const fault = faultOf(target, opening);
+  if (fault !== null) {
+    tellFault(parts, req, fault);
+    return sendRawRefusal(socket, fault);
+  }
+  const wished = readWish(req, rest);
+  if (!wished.ok) {
+    tellFault(parts, req, wished.refusal);
+    const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
+    return sendRawRefusal(socket, wished.refusal, version);
+  }
+  const carried = parts.carried.get(socket);
+  const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
+  if (selected.kind === 'gateway' && toApi(parts, req, socket, rest)) return;
+  const entry = isOwnTarget(target)
+    ? ({ ok: false, refusal: refuse.nothingHere() } as const)
+    : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req), carried });
+  if (!entry.ok) {
+    if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
+    return sendRawRefusal(socket, entry.refusal);
+  }
+  const { admission } = entry;
+  const { session } = admission;
+  // Before the decision, so that nothing can come between it and its release.
+  const assertion = await parts.identity.assertion(session);
+  if (socket.destroyed) return;
+  if (!session.isLive()) return sendRawRefusal(socket, tellEnd(parts, req, session));
+  const action = actionOf(req, 'WS', clientOf(req), admission);
+  const passage = passageOf(session, parts.log);
+  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
+  if (decision.outcome !== 'allow' || !action.target.ok) {
+    const refusal = refusalOf(decision, session.id);
+    return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, said));
+  }
+  const { path, query } = action.target;
+  const { wish } = wished;
+  const way = new Opening({
+    parts,
+    req,
+    socket,
+    admission,
+    passage,
+    action,
+    seq,
+    wish,
+    path,
+    query,
+    assertion,
+    arrivedAt,
+  });
+  passage.release(() => way.start());
+}
+
+/** Whether it was the API that is asked. */
+function toApi(parts: HttpParts, req: ClientRequest, socket: Duplex, head: Buffer): boolean {
+  const target = readTarget(req.target);
+  return target.ok && isApiPath(target.path) && upgradeApi(parts, req, { socket, head }, target);
+}
