@@ -74,7 +74,7 @@ export function checkDecider(
 }
 
 /** What was not decided in time is over; whoever comes too late is told. */
-export async function lapseRequest(tx: Transaction, request: HeldRequest, now: number): Promise<Outcome<HeldRequest>> {
+async function lapseRequest(tx: Transaction, request: HeldRequest, now: number): Promise<Outcome<HeldRequest>> {
   await lapsed(tx, request, now);
   return { refused: impossible('lapsed', 'lapse') };
 }

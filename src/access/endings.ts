@@ -74,7 +74,7 @@ export async function revokeRequest(
 }
 
 /** The owner's group, and operators. @throws DaypassError `not_allowed`, `unknown_person`, `account_ended` */
-export async function checkMayRevoke(tx: Transaction, actor: Actor, owner: string, now: number): Promise<void> {
+async function checkMayRevoke(tx: Transaction, actor: Actor, owner: string, now: number): Promise<void> {
   if (actor.duties.has('operator')) return;
   checkOwner(await holdPeople(tx, [actor.subject]), actor.subject, owner, now);
 }

@@ -95,7 +95,7 @@ function serviceIn(draft: unknown): string {
  * time and little memory.
  * @param since - ISO 8601
  */
-export async function replayPolicy(
+async function replayPolicy(
   pool: Pool,
   protocols: readonly Protocol[],
   draft: ServicePolicy,

@@ -33,7 +33,7 @@ export interface Recordings {
 const ASKED_AGAIN = 2_000;
 
 /** A query without anything in it. */
-export const nothing = z.strictObject({});
+const nothing = z.strictObject({});
 /** An answer in one of these media types. */
 export const streamed = (...types: readonly string[]) => ({
   200: {

@@ -87,7 +87,7 @@ function knownTo(request: FastifyRequest): Who | null {
  * The line of a refused request.
  * @returns null for one that only reads, or was malformed
  */
-export function refusedEntry(request: FastifyRequest, who: Who, { status, code }: Refused): AuditEntry | null {
+function refusedEntry(request: FastifyRequest, who: Who, { status, code }: Refused): AuditEntry | null {
   const route = request.routeOptions.url;
   if (route === undefined || ['GET', 'HEAD', 'OPTIONS'].includes(request.method) || status === 400) return null;
   const act = actOf(route);

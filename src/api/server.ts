@@ -46,7 +46,7 @@ async function close(app: FastifyInstance): Promise<void> {
 }
 
 /** The routes without a listener. */
-export async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
+async function buildApi(parts: ApiParts): Promise<FastifyInstance> {
   const app = newApp();
   const refused = new RefusedActs({ ...parts, append: (entry) => parts.audit.append(entry) });
   app.addHook('onClose', () => refused.close());

@@ -26,7 +26,7 @@ export interface TunnelParts extends Pick<RouteParts, 'grants' | 'policies' | 'c
 }
 
 /** Tunnels that one person may have open at once. */
-export const MOST_TUNNELS = 64;
+const MOST_TUNNELS = 64;
 /** The close code of what the gateway ends, as for every other WebSocket here. */
 const CUT = 4001;
 

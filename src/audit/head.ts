@@ -7,7 +7,7 @@ import { type KeyRing, keyRingOf, type SigningKey } from '../grant/keys.js';
 import { GENESIS } from './chain.js';
 
 /** Neither a grant's type nor an assertion's: none can be taken for another, though one key signs them all. */
-export const HEAD_TYPE = 'daypass-audit-head+jwt';
+const HEAD_TYPE = 'daypass-audit-head+jwt';
 
 /** Where the log ended at a moment. */
 export interface Head {

@@ -35,7 +35,7 @@ function webhookId(lines: readonly AuditLine[]): string {
 }
 
 /** What is posted: `{ type, timestamp, data: { entries } }`. */
-export function webhookBody(lines: readonly AuditLine[]): string {
+function webhookBody(lines: readonly AuditLine[]): string {
   const entries = lines.map(({ seq, entry, hashBefore, hashAfter }) => ({
     ...(factsOf(entry) ?? { unreadable: entry }),
     seq,

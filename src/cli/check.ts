@@ -75,7 +75,7 @@ function describeAccount(finding: AccountFinding): string {
 }
 
 /** The answer of `daypass check` for a configuration. */
-export function report(loaded: LoadedConfig, json: boolean): Answer {
+function report(loaded: LoadedConfig, json: boolean): Answer {
   const exitCode = loaded.ok ? 0 : 1;
   const services = loaded.ok ? [...loaded.services.keys()] : [];
   if (json) return { text: JSON.stringify({ ok: loaded.ok, services, problems: loaded.problems }), exitCode };

@@ -80,7 +80,7 @@ interface EndedGrant {
 }
 
 /** Why a grant is no longer there, in words; those of a revocation are its author's. Null when it is. */
-export async function whyOver({ token, ...place }: AccessOf, grant: string): Promise<string | null> {
+async function whyOver({ token, ...place }: AccessOf, grant: string): Promise<string | null> {
   const path = `/api/v1/grants/${encodeURIComponent(grant)}`;
   const { state, acts } = await askRemote<EndedGrant>(place, 'GET', path, { token });
   const last = acts.findLast(({ act }) => act === 'revoke');

@@ -45,7 +45,7 @@ export function withRemoteOptions(command: Command): Command {
 }
 
 /** Runs one command of a person against a gateway on the network. */
-export async function withRemote(options: RemoteOptions, work: () => Promise<void>): Promise<void> {
+async function withRemote(options: RemoteOptions, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (thrown) {

@@ -66,7 +66,7 @@ function likeliestBranch(branches: readonly (readonly Issue[])[]): readonly Issu
 }
 
 /** An unknown key, with the nearest known one. */
-export function unknownKey(path: Path, key: string, known: readonly string[]): Finding {
+function unknownKey(path: Path, key: string, known: readonly string[]): Finding {
   const hint = didYouMean(key, known);
   return { path, part: 'key', message: `unknown key "${key}"`, ...(hint === undefined ? {} : { hint }) };
 }

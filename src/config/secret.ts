@@ -1,7 +1,7 @@
 import type { SecretReference } from './values.js';
 
 /** The shortest secret that is looked for, bytes: shorter ones appear in any answer by chance. */
-export const SHORTEST_SOUGHT = 6;
+const SHORTEST_SOUGHT = 6;
 
 /** What a protocol injects: a secret as it was read, and every form in which a service that gives it away would say it. */
 export interface Injected {
@@ -10,7 +10,7 @@ export interface Injected {
 }
 
 /** How a policy file words a secret: `env ORDERS_DB_PASSWORD`, `file orders.key`. */
-export function wordingOf(reference: SecretReference): string {
+function wordingOf(reference: SecretReference): string {
   return 'env' in reference ? `env ${reference.env}` : `file ${reference.file}`;
 }
 

@@ -5,7 +5,7 @@ import { DaypassError } from '../errors.js';
 const run = promisify(execFile);
 
 /** The system user that PostgreSQL runs as when the gateway is root: `postgres` refuses to run as root. */
-export const SYSTEM_USER = 'daypass';
+const SYSTEM_USER = 'daypass';
 
 /** Numeric ids to start a child process with. */
 export interface Identity {

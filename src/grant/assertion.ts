@@ -5,7 +5,7 @@ import type { KeyRing, SigningKey } from './keys.js';
 import { leaseOf } from './lease.js';
 
 /** Not a grant's type: neither can be taken for the other, though one key signs both. */
-export const ASSERTION_TYPE = 'daypass-assertion+jwt';
+const ASSERTION_TYPE = 'daypass-assertion+jwt';
 
 /** Who stands behind a request, as its service is told. */
 export interface Assertion {

@@ -18,7 +18,7 @@ export const MAX_GROUPS = 64;
 export const MAX_GROUP = 128;
 /** How many rules a grant may be narrowed to, and how long the text of each may be. */
 export const MAX_RULES = 64;
-export const MAX_RULE = 2_000;
+const MAX_RULE = 2_000;
 
 /** Every claim of a grant. Unknown ones are refused: a later claim may narrow, and ignoring it would widen. */
 export const claimsSchema = z.strictObject({

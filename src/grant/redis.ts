@@ -7,7 +7,7 @@ import { GET, PUT, REVOKE } from './scripts.js';
 import type { FeedState, GrantStore, StoredGrant } from './store.js';
 
 /** The channel every gateway hears. It carries ids and no authority. */
-export const CHANNEL = 'dp:feed';
+const CHANNEL = 'dp:feed';
 
 const COMMAND_TIMEOUT_MS = 400;
 /** `SET … PXAT`, on which every grant's end stands, is of this version. */

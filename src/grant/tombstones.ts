@@ -23,10 +23,6 @@ export class TombstoneRetry {
     this.#arm();
   }
 
-  get size(): number {
-    return this.#owed.size;
-  }
-
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

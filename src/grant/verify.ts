@@ -21,17 +21,8 @@ export interface Expected {
 }
 
 /**
- * Verifies a grant's token: signature, form, subject, time.
- * Pure: the time is passed in, keys come from the local ring alone (RFC 8725).
- * @param now - milliseconds since the epoch
- */
-export async function verifyToken(token: string, keys: KeyRing, expected: Expected, now: number): Promise<GrantCheck> {
-  const grant = await openToken(token, keys);
-  return grant === null ? denied('malformed', 'The grant is not validly signed.') : judgeGrant(grant, expected, now);
-}
-
-/**
- * The half of the verification that does not depend on the time or the question: signature and form.
+ * The half of a verification that does not depend on the time or the question: signature and form. Keys come from the local
+ * ring alone (RFC 8725).
  * @returns null for anything that is not a grant signed by a key of the ring
  */
 export async function openToken(token: string, keys: KeyRing): Promise<Grant | null> {

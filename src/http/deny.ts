@@ -81,7 +81,7 @@ function isCut(reason: EndReason): reason is CutReason {
 }
 
 /** problem+json (RFC 9457), or a page for whoever prefers HTML. */
-export function wordRefusal(refusal: Refusal, accept: string | undefined): Wording {
+function wordRefusal(refusal: Refusal, accept: string | undefined): Wording {
   if (prefersHtml(accept)) return { type: 'text/html; charset=utf-8', body: page(refusal) };
   const { status, reason, detail, rule, hint, session } = refusal;
   const problem = {

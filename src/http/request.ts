@@ -5,7 +5,7 @@ import { valuesOf } from './headers.js';
 import { holdsHandle } from './record/disguised.js';
 
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
-export const MAX_HEADERS = 200;
+const MAX_HEADERS = 200;
 
 /** What is wrong with a request's head before anybody asks whose it is. */
 export function faultOf(target: string, head: Head): Refusal | null {

@@ -9,7 +9,7 @@ import { digestOf, isSecret, newSecret } from './secret.js';
 /** How long a login link may be used, milliseconds. */
 const LINK_LASTS = 10 * 60_000;
 /** How long a login lasts at most, milliseconds. */
-export const LOGIN_LASTS = 12 * 3_600_000;
+const LOGIN_LASTS = 12 * 3_600_000;
 /** How many logins a person may have at once, and how many sessions at one service: a new one ends the oldest. */
 export const MOST_BROWSERS = 16;
 /** What expired so long ago is thrown away, milliseconds. */

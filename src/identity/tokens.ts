@@ -5,7 +5,7 @@ import { CLOSED } from './logins.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
 
 /** How many tokens a person may have at once: a new one ends the oldest. */
-export const MOST_TOKENS = 16;
+const MOST_TOKENS = 16;
 const PREFIX = 'dpt_';
 
 /** Who a tool acts for. */

@@ -1,11 +1,5 @@
 import type { PostgresRole } from './role.js';
 
-/** What the result of one statement may not exceed; null: no limit. */
-export interface ResultLimits {
-  readonly maxRows: number | null;
-  readonly maxBytes: number | null;
-}
-
 /** Why a result is cut: the key of the role that did it, and the words for the person. */
 export interface Overrun {
   readonly key: 'max_rows' | 'max_bytes';

@@ -95,7 +95,7 @@ function refused(name: string, problem: string): StartupParameters {
  * Reads `-c name=value`, `-cname=value` and `--name=value`, with backslash escapes, as the server does (`pg_split_opts`).
  * @returns null for anything else
  */
-export function readOptions(text: string): Map<string, string> | null {
+function readOptions(text: string): Map<string, string> | null {
   const words = text.match(/(?:\\.|[^\s\\])+/gs)?.map((word) => word.replace(/\\(.)/gs, '$1')) ?? [];
   const out = new Map<string, string>();
   for (let i = 0; i < words.length; i += 1) {

@@ -3,7 +3,7 @@ import { type PostgresRole, type PostgresRule, type PostgresTarget, postgresRole
 import type { RuleKind } from './sql/analysis.js';
 
 /** What PostgreSQL grants on a relation, as far as rules speak of it. */
-export const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
+const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 export type Privilege = (typeof PRIVILEGES)[number];
 
 /** Everything that PostgreSQL grants on a relation; no rule needs the others. MAINTAIN since PostgreSQL 17. */

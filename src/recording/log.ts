@@ -84,10 +84,6 @@ export class SessionLog {
     this.#chain = this.hash;
   }
 
-  get lastSeq(): number {
-    return this.#lastSeq;
-  }
-
   /**
    * Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards.
    * @param later - completes the facts before the event is encoded: what is worked out elsewhere need not be waited for

@@ -1,4 +1,3 @@
-import type { Grant } from '../grant/grant.js';
 import type { Session } from './session.js';
 
 /** A note that an admission is asking about a grant: what changes meanwhile is not missed (subscribe, then check, then arm). */
@@ -37,12 +36,6 @@ export class Registry {
 
   ofGrant(id: string): readonly Session[] {
     return [...(this.#byGrant.get(id) ?? [])];
-  }
-
-  /** The grant as this process holds it for its live sessions. */
-  grant(id: string): Grant | undefined {
-    const [first] = this.#byGrant.get(id) ?? [];
-    return first?.grant;
   }
 
   /** The grants that sessions or admissions under way hold. */

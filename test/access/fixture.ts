@@ -58,7 +58,7 @@ ${access === null ? '' : `access: { ${access} }`}
 }
 
 /** The policies in force, replaced as a reload would. */
-export class Shelf {
+class Shelf {
   #services: ReadonlyMap<string, ServicePolicy> = new Map();
   readonly #load: (texts: readonly string[]) => ReadonlyMap<string, ServicePolicy>;
 

@@ -78,7 +78,7 @@ export function pieces(random: Random, bytes: Buffer): Buffer[] {
 }
 
 /** What `FUZZ_SEED` says, or 1: the same cases every time. */
-export const SEED = Number(process.env.FUZZ_SEED ?? 1);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 /** One case: how to get it again, and its own random numbers. */
 export interface Case {
@@ -96,7 +96,7 @@ export async function* cases(seconds: number, atOnce: number): AsyncGenerator<re
   }
 }
 
-export function caseOf(seed: number): Case {
+function caseOf(seed: number): Case {
   return { name: `FUZZ_SEED=${SEED}, case ${seed - SEED * 1_000_003}`, seed, random: new Random(seed) };
 }
 

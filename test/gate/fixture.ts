@@ -11,7 +11,7 @@ import { createLog, type Log } from '../../src/log.js';
 import { freshLedger, startRecorder } from '../recording/fixture.js';
 
 /** What a grant may leave unsaid. */
-export const UNSAID = { groups: [], request: null, nda: null, window: null, only: null } as const;
+const UNSAID = { groups: [], request: null, nda: null, window: null, only: null } as const;
 
 /** A clock that a test moves: the two faces apart, if it likes. */
 export class TestClock implements Clock {

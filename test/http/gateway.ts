@@ -253,7 +253,7 @@ function newGrant(
 let versions = 0;
 
 /** A policy through the protocol's own schema and compiler. */
-export function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' = 'strict'): ServicePolicy {
+function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' = 'strict'): ServicePolicy {
   const secrets = Object.values(text.headers ?? {});
   const env = Object.fromEntries(secrets.map((value, index) => [`SECRET_${index}`, value]));
   const headers = Object.fromEntries(

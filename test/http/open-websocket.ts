@@ -6,7 +6,7 @@ const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 
 /** The frames in some bytes, as words: the first byte in hexadecimal and the payload, of a close frame its code. */
-export function framesOf(bytes: Buffer): string[] {
+function framesOf(bytes: Buffer): string[] {
   const said: string[] = [];
   for (let at = 0; at < bytes.length; ) {
     const [first = 0, second = 0] = bytes.subarray(at);

@@ -29,8 +29,6 @@ export async function freshLedger(t: Test, server?: PostgresServer): Promise<Led
   return { database, pool };
 }
 
-export type TestRecorder = Recorder & { readonly gatewayId: string };
-
 /** A recorder whose gateway has a row, as a living gateway has. */
 export async function startRecorder(t: Test, pool: pg.Pool, options: Partial<RecorderOptions> = {}) {
   const gatewayId = options.gatewayId ?? randomUUID();

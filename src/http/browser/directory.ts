@@ -16,7 +16,7 @@ import { safeTarget } from './state.js';
 import type { Page, Visit } from './visit.js';
 
 /** Where the directory leads browsers back to. */
-export const CALLBACK = '/oidc/callback';
+const CALLBACK = '/oidc/callback';
 
 /** Logins by the company's directory, seen from the browser. */
 export const DIRECTORY_PAGES: Readonly<Record<string, Page>> = {

@@ -207,7 +207,7 @@ export class RequestReader {
  * Reads a request line without its end.
  * @throws MalformedMessage
  */
-export function readRequestLine(text: string): RequestLine {
+function readRequestLine(text: string): RequestLine {
   const [, method = '', target = '', version] = LINE.exec(text) ?? [];
   if (version !== '1.0' && version !== '1.1') throw new MalformedMessage('no request line of HTTP/1.1');
   if (!KNOWN.has(method)) throw new MalformedMessage('a method that nobody knows');

@@ -35,10 +35,6 @@ export class Upstreams {
     this.#round = Math.max(OFTEN, Math.min(SELDOM, limits.connect / 4, limits.response / 4));
   }
 
-  get size(): number {
-    return this.#dialled.size;
-  }
-
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
   dispatch(admission: Admission, forward: Forward, handler: AnswerHandler): Sent {
     return this.#of(admission).send(forward, handler);

@@ -19,11 +19,6 @@ export class MessageMemory {
     this.#most = most;
   }
 
-  /** How much is taken, bytes. */
-  get taken(): number {
-    return this.#taken;
-  }
-
   /** What one client takes of it, on behalf of this person. */
   share(person: string): MemoryShare {
     return new MemoryShare((bytes, own) => this.#take(person, bytes, own));

@@ -50,9 +50,6 @@ const rows = z.object({
     .length(1),
 });
 
-/** What a catalog is made of, as it was read. */
-export type CatalogRows = z.input<typeof rows>;
-
 /**
  * Makes a catalog of what was read.
  * @throws ZodError when the rows are not what was asked for

@@ -232,7 +232,7 @@ export const ALLOWED_FUNCTIONS: ReadonlySet<string> = words(`
 `);
 
 /** May be called by a role whose rules name them. */
-export const NAMED_FUNCTIONS: ReadonlySet<string> = words(`
+const NAMED_FUNCTIONS: ReadonlySet<string> = words(`
   amvalidate brin_bloom_summary_send brin_desummarize_range brin_minmax_multi_summary_send brin_summarize_new_values
   brin_summarize_range current_setting currtid2 gin_clean_pending_list lo_close lo_creat lo_create lo_from_bytea
   lo_get lo_lseek lo_lseek64 lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite
