@@ -6,6 +6,7 @@ import { ALGORITHM } from '../grant/claims.js';
 import type { Grant } from '../grant/grant.js';
 import type { KeyRing } from '../grant/keys.js';
 import { openToken } from '../grant/verify.js';
+import { readJson } from '../json.js';
 import { agreedFindings } from './closeout-agreed.js';
 import { auditedFindings } from './closeout-audited.js';
 import { exportFindings } from './closeout-export.js';
@@ -66,14 +67,14 @@ export async function verifyCloseOut(
 function jwsOf(text: string): string | null {
   const ofPage = jwsOfPage(text);
   if (ofPage !== null) return COMPACT.test(ofPage) ? ofPage : null;
-  const file = fileSchema.safeParse(parsed(text));
+  const file = fileSchema.safeParse(readJson(text));
   return file.success ? file.data.jws : null;
 }
 
 /** The text that was signed, or why it is not believed. */
 async function openedPayload(jws: string, keys: KeyRing): Promise<string | CloseOutFinding> {
   const [header = '', payload = '', signature = ''] = jws.split('.');
-  const said = headerSchema.safeParse(parsed(decoded(header) ?? ''));
+  const said = headerSchema.safeParse(readJson(decoded(header) ?? ''));
   if (!said.success || said.data.typ !== CLOSEOUT_TYPE)
     return finding('wrong_type', `What is signed here is no close-out (${CLOSEOUT_TYPE}).`);
   const key = keys.get(said.data.kid);
@@ -101,8 +102,8 @@ function shownFindings(text: string, payload: string, jws: string, record: Close
     return [finding('page_differs', message)];
   }
   if (text === closeOutFile(payload, jws)) return [];
-  const file = fileSchema.safeParse(parsed(text));
-  return file.success && isDeepStrictEqual(file.data.record, parsed(payload))
+  const file = fileSchema.safeParse(readJson(text));
+  return file.success && isDeepStrictEqual(file.data.record, readJson(payload))
     ? [finding('reformatted', 'The file was written anew: take the bytes as the gateway gave them.')]
     : [finding('record_differs', 'The record in the file is not the one that was signed.')];
 }
@@ -218,7 +219,7 @@ function whatHolds(
 }
 
 function recordOf(payload: string): CloseOutRecord | null {
-  return closeOutSchema.safeParse(parsed(payload)).data ?? null;
+  return closeOutSchema.safeParse(readJson(payload)).data ?? null;
 }
 
 /** The text of a base64url part; null for bytes that are no UTF-8. */
@@ -227,14 +228,6 @@ function decoded(part: string): string | null {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(part, 'base64url'));
   } catch {
     return null;
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { KeyRing } from '../grant/keys.js';
+import { readJson } from '../json.js';
 import type { AuditLine } from './entry.js';
 import { type Head, openHead } from './head.js';
 import { AuditCheck, type AuditVerified } from './verify.js';
@@ -19,7 +20,7 @@ export function exportLine({ seq, entry, hashBefore, hashAfter }: AuditLine): st
 
 /** Reads a line of an export; null for what is none, its head among them. */
 export function readExportLine(text: string): AuditLine | null {
-  const line = lineSchema.safeParse(parse(text)).data;
+  const line = lineSchema.safeParse(readJson(text)).data;
   if (line === undefined) return null;
   return { seq: line.seq, entry: line.entry, hashBefore: line.hash_before, hashAfter: line.hash_after };
 }
@@ -48,7 +49,7 @@ export async function verifyExport(
   for await (const text of lines) {
     if (text === '') continue;
     read += 1;
-    const head = headSchema.safeParse(parse(text)).data?.head;
+    const head = headSchema.safeParse(readJson(text)).data?.head;
     const line = readExportLine(text);
     if (head !== undefined) last = { token: head, at: read };
     else if (line === null) check.find(0, 'unreadable', `line ${read} of the file is none of an export`);
@@ -72,12 +73,4 @@ async function holdToHead(check: AuditCheck, token: string | null, keys: KeyRing
     );
   else if (head.seq < last.seq || head.hash.toString('hex') !== last.hash)
     check.find(last.seq, 'rewritten', 'the export does not end with the line its head was signed for');
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readJson } from '../json.js';
 import type { AuditFacts } from './entry.js';
 
 const factsSchema = z.strictObject({
@@ -15,9 +16,5 @@ const factsSchema = z.strictObject({
 
 /** Reads an entry; null for anything that is none. */
 export function factsOf(entry: string): AuditFacts | null {
-  try {
-    return factsSchema.safeParse(JSON.parse(entry)).data ?? null;
-  } catch {
-    return null;
-  }
+  return factsSchema.safeParse(readJson(entry)).data ?? null;
 }

@@ -141,6 +141,8 @@ t.test('a noted head is believed only when a key of the gateway signed it as one
   t.match(await openHead(await signHead(KEY, START, 0), KEYS), { seq: 0 });
   const forged = await signHead(STRANGER, START, 0);
   t.equal(await openHead(forged, KEYS), null);
+  const [head, sig] = (await signHead(KEY, START, 0)).split(/\.(?=[^.]*$)/);
+  t.equal(await openHead(`${head}.\n${sig}`, KEYS), null, 'a head has one text');
   t.match(await log.verify(forged), { findings: [{ fault: 'head_forged' }] });
   t.match(await verifyExport(await exported(log), PUBLISHED, forged), { findings: [{ fault: 'head_forged' }] });
   for (const nonsense of ['', 'a.b.c', 'x'.repeat(5_000)]) t.equal(await openHead(nonsense, KEYS), null);

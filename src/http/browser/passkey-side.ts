@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { sourceOf } from '../../gate/network.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
+import { readJson } from '../../json.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
@@ -148,14 +149,6 @@ async function jsonBody(req: ClientRequest): Promise<Answer | { readonly body: R
   const sent = await shortBody(req, LONGEST);
   if (sent === 'late') return refuse.tooSlow();
   if (sent === 'gone') return null; // whoever leaves is not refused
-  const parsed = objectSchema.safeParse(parse(sent.text));
+  const parsed = objectSchema.safeParse(readJson(sent.text));
   return parsed.success ? { body: parsed.data } : refuse.notJson();
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

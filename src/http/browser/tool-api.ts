@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { sourceOf } from '../../gate/network.js';
 import { actorOf } from '../../identity/actor.js';
 import type { NewToken } from '../../identity/tokens.js';
+import { readJson } from '../../json.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
@@ -49,7 +50,7 @@ async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
   const body = /^application\/json\b/i.test(req.header('content-type') ?? '') ? await shortBody(req, LONGEST) : null;
   if (body === 'late') return refuse.tooSlow();
   if (body === 'gone') return null;
-  const asked = tokenBody.safeParse(parsed(body?.text ?? ''));
+  const asked = tokenBody.safeParse(readJson(body?.text ?? ''));
   if (!asked.success) return problem(res, 400, 'invalid_request', 'This asks for no token.');
   const made = await tokenFor(parts, asked.data);
   if (made === null) return problem(res, 400, 'code_over', OVER);
@@ -118,12 +119,4 @@ function answer(
   const quiet = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
   res.send(status, { ...headers, ...quiet }, `${JSON.stringify(body)}\n`);
   return null;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
