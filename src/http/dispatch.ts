@@ -131,10 +131,12 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
   }
   const { path, query } = action.target;
   const origin = { client, host: req.head.host, proto: protoOf(req), assertion };
+  const upstream = upstreamOf(admission);
   const forward = {
     method: action.method,
     path: path + query,
-    lines: req.head.forwarded(upstreamOf(admission), session, origin),
+    addressed: upstream.addressedAs(origin.host),
+    lines: req.head.forwarded(upstream, session, origin),
   };
   const { upstreams, monotonic, log, faults } = parts;
   const { rule, obligations } = decision;

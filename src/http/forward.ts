@@ -23,7 +23,6 @@ import { BODY_SAMPLE } from './record/describe.js';
 import { resultOf } from './record/result.js';
 import { settingsOf } from './rules/decide.js';
 import type { ResponseHead } from './service/response-head.js';
-import { upstreamOf } from './service/target.js';
 import type { Upstreams } from './service/upstream.js';
 import { type AnswerHandler, UpstreamTimeout } from './service/upstream-connection.js';
 import type { Sent } from './service/upstream-pool.js';
@@ -104,8 +103,8 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length, this.#long);
       this.#body = new RequestBody(req, this.#session, tap, obligations.maxBody);
     }
-    const { method, path, lines } = forward;
-    this.#sent = upstreams.dispatch(admission, { method, path, lines, body: this.#body }, this);
+    const { method, path, addressed, lines } = forward;
+    this.#sent = upstreams.dispatch(admission, { method, path, addressed, lines, body: this.#body }, this);
   }
 
   onStart(): boolean {
@@ -114,18 +113,17 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
 
   onHead(head: ResponseHead): void {
     if (this.#done || !this.#session.isLive()) return;
-    const { res, admission, obligations, monotonic } = this.#parts;
+    const { res, forward, obligations, monotonic } = this.#parts;
     this.#head = head;
     this.#answeredAt = monotonic();
     this.#answer.expected = typeof head.framing === 'number' ? head.framing : null;
     if (obligations.eventStream && !mayFollow(head)) return this.#noEventStream();
-    const { url } = upstreamOf(admission);
-    const { lines } = head.passedOn(url);
+    const { lines } = head.passedOn(forward.addressed);
     this.#session.sightings.text(lines);
     if (head.isEncoded) this.#session.sightings.encoded();
     res.begin({
       status: head.status,
-      lines: head.expiring(url, this.#session.expires),
+      lines: head.expiring(forward.addressed, this.#session.expires),
       hasLength: typeof head.framing === 'number',
       hasDate: head.hasDate,
     });

@@ -1,4 +1,3 @@
-import type { WebAddress } from '../config/address.js';
 import type { Header } from './action.js';
 import { setsOurs, withoutOurCookies } from './browser/cookies.js';
 import { trimmed } from './header-line.js';
@@ -150,7 +149,7 @@ function isForwarded(name: string, plain: string): boolean {
  * speaks for itself alone: its cookies reach no sibling and are none of the gateway's, `Clear-Site-Data` would clear those of
  * all siblings, `Alt-Svc` leads nobody past the gateway, and a redirect to its own address leads to where the client knows it.
  */
-export function responseHeaders(headers: readonly Header[], upstream: WebAddress): Header[] {
+export function responseHeaders(headers: readonly Header[], service: ServiceAddress): Header[] {
   const listed = connectionList(headers);
   const kept: Header[] = [];
   for (const header of headers) {
@@ -160,7 +159,7 @@ export function responseHeaders(headers: readonly Header[], upstream: WebAddress
     if (listed.size > 0 && listed.has(name.toLowerCase())) continue;
     if (plain === 'set-cookie' || plain === 'set-cookie2') {
       if (!setsOurs(value)) kept.push([name, value.replace(COOKIE_DOMAIN, '')]);
-    } else kept.push(plain === 'location' ? [name, publicLocation(value, upstream)] : header);
+    } else kept.push(plain === 'location' ? [name, publicLocation(value, service)] : header);
   }
   return kept;
 }
@@ -170,14 +169,21 @@ const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc'
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
 
+/** What a service may call itself, and what stands before every path of its own. */
+interface ServiceAddress {
+  readonly origins: readonly string[];
+  readonly basePath: string;
+}
+
 /** A whole address at the service itself becomes a path, under which the client reaches the same. */
-function publicLocation(location: string, { origin, basePath }: WebAddress): string {
+function publicLocation(location: string, { origins, basePath }: ServiceAddress): string {
   if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location)) return location;
   // Header values are bytes, which clients take for UTF-8: as characters they would be encoded once more.
   const plain = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
-  if (!URL.canParse(plain, origin)) return location;
-  const named = new URL(plain, origin);
-  if (!isSameServer(named, new URL(origin)) || !`${named.pathname}/`.startsWith(`${basePath}/`)) return location;
+  if (!URL.canParse(plain, origins[0])) return location;
+  const named = new URL(plain, origins[0]);
+  if (!origins.some((origin) => isSameServer(named, new URL(origin)))) return location;
+  if (!`${named.pathname}/`.startsWith(`${basePath}/`)) return location;
   const path = named.pathname.slice(basePath.length) || '/';
   // What begins with two slashes would be another host.
   return path.startsWith('//') ? location : `${path}${named.search}${named.hash}`;

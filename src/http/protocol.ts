@@ -43,7 +43,13 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
   const named = identityName(name);
   const identity = z.strictObject({ subject: named, role: named, groups: named }).partial();
   return z
-    .strictObject({ url, headers, identity_headers: identity.default({}), tls: tlsSchema({ secret }).optional() })
+    .strictObject({
+      url,
+      headers,
+      identity_headers: identity.default({}),
+      tls: tlsSchema({ secret }).optional(),
+      preserve_host: z.boolean().default(false),
+    })
     .refine((block) => distinct([...Object.keys(block.headers), ...namesOf(block.identity_headers)]), {
       error: TWICE,
       path: ['identity_headers'],
@@ -52,8 +58,8 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
       error: hinted('tls for a service without it', 'write https:// in url, or leave tls out'),
       path: ['tls'],
     })
-    .transform(({ url, headers, identity_headers: identity, tls }) => {
-      return new HttpUpstream(url, Object.entries(headers), { tls, identity });
+    .transform(({ url, headers, identity_headers: identity, tls, preserve_host: preservesHost }) => {
+      return new HttpUpstream(url, Object.entries(headers), { tls, identity, preservesHost });
     });
 }
 

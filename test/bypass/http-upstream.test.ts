@@ -177,13 +177,14 @@ t.test('C: pieces that wait for a client that does not read take no page each', 
     const port = Number(new URL(url.origin).port);
     const dial: Dial = (onread) => ({ socket: connect({ host: '127.0.0.1', port, onread }), ready: 'connect' });
     const limits = { connect: 5_000, response: 5_000 };
-    const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+    const addressed = new HttpUpstream(url, []).addressedAs('');
+    const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, 500);
     t.teardown(() => pool.destroy());
     const kept: Kept[] = [];
     let read = 0;
     await new Promise<void>((resolve, reject) => {
       const sent = pool.send(
-        { method: 'GET', path: '/', lines: '', body: null },
+        { method: 'GET', path: '/', addressed, lines: '', body: null },
         {
           onStart: () => true,
           onHead: () => {},
@@ -223,7 +224,8 @@ t.test('whoever cannot take an answer is told that it failed, at its last bytes 
       ready: 'connect',
     });
     const limits = { connect: 5_000, response: 5_000 };
-    const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+    const addressed = new HttpUpstream(url, []).addressedAs('');
+    const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, 500);
     t.teardown(() => pool.destroy());
     const onBody = (_bytes: Buffer, isLast: boolean) => {
       if (isLast === (refused === 'last')) throw new Error('no digest');
@@ -231,7 +233,7 @@ t.test('whoever cannot take an answer is told that it failed, at its last bytes 
     };
     const failure = await new Promise<Error>((resolve) => {
       const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: resolve };
-      pool.send({ method: 'GET', path: '/', lines: '', body: null }, { ...heard, onBody });
+      pool.send({ method: 'GET', path: '/', addressed, lines: '', body: null }, { ...heard, onBody });
     });
     t.equal(failure.message, 'no digest', refused);
   }
@@ -256,7 +258,8 @@ t.test('a connection whose answer ended while its client was not reading is read
     return { socket: connectTls({ host: '127.0.0.1', port, ...{ ca: pair.cert, onread } }), ready: 'secureConnect' };
   };
   const limits = { connect: 5_000, response: 2_000 };
-  const pool = new UpstreamPool(new HttpUpstream(url, []), dial, new Metrics().service('web', 'http'), limits, 500);
+  const addressed = new HttpUpstream(url, []).addressedAs('');
+  const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, 500);
   const rounds = setInterval(() => pool.look(), 500);
   t.teardown(() => {
     clearInterval(rounds);
@@ -272,7 +275,7 @@ t.test('a connection whose answer ended while its client was not reading is read
         return false;
       };
       const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: reject };
-      const sent = pool.send({ method: 'GET', path: '/', lines: '', body: null }, { ...heard, onBody });
+      const sent = pool.send({ method: 'GET', path: '/', addressed, lines: '', body: null }, { ...heard, onBody });
     });
   for (let times = 0; times < 5; times += 1) t.equal(await ask(), size, 'answered, and not only after a limit');
   t.equal(dials, 1);

@@ -11,5 +11,6 @@ await import('./http-shared-memory.test.js');
 await import('./http-sockets.test.js');
 await import('./http-target.test.js');
 await import('../http/faults.test.js');
+await import('../http/host.test.js');
 await import('../http/refusals.test.js');
 await import('../http/websocket.test.js');

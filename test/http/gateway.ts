@@ -39,6 +39,7 @@ export interface ServiceText {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly identityHeaders?: Readonly<Record<string, string>>;
+  readonly preserveHost?: boolean;
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
   /** What each role allows; or its whole block. */
@@ -260,9 +261,13 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     Object.keys(text.headers ?? {}).map((key, index) => [key, { env: `SECRET_${index}` }]),
   );
   const values = valueSchemas({ env, directory: '/' });
-  const upstream = httpProtocol
-    .upstream(values)
-    .parse({ url: text.url, headers, identity_headers: text.identityHeaders, tls: text.tls ?? authorityOf(text.url) });
+  const upstream = httpProtocol.upstream(values).parse({
+    url: text.url,
+    headers,
+    identity_headers: text.identityHeaders,
+    tls: text.tls ?? authorityOf(text.url),
+    preserve_host: text.preserveHost,
+  });
   const roles = new Map<string, unknown>();
   for (const [role, written] of Object.entries(text.roles)) {
     const block = Array.isArray(written) ? { allow: written } : written;

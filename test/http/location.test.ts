@@ -1,12 +1,14 @@
 import t from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
 import { responseHeaders } from '../../src/http/headers.js';
+import { HttpUpstream } from '../../src/http/service/target.js';
 
-/** What a client is told of a service at `upstream` that answers with this Location. */
-function told(upstream: string, location: string): string | undefined {
+/** What a client is told of a service at `upstream` that answers with this Location; `host`: what it is sent of the client. */
+function told(upstream: string, location: string, host?: string): string | undefined {
   const address = parseWebAddress(upstream);
   if (address === undefined) throw new Error(`no web address: ${upstream}`);
-  return responseHeaders([['Location', location]], address)[0]?.[1];
+  const service = new HttpUpstream(address, [], { preservesHost: host !== undefined });
+  return responseHeaders([['Location', location]], service.addressedAs(host ?? 'web.example.test'))[0]?.[1];
 }
 
 /** Upstream, Location, and the path it becomes. */
@@ -60,6 +62,23 @@ const OTHERS: readonly (readonly [string, string])[] = [
 
 t.test('a Location at another host or port, or outside the base path, is passed on as it is', async (t) => {
   for (const [upstream, location] of OTHERS) t.equal(told(upstream, location), location, `${upstream} ← ${location}`);
+});
+
+t.test('a service that is sent the host of the client may call itself by it as well', async (t) => {
+  const upstream = 'http://10.0.0.7:3000/base';
+  for (const host of ['web.gw.test', 'Web.GW.test', 'web.gw.test:443', 'web.gw.test:80'])
+    for (const location of [
+      'https://web.gw.test/base/x?y#z',
+      'http://web.gw.test/base/x?y#z',
+      '//WEB.gw.test/base/x?y#z',
+    ])
+      t.equal(told(upstream, location, host), '/x?y#z', `${host} ← ${location}`);
+  t.equal(told(upstream, 'http://10.0.0.7:3000/base/x', 'web.gw.test'), '/x', 'and by its own');
+  t.equal(told(upstream, 'http://127.0.0.1:21417/base/x', '127.0.0.1:21417'), '/x');
+  for (const other of ['https://gw.test/base/x', 'https://web.gw.test:8443/base/x', 'https://db.gw.test/base/x'])
+    t.equal(told(upstream, other, 'web.gw.test'), other);
+  const own = 'https://web.gw.test/base/x';
+  t.equal(told(upstream, own), own, 'a service that is not sent it has it from elsewhere');
 });
 
 t.test('no Location at the own host becomes one that leads to another, under either scheme', async (t) => {

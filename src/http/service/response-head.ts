@@ -1,8 +1,8 @@
-import type { WebAddress } from '../../config/address.js';
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
 import { connectionList, responseHeaders, valuesOf } from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
+import type { Addressed } from './target.js';
 
 /** How the end of a body is found (RFC 9112 section 6.3): after so many bytes, by its chunks, or when the connection closes. */
 export type Framing = number | 'chunked' | 'close';
@@ -14,7 +14,7 @@ const MOST_HEADERS = 1_000;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 /** What a client is given of the head of an answer. */
 export interface PassedOn {
-  readonly url: WebAddress;
+  readonly addressed: Addressed;
   /** Header lines, each with its end (RFC 9112 section 5): a character is a byte. */
   readonly lines: string;
 }
@@ -57,18 +57,18 @@ export class ResponseHead {
    * What a client gets of it, who knows the service at another address.
    * @throws MalformedMessage when a line of it would be read as something else
    */
-  passedOn(url: WebAddress): PassedOn {
-    if (this.#passedOn?.url === url) return this.#passedOn;
-    const lines = headerLines(responseHeaders(this.headers, url));
+  passedOn(addressed: Addressed): PassedOn {
+    if (this.#passedOn?.addressed === addressed) return this.#passedOn;
+    const lines = headerLines(responseHeaders(this.headers, addressed));
     if (lines === null) throw new MalformedMessage('a header that cannot be passed on');
     this.#expiring = null;
-    this.#passedOn = { url, lines };
+    this.#passedOn = { addressed, lines };
     return this.#passedOn;
   }
 
   /** The same, with when access ends. */
-  expiring(url: WebAddress, expires: string): string {
-    const { lines } = this.passedOn(url);
+  expiring(addressed: Addressed, expires: string): string {
+    const { lines } = this.passedOn(addressed);
     if (this.#expiring?.expires !== expires)
       this.#expiring = { expires, lines: `${lines}Daypass-Expires: ${expires}\r\n` };
     return this.#expiring.lines;

@@ -20,6 +20,16 @@ export interface IdentityHeaders {
   readonly groups?: string | undefined;
 }
 
+/** As what a service is spoken to. */
+export interface Addressed {
+  /** The Host that it is sent. */
+  readonly host: string;
+  /** What it may call itself in a redirect: schemes, hosts and ports. */
+  readonly origins: readonly string[];
+  /** What stands before every path of its own. */
+  readonly basePath: string;
+}
+
 /** Where a service is and what the gateway adds to each of its requests. */
 export class HttpUpstream {
   readonly url: WebAddress;
@@ -29,19 +39,39 @@ export class HttpUpstream {
   readonly injected: readonly string[];
   readonly tls: UpstreamTls;
   readonly identity: IdentityHeaders;
+  readonly #preservesHost: boolean;
+  /** The same for the same host: what depends on it is known again by it. */
+  #addressed: Addressed;
 
   constructor(
     url: WebAddress,
     headers: readonly Header[],
-    more: { readonly tls?: UpstreamTls | undefined; readonly identity?: IdentityHeaders | undefined } = {},
+    more: {
+      readonly tls?: UpstreamTls | undefined;
+      readonly identity?: IdentityHeaders | undefined;
+      readonly preservesHost?: boolean;
+    } = {},
   ) {
-    const { tls = {}, identity = {} } = more;
+    const { tls = {}, identity = {}, preservesHost = false } = more;
     this.url = url;
     this.tls = tls;
     this.identity = identity;
+    this.#preservesHost = preservesHost;
+    this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
     const names = [...headers.map(([name]) => name), ...namesOf(identity)];
     this.injected = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
+  }
+
+  /** @param host - what the client asked for: a name that selects this service, with or without a port */
+  addressedAs(host: string): Addressed {
+    if (!this.#preservesHost) return this.#addressed;
+    const preserved = host.toLowerCase();
+    if (this.#addressed.host !== preserved) {
+      const { origin, basePath } = this.url;
+      this.#addressed = { host: preserved, origins: [origin, `http://${preserved}`, `https://${preserved}`], basePath };
+    }
+    return this.#addressed;
   }
 
   /** What is added to a request that this person makes in this role; of no groups too, so that nobody else can name any. */

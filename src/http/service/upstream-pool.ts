@@ -3,7 +3,6 @@ import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
 import { copied, type Kept } from '../reading.js';
 import type { ResponseHead } from './response-head.js';
-import type { HttpUpstream } from './target.js';
 import {
   type AnswerHandler,
   type Call,
@@ -77,8 +76,6 @@ export class UpstreamPool implements ConnectionOwner {
   /** Rounds of the clock that were told by `look`. */
   now = 0;
   readonly #dialTo: Dial;
-  readonly #hostLine: string;
-  readonly #basePath: string;
   readonly #meter: ServiceMeter;
   readonly #limits: UpstreamLimits;
   readonly #round: number;
@@ -91,10 +88,8 @@ export class UpstreamPool implements ConnectionOwner {
   #isDestroyed = false;
 
   /** @param round - how often `look` is called, milliseconds */
-  constructor({ url }: HttpUpstream, dial: Dial, meter: ServiceMeter, limits: UpstreamLimits, round: number) {
+  constructor(dial: Dial, meter: ServiceMeter, limits: UpstreamLimits, round: number) {
     this.#dialTo = dial;
-    this.#hostLine = new URL(url.origin).host;
-    this.#basePath = url.basePath;
     this.#meter = meter;
     this.#limits = limits;
     this.#round = round;
@@ -104,7 +99,7 @@ export class UpstreamPool implements ConnectionOwner {
   send(forward: Forward, handler: AnswerHandler): Sent {
     try {
       if (this.#isClosed) throw OVER;
-      const sending = new Sending(forward, handler, requestHead(forward, this.#hostLine, this.#basePath));
+      const sending = new Sending(forward, handler, requestHead(forward));
       const connection = this.#resting.pop();
       if (connection === undefined) this.#dial(sending);
       else this.#choose(connection, sending);

@@ -1,9 +1,11 @@
 import type { RequestBody } from '../body.js';
+import type { Addressed } from './target.js';
 
 /** What is sent to a service. `path` is the decided path with its query; both consist of legal characters only. */
 export interface Forward {
   readonly method: string;
   readonly path: string;
+  readonly addressed: Addressed;
   /** Header lines, each with its end, without those of the connection and of framing; null when they must not be sent. */
   readonly lines: string | null;
   readonly body: RequestBody | null;
@@ -23,7 +25,8 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
  * The head of a request; how its body ends follows from the body alone, whatever the method (A6).
  * @throws UnsendableRequest
  */
-export function requestHead({ method, path, lines, body }: Forward, host: string, basePath: string): string {
+export function requestHead({ method, path, addressed, lines, body }: Forward): string {
+  const { host, basePath } = addressed;
   const target = basePath + path;
   if (lines === null || !METHOD.test(method) || !PATH.test(target)) throw new UnsendableRequest('not a request');
   const connection = isLast(method, body) ? 'close' : 'keep-alive';

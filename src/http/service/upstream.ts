@@ -53,7 +53,7 @@ export class Upstreams {
     if (existing?.upstream === upstream) return existing.pool;
     // A reloaded policy may name another address: what is under way there finishes, nothing new goes there.
     existing?.pool.close();
-    const pool = new UpstreamPool(upstream, dialTo(upstream), session.meter, this.limits, this.#round);
+    const pool = new UpstreamPool(dialTo(upstream), session.meter, this.limits, this.#round);
     this.#dialled.set(session, { upstream, pool });
     this.#pools.add(pool);
     this.#rounds ??= setInterval(() => this.#look(), this.#round).unref();

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
-import type { WebAddress } from '../../config/address.js';
 import type { Header } from '../action.js';
 import type { Refusal } from '../deny.js';
 import { isCredentialProtocol, pairs, responseHeaders, valuesOf } from '../headers.js';
+import type { Addressed } from '../service/target.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 /** Names are tokens (RFC 6455 section 4.1). Kubernetes' `SPDY/3.1+portforward.k8s.io` is none, for its slash, and known to every kubectl. */
@@ -110,20 +110,20 @@ export function withoutHandshake(headers: readonly Header[]): Header[] {
 }
 
 /** The 101 for the client: our own answer to its key, the service's choice of subprotocol and its other headers. */
-export function responseTo(wish: Wish, headers: readonly Header[], upstream: WebAddress, expires: string): string {
+export function responseTo(wish: Wish, headers: readonly Header[], service: Addressed, expires: string): string {
   const protocol = valuesOf(headers, 'sec-websocket-protocol').map((name): Header => ['Sec-WebSocket-Protocol', name]);
   const ours: Header[] = [
     ['Upgrade', 'websocket'],
     ['Connection', 'Upgrade'],
     ['Sec-WebSocket-Accept', acceptFor(wish.key)],
   ];
-  const others = withoutHandshake(responseHeaders(headers, upstream));
+  const others = withoutHandshake(responseHeaders(headers, service));
   return headOf(101, [...ours, ...protocol, ...others, ['Daypass-Expires', expires]]);
 }
 
 /** A service's answer other than 101, as the client has it: a plain one, behind which the connection ends. */
-export function declinedTo(response: IncomingMessage, body: Buffer, upstream: WebAddress): Buffer {
-  const kept = withoutHandshake(responseHeaders(pairs(response.rawHeaders), upstream));
+export function declinedTo(response: IncomingMessage, body: Buffer, service: Addressed): Buffer {
+  const kept = withoutHandshake(responseHeaders(pairs(response.rawHeaders), service));
   const status = response.statusCode ?? 502;
   // RFC 9110 section 8.6: of an answer that has no body none is told of.
   const length: Header[] = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];

@@ -12,7 +12,7 @@ import { serviceFault } from '../faults.js';
 import { requestHeaders } from '../headers.js';
 import type { HttpParts } from '../parts.js';
 import { type Instants, timesOf } from '../record/result.js';
-import { upstreamOf } from '../service/target.js';
+import { type Addressed, upstreamOf } from '../service/target.js';
 import { clientOf, protoOf } from '../whence.js';
 import { declinedTo, responseTo, type Wish, withoutHandshake } from './handshake.js';
 import { WebSocketRelay } from './relay.js';
@@ -42,6 +42,7 @@ const DECLINED_BYTES = 64 * 1024;
 export class Opening implements Connection {
   readonly client: Duplex;
   readonly #parts: OpeningParts;
+  readonly #addressed: Addressed;
   #detach: () => void = () => {};
   #forwardedAt: number | null = null;
   #answeredAt: number | null = null;
@@ -50,6 +51,7 @@ export class Opening implements Connection {
 
   constructor(parts: OpeningParts) {
     this.#parts = parts;
+    this.#addressed = upstreamOf(parts.admission).addressedAs(parts.req.head.host);
     this.client = parts.socket;
     parts.socket.once('close', this.#clientLeft);
     // Without a reader a client that leaves would not be noticed; one that does not wait for its answer is cut off.
@@ -61,7 +63,7 @@ export class Opening implements Connection {
   start(): void {
     const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
-    const origin = { client: clientOf(req), host: req.header('host') ?? '', proto: protoOf(req), assertion };
+    const origin = { client: clientOf(req), host: req.head.host, proto: protoOf(req), assertion };
     const headers = requestHeaders(
       withoutHandshake(req.headers),
       upstreamOf(admission).headersFor(admission.session.grant),
@@ -73,7 +75,7 @@ export class Opening implements Connection {
     this.#forwardedAt = from;
     this.#cancel = dialWebSocket(
       admission,
-      { path: path + query, headers, wish, limits },
+      { path: path + query, host: this.#addressed.host, headers, wish, limits },
       {
         opened: (upstream, answer, head) => {
           this.#answered(from);
@@ -119,16 +121,15 @@ export class Opening implements Connection {
   }
 
   #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
-    const { parts, req, admission, passage, path, seq, wish, action } = this.#parts;
+    const { parts, req, passage, path, seq, wish, action } = this.#parts;
     const { session } = passage;
     if (this.#done || !session.isLive()) {
       upstream.destroy();
       return;
     }
-    const { url } = upstreamOf(admission);
     // Whoever expects 100, though there is no body to send, has it before the 101 (RFC 9110 section 7.8).
     const before = req.head.expectation === 'continue' ? CONTINUE : '';
-    const response = before + responseTo(wish, answer, url, session.expires);
+    const response = before + responseTo(wish, answer, this.#addressed, session.expires);
     session.sightings.text(response);
     session.deliver(this.client, Buffer.from(response, 'latin1'));
     // The end came just now: nothing was given, and this was cut with the session.
@@ -154,8 +155,7 @@ export class Opening implements Connection {
 
   /** The service says no in its own words: passed on as a plain answer, bounded, and the connection ends. */
   #declined(response: IncomingMessage): void {
-    const { admission, passage, seq } = this.#parts;
-    const { url } = upstreamOf(admission);
+    const { passage, seq } = this.#parts;
     const body: Buffer[] = [];
     let bytes = 0;
     const answer = () => {
@@ -166,7 +166,7 @@ export class Opening implements Connection {
       }
       this.#release();
       passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ...this.#times() });
-      const plain = declinedTo(response, Buffer.concat(body), url);
+      const plain = declinedTo(response, Buffer.concat(body), this.#addressed);
       passage.session.sightings.bytes(plain);
       passage.session.deliver(this.client, plain);
       // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.

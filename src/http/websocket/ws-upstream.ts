@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Admission } from '../../gate/admission.js';
 import type { Header } from '../action.js';
@@ -31,11 +32,12 @@ export type Cancel = () => void;
  */
 export function dialWebSocket(
   admission: Admission,
-  options: { path: string; headers: readonly Header[]; wish: Wish; limits: UpstreamLimits },
+  options: { path: string; host: string; headers: readonly Header[]; wish: Wish; limits: UpstreamLimits },
   handler: DialHandler,
 ): Cancel {
   const key = randomBytes(16).toString('base64');
-  const req = open(admission, options.path, [...options.headers, ...ownHeaders(key, options.wish)]);
+  const headers = { ...collected([...options.headers, ...ownHeaders(key, options.wish)]), host: options.host };
+  const req = open(admission, options.path, headers);
   let settled = false;
   const settle = (act: () => void) => {
     if (settled) return;
@@ -102,19 +104,20 @@ function headOf(answer: Pick<IncomingMessage, 'httpVersion' | 'statusCode' | 'ra
   return { version: answer.httpVersion, status: answer.statusCode ?? 0, headers: pairs(answer.rawHeaders) };
 }
 
-function open(admission: Admission, path: string, headers: readonly Header[]): ClientRequest {
+function open(admission: Admission, path: string, headers: OutgoingHttpHeaders): ClientRequest {
   const { url, tls } = upstreamOf(admission);
   const secure = url.origin.startsWith('https:');
   const request = secure ? httpsRequest : httpRequest;
   const { hostname, port } = new URL(url.origin);
   const host = hostname.replace(/^\[|\]$/g, '');
   return request({
-    ...(secure ? { ...tls, rejectUnauthorized: true } : {}),
+    // Node would take the name to ask for, and to verify, from the Host header.
+    ...(secure ? { ...tls, servername: isIP(host) === 0 ? host : '', rejectUnauthorized: true } : {}),
     host,
     port,
     method: 'GET',
     path: `${url.basePath}${path}`,
-    headers: collected(headers),
+    headers,
     agent: false,
   });
 }
