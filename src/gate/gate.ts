@@ -118,6 +118,11 @@ export class Gate implements GrantWatcher {
     return this.#parts.policies.get(service)?.protocol === protocol;
   }
 
+  /** Where a service is, in its protocol's own words, under the policy in force; undefined where there is none of this name. */
+  upstreamOf(service: string): unknown {
+    return this.#parts.policies.get(service)?.upstream;
+  }
+
   /** The browser sessions that live sessions were opened by. */
   holders(): string[] {
     const held = this.registry.all().map(({ holder }) => holder);

@@ -7,11 +7,13 @@ import type { DenialReason } from '../policy/reason.js';
 import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
 import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
+import type { Credential } from './credential.js';
 import { type Refusal, refusalFor, refusalOf } from './deny.js';
 import type { Faults } from './faults.js';
 import type { Head } from './head.js';
 import { valuesOf } from './headers.js';
 import type { Selected } from './host.js';
+import { HttpUpstream } from './service/target.js';
 
 /** Who is let in to what; never thrown, always answered. */
 export type Entry =
@@ -58,7 +60,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     return { ok: false, refusal: refusalOfHost(selected) };
   }
   if (asking.carried !== undefined) return inTunnel(parts, selected, asking, asking.carried);
-  const { credential } = head;
+  const credential = credentialOf(gate, selected, head);
   if (credential === null) {
     away(selected.name, 'malformed');
     return {
@@ -77,6 +79,13 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
   return cookies.length === 0 ? strangers(parts, selected, asking) : byCookie(parts, selected, asking, cookies);
 }
 
+/** A service whose policy passes on the client's own `Authorization` has it; it says nothing to us then. */
+function credentialOf(gate: Gate, { name }: Service, head: Head): Credential {
+  if (!head.hasForeignAuthorization) return head.credential;
+  const upstream = gate.upstreamOf(name);
+  return upstream instanceof HttpUpstream && head.passes(upstream) ? head.credentialBeside : head.credential;
+}
+
 /** The very headers that let somebody in do so again, as long as what they opened lives. */
 function byHandle(gate: Gate, selected: Service, handle: string, { head, client }: Asking): Entry | Promise<Entry> {
   if (head.admission?.session.isLive()) return { ok: true, admission: head.admission };
@@ -92,7 +101,7 @@ function byHandle(gate: Gate, selected: Service, handle: string, { head, client 
 function inTunnel(parts: EntryParts, selected: Service, asking: Asking, carried: Carried): Entry | Promise<Entry> {
   const { gate } = parts;
   const { client, head } = asking;
-  const { credential } = head;
+  const credential = credentialOf(gate, selected, head);
   const foreign = foreignUnlessTool(asking, `http://${selected.host}`);
   if (foreign !== null) return refuseForeign(parts, selected, client, foreign);
   if (credential === null || credential.presented !== null) {

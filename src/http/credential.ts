@@ -1,6 +1,7 @@
 import { parseHandle } from '../grant/handle.js';
 import type { Header } from './action.js';
 import { valuesOf } from './headers.js';
+import { holdsOurs } from './record/disguised.js';
 
 /** What a client presented: one credential or none; null when it contradicts itself. */
 export type Credential = {
@@ -28,6 +29,20 @@ export function readCredential(headers: readonly Header[]): Credential {
     return isOne ? { presented: handle, isAmbient: false } : null;
   }
   return { presented: authorized ?? null, isAmbient: authorization !== undefined && BASIC.test(authorization) };
+}
+
+/**
+ * Whether the client's `Authorization` is none of ours: one, and without any handle or token of the gateway's in it, however written.
+ * It is the service's where the policy passes it on (docs/decisions/0056), and then says nothing to us.
+ */
+export function hasForeignAuthorization(headers: readonly Header[]): boolean {
+  const [authorization, ...more] = valuesOf(headers, 'authorization');
+  return authorization !== undefined && more.length === 0 && !holdsOurs(authorization);
+}
+
+/** The credential of a request whose `Authorization` is for the service. */
+export function readCredentialBeside(headers: readonly Header[]): Credential {
+  return readCredential(headers.filter(([name]) => name.toLowerCase() !== 'authorization'));
 }
 
 const BASIC = /^basic(?: |$)/i;

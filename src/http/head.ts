@@ -1,7 +1,7 @@
 import type { Admission } from '../gate/admission.js';
 import type { Session } from '../session/session.js';
 import type { Header } from './action.js';
-import { type Credential, readCredential } from './credential.js';
+import { type Credential, hasForeignAuthorization, readCredential, readCredentialBeside } from './credential.js';
 import type { Refusal } from './deny.js';
 import { headerLines } from './header-line.js';
 import { connectionList, membersOf, type Origin, requestHeaders, valuesOf } from './headers.js';
@@ -40,6 +40,8 @@ export class Head {
   #fault: Refusal | null | undefined;
   #selected: Selected | undefined;
   #credential: Credential | undefined;
+  #credentialBeside: Credential | undefined;
+  #foreignAuthorization: boolean | undefined;
   #framing: RequestFraming | undefined;
   #keepsAlive: boolean | undefined;
   #wantsUpgrade: boolean | undefined;
@@ -128,11 +130,28 @@ export class Head {
     return this.#credential;
   }
 
+  /** Whether there is an `Authorization` that is none of ours: the service's, where its policy passes it on. */
+  get hasForeignAuthorization(): boolean {
+    this.#foreignAuthorization ??= hasForeignAuthorization(this.headers);
+    return this.#foreignAuthorization;
+  }
+
+  /** The credential where that is passed on. */
+  get credentialBeside(): Credential {
+    if (this.#credentialBeside === undefined) this.#credentialBeside = readCredentialBeside(this.headers);
+    return this.#credentialBeside;
+  }
+
+  /** Whether its `Authorization` goes on to this service. */
+  passes({ passesAuthorization }: HttpUpstream): boolean {
+    return passesAuthorization && this.hasForeignAuthorization;
+  }
+
   /** The header lines that the service is sent, or null: see `headerLines`. What frames the body is not among them. */
   forwarded(upstream: HttpUpstream, session: Session, origin: Origin): string | null {
     const last = this.#forwarded;
     if (last?.upstream === upstream && last.session === session && sameOrigin(last.origin, origin)) return last.lines;
-    const headers = requestHeaders(this.headers, upstream.headersFor(session.grant), origin);
+    const headers = requestHeaders(this.headers, upstream.headersFor(session.grant), origin, this.passes(upstream));
     const lines = headerLines(headers.filter(([name]) => name.toLowerCase() !== 'content-length'));
     this.#forwarded = { upstream, session, origin, lines };
     return lines;

@@ -116,14 +116,21 @@ export function isCondition(name: string): boolean {
 /**
  * The headers a service gets: the client's without those of its connection, of the gateway and of the injected names, then
  * ours. The client's `Connection` list is applied first, so that it can take away its own headers only (A3).
+ * @param passesAuthorization - the client's `Authorization` is for the service, and none of ours
  */
-export function requestHeaders(headers: readonly Header[], injected: readonly Header[], origin: Origin): Header[] {
+export function requestHeaders(
+  headers: readonly Header[],
+  injected: readonly Header[],
+  origin: Origin,
+  passesAuthorization = false,
+): Header[] {
   const listed = connectionList(headers);
   const ours = new Set(injected.map(([name]) => canonical(name)));
   const kept = headers.flatMap((header): readonly Header[] => {
     const [name, value] = header;
     const plain = canonical(name);
-    if (listed.has(name.toLowerCase()) || ours.has(plain) || !isForwarded(name, plain)) return [];
+    if (listed.has(name.toLowerCase()) || ours.has(plain)) return [];
+    if (plain === 'authorization' ? !passesAuthorization : !isForwarded(name, plain)) return [];
     if (plain !== 'cookie' && plain !== 'cookie2') return [header];
     const others = withoutOurCookies(value);
     return others === '' ? [] : [[name, others]];

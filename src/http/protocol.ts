@@ -49,6 +49,7 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
       identity_headers: identity.default({}),
       tls: tlsSchema({ secret }).optional(),
       preserve_host: z.boolean().default(false),
+      pass_authorization: z.boolean().default(false),
     })
     .refine((block) => distinct([...Object.keys(block.headers), ...namesOf(block.identity_headers)]), {
       error: TWICE,
@@ -58,8 +59,14 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
       error: hinted('tls for a service without it', 'write https:// in url, or leave tls out'),
       path: ['tls'],
     })
-    .transform(({ url, headers, identity_headers: identity, tls, preserve_host: preservesHost }) => {
-      return new HttpUpstream(url, Object.entries(headers), { tls, identity, preservesHost });
+    .refine((block) => !block.pass_authorization || distinct(['authorization', ...Object.keys(block.headers)]), {
+      error: hinted('the Authorization of the client is passed on and replaced', 'leave one of the two out'),
+      path: ['pass_authorization'],
+    })
+    .transform((block) => {
+      const { url, headers, tls, identity_headers: identity } = block;
+      const [preservesHost, passesAuthorization] = [block.preserve_host, block.pass_authorization];
+      return new HttpUpstream(url, Object.entries(headers), { tls, identity, preservesHost, passesAuthorization });
     });
 }
 

@@ -40,6 +40,7 @@ export interface ServiceText {
   readonly headers?: Readonly<Record<string, string>>;
   readonly identityHeaders?: Readonly<Record<string, string>>;
   readonly preserveHost?: boolean;
+  readonly passAuthorization?: boolean;
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
   /** What each role allows; or its whole block. */
@@ -267,6 +268,7 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     identity_headers: text.identityHeaders,
     tls: text.tls ?? authorityOf(text.url),
     preserve_host: text.preserveHost,
+    pass_authorization: text.passAuthorization,
   });
   const roles = new Map<string, unknown>();
   for (const [role, written] of Object.entries(text.roles)) {

@@ -55,6 +55,16 @@ t.test('a role allows what its routes say and nothing else', async (t) => {
   t.match(may(['GET /**'], 'GET', '/x/../y'), { outcome: 'deny', reason: 'ambiguous_target' });
 });
 
+t.test("a client's Authorization is not both passed on and replaced", async (t) => {
+  const read = (more: object) =>
+    httpProtocol.upstream(values).safeParse({ url: 'http://127.0.0.1:1', pass_authorization: true, ...more });
+  t.ok(read({ headers: { 'X-Token': { env: 'X' } } }).success);
+  for (const name of ['authorization', 'Authorization']) {
+    const { error } = read({ headers: { [name]: { env: 'X' } } });
+    t.match(error?.issues, [{ path: ['pass_authorization'], message: /passed on and replaced/ }], name);
+  }
+});
+
 t.test('a route that is invalid or stands twice is refused with its place', async (t) => {
   const refused: readonly (readonly [string, RegExp])[] = [
     ['GET orders', /not a route/],

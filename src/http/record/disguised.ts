@@ -37,6 +37,16 @@ export function holdsHandle(target: string): boolean {
   return WHOLE.test(target) || WHOLE_HEX.test(target) || withoutBase64(target) !== target;
 }
 
+/** Whether a value holds anything that lets in here: a handle, or a token of somebody's command line. */
+export function holdsOurs(value: string): boolean {
+  return withoutAnyHandle(value) !== value || /dpt_/i.test(value) || /dpt_/.test(decodedBase64(value));
+}
+
+/** What a value says that is base64 as a whole behind its first word, as with Basic; its bytes as characters. */
+function decodedBase64(value: string): string {
+  return Buffer.from(value.slice(value.indexOf(' ') + 1), 'base64').toString('latin1');
+}
+
 /** Replaces handles in a text, also those that are escaped, in hex or in base64. Of a plain one the grant's id stays. */
 export function withoutAnyHandle(text: string): string {
   if (text.length < SHORTEST) return text;

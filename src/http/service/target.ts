@@ -39,6 +39,8 @@ export class HttpUpstream {
   readonly injected: readonly string[];
   readonly tls: UpstreamTls;
   readonly identity: IdentityHeaders;
+  /** Whether it is sent a client's own `Authorization`. */
+  readonly passesAuthorization: boolean;
   readonly #preservesHost: boolean;
   /** The same for the same host: what depends on it is known again by it. */
   #addressed: Addressed;
@@ -50,12 +52,14 @@ export class HttpUpstream {
       readonly tls?: UpstreamTls | undefined;
       readonly identity?: IdentityHeaders | undefined;
       readonly preservesHost?: boolean;
+      readonly passesAuthorization?: boolean;
     } = {},
   ) {
-    const { tls = {}, identity = {}, preservesHost = false } = more;
+    const { tls = {}, identity = {}, preservesHost = false, passesAuthorization = false } = more;
     this.url = url;
     this.tls = tls;
     this.identity = identity;
+    this.passesAuthorization = passesAuthorization;
     this.#preservesHost = preservesHost;
     this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);

@@ -64,10 +64,12 @@ export class Opening implements Connection {
     const { parts, req, admission, wish, path, query, assertion } = this.#parts;
     if (this.#done) return;
     const origin = { client: clientOf(req), host: req.head.host, proto: protoOf(req), assertion };
+    const upstream = upstreamOf(admission);
     const headers = requestHeaders(
       withoutHandshake(req.headers),
-      upstreamOf(admission).headersFor(admission.session.grant),
+      upstream.headersFor(admission.session.grant),
       origin,
+      req.head.passes(upstream),
     );
     const { limits } = parts.upstreams;
     const { meter } = admission.session;
