@@ -1,4 +1,15 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Scalar,
+  visit,
+} from 'yaml';
 import { messageOf } from '../errors.js';
 
 /** A path of keys and indices into a file. */
@@ -32,7 +43,8 @@ export interface SourceDocument {
 
 /**
  * Reads one YAML 1.2 document (core schema). Whatever could make two readers see two different things is refused:
- * duplicate keys, aliases, tags, directives, keys that are no text, a second document.
+ * duplicate keys, aliases, tags, directives, keys that are no text, numbers that read as others than they are written, a second
+ * document.
  */
 export function readDocument(text: string): SourceDocument {
   const lines = new LineCounter();
@@ -100,6 +112,10 @@ function strangeParts(document: Document, at: (offset: number) => Position): Tex
       if (isNode(node) && !isAlias(node)) {
         if (node.anchor) add(node, 'an anchor is not allowed', 'write the value out, or use "extends" for roles');
         if (node.tag) add(node, `the tag ${node.tag} is not allowed`, 'remove it');
+        if (isScalar(node) && !readsAsWritten(node)) {
+          const { value, source } = node;
+          add(node, `${source} reads as ${value}`, `write ${value}, or "${source}" if it is a text`);
+        }
       }
     },
     Pair: (_, { key }) => {
@@ -108,6 +124,11 @@ function strangeParts(document: Document, at: (offset: number) => Position): Tex
     },
   });
   return problems;
+}
+
+/** Whether a number or a truth value is spelled as it is read: of a text `1.0` there would be 1 left, and of `007` a 7. */
+function readsAsWritten({ value, source }: Scalar): boolean {
+  return (typeof value !== 'number' && typeof value !== 'boolean') || source === String(value);
 }
 
 /** The deepest thing that exists on the way to `path`. */

@@ -262,6 +262,18 @@ const edits: readonly (readonly [string, string, string, readonly string[]])[] =
   ],
   ['text that is no YAML', 'lane: production', 'lane: "production', [`${PLACE}:17:1 Missing closing "quote`]],
   [
+    'a number that reads as another',
+    'max_renewals: 1',
+    'max_renewals: 01',
+    [`${PLACE}:15:43 01 reads as 1 | write 1, or "01" if it is a text`],
+  ],
+  [
+    'a text that reads as a number',
+    'user: writer',
+    'user: 1.0',
+    [`${PLACE}:7:9 1.0 reads as 1 | write 1, or "1.0" if it is a text`],
+  ],
+  [
     'an anchor',
     'lane: production',
     'lane: &x production',
