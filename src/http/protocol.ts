@@ -16,7 +16,7 @@ import { decide, explain, HttpRole } from './rules/decide.js';
 import { looser } from './rules/looser.js';
 import { readServiceTarget } from './rules/path.js';
 import { settingsFrom, settingsShape } from './rules/role-settings.js';
-import { type Rule, shapeOfRule } from './rules/rule.js';
+import { type Rule, shapeOfRule, widerThan } from './rules/rule.js';
 import { readRule, ruleSchema } from './rules/rule-schema.js';
 import { HttpUpstream, namesOf, type UpstreamTls } from './service/target.js';
 
@@ -94,14 +94,14 @@ function distinct(names: readonly string[]): boolean {
 }
 
 /** Compiles a role's chain: rules add up; what is invalid or stands twice is a problem of the last block. */
-function compileRole(name: string, chain: readonly unknown[]): Compiled<HttpRole> {
+function compileRole(name: string, chain: readonly unknown[], upstream: HttpUpstream): Compiled<HttpRole> {
   const blocks = z.array(roleSchema).parse(chain);
   const rules: Rule[] = [];
   const seen = new Map<string, string>();
   const problems: Problem[] = [];
   blocks.forEach((block, depth) => {
     block.allow.forEach((written, index) => {
-      const problem = addRule(written, rules, seen);
+      const problem = addRule(written, rules, seen, upstream);
       // A base is compiled, and complained about, as a role of its own.
       if (problem !== null && depth === blocks.length - 1) problems.push({ path: ['allow', index], ...problem });
     });
@@ -114,6 +114,7 @@ function addRule(
   written: z.output<typeof ruleSchema>,
   rules: Rule[],
   seen: Map<string, string>,
+  { injected }: HttpUpstream,
 ): Omit<Problem, 'path'> | null {
   const read = readRule(written);
   if (!read.ok) return read.problem;
@@ -122,6 +123,18 @@ function addRule(
   const earlier = seen.get(shape);
   if (earlier !== undefined)
     return { message: `the route ${rule.text} stands twice`, hint: `${earlier} allows the same; leave one out` };
+  const wider = widerThan(rule, rules);
+  if (wider !== undefined)
+    return {
+      message: `${rule.text} never decides: ${wider.text} comes first`,
+      hint: 'write it before that one, or leave it out',
+    };
+  const ours = rule.headers.find((one) => injected.includes(one.name));
+  if (ours !== undefined)
+    return {
+      message: `no client's ${ours.name} reaches the service`,
+      hint: 'upstream says what it is sent under this name',
+    };
   seen.set(shape, rule.text);
   rules.push(rule);
   return null;

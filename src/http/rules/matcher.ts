@@ -27,7 +27,12 @@ export function typed(name: string): Matcher | undefined {
 /** One of these values. */
 export function oneOf(values: readonly string[]): Matcher {
   const known = new Set(values);
-  return { words: [...known].join('|'), fits: (value) => known.has(value) };
+  return { words: [...known].map(wordValue).join('|'), fits: (value) => known.has(value) };
+}
+
+/** In quotes where it would read like something else of a rule: several values, a type, a limit. */
+function wordValue(value: string): string {
+  return /[|"]|^<|, /.test(value) ? JSON.stringify(value) : value;
 }
 
 /** Any segment that is not empty; one that holds an escaped slash is two to some services. */

@@ -90,6 +90,26 @@ export function fitsPath({ segments: expected, open }: Route, segments: readonly
   return true;
 }
 
+/** Whether every path of a route is one of another, too. */
+export function coversPath(one: Route, other: Route): boolean {
+  const { length } = one.segments;
+  if (one.open ? other.segments.length < length : other.open || other.segments.length !== length) return false;
+  return other.segments.every((segment, at) => {
+    const wanted = one.segments[at];
+    return wanted === undefined ? !mayHoldSlash(segment) : coversSegment(wanted, segment);
+  });
+}
+
+function coversSegment(one: string | Matcher, other: string | Matcher): boolean {
+  if (typeof one === 'string') return one === other;
+  if (typeof other === 'string') return one.fits(other);
+  return one === ESCAPED_PATH || one.words === other.words || (one === SEGMENT && other !== ESCAPED_PATH);
+}
+
+function mayHoldSlash(segment: string | Matcher): boolean {
+  return typeof segment === 'string' ? holdsSlash(segment) : segment === ESCAPED_PATH;
+}
+
 /** `/` has no segments; a trailing slash makes a last one that is empty. */
 export function segmentsOf(path: string): string[] {
   return path === '/' ? [] : path.slice(1).split('/');

@@ -5,6 +5,7 @@ import { hinted } from '../../config/values.js';
 import type { Rate } from '../../policy/decision.js';
 import { canonical, isCondition } from '../headers.js';
 import { type Matcher, oneOf, TYPE_NAMES, typed } from './matcher.js';
+import { folded } from './query.js';
 import { parseRoute } from './routes.js';
 import { type Condition, type Rule, ruleOf } from './rule.js';
 
@@ -13,14 +14,32 @@ const RATE = /^([1-9]\d{0,5})\/([smh])$/;
 const RATE_PROBLEM = hinted('not a rate', 'how often in a second, minute or hour: 20/s, 100/m, 1000/h');
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
 
-const plainSchema = z.union([z.string().min(1), z.int(), z.boolean()]);
-const valueSchema = z.union([
-  plainSchema,
-  z.array(plainSchema).min(1),
-  z.strictObject({ type: z.enum(TYPE_NAMES), optional: z.boolean().optional() }),
-  z.strictObject({ one_of: z.array(plainSchema).min(1), optional: z.boolean().optional() }),
-]);
-type Written = z.output<typeof valueSchema>;
+/** What a condition may ask for. @param text - a value that can come; another would never fit */
+function valueSchema(text: z.ZodString) {
+  const plain = z.union([text, z.int(), z.boolean()]);
+  return z.union([
+    plain,
+    z.array(plain).min(1),
+    z.strictObject({ type: z.enum(TYPE_NAMES), optional: z.boolean().optional() }),
+    z.strictObject({ one_of: z.array(plain).min(1), optional: z.boolean().optional() }),
+  ]);
+}
+type Written = z.output<ReturnType<typeof valueSchema>>;
+
+const isText = (text: string) => !/\p{Cc}/u.test(text);
+const QUERY_PROBLEM = hinted('no query has this', 'one that holds control characters is refused');
+const queryText = z.string().min(1).refine(isText, QUERY_PROBLEM);
+const SPELLED_PROBLEM = hinted(
+  'a parameter stands twice: no query can have both',
+  'case, what stands in brackets, "." and blanks for "_" make no difference',
+);
+const headerText = z
+  .string()
+  .min(1)
+  .refine(
+    (text) => /^[\x20-\x7e]+$/.test(text) && text === text.trim(),
+    hinted('no header that can be compared', 'printable ASCII without blanks around it'),
+  );
 
 const HEADER_PROBLEM = hinted(
   'not a header that a rule can name',
@@ -32,13 +51,18 @@ export const ruleSchema = z.union([
   z.string(),
   z.strictObject({
     route: z.string(),
-    query: z.record(z.string().min(1), valueSchema).optional(),
-    headers: z.record(z.string().refine(isCondition, HEADER_PROBLEM), valueSchema).optional(),
+    query: z.record(queryText, valueSchema(queryText)).refine(isSpelledOnce, SPELLED_PROBLEM).optional(),
+    headers: z.record(z.string().refine(isCondition, HEADER_PROBLEM), valueSchema(headerText)).optional(),
     body: z.string(SIZE_PROBLEM).regex(SIZE, SIZE_PROBLEM).optional(),
     rate: z.string(RATE_PROBLEM).regex(RATE, RATE_PROBLEM).optional(),
   }),
 ]);
 type RuleBlock = z.output<typeof ruleSchema>;
+
+function isSpelledOnce(query: Readonly<Record<string, unknown>>): boolean {
+  const names = Object.keys(query);
+  return new Set(names.map(folded)).size === names.length;
+}
 
 /** A rule, or what is wrong with its route. */
 export type ReadRule =
@@ -50,6 +74,7 @@ export function readRule(block: RuleBlock): ReadRule {
   const written = typeof block === 'string' ? { route: block } : block;
   const parsed = parseRoute(written.route);
   if (!parsed.ok) return { ok: false, problem: { message: parsed.message, hint: parsed.hint } };
+  if (parsed.route.method === 'WS' && written.body !== undefined) return { ok: false, problem: NO_BODY };
   const parts = {
     route: parsed.route,
     query: conditionsOf(written.query, (name) => name),
@@ -59,6 +84,11 @@ export function readRule(block: RuleBlock): ReadRule {
   };
   return { ok: true, rule: ruleOf(textOf(written.route, parts, written), parts) };
 }
+
+const NO_BODY = {
+  message: 'a WebSocket has no body',
+  hint: 'its messages are bounded by websocket.max_message of the role',
+};
 
 function conditionsOf(
   written: Readonly<Record<string, Written>> | undefined,

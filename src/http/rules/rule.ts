@@ -3,7 +3,7 @@ import type { RequestAction } from '../action.js';
 import { canonical, connectionList, valuesOf } from '../headers.js';
 import type { Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
-import { fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
+import { coversPath, fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
 
 /** A query parameter or a header that a rule names. */
 export interface Condition {
@@ -88,6 +88,34 @@ export function shapeOfRule({ route, query, headers }: Omit<Rule, 'text' | 'allo
   const words = (conditions: readonly Condition[]) =>
     conditions.map(({ name, value, optional }) => `${name}${optional ? '?' : ''}=${value.words}`).sort();
   return JSON.stringify([shapeOf(route), words(query), words(headers)]);
+}
+
+/**
+ * The rule that allows already whatever a later one would narrow, which so never decides: the policy would be looser than it
+ * reads. A rule without conditions and limits may stand behind another, since a grant can be narrowed to it.
+ */
+export function widerThan(rule: Rule, earlier: readonly Rule[]): Rule | undefined {
+  const { query, headers, maxBody, rate } = rule;
+  const narrows = query.length + headers.length > 0 || maxBody !== null || rate !== null;
+  return narrows ? earlier.find((one) => covers(one, rule)) : undefined;
+}
+
+function covers(earlier: Rule, { route, query, headers, maxBody }: Rule): boolean {
+  return (
+    (earlier.route.method === route.method ||
+      (earlier.route.method === 'GET' && /^(?:HEAD|SSE)$/.test(route.method))) &&
+    coversPath(earlier.route, route) &&
+    isAmong(earlier.query, query) &&
+    isAmong(earlier.headers, headers) &&
+    (earlier.maxBody === null || earlier.maxBody >= (maxBody ?? Number.POSITIVE_INFINITY))
+  );
+}
+
+/** Whether whoever meets all of these conditions has met those. */
+function isAmong(those: readonly Condition[], these: readonly Condition[]): boolean {
+  return those.every(({ name, value, optional }) =>
+    these.some((one) => one.name === name && one.value.words === value.words && (optional || !one.optional)),
+  );
 }
 
 /** @returns null when the rule allows the request. GET implies HEAD, and nothing else. */
