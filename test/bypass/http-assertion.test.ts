@@ -1,7 +1,7 @@
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import t from 'tap';
 import { startEcho } from '../http/echo.js';
-import { startGateway } from '../http/gateway.js';
+import { raw, startGateway } from '../http/gateway.js';
 import { curl } from '../support/commands.js';
 
 t.test('A4: the service gets a signed, audience-bound assertion of who asks, and can verify it offline', async (t) => {
@@ -23,3 +23,32 @@ t.test('A4: the service gets a signed, audience-bound assertion of who asks, and
   await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, audience: 'other' }), 'useless elsewhere');
   await t.rejects(jwtVerify(sent[0]?.[1] ?? '', keys, { ...options, typ: 'daypass-grant+jwt' }), 'and no grant');
 });
+
+t.test(
+  'A4: a request that its service had for a while is not asked again by an assertion that may be over',
+  async (t) => {
+    const tries: Record<string, number> = {};
+    const echo = await startEcho(t, (req, res) => {
+      const { url = '', socket } = req;
+      tries[url] = (tries[url] ?? 0) + 1;
+      if (url === '/at-once' && tries[url] === 1) socket.destroy();
+      else if (url === '/later') setTimeout(() => socket.destroy(), 3_000);
+      else res.end('ok');
+    });
+    const services = { web: { url: echo.url, roles: { viewer: ['GET /**'] } } };
+    const gateway = await startGateway(t, services, { upstreamLimits: { connect: 1_000, response: 60_000 } });
+    const { handle } = gateway.issue('web');
+    for (const [path, status, asked] of [
+      ['/at-once', 200, 2],
+      ['/later', 502, 1],
+    ] as const) {
+      const head = (target: string) =>
+        `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`;
+      const client = raw(t, gateway.port, head('/before')); // leaves a connection that rests
+      await client.sees(/ok$/);
+      client.socket.write(head(path));
+      await client.sees(new RegExp(`ok[\\s\\S]*HTTP/1\\.1 ${status} `));
+      t.equal(tries[path], asked, path);
+    }
+  },
+);

@@ -159,7 +159,7 @@ export class UpstreamPool implements ConnectionOwner {
       this.#failed(dialled.sending, error);
     }
     if (!(call instanceof Sending)) return;
-    if (!isAnswered && connection.isUsed && this.#mayRepeat(call, error)) {
+    if (!isAnswered && connection.isUsed && this.#isYoung(connection) && this.#mayRepeat(call, error)) {
       call.isRepeated = true;
       this.#dial(call);
     } else this.#failed(call, error);
@@ -172,6 +172,14 @@ export class UpstreamPool implements ConnectionOwner {
   /** A service may close a resting connection just as a request is on its way to it: it is asked again, once, and anew. */
   #mayRepeat({ forward, isOver, isRepeated }: Sending, error: Error): boolean {
     return !isOver && !isRepeated && !this.#isDestroyed && !(error instanceof UpstreamTimeout) && isRepeatable(forward);
+  }
+
+  /**
+   * Whether what was sent may just have met the close. Later the service had it, and broke off; what is asked again then would
+   * say who asks in words that are over (`Daypass-Assertion`).
+   */
+  #isYoung({ since }: UpstreamConnection): boolean {
+    return (this.now - since) * this.#round <= this.#limits.connect;
   }
 
   #failed(sending: Sending, error: Error): void {
