@@ -28,7 +28,7 @@ export class RequestBody implements BodyReceiver {
   readonly tap: BodyTap;
   readonly #source: ClientRequest;
   readonly #session: Session;
-  readonly #most: number;
+  #most: number;
   #sink: BodySink | null = null;
   #isOver = false;
 
@@ -46,6 +46,12 @@ export class RequestBody implements BodyReceiver {
     if (this.#isOver) return sink.fail(new Error('the body is over'));
     this.#sink = sink;
     this.#source.receive(this);
+  }
+
+  /** No more than this is passed on, bytes; the body fails at once when that is behind it already. */
+  narrow(most: number): void {
+    this.#most = most;
+    if (!this.#isOver && this.tap.bytes > most) this.fail(new BodyTooLarge(most));
   }
 
   /** The service takes more. */

@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
-import type { Obligations } from '../policy/decision.js';
+import type { Decision, Obligations } from '../policy/decision.js';
 import type { UpstreamFailure } from '../service-meter.js';
 import type { Connection, Cut } from '../session/connection.js';
 import type { Session } from '../session/session.js';
@@ -22,7 +22,7 @@ import { copied } from './reading.js';
 import { BODY_SAMPLE } from './record/describe.js';
 import { resultOf } from './record/result.js';
 import { settingsOf } from './rules/decide.js';
-import type { ResponseHead } from './service/response-head.js';
+import { mayFollow, type ResponseHead } from './service/response-head.js';
 import type { Upstreams } from './service/upstream.js';
 import { type AnswerHandler, UpstreamTimeout } from './service/upstream-connection.js';
 import type { Sent } from './service/upstream-pool.js';
@@ -69,6 +69,11 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #forwardedAt: number | null = null;
   #answeredAt: number | null = null;
   #head: ResponseHead | null = null;
+  /** What allows it at the moment. */
+  #rule: string;
+  /** What the policy in force asks for, and every one before it since this was allowed. */
+  #maxBody: number;
+  #eventStream: boolean;
   readonly #answer: BodyTap;
   readonly #sighted: SightedStream;
   /** How long the head of the response is, while it is not given. */
@@ -79,6 +84,9 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   constructor(parts: ExchangeParts) {
     this.#parts = parts;
     this.#session = parts.passage.session;
+    this.#rule = parts.rule;
+    this.#maxBody = parts.obligations.maxBody ?? Number.POSITIVE_INFINITY;
+    this.#eventStream = parts.obligations.eventStream === true;
     this.client = parts.req.socket;
     this.#sighted = this.#session.sightings.stream();
     this.#answer = new BodyTap(settingsOf(this.#session.role).bodies ?? 0, null, this.#long);
@@ -95,13 +103,13 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
 
   /** Forwards the request. To be called through `Passage.release` only. */
   start(): void {
-    const { req, res, admission, upstreams, forward, obligations } = this.#parts;
+    const { req, res, admission, upstreams, forward } = this.#parts;
     if (this.#done) return;
     this.#forwardedAt = this.#parts.monotonic();
     if (req.head.expectation === 'continue') res.writeContinue();
     if (req.hasBody) {
       const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length, this.#long);
-      this.#body = new RequestBody(req, this.#session, tap, obligations.maxBody);
+      this.#body = new RequestBody(req, this.#session, tap, this.#maxBody);
     }
     const { method, path, addressed, lines } = forward;
     this.#sent = upstreams.dispatch(admission, { method, path, addressed, lines, body: this.#body }, this);
@@ -113,11 +121,11 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
 
   onHead(head: ResponseHead): void {
     if (this.#done || !this.#session.isLive()) return;
-    const { res, forward, obligations, monotonic } = this.#parts;
+    const { res, forward, monotonic } = this.#parts;
     this.#head = head;
     this.#answeredAt = monotonic();
     this.#answer.expected = typeof head.framing === 'number' ? head.framing : null;
-    if (obligations.eventStream && !mayFollow(head)) return this.#noEventStream();
+    if (this.#eventStream && !mayFollow(head)) return this.#noEventStream();
     const { lines } = head.passedOn(forward.addressed);
     this.#session.sightings.text(lines);
     if (head.isEncoded) this.#session.sightings.encoded();
@@ -196,7 +204,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #unrecorded({ message }: DigestLost): void {
     this.#parts.log.error({ session: this.#session.id, err: message }, 'a body cannot be recorded; its exchange ends');
     this.#finish('recorder_unavailable');
-    this.#tell(503, 'recorder_unavailable', this.#parts.rule);
+    this.#tell(503, 'recorder_unavailable', this.#rule);
     const hint = 'try again in a moment';
     this.#refuse(
       refusalFor('recorder_unavailable', 'The body could not be recorded.', { hint, session: this.#session.id }),
@@ -206,7 +214,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
   #tooLarge({ message }: BodyTooLarge): void {
     this.#finish('too_large');
-    this.#tell(413, 'too_large', this.#parts.rule);
+    this.#tell(413, 'too_large', this.#rule);
     const hint = 'send less';
     this.#refuse(
       refusalFor('too_large', `${message}, which is what its rule allows.`, { hint, session: this.#session.id }),
@@ -243,10 +251,21 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
 
   policyChanged(): void {
     const decision = this.#parts.passage.judge(this.#parts.action);
-    if (this.#done || decision.outcome === 'allow') return;
+    if (this.#done) return;
+    if (decision.outcome === 'allow' && this.#staysWithin(decision)) return;
     this.#stop('policy_gone');
     this.#tell(403, 'policy_gone', decision.rule);
     this.#refuse(refusalOf(decision, this.#session.id));
+  }
+
+  /** Whether what is under way may go on under narrower limits, which hold from here on. */
+  #staysWithin({ rule, obligations }: Decision): boolean {
+    const { maxBody = Number.POSITIVE_INFINITY, eventStream = false } = obligations;
+    this.#rule = rule;
+    this.#maxBody = Math.min(this.#maxBody, maxBody);
+    this.#eventStream ||= eventStream;
+    this.#body?.narrow(this.#maxBody);
+    return !this.#eventStream || this.#head === null || mayFollow(this.#head);
   }
 
   /** The client broke off, or sent a body that cannot be read: ends the exchange. */
@@ -306,9 +325,4 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (this.#session.recording.receipt !== null) known.later?.();
     else this.#session.recording.append('result', known.facts, known.payload, known.later);
   }
-}
-
-/** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
-function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
-  return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
 }

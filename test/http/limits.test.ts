@@ -1,5 +1,6 @@
 import t from 'tap';
 import { curl } from '../support/commands.js';
+import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 
@@ -84,4 +85,34 @@ t.test('where an event stream is allowed, nothing else comes back', async (t) =>
     t.notMatch(stdout, /the answer/, answer);
   }
   t.match((await ask('/events', '-H', 'x-answer: 200')).stdout, /403/, 'nor is anything else asked for');
+});
+
+t.test('what is under way is held to the limits of a reloaded policy from then on', async (t) => {
+  const echo = await startEcho(t, (req, res) => {
+    if (req.url === '/feed') res.write('begun');
+    else req.resume();
+  });
+  const wide = ['POST /upload', 'GET /events', 'GET /feed'];
+  const narrow = [{ route: 'POST /upload', body: '1KiB' }, 'SSE /events', 'SSE /feed'];
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: wide } } });
+  const { handle } = gateway.issue('web');
+  const ask = (line: string, rest: string) =>
+    raw(t, gateway.port, `${line} HTTP/1.1\r\nhost: web.localhost\r\nauthorization: Bearer ${handle}\r\n${rest}`);
+  const upload = (bytes: number) =>
+    ask('POST /upload', `transfer-encoding: chunked\r\n\r\n${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`);
+  const more = upload(1_000);
+  const beyond = upload(2_000);
+  const arrived = () => echo.requests.map(({ body }) => body.length).sort();
+  await waitUntil('both bodies are under way', async () => String(arrived()) === '1000,2000');
+  const feed = ask('GET /feed', 'accept: text/event-stream\r\n\r\n');
+  await feed.sees(/begun/);
+  const events = ask('GET /events', 'accept: text/event-stream\r\n\r\n');
+  await echo.request(({ url }) => url === '/events');
+  gateway.reload('web', { url: echo.url, roles: { viewer: narrow } });
+  t.match(await beyond.ended, /^HTTP\/1\.1 413 /, 'it was too large already');
+  t.match(await feed.ended, /begun\r\n$/, 'broken off');
+  more.socket.write(`19\r\n${'y'.repeat(25)}\r\n`);
+  t.match(await more.ended, /^HTTP\/1\.1 413 /);
+  t.notMatch(echo.requests.map(({ body }) => body).join(''), /y/, 'of what is beyond nothing is passed on');
+  t.notOk(events.socket.closed, 'it may still become an event stream');
 });

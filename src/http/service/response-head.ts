@@ -117,3 +117,8 @@ function keptFor(headers: readonly Header[]): number | null {
   );
   return seconds === undefined ? null : Number(seconds);
 }
+
+/** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
+export function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
+  return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
+}
