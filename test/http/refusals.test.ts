@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.js';
 import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
@@ -127,6 +127,24 @@ const warnings = ({ lines }: TestGateway, from: number): Line[] =>
     .map((line): Line => JSON.parse(line))
     .filter(({ level }) => level >= 40);
 
+/** What the headers of an answer of this status have to say (RFC 9110 sections 10.2.1, 11.6.1, 15.5, 15.6; RFC 6585). */
+const ASKED_OF: Readonly<Record<number, RegExp>> = {
+  401: /^www-authenticate: (?:Basic|Bearer) realm="daypass"/im,
+  405: /^allow: GET, /im,
+  426: /^connection: Upgrade, close\r\n[\s\S]*^upgrade: websocket\r\n[\s\S]*^sec-websocket-version: 13\r?$/im,
+  429: /^retry-after: [1-9]\d*\r$/im,
+};
+
+function wellFormed(t: Test, answer: string, status: number, name: string): void {
+  const [head = '', body = ''] = answer.split('\r\n\r\n');
+  const names = head.split('\r\n').map((line) => /^([a-z-]+):/i.exec(line)?.[1]?.toLowerCase());
+  const once = ['content-type', 'content-length', 'cache-control', 'x-content-type-options', 'date', 'connection'];
+  for (const one of once) t.equal(names.filter((other) => other === one).length, 1, `${name}: one ${one}`);
+  t.match(head, /^cache-control: no-store\r$/im, name);
+  t.equal(/^content-length: (\d+)\r$/im.exec(head)?.[1], String(Buffer.byteLength(body, 'latin1')), name);
+  t.match(head, ASKED_OF[status] ?? /^/, name);
+}
+
 t.test('every refusal is problem+json, one log line with its reason and rule, and one count', async (t) => {
   const echo = await startEcho(t, (req, res) => {
     if (req.url === '/breaks') req.socket.destroy();
@@ -164,6 +182,7 @@ t.test('every refusal is problem+json, one log line with its reason and rule, an
     t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*content-type: application/problem\\+json`, 'i'), name);
     const problem = /\r\n\r\n(\{.*\})\s*$/.exec(answer)?.[1] ?? '{}';
     t.match(JSON.parse(problem), { status, reason, title: String, detail: String }, name);
+    wellFormed(t, answer, status, name);
     t.notMatch(answer, /127\.0\.0\.1|ECONN|\bat .*\.js|node:|undici/, `${name}: nothing of the inside`);
     t.equal(await counted(gateway), counts + 1, `${name}: one count`);
     const told = warnings(gateway, lines);

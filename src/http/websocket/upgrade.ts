@@ -28,8 +28,7 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
   const wished = readWish(req, rest);
   if (!wished.ok) {
     tellFault(parts, req, wished.refusal);
-    const version: Record<string, string> = wished.refusal.status === 426 ? { 'sec-websocket-version': '13' } : {};
-    return sendRawRefusal(socket, wished.refusal, version);
+    return sendRawRefusal(socket, wished.refusal, wished.refusal.status === 426 ? SPOKEN : {});
   }
   const carried = parts.carried.get(socket);
   const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
@@ -72,6 +71,9 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
   });
   passage.release(() => way.start());
 }
+
+/** What a 426 has to say (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
+const SPOKEN = { upgrade: 'websocket', connection: 'Upgrade, close', 'sec-websocket-version': '13' };
 
 /** Whether it was the API that is asked. */
 function toApi(parts: HttpParts, req: ClientRequest, socket: Duplex, head: Buffer): boolean {
