@@ -161,13 +161,13 @@ export function escapeHtml(text: string): string {
 }
 
 /** The headers of every refusal. @param challenge - what a 401 asks for */
-function ownHeaders({ status, retryAfter = 1 }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
+function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
   return {
     'cache-control': 'no-store',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
     ...(status === 401 ? { 'www-authenticate': challenge } : {}),
-    ...(status === 429 ? { 'retry-after': String(retryAfter) } : {}),
+    ...(retryAfter !== undefined || status === 429 ? { 'retry-after': String(retryAfter ?? 1) } : {}),
   };
 }
 
@@ -180,18 +180,25 @@ export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolea
   res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal, challenge) }, body);
 }
 
-/** Answers on a bare socket, where Node has no response object (upgrades, unreadable requests), and ends it. */
-export function sendRawRefusal(socket: Duplex, refusal: Refusal, extra: Readonly<Record<string, string>> = {}): void {
+/** What more there is to say in a refusal as bytes. */
+interface RawOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of the request, where it is known: what answers HEAD has no body. */
+  readonly method?: string | undefined;
+}
+
+/** Answers on a bare socket, where there is no response object (upgrades, unreadable requests), and ends it. */
+export function sendRawRefusal(socket: Duplex, refusal: Refusal, options: RawOptions = {}): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  socket.write(rawRefusal(refusal, extra));
+  socket.write(rawRefusal(refusal, options));
   endSurely(socket);
 }
 
 /** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */
-export function rawRefusal(refusal: Refusal, extra: Readonly<Record<string, string>> = {}): string {
+export function rawRefusal(refusal: Refusal, { headers: more = {}, method }: RawOptions = {}): string {
   const { type, body } = wordRefusal(refusal, undefined);
   const headers = {
     'content-type': type,
@@ -199,8 +206,8 @@ export function rawRefusal(refusal: Refusal, extra: Readonly<Record<string, stri
     ...ownHeaders(refusal),
     connection: 'close',
     date: new Date().toUTCString(),
-    ...extra,
+    ...more,
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
+  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${method === 'HEAD' ? '' : body}`;
 }

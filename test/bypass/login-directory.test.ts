@@ -152,6 +152,7 @@ t.test('a directory that is down, silent or endless is a page that says so; nobo
   const dead = await startBrowsing(t, { settings: settingsFor(1), env: PROVIDER_ENV });
   const arrived = await browser.go(`http://localhost:${dead.gateway.ports.http}/login/oidc`);
   t.equal(arrived.status, 503);
+  t.equal(arrived.headers['retry-after'], '10');
   t.match(arrived.body, 'does not answer at the moment');
 });
 

@@ -191,6 +191,31 @@ t.test('every refusal is problem+json, one log line with its reason and rule, an
   }
 });
 
+t.test('a refusal of HEAD is its head alone, wherever it is refused', async (t) => {
+  const echo = await startEcho(t, (req) => void req.socket.destroy());
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x'] } } });
+  const { handle } = gateway.issue('web');
+  const opening = `${UPGRADE}Sec-WebSocket-Version: 13\r\n`;
+  for (const [sent, status] of [
+    [to('web', 'HEAD /secret'), 403],
+    [to('web', 'HEAD //x'), 400],
+    [to('nobody', 'HEAD /x'), 421],
+    ['HEAD /x HTTP/1.1\r\nHost: localhost\r\n', 404],
+    ['HEAD /x HTTP/1.1\r\nHost: web.localhost\r\nAccept: text/html\r\n', 401],
+    [to('web', 'HEAD /x'), 502],
+    [`${to('web', 'HEAD /x')}Expect: tea\r\n`, 417],
+    [to('web', 'HEAD /live') + opening, 400],
+    [`${to('web', 'HEAD /live')}${opening}Expect: tea\r\n`, 417],
+    [`${to('web', 'HEAD /live')}${opening}${'a:b\r\n'.repeat(200)}`, 431],
+    [`${to('web', 'HEAD /x')}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400],
+  ] as const) {
+    const client = raw(t, gateway.port, `${sent.replace('#', handle)}Connection: close\r\n\r\n`);
+    const [head, ...body] = (await client.ended).split('\r\n\r\n');
+    t.match(head, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*content-length: [1-9]`, 'i'), sent);
+    t.same(body, [''], sent);
+  }
+});
+
 t.test('a request that is refused and whose body breaks its framing besides is one refusal', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x', 'POST /x'] } } });

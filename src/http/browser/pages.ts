@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClientResponse, OwnHeaders } from '../client/response.js';
+import { BEARER_CHALLENGE } from '../credential.js';
 import { escapeHtml, STYLE, STYLE_HASH } from '../deny.js';
 import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
 
@@ -181,7 +182,8 @@ export function sendPage(res: ClientResponse, page: Page, cookies: readonly stri
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; ${scripts}form-action ${`'self' ${leadsTo}`.trim()}; frame-ancestors 'none'; base-uri 'none'`,
   };
-  res.send(status, { ...headers, ...QUIET, ...setting(cookies) }, html);
+  const challenge = status === 401 ? { 'www-authenticate': BEARER_CHALLENGE } : {};
+  res.send(status, { ...headers, ...challenge, ...QUIET, ...setting(cookies) }, html);
   return null;
 }
 

@@ -19,16 +19,16 @@ import { Opening } from './opening.js';
 /** One upgrade request from its head to its refusal or its relay. */
 export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
   const arrivedAt = parts.monotonic();
-  const { head: opening, headers, target } = req;
+  const { head: opening, headers, target, method } = req;
   const fault = faultOf(target, opening);
   if (fault !== null) {
     tellFault(parts, req, fault);
-    return sendRawRefusal(socket, fault);
+    return sendRawRefusal(socket, fault, { method });
   }
   const wished = readWish(req, rest);
   if (!wished.ok) {
     tellFault(parts, req, wished.refusal);
-    return sendRawRefusal(socket, wished.refusal, wished.refusal.status === 426 ? SPOKEN : {});
+    return sendRawRefusal(socket, wished.refusal, { method, headers: wished.refusal.status === 426 ? SPOKEN : {} });
   }
   const carried = parts.carried.get(socket);
   const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);

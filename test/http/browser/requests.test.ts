@@ -96,6 +96,7 @@ t.test('a link that is opened while logged out leads through the company directo
   const browser = new Wanderer();
   const welcome = await browser.follow(`${home}/requests/${id}`);
   t.equal(welcome.status, 401);
+  t.match(welcome.headers['www-authenticate'], /^Bearer /, 'no window for a password');
   const [, to = ''] = /href="(\/login\/oidc\?to=[^"]+)"/.exec(welcome.body) ?? [];
   const arrived = await browser.follow(`${home}${to}`);
   t.equal(arrived.at, `${home}/requests/${id}`);
