@@ -20,6 +20,7 @@ import { httpProtocol } from '../../src/http/protocol.js';
 import type { UpstreamLimits } from '../../src/http/service/upstream-pool.js';
 import { openBrowserAccess } from '../../src/identity/browser-access.js';
 import { Metrics } from '../../src/metrics.js';
+import type { DenialReason } from '../../src/policy/reason.js';
 import { unpackBlock } from '../../src/recording/block.js';
 import { decodeEvent } from '../../src/recording/chain.js';
 import { openDatabase } from '../../src/recording/database.js';
@@ -97,6 +98,8 @@ export interface GatewayOptions {
   readonly bufferBytes?: number;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly proxies?: HttpProxies;
+  /** Why the grants of these ids are not to be used, as the store would say. */
+  readonly refused?: ReadonlyMap<string, DenialReason>;
 }
 
 /** Starts a gateway for these services; everything is stopped when `t` ends. */
@@ -125,7 +128,10 @@ export async function startGateway(
     new Map([...texts].map(([name, text]) => [name, policyOf(name, text, options.mode ?? 'strict')]));
   const policies = new Policies(compiled());
   const grants = new Map<string, Grant>();
-  const check = async (id: string) => checkOf(grants, id);
+  const check = async (id: string): Promise<GrantCheck> => {
+    const reason = options.refused?.get(id);
+    return reason === undefined ? checkOf(grants, id) : { ok: false, reason, message: `it is ${reason}` };
+  };
   const metrics = new Metrics();
   const gate = new Gate({ grants: { check }, policies, recorder, clock, log, metrics });
   const book = { check, list: async () => [] };

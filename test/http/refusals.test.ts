@@ -32,6 +32,12 @@ const CASES: readonly Case[] = [
   { sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: pigeons\r\n\r\ncoo', status: 400, reason: 'bad_request' },
   { sent: 'POST /x HTTP/1.1\r\n@Transfer-Encoding: chunked\r\n\r\nzz\r\n', status: 400, reason: 'bad_request' },
   { sent: `GET /live HTTP/1.1\r\n@${UPGRADE}\r\n`, status: 426, reason: 'bad_request' },
+  { sent: `POST /live HTTP/1.1\r\n@${UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n`, status: 400, reason: 'bad_request' },
+  {
+    sent: `GET /live HTTP/1.1\r\n@${UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, a\r\n\r\n`,
+    status: 400,
+    reason: 'bad_request',
+  },
   {
     sent: 'GET /live HTTP/1.1\r\n@Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n',
     status: 400,
