@@ -6,7 +6,7 @@ import { clientOf } from './whence.js';
 
 /** Tells of a request that no service is asked about, since it is not one that may be passed on. */
 export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Refusal): void {
-  const { status, reason, rule = 'well-formed request' } = refusal;
+  const { status, reason, rule = status === 404 ? 'an address of the gateway' : 'well-formed request' } = refusal;
   faults.tell({ client: clientOf(req), status, reason, rule });
 }
 

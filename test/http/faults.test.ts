@@ -22,7 +22,7 @@ const told = ({ lines }: TestGateway) =>
 t.test('a request that is no request is one log line with reason and rule, and one count', async (t) => {
   const { url } = await rawService(t);
   const cases: Readonly<Record<string, readonly [number, string, string]>> = {
-    'GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n': [404, 'not_found', 'well-formed request'],
+    'GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n': [404, 'not_found', 'an address of the gateway'],
     'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n': [405, 'bad_request', 'no forward proxy'],
     'GET /x HTTP/1.1\r\nHost: web.localhost\r\nExpect: tea\r\n\r\n': [417, 'bad_request', 'Expect: 100-continue alone'],
     'nonsense\r\n\r\n': [400, 'bad_request', 'readable request'],

@@ -3,7 +3,7 @@ import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { addPeople, browserOf, DUTIES, loginOf } from '../../api/ground.js';
 import { withDirectory } from './directory-fixture.js';
-import { askable, askedBy, TASK, visitorOf } from './request-fixture.js';
+import { askable, askedBy, TASK, tokenIn, visitorOf } from './request-fixture.js';
 import { Wanderer } from './wanderer.js';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
@@ -88,6 +88,31 @@ t.test('what stands against an approval is said before it is given', async (t) =
     ...{ status: 409, body: /Not decided\..*was taken back.*registers a valid one/s },
   });
 });
+
+t.test(
+  'a decision that may or may not have been made is said to be unknown, and who asks too often waits',
+  async (t) => {
+    const id = await askedBy(gateway, 'alice');
+    const lee = await visitorOf(gateway, 'lee');
+    const token = tokenIn((await lee.look(`/requests/${id}`)).body);
+    await gateway.ledger.query('alter table daypass.approvals rename to away');
+    const unknown = await lee.send(`/requests/${id}`, { token, answer: 'approve', comment: 'go' });
+    await gateway.ledger.query('alter table daypass.away rename to approvals');
+    t.equal(unknown.status, 503);
+    t.match(unknown.body, /cannot say whether this was decided.*open the page again/is);
+    t.notMatch(unknown.body, /relation|approvals|\.js/);
+    const statuses = new Set<number>();
+    let last = unknown;
+    for (let looks = 0; last.status !== 429 && looks < 500; looks += 1) {
+      last = await lee.look('/requests/00000000-0000-7000-8000-000000000000');
+      statuses.add(last.status);
+    }
+    t.same([...statuses], [404, 429]);
+    t.match(last.headers['retry-after'], /^[1-9]/);
+    const told = gateway.lines.filter(({ status, reason }) => status === 429 && reason === 'too_many');
+    t.equal(told.length, 1);
+  },
+);
 
 t.test('a link that is opened while logged out leads through the company directory and back', async (t) => {
   const id = await askedBy(gateway, 'alice');
