@@ -15,13 +15,12 @@ export interface Assertion {
 }
 
 /** How long an assertion is good for, seconds: one that leaks is of little use. */
-const LIFETIME = 60;
+export const LIFETIME = 60;
 
 /**
  * Signs the identity assertion of a session (RFC 7519): `iss` daypass, `aud` the service, `sub` the principal, `role`,
- * `groups`,
- * `grant` and `session`, for a minute and never beyond the grant's end or that of its hours. The service verifies it with the gateway's
- * `/.well-known/jwks.json`; it must hold `typ`, `iss` and `aud` to what it expects (THREATS.md A4).
+ * `groups`, `grant` and `session`, for a minute and never beyond the grant's end or that of its hours. The service verifies it with
+ * the gateway's `/.well-known/jwks.json`; it must hold `typ`, `iss` and `aud` to what it expects (THREATS.md A4).
  * @param now - milliseconds since the epoch
  */
 export async function signAssertion(key: SigningKey, grant: Grant, session: string, now: number): Promise<Assertion> {

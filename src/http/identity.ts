@@ -1,4 +1,4 @@
-import { type Assertion, publicKeySet, signAssertion } from '../grant/assertion.js';
+import { type Assertion, LIFETIME, publicKeySet, signAssertion } from '../grant/assertion.js';
 import { type KeyRing, keyRing, type SigningKey } from '../grant/keys.js';
 import type { Session } from '../session/session.js';
 
@@ -30,9 +30,10 @@ export class Identity {
     return under;
   }
 
-  /** Good for a while, or for as long as the grant itself. */
+  /** Good for a while, or for as long as the grant itself. One that is good for longer is from before the clock was set back. */
   #isGood({ expiresAt }: Assertion, session: Session): boolean {
     const left = expiresAt - this.#wall();
+    if (left > LIFETIME * 1_000) return false;
     return left >= LEAST_LEFT || (left > 0 && expiresAt === session.expiresAt);
   }
 

@@ -1,7 +1,7 @@
-import { createLocalJWKSet, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
 import t from 'tap';
 import { startEcho } from '../http/echo.js';
-import { raw, startGateway } from '../http/gateway.js';
+import { HastyClock, raw, startGateway } from '../http/gateway.js';
 import { curl } from '../support/commands.js';
 
 t.test('A4: the service gets a signed, audience-bound assertion of who asks, and can verify it offline', async (t) => {
@@ -52,3 +52,26 @@ t.test(
     }
   },
 );
+
+t.test('A4: an assertion is not used past its end, nor before its beginning when the clock is set back', async (t) => {
+  const echo = await startEcho(t);
+  const clock = new HastyClock();
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } }, { clock });
+  const { handle } = gateway.issue('web', { forMs: 600_000 });
+  const client = raw(t, gateway.port, '');
+  for (const [ahead, asked] of [
+    [0, 1],
+    [1_000, 2],
+    [50_000, 3],
+    [120_000, 4],
+    [0, 5],
+  ] as const) {
+    clock.ahead = ahead;
+    client.socket.write(`GET /${asked} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`);
+    await client.sees(new RegExp(`you asked for /${asked}$`));
+    const token = Object.fromEntries(echo.requests.at(-1)?.headers ?? [])['daypass-assertion'] ?? '';
+    const { iat = 0, exp = 0 } = decodeJwt(token);
+    const now = clock.wall() / 1_000;
+    t.ok(iat <= now && now < exp && exp - iat <= 60, `${ahead} ms: ${iat - now} to ${exp - now}`);
+  }
+});
