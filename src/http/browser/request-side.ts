@@ -8,6 +8,7 @@ import { DaypassError } from '../../errors.js';
 import { actingNow } from '../../identity/acting.js';
 import type { Actor } from '../../identity/actor.js';
 import type { Person } from '../../identity/people.js';
+import { tellFault } from '../tell.js';
 import { shortBody } from './form.js';
 import { sendOn, sendPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';
@@ -85,9 +86,9 @@ async function decide(asking: Asking): Promise<Answer> {
   if (body === 'gone') return null;
   const form = new URLSearchParams(body.text);
   const filled = filledIn(form);
-  if (!isProof(fieldOf(form, 'token'), secret, boundTo(id))) return show(asking, filled, OTHER_LOGIN);
+  if (!isProof(fieldOf(form, 'token'), secret, boundTo(id))) return again(asking, filled, OTHER_LOGIN);
   const decided = decidedBy(filled);
-  if (decided === null) return show(asking, filled, NO_ANSWER);
+  if (decided === null) return again(asking, filled, NO_ANSWER);
   try {
     await desk.requests.decide(actor, id, decided);
   } catch (thrown) {
@@ -98,6 +99,14 @@ async function decide(asking: Asking): Promise<Answer> {
   }
   visit.parts.log.info({ principal: actor.subject, request: id, outcome: decided.outcome }, 'decided on a page');
   return sendOn(visit.res, `/requests/${id}`);
+}
+
+/** Shows the page once more for a form that the desk never heard of, so that no line of the audit log tells of it. */
+function again(asking: Asking, filled: Filled, found: Found): Promise<Answer> {
+  const { parts, req } = asking.visit;
+  const { status, message: detail } = found;
+  tellFault(parts, req, { status, reason: 'bad_request', detail, rule: 'a form of this page and login' });
+  return show(asking, filled, found);
 }
 
 /** A form of another request, or of another login of this browser, decides nothing here. */

@@ -95,6 +95,10 @@ t.test(
     const id = await askedBy(gateway, 'alice');
     const lee = await visitorOf(gateway, 'lee');
     const token = tokenIn((await lee.look(`/requests/${id}`)).body);
+    const faulty = () => gateway.lines.filter(({ msg, rule }) => msg === 'refused' && /form/.test(String(rule)));
+    t.equal((await lee.send(`/requests/${id}`, { token: 'another', answer: 'approve', comment: 'go' })).status, 403);
+    t.equal((await lee.send(`/requests/${id}`, { token, answer: 'perhaps', comment: 'go' })).status, 422);
+    t.match(faulty().slice(-2), [{ status: 403 }, { status: 422 }]);
     await gateway.ledger.query('alter table daypass.approvals rename to away');
     const unknown = await lee.send(`/requests/${id}`, { token, answer: 'approve', comment: 'go' });
     await gateway.ledger.query('alter table daypass.away rename to approvals');
