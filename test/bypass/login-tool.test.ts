@@ -27,7 +27,9 @@ async function asking(t: Test) {
   const lines = () =>
     gateway.ledger.query(`select actor, via, act, target, entry::jsonb -> 'detail' as detail from daypass.audit
       where act like 'token.%' order by seq`);
-  return { home, alice, page, confirm, exchange, codes, tokens, lines };
+  /** What the log says of codes, links and tokens that were not good. */
+  const refusals = () => gateway.lines.filter(({ rule }) => rule === 'a token for a tool').map(({ reason }) => reason);
+  return { home, alice, page, confirm, exchange, codes, tokens, lines, refusals };
 }
 
 function codeOf(address: string | null): string {
@@ -62,10 +64,11 @@ t.test('a code for a tool is made by a press on our own page alone', async (t) =
 });
 
 t.test('a code for a tool is worth nothing without its verifier, and counts once', async (t) => {
-  const { confirm, exchange, tokens } = await asking(t);
+  const { confirm, exchange, tokens, refusals } = await asking(t);
   const stolen = codeOf((await confirm()).next);
   t.equal((await exchange({ code: stolen, verifier: 'w'.repeat(43) })).status, 400);
   t.equal((await exchange({ code: stolen, verifier: VERIFIER })).status, 400, 'it is used up');
+  t.same(refusals(), ['code_over', 'code_over'], 'each is told of, once');
   const code = codeOf((await confirm()).next);
   t.equal((await exchange({ code, verifier: VERIFIER }, { origin: 'https://evil.test' })).status, 403);
   t.equal((await exchange({ code, verifier: VERIFIER }, { 'content-type': 'text/plain' })).status, 400);
@@ -89,7 +92,7 @@ t.test('a code of a login that was ended meanwhile gives no token', async (t) =>
 });
 
 t.test('no token is made or given back without its line in the audit log', async (t) => {
-  const { home, confirm, exchange, lines } = await asking(t);
+  const { home, confirm, exchange, lines, refusals } = await asking(t);
   const code = codeOf((await confirm()).next);
   const { token } = JSON.parse(await (await exchange({ code, verifier: VERIFIER })).text());
   await exchange({ code, verifier: VERIFIER });
@@ -97,6 +100,7 @@ t.test('no token is made or given back without its line in the audit log', async
     fetch(`${home}/api/v1/tokens/current`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } });
   t.equal((await back()).status, 200);
   t.equal((await back()).status, 401);
+  t.same(refusals(), ['code_over', 'unauthorised']);
   const about = { actor: 'alice', target: 'person:alice', detail: { client: 'laptop' } };
   t.same(await lines(), [
     { ...about, via: 'browser', act: 'token.create' },

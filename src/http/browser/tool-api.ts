@@ -6,6 +6,7 @@ import type { NewToken } from '../../identity/tokens.js';
 import { readJson } from '../../json.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
+import { tellFault } from '../tell.js';
 import { clientOf } from '../whence.js';
 import { shortBody } from './form.js';
 import { type Answer, refuse } from './refusals.js';
@@ -41,7 +42,8 @@ const tokenBody = z.union([
 ]);
 type TokenBody = z.output<typeof tokenBody>;
 
-async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
+async function makeToken(asking: Asked): Promise<Answer> {
+  const { parts, req, res } = asking;
   const headers = req.headers;
   if (['origin', 'sec-fetch-site'].some((name) => valuesOf(headers, name).length > 0))
     return refuse.foreign('tools alone ask for tokens');
@@ -51,9 +53,9 @@ async function makeToken({ parts, req, res }: Asked): Promise<Answer> {
   if (body === 'late') return refuse.tooSlow();
   if (body === 'gone') return null;
   const asked = tokenBody.safeParse(readJson(body?.text ?? ''));
-  if (!asked.success) return problem(res, 400, 'invalid_request', 'This asks for no token.');
+  if (!asked.success) return problem(asking, 400, 'invalid_request', 'This asks for no token.');
   const made = await tokenFor(parts, asked.data);
-  if (made === null) return problem(res, 400, 'code_over', OVER);
+  if (made === null) return problem(asking, 400, 'code_over', OVER);
   const { token, subject, expiresAt } = made;
   parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool was given a token');
   return answer(res, 201, { token, subject, expiresAt: new Date(expiresAt).toISOString() });
@@ -68,10 +70,11 @@ async function tokenFor({ access }: Asked['parts'], asked: TokenBody): Promise<N
   return login && access.tokens.create(login.hash, asked.client);
 }
 
-async function showToken({ parts, req, res }: Asked): Promise<Answer> {
+async function showToken(asking: Asked): Promise<Answer> {
+  const { parts, req, res } = asking;
   const { access } = parts;
   const token = await access.tokens.find(bearerOf(req.header('authorization')));
-  if (token === null) return unauthorised(res);
+  if (token === null) return unauthorised(asking);
   const { subject, client, expiresAt } = token;
   const person = await access.people.find(subject);
   const actor = person && actorOf(person, access.duties, 'token');
@@ -81,9 +84,10 @@ async function showToken({ parts, req, res }: Asked): Promise<Answer> {
   });
 }
 
-async function endToken({ parts, req, res }: Asked): Promise<Answer> {
+async function endToken(asking: Asked): Promise<Answer> {
+  const { parts, req, res } = asking;
   const subject = await parts.access.tokens.end(bearerOf(req.header('authorization')));
-  if (subject === null) return unauthorised(res);
+  if (subject === null) return unauthorised(asking);
   await parts.access.browsers.recheck();
   parts.log.info({ principal: subject, client: clientOf(req) }, 'a tool gave its token back');
   return answer(res, 200, { subject });
@@ -93,19 +97,20 @@ function bearerOf(authorization: string | undefined): string {
   return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1] ?? '';
 }
 
-function unauthorised(res: ClientResponse): null {
+function unauthorised(asking: Asked): null {
   const detail = 'There is no such token, or it is over. Log in again: daypass login';
-  return problem(res, 401, 'unauthorised', detail, { 'www-authenticate': 'Bearer' });
+  return problem(asking, 401, 'unauthorised', detail, { 'www-authenticate': 'Bearer' });
 }
 
-/** RFC 9457. */
+/** RFC 9457. Told of and counted, as refusals in a browser are. */
 function problem(
-  res: ClientResponse,
+  { parts, req, res }: Asked,
   status: number,
   code: string,
   detail: string,
   headers: Readonly<Record<string, string>> = {},
 ): null {
+  tellFault(parts, req, { status, reason: code, detail, rule: 'a token for a tool' });
   const told = { type: `urn:daypass:error:${code}`, title: STATUS_CODES[status], status, code, detail };
   return answer(res, status, told, { 'content-type': 'application/problem+json', ...headers });
 }
