@@ -166,6 +166,8 @@ function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENG
     'cache-control': 'no-store',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     'x-content-type-options': 'nosniff',
+    // Its address may hold a hand-over code: `navigation.entries()` would tell it to other pages of the host, too.
+    'referrer-policy': 'no-referrer',
     ...(status === 401 ? { 'www-authenticate': challenge } : {}),
     ...(retryAfter !== undefined || status === 429 ? { 'retry-after': String(retryAfter ?? 1) } : {}),
   };

@@ -200,6 +200,31 @@ t.test('A3: a code works once, for its own service, in the browser that began, w
   t.same(old, [{ n: 1 }]);
 });
 
+t.test(
+  'A3: what a page of a service had somebody else’s browser bring is used up, and stands in no history',
+  async (t) => {
+    const { gateway, browser } = await startBrowsing(t);
+    await gateway.issue({ service: 'web' });
+    const [alice, mallory] = [browser(), browser()];
+    await alice.logIn(await linkFor(gateway));
+    await alice.visit(WEB, '/');
+    const codeFor = async (who: typeof alice) => {
+      const begun = await who.ask(WEB, '/', { headers: NAVIGATION });
+      return pathOf((await alice.ask('localhost', pathOf(begun.location), { headers: NAVIGATION })).location);
+    };
+    const code = await codeFor(mallory);
+    const brought = await alice.ask(WEB, code, { headers: NAVIGATION });
+    t.equal(brought.status, 400, 'her browser has begun nothing, and has a session');
+    t.equal(brought.headers['referrer-policy'], 'no-referrer', 'pages beside it do not see its address in the history');
+    t.equal((await mallory.ask(WEB, code, { headers: NAVIGATION })).status, 400, 'who had it asked for comes too late');
+    const unheard = await codeFor(mallory);
+    const cookie = `${alice.cookies(WEB)}; large=${'x'.repeat(16_384)}`;
+    const refused = await alice.ask(WEB, unheard, { headers: { ...NAVIGATION, cookie } });
+    t.equal(refused.status, 431);
+    t.equal(refused.headers['referrer-policy'], 'no-referrer', 'nor what never came to be used');
+  },
+);
+
 t.test('D29: a login link works once, and not after its time', async (t) => {
   const { gateway, browser } = await startBrowsing(t);
   const code = await linkFor(gateway);

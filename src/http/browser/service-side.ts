@@ -64,7 +64,10 @@ export async function serveOwnTarget(
   return enterService(parts, selected, res, cookies, query.getAll('code'));
 }
 
-/** Takes a code that belongs to this browser, and gives it a new session. */
+/**
+ * Takes a code that belongs to this browser, and gives it a new session. A code is used up even where nothing was begun: a page
+ * of the service could have asked for it, and read it later in the history of its tab.
+ */
 async function enterService(
   { access, clock, scheme, log }: HttpParts,
   selected: Service,
@@ -72,12 +75,13 @@ async function enterService(
   cookies: readonly string[],
   [code = '', ...more]: readonly string[],
 ): Promise<Answer> {
+  if (more.length > 0) return refuse.notBegunHere();
   const states = readStates(cookies);
-  if (states.length === 0 || more.length > 0) return refuse.notBegunHere();
   const [previous = null] = cookiesNamed(cookies, SESSION_COOKIE);
   const binds = states.map(({ bind }) => bind);
   const session = await access.handovers.enter(code, binds, selected.name, previous);
   const state = states.find(({ bind }) => session?.bind.equals(bind));
+  if (states.length === 0) return refuse.notBegunHere();
   if (session === null || state === undefined) return refuse.codeOver();
   if (previous !== null) access.browsers.forget(previous);
   const { principal, ended } = session;
