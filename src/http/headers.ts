@@ -154,7 +154,8 @@ function isForwarded(name: string, plain: string): boolean {
 /**
  * The headers a client gets of a service's answer: without those of its connection, and without any in our name. A service
  * speaks for itself alone: its cookies reach no sibling and are none of the gateway's, `Clear-Site-Data` would clear those of
- * all siblings, `Alt-Svc` leads nobody past the gateway, and a redirect to its own address leads to where the client knows it.
+ * all siblings, `Alt-Svc` leads nobody past the gateway, `NEL` has browsers report every address of the host elsewhere, those
+ * with a hand-over code among them, and a redirect to its own address leads to where the client knows it.
  */
 export function responseHeaders(headers: readonly Header[], service: ServiceAddress): Header[] {
   const listed = connectionList(headers);
@@ -171,7 +172,7 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
   return kept;
 }
 
-const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc', 'clear-site-data']);
+const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc', 'clear-site-data', 'nel']);
 
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;

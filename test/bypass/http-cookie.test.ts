@@ -78,6 +78,7 @@ t.test('A3, A16: a service sees neither cookie, in no spelling, and sets none un
   t.equal(JSON.parse(answer.body).cookie, 'a=1; b=2');
   t.same(answer.headers['set-cookie'], ['own=1; Path=/', '__Host-daypass-of-the-service=1']);
   t.equal(answer.headers['clear-site-data'], undefined, 'it would clear the cookies of siblings');
+  t.equal(answer.headers.nel, undefined, 'it would have every address reported, those with a code, too');
   const { handle } = await gateway.issue({ service: 'web' });
   const tool = new TestBrowser(gateway.ports.http);
   const byHandle = await tool.ask(WEB, '/', { headers: { 'daypass-handle': handle, cookie: sent } });

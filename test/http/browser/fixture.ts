@@ -30,6 +30,7 @@ export async function startService(t: Test, setCookies: readonly string[] = []) 
     if (req.url === '/slow' && seen.filter((one) => one === 'GET /slow').length === 1) return;
     if (setCookies.length > 0) res.setHeader('set-cookie', [...setCookies]);
     res.setHeader('clear-site-data', '"cookies"');
+    res.setHeader('nel', '{"report_to":"a","max_age":86400,"success_fraction":1}');
     res.end(JSON.stringify(req.headers));
   });
   const sockets = new WebSocketServer({ server });
