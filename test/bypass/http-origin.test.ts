@@ -78,6 +78,28 @@ t.test('D29: other sites may link to a page, and include nothing of it', async (
     t.equal((await alice.ask(WEB, '/x', { headers: { ...NAVIGATION, 'sec-fetch-site': site } })).status, 200, site);
 });
 
+t.test(
+  'D29: what a browser fetches ahead of anybody’s wish is nobody’s, though it says that no page asked',
+  async (t) => {
+    const { alice, browser, service, gateway } = await loggedIn(t);
+    for (const purpose of ['prefetch', 'prefetch;prerender', 'prefetch;anonymous-client-ip', 'else', '']) {
+      for (const site of ['none', 'same-site', 'cross-site']) {
+        const headers = { ...NAVIGATION, 'sec-fetch-site': site, 'sec-purpose': purpose };
+        t.equal((await alice.ask(WEB, '/x', { headers })).status, 403, `${site} ${purpose}`);
+        for (const path of ['/.daypass/begin', '/.daypass/enter?code=x'])
+          t.equal((await alice.ask(WEB, path, { headers })).status, 404, 'no session is replaced');
+        const way = `/handover?service=web&bind=${'A'.repeat(43)}`;
+        t.equal((await alice.ask('localhost', way, { headers })).status, 404, 'and no code made');
+        t.equal((await browser().ask(WEB, '/x', { headers })).status, 401, 'nor a login begun');
+      }
+    }
+    t.same(service.seen, []);
+    t.match(await gateway.ledger.query('select count(*)::int as n from daypass.handovers'), [{ n: 1 }]);
+    const own = { 'sec-fetch-site': 'same-origin', 'sec-purpose': 'prefetch' };
+    t.equal((await alice.ask(WEB, '/x', { headers: own })).status, 200, 'a page may load its own ahead');
+  },
+);
+
 t.test('D29: a WebSocket with a login opens for pages of its own host alone', async (t) => {
   const { alice, own, gateway } = await loggedIn(t);
   for (const origin of [undefined, ...foreignOrigins(own)])

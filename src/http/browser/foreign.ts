@@ -23,6 +23,7 @@ export function foreignRequest(method: string, headers: readonly Header[], own: 
   const site = said(headers, 'sec-fetch-site');
   if (origin !== null && origin !== 'null' && origin !== own) return 'it comes from another origin';
   if (site === 'same-origin') return null;
+  if (isAhead(headers)) return 'it was fetched ahead, before anybody went there';
   if (method !== 'GET' && method !== 'HEAD')
     return site === null && origin === own ? null : 'it does not come from a page of this host';
   if (site === null) return origin === 'null' ? 'it comes from another origin' : null;
@@ -38,8 +39,16 @@ export function foreignSocket(headers: readonly Header[], own: string): string |
 
 /** Whether a person goes to a page in a whole tab: only then a redirect leads them anywhere. */
 export function isNavigation(method: string, headers: readonly Header[]): boolean {
-  if (method !== 'GET' || !prefersHtml(said(headers, 'accept') ?? undefined)) return false;
+  if (method !== 'GET' || isAhead(headers) || !prefersHtml(said(headers, 'accept') ?? undefined)) return false;
   return said(headers, 'sec-fetch-mode') === null || isTopNavigation(method, headers);
+}
+
+/**
+ * Whether a browser fetches a page before anybody goes there. Pages of siblings can have it do so, unseen and with cookies, and
+ * Chromium then says `Sec-Fetch-Site: none` and that it is a navigation (speculation rules). It asks again when somebody goes there.
+ */
+function isAhead(headers: readonly Header[]): boolean {
+  return valuesOf(headers, 'sec-purpose').length > 0;
 }
 
 function isTopNavigation(method: string, headers: readonly Header[]): boolean {
