@@ -2,7 +2,7 @@
  * The one statement that makes a login, whoever vouches for it. What the browser was logged in with before ends, and so do
  * the person's oldest logins beyond the most there may be. Nobody whose account is closed, or at its end, gets in; a login
  * lasts no longer than the account. The account's row is locked, so that a login and its closing are never blind to each
- * other.
+ * other. `ended` names whose logins ended for it.
  *
  * `$1` the time, `$2` hash of the new login, `$3` its end, `$4` hash of the browser's login before, `$5` how many others stay,
  * `$6` source, `$7` who did it (null: the person), `$8` why, `$9` `$10` `$11` what the directory calls it; the rest is `who`'s.
@@ -18,7 +18,7 @@ export function beginStatement(who: string, account: 'needed' | 'optional'): str
       from who ${account === 'needed' ? 'join' : 'left join'} account on true
       where account.closed_at is null and (account.ends_at is null or account.ends_at > $1)
     ), old as (
-      update logins set ended_at = $1 where hash = $4 and ended_at is null and exists (select from entering)
+      update logins set ended_at = $1 where hash = $4 and ended_at is null and exists (select from entering) returning principal
     ), oldest as (
       update logins set ended_at = $1 where hash in (
         select hash from logins
@@ -32,5 +32,6 @@ export function beginStatement(who: string, account: 'needed' | 'optional'): str
       union all select principal, 'logout', $1, principal, 'the oldest of too many logins' from oldest
     )
     insert into logins (hash, principal, created_at, expires_at, source, issuer, id_token_sub, sid)
-    select $2, principal, $1, expires_at, $6, $9, $10, $11 from entering returning principal, expires_at`;
+    select $2, principal, $1, expires_at, $6, $9, $10, $11 from entering returning principal, expires_at,
+      array(select principal from old union select principal from oldest) as ended`;
 }

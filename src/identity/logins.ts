@@ -87,7 +87,7 @@ export class Logins {
   readonly #clock: Clock;
   readonly #loggedOut: (principal: string) => Promise<void>;
 
-  /** @param loggedOut - called when all logins of a principal have ended */
+  /** @param loggedOut - called when logins of a principal have ended */
   constructor(pool: pg.Pool, clock: Clock, loggedOut: (principal: string) => Promise<void>) {
     this.#pool = pool;
     this.#clock = clock;
@@ -143,6 +143,8 @@ export class Logins {
       ...[directory?.issuer ?? null, directory?.sub ?? null, directory?.sid ?? null, ...who],
     ]);
     if (!(row?.expires_at instanceof Date)) return null;
+    // Whoever logs in where somebody else was must not be taken for them for a moment longer.
+    for (const principal of Array.isArray(row.ended) ? row.ended : []) await this.#loggedOut(String(principal));
     return { principal: String(row.principal), secret, expiresAt: row.expires_at.getTime() };
   }
 

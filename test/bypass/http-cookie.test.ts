@@ -109,6 +109,23 @@ t.test('A1: what is under /.daypass reaches no service, however it is spelled an
   t.same(service.seen, []);
 });
 
+t.test('A13: whoever logs in where somebody else was acts as themselves at once', async (t) => {
+  const { gateway, alice: browser, service } = await loggedIn(t);
+  await gateway.issue({ service: 'web', principal: 'bob' });
+  const socket = browser.socket(WEB, '/live', `http://${WEB}:${gateway.ports.http}`);
+  const closed = once(socket, 'close');
+  t.equal(await openingOf(t, socket), 101);
+  await browser.logIn(await linkFor(gateway, 'bob'));
+  await closed;
+  t.equal((await browser.ask(WEB, '/', { headers: SAME_ORIGIN })).status, 401, 'what alice had opened is over');
+  t.equal((await browser.visit(WEB, '/as-bob')).status, 200);
+  t.notOk(service.seen.includes('GET /'));
+  const [event] = (await gateway.events()).filter(({ payload }) => JSON.stringify(payload).includes('/as-bob'));
+  t.match(await gateway.ledger.query(`select principal from daypass.sessions where id = '${event?.session}'`), [
+    { principal: 'bob' },
+  ]);
+});
+
 t.test('A13: a session whose grant is another person’s opens nothing', async (t) => {
   const { gateway, alice, service } = await loggedIn(t);
   const { id } = await gateway.issue({ service: 'web', principal: 'bob' });
