@@ -261,8 +261,10 @@ function tellUnsecured({ faults }: HttpParts, socket: Socket, { status, message:
 }
 
 function unreadable({ status }: MalformedMessage): Refusal {
-  if (status === 431)
-    return refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, { status: 431 });
+  if (status === 431) {
+    const hint = 'in a browser, delete the cookies of this site and of the domain above it';
+    return refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, { status, hint });
+  }
   if (status === 413) return refusalFor('too_large', 'What stands beside the chunks of the request is too large.');
   if (status === 408) return { status: 408, reason: 'bad_request', detail: 'The head of the request took too long.' };
   return { status: 400, reason: 'bad_request', detail: 'This is not a request that HTTP/1.1 allows.' };
