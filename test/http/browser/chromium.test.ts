@@ -1,172 +1,93 @@
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { join } from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import t, { type Test } from 'tap';
-import { WebSocketServer } from 'ws';
-import { selfSigned } from '../../support/certificate.js';
+import type { Page } from 'playwright-core';
+import t from 'tap';
 import { startGateway } from '../../support/gateway.js';
-import { listen } from '../gateway.js';
-import { linkFor, webPolicy } from './fixture.js';
+import { DOMAIN, fetchFrom, launch, logIn, skip, socketFrom, startOverTls, startPages } from './chromium-fixture.js';
+import { webPolicy } from './fixture.js';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const skip = CHROMIUM === undefined ? 'Chromium is not installed' : false;
-
-/** A service with a page, a form that posts, and a WebSocket; what reached it. */
-async function service(t: Test) {
-  const seen: string[] = [];
-  const cookies: string[] = [];
-  const server = createServer((req, res) => {
-    if (req.url !== '/favicon.ico') seen.push(`${req.method} ${req.url}`);
-    cookies.push(req.headers.cookie ?? '');
-    // In the gateway's name, too: it must not get through.
-    res.setHeader('set-cookie', ['mine=1; Path=/', '__Host-daypass=tossed; Path=/; Secure']);
-    res.setHeader('content-type', 'text/html');
-    res.end(`<title>${req.method} ${req.url}</title><form method="post" action="/done"><button>Go</button></form>`);
-  });
-  const sockets = new WebSocketServer({ server });
-  sockets.on('connection', (socket) => {
-    seen.push('WS');
-    socket.send('hello');
-  });
-  return { seen, cookies, url: `http://127.0.0.1:${await listen(t, server)}` };
+/** What stays open in a page: a WebSocket and a stream of events. Resolves with the first that both say. */
+function stayOpen(page: Page): Promise<unknown> {
+  // A cut stream is asked for again: only the refusal of that closes it.
+  return page.evaluate(`
+    const socket = new WebSocket('wss://' + location.host + '/live');
+    const events = new EventSource('/events');
+    window.ends = Promise.all([
+      new Promise((resolve) => { socket.onclose = ({ code, reason }) => resolve(code + ' ' + reason); }),
+      new Promise((resolve) => { events.onerror = () => { if (events.readyState === 2) resolve('closed'); }; }),
+    ]);
+    Promise.all([socket, events].map((one) => new Promise((resolve) => { one.onmessage = ({ data }) => resolve(data); })));
+  `);
 }
 
-async function launch(t: Test): Promise<Browser> {
-  const args = [
-    '--no-sandbox',
-    '--ignore-certificate-errors',
-    '--host-resolver-rules=MAP *.test 127.0.0.1, MAP gw.test 127.0.0.1',
-  ];
-  const browser = await chromium.launch({ executablePath: CHROMIUM ?? '', args });
-  t.teardown(() => browser.close());
-  return browser;
-}
-
-/** What a page's script is answered: a status, or why it was not. */
-function fetchFrom(page: Page, url: string, init: object = {}): Promise<string> {
-  return page.evaluate(
-    async ([url, init]) => {
-      try {
-        return String((await fetch(url, { credentials: 'include', ...init })).type);
-      } catch {
-        return 'failed';
-      }
-    },
-    [url, init] as const,
-  );
-}
-
-function socketFrom(page: Page, url: string): Promise<string> {
-  return page.evaluate(
-    (url) =>
-      new Promise<string>((resolve) => {
-        const socket = new WebSocket(url);
-        socket.onmessage = () => resolve('open');
-        socket.onclose = ({ code, reason }) => resolve(`${code} ${reason}`);
-      }),
-    url,
-  );
+function endsOf(page: Page): Promise<unknown> {
+  return page.evaluate('window.ends');
 }
 
 t.test(
-  'a real browser over TLS: login, hand-over, the service; siblings get nowhere; log out everywhere',
+  'a real browser over TLS: login, hand-over, the service, what is refused, the end of it',
   { skip },
   async (t) => {
-    const { cert, key } = await selfSigned('gw.test', 'x.gw.test', 'y.gw.test');
-    const folder = await mkdtemp('/tmp/dp-browser-');
-    t.teardown(() => rm(folder, { recursive: true, force: true }));
-    await writeFile(join(folder, 'cert.pem'), cert);
-    await writeFile(join(folder, 'key.pem'), key);
-    const tls = `tls: { cert: { file: ${join(folder, 'cert.pem')} }, key: { file: ${join(folder, 'key.pem')} } }\ndrain: 0s`;
-    const { seen, cookies, url } = await service(t);
-    const services = { x: webPolicy(url, 'x'), y: webPolicy(url, 'y') };
-    const gateway = await startGateway(t, { services, domain: 'gw.test', settings: tls });
-    await gateway.issue({ service: 'x' });
-    await gateway.issue({ service: 'y' });
-    const port = gateway.ports.http;
-    const [home, x, y] = [`https://gw.test:${port}`, `https://x.gw.test:${port}`, `https://y.gw.test:${port}`];
-    const browser = await launch(t);
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const { gateway, grants, origins, x: service, trusting } = await startOverTls(t);
+    const { home, x, y } = origins;
+    const context = await (await launch(t, trusting)).newContext();
     const page = await context.newPage();
 
-    await page.goto(`${home}/login#${await linkFor(gateway)}`);
-    t.equal(page.url(), `${home}/login`, 'the code is out of the address line');
-    await page.click('button');
-    await page.waitForURL(`${home}/`);
+    await logIn(page, gateway, home);
     t.match(await page.textContent('h1'), 'Logged in as alice');
     await page.goto(`${x}/orders?from=outside`);
     t.equal(page.url(), `${x}/orders?from=outside`);
     t.equal(await page.title(), 'GET /orders?from=outside');
+    t.equal(await fetchFrom(page, '/data'), 'basic', 'its own scripts may ask');
     await page.click('button');
     await page.waitForURL(`${x}/done`);
     t.equal(await page.title(), 'POST /done', 'its own forms work');
-    t.equal(await socketFrom(page, `wss://x.gw.test:${port}/live`), 'open', 'and its own WebSockets');
+    t.same(await stayOpen(page), ['hello', 'first'], 'and its own WebSockets and streams');
+
     const kept = await context.cookies([home, x]);
-    const names = kept.map(({ name, domain, httpOnly, secure }) => `${domain} ${name} ${httpOnly} ${secure}`).sort();
-    t.same(names, [
-      'gw.test __Host-daypass true true',
-      'x.gw.test __Host-daypass true true',
-      'x.gw.test mine false false',
+    t.same(kept.map(({ name, domain, httpOnly, secure }) => `${domain} ${name} ${httpOnly} ${secure}`).sort(), [
+      `${DOMAIN} __Host-daypass true true`,
+      `x.${DOMAIN} __Host-daypass true true`,
+      `x.${DOMAIN} mine false false`,
     ]);
     t.notOk(kept.some(({ value }) => value === 'tossed'));
-    t.ok(
-      cookies.every((cookie) => !cookie.includes('__Host-')),
-      cookies.join(),
-    );
-
-    // A sibling host is same-site: its pages' requests carry the cookies of x, and are refused for that.
-    await page.goto(`${y}/`);
-    const before = seen.length;
-    t.equal(await fetchFrom(page, `${x}/steal`, { mode: 'no-cors' }), 'opaque');
-    t.equal(await fetchFrom(page, `${x}/change`, { mode: 'no-cors', method: 'POST', body: 'a=1' }), 'opaque');
-    t.equal(await fetchFrom(page, `${home}/logout`, { mode: 'no-cors', method: 'POST' }), 'opaque');
-    t.match(await socketFrom(page, `wss://x.gw.test:${port}/live`), /^1006/);
-    await page.evaluate(`new Promise((resolve) => {
-      const frame = document.createElement('iframe');
-      frame.onload = resolve;
-      frame.src = '${x}/framed';
-      document.body.append(frame);
-    })`);
-    t.same(seen.slice(before), [], 'nothing of it reached the service');
-    await page.evaluate(`
-      for (const domain of ['', '; Domain=gw.test', '; Domain=x.gw.test'])
-        for (const name of ['__Host-daypass', '__host-daypass', '=__Host-daypass'])
-          document.cookie = name + '=evil; Secure; Path=/' + domain;
-      const form = document.createElement('form');
-      [form.method, form.action] = ['post', '${x}/posted'];
-      document.body.append(form);
-      form.submit();
-    `);
-    await page.waitForURL(`${x}/posted`);
-    t.match(await page.textContent('h1'), 'Forbidden');
-    await page.goto(`${x}/after`);
-    t.equal(await page.title(), 'GET /after', 'tossed cookies changed nothing');
+    t.notMatch(service.cookies.join(), '__Host-');
 
     const other = await context.newPage();
-    await other.goto(`${home}/`);
-    const cut = socketFrom(page, `wss://x.gw.test:${port}/live`);
-    t.equal(await cut, 'open');
-    await other.click('button');
-    // Not its address, which is the same before and after.
-    await other.waitForSelector('h1:has-text("Not logged in")');
+    await other.goto(`${x}/form`);
+    await other.evaluate(`document.forms[0].action = '/denied'; document.forms[0].submit()`);
+    await other.waitForURL(`${x}/denied`);
+    t.match(await other.textContent('h1'), 'Forbidden', 'a refusal is a page');
+    t.notOk(service.seen.includes('POST /denied'));
+    await other.goto(`${y}/`);
+    t.same(await stayOpen(other), ['hello', 'first']);
+
+    const revocation = { grant: grants.x.id, reason: 'a test', by: 'ops' };
+    t.equal((await gateway.operator('POST', '/v1/revocations', revocation)).status, 200);
+    t.match(await endsOf(page), [/revoked/, 'closed'], 'what an open page holds is cut');
+    const before = service.seen.length;
+    t.equal(await page.evaluate(`fetch('/data').then(({ status }) => status)`), 401);
     await page.goto(`${x}/after`);
-    t.match(await page.textContent('h1'), 'Not logged in');
-    t.equal(page.url().startsWith(`${home}/handover`), true);
+    t.match(await page.textContent('main'), 'no access to x', 'and there is no way back in');
+    t.same(service.seen.slice(before), []);
+
+    await page.goto(`${home}/`);
+    await page.click('button');
+    // Not its address, which is the same before and after.
+    await page.waitForSelector('h1:has-text("Not logged in")');
+    t.match(await endsOf(other), [/logged out/i, 'closed']);
+    await other.goto(`${y}/after`);
+    t.match(await other.textContent('h1'), 'Not logged in');
+    t.equal(other.url().startsWith(`${home}/handover`), true);
   },
 );
 
 t.test('a real browser keeps __Host- cookies of *.localhost without TLS', { skip }, async (t) => {
-  const { url } = await service(t);
+  const { url } = await startPages(t);
   const gateway = await startGateway(t, { services: { x: webPolicy(url, 'x') } });
   await gateway.issue({ service: 'x' });
   const home = `http://localhost:${gateway.ports.http}`;
   const context = await (await launch(t)).newContext();
   const page = await context.newPage();
-  await page.goto(`${home}/login#${await linkFor(gateway)}`);
-  await page.click('button');
-  await page.waitForURL(`${home}/`);
+  await logIn(page, gateway, home);
   await page.click('a');
   await page.waitForURL(`http://x.localhost:${gateway.ports.http}/`);
   t.equal(await page.title(), 'GET /');
