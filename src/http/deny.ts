@@ -160,13 +160,17 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** The headers of every refusal. @param challenge - what a 401 asks for */
+/**
+ * The headers of every refusal. Its address may hold a hand-over code, which the service's own pages shall not learn:
+ * `sandbox` makes it no page of their origin, whose service workers could list it, and `no-referrer` keeps its address out of
+ * `navigation.entries()`.
+ * @param challenge - what a 401 asks for
+ */
 function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
   return {
     'cache-control': 'no-store',
-    'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
+    'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox`,
     'x-content-type-options': 'nosniff',
-    // Its address may hold a hand-over code: `navigation.entries()` would tell it to other pages of the host, too.
     'referrer-policy': 'no-referrer',
     ...(status === 401 ? { 'www-authenticate': challenge } : {}),
     ...(retryAfter !== undefined || status === 429 ? { 'retry-after': String(retryAfter ?? 1) } : {}),

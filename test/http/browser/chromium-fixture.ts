@@ -38,10 +38,21 @@ export async function startPages(t: Test, answer: (req: IncomingMessage, res: Se
   return { seen, cookies, url: `http://127.0.0.1:${await listen(t, server)}` };
 }
 
+/** A service worker that tells which windows of its origin are open, and where they are. */
+const LISTING_WORKER = `self.onmessage = async ({ source }) => {
+  const windows = await clients.matchAll({ includeUncontrolled: true, type: 'all' });
+  source.postMessage(windows.map(({ url }) => url));
+};`;
+
 function page(req: IncomingMessage, res: ServerResponse): void {
   if (req.url === '/events') {
     res.setHeader('content-type', 'text/event-stream');
     res.write('retry: 50\ndata: first\n\n');
+    return;
+  }
+  if (req.url === '/app/worker.js') {
+    res.setHeader('content-type', 'text/javascript');
+    res.end(LISTING_WORKER);
     return;
   }
   res.setHeader('content-type', 'text/html');
