@@ -1,4 +1,4 @@
-import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, type Socket } from 'node:net';
+import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { systemClock } from '../../clock.js';
 import { carriedBy } from '../../session/connection.js';
@@ -27,6 +27,16 @@ const SPOKEN = ['http/1.1', 'http/1.0'];
 const ROUND = 1_000;
 /** How many connections are looked at in one turn. */
 const LOOKED = 64;
+/** Of a client of which nothing is heard for so long the system asks whether it is still there, milliseconds. */
+const KEEP_ALIVE_PROBES = 60_000;
+
+/** A connection that is open, and what of it speaks HTTP unless a WebSocket took it over. */
+interface Open {
+  readonly socket: Socket;
+  /** The one below TLS; itself without. */
+  readonly carrier: Socket;
+  readonly speaker: ClientConnection;
+}
 
 /** HTTP/1.1 on the clients' side (RFC 9112), plain or over TLS. */
 export class HttpServer {
@@ -34,12 +44,14 @@ export class HttpServer {
   readonly settings: NetServerOpts;
   readonly #parts: ConnectionParts;
   readonly #tls: TlsServer | null;
+  readonly #open = new Set<Open>();
   readonly #clock: NodeJS.Timeout;
 
   constructor(options: ServerOptions) {
     const { handler, domain, headTimeout, tls } = options;
     this.#parts = { handler, domain, headTimeout, connections: new Set() };
-    this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: options.buffered };
+    const probed = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBES };
+    this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: options.buffered, ...probed };
     this.#tls = tls === undefined ? null : this.#secured(tls, options);
     this.#clock = setInterval(() => this.#look(), Math.min(ROUND, headTimeout));
     this.#clock.unref();
@@ -56,13 +68,16 @@ export class HttpServer {
 
   /** Serves what comes on a connection, which speaks TLS first where this server does. */
   accept(socket: Socket): void {
-    if (this.#tls === null) this.serve(socket);
-    else this.#tls.emit('connection', socket);
+    if (this.#tls === null) return this.serve(socket);
+    socket.allowHalfOpen = false; // whoever ends its side amid the handshake has left
+    this.#tls.emit('connection', socket);
   }
 
-  /** Serves what comes on a connection that needs no TLS. */
-  serve(socket: Socket): void {
-    new ClientConnection(socket, this.#parts);
+  /** Serves what comes on a connection that needs no TLS. @param carrier - the one below, if it has that behind it */
+  serve(socket: Socket, carrier = socket): void {
+    const open = { socket, carrier, speaker: new ClientConnection(socket, this.#parts) };
+    this.#open.add(open);
+    socket.once('close', () => this.#open.delete(open));
   }
 
   /** Shows another certificate to connections from here on; those that are open keep theirs. Nothing for a plain server. */
@@ -95,7 +110,8 @@ export class HttpServer {
       else {
         carriedBy(socket, carrier);
         carries(carrier, socket);
-        this.serve(socket);
+        socket.allowHalfOpen = true;
+        this.serve(socket, carrier);
       }
     });
     server.on('tlsClientError', (error, socket) => {
@@ -107,15 +123,25 @@ export class HttpServer {
   }
 
   /** So many in one turn: thousands that were too slow together are not refused while everybody else waits. */
-  #look(left = this.#parts.connections.values()): void {
+  #look(left = this.#open.values()): void {
     const now = systemClock.monotonic();
     for (let looked = 0; looked < LOOKED; looked += 1) {
       const { value, done } = left.next();
       if (done) return;
-      value.look(now);
+      if (this.#parts.connections.has(value.speaker)) value.speaker.look(now);
+      askWhetherReset(value);
     }
     setImmediate(() => this.#look(left));
   }
+}
+
+/**
+ * Where nothing is read, as what came before waits for a service, nobody would be told of a reset: the system tells who writes, also
+ * nothing. Below TLS, which would have nothing to write.
+ */
+function askWhetherReset({ socket, carrier }: Open): void {
+  const isIdle = socket.writable && socket.writableLength === 0 && carrier.writableLength === 0;
+  if (isIdle && socket.isPaused() && carrier instanceof Socket) carrier.write('', 'latin1');
 }
 
 /** What was wrong with a handshake; null for a client that left. The code alone: what OpenSSL says besides changes with each version. */
