@@ -209,6 +209,67 @@ t.test('nobody takes the memory for large messages from everybody else, on howev
   t.match(await hoarders[7]?.ended, /\x88.\x03\xf5/s, '1013');
 });
 
+t.test('several people together do not take the memory for large messages from another one, either', async (t) => {
+  const MiB = 1024 * 1024;
+  const { url, sockets } = await rawService(t);
+  const roles = { viewer: ['WS /live'] };
+  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
+  const dial = dialling(t, gateway);
+  const hoarders = [];
+  for (const name of ['mallory', 'mike', 'moe', 'mara']) {
+    const hoarder = await dial(name);
+    hoarder.socket.write(masked(0x82, Buffer.alloc(2 * MiB)).subarray(0, -1));
+    hoarders.push(hoarder);
+  }
+  await pause(300); // until all of it is held
+  const other = await dial('alice');
+  const service = sockets[4];
+  const before = service?.bytesRead ?? 0;
+  other.socket.write(masked(0x82, Buffer.alloc(MiB)));
+  await waitUntil('the other one is heard', async () => (service?.bytesRead ?? 0) - before >= MiB);
+  t.match(await Promise.race(hoarders.map(({ ended }) => ended)), /\x88.\x03\xf5/s, '1013');
+  t.equal(hoarders.filter(({ socket }) => !socket.destroyed).length, 3, 'one of them, and no more');
+  await waitUntil('it is recorded', async () => {
+    const results = (await gateway.events()).filter(
+      ({ kind, facts }) => kind === 'result' && facts.messages !== undefined,
+    );
+    return results.some(({ facts }) => facts.status === '1013' && facts.reason === 'too_many' && facts.messages === 0);
+  });
+});
+
+for (const [how, leaves] of [
+  ['', false],
+  [', nor when its client has left', true],
+] as const) {
+  t.test(`what a service has not taken takes its part of the memory${how}: it is not filled with that`, async (t) => {
+    const MiB = 1024 * 1024;
+    const { url, sockets } = await rawService(t);
+    const web = { url, roles: { viewer: { allow: ['WS /live'], websocket: { max_message: '64MiB' } } } };
+    const gateway = await startGateway(t, { web }, { messageMemory: 64 * MiB, mode: 'buffered' });
+    const dial = dialling(t, gateway);
+    const held = [];
+    for (const name of ['mallory', 'mike', 'moe']) {
+      const hoarder = await dial(name);
+      const service = sockets[held.length];
+      service?.pause();
+      held.push(hoarder);
+      hoarder.socket.write(masked(0x82, Buffer.alloc(30 * MiB)));
+      await pause(500); // until it is whole, and some of it with the system
+      if (leaves) hoarder.socket.end();
+    }
+    await waitUntil('the third finds no room, or makes it', async () => {
+      const told = gateway.lines.filter((line) => line.includes('"memory for large messages"'));
+      return leaves ? sockets.slice(0, 3).some(({ destroyed }) => destroyed) || told.length > 0 : told.length > 0;
+    });
+    const small = await dial('alice');
+    const service = sockets[3];
+    const before = service?.bytesRead ?? 0;
+    small.socket.write(masked(0x82, Buffer.alloc(10 * MiB)));
+    await waitUntil('the other one is heard', async () => (service?.bytesRead ?? 0) - before >= 10 * MiB);
+    t.pass();
+  });
+}
+
 t.test('what comes behind the frame that ends a WebSocket takes no memory that nobody gives back', async (t) => {
   const { url, sockets } = await rawService(t);
   const web = (most: string) => ({ url, roles: { viewer: { allow: ['WS /live'], websocket: { max_message: most } } } });

@@ -41,15 +41,15 @@ for (const [how, begun, then] of [
 
 t.test('what is held of a message that is left unfinished is there for others again', async (t) => {
   const most = 1024 * 1024;
-  const open = await opened(t, 'strict', { messageTimeout: 1_000, messageMemory: most });
+  const open = await opened(t, 'strict', { messageTimeout: 3_000, messageMemory: most });
   const { client, gateway } = open;
   const large = masked(BINARY, Buffer.alloc(most - 1_000));
   client.write(large.subarray(0, -1));
   const other = await open.another('bob');
-  await waitUntil('there is no room', async () => {
+  await pause(500); // until it is held
+  other.client.write(large); // of a smaller one the first would be crowded out
+  await waitUntil('there is no room', () => {
     if (client.closed) throw new Error('too late');
-    other.client.write(masked(BINARY, Buffer.alloc(200_000)));
-    await pause(50);
     return other.seen().length > 0;
   });
   t.match(other.seen(), [/^88 1013 /]);

@@ -8,8 +8,8 @@ export interface ClientTap {
   frame(frame: DataFrame | 'ping' | 'pong', data: Buffer): void;
   /** The client's last frame. @param code - 1005 when it has none */
   close(code: number, reason: Buffer): void;
-  /** Asked before so many bytes more are held of a large message. @returns whether they may be */
-  mayHold(bytes: number): boolean;
+  /** Asked before so many bytes more are held of a large message. @param most - bytes it may have. @returns whether they may be */
+  mayHold(bytes: number, most: number): boolean;
   /** These are no frames, or too many bytes: nothing more is read. @param code - what to close with (RFC 6455 section 7.4.1) */
   fault(code: number, why: string): void;
 }
@@ -54,7 +54,7 @@ export class ClientFrames {
   constructor(most: number, tap: ClientTap) {
     this.#most = most;
     this.#tap = tap;
-    this.#data = new Gathered((bytes) => tap.mayHold(bytes));
+    this.#data = new Gathered((bytes, most) => tap.mayHold(bytes, most));
   }
 
   /** How much is held of a large message under way, bytes. */
@@ -137,7 +137,7 @@ export class ClientFrames {
     const into = this.#opcode < 8 ? this.#data : this.#control;
     const most = this.#final ? into.length + this.#left : this.#most;
     if (!into.add({ bytes: chunk, from: at, to }, rotated(this.#key, this.#taken), most)) {
-      this.#fault(1013, 'too many large messages are under way: send it again later');
+      this.#fault(1013, 'no memory for it');
       return to;
     }
     this.#left -= to - at;
@@ -179,11 +179,11 @@ export class ClientFrames {
 
 /** Bytes that come in pieces, in one buffer that grows with them: a length that is only claimed takes no memory. */
 class Gathered {
-  readonly #mayHold: (bytes: number) => boolean;
+  readonly #mayHold: (bytes: number, most: number) => boolean;
   #buffer = NOTHING;
   length = 0;
 
-  constructor(mayHold: (bytes: number) => boolean) {
+  constructor(mayHold: (bytes: number, most: number) => boolean) {
     this.#mayHold = mayHold;
   }
 
@@ -200,14 +200,15 @@ class Gathered {
   add(piece: Stretch, key: number, most: number): boolean {
     const { length } = this;
     const end = length + piece.to - piece.from;
-    if (end > this.#buffer.length && !this.#grow(Math.min(most, Math.max(end, 2 * this.#buffer.length)))) return false;
+    if (end > this.#buffer.length && !this.#grow(Math.max(end, 2 * this.#buffer.length), most)) return false;
     copyMasked(this.#buffer, length, piece, key);
     this.length = end;
     return true;
   }
 
-  #grow(size: number): boolean {
-    if (size > SMALL && !this.#mayHold(size - this.holds)) return false;
+  #grow(wanted: number, most: number): boolean {
+    const size = Math.min(most, wanted);
+    if (size > SMALL && !this.#mayHold(size - this.holds, most)) return false;
     const larger = Buffer.allocUnsafe(size);
     if (this.length > 0) this.#buffer.copy(larger, 0, 0, this.length);
     this.#buffer = larger;

@@ -14,6 +14,13 @@ import { Unfinished } from './unfinished.js';
 /** Frames of a client that are looked at in one turn of the event loop. */
 const AT_A_TIME = 128;
 
+const NO_ROOM: FaultyEnding = {
+  code: CODES.noRoom,
+  message: 'too many large messages are under way: send it again later',
+  reason: 'too_many',
+  rule: 'memory for large messages',
+};
+
 /** What hears of how a client's side comes to its end. */
 export interface ClientSideEnds {
   /** Its close frame has gone on. */
@@ -22,6 +29,8 @@ export interface ClientSideEnds {
   faulty(ending: FaultyEnding): void;
   /** What it sent last does not go on, and what it sent before is safe. */
   refused(ending: Ending): void;
+  /** Others need the memory that its messages take, which is let go of at once: also when nothing else is to be heard of it any more. */
+  crowdedOut(ending: FaultyEnding): void;
   /** Its connection is closed, or has ended on its side and nothing is left to be answered; what it said before has gone on. */
   left(): void;
 }
@@ -60,14 +69,15 @@ export class ClientSide {
     this.#client = parts.client;
     this.#session = parts.passage.session;
     this.#ends = ends;
-    this.#memory = parts.memory.share(this.#session.grant.principal);
+    this.#memory = parts.memory.share(this.#session.grant.principal, () => ends.crowdedOut(NO_ROOM));
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
       close: (code, reason) => this.#conclude(code, reason),
-      mayHold: (bytes) => !this.#stopped && this.#memory.take(bytes), // what is taken after the end nobody gives back
+      mayHold: (bytes, most) => !this.#stopped && this.#memory.take(bytes, most), // what is taken after the end nobody gives back
       fault: (code, why) => this.#unreadable(code, why),
     });
-    this.#outbox = new Outbox(parts.passage, parts.upstream, () => this.#moved());
+    const heard = { moved: () => this.#moved(), passed: () => this.#count() };
+    this.#outbox = new Outbox(parts.passage, parts.upstream, heard);
     const coming = {
       isAmid: () => this.#frames.isAmid,
       came: () => this.#frames.bytes, // pings and empty frames bring it nowhere
@@ -120,7 +130,12 @@ export class ClientSide {
     this.#outbox.close();
     this.#unfinished.stop();
     this.#frames.end(); // its client may stay for long
-    this.#memory.keep(0);
+    this.#count();
+  }
+
+  /** Of the memory it keeps what is under way: a message in pieces, and what its service has not taken. */
+  #count(): void {
+    if (this.#stopped || this.#outbox.isSafe) this.#memory.keep(this.#frames.holds + this.#outbox.bytes);
   }
 
   /** Each frame is decided and recorded: of many small ones some at a time are, and whoever else waits comes in between. */
@@ -185,7 +200,7 @@ export class ClientSide {
 
   /** Something waits for its record no more. */
   #moved(): void {
-    if (this.#outbox.isSafe) this.#memory.keep(this.#frames.holds);
+    this.#count();
     this.#leaveIfDone();
     this.#pace();
   }
@@ -203,8 +218,7 @@ export class ClientSide {
   }
 
   #unreadable(code: number, why: string): void {
-    if (code === CODES.noRoom)
-      this.#fail({ code, message: why, reason: 'too_many', rule: 'memory for large messages' });
+    if (code === CODES.noRoom) this.#fail(NO_ROOM);
     else this.#fail({ code, message: why, reason: 'protocol_error', rule: 'well-formed frames', why });
   }
 

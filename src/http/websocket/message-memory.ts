@@ -1,17 +1,24 @@
 const MiB = 1024 * 1024;
 /** How much the large messages of all clients may take at a time, bytes. */
 const MOST = 256 * MiB;
-/** The part of it that several messages of one person may take at a time: nobody can take it from everybody else. */
+/** The part of it that several messages of one person may take at a time. */
 const PART = 1 / 4;
 
+/** Who takes something of it. */
+interface Person {
+  /** Bytes. */
+  taken: number;
+  readonly shares: Set<MemoryShare>;
+}
+
 /**
- * The memory for large messages: a client's message is held whole before it goes on, and a few hundred clients that send large ones
- * at once would otherwise take all there is.
+ * The memory for large messages: a client's message is held whole before it goes on, and until its service has taken it. A few hundred
+ * clients that send large ones at once would otherwise take all there is. Several people together cannot take it from another one,
+ * either: where it is full, who takes most makes room for who would have less.
  */
 export class MessageMemory {
   readonly #most: number;
-  /** How much each person takes who takes any, bytes. */
-  readonly #persons = new Map<string, number>();
+  readonly #persons = new Map<string, Person>();
   #taken = 0;
 
   /** @param most - bytes */
@@ -19,45 +26,93 @@ export class MessageMemory {
     this.#most = most;
   }
 
-  /** What one client takes of it, on behalf of this person. */
-  share(person: string): MemoryShare {
-    return new MemoryShare((bytes, own) => this.#take(person, bytes, own));
+  /** How much is taken, bytes. */
+  get taken(): number {
+    return this.#taken;
   }
 
-  #take(person: string, bytes: number, own: number): boolean {
-    const before = this.#persons.get(person) ?? 0;
-    const after = before + bytes;
-    if (bytes > 0 && this.#taken + bytes > this.#most) return false;
-    // Of one message alone its role says how large it may be.
-    if (bytes > 0 && before > own && after > this.#most * PART) return false;
+  /**
+   * What one client takes of it, on behalf of this person.
+   * @param crowdedOut - all of it was given to somebody else: what takes it is to be let go of now
+   */
+  share(person: string, crowdedOut: () => void): MemoryShare {
+    return new MemoryShare((...wanted) => this.#take(person, ...wanted), crowdedOut);
+  }
+
+  #take(name: string, share: MemoryShare, bytes: number, most: number): boolean {
+    const person = this.#persons.get(name) ?? { taken: 0, shares: new Set() };
+    if (bytes > 0 && !this.#mayTake(person, share, bytes, most)) return false;
     this.#taken += bytes;
-    if (after > 0) this.#persons.set(person, after);
-    else this.#persons.delete(person);
+    person.taken += bytes;
+    if (share.taken + bytes > 0) person.shares.add(share);
+    else person.shares.delete(share);
+    if (person.shares.size > 0) this.#persons.set(name, person);
+    else this.#persons.delete(name);
+    return true;
+  }
+
+  #mayTake({ taken }: Person, share: MemoryShare, bytes: number, most: number): boolean {
+    // Of one message alone its role says how large it may be.
+    if (taken > share.taken && taken + bytes > this.#most * PART) return false;
+    return this.#makeRoom(this.#taken + bytes - this.#most, taken - share.taken + most);
+  }
+
+  /** @param most - how much whoever needs it may come to have: others are left with as much */
+  #makeRoom(needed: number, most: number): boolean {
+    if (needed <= 0) return true;
+    const persons = [...this.#persons.values()];
+    const beyond = persons.reduce((sum, { taken }) => sum + Math.max(0, taken - most), 0);
+    if (needed > beyond) return false;
+    for (let left = needed; left > 0; ) left -= largest([...largest(persons).shares]).crowdOut();
     return true;
   }
 }
 
+/** @param ones - at least one */
+function largest<One extends { readonly taken: number }>(ones: readonly One[]): One {
+  return ones.reduce((one, other) => (other.taken > one.taken ? other : one));
+}
+
+type Take = (share: MemoryShare, bytes: number, most: number) => boolean;
+
 /** What one client takes of the memory for large messages. */
 export class MemoryShare {
-  readonly #take: (bytes: number, own: number) => boolean;
-  #taken = 0;
+  readonly #take: Take;
+  readonly #crowdedOut: () => void;
+  #isOver = false;
+  /** Bytes. */
+  taken = 0;
 
   /** For `MessageMemory.share` alone. */
-  constructor(take: (bytes: number, own: number) => boolean) {
+  constructor(take: Take, crowdedOut: () => void) {
     this.#take = take;
+    this.#crowdedOut = crowdedOut;
   }
 
-  /** Takes so many bytes more. @returns false where they are not to be had: nothing is taken then */
-  take(bytes: number): boolean {
-    if (!this.#take(bytes, this.#taken)) return false;
-    this.#taken += bytes;
+  /**
+   * Takes so many bytes more.
+   * @param most - bytes that there may be in the end
+   * @returns false where they are not to be had: nothing is taken then
+   */
+  take(bytes: number, most: number): boolean {
+    if (this.#isOver || !this.#take(this, bytes, most)) return false;
+    this.taken += bytes;
     return true;
   }
 
   /** Gives back all but so many bytes. */
   keep(bytes: number): void {
-    if (this.#taken <= bytes) return;
-    this.#take(bytes - this.#taken, this.#taken);
-    this.#taken = bytes;
+    if (this.taken <= bytes) return;
+    this.#take(this, bytes - this.taken, bytes);
+    this.taken = bytes;
+  }
+
+  /** For its memory alone: gives back all, and takes no more. @returns how much that was, bytes */
+  crowdOut(): number {
+    const { taken } = this;
+    this.#isOver = true;
+    this.keep(0);
+    this.#crowdedOut();
+    return taken;
   }
 }

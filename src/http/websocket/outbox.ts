@@ -2,6 +2,14 @@ import type { Duplex } from 'node:stream';
 import type { Passage } from '../../gate/passage.js';
 import type { HttpAction } from '../action.js';
 
+/** What hears of how they get on. */
+export interface OutboxHeard {
+  /** One waits for its record no more. */
+  moved(): void;
+  /** The service's connection holds less. */
+  passed(): void;
+}
+
 /**
  * A client's frames on their way to the service: each goes on once its record is safe, and what came together, or waited for
  * one commit, goes on in one write.
@@ -9,7 +17,7 @@ import type { HttpAction } from '../action.js';
 export class Outbox {
   readonly #passage: Passage<HttpAction>;
   readonly #upstream: Duplex;
-  readonly #moved: () => void;
+  readonly #heard: OutboxHeard;
   /** How many wait for their record. */
   #waiting = 0;
   /** Those that may go on. */
@@ -19,12 +27,13 @@ export class Outbox {
   /** How many were given to the service's connection, and of these, how many that gave to the system. */
   handed = 0;
   passed = 0;
+  /** How much of what may go on the system does not have, bytes. */
+  bytes = 0;
 
-  /** @param moved - called whenever one waits no more */
-  constructor(passage: Passage<HttpAction>, upstream: Duplex, moved: () => void) {
+  constructor(passage: Passage<HttpAction>, upstream: Duplex, heard: OutboxHeard) {
     this.#passage = passage;
     this.#upstream = upstream;
-    this.#moved = moved;
+    this.#heard = heard;
   }
 
   /** Whether nothing waits for its record. */
@@ -43,13 +52,14 @@ export class Outbox {
     this.#passage.release(() => {
       this.#waiting -= 1;
       if (!this.#closed) go();
-      this.#moved();
+      this.#heard.moved();
     });
   }
 
   /** Of what is let go while more is read `flush` sends all; of what waits for a commit the last one does. */
   send(frame: Buffer): void {
     this.#ready.push(frame);
+    this.bytes += frame.byteLength;
     if (!this.#gathering && this.#waiting === 0) this.flush();
   }
 
@@ -66,16 +76,20 @@ export class Outbox {
     this.#ready = [];
     if (this.#upstream.writable) this.handed += frames.length;
     if (frames.length > 1) this.#upstream.cork();
-    for (const frame of frames) this.#upstream.write(frame, this.#passed);
+    for (const frame of frames) this.#upstream.write(frame, (error) => this.#passed(frame.byteLength, error));
     if (frames.length > 1) this.#upstream.uncork();
   }
 
-  readonly #passed = (error?: Error | null) => {
+  /** It is with the system, or lost with the service's connection. */
+  #passed(bytes: number, error?: Error | null): void {
     if (!error) this.passed += 1;
-  };
+    this.bytes -= bytes;
+    this.#heard.passed();
+  }
 
   /** Nothing more goes on. */
   close(): void {
     this.#closed = true;
+    for (const { byteLength } of this.#ready.splice(0)) this.bytes -= byteLength;
   }
 }

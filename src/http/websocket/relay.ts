@@ -31,6 +31,7 @@ export class WebSocketRelay implements Connection {
       closed: () => this.#serviceSide.awaitEnd(),
       faulty: (ending) => this.#tell(ending),
       refused: (ending) => this.#end(ending),
+      crowdedOut: (ending) => this.#crowdedOut(ending),
       left: () => this.#clientLeft(),
     });
     this.#serviceSide = new ServiceSide(parts, {
@@ -85,6 +86,16 @@ export class WebSocketRelay implements Connection {
     this.#stop({ status, reason: ending.reason, fault: why }, true);
     this.#parts.upstream.destroy();
     this.#leaveClient(ending);
+  }
+
+  /** What its service has not taken is not waited for any more. */
+  #crowdedOut(ending: FaultyEnding): void {
+    const isOver = this.#done;
+    const { refusal } = this.#clientSide;
+    if (!isOver && refusal === null) this.#tell(ending);
+    this.#stop({ status: this.#statusOf(ending.code), reason: ending.reason }, true);
+    this.#parts.upstream.destroy();
+    if (!isOver) this.#leaveClient(refusal ?? ending);
   }
 
   /** It says nothing more, and may still read: what its client was allowed to say before goes on to it first. */
