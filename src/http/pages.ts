@@ -3,6 +3,11 @@ export const PAGE_BYTES = 128 * 1024;
 /** How many pages are kept for later. */
 const MOST_FREE = 32;
 const free: Page[] = [];
+/**
+ * Those beyond, as long as they are there: shared memory counts for nothing in when garbage is collected, so pages that nobody holds
+ * would pile up beside ones made anew.
+ */
+const left: WeakRef<Page>[] = [];
 
 /**
  * Memory that one connection reads into, and that is read into again when nobody holds it any more. Whoever holds a page and
@@ -26,14 +31,25 @@ export class Page {
 
   readonly release = (): void => {
     this.#holders -= 1;
-    if (this.#holders === 0 && free.length < MOST_FREE) free.push(this);
+    if (this.#holders !== 0) return;
+    if (free.length < MOST_FREE) free.push(this);
+    else left.push(new WeakRef(this));
   };
 }
 
 /** A page that nobody else holds. */
 export function takePage(): Page {
-  const page = free.pop();
-  if (page === undefined) return new Page();
+  const page = free.pop() ?? takeLeft();
+  if (page === null) return new Page();
   page.hold();
   return page;
+}
+
+function takeLeft(): Page | null {
+  for (;;) {
+    const page = left.pop();
+    if (page === undefined) return null;
+    const there = page.deref();
+    if (there !== undefined) return there;
+  }
 }

@@ -12,27 +12,30 @@ export interface Kept {
 const MANY = 16 * 1024;
 /** Fewer bytes of a page are copied, so that they do not hold it. */
 const FEW = PAGE_BYTES / 4;
+/** So much of a page that is held is read into further: of a client that takes little no two pages are half empty. */
+const ROOM = PAGE_BYTES / 2;
 
 /** What a connection reads into: the same bytes again and again while little comes, pages while much does. */
 export class Reading {
   readonly #little: Buffer;
   #page: Page | null = null;
+  /** How much of the page has been read into, bytes. */
+  #filled = 0;
   /** How many bytes came last. */
   #last = 0;
+  /** What is read into now. */
+  buffer: Buffer;
 
   /** @param little - `MANY` bytes or more */
   constructor(little: Buffer) {
     this.#little = little;
+    this.buffer = little;
   }
 
-  /** What is read into now. */
-  get buffer(): Buffer {
-    return this.#page === null ? this.#little : this.#page.bytes;
-  }
-
-  /** So many bytes were read. @returns them; they are overwritten from `next` on */
+  /** So many bytes were read. @returns them; they are overwritten from `next` on, unless they are kept */
   came(length: number): Buffer {
     this.#last = length;
+    this.#filled += length;
     return this.buffer.subarray(0, length);
   }
 
@@ -44,11 +47,22 @@ export class Reading {
   /** What is read into next. */
   next(): Buffer {
     const isMuch = this.#last >= MANY;
-    if (this.#page !== null) {
-      if (isMuch && this.#page.isHeldOnce) return this.#page.bytes;
-      this.close();
+    const page = this.#page;
+    if (page !== null && isMuch) {
+      if (page.isHeldOnce) this.#filled = 0;
+      if (PAGE_BYTES - this.#filled >= ROOM) return this.#readInto(page);
     }
-    if (isMuch) this.#page = takePage();
+    this.close();
+    if (isMuch) {
+      this.#page = takePage();
+      this.#filled = 0;
+      this.#readInto(this.#page);
+    }
+    return this.buffer;
+  }
+
+  #readInto({ bytes }: Page): Buffer {
+    this.buffer = this.#filled === 0 ? bytes : bytes.subarray(this.#filled);
     return this.buffer;
   }
 
@@ -64,6 +78,7 @@ export class Reading {
   close(): void {
     this.#page?.release();
     this.#page = null;
+    this.buffer = this.#little;
   }
 }
 
