@@ -17,14 +17,19 @@ export async function exportFindings(
   const ends = audit.head === null ? [] : [audit.head];
   const due = new Map([...audit.lines, ...ends].map(({ seq, hash }) => [seq, hash]));
   const found = new Map<number, string>();
-  const { findings } = await verifyExport(noting(lines, due, found), keys);
+  const { findings, last } = await verifyExport(noting(lines, due, found), keys);
   const differing = [...due].filter(([seq, hash]) => found.get(seq) !== hash);
   return [
     ...findings.map(({ message }) => finding('export_differs', `The export of the audit log: ${message}.`)),
-    ...differing.map(([seq]) =>
-      finding('export_differs', `Line ${seq} of the audit log is another one in the export.`),
-    ),
+    ...differing.map(([seq]) => finding('export_differs', differenceOf(seq, found, last.seq))),
   ];
+}
+
+/** An export that is older than the record lacks what was written since: no forgery, and no proof of anything either. */
+function differenceOf(seq: number, found: ReadonlyMap<number, string>, last: number): string {
+  if (found.has(seq)) return `Line ${seq} of the audit log is another one in the export.`;
+  if (seq <= last) return `Line ${seq} of the audit log is not in the export.`;
+  return `Line ${seq} of the audit log is not in the export, which ends with line ${last}: take one that is newer than the record.`;
 }
 
 /** Passes the lines on, and notes the hashes of those that are due. */

@@ -439,6 +439,16 @@ t.test('the lines of a record are held to an export of the audit log', async (t)
   t.match(await fault(record, lines.slice(0, -1)), ['export_differs'], 'one that does not end with a head');
   const [first] = record.audit.lines;
   if (first === undefined) throw new Error('no line');
+  const ended: CloseOutRecord = {
+    ...record,
+    audit: { ...record.audit, head: { seq: lines.length + 5, hash: first.hash } },
+  };
+  const older = (await verify(ended, lines)).findings.filter((one) => one.fault === 'export_differs');
+  t.match(
+    older,
+    [{ message: /is not in the export, which ends with line \d+: take one that is newer/ }],
+    'an older export',
+  );
   const entry = first.entry.replace('failed', 'feiled');
   const hash = createHash('sha256').update(Buffer.from(first.before, 'hex')).update(entry).digest('hex');
   const written = { ...record.audit, lines: [{ ...first, entry, hash }, ...record.audit.lines.slice(1)] };
