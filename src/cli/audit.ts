@@ -2,22 +2,13 @@ import { Command } from 'commander';
 import type { AuditPage } from '../audit/log.js';
 import type { AuditVerified } from '../audit/verify.js';
 import { DaypassError } from '../errors.js';
+import { type Door, type DoorOptions, LONG_ANSWER, withDoor, withDoorOptions } from './door.js';
 import { linesOf, textOfFile } from './lines.js';
-import {
-  type ActorOptions,
-  type ExitCode,
-  type GatewayOptions,
-  query,
-  sinceArgument,
-  tell,
-  withActor,
-  withGateway,
-  withGatewayOptions,
-} from './run.js';
+import { type ExitCode, query, sinceArgument, tell, tellFault } from './run.js';
 import { showLines } from './showing.js';
 import { moment, table } from './words.js';
 
-interface ListOptions extends GatewayOptions {
+interface ListOptions extends DoorOptions {
   readonly actor?: string;
   readonly act?: string;
   readonly target?: string;
@@ -44,11 +35,11 @@ function list(): Command {
     .option('--result <result>', 'only with this result: done, refused, failed')
     .option('--limit <count>', 'at most so many', '50')
     .option('--cursor <line>', 'read on after this line');
-  return withGatewayOptions(command).action((options: ListOptions) =>
-    withGateway(options, async (gateway) => {
+  return withDoorOptions(command).action((options: ListOptions) =>
+    withDoor(options, async (door) => {
       const { actor, act, target, since, result, limit, cursor } = options;
       const path = `/v1/audit${query({ actor, act, target, since, result, limit, cursor })}`;
-      tell(options, (await gateway.ask<AuditPage>('GET', path)).body, listWords);
+      tell(options, await door.ask<AuditPage>('GET', path), listWords);
       return 0;
     }),
   );
@@ -67,15 +58,15 @@ function exportAll(): Command {
   const command = new Command('export').description(
     'the whole log as lines of JSON, its signed head last; that it was exported is recorded',
   );
-  return withActor(command).action((options: ActorOptions) =>
-    withGateway(options, async (gateway) => {
-      await showLines(gateway.stream(`/v1/audit/export${query({ by: options.by })}`), 'The audit log');
+  return withDoorOptions(command).action((options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      await showLines(door.stream(`/v1/audit/export${query({ by: door.by })}`), 'The audit log');
       return 0;
     }),
   );
 }
 
-interface VerifyOptions extends GatewayOptions {
+interface VerifyOptions extends DoorOptions {
   readonly file?: string;
   readonly keys?: string;
   readonly head?: string;
@@ -87,18 +78,29 @@ function verify(): Command {
     .option('--file <export>', 'an export instead of the running gateway; needs --keys')
     .option('--keys <jwks>', "the gateway's public keys: its /.well-known/jwks.json")
     .option('--head <file>', 'a head that was noted earlier: what was cut off since then is found');
-  return withGatewayOptions(command).action((options: VerifyOptions) =>
-    withGateway(options, async (gateway): Promise<ExitCode> => {
-      const noted = options.head === undefined ? undefined : (await textOfFile(options.head)).trim();
-      const verified =
-        options.file === undefined
-          ? (await gateway.ask<AuditVerified>('GET', `/v1/audit/verify${query({ head: noted })}`)).body
-          : await verifyFile(options.file, options.keys, noted);
-      const ok = verified.findings.length === 0;
-      tell(options, { ...verified, ok }, verifiedWords);
-      return ok ? 0 : 1;
-    }),
-  );
+  return withDoorOptions(command).action(async (options: VerifyOptions) => {
+    const { file, keys } = options;
+    if (file === undefined) return withDoor(options, async (door) => told(options, await ofGateway(door, options)));
+    try {
+      process.exitCode = told(options, await verifyFile(file, keys, await notedIn(options)));
+    } catch (thrown) {
+      tellFault(thrown, options.json === true);
+    }
+  });
+}
+
+async function ofGateway(door: Door, options: VerifyOptions): Promise<AuditVerified> {
+  return door.ask('GET', `/v1/audit/verify${query({ head: await notedIn(options) })}`, undefined, LONG_ANSWER);
+}
+
+async function notedIn({ head }: VerifyOptions): Promise<string | undefined> {
+  return head === undefined ? undefined : (await textOfFile(head)).trim();
+}
+
+function told(options: VerifyOptions, verified: AuditVerified): ExitCode {
+  const ok = verified.findings.length === 0;
+  tell(options, { ...verified, ok }, verifiedWords);
+  return ok ? 0 : 1;
 }
 
 /** The keys are the reader's own: those that came with the file would prove nothing. */
@@ -124,9 +126,9 @@ function verifiedWords({ entries, findings, last }: AuditVerified): string {
 
 function head(): Command {
   const command = new Command('head').description('where the log ends now, signed: keep it where nobody can change it');
-  return withGatewayOptions(command).action((options: GatewayOptions) =>
-    withGateway(options, async (gateway) => {
-      tell(options, (await gateway.ask<{ head: string }>('GET', '/v1/audit/head')).body, ({ head }) => head);
+  return withDoorOptions(command).action((options: DoorOptions) =>
+    withDoor(options, async (door) => {
+      tell(options, await door.ask<{ head: string }>('GET', '/v1/audit/head'), ({ head }) => head);
       return 0;
     }),
   );

@@ -121,6 +121,30 @@ t.test('a reviewer finds, watches, replays, verifies and ends sessions by the co
   t.same(lines, [{ actor: 'rita', via: 'token' }]);
 });
 
+t.test('a reviewer reads and verifies the audit log by the command, as themselves', async (t) => {
+  const { as, run, address, gateway, ask, homes } = await ground(t);
+  await gateway.issue({ service: 'web', principal: 'alice' });
+  const [alice, rita] = [await as('alice'), await as('rita')];
+  t.match(await alice('audit', 'list'), { code: 1, stderr: /not yours/ });
+  t.match(await rita('audit', 'list', '--act', 'grant'), { code: 0, stdout: /grant\.issue/ });
+  const [head, log, keys] = ['head', 'audit.jsonl', 'jwks.json'].map((name) => join(homes, name));
+  if (head === undefined || log === undefined || keys === undefined) throw new Error('no folder');
+  await writeFile(head, (await rita('audit', 'head')).stdout);
+  const exported = await rita('audit', 'export');
+  t.match(exported, { code: 0 }, exported.stderr);
+  await writeFile(log, exported.stdout);
+  await writeFile(keys, JSON.stringify((await ask({ path: '/.well-known/jwks.json' })).body));
+  t.match(await rita('audit', 'verify', '--head', head), { code: 0, stdout: /the chain holds/ });
+  // What is in the reader's hands is verified without any gateway.
+  const nobody = { XDG_CONFIG_HOME: join(homes, 'nobody'), DAYPASS_GATEWAY: address };
+  t.match(await run(nobody, ['audit', 'verify']), { code: 5 });
+  t.match(await run(nobody, ['audit', 'verify', '--file', log, '--keys', keys, '--head', head]), { code: 0 });
+  const lines = await gateway.ledger.query<{ actor: string; via: string }>(
+    "select actor, via from daypass.audit where act = 'audit.export'",
+  );
+  t.same(lines, [{ actor: 'rita', via: 'token' }]);
+});
+
 t.test('a close-out is written by whoever may have it, and verified offline', async (t) => {
   const { as, ask, homes } = await ground(t);
   const [alice, lee, rita] = [await as('alice'), await as('lee'), await as('rita')];
