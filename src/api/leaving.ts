@@ -17,10 +17,13 @@ export interface LeavingApi {
   readonly clock: Clock;
 }
 
-const offboardBody = z.strictObject({ subject: name, reason: line });
+/** The body of `POST /v1/offboardings`. */
+export const offboardBody = z.strictObject({ subject: name, reason: line });
 const requestPath = z.object({ id: z.uuid() });
-const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json') });
-const repeatedQuery = z.strictObject({
+/** The query of `GET /v1/requests/:id/closeout`. */
+export const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json') });
+/** The query of `GET /v1/reports/repeated`. */
+export const repeatedQuery = z.strictObject({
   since: z.iso.datetime({ offset: true }).optional(),
   times: z.coerce.number().int().min(2).max(1_000).default(3),
   of: z.enum(['person', 'group']).default('person'),

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { ApiApp } from './app.js';
-import { type LeavingApi, leavingRoutes } from './leaving.js';
+import { closeOutQuery, type LeavingApi, leavingRoutes, offboardBody, repeatedQuery } from './leaving.js';
 import type { RouteName } from './may.js';
 import { type PeopleParts, peopleRoutes } from './people.js';
 import { closeBody, extendBody, groupsBody, inviteBody, peopleQuery, reassignBody } from './people-schemas.js';
-import { line, moment, name } from './schemas.js';
+import { moment } from './schemas.js';
 
 /** What is needed to let people in, and to see them out. */
 export interface PersonnelParts extends PeopleParts {
@@ -61,16 +61,16 @@ const ROUTES: Readonly<Record<string, Described>> = {
   },
   'POST /offboardings': {
     ...{ name: 'offboardings.create', summary: 'end everything somebody has' },
-    body: z.strictObject({ subject: name, reason: line }),
+    body: offboardBody,
     response: { 200: offboarded, 202: offboarded },
   },
   'GET /requests/:id/closeout': {
     ...{ name: 'closeouts.make', summary: 'one signed record of an engagement' },
-    querystring: z.strictObject({ format: z.enum(['json', 'html']).optional() }),
+    querystring: closeOutQuery,
     response: { 200: file },
   },
   'GET /reports/repeated': {
-    ...{ name: 'reports.repeated', summary: 'what is asked for again and again' },
+    ...{ name: 'reports.repeated', summary: 'what is asked for again and again', querystring: repeatedQuery },
     response: { 200: z.looseObject({ since: moment }) },
   },
 };

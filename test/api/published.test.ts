@@ -32,7 +32,15 @@ t.test('every route of the API says what it takes, what it answers and what a re
   }
 });
 
+t.test('what a list may be narrowed by is described', async (t) => {
+  const { paths }: { paths: Record<string, Record<string, Operation>> } = JSON.parse(readFileSync(PATH, 'utf8'));
+  const namesOf = (path: string) => (paths[path]?.get?.parameters ?? []).map(({ name }) => name);
+  t.same(namesOf('/api/v1/reports/repeated'), ['since', 'times', 'of', 'only', 'service', 'limit']);
+  t.same(namesOf('/api/v1/people'), ['sponsor', 'open', 'limit', 'cursor']);
+});
+
 interface Operation {
+  readonly parameters?: readonly { readonly name: string }[];
   readonly summary?: string;
   readonly operationId?: string;
   readonly requestBody?: unknown;
