@@ -93,6 +93,9 @@ export function listening<Listener>(
   starting: Promise<Listener>,
 ): Promise<Listener> {
   return starting.catch((cause: unknown) => {
-    throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
+    throw new DaypassError('listen_failed', `${who} cannot listen on ${host}:${port}: ${messageOf(cause)}`, {
+      cause,
+      hint: `It is \`listen.${who.toLowerCase()}\` of daypass.yaml: DAYPASS_${who.toUpperCase()} in the shipped one.`,
+    });
   });
 }

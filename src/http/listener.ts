@@ -24,7 +24,6 @@ import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.js';
 import type { HttpProxies } from '../config/proxies.js';
-import { DaypassError, messageOf } from '../errors.js';
 import type { TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
@@ -272,15 +271,11 @@ function unreadable({ status }: MalformedMessage): Refusal {
 
 function listening(server: NetServer, { host, port }: HttpOptions): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
-    const fail = (cause: Error) =>
-      reject(
-        new DaypassError('listen_failed', `HTTP cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause }),
-      );
-    server.once('error', fail);
+    server.once('error', reject);
     server.listen(port, host, () => {
-      server.off('error', fail);
+      server.off('error', reject);
       const address = server.address();
-      if (address === null || typeof address === 'string') fail(new Error('no address'));
+      if (address === null || typeof address === 'string') reject(new Error('no address'));
       else resolve(address);
     });
   });

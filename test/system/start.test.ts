@@ -110,6 +110,8 @@ t.test('with a port that is taken: whichever it is', async (t) => {
     const file = `domain: localhost\nlisten: { ${addresses.join(', ')} }\ndatabase: { env: DATABASE_URL }\nsigning_key: { file: grant.pem }\n`;
     const tried = await attempt(t, { DATABASE_URL: ledger.url }, { file });
     await gaveUp(t, tried, new RegExp(`${words.source} .*127\\.0\\.0\\.1:${port}.*EADDRINUSE`), ledger);
+    t.equal(tried.said.match(/cannot listen/g)?.length, 1, 'said once');
+    t.match(tried.said, `\`listen.${one}\` of daypass.yaml`, 'and where to change it');
   }
 });
 
@@ -154,6 +156,8 @@ t.test('with several workers and a port that is taken: said once, and no worker 
     const file = `domain: localhost\nlisten: { ${addresses.join(', ')} }\n${common}\n`;
     const tried = await attempt(t, { DATABASE_URL: ledger.url, REDIS_URL: redis.url }, { file, workers: '2' });
     await gaveUp(t, tried, new RegExp(`${words.source} .*127\\.0\\.0\\.1:${port}.*EADDRINUSE`), ledger);
+    t.equal(tried.said.match(/cannot listen/g)?.length, 1, 'said once');
+    t.match(tried.said, `\`listen.${one}\` of daypass.yaml`, 'and where to change it');
     t.notMatch(tried.stderr, /started again/, 'no restart');
   }
 });
