@@ -8,6 +8,7 @@ interface Verified {
   readonly sessions: number;
   readonly events: number;
   readonly open: number;
+  readonly last?: { readonly seq: number; readonly head: string };
   readonly findings: readonly { session: string; seq: number; fault: string; message: string }[];
 }
 
@@ -25,10 +26,11 @@ export function verifyCommand(): Command {
   );
 }
 
-function verifiedWords({ ok, sessions, events, open, findings }: Verified): string {
+function verifiedWords({ ok, sessions, events, open, last, findings }: Verified): string {
   const looked = `${sessions} sessions, ${events} events`;
   const live = open > 0 ? `\nstill live: ${open}; their ends are not fixed yet.` : '';
-  if (ok) return `${looked}: every chain holds.${live}`;
+  const end = last === undefined ? '' : `\nthe last is event ${last.seq}; the chain ends with ${last.head}`;
+  if (ok) return `${looked}: every chain holds.${live}${end}`;
   const rows = findings.map(({ session, seq, fault, message }) => [session, String(seq), fault, message]);
   return `${table(['SESSION', 'EVENT', 'FAULT', 'WHAT IS WRONG'], rows)}\n${looked}: ${findings.length} findings.${live}`;
 }

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import { readBlocks } from './blocks.js';
-import { ChainCheck, type ClaimedSession, type Finding } from './verify.js';
+import { ChainCheck, type ChainEnd, type ClaimedSession, type Finding } from './verify.js';
 
 /** What a verification found. */
 export interface Verified {
@@ -11,6 +11,8 @@ export interface Verified {
   readonly findings: readonly Finding[];
   /** Sessions that go on: the end of their records is not fixed yet, so a cut-off end could not be told. */
   readonly open: number;
+  /** Of one session: where its record ends. */
+  readonly last?: ChainEnd;
 }
 
 const PAGE = 200;
@@ -53,7 +55,8 @@ export async function verifySession(pool: Pool, session: string): Promise<Verifi
   ) {
     throw new DaypassError('unknown_session', `There is no session ${session}.`);
   }
-  return { sessions: 1, events: check.events, findings: check.findings, open: row?.ended === false ? 1 : 0 };
+  const { events, findings, last } = check;
+  return { sessions: 1, events, findings, open: row?.ended === false ? 1 : 0, last };
 }
 
 /** Checks every session's record, one after the other. */

@@ -43,6 +43,12 @@ export interface ClaimedSession {
   readonly lastHash: Buffer | null;
 }
 
+/** Where a chain ends: what a close-out names of each session. */
+export interface ChainEnd {
+  readonly seq: number;
+  readonly head: string;
+}
+
 /** So many findings name what is wrong with one session; more would only repeat it. */
 const MOST_FINDINGS = 100;
 
@@ -69,6 +75,11 @@ export class ChainCheck {
   /** How many events were read. */
   get events(): number {
     return this.#events;
+  }
+
+  /** How far the chain goes: its last event, and the value behind it (hex). */
+  get last(): ChainEnd {
+    return { seq: this.#seq, head: this.#hash.toString('hex') };
   }
 
   block(block: StoredBlock): void {

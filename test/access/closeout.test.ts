@@ -20,6 +20,7 @@ import { MemoryGrantStore } from '../../src/grant/memory.js';
 import { operatorNamed } from '../../src/identity/actor.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { rememberPolicies } from '../../src/recording/policies.js';
+import { verifySession } from '../../src/recording/verify-database.js';
 import { REQUEST, signingKey, startAuthority, startLedger } from '../grant/fixture.js';
 import { act, close, open, quiet, record, safe, startRecorder, until } from '../recording/fixture.js';
 import { approval, begun, complete, person, request } from './engagement.js';
@@ -72,6 +73,13 @@ t.test('a close-out says what was asked, agreed, given, done and refused, and ho
   t.ok((await verifyCloseOut(interim.file, KEYS)).ok);
   close(live);
   await safe(live);
+  const [first] = interim.record.sessions;
+  if (first === undefined) throw new Error('no session');
+  t.match(
+    (await verifySession(pool, first.id)).last,
+    { seq: first.lastSeq, head: first.head },
+    'as `daypass verify` has it',
+  );
   await authority.revoke(grant.id, { by: 'olga', reason: 'done early' });
   await index.close();
   await until(database, `(select count(*) = 2 from daypass.sessions where ended_at is not null)`);
