@@ -3,7 +3,7 @@ import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
 import { bytesOf, messageText, textOf } from './content.js';
-import { redactHeaders, redactQuery, redactText } from './redact.js';
+import { redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
 
 /**
  * What the record says of an action before it is forwarded: method and path as facts, then the head of a request (redacted)
@@ -14,7 +14,7 @@ export function describe(action: HttpAction): ActionFacts {
 }
 
 function describeRequest({ method, target, rawTarget, client, headers, injected }: RequestAction): ActionFacts {
-  const path = target.ok ? target.path : redactQuery(rawTarget);
+  const path = target.ok ? redactPath(target.path) : redactQuery(rawTarget);
   const query = target.ok ? redactQuery(target.query) : '';
   return {
     facts: { verb: method, on: [path], from: client },
@@ -27,7 +27,7 @@ function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
-  const facts = { verb: 'message', on: [path], frame, bytes: bytes.byteLength, sha256 };
+  const facts = { verb: 'message', on: [redactPath(path)], frame, bytes: bytes.byteLength, sha256 };
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text, PLAIN) } };
 }

@@ -1,13 +1,14 @@
 import type { Header } from '../action.js';
 import { canonical, isCredentialProtocol } from '../headers.js';
 import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
+import { CREDENTIAL, CREDENTIAL_PART } from './looks.js';
+import { secretParts } from './multipart.js';
+import { type Reading, readingsOf } from './readings.js';
+import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js';
+import { endOfBare, endOfParameter, endOfValue } from './value-ends.js';
 
 const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
-const SECRET_NAME =
-  /pass(?:word|wd|phrase)?$|secret|token|api[-_]?key|signature|credential|^(?:auth|sig|code|jwt|session|sid|pin|otp)$/i;
-/** Something of this stands in every name that `SECRET_NAME` fits: a text without it need not be searched name by name. */
-const SECRET_PART = /pass|secret|token|key|sig|credential|auth|code|jwt|session|sid|pin|otp/i;
 
 /**
  * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. The same lists have the
@@ -26,8 +27,7 @@ const REDACTED_LINES = new WeakMap<readonly Header[], { injected: readonly strin
 
 function redactHeader(plain: string, value: string, injected: readonly string[]): string {
   if (isSecretHeader(plain, injected)) return REDACTED;
-  if (plain === 'sec-websocket-protocol')
-    return value.replace(/[^\s,]+/g, (name) => (isCredentialProtocol(name) ? REDACTED : withoutAnyHandle(name)));
+  if (plain === 'sec-websocket-protocol') return redactProtocols(value);
   return redactQuery(value); // Referer holds a query, and others may
 }
 
@@ -36,138 +36,159 @@ function isSecretHeader(plain: string, injected: readonly string[]): boolean {
     SECRET_HEADERS.includes(plain) ||
     plain.startsWith('daypass-') ||
     injected.includes(plain) ||
-    SECRET_NAME.test(plain)
+    isSecretHeaderName(plain)
   );
 }
 
-/** Before each comes a parameter: some servers separate them by `;`, and an ambiguous target may have several `?`. */
-const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
+/** Browsers can say a credential nowhere else: behind its name, as a subprotocol of its own or within one. */
+function redactProtocols(value: string): string {
+  let isNamed = false;
+  return value.replace(/[^\s,]+/g, (protocol) => {
+    const [name = '', rest = ''] = protocol.split(/[.:](.*)/s);
+    const isSecret = isNamed || isCredentialProtocol(protocol) || (rest !== '' && isSecretName(name));
+    isNamed = !isSecret && isSecretName(protocol);
+    return isSecret ? REDACTED : redactText(protocol, '');
+  });
+}
+
+/** What of a text is not recorded, and what stands there instead. */
+interface Cut {
+  readonly from: number;
+  readonly to: number;
+  readonly instead: string;
+}
 
 /**
  * A query, a URL or a form's body as it may be recorded: values of parameters named like credentials replaced, up to the next
- * `&`, and the name and password before a host.
+ * `&`, the name and password before a host, and whatever a text loses.
  */
 export function redactQuery(query: string): string {
-  if (query === '') return query;
-  const safe = query.replace(/(:\/\/)[^/?#\s]*@/g, `$1${REDACTED}@`);
-  return withoutAnyHandle(
-    redactValues(
-      safe,
-      PARAMETER,
-      (name) => isSecretName(decoded(name)),
-      endOfParameter,
-      () => REDACTED,
-    ),
-  );
+  return query === '' ? query : withoutAnyHandle(without(query, formCuts));
 }
 
-function endOfParameter(text: string, from: number): number {
-  const end = text.indexOf('&', from);
-  return end === -1 ? text.length : end;
-}
-
-/** Whether a parameter or a member is named like a credential; of `user[password]` the last part counts. */
-function isSecretName(name: string): boolean {
-  if (!/[[\].\s]/.test(name)) return SECRET_NAME.test(name);
-  const last =
-    name
-      .trim()
-      .replace(/[[\]]+$/, '')
-      .split(/[[.]/)
-      .at(-1) ?? '';
-  return SECRET_NAME.test(name) || SECRET_NAME.test(last);
-}
-
-/** Replaces the values of what is named like a credential: `head` finds a name, `end` where the value behind it ends. */
-function redactValues(
-  text: string,
-  head: RegExp,
-  isSecret: (name: string) => boolean,
-  end: (text: string, from: number) => number,
-  instead: (value: string) => string,
-): string {
-  let safe = '';
-  let from = 0;
-  head.lastIndex = 0;
-  for (let found = head.exec(text); found !== null; found = head.exec(text)) {
-    if (!isSecret(found[1] ?? '')) continue;
-    const value = head.lastIndex;
-    const next = end(text, value);
-    safe += text.slice(from, value) + instead(text.slice(value, next));
-    from = next;
-    head.lastIndex = next;
-  }
-  return safe + text.slice(from);
-}
-
-const JSON_NAME = /"((?:[^"\\]|\\.){1,256})"\s*:\s*/gs;
-const JSON_STRING = /"(?:[^"\\]|\\.)*("|$)/sy;
-const JSON_WORD = /[^\s,\]}]*/y;
-
-/** Where a JSON value ends: a string, a number or word, or an array or object with all that is in it. */
-function endOfValue(text: string, from: number): number {
-  let at = from;
-  let depth = 0;
-  do {
-    const character = text.charAt(at);
-    if (character === '[' || character === '{') depth += 1;
-    else if (character === ']' || character === '}') depth -= 1;
-    at =
-      character === '"'
-        ? endOf(JSON_STRING, text, at)
-        : /[[\]{},:\s]/.test(character)
-          ? at + 1
-          : endOf(JSON_WORD, text, at);
-  } while (depth > 0 && at < text.length);
-  return Math.min(at, text.length);
-}
-
-function endOf(pattern: RegExp, text: string, at: number): number {
-  pattern.lastIndex = at;
-  return pattern.test(text) ? Math.max(pattern.lastIndex, at + 1) : text.length;
-}
-
-/** Strings keep their quotes, of which the second may have been cut off; everything else becomes a string. */
-function redactedValue(value: string): string {
-  if (!value.startsWith('"')) return `"${REDACTED}"`;
-  return value.length > 1 && value.endsWith('"') ? `"${REDACTED}"` : `"${REDACTED}`;
-}
-
-/** A part of a multipart body: its name, and its content up to the next boundary (RFC 7578). */
-const FORM_PART =
-  /(content-disposition:[^\r\n]{0,256}?\bname="([^"\r\n]{1,128})"[\s\S]{0,512}?\r?\n\r?\n)[\s\S]*?(?=\r?\n--|$)/gi;
-
-/** A name as the service will read it: percent-decoded. One that cannot be decoded stays as it is. */
-function decoded(name: string): string {
-  try {
-    return decodeURIComponent(name.replaceAll('+', ' '));
-  } catch {
-    return name;
-  }
-}
-
-/** A JSON string's content as the service will read it. */
-function unescaped(name: string): string {
-  if (!name.includes('\\')) return name;
-  try {
-    return String(JSON.parse(`"${name}"`));
-  } catch {
-    return name;
-  }
+/** A path as it may be recorded: what looks like a credential is replaced. */
+export function redactPath(path: string): string {
+  return CREDENTIAL_PART.test(path) ? without(path, lookCuts) : path;
 }
 
 /** A text as it may be recorded: of one that is only a beginning, what is cut off is redacted to its end. */
 export function redactText(text: string, contentType: string, whole = true): string {
   const handles = whole ? withoutAnyHandle : beginningWithoutAnyHandle;
-  if (/^application\/x-www-form-urlencoded/i.test(contentType)) return handles(redactQuery(text));
-  const parts = /^multipart\//i.test(contentType) ? redactParts(text) : text;
-  if (!text.includes('\\') && !SECRET_PART.test(text)) return handles(parts);
-  const isSecret = (name: string) => isSecretName(unescaped(name));
-  return handles(redactValues(parts, JSON_NAME, isSecret, endOfValue, redactedValue));
+  if (/^\s*application\/x-www-form-urlencoded/i.test(contentType)) return handles(without(text, formCuts));
+  const parts = /^\s*multipart\//i.test(contentType) ? secretParts(text, contentType, isSecretName) : [];
+  return handles(without(text, textCuts, parts));
 }
 
-function redactParts(text: string): string {
-  return text.replace(FORM_PART, (part, start: string, name: string) =>
-    isSecretName(name) ? `${start}${REDACTED}` : part,
-  );
+/** Something of this stands in whatever is cut out. */
+const WORTH_A_LOOK = new RegExp(`${SECRET_PART.source}|${CREDENTIAL_PART.source}|//|[\\\\%]`, 'i');
+
+function without(
+  text: string,
+  cutsIn: (reading: Reading) => Iterable<Cut>,
+  parts: readonly Omit<Cut, 'instead'>[] = [],
+) {
+  if (parts.length === 0 && !WORTH_A_LOOK.test(text)) return text;
+  const cuts: Cut[] = parts.map((part) => ({ ...part, instead: REDACTED }));
+  for (const reading of readingsOf(text)) {
+    for (const { from, to, instead } of cutsIn(reading))
+      cuts.push({ from: reading.at(from), to: reading.at(to), instead: reading.level === 0 ? instead : REDACTED });
+  }
+  return cuts.length === 0 ? text : applied(text, cuts);
+}
+
+/** Replaces each stretch once; of those that overlap the first says with what. */
+function applied(text: string, cuts: Cut[]): string {
+  cuts.sort((one, other) => one.from - other.from || other.to - one.to);
+  let safe = '';
+  let end = 0;
+  for (const { from, to, instead } of cuts) {
+    if (from >= end && (from > end || end === 0 || to > from)) safe += text.slice(end, from) + instead;
+    end = Math.max(end, to);
+  }
+  return safe + text.slice(end);
+}
+
+/** Before each comes a parameter: some servers separate them by `;`, and an ambiguous target may have several `?`. */
+const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
+/** Name and password before a host (RFC 3986 section 3.2.1). */
+const USER_INFO = /(?<=:\/\/)[^/?#\s"'<>]*(?=@)|(?<=\/\/)[^/?#\s"'<>:@]+:[^/?#\s"'<>]*(?=@)/g;
+
+function* formCuts(reading: Reading): Generator<Cut> {
+  if (SECRET_PART.test(reading.text))
+    yield* valuesIn(reading.text, PARAMETER, (name) => isSecretName(name.replaceAll('+', ' ')), endOfParameter);
+  yield* textCuts(reading);
+}
+
+const BETWEEN = String.raw`(?:\s|(?<=\n)data:|/\*(?:(?!\*/)[^]){0,256}\*/|//[^\n]{0,256}\n)*`;
+/** A member of JSON, with comments, with `=>` as others write it, and over lines of an event stream. */
+const MEMBER = new RegExp(String.raw`"([^"\\]*(?:\\.[^"\\]*){0,64})"${BETWEEN}(?::|=>)${BETWEEN}`, 'gs');
+const QUOTED_MEMBER = new RegExp(String.raw`'([^'\\]*(?:\\.[^'\\]*){0,64})'${BETWEEN}(?::|=>)${BETWEEN}`, 'gs');
+/** `password: …`, `password=…`: lines of headers and of YAML, arguments of GraphQL, attributes, parameters. */
+const BARE = /(?<![\w$.-])([A-Za-z_$@][\w$.[\]-]{0,63})[ \t]{0,8}[:=][ \t]{0,8}/g;
+const ELEMENT = /<((?:[\w.-]{1,64}:)?([\w.-]{1,128}))(?:\s[^<>]{0,1024})?(?<!\/)>/g;
+/** A name and its value that are members or attributes beside each other. */
+const PAIR =
+  /\b(?:name|key|field|header)["']?\s*[:=]\s*["']([^"'\r\n]{1,128})["']\s*,?\s*(?:[\w-]{1,64}\s*=\s*["'][^"'<>]{0,256}["']\s*)?["']?(?:value|content)["']?\s*[:=]\s*/gi;
+
+function* textCuts(reading: Reading): Generator<Cut> {
+  const { text } = reading;
+  yield* lookCuts(reading);
+  if (text.includes('//')) yield* found(text, USER_INFO);
+  if (!SECRET_PART.test(text)) return;
+  yield* valuesIn(text, MEMBER, isSecretName, endOfValue);
+  if (text.includes("'")) yield* valuesIn(text, QUOTED_MEMBER, isSecretName, endOfValue);
+  yield* valuesIn(text, PAIR, isSecretName, endOfBare);
+  yield* valuesIn(text, BARE, isSecretName, endOfBare, false);
+  if (text.includes('<')) yield* elementsIn(text);
+}
+
+function* lookCuts({ text }: Reading): Generator<Cut> {
+  if (CREDENTIAL_PART.test(text)) yield* found(text, CREDENTIAL);
+}
+
+function* found(text: string, pattern: RegExp): Generator<Cut> {
+  for (const { 0: value, index } of text.matchAll(pattern))
+    yield { from: index, to: index + value.length, instead: REDACTED };
+}
+
+/**
+ * The values of what is named like a credential: `head` finds a name, `end` where the value behind it ends. Strings keep their
+ * quotes, of which the second may have been cut off; in JSON everything else becomes a string.
+ */
+function* valuesIn(
+  text: string,
+  head: RegExp,
+  isSecret: (name: string) => boolean,
+  end: (text: string, from: number) => number,
+  isJson = end === endOfValue,
+): Generator<Cut> {
+  head.lastIndex = 0;
+  for (let name = head.exec(text); name !== null; name = head.exec(text)) {
+    const from = head.lastIndex;
+    if (!isSecret(name[1] ?? '')) continue;
+    const to = end(text, from);
+    head.lastIndex = to;
+    yield valueCut(text, from, to, isJson);
+  }
+}
+
+function valueCut(text: string, from: number, to: number, isJson: boolean): Cut {
+  const quote = text.charAt(from);
+  if (quote !== '"' && quote !== "'") return { from, to, instead: isJson ? `"${REDACTED}"` : REDACTED };
+  const isClosed = to > from + 1 && text.charAt(to - 1) === quote;
+  return { from: from + 1, to: isClosed ? to - 1 : to, instead: REDACTED };
+}
+
+/** What stands in elements of XML that are named like credentials, with all elements in them. */
+function* elementsIn(text: string): Generator<Cut> {
+  ELEMENT.lastIndex = 0;
+  for (let head = ELEMENT.exec(text); head !== null; head = ELEMENT.exec(text)) {
+    const [, name = '', local = ''] = head;
+    if (!isSecretName(local)) continue;
+    const from = ELEMENT.lastIndex;
+    const close = text.indexOf(`</${name}`, from);
+    const to = close === -1 ? text.length : close;
+    ELEMENT.lastIndex = to;
+    yield { from, to, instead: REDACTED };
+  }
 }

@@ -1,6 +1,7 @@
 import { type Decision, deny } from '../../policy/decision.js';
 import type { HttpAction } from '../action.js';
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
+import { redactPath } from '../record/redact.js';
 import { holdsSlash, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { fitsPath } from './routes.js';
@@ -55,7 +56,7 @@ function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
     if (why === null) return rule.allowed;
     if (why.kind !== 'other') nearly ??= { rule, why };
   }
-  const what = `${asked.method} ${path}`;
+  const what = `${asked.method} ${redactPath(path)}`;
   if (nearly === null) return outOfScope(role, what);
   const { rule, why } = nearly;
   if (why.kind === 'ambiguous') return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`);

@@ -5,7 +5,7 @@ import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body-tap.js';
 import { lasting } from '../reading.js';
 import { bytesOf, messageText } from '../record/content.js';
-import { redactText } from '../record/redact.js';
+import { redactPath, redactText } from '../record/redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
 
@@ -47,7 +47,7 @@ export class ServiceMessages implements FrameTap {
   constructor(passage: Passage<HttpAction>, opening: { path: string; seq: number }, paced: () => void) {
     this.#passage = passage;
     this.#sighted = passage.session.sightings.stream();
-    this.#on = [opening.path];
+    this.#on = [redactPath(opening.path)];
     this.#seq = opening.seq;
     this.#paced = paced;
   }

@@ -1,0 +1,51 @@
+/** Something of this stands in every name of a credential: what is without it need not be looked at name by name. */
+export const SECRET_PART =
+  /pass|pwd|secret|token|key|sig|credential|auth|code|jwt|session|sess_?id|sid|pin|otp|csrf|xsrf|crumb|bearer|dpop|cvv|cvc|mfa|cookie|assertion|saml/i;
+
+/** Wherever it stands in a name, in whatever case and with whatever between its words. */
+const ANYWHERE =
+  /pass(?:word|wd|phrase|code)|secret|token|apikey|signature|credential|authorization|samlresponse|sess(?:ion)?id|codeverifier/;
+/** Keys that open something; `key` alone is a word for anything. */
+const OPENING_KEY =
+  /(?:private|access|account|master|encryption|signing|subscription|functions?|shared|auth|application|app|customer|client|session|storage|ssh|service|license|consumer|deploy|admin|developer|integration)key$/;
+/** As the last word of a name. */
+const LAST_WORD =
+  /(?:^|-)(?:auth|authentication|sig|jwt|jws|pass|session|sid|pin|otp|totp|csrf|xsrf|crumb|bearer|dpop|cvv2?|cvc2?|mfa|cookies?|assertion)$|pass$|pwd$|(?:^|-)pwd-/;
+/** Codes that prove something; `code` alone is one that is exchanged for a token. */
+const PROVING_CODE =
+  /^code$|(?:^|-)(?:otp|totp|mfa|2fa|auth|authorization|verification|security|recovery|backup|access|login|device|user|invite|activation|confirmation|reset|sms|pin|one-?time)-?code$/;
+
+/** Whether a member, a parameter, a field or a header is named like a credential; of `user[password]` the last part counts. */
+export function isSecretName(name: string): boolean {
+  if (!SECRET_PART.test(name)) return false;
+  const plain = name.replace(/(?:\[\d*\])+$/, '').trim();
+  if (isSecretWord(plain)) return true;
+  const last = plain.replace(/[[\]]+$/, '').split(/[[.]/);
+  return last.length > 1 && isSecretWord(last.at(-1) ?? '');
+}
+
+function isSecretWord(name: string): boolean {
+  const flat = name.toLowerCase().replace(/[^a-z0-9]+/g, '');
+  if (ANYWHERE.test(flat) || OPENING_KEY.test(flat)) return true;
+  const words = wordsOf(name);
+  return LAST_WORD.test(words) || PROVING_CODE.test(words);
+}
+
+/** `userPIN`, `user_pin` and `User Pin` are all `user-pin`; numbers at the end do not count. */
+function wordsOf(name: string): string {
+  const apart = name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').replace(/([A-Z])([A-Z][a-z])/g, '$1-$2');
+  return apart
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|(?:-\d+)*-?$/g, '');
+}
+
+/** What some products call a credential. */
+const KEY = /key$|-art-api$|-oidc-data$/;
+/** Of headers those that end in `key` are credentials, but for these. */
+const HARMLESS_KEY = /(?:websocket|idempotency|surrogate|partition|routing|cache)-key$/;
+
+/** @param plain - canonical name of a header */
+export function isSecretHeaderName(plain: string): boolean {
+  return isSecretName(plain) || (KEY.test(plain) && !HARMLESS_KEY.test(plain));
+}
