@@ -67,10 +67,11 @@ export class Passage<Action> {
     const decision = described === null && judged.outcome !== 'deny' ? UNDESCRIBED : judged;
     const { facts, payload } = described ?? { facts: { verb: 'unknown' } };
     const { outcome } = decision;
-    const decided = this.#withDecision(facts, decision);
-    const seq = this.session.recording.append('action', decided, payload ?? null);
+    const { unsaid } = this.session;
+    const decided = unsaid.facts(this.#withDecision(facts, decision));
+    const seq = this.session.recording.append('action', decided, unsaid.payload(payload ?? null));
     this.session.meter.decided(outcome, decision.reason);
-    if (outcome !== 'allow') this.#logRefusal(decided, decision);
+    if (outcome !== 'allow') this.#logRefusal(decided);
     return { decision, seq };
   }
 
@@ -87,10 +88,11 @@ export class Passage<Action> {
 
   /** Records what came of an action; of one that a cut interrupted too, as long as the receipt is not written. */
   result(of: number, facts: Facts, payload: Payload | null = null): void {
-    const { recording } = this.session;
+    const { recording, unsaid } = this.session;
+    if (recording.receipt !== null) return;
     // Facts that name their action already are kept as they are.
-    if (recording.receipt === null)
-      recording.append('result', facts.of === of ? facts : joined(facts, { of }), payload);
+    const known = facts.of === of ? facts : joined(facts, { of });
+    recording.append('result', unsaid.facts(known), unsaid.payload(payload));
   }
 
   /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */
@@ -112,7 +114,7 @@ export class Passage<Action> {
     }
   }
 
-  #logRefusal(facts: Facts, { reason, rule }: Decision): void {
+  #logRefusal({ verb, on, reason, rule }: Facts): void {
     const { id, grant, policy } = this.session;
     this.#log.warn(
       {
@@ -120,8 +122,8 @@ export class Passage<Action> {
         grant: grant.id,
         principal: grant.principal,
         service: policy.name,
-        verb: facts.verb,
-        on: facts.on,
+        verb,
+        on,
         reason,
         rule,
       },

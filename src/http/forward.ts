@@ -311,18 +311,19 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #finish(reason: string | null): void {
     this.#done = true;
     const { req, seq, arrivedAt, monotonic } = this.#parts;
+    const { recording, unsaid } = this.#session;
     const known = resultOf({
       seq,
       status: this.#head?.status ?? null,
       reason,
       request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap },
       response: { headers: this.#head?.headers ?? [], tap: this.#answer },
-      contentType: this.#head?.contentType,
+      contentType: this.#head?.contentType && unsaid.text(this.#head.contentType),
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
-    if (this.#session.recording.receipt !== null) known.later?.();
-    else this.#session.recording.append('result', known.facts, known.payload, known.later);
+    if (recording.receipt !== null) known.later?.();
+    else recording.append('result', known.facts, unsaid.payload(known.payload), known.later);
   }
 }

@@ -12,6 +12,7 @@ import { Attached } from './attached.js';
 import { type Connection, type Cut, endSurely, reset } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
 import { Sightings } from './sightings.js';
+import { Unsaid } from './unsaid.js';
 
 /** How long before the end the client is warned, milliseconds. */
 const WARN_BEFORE = [300_000, 60_000, 10_000];
@@ -50,6 +51,8 @@ export class Session implements Due {
   readonly meter: ServiceMeter;
   /** Hears what the service says: whoever gives it to a client tells it of the bytes. */
   readonly sightings: Sightings;
+  /** What is recorded of its actions and their results goes through here. */
+  unsaid: Unsaid;
   expiresAt = 0;
   dueMonotonic = 0;
   key = 0;
@@ -80,6 +83,7 @@ export class Session implements Due {
     this.role = parts.policy.roleFor(parts.grant.role, parts.grant.only);
     this.recording = parts.recording;
     this.meter = parts.meter;
+    this.unsaid = Unsaid.of(parts.policy.secrets);
     this.sightings = new Sightings(parts.policy.secrets, {
       seen: (name) => this.#sighted(name),
       encoded: () => this.#note({ about: 'encoded_body' }),
@@ -209,6 +213,7 @@ export class Session implements Due {
     this.policy = policy;
     this.role = role;
     this.sightings.replace(policy.secrets);
+    this.unsaid = Unsaid.of(policy.secrets);
     this.recording.append('policy', { policy: policy.version });
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
   }

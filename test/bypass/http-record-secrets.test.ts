@@ -1,5 +1,11 @@
-import t from 'tap';
+import { once } from 'node:events';
+import t, { type Test } from 'tap';
 import { redactHeaders, redactQuery, redactText } from '../../src/http/record/redact.js';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+import { dialWebSocket } from '../http/over-tls.js';
+import { rawService } from '../http/raw-service.js';
+import { unmasked } from '../http/ws-frames.js';
 
 /* D27: no credential that passed stands in the record or the log, however the text around it is written. */
 
@@ -153,3 +159,92 @@ t.test('D27: what is cut out is found in one run through a text, whatever it is 
       redactText(piece.repeat((512 * 1024) / piece.length), type);
   t.end();
 });
+
+/* The secrets below are the service's: injected by the gateway, and said by it or by a client that has learnt them. */
+
+const INJECTED = 'c4nary/T0ken+with"quote';
+const ROLES = { viewer: { allow: ['GET /**', 'POST /**', 'WS /**'], recording: { bodies: '64KiB' } } };
+const headers = { 'x-up': `Bearer ${INJECTED}` };
+const head = (handle: string) => `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
+
+async function facing(t: Test, url: string) {
+  const gateway = await startGateway(t, { web: { url, headers, roles: ROLES } });
+  const written = async () => JSON.stringify(await gateway.events()) + gateway.lines.join('');
+  return { gateway, written, handle: gateway.issue('web').handle };
+}
+
+t.test(
+  'D27: an injected secret is in no record and no log line, wherever it is said and however it is spelled',
+  async (t) => {
+    const bytes = Buffer.from(INJECTED);
+    const spellings = {
+      plain: INJECTED,
+      json: JSON.stringify({ of: INJECTED }),
+      url: encodeURIComponent(INJECTED),
+      hex: bytes.toString('hex'),
+      base64: ['', 'x', 'xy'].map((before) => Buffer.from(`${before}${INJECTED}z`).toString('base64')).join(' '),
+      base64url: Buffer.from(`x${INJECTED}`).toString('base64url'),
+    };
+    for (const [name, spelled] of Object.entries(spellings)) {
+      const echo = await startEcho(t, (req, res) => {
+        res.setHeader('content-type', `text/plain; of=${encodeURIComponent(INJECTED)}`);
+        req.resume().once('end', () => res.end(`<< ${spelled} >>`));
+      });
+      const { gateway, written, handle } = await facing(t, echo.url);
+      const target = `/${encodeURIComponent(spelled)}?q=${encodeURIComponent(spelled)}`;
+      for (const method of ['POST', 'DELETE'])
+        await raw(
+          t,
+          gateway.port,
+          `${method} ${target} HTTP/1.1\r\n${head(handle)}X-Note: ${spelled}\r\nContent-Length: ${spelled.length}\r\n\r\n${spelled}`,
+        ).ended;
+      await raw(
+        t,
+        gateway.port,
+        `POST / HTTP/1.1\r\n${head(handle)}Content-Length: ${spelled.length}\r\n\r\n${spelled}`,
+      ).ended;
+      const all = await written();
+      const traces = spelled.split(' ').map((one) => one.slice(4, -5));
+      for (const trace of ['T0ken', ...traces, ...traces.map(encodeURIComponent)])
+        t.notOk(all.includes(trace), `${name}: ${trace}`);
+      t.match(all, /<< .*\[redacted\].* >>/, 'around it the record is as it was');
+    }
+  },
+);
+
+t.test('D27: an injected secret that the bound of a body cuts is not recorded in part', async (t) => {
+  for (let cut = 0; cut <= INJECTED.length; cut += 5) {
+    const echo = await startEcho(t, (_req, res) => res.end(`${'z'.repeat(65_536 - cut)}${INJECTED}zzzz`));
+    const { gateway, written, handle } = await facing(t, echo.url);
+    await raw(t, gateway.port, `GET / HTTP/1.1\r\n${head(handle)}\r\n`).ended;
+    t.notMatch(await written(), /c4nary/, `${cut} characters of it`);
+  }
+});
+
+t.test(
+  'D27: an injected secret is in the record of no WebSocket message, split over frames or sent back',
+  async (t) => {
+    const { url, sockets } = await rawService(t);
+    const { gateway, written, handle } = await facing(t, url);
+    const client = dialWebSocket(gateway.port, '/live', {
+      headers: { 'daypass-handle': handle, host: 'web.localhost' },
+    });
+    client.on('error', () => {});
+    t.teardown(() => client.terminate());
+    await once(client, 'open');
+    const heard = once(client, 'message');
+    sockets[0]?.write(
+      Buffer.concat([unmasked(0x01, `said ${INJECTED.slice(0, 9)}`), unmasked(0x80, INJECTED.slice(9))]),
+    );
+    await heard;
+    client.send(`back ${INJECTED}`);
+    client.ping(INJECTED);
+    client.send(Buffer.from(INJECTED));
+    const last = 'the last';
+    client.send(last);
+    while (!(await written()).includes(last)) await new Promise((resolve) => setImmediate(resolve));
+    const all = await written();
+    t.notMatch(all, /c4nary|T0ken/);
+    t.match(all, /said \[redacted\].*back \[redacted\]/s);
+  },
+);

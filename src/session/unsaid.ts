@@ -1,0 +1,106 @@
+import { SHORTEST_SOUGHT, type SoughtSecret } from '../config/secret.js';
+import type { Facts, Json, Payload } from '../recording/event.js';
+
+const CUT = '[redacted]';
+
+/**
+ * Keeps the secrets that are injected towards a service out of what is recorded of it, and out of what is logged of that:
+ * nobody who reads records needs them. They are found as they are, in JSON, in URLs, in hexadecimal and within base64.
+ */
+export class Unsaid {
+  /** As they are: of these a beginning at the end of a text is cut, too. */
+  readonly #plain: readonly string[];
+  readonly #spelled: readonly string[];
+  /** Lists that hold none: those of headers are the same from one time to the next. */
+  readonly #clean = new WeakSet<object>();
+
+  private constructor(secrets: readonly SoughtSecret[]) {
+    this.#plain = secrets.flatMap((secret) => secret.forms().map((form) => form.toString('utf8')));
+    this.#spelled = [...new Set(this.#plain.flatMap(spellings))];
+  }
+
+  /** Of one policy's secrets there is one. */
+  static of(secrets: readonly SoughtSecret[]): Unsaid {
+    const known = KNOWN.get(secrets) ?? new Unsaid(secrets);
+    KNOWN.set(secrets, known);
+    return known;
+  }
+
+  facts(facts: Facts): Facts {
+    return this.#object(facts);
+  }
+
+  payload(payload: Payload | null): Payload | null {
+    return payload === null ? null : this.#object(payload);
+  }
+
+  /** The same object where there is nothing to cut. */
+  #object<T extends { readonly [part: string]: Json | undefined }>(whole: T): T {
+    if (this.#spelled.length === 0) return whole;
+    let changed: Record<string, Json | undefined> | null = null;
+    for (const [name, value] of Object.entries(whole)) {
+      const safe = value === undefined ? value : this.#value(value);
+      if (safe === value) continue;
+      changed ??= { ...whole };
+      changed[name] = safe;
+    }
+    return changed === null ? whole : Object.assign({}, whole, changed);
+  }
+
+  #value(value: Json): Json {
+    if (typeof value === 'string') return this.text(value);
+    if (typeof value !== 'object' || value === null || this.#clean.has(value)) return value;
+    if (!isList(value)) return this.#object(value);
+    const safe = value.map((one) => this.#value(one));
+    if (safe.some((one, index) => one !== value[index])) return safe;
+    this.#clean.add(value);
+    return value;
+  }
+
+  text(text: string): string {
+    if (text.length < SHORTEST_SOUGHT) return text;
+    let safe = text;
+    for (const spelled of this.#spelled) if (safe.includes(spelled)) safe = safe.replaceAll(spelled, CUT);
+    for (const secret of this.#plain) safe = withoutBeginning(safe, secret);
+    return safe;
+  }
+}
+
+const KNOWN = new WeakMap<readonly SoughtSecret[], Unsaid>();
+
+/** `Array.isArray` does not narrow a readonly list. */
+function isList(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}
+
+/** A bound may have cut a text within a secret: nearly all of one is as good as all. */
+function withoutBeginning(text: string, secret: string): string {
+  const tail = Math.max(0, text.length - secret.length + 1);
+  const at = text.indexOf(secret.slice(0, SHORTEST_SOUGHT), tail);
+  return at !== -1 && secret.startsWith(text.slice(at)) ? text.slice(0, at) + CUT : text;
+}
+
+/** Of a secret without special characters most are the same. */
+function spellings(secret: string): readonly string[] {
+  const bytes = Buffer.from(secret);
+  const hex = bytes.toString('hex');
+  const encoded = [0, 1, 2].map((before) => withinBase64(bytes, before));
+  const inJson = [secret, ...encoded].map((text) => JSON.stringify(text).slice(1, -1));
+  const written = [secret, ...encoded, ...inJson, ...inJson.map((text) => text.replaceAll('/', '\\/'))];
+  const once = written.map(encodeURIComponent);
+  const inUrl = [...once, ...once.map(encodeURIComponent)];
+  return [
+    ...written,
+    ...encoded.map((text) => text.replaceAll('+', '-').replaceAll('/', '_')),
+    ...inUrl,
+    ...inUrl.map((text) => text.replaceAll(/%../g, (octet) => octet.toLowerCase())),
+    hex,
+    hex.toUpperCase(),
+  ];
+}
+
+/** What stands in base64 of some bytes however it goes on, when as many stand `before` them in a group of three. */
+function withinBase64(bytes: Buffer, before: number): string {
+  const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
+  return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+}
