@@ -1,7 +1,7 @@
 import type { SecretReference } from './values.js';
 
 /** The shortest secret that is looked for, bytes: shorter ones appear in any answer by chance. */
-const SHORTEST_SOUGHT = 6;
+export const SHORTEST_SOUGHT = 6;
 
 /** What a protocol injects: a secret as it was read, and every form in which a service that gives it away would say it. */
 export interface Injected {

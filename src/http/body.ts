@@ -31,6 +31,8 @@ export class RequestBody implements BodyReceiver {
   #most: number;
   #sink: BodySink | null = null;
   #isOver = false;
+  /** It came to its end, and all of it was passed on. */
+  isWhole = false;
 
   /** @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on */
   constructor(source: ClientRequest, session: Session, tap: BodyTap, most = Number.POSITIVE_INFINITY) {
@@ -101,6 +103,7 @@ export class RequestBody implements BodyReceiver {
     // Of a body in chunks its end is sent, too, and makes the request one that is carried out.
     if (this.#sink !== null && !this.#session.isLive()) return this.fail(new Error('the session is over'));
     const sink = this.#sink;
+    this.isWhole = sink !== null;
     this.destroy();
     sink?.end();
   }

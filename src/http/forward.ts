@@ -316,10 +316,11 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       seq,
       status: this.#head?.status ?? null,
       reason,
-      request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap },
-      response: { headers: this.#head?.headers ?? [], tap: this.#answer },
+      request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap, isWhole: this.#body.isWhole },
+      response: { headers: this.#head?.headers ?? [], tap: this.#answer, isWhole: reason === null },
       contentType: this.#head?.contentType && unsaid.text(this.#head.contentType),
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
+      isRepeated: this.#sent?.isRepeated ?? false,
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.

@@ -8,6 +8,8 @@ import { type BodySample, bodySample } from './describe.js';
 interface Side {
   readonly headers: readonly Header[];
   readonly tap: BodyTap;
+  /** All of the body passed: it did not break off. */
+  readonly isWhole: boolean;
 }
 
 /** Instants on the monotonic clock, milliseconds; null for what did not happen. */
@@ -33,6 +35,8 @@ export interface Over {
   readonly reason: string | null;
   /** Whether the record keeps the beginning of the response's body. */
   readonly keepsResponse: boolean;
+  /** The service was sent the request twice. */
+  readonly isRepeated: boolean;
   readonly at: Instants;
 }
 
@@ -46,7 +50,7 @@ interface Result {
 
 /**
  * What the record says of an exchange that is over. Digests and counts are those of the bytes that passed; when it came to a
- * good end, those of the whole bodies.
+ * good end, those of the whole bodies, but of the request's where `requestWhole` is false.
  */
 export function resultOf(over: Over): Result {
   const asked = over.request === null ? null : sampleOf(over.request);
@@ -58,7 +62,16 @@ export function resultOf(over: Over): Result {
 }
 
 /** @returns the facts, and what completes them where a digest is not there yet */
-function factsOf({ seq, status, reason, request, response, contentType, at }: Over): Pick<Result, 'facts' | 'later'> {
+function factsOf({
+  seq,
+  status,
+  reason,
+  request,
+  response,
+  contentType,
+  isRepeated,
+  at,
+}: Over): Pick<Result, 'facts' | 'later'> {
   const requestSha256 = request?.tap.sha256Later() ?? null;
   const responseSha256 = response.tap.sha256Later();
   // Put down one after the other: see `joined`.
@@ -74,6 +87,9 @@ function factsOf({ seq, status, reason, request, response, contentType, at }: Ov
   if (firstByteMs !== undefined) facts.firstByteMs = firstByteMs;
   facts.ms = ms;
   if (reason !== null) facts.reason = reason;
+  // Who answers early does not wait for all that was asked.
+  else if (request?.isWhole === false) facts.requestWhole = false;
+  if (isRepeated) facts.repeated = true;
   const isWhole = typeof requestSha256 !== 'function' && typeof responseSha256 !== 'function';
   return { facts, later: isWhole ? null : completing(facts, { requestSha256, responseSha256 }) };
 }
@@ -114,7 +130,7 @@ export function timesOf({ arrived, forwarded, answered, done }: Instants): Times
   return answered === null ? { queueMs, ms } : { queueMs, firstByteMs: Math.round(answered - started), ms };
 }
 
-function sampleOf({ headers, tap }: Side): BodySample | null {
+function sampleOf({ headers, tap, isWhole }: Side): BodySample | null {
   const [type = 'application/octet-stream'] = valuesOf(headers, 'content-type');
-  return bodySample(tap.sample, tap.isWhole, type, valuesOf(headers, 'content-encoding').join(', '));
+  return bodySample(tap.sample, tap.isWhole && isWhole, type, valuesOf(headers, 'content-encoding').join(', '));
 }

@@ -35,6 +35,8 @@ export interface Sent {
   resume(): void;
   /** See `UpstreamConnection.keep`. */
   keep(bytes: Buffer): Kept;
+  /** It was sent a second time, on another connection: the service may have it twice. */
+  readonly isRepeated: boolean;
 }
 
 /** One request, and the connection it is on at the moment. */
@@ -68,7 +70,7 @@ class Sending implements Call, Sent {
 }
 
 const OVER = new Error('the session is over');
-const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied };
+const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied, isRepeated: false };
 
 /** The connections of one session to its service, each for one request at a time (A5). */
 export class UpstreamPool implements ConnectionOwner {

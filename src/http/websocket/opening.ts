@@ -14,6 +14,7 @@ import type { HttpParts } from '../parts.js';
 import { type Instants, timesOf } from '../record/result.js';
 import { type Addressed, upstreamOf } from '../service/target.js';
 import { clientOf, protoOf } from '../whence.js';
+import { DECLINED_BYTES, resultOfDeclined } from './declined.js';
 import { declinedTo, responseTo, type Wish, withoutHandshake } from './handshake.js';
 import { WebSocketRelay } from './relay.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
@@ -34,9 +35,6 @@ export interface OpeningParts {
   /** When the request's head was read, on the monotonic clock. */
   readonly arrivedAt: number;
 }
-
-/** How much of an answer other than 101 is passed on, bytes. */
-const DECLINED_BYTES = 64 * 1024;
 
 /** A WebSocket between its allowed request and the service's 101: still HTTP, and cut as HTTP. */
 export class Opening implements Connection {
@@ -167,8 +165,11 @@ export class Opening implements Connection {
         return;
       }
       this.#release();
-      passage.result(seq, { status: String(response.statusCode), bytesIn: 0, bytesOut: bytes, ...this.#times() });
-      const plain = declinedTo(response, Buffer.concat(body), this.#addressed);
+      const said = Buffer.concat(body);
+      const at = { ...this.#at(), done: this.#parts.parts.monotonic() };
+      const { facts, payload } = resultOfDeclined({ seq, response, body: said, session: passage.session, at });
+      passage.result(seq, facts, payload);
+      const plain = declinedTo(response, said, this.#addressed);
       passage.session.sightings.bytes(plain);
       passage.session.deliver(this.client, plain);
       // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.

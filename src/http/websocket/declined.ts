@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import type { Session } from '../../session/session.js';
+import { BodyTap } from '../body-tap.js';
+import { pairs, valuesOf } from '../headers.js';
+import { type Instants, resultOf } from '../record/result.js';
+import { settingsOf } from '../rules/decide.js';
+
+/** How much of an answer other than 101 is passed on, bytes. */
+export const DECLINED_BYTES = 64 * 1024;
+
+/** An answer in place of a WebSocket, whole. */
+interface Declined {
+  /** The sequence number of the recorded opening. */
+  readonly seq: number;
+  readonly response: IncomingMessage;
+  readonly body: Buffer;
+  readonly session: Session;
+  readonly at: Instants;
+}
+
+/** What the record says of it: the same as of any answer. */
+export function resultOfDeclined({ seq, response, body, session, at }: Declined): ReturnType<typeof resultOf> {
+  const { bodies } = settingsOf(session.role);
+  const headers = pairs(response.rawHeaders);
+  const tap = new BodyTap(bodies ?? 0);
+  tap.whole(body);
+  if (valuesOf(headers, 'content-encoding').length > 0) session.sightings.encoded();
+  return resultOf({
+    seq,
+    status: response.statusCode ?? null,
+    reason: null,
+    request: null,
+    response: { headers, tap, isWhole: true },
+    contentType: response.headers['content-type'],
+    keepsResponse: bodies !== null,
+    isRepeated: false,
+    at,
+  });
+}
