@@ -22,6 +22,8 @@ export interface MessageAction {
   readonly kind: 'message';
   /** The request that opened its socket: what allows that allows the message. */
   readonly opening: RequestAction;
+  /** The sequence number of the recorded opening: of two sockets at one path the record tells whose message it is. */
+  readonly of?: number;
   readonly path: string;
   readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
   readonly data: Uint8Array;

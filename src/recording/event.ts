@@ -24,8 +24,8 @@ export interface Facts {
   readonly outcome?: 'allow' | 'deny' | 'hold';
   readonly reason?: string;
   readonly rule?: string;
-  /** In a result: the sequence number of its action. */
-  readonly of?: number;
+  /** In a result: the sequence number of its action. In an action: of the one that it is part of. */
+  readonly of?: number | undefined;
   /** In a result: HTTP status, SQLSTATE (`00000` for success), WebSocket close code. */
   readonly status?: string;
   readonly rows?: number;

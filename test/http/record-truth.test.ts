@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
+import { WebSocketServer } from 'ws';
+import { harTranscript } from '../../src/http/record/har.js';
+import { HttpRecaller } from '../../src/http/record/recall.js';
+import type { SessionView } from '../../src/recording/read.js';
+import { portOf } from '../support/ports.js';
 import { type RawClient, raw, startGateway } from './gateway.js';
 import { dialWebSocket } from './over-tls.js';
 import { bareService } from './raw-service.js';
@@ -108,3 +114,53 @@ t.test('an answer in place of a WebSocket is recorded as any other', async (t) =
     },
   ]);
 });
+
+t.test(
+  'of two sockets at one path the record, its archive and who decides it again know whose message is whose',
+  async (t) => {
+    const echo = await echoSockets(t);
+    const gateway = await startGateway(t, {
+      web: { url: echo, roles: { viewer: ['WS /live'] } },
+    });
+    const headers = { host: 'web.localhost', 'daypass-handle': gateway.issue('web').handle };
+    const clients = ['one', 'two'].map((room) => dialWebSocket(gateway.port, `/live?room=${room}`, { headers }));
+    for (const client of clients) if (client.readyState !== client.OPEN) await once(client, 'open');
+    for (const [n, client] of clients.entries()) {
+      const answered = once(client, 'message');
+      client.send(`to ${['one', 'two'][n]}`);
+      await answered;
+    }
+    for (const client of clients) {
+      client.close();
+      await once(client, 'close');
+    }
+    const events = await gateway.events();
+    const rooms = new Map(events.map(({ seq, payload }) => [seq, /room=(\w+)/.exec(payload?.text ?? '')?.[1]]));
+    const messages = events.filter(({ facts }) => facts.verb === 'message' && facts.frame === 'text');
+    t.equal(messages.length, 4);
+    for (const { facts, payload } of messages) t.equal(payload?.text, `to ${rooms.get(facts.of ?? 0)}`);
+    let har = '';
+    const session = { id: 's', principal: 'alice', service: 'web', role: 'viewer' } as SessionView;
+    for await (const piece of harTranscript.write(session, Readable.from(events))) har += piece;
+    for (const { request, _webSocketMessages: said } of JSON.parse(har).log.entries) {
+      const room = /room=(\w+)/.exec(request.url)?.[1];
+      t.match(said, [{ data: `to ${room}` }, { data: `to ${room}` }]);
+    }
+    const recaller = new HttpRecaller();
+    for (const event of events.filter(({ kind }) => kind === 'action')) {
+      const recalled = recaller.recall(event);
+      if (!recalled.ok || recalled.action.kind !== 'message') continue;
+      const { target } = recalled.action.opening;
+      if (event.facts.frame === 'text') t.equal(target.ok && `to ${target.query.slice(6)}`, event.payload?.text);
+    }
+  },
+);
+
+/** A service that says each message back. */
+async function echoSockets(t: Test): Promise<string> {
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(String(data))));
+  await once(sockets, 'listening');
+  t.teardown(() => sockets.close());
+  return `http://127.0.0.1:${portOf(sockets.address())}`;
+}

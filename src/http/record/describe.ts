@@ -22,12 +22,12 @@ function describeRequest({ method, target, rawTarget, client, headers, injected 
   };
 }
 
-function describeMessage({ path, frame, data }: MessageAction): ActionFacts {
+function describeMessage({ path, of, frame, data }: MessageAction): ActionFacts {
   const bytes = bytesOf(data);
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
-  const facts = { verb: 'message', on: [redactPath(path)], frame, bytes: bytes.byteLength, sha256 };
+  const facts = { verb: 'message', on: [redactPath(path)], frame, bytes: bytes.byteLength, sha256, of };
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text, PLAIN) } };
 }

@@ -36,7 +36,7 @@ export const harTranscript: Transcript = {
 class Entries {
   readonly #service: string;
   readonly #open = new Map<number, Entry>();
-  /** By path: the request that opened a socket there last. */
+  /** By path: the request that opened a socket there last. Older records do not say of which socket a message is. */
   readonly #sockets = new Map<string, Entry>();
   #held = 0;
   #first = true;
@@ -67,7 +67,8 @@ class Entries {
   }
 
   #message({ kind, at, facts, payload }: RecordedEvent): void {
-    const entry = this.#sockets.get(facts.on?.[0] ?? '');
+    const { of } = facts;
+    const entry = of === undefined ? this.#sockets.get(facts.on?.[0] ?? '') : this.#open.get(of);
     if (entry === undefined) return;
     const data = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
     if (entry.messages.length >= MOST_MESSAGES || this.#held + data.length > MOST_HELD) {

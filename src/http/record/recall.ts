@@ -11,6 +11,9 @@ import { fitsRoute } from '../rules/rule.js';
 const HIDDEN = /\[redacted\]|dp_[0-9A-Za-z]{22}_?\[/;
 const FRAMES = ['text', 'binary', 'ping', 'pong', 'close'] as const;
 
+/** How many sockets are known at a time: more than may be open at once. */
+const MOST_SOCKETS = 1_000;
+
 /** A request, and the names of what of it is not known. */
 interface Opening {
   readonly action: RequestAction;
@@ -26,11 +29,13 @@ interface Hidden {
 
 /** Reads recorded requests, and recorded WebSocket messages by the request that opened their socket. */
 export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
-  /** By path: the last socket that was opened there. */
-  readonly #sockets = new Map<string, Opening>();
+  /** By the sequence number of their openings; the oldest are forgotten. */
+  readonly #sockets = new Map<number, Opening>();
+  /** By path: the last one there. Older records do not say of which socket a message is. */
+  readonly #lastAt = new Map<string, Opening>();
 
   recall(event: RecordedEvent): Recalled<HttpRole, HttpAction> {
-    const { facts, payload } = event;
+    const { seq, facts, payload } = event;
     if (facts.verb === 'message') return this.#message(event);
     const [, method = '', raw = ''] = /^(\S+) (.*)$/s.exec(payload?.text ?? '') ?? [];
     if (method !== facts.verb) return { ok: false, why: 'the record does not hold the request' };
@@ -40,13 +45,20 @@ export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
     const client = String(facts.from ?? '');
     const action: RequestAction = { kind: 'request', method, target, rawTarget: raw, client, headers, injected: [] };
     const hidden = { query: hiddenQuery(target.ok ? target.query : ''), headers: hiddenHeaders(headers) };
-    if (method === 'WS' && target.ok) this.#sockets.set(target.path, { action, hidden });
+    if (method === 'WS' && target.ok) this.#keep(seq, target.path, { action, hidden });
     return { ok: true, action, needsHidden: (role) => looksAt(role, action, hidden) };
+  }
+
+  #keep(seq: number, path: string, opening: Opening): void {
+    this.#lastAt.set(path, opening);
+    this.#sockets.set(seq, opening);
+    const [oldest] = this.#sockets.keys();
+    if (this.#sockets.size > MOST_SOCKETS && oldest !== undefined) this.#sockets.delete(oldest);
   }
 
   #message({ facts }: RecordedEvent): Recalled<HttpRole, HttpAction> {
     const path = facts.on?.[0] ?? '';
-    const opening = this.#sockets.get(path);
+    const opening = facts.of === undefined ? this.#lastAt.get(path) : this.#sockets.get(facts.of);
     const frame = FRAMES.find((one) => one === facts.frame);
     if (opening === undefined || frame === undefined)
       return { ok: false, why: 'the record does not tell which socket the message was for' };

@@ -181,8 +181,8 @@ export class ClientSide {
 
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
   #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
-    const { passage, path, opening } = this.#parts;
-    const { decision } = passage.propose({ kind: 'message', opening, path, frame, data }, this.#judge());
+    const { passage, path, opening, seq } = this.#parts;
+    const { decision } = passage.propose({ kind: 'message', opening, of: seq, path, frame, data }, this.#judge());
     if (decision.outcome === 'allow') return true;
     const { message, reason, outcome } = decision;
     this.#refuse({ code: CODES.refused, message, reason: reason ?? outcome });
