@@ -66,3 +66,35 @@ t.test('D26: what somebody sent over WebSockets cannot fill the memory of whoeve
   t.match(entries[1], { comment: '16 more messages are in the recording' }, 'what is left out is said');
   t.match(entries[4], { _webSocketMessages: [{ data: 'later' }] }, 'what was written makes room');
 });
+
+t.test(
+  'D25: an archive holds no character that steers a terminal, says what is missing, and all that the record knows',
+  async (t) => {
+    const hostile = `${CSI}2J${BIDI}\u200b<script>=cmd()`;
+    async function* events(): AsyncGenerator<RecordedEvent> {
+      const facts = { verb: 'GET', on: [hostile], outcome: 'allow', rule: hostile } as const;
+      yield { seq: 1, at: 0, kind: 'action', facts, payload: { text: `GET /${hostile}`, headers: [`x: ${hostile}`] } };
+      const body = { text: hostile, type: hostile, whole: false };
+      const said = {
+        of: 1,
+        status: '200',
+        contentType: hostile,
+        responseSha256: 'abc',
+        reason: 'client_left',
+        repeated: true,
+      };
+      yield { seq: 2, at: 0, kind: 'result', facts: said, payload: { ...body, response: body } };
+    }
+    const session = { id: 's', principal: hostile, service: 'web', role: 'viewer' } as SessionView;
+    let written = '';
+    for await (const piece of harTranscript.write(session, events())) written += piece;
+    t.notMatch(written, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\ufeff]/);
+    const [entry] = JSON.parse(written).log.entries;
+    const beginning = { text: hostile, comment: 'its beginning; the rest is not recorded' };
+    t.match(entry, {
+      request: { url: `http://web/${hostile}`, postData: beginning },
+      response: { content: beginning },
+      _daypass: { result: { responseSha256: 'abc', reason: 'client_left', repeated: true } },
+    });
+  },
+);

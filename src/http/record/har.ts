@@ -1,4 +1,5 @@
 import type { Transcript } from '../../gate/protocol.js';
+import { harmlessJson } from '../../log.js';
 import type { Facts, Json, Payload, RecordedEvent } from '../../recording/event.js';
 
 /** More messages of one socket are counted, not listed. */
@@ -24,7 +25,7 @@ export const harTranscript: Transcript = {
   async *write(session, events) {
     const comment = `session ${session.id}: ${session.principal} on ${session.service} as ${session.role}`;
     const creator = { name: 'Daypass', version: '1' };
-    yield `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":${JSON.stringify(comment)},"entries":[`;
+    yield `{"log":{"version":"1.2","creator":${JSON.stringify(creator)},"comment":${textOf(comment)},"entries":[`;
     const writing = new Entries(session.service);
     for await (const event of events) for (const entry of writing.take(event)) yield entry;
     for (const entry of writing.rest()) yield entry;
@@ -94,12 +95,18 @@ class Entries {
       response: responseOf(facts, more, result?.payload ?? null),
       cache: {},
       timings: timingsOf(more),
-      _daypass: { event: action.seq, outcome: facts.outcome ?? '', rule: facts.rule ?? '', reason: facts.reason ?? '' },
+      _daypass: {
+        event: action.seq,
+        outcome: facts.outcome ?? '',
+        rule: facts.rule ?? '',
+        reason: facts.reason ?? '',
+        ...(result === null ? {} : { result: result.facts }),
+      },
       ...(messages.length > 0 ? { _webSocketMessages: messages } : {}),
       ...(unlisted > 0 ? { comment: `${unlisted} more messages are in the recording` } : {}),
       ...(payload === null ? { comment: 'the record holds no head' } : {}),
     };
-    const text = `${this.#first ? '' : ','}\n${JSON.stringify(entry)}`;
+    const text = `${this.#first ? '' : ','}\n${textOf(entry)}`;
     this.#first = false;
     return text;
   }
@@ -118,7 +125,7 @@ function requestOf(service: string, { facts, payload }: RecordedEvent, result: R
     headers: pairsOf(payload?.headers),
     queryString:
       mark === -1 ? [] : [...new URLSearchParams(target.slice(mark))].map(([name, value]) => ({ name, value })),
-    ...(body === null ? {} : { postData: { mimeType: body.type, text: body.text } }),
+    ...(body === null ? {} : { postData: { mimeType: body.type, ...body.said } }),
     headersSize: -1,
     bodySize: Number(result?.facts.bytesIn ?? 0),
   };
@@ -134,7 +141,7 @@ function responseOf({ outcome }: Facts, { status, bytesOut, contentType }: Facts
     httpVersion: 'HTTP/1.1',
     cookies: [],
     headers: mimeType === '' ? [] : [{ name: 'content-type', value: mimeType }],
-    content: { size, mimeType, ...(body === null ? {} : { text: body.text }) },
+    content: { size, mimeType, ...body?.said },
     redirectURL: '',
     headersSize: -1,
     bodySize: size,
@@ -159,9 +166,20 @@ function partOf(value: Json | undefined): Payload | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : null;
 }
 
-function bodyOf(payload: Payload | null): { type: string; text: string } | null {
+interface Body {
+  readonly type: string;
+  readonly said: { readonly text: string; readonly comment?: string };
+}
+
+function bodyOf(payload: Payload | null): Body | null {
   if (typeof payload?.text !== 'string' || typeof payload.type !== 'string') return null;
-  return { type: payload.type, text: payload.text };
+  const { type, text, whole } = payload;
+  return { type, said: whole === false ? { text, comment: 'its beginning; the rest is not recorded' } : { text } };
+}
+
+/** Some write an archive to a terminal. */
+function textOf(value: unknown): string {
+  return harmlessJson(JSON.stringify(value));
 }
 
 function pairsOf(lines: unknown): { name: string; value: string }[] {
