@@ -11,4 +11,4 @@ const LOOKS = [
 export const CREDENTIAL = new RegExp(LOOKS.join('|'), 'g');
 /** Something of this stands in each of them. */
 export const CREDENTIAL_PART =
-  /PRIVATE KEY|eyJ|bearer|basic|negotiate|NTLM|gh[a-z]_|_pat_|glpat|xox|sk[-_]|rk_|AIza|ya29|npm_|hf_|hvs\.|SG\.|dop_|shp|SECRET-KEY/i;
+  /PRIVATE KEY|eyJ|[Bb]earer|BEARER|[Bb]asic|BASIC|[Nn]egotiate|NTLM|gh[a-z]_|_pat_|glpat|xox|sk[-_]|rk_|AIza|ya29|npm_|hf_|hvs\.|SG\.|dop_|shp|SECRET-KEY/;

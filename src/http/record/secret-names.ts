@@ -18,6 +18,19 @@ const PROVING_CODE =
 /** Whether a member, a parameter, a field or a header is named like a credential; of `user[password]` the last part counts. */
 export function isSecretName(name: string): boolean {
   if (!SECRET_PART.test(name)) return false;
+  const known = KNOWN.get(name);
+  if (known !== undefined) return known;
+  const isSecret = isNamedSo(name);
+  if (KNOWN.size < MOST_KNOWN && name.length <= LONGEST_KNOWN) KNOWN.set(name, isSecret);
+  return isSecret;
+}
+
+/** The names that were seen first: most are seen again and again. */
+const KNOWN = new Map<string, boolean>();
+const MOST_KNOWN = 1_000;
+const LONGEST_KNOWN = 64;
+
+function isNamedSo(name: string): boolean {
   const plain = name.replace(/(?:\[\d*\])+$/, '').trim();
   if (isSecretWord(plain)) return true;
   const last = plain.replace(/[[\]]+$/, '').split(/[[.]/);
