@@ -123,6 +123,13 @@ t.test('D27: credentials are cut out of bodies of every kind, whole or cut off, 
 t.test('D27: credentials are cut out of queries and headers', (t) => {
   for (const query of QUERIES) t.notMatch(redactQuery(query), /C4nary/, query);
   t.equal(redactQuery('?page=2&q=a%20b&q=a%2526b'), '?page=2&q=a%20b&q=a%2526b');
+  t.equal(
+    redactQuery('?q=token:abc&page=2&r=%22pin%22:%22x&s=1'),
+    '?q=token:[redacted]&page=2&r=%22pin%22:%22[redacted]&s=1',
+  );
+  t.equal(redactText('note=code:+5&amount=%31', FORM), 'note=code:[redacted]&amount=%31');
+  t.equal(redactText('{"password":"a&C4nary"}', FORM), '{"password":"[redacted]"}');
+  t.same(redactHeaders([['X-Data', '{"password":"a&C4nary"}']], []), ['X-Data: {"password":"[redacted]"}']);
   for (const name of HEADERS) t.same(redactHeaders([[name, SECRET]], []), [`${name}: [redacted]`]);
   for (const [name, value] of [
     ['Sec-WebSocket-Protocol', `access_token, ${SECRET}, v4`],

@@ -28,7 +28,7 @@ const REDACTED_LINES = new WeakMap<readonly Header[], { injected: readonly strin
 function redactHeader(plain: string, value: string, injected: readonly string[]): string {
   if (isSecretHeader(plain, injected)) return REDACTED;
   if (plain === 'sec-websocket-protocol') return redactProtocols(value);
-  return redactQuery(value); // Referer holds a query, and others may
+  return withoutAnyHandle(without(value, formCuts)); // Referer holds a query, and others may
 }
 
 function isSecretHeader(plain: string, injected: readonly string[]): boolean {
@@ -56,14 +56,22 @@ interface Cut {
   readonly from: number;
   readonly to: number;
   readonly instead: string;
+  /** Where it ends was not said, but taken for the end of the line. */
+  readonly isOpen?: boolean;
 }
 
 /**
- * A query, a URL or a form's body as it may be recorded: values of parameters named like credentials replaced, up to the next
- * `&`, the name and password before a host, and whatever a text loses.
+ * A query as it may be recorded: values of parameters named like credentials replaced, up to the next `&`, the name and password
+ * before a host, and whatever a text loses. No parameter is lost with another: a policy may ask for each.
  */
 export function redactQuery(query: string): string {
-  return query === '' ? query : withoutAnyHandle(without(query, formCuts));
+  if (query === '' || !WORTH_A_LOOK.test(query)) return withoutAnyHandle(query);
+  return withoutAnyHandle(
+    query
+      .split('&')
+      .map((parameter) => without(parameter, formCuts))
+      .join('&'),
+  );
 }
 
 /** A path as it may be recorded: what looks like a credential is replaced. */
@@ -90,8 +98,12 @@ function without(
   if (parts.length === 0 && !WORTH_A_LOOK.test(text)) return text;
   const cuts: Cut[] = parts.map((part) => ({ ...part, instead: REDACTED }));
   for (const reading of readingsOf(text)) {
-    for (const { from, to, instead } of cutsIn(reading))
-      cuts.push({ from: reading.at(from), to: reading.at(to), instead: reading.level === 0 ? instead : REDACTED });
+    for (const { from, to, instead, isOpen } of cutsIn(reading)) {
+      const begin = reading.at(from);
+      const end =
+        isOpen && cutsIn === formCuts ? Math.min(reading.at(to), endOfParameter(text, begin)) : reading.at(to);
+      cuts.push({ from: begin, to: end, instead: reading.level === 0 ? instead : REDACTED });
+    }
   }
   return cuts.length === 0 ? text : applied(text, cuts);
 }
@@ -174,7 +186,8 @@ function* valuesIn(
 
 function valueCut(text: string, from: number, to: number, isJson: boolean): Cut {
   const quote = text.charAt(from);
-  if (quote !== '"' && quote !== "'") return { from, to, instead: isJson ? `"${REDACTED}"` : REDACTED };
+  if (quote !== '"' && quote !== "'")
+    return isJson ? { from, to, instead: `"${REDACTED}"` } : { from, to, instead: REDACTED, isOpen: true };
   const isClosed = to > from + 1 && text.charAt(to - 1) === quote;
   return { from: from + 1, to: isClosed ? to - 1 : to, instead: REDACTED };
 }
