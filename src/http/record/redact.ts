@@ -123,7 +123,7 @@ function applied(text: string, cuts: Cut[]): string {
 /** Before each comes a parameter: some servers separate them by `;`, and an ambiguous target may have several `?`. */
 const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
 /** Name and password before a host (RFC 3986 section 3.2.1). */
-const USER_INFO = /(?<=:\/\/)[^/?#\s"'<>]*(?=@)|(?<=\/\/)[^/?#\s"'<>:@]+:[^/?#\s"'<>]*(?=@)/g;
+const USER_INFO = /:\/\/([^/?#\s"'<>]*)@|\/\/([^/?#\s"'<>:@]+:[^/?#\s"'<>]*)@/g;
 
 function* formCuts(reading: Reading): Generator<Cut> {
   if (SECRET_PART.test(reading.text))
@@ -145,7 +145,7 @@ const PAIR =
 function* textCuts(reading: Reading): Generator<Cut> {
   const { text } = reading;
   yield* lookCuts(reading);
-  if (text.includes('//')) yield* found(text, USER_INFO);
+  if (text.includes('//') && text.includes('@')) yield* userInfoIn(text);
   if (!SECRET_PART.test(text)) return;
   yield* valuesIn(text, MEMBER, isSecretName, endOfValue);
   if (text.includes("'")) yield* valuesIn(text, QUOTED_MEMBER, isSecretName, endOfValue);
@@ -155,12 +155,16 @@ function* textCuts(reading: Reading): Generator<Cut> {
 }
 
 function* lookCuts({ text }: Reading): Generator<Cut> {
-  if (CREDENTIAL_PART.test(text)) yield* found(text, CREDENTIAL);
+  if (!CREDENTIAL_PART.test(text)) return;
+  for (const { 0: all, index } of text.matchAll(CREDENTIAL))
+    yield { from: index, to: index + all.length, instead: REDACTED };
 }
 
-function* found(text: string, pattern: RegExp): Generator<Cut> {
-  for (const { 0: value, index } of text.matchAll(pattern))
-    yield { from: index, to: index + value.length, instead: REDACTED };
+function* userInfoIn(text: string): Generator<Cut> {
+  for (const { 0: all, 1: behindScheme, 2: named, index } of text.matchAll(USER_INFO)) {
+    const to = index + all.length - 1;
+    yield { from: to - (behindScheme ?? named ?? '').length, to, instead: REDACTED };
+  }
 }
 
 /**
