@@ -104,8 +104,10 @@ t.test('D27: credentials are cut out of bodies of every kind, whole or cut off, 
     '{"big":12345678901234567890,"big":1.50,"url":"https://host/x?page=2"}',
     'a sentence about basic functionality: nothing else',
     'data: {"n":\ndata: 1}\n\n',
+    'it is at http://host:8080',
   ];
   for (const text of kept) t.equal(redactText(text, 'text/plain'), text);
+  t.equal(redactText(`at https://bob:${SECRET}`, 'text/plain', false), 'at https://[redacted]');
   t.equal(
     redactText('{"data":"{\\"password\\":\\"x\\",\\"n\\":[1,\\"a\\"]}","n":1}', JSON_TYPE),
     '{"data":"{\\"password\\":\\"[redacted]\\",\\"n\\":[1,\\"a\\"]}","n":1}',

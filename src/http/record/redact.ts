@@ -125,6 +125,10 @@ const PARAMETER = /(?:^|[?&;#])([^=&;?#]*)=/g;
 /** Name and password before a host (RFC 3986 section 3.2.1). */
 const USER_INFO = /:\/\/([^/?#\s"'<>]*)@|\/\/([^/?#\s"'<>:@]+:[^/?#\s"'<>]*)@/g;
 
+/** The same where the end of a text left nothing of the host: behind a colon there would be a port. */
+const USER_INFO_BEGUN = /\/\/([^/?#\s"'<>:@]{1,256}:(?!\d*$)[^/?#\s"'<>@]{1,512})$/;
+const LONGEST_BEGUN = 1_024;
+
 function* formCuts(reading: Reading): Generator<Cut> {
   if (SECRET_PART.test(reading.text))
     yield* valuesIn(reading.text, PARAMETER, (name) => isSecretName(name.replaceAll('+', ' ')), endOfParameter);
@@ -145,7 +149,7 @@ const PAIR =
 function* textCuts(reading: Reading): Generator<Cut> {
   const { text } = reading;
   yield* lookCuts(reading);
-  if (text.includes('//') && text.includes('@')) yield* userInfoIn(text);
+  if (text.includes('//')) yield* userInfoIn(text);
   if (!SECRET_PART.test(text)) return;
   yield* valuesIn(text, MEMBER, isSecretName, endOfValue);
   if (text.includes("'")) yield* valuesIn(text, QUOTED_MEMBER, isSecretName, endOfValue);
@@ -161,6 +165,9 @@ function* lookCuts({ text }: Reading): Generator<Cut> {
 }
 
 function* userInfoIn(text: string): Generator<Cut> {
+  const [, begun = ''] = USER_INFO_BEGUN.exec(text.slice(-LONGEST_BEGUN)) ?? [];
+  if (begun !== '') yield { from: text.length - begun.length, to: text.length, instead: REDACTED };
+  if (!text.includes('@')) return;
   for (const { 0: all, 1: behindScheme, 2: named, index } of text.matchAll(USER_INFO)) {
     const to = index + all.length - 1;
     yield { from: to - (behindScheme ?? named ?? '').length, to, instead: REDACTED };
