@@ -1,6 +1,6 @@
 import { DaypassError } from '../errors.js';
 import { type Actor, owns } from '../identity/actor.js';
-import { isOpen, PERSON_COLUMNS, type Person, personOf } from '../identity/people.js';
+import { isOpen, PERSON_COLUMNS, type Person, personOf, unknownPerson } from '../identity/people.js';
 import type { Bound } from './period.js';
 import type { Transaction } from './transact.js';
 
@@ -31,7 +31,7 @@ export function personActing(actor: Actor, hint: string): string {
 /** @throws DaypassError `unknown_person`, `account_ended` */
 export function openPerson(persons: Persons, subject: string, now: number): Person {
   const person = persons.get(subject);
-  if (person === undefined) throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+  if (person === undefined) throw unknownPerson(subject);
   if (isOpen(person, now)) return person;
   const hint = person.kind === 'contractor' ? 'Their sponsor can invite them again.' : undefined;
   throw new DaypassError('account_ended', `The account of ${subject} has ended.`, hint === undefined ? {} : { hint });
@@ -45,7 +45,7 @@ export function sponsorOf(persons: Persons, person: Person, named: string | null
   checkOwnSponsor(persons, person, now);
   if (named === null) return person.sponsor;
   const sponsor = persons.get(named);
-  if (sponsor === undefined) throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(named)}.`);
+  if (sponsor === undefined) throw unknownPerson(named);
   if (named === person.subject) throw new DaypassError('not_allowed', 'Nobody is their own sponsor.');
   if (sponsor.kind === 'employee' && isOpen(sponsor, now)) return named;
   throw new DaypassError('not_allowed', `${named} cannot be a sponsor: that takes an employee whose account is open.`);

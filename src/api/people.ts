@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { DaypassError } from '../errors.js';
 import type { Act } from '../grant/record.js';
 import type { Actor } from '../identity/actor.js';
-import { isOpen, type Person } from '../identity/people.js';
+import { isOpen, type Person, unknownPerson } from '../identity/people.js';
 import { pageOf } from '../recording/page.js';
 import { actorIn } from './app.js';
 import { gatewayAddress } from './connect.js';
@@ -52,8 +51,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
     const actor = actorIn(request);
     const person = await people.find(subject);
     const hidden = person !== null && !mayLook(actor) && ![person.subject, person.sponsor].includes(actor.subject);
-    if (person === null || hidden)
-      throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+    if (person === null || hidden) throw unknownPerson(subject);
     const iso = (at: number) => new Date(at).toISOString();
     const held = await passkeys.list(subject);
     return {

@@ -2,11 +2,12 @@ import type pg from 'pg';
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import { checkPrincipal, checkText } from '../grant/limits.js';
+import { answeredFor, changePerson, lockedOrUnknown, lockedPerson, selfOf, sharedPerson } from './account-rows.js';
 import type { Actor } from './actor.js';
-import { ask, type Row } from './ask.js';
+import { ask } from './ask.js';
 import { type Audit, audited, type Done } from './audited.js';
 import { type Ended, endAccess, takeInvitationsBack } from './ending.js';
-import { isOpen, PERSON_COLUMNS, type Person, personOf } from './people.js';
+import { isOpen, type Person } from './people.js';
 import { digestOf, newSecret } from './secret.js';
 import * as standing from './standing.js';
 
@@ -69,7 +70,7 @@ export class Accounts {
     const { subject, reason = null } = invite;
     const invitation = await this.#act(actor, 'person.invite', subject, reason, async (client, now) => {
       checkPrincipal(subject);
-      const person = await locked(client, subject);
+      const person = await lockedPerson(client, subject);
       const detail = person === null ? await this.#create(client, actor, invite, now) : undefined;
       if (person !== null) await this.#recover(client, actor, person, invite, now);
       const recovery = person !== null;
@@ -85,11 +86,11 @@ export class Accounts {
     return this.#act(actor, 'person.reassign', subject, reason, async (client, now) => {
       standing.checkOperator(actor);
       checkText('reason', reason);
-      const person = await lockedOrNone(client, subject);
+      const person = await lockedOrUnknown(client, subject);
       standing.checkNotClosed(person);
       if (person.kind !== 'contractor') throw new DaypassError('invalid_request', 'Only contractors have a sponsor.');
-      standing.checkSponsor(subject, sponsor, await shared(client, sponsor), now);
-      const answer = await change(client, 'sponsor = $2', subject, sponsor);
+      standing.checkSponsor(subject, sponsor, await sharedPerson(client, sponsor), now);
+      const answer = await changePerson(client, 'sponsor = $2', subject, sponsor);
       return { answer, detail: { from: person.sponsor, to: sponsor } };
     });
   }
@@ -111,7 +112,7 @@ export class Accounts {
           hint: 'To end it sooner, close it then.',
         });
       }
-      const answer = await change(client, 'ends_at = $2', subject, new Date(endsAt));
+      const answer = await changePerson(client, 'ends_at = $2', subject, new Date(endsAt));
       return { answer, detail: { from: new Date(person.endsAt).toISOString(), to: new Date(endsAt).toISOString() } };
     });
   }
@@ -127,10 +128,10 @@ export class Accounts {
         throw standing.forbidden('Nobody changes the groups they are in themselves.');
       checkText('reason', reason);
       standing.checkGroups(groups);
-      const person = await lockedOrNone(client, subject);
+      const person = await lockedOrUnknown(client, subject);
       standing.checkNotClosed(person);
       standing.checkLocal(person, 'it says which groups they are in');
-      const answer = await change(client, 'groups = $2, groups_at = $3', subject, unique(groups), new Date(now));
+      const answer = await changePerson(client, 'groups = $2, groups_at = $3', subject, unique(groups), new Date(now));
       return { answer, detail: { from: person.groups, to: answer.groups } };
     });
   }
@@ -157,7 +158,7 @@ export class Accounts {
     checkText('reason', reason);
     if (person.closedAt === null) {
       const set = 'closed_at = $2, closed_by = $3, closed_why = $4';
-      await change(client, set, subject, new Date(now), actor.subject, reason);
+      await changePerson(client, set, subject, new Date(now), actor.subject, reason);
     }
     const answer = await endAccess(client, subject, { by: actor.subject, via: actor.via, reason, at: now });
     return { answer, detail: { ...answer } };
@@ -195,7 +196,7 @@ export class Accounts {
     }
     if (endsAt === undefined) throw new DaypassError('invalid_end', 'The account of a contractor must have an end.');
     if (sponsor === undefined) throw new DaypassError('invalid_sponsor', 'A contractor must have a sponsor.');
-    standing.checkSponsor(subject, sponsor, await shared(client, sponsor), now);
+    standing.checkSponsor(subject, sponsor, await sharedPerson(client, sponsor), now);
   }
 
   async #recover(client: pg.PoolClient, actor: Actor, person: Person, invite: Invite, now: number): Promise<void> {
@@ -266,56 +267,6 @@ function taken(subject: string): DaypassError {
   return new DaypassError('name_taken', `The name ${subject} is in use.`, {
     hint: 'Choose another; an operator may invite the person whose name it is.',
   });
-}
-
-/**
- * An account that nobody else changes until the transaction's end; null for nobody. Links come first, since a login by one locks
- * them in this order.
- */
-async function locked(client: pg.PoolClient, subject: string): Promise<Person | null> {
-  await ask(client, 'select from login_links where principal = $1 and used_at is null for update', [subject]);
-  return found(await ask(client, `select ${PERSON_COLUMNS} from people where subject = $1 for update`, [subject]));
-}
-
-/** An account that the actor answers for. Whoever may not act on anybody does not learn from it who there is. */
-async function answeredFor(client: pg.PoolClient, actor: Actor, subject: string, now: number): Promise<Person> {
-  const person = await locked(client, subject);
-  standing.checkAnswersFor(actor, await selfOf(client, actor), person?.sponsor ?? null, now);
-  if (person === null) throw unknownPerson(subject);
-  return person;
-}
-
-async function lockedOrNone(client: pg.PoolClient, subject: string): Promise<Person> {
-  const person = await locked(client, subject);
-  if (person === null) throw unknownPerson(subject);
-  return person;
-}
-
-/** An account that is not closed meanwhile. */
-async function shared(client: pg.PoolClient, subject: string): Promise<Person | null> {
-  return found(await ask(client, `select ${PERSON_COLUMNS} from people where subject = $1 for share`, [subject]));
-}
-
-/** The actor's own account; operators act by their duty, and need none. */
-async function selfOf(client: pg.PoolClient, actor: Actor): Promise<Person | null> {
-  if (standing.isOperator(actor)) return null;
-  return found(await ask(client, `select ${PERSON_COLUMNS} from people where subject = $1`, [actor.subject]));
-}
-
-function found([row]: readonly Row[]): Person | null {
-  return row === undefined ? null : personOf(row);
-}
-
-/** @param set - of the update, its values from `$2` on */
-async function change(client: pg.PoolClient, set: string, subject: string, ...values: unknown[]): Promise<Person> {
-  const text = `update people set ${set} where subject = $1 returning ${PERSON_COLUMNS}`;
-  const person = found(await ask(client, text, [subject, ...values]));
-  if (person === null) throw unknownPerson(subject);
-  return person;
-}
-
-function unknownPerson(subject: string): DaypassError {
-  return new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
 }
 
 function unique(groups: readonly string[]): string[] {

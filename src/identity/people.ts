@@ -55,7 +55,7 @@ export class People {
   /** @throws DaypassError `unknown_person` */
   async get(subject: string): Promise<Person> {
     const person = await this.find(subject);
-    if (person === null) throw new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+    if (person === null) throw unknownPerson(subject);
     return person;
   }
 
@@ -70,6 +70,10 @@ export class People {
     );
     return rows.map(personOf);
   }
+}
+
+export function unknownPerson(subject: string): DaypassError {
+  return new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
 }
 
 /** Whether somebody may log in and act: an account that is open and has not come to its end. @param now - milliseconds since the epoch */
