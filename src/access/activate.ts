@@ -5,7 +5,7 @@ import type { Actor } from '../identity/actor.js';
 import type { Person } from '../identity/people.js';
 import { revokeGrant } from './grants.js';
 import { approvalsAt, type Judged, judgeNow, spanOf } from './judge.js';
-import { acknowledge } from './ndas.js';
+import { acknowledge } from './nda.js';
 import type { RequestsParts } from './parts.js';
 import { floor, wordTime } from './period.js';
 import { holdPeople, personActing } from './persons.js';

@@ -3,7 +3,7 @@ import { opensAt, readWindow } from '../grant/window.js';
 import type { Actor } from '../identity/actor.js';
 import { uuid7 } from '../recording/uuid7.js';
 import { hasOtherLane } from './lanes.js';
-import { ndaBound, ndaFor } from './ndas.js';
+import { ndaBound, ndaFor } from './nda.js';
 import type { RequestsParts } from './parts.js';
 import { type Period, readPeriod } from './period.js';
 import { accountBound, holdPeople, openPerson, personActing, sponsorOf } from './persons.js';

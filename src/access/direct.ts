@@ -4,7 +4,7 @@ import type { IssueRequest } from '../grant/limits.js';
 import type { Actor } from '../identity/actor.js';
 import { groupsTold } from './activate.js';
 import { checkShortened } from './endings.js';
-import { ndaBound, ndaFor } from './ndas.js';
+import { ndaBound, ndaFor } from './nda.js';
 import type { RequestsParts } from './parts.js';
 import { type Bound, readPeriod } from './period.js';
 import { accountBound, checkImpartial, holdPeople, openPerson, type Persons, sponsorOf } from './persons.js';

@@ -1,7 +1,7 @@
 import type { Person } from '../identity/people.js';
 import { hasOtherLane } from './lanes.js';
 import { type Allowed, type Narrowing, narrowest } from './narrow.js';
-import { type Nda, ndaBound, ndaFor } from './ndas.js';
+import { type Nda, ndaBound, ndaFor } from './nda.js';
 import type { RequestsParts } from './parts.js';
 import type { Bound } from './period.js';
 import { accountBound, answeringFor, openPerson, type Persons, sponsorNow } from './persons.js';

@@ -1,34 +1,15 @@
-import { timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import type { Row } from '../identity/ask.js';
 import { pageOf } from '../recording/page.js';
 import { uuid7 } from '../recording/uuid7.js';
+import { checkNdaId, NDA_COLUMNS, type Nda, ndaOf, unknownNda } from './nda.js';
 import { servicesOf } from './parts.js';
-import type { Bound } from './period.js';
 import { holdPeople, openPerson } from './persons.js';
 import type { PolicySource } from './policy.js';
 import { readSentence } from './task.js';
-import type { Transaction, Transactor } from './transact.js';
-
-/** What somebody signed. Times are milliseconds since the epoch, dates `2026-11-27`. */
-export interface Nda {
-  readonly id: string;
-  /** The person it binds. */
-  readonly party: string;
-  readonly title: string;
-  /** SHA-256 of the text that was signed, hex. */
-  readonly textHash: string;
-  readonly signedOn: string;
-  /** Its last day, UTC. */
-  readonly validUntil: string;
-  readonly registeredAt: number;
-  readonly registeredBy: string;
-  /** When it was taken back before its time. */
-  readonly endedAt: number | null;
-  readonly endedBy: string | null;
-}
+import type { Transactor } from './transact.js';
 
 /** What somebody registers. */
 export interface NdaRegistered {
@@ -48,13 +29,8 @@ export interface NdaFilter {
   readonly limit?: number;
 }
 
-const COLUMNS = `id, party, title, encode(text_hash, 'hex') as text_hash, signed_on::text, valid_until::text,
-  registered_at, registered_by, ended_at, ended_by`;
-const DAY_MS = 86_400_000;
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const HASH = /^[0-9a-f]{64}$/;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** The register of NDAs: who is bound by which text, and until when. */
 export class Ndas {
   readonly #transactor: Transactor;
@@ -90,7 +66,7 @@ export class Ndas {
       openPerson(await holdPeople(tx, [asked.party]), asked.party, now);
       const rows = await tx.ask(
         `insert into ndas (id, party, title, text_hash, signed_on, valid_until, registered_at, registered_by)
-         values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7, $8) returning ${COLUMNS}`,
+         values ($1, $2, $3, decode($4, 'hex'), $5, $6, $7, $8) returning ${NDA_COLUMNS}`,
         [id, asked.party, title, asked.textHash, asked.signedOn, asked.validUntil, new Date(now), actor.subject],
       );
       return { value: only(rows, id), detail: { party: asked.party, textHash: asked.textHash } };
@@ -109,9 +85,9 @@ export class Ndas {
       { ...who(actor), act: 'nda.end', target: `nda:${id}`, reason: why },
       async (tx) => {
         checkOperator(actor);
-        checkId(id);
+        checkNdaId(id);
         const rows = await tx.ask(
-          `update ndas set ended_at = coalesce(ended_at, $2), ended_by = coalesce(ended_by, $3) where id = $1 returning ${COLUMNS}`,
+          `update ndas set ended_at = coalesce(ended_at, $2), ended_by = coalesce(ended_by, $3) where id = $1 returning ${NDA_COLUMNS}`,
           [id, new Date(now), actor.subject],
         );
         return { value: only(rows, id) };
@@ -133,7 +109,7 @@ export class Ndas {
     const mine = actor.duties.size > 0 ? null : actor.subject;
     const most = Math.min(Math.max(1, limit), 500);
     const rows = await this.#transactor.ask(
-      `select ${COLUMNS} from ndas
+      `select ${NDA_COLUMNS} from ndas
        where ($1::text is null or party = $1 or party in (select subject from people where sponsor = $1)
            or (cardinality($7::text[]) > 0 and registered_by = $1)
            or party in (select principal from access_requests where service = any($7)))
@@ -152,93 +128,6 @@ export class Ndas {
   #servicesOf(actor: Actor): readonly string[] {
     return servicesOf({ policies: this.#policies }, actor);
   }
-}
-
-/**
- * The NDA that a request stands on: the one it names, else the person's that is valid longest. Held as it is until the
- * transaction ends.
- * @throws DaypassError `unknown_nda`, `nda_required`, `nda_not_valid`
- */
-export async function ndaFor(tx: Transaction, party: string, named: string | null, now: number): Promise<Nda> {
-  if (named !== null) {
-    checkId(named);
-    const [nda] = (await tx.ask(`select ${COLUMNS} from ndas where id = $1 for share`, [named])).map(ndaOf);
-    if (nda === undefined || nda.party !== party) throw unknown(named);
-    checkHolds(nda, now);
-    return nda;
-  }
-  const rows = await tx.ask(
-    `select ${COLUMNS} from ndas where party = $1 and ended_at is null order by valid_until desc, id desc limit 1 for share`,
-    [party],
-  );
-  const [nda] = rows.map(ndaOf);
-  if (nda === undefined) {
-    throw new DaypassError('nda_required', `This service asks for an NDA, and ${party} has none.`, {
-      hint: 'An operator, or an owner of the service, registers the one that was signed (daypass nda register).',
-    });
-  }
-  checkHolds(nda, now);
-  return nda;
-}
-
-/** The end of an NDA, as a bound of what stands on it. */
-export function ndaBound(nda: Nda): Bound {
-  const mend = 'have a later NDA registered';
-  return { until: endOf(nda), code: 'nda_not_valid', what: `The NDA "${nda.title}"`, mend };
-}
-
-/**
- * Records that the terms were read, at first use.
- * @param acknowledged - SHA-256 of the text, hex; undefined when nothing was acknowledged
- * @throws DaypassError `not_acknowledged`
- */
-export async function acknowledge(
-  tx: Transaction,
-  nda: Nda,
-  request: string,
-  acknowledged: string | undefined,
-  now: number,
-): Promise<void> {
-  const before = await tx.ask('select 1 from nda_acknowledgements where nda = $1 and request_id = $2', [
-    nda.id,
-    request,
-  ]);
-  if (before.length > 0 && acknowledged === undefined) return;
-  if (acknowledged === undefined || !sameHash(acknowledged, nda.textHash)) {
-    const what = acknowledged === undefined ? 'have not been acknowledged' : 'are not those that were acknowledged';
-    throw new DaypassError('not_acknowledged', `The terms of "${nda.title}" ${what}.`, {
-      hint: `Read them and acknowledge the text with the SHA-256 ${nda.textHash}.`,
-    });
-  }
-  await tx.ask(
-    `insert into nda_acknowledgements (nda, request_id, principal, text_hash, at)
-     values ($1, $2, $3, decode($4, 'hex'), $5) on conflict do nothing`,
-    [nda.id, request, nda.party, nda.textHash, new Date(now)],
-  );
-}
-
-/** Why an NDA does not hold, `ended on 2026-11-27`; null: it does. */
-export function ndaFault(nda: Nda, now: number): string | null {
-  if (nda.endedAt !== null) return 'was taken back';
-  if (now < startOf(nda)) return `begins only on ${nda.signedOn}`;
-  return now < endOf(nda) ? null : `ended on ${nda.validUntil}`;
-}
-
-function checkHolds(nda: Nda, now: number): void {
-  const fault = ndaFault(nda, now);
-  if (fault === null) return;
-  throw new DaypassError('nda_not_valid', `The NDA "${nda.title}" ${fault}.`, {
-    hint: 'An operator, or an owner of the service, registers a valid one (daypass nda register).',
-  });
-}
-
-function startOf(nda: Nda): number {
-  return Date.parse(`${nda.signedOn}T00:00:00Z`);
-}
-
-/** The midnight after its last day. */
-function endOf(nda: Nda): number {
-  return Date.parse(`${nda.validUntil}T00:00:00Z`) + DAY_MS;
 }
 
 function checkOperator(actor: Actor): void {
@@ -278,36 +167,12 @@ function isDate(text: string): boolean {
   return at !== null && !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text);
 }
 
-function sameHash(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given.toLowerCase()), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
-}
-
 function who({ subject, via }: Actor) {
   return { actor: subject, via };
 }
 
-function checkId(id: string): void {
-  if (!UUID.test(id)) throw unknown(id);
-}
-
 function only(rows: readonly Row[], id: string): Nda {
   const [nda] = rows.map(ndaOf);
-  if (nda === undefined) throw unknown(id);
+  if (nda === undefined) throw unknownNda(id);
   return nda;
-}
-
-function unknown(id: string): DaypassError {
-  return new DaypassError('unknown_nda', `There is no NDA ${JSON.stringify(id)} of this person.`);
-}
-
-function ndaOf(row: Row): Nda {
-  return {
-    ...{ id: String(row.id), party: String(row.party), title: String(row.title), textHash: String(row.text_hash) },
-    ...{ signedOn: String(row.signed_on), validUntil: String(row.valid_until) },
-    registeredAt: row.registered_at instanceof Date ? row.registered_at.getTime() : Number.NaN,
-    registeredBy: String(row.registered_by),
-    endedAt: row.ended_at instanceof Date ? row.ended_at.getTime() : null,
-    endedBy: row.ended_by === null ? null : String(row.ended_by),
-  };
 }

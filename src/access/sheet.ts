@@ -2,7 +2,7 @@ import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import { APPROVED_BY_YOU, checkDecider } from './decide.js';
 import type { Allowed } from './narrow.js';
-import { type Nda, ndaFault } from './ndas.js';
+import { type Nda, ndaFault } from './nda.js';
 import { ownerOf } from './parts.js';
 import type { Persons } from './persons.js';
 import { approvalsNeeded, type PolicySource, type Requestable } from './policy.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Nda } from '../access/ndas.js';
+import type { Nda } from '../access/nda.js';
 import type { RequestDetail, RequestView } from '../access/request.js';
 import { moment } from './schemas.js';
 import { iso } from './views.js';
