@@ -1,7 +1,18 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Grant } from './grant.js';
-import { ACTS, type Act, type LedgerRow, type RecordedAct } from './record.js';
+import {
+  actName,
+  actValues,
+  GRANT_COLUMNS,
+  grantValues,
+  INSERT_ACT,
+  INSERT_GRANT,
+  type Row,
+  rowOf,
+  time,
+} from './ledger-rows.js';
+import type { Act, LedgerRow, RecordedAct } from './record.js';
 import { within } from './within.js';
 
 /** Which grants to list. */
@@ -20,12 +31,6 @@ export interface LedgerState {
   readonly expiresAt: number;
 }
 
-/** What takes the place of a grant. */
-export interface Replacement {
-  readonly grant: Grant;
-  readonly act: Act;
-}
-
 /** What the ledger says of a grant that was revoked. */
 export interface LedgerRevoked {
   /** When it would have ended, milliseconds since the epoch. */
@@ -35,15 +40,12 @@ export interface LedgerRevoked {
   readonly successor: string | null;
 }
 
-/** What a renewal puts in the place of the old token. */
-export interface Renewal {
+/** A grant as it is to stand from now on, or the one in its place, and the act that made it so. */
+export interface Granted {
   readonly grant: Grant;
   readonly act: Act;
 }
 
-const COLUMNS =
-  'id, service, principal, role, sponsor, reason, token, issued_at, not_before, expires_at, renewals, revoked_at, suspended_at';
-const INSERT = `insert into grants (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null, null)`;
 const LIST_LIMIT = 1_000;
 const WRITE_LIMIT_MS = 1_000;
 
@@ -60,11 +62,11 @@ export class Ledger {
     await this.#ask(
       WRITE_LIMIT_MS,
       `with made as (
-         ${INSERT} returning id, token
+         ${INSERT_GRANT} returning id, token
        )
        insert into grant_acts (grant_id, act, at, by, reason, token)
        select id, 'issue', $12, $13, $14, token from made where set_config('daypass.via', $15, true) is not null`,
-      [...valuesOf(grant), new Date(act.at), act.by, act.reason, act.via ?? ''],
+      [...grantValues(grant), new Date(act.at), act.by, act.reason, act.via ?? ''],
     );
   }
 
@@ -74,13 +76,13 @@ export class Ledger {
    * @returns what `decide` answered
    * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
    */
-  renew(id: string, decide: (row: LedgerRow) => Promise<Renewal>): Promise<Renewal> {
+  renew(id: string, decide: (row: LedgerRow) => Promise<Granted>): Promise<Granted> {
     return this.#locked(id, async (row, ask) => {
       const renewal = await decide(row);
       const { grant, act } = renewal;
       const changed = [id, grant.token, new Date(grant.expiresAt), grant.renewals];
       await ask('update grants set token = $2, expires_at = $3, renewals = $4 where id = $1', changed);
-      await ask(WRITE_ACT, actOf(id, 'renew', act, grant.token));
+      await ask(INSERT_ACT, actValues(id, 'renew', act, grant.token));
       return renewal;
     });
   }
@@ -90,14 +92,14 @@ export class Ledger {
    * @returns what `decide` answered
    * @throws DaypassError `unknown_grant`, `ledger_unavailable`, or what `decide` throws
    */
-  replace(id: string, decide: (row: LedgerRow) => Promise<Replacement>): Promise<Replacement> {
+  replace(id: string, decide: (row: LedgerRow) => Promise<Granted>): Promise<Granted> {
     return this.#locked(id, async (row, ask) => {
       const replacement = await decide(row);
       const { grant, act } = replacement;
       await ask('update grants set revoked_at = $2 where id = $1', [id, new Date(act.at)]);
-      await ask(INSERT, valuesOf(grant));
-      await ask(WRITE_ACT, actOf(id, 'revoke', { ...act, reason: `replaced by ${grant.id}: ${act.reason}` }));
-      await ask(WRITE_ACT, actOf(grant.id, 'replace', act, grant.token));
+      await ask(INSERT_GRANT, grantValues(grant));
+      await ask(INSERT_ACT, actValues(id, 'revoke', { ...act, reason: `replaced by ${grant.id}: ${act.reason}` }));
+      await ask(INSERT_ACT, actValues(grant.id, 'replace', act, grant.token));
       return replacement;
     });
   }
@@ -112,7 +114,7 @@ export class Ledger {
       if (!decide(row)) return false;
       const since = name === 'suspend' ? new Date(act.at) : null;
       await ask('update grants set suspended_at = $2 where id = $1', [id, since]);
-      await ask(WRITE_ACT, actOf(id, name, act));
+      await ask(INSERT_ACT, actValues(id, name, act));
       return true;
     });
   }
@@ -126,7 +128,7 @@ export class Ledger {
         client.query<Row>(timed(2 * WRITE_LIMIT_MS, text, values)).catch(unavailable);
       await ask('begin');
       await ask(`set local lock_timeout = ${WRITE_LIMIT_MS}`);
-      const { rows } = await ask(`select ${COLUMNS} from grants where id = $1 for update`, [id]);
+      const { rows } = await ask(`select ${GRANT_COLUMNS} from grants where id = $1 for update`, [id]);
       const answer = await work(known(rows.map(rowOf)[0], id), ask);
       await ask('commit');
       broken = false;
@@ -180,13 +182,13 @@ export class Ledger {
 
   /** @param limit - milliseconds until the answer is given up */
   async get(id: string, limit = WRITE_LIMIT_MS): Promise<LedgerRow | null> {
-    const rows = await this.#ask(limit, `select ${COLUMNS} from grants where id = $1`, [id]);
+    const rows = await this.#ask(limit, `select ${GRANT_COLUMNS} from grants where id = $1`, [id]);
     return rows.map(rowOf)[0] ?? null;
   }
 
   /** The rows of several grants, by id. @param limit - milliseconds until the answer is given up */
   async getAll(ids: readonly string[], limit = WRITE_LIMIT_MS): Promise<ReadonlyMap<string, LedgerRow>> {
-    const rows = await this.#ask(limit, `select ${COLUMNS} from grants where id = any($1)`, [ids]);
+    const rows = await this.#ask(limit, `select ${GRANT_COLUMNS} from grants where id = any($1)`, [ids]);
     return new Map(rows.map(rowOf).map((row) => [row.id, row]));
   }
 
@@ -212,7 +214,7 @@ export class Ledger {
   async list(filter: GrantFilter, now: number): Promise<readonly LedgerRow[]> {
     const rows = await this.#ask(
       10 * WRITE_LIMIT_MS,
-      `select ${COLUMNS} from grants
+      `select ${GRANT_COLUMNS} from grants
        where ($1::text is null or principal = $1) and ($2::text is null or service = $2)
          and (not $3::boolean or (revoked_at is null and expires_at > $4))
        order by issued_at desc, id limit ${LIST_LIMIT}`,
@@ -235,7 +237,7 @@ export class Ledger {
 
   /** Every grant that is neither revoked nor expired: what refills the in-process store. */
   async live(now: number): Promise<readonly LedgerRow[]> {
-    const text = `select ${COLUMNS} from grants where revoked_at is null and expires_at > $1`;
+    const text = `select ${GRANT_COLUMNS} from grants where revoked_at is null and expires_at > $1`;
     const rows = await this.#ask(30 * WRITE_LIMIT_MS, text, [new Date(now)]);
     return rows.map(rowOf);
   }
@@ -259,26 +261,7 @@ export class Ledger {
   }
 }
 
-type Row = Record<string, unknown>;
 type Ask = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<Row>>;
-
-/** The audit log is told the door by the same transaction (migration 005). */
-const WRITE_ACT = `
-  insert into grant_acts (grant_id, act, at, by, reason, token)
-  select $1, $2, $3, $4, $5, $6 where set_config('daypass.via', $7, true) is not null`;
-
-function actOf(id: string, name: RecordedAct['act'], act: Act, token: string | null = null): unknown[] {
-  const { at, by, reason, via = '' } = act;
-  return [id, name, new Date(at), by, reason, token, via];
-}
-
-/** The values of INSERT. */
-function valuesOf(grant: Grant): unknown[] {
-  return [
-    ...[grant.id, grant.service, grant.principal, grant.role, grant.sponsor, grant.reason, grant.token],
-    ...[new Date(grant.issuedAt), new Date(grant.notBefore), new Date(grant.expiresAt), grant.renewals],
-  ];
-}
 
 /** `pg` takes a limit per query; its types do not say so. A connection that exceeds it is dropped from the pool. */
 interface TimedQuery extends pg.QueryConfig {
@@ -287,33 +270,6 @@ interface TimedQuery extends pg.QueryConfig {
 
 function timed(limit: number, text: string, values: readonly unknown[] = []): TimedQuery {
   return { text, values: [...values], query_timeout: limit };
-}
-
-function rowOf(row: Row): LedgerRow {
-  return {
-    id: String(row.id),
-    service: String(row.service),
-    principal: String(row.principal),
-    role: String(row.role),
-    sponsor: String(row.sponsor),
-    reason: String(row.reason),
-    token: String(row.token),
-    issuedAt: time(row.issued_at),
-    notBefore: time(row.not_before),
-    expiresAt: time(row.expires_at),
-    renewals: Number(row.renewals),
-    revokedAt: row.revoked_at === null ? null : time(row.revoked_at),
-    suspendedAt: row.suspended_at === null ? null : time(row.suspended_at),
-  };
-}
-
-/** A value that is no time becomes NaN, and every comparison with it denies. */
-function time(value: unknown): number {
-  return value instanceof Date ? value.getTime() : Number.NaN;
-}
-
-function actName(value: unknown): RecordedAct['act'] {
-  return ACTS.find((act) => act === value) ?? 'revoke';
 }
 
 function known(row: LedgerRow | undefined, id: string): LedgerRow {
