@@ -14,7 +14,8 @@ import { BodyTap } from './body-tap.js';
 import { askAgain } from './browser/again.js';
 import type { ClientRequest, RequestOwner } from './client/request.js';
 import type { ClientResponse, ResponseOwner } from './client/response.js';
-import { type Refusal, refusalFor, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
+import { type Refusal, refusalOf, refusalOfCut, sendRefusal } from './deny.js';
+import { bodyTooLarge, bodyUnrecorded, failureStatus, noEventStream, serviceFailed } from './failures.js';
 import { type Faults, serviceFault } from './faults.js';
 import { DigestLost } from './hashing/digest.js';
 import { LONG, LONG_LATER } from './hashing/lane.js';
@@ -196,46 +197,30 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #noEventStream(): void {
     this.#serviceFailed('no event stream', 'protocol', 502);
     this.#stop('upstream_unavailable');
-    const detail = 'The service answered with something else than the event stream that is allowed.';
-    this.#refuse(refusalFor('upstream_unavailable', detail, { session: this.#session.id }));
+    this.#refuse(noEventStream(this.#session.id));
   }
 
-  /** What passes cannot be recorded: no more of it does, and it is nobody else's fault. */
+  /** Ends the exchange where it is neither the service's fault nor the client's wish; what was passed on stands in the record. */
+  #end(refusal: Refusal): void {
+    this.#finish(refusal.reason);
+    this.#tell(refusal.status, refusal.reason, this.#rule);
+    this.#refuse(refusal);
+  }
+
+  /** What passes cannot be recorded: no more of it does. */
   #unrecorded({ message }: DigestLost): void {
     this.#parts.log.error({ session: this.#session.id, err: message }, 'a body cannot be recorded; its exchange ends');
-    this.#finish('recorder_unavailable');
-    this.#tell(503, 'recorder_unavailable', this.#rule);
-    const hint = 'try again in a moment';
-    this.#refuse(
-      refusalFor('recorder_unavailable', 'The body could not be recorded.', { hint, session: this.#session.id }),
-    );
-  }
-
-  /** The body turned out larger than its rule allows: what was passed on of it stands in the record. */
-  #tooLarge({ message }: BodyTooLarge): void {
-    this.#finish('too_large');
-    this.#tell(413, 'too_large', this.#rule);
-    const hint = 'send less';
-    this.#refuse(
-      refusalFor('too_large', `${message}, which is what its rule allows.`, { hint, session: this.#session.id }),
-    );
+    this.#end(bodyUnrecorded(this.#session.id));
   }
 
   onError(error: Error): void {
     if (this.#done) return;
-    if (error instanceof BodyTooLarge) return this.#tooLarge(error);
+    if (error instanceof BodyTooLarge) return this.#end(bodyTooLarge(error, this.#session.id));
     if (error instanceof DigestLost) return this.#unrecorded(error);
-    const timeout = error instanceof UpstreamTimeout;
-    this.#serviceFailed(messageOf(error), timeout ? 'timeout' : 'broken', timeout ? 504 : 502);
+    const isTimeout = error instanceof UpstreamTimeout;
+    this.#serviceFailed(messageOf(error), isTimeout ? 'timeout' : 'broken', failureStatus(isTimeout));
     this.#finish('upstream_unavailable');
-    const detail = timeout ? 'The service did not answer in time.' : 'The service could not be reached, or broke off.';
-    this.#refuse(
-      refusalFor('upstream_unavailable', detail, {
-        status: timeout ? 504 : 502,
-        hint: 'try again in a moment; tell the owner of the service if it stays so',
-        session: this.#session.id,
-      }),
-    );
+    this.#refuse(serviceFailed(isTimeout, this.#session.id));
   }
 
   severUpstream(): void {

@@ -7,7 +7,8 @@ import type { Connection, Cut } from '../../session/connection.js';
 import type { Header, HttpAction, RequestAction } from '../action.js';
 import type { ClientRequest } from '../client/request.js';
 import { CONTINUE } from '../client/response.js';
-import { type Refusal, rawRefusal, refusalFor, refusalOf, refusalOfCut, sendRawRefusal } from '../deny.js';
+import { rawRefusal, refusalOf, refusalOfCut, sendRawRefusal } from '../deny.js';
+import { failureStatus, noWebSocket } from '../failures.js';
 import { serviceFault } from '../faults.js';
 import { requestHeaders } from '../headers.js';
 import type { HttpParts } from '../parts.js';
@@ -190,19 +191,12 @@ export class Opening implements Connection {
     if (this.#done) return;
     const { parts, passage, seq } = this.#parts;
     const { session } = passage;
-    parts.log.warn({ ...serviceFault(session, timeout ? 504 : 502), err: why }, 'the service failed');
+    parts.log.warn({ ...serviceFault(session, failureStatus(timeout)), err: why }, 'the service failed');
     session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
     this.#release();
     this.#cancel();
     passage.result(seq, { reason: 'upstream_unavailable', ...this.#times() });
-    const detail = timeout
-      ? 'The service did not answer in time.'
-      : 'The service could not be reached, or did not open a WebSocket.';
-    const refusal: Refusal = refusalFor('upstream_unavailable', detail, {
-      status: timeout ? 504 : 502,
-      session: session.id,
-    });
-    sendRawRefusal(this.client, refusal);
+    sendRawRefusal(this.client, noWebSocket(timeout, session.id));
   }
 
   readonly #clientLeft = () => {
