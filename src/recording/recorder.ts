@@ -3,14 +3,15 @@ import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
-import { type Block, unpackBlock } from './block.js';
+import { unpackBlock } from './block.js';
 import { decodeEvent } from './chain.js';
+import { batchOf, counted, type Due, dueOf, rowOf, type Taken } from './due.js';
 import { Encoding, GIVE_WAY_STEP } from './encoding.js';
 import { isContentFault } from './faults.js';
 import { type Hearing, type Listen, listenAll } from './hearing.js';
-import { type Receipt, SessionLog, type SessionRow, type Sink } from './log.js';
+import { SessionLog, type SessionRow, type Sink } from './log.js';
 import type { Stretch } from './stretch.js';
-import { type Batch, type Head, type RowWrite, readHeads, writeBatch } from './writer.js';
+import { type Head, readHeads, writeBatch } from './writer.js';
 
 export interface RecorderOptions {
   readonly pool: Pool;
@@ -39,23 +40,6 @@ const MOST_LOGS = 128;
 const GIVE_WAY = 200;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
-
-/** What a log has to write, as it was when the batch began: what comes while it is packed is of the next. */
-interface Due {
-  readonly log: SessionLog;
-  /** Null when its row alone is to be written. */
-  readonly taken: { readonly stretch: Stretch; readonly before: Buffer } | null;
-  /** Its row is to be written, with this receipt. */
-  readonly rowDue: boolean;
-  readonly receipt: Receipt | null;
-}
-
-interface Taken {
-  readonly log: SessionLog;
-  readonly stretch: Stretch | null;
-  readonly block: Block | null;
-  readonly row: RowWrite | null;
-}
 
 /**
  * Writes the logs of all sessions of this gateway. One commit is under way at a time and takes everything that became due
@@ -100,7 +84,7 @@ export class Recorder implements Sink {
     if (log.hasMany) this.#encoding.soon(log);
     if (log.waiting) this.#waiting.add(log);
     if (urgent || this.#queuedBytes > Math.min(MANY_BYTES, this.#bufferBytes / 4)) this.#flushSoon();
-    else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
+    else this.#flushLater();
   }
 
   hasRoom(): boolean {
@@ -169,6 +153,10 @@ export class Recorder implements Sink {
       await new Promise((resolve) => setTimeout(resolve, GIVE_WAY_STEP));
   }
 
+  #flushLater(): void {
+    if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
+  }
+
   #flushNow(): void {
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
     this.#flushTimer = null;
@@ -185,7 +173,7 @@ export class Recorder implements Sink {
     }
     if (this.#dirty.size > 0) {
       if (this.#waiting.size > 0 || taken.length >= MOST_LOGS) this.#flushSoon();
-      else if (this.#flushTimer === null) this.#flushTimer = setTimeout(() => this.#flushNow(), BUFFERED_FLUSH);
+      else this.#flushLater();
     }
   }
 
@@ -314,37 +302,4 @@ export class Recorder implements Sink {
       }
     }
   }
-}
-
-function dueOf(log: SessionLog): Due {
-  const rowDue = !log.rowWritten;
-  log.rowWritten = true;
-  return { log, taken: log.take(), rowDue, receipt: log.receipt };
-}
-
-function rowOf({ log, rowDue, receipt }: Due, block: Block | null): RowWrite | null {
-  if (!rowDue) return null;
-  return {
-    row: log.row,
-    receipt,
-    lastSeq: block?.lastSeq ?? log.committedSeq,
-    lastHash: block?.hashAfter ?? log.hash,
-  };
-}
-
-function counted(taken: readonly Taken[]): { events: number; actions: number } {
-  let events = 0;
-  let actions = 0;
-  for (const { stretch } of taken) {
-    events += stretch?.counts.events ?? 0;
-    actions += stretch?.counts.actions ?? 0;
-  }
-  return { events, actions };
-}
-
-function batchOf(taken: readonly Taken[]): Batch {
-  return {
-    rows: taken.flatMap((one) => one.row ?? []),
-    blocks: taken.flatMap((one) => one.block ?? []),
-  };
 }
