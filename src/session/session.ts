@@ -2,17 +2,18 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
-import { type Lease, leaseOf, outsideHours } from '../grant/lease.js';
+import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
-import { CUTS, type CutReason, type EndReason } from '../policy/reason.js';
+import type { CutReason, EndReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { SessionLog } from '../recording/log.js';
 import type { ServiceMeter } from '../service-meter.js';
 import { Attached } from './attached.js';
-import { type Connection, type Cut, endSurely, reset } from './connection.js';
+import { type Connection, endSurely, reset } from './connection.js';
 import type { Deadlines, Due } from './deadlines.js';
 import { Sightings } from './sightings.js';
 import { Unsaid } from './unsaid.js';
+import { wordCut } from './words.js';
 
 /** How long before the end the client is warned, milliseconds. */
 const WARN_BEFORE = [300_000, 60_000, 10_000];
@@ -233,7 +234,8 @@ export class Session implements Due {
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
     const connections = [...this.#connections.all(), ...this.#lingering.all()];
-    const cut = this.#wording(reason);
+    const until = reason === this.#ends ? this.expiresAt : null;
+    const cut = wordCut(reason, this.grant, until, now);
     for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
     for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
     for (const { client, dropsInput } of connections) attempt(this.#parts.log, () => endSurely(client, dropsInput));
@@ -284,14 +286,6 @@ export class Session implements Due {
     this.#parts.ended(this);
   }
 
-  #wording(reason: CutReason): Cut {
-    const { grant } = this;
-    const until = reason === this.#ends ? ` at ${new Date(this.expiresAt).toISOString()}` : '';
-    const message = `Daypass ended this session: ${CUTS[reason]}${until} (grant ${grant.id})`;
-    const hours = reason === 'hours_over' ? outsideHours(grant, this.#parts.clock.wall()) : null;
-    return { reason, message, hint: hours ?? HINTS[reason] };
-  }
-
   /** Arms the next warning that is still ahead; it stands in the same heap as the end. */
   #planWarning(): void {
     this.#parts.deadlines.remove(this.#warning);
@@ -329,21 +323,6 @@ export class Session implements Due {
 
 /** Connections of one session that linger. */
 const MOST_LINGERING = 1_024;
-
-const ASK_AGAIN = 'ask your sponsor for a new grant';
-const HINTS: Readonly<Record<CutReason, string>> = {
-  expired: `${ASK_AGAIN}, or next time for a renewal before the end`,
-  revoked: 'ask the owner of the service why',
-  suspended: 'ask who sponsors you, or the owner of the service',
-  hours_over: 'connect again when its hours begin',
-  logged_out: 'log in at the gateway again',
-  policy_gone: 'ask the owner of the service what has changed',
-  stale: 'connect again in a moment',
-  recorder_stalled: 'connect again in a moment; nothing that was not recorded was done',
-  tripwire: 'connect again, and leave the session settings the policy pins as they are',
-  ended: 'ask the owner of the service why',
-  shutdown: 'connect again: another gateway or the restarted one takes over',
-};
 
 /** Whether two policies, or two roles with an upstream of their own, lead to the same place as the same account. */
 function sameUpstream(before: unknown, after: unknown): boolean {
