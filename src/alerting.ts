@@ -9,21 +9,16 @@ import { AlertSweep } from './alerts/sweep.js';
 import { AlertWatch } from './alerts/watch.js';
 import type { Clock } from './clock.js';
 import type { AlertSettings } from './config/alerts.js';
+import { connectionsFor, type LedgerAccess } from './connections.js';
 import type { GrantAuthority } from './grant/authority.js';
 import type { GrantWatch } from './grant/watch.js';
-import type { Lifecycle } from './lifecycle.js';
-import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
-import { openDatabase } from './recording/database.js';
 import type { Recorder } from './recording/recorder.js';
 
-export interface AlertingParts {
-  readonly databaseUrl: string;
+export interface AlertingParts extends LedgerAccess {
   readonly config: { readonly alerts: AlertSettings };
   readonly clock: Clock;
-  readonly log: Log;
   readonly metrics: Metrics;
-  readonly lifecycle: Lifecycle;
   /** Who is told of alerts; nobody unless given. */
   readonly notices?: Notices | undefined;
 }
@@ -43,11 +38,8 @@ const ANSWER_LIMIT = 10_000;
 
 /** The rules of alerts, with connections of their own. */
 export function openAlerting(parts: AlertingParts) {
-  const { databaseUrl, config, clock, log, metrics, lifecycle, notices } = parts;
-  const pool = openDatabase(databaseUrl, {
-    ...{ max: 3, applicationName: 'daypass-alerts', answerWithin: ANSWER_LIMIT, log },
-  });
-  lifecycle.onStop('alert connections', () => pool.end());
+  const { config, clock, log, metrics, lifecycle, notices } = parts;
+  const pool = connectionsFor('alerts', parts, { max: 3, answerWithin: ANSWER_LIMIT });
   const settings = config.alerts;
   const raise = alarm(settings, notices);
   let raised = () => {};

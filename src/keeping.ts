@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { openAlerting } from './alerting.js';
+import { connectionsFor } from './connections.js';
 import { type Foundation, KEEPING_LIMIT } from './foundation.js';
 import { Networks } from './gate/networks.js';
-import { openDatabase } from './recording/database.js';
 import { Presence } from './recording/gateways.js';
 import { listenAll } from './recording/hearing.js';
 import { IndexWriter } from './recording/index.js';
@@ -13,17 +13,12 @@ import { Recorder } from './recording/recorder.js';
 const LAST_WRITE = 5_000;
 
 /** The recorder, its index, and this gateway's presence in the ledger. */
-export async function openRecording(
-  { databaseUrl, clock, metrics, log, lifecycle }: Foundation,
-  alerting: ReturnType<typeof openAlerting>,
-) {
+export async function openRecording(base: Foundation, alerting: ReturnType<typeof openAlerting>) {
+  const { clock, metrics, log, lifecycle } = base;
   const gatewayId = randomUUID();
-  const housekeeping = { max: 3, applicationName: 'daypass-housekeeping', answerWithin: KEEPING_LIMIT, log };
-  const keeping = openDatabase(databaseUrl, housekeeping);
-  lifecycle.onStop('housekeeping connections', () => keeping.end());
+  const keeping = connectionsFor('housekeeping', base, { max: 3, answerWithin: KEEPING_LIMIT });
   const index = new IndexWriter({ pool: keeping, log, written: alerting.indexed });
-  const writing = openDatabase(databaseUrl, { max: 2, applicationName: 'daypass-recorder', log });
-  lifecycle.onStop('recorder connections', () => writing.end());
+  const writing = connectionsFor('recorder', base, { max: 2 });
   const listen = listenAll([index.listen, alerting.listen]);
   const recorder = new Recorder({ pool: writing, gatewayId, clock, log, metrics, listen });
   const beat = async () => {

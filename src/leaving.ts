@@ -2,23 +2,18 @@ import { CloseOuts } from './access/closeout.js';
 import type { OffboardingParts } from './access/leaving-parts.js';
 import { Offboarding } from './access/offboard.js';
 import type { Clock } from './clock.js';
+import { connectionsFor, type LedgerAccess } from './connections.js';
 import type { Gate } from './gate/gate.js';
 import type { Policies } from './gate/policies.js';
 import type { SigningKey } from './grant/keys.js';
 import type { Logins } from './identity/logins.js';
-import type { Lifecycle } from './lifecycle.js';
-import type { Log } from './log.js';
-import { openDatabase } from './recording/database.js';
 
-export interface LeavingParts extends Pick<OffboardingParts, 'grants' | 'closeAccount'> {
-  readonly databaseUrl: string;
+export interface LeavingParts extends LedgerAccess, Pick<OffboardingParts, 'grants' | 'closeAccount'> {
   readonly signingKey: SigningKey;
   readonly gate: Pick<Gate, 'registry'>;
   readonly logins: Pick<Logins, 'logOut'>;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly clock: Clock;
-  readonly log: Log;
-  readonly lifecycle: Lifecycle;
 }
 
 /**
@@ -26,13 +21,8 @@ export interface LeavingParts extends Pick<OffboardingParts, 'grants' | 'closeAc
  * others waiting, and an offboarding does not wait long for a ledger that is silent.
  */
 export function openLeaving(parts: LeavingParts) {
-  const { databaseUrl, signingKey, gate, logins, policies, clock, log, lifecycle, grants, closeAccount } = parts;
-  const connections = (name: string, answerWithin: number) => {
-    const pool = openDatabase(databaseUrl, { max: 3, applicationName: `daypass-${name}`, answerWithin, log });
-    lifecycle.onStop(`${name} connections`, () => pool.end());
-    return pool;
-  };
-  const pool = connections('closeouts', 60_000);
+  const { signingKey, gate, logins, policies, clock, log, grants, closeAccount } = parts;
+  const pool = connectionsFor('closeouts', parts, { max: 3, answerWithin: 60_000 });
   const ownerOf = (service: string) => policies.get(service)?.owner;
   const closeOuts = new CloseOuts({ pool, signingKey, ownerOf, clock });
   const liveHere = (subject: string) => {
@@ -40,7 +30,14 @@ export function openLeaving(parts: LeavingParts) {
     return [...new Set(theirs.map(({ grant }) => grant.id))];
   };
   const offboarding = new Offboarding({
-    ...{ pool: connections('leaving', 5_000), grants, liveHere, closeAccount, clock, log },
+    ...{
+      pool: connectionsFor('leaving', parts, { max: 3, answerWithin: 5_000 }),
+      grants,
+      liveHere,
+      closeAccount,
+      clock,
+      log,
+    },
     logOut: (subject, act) => logins.logOut(subject, act),
     services: () => policies.all(),
   });

@@ -16,6 +16,7 @@ import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
 import { systemClock } from './clock.js';
 import type { GatewayConfig } from './config/gateway.js';
+import { connectionsFor } from './connections.js';
 import { boundAddresses, openDoors, openHealth, type Ports } from './doors.js';
 import { messageOf } from './errors.js';
 import { type Foundation, foundation, KEEPING_LIMIT, type Places, version } from './foundation.js';
@@ -35,7 +36,6 @@ import { openNotices } from './notices.js';
 import { readinessOf, readingsOf } from './observe.js';
 import type { Neighbours } from './postgres/cancel.js';
 import { warnOfUpstreams } from './postgres/upstream-check.js';
-import { openDatabase } from './recording/database.js';
 import { PolicyTexts } from './recording/policies.js';
 import { hasChanged, reloader, watchConfiguration } from './reload.js';
 
@@ -113,16 +113,11 @@ type Recording = Awaited<ReturnType<typeof openRecording>>;
 type Alerting = ReturnType<typeof openAlerting>;
 
 /** Logins and sessions of browsers. */
-function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, { grants }: Grants, watcher: Gate) {
+function openAccess(base: Foundation, { grants }: Grants, watcher: Gate) {
+  const { config, clock, log, lifecycle } = base;
   const staleness = config.stalenessSeconds * 1000;
   // Anybody may make it ask: what grants and revocations need is not what they wait for.
-  const pool = openDatabase(databaseUrl, {
-    max: 4,
-    applicationName: 'daypass-browsers',
-    answerWithin: ANSWER_LIMIT,
-    log,
-  });
-  lifecycle.onStop('browser connections', () => pool.end());
+  const pool = connectionsFor('browsers', base, { max: 4, answerWithin: ANSWER_LIMIT });
   const { oidc, duties, domain } = config;
   const parts = { pool, grants, watcher, staleness, clock, log, oidc, duties, domain, audit: appendAudit };
   const access = openBrowserAccess(parts);
@@ -132,9 +127,8 @@ function openAccess({ config, databaseUrl, clock, log, lifecycle }: Foundation, 
 
 /** What people ask for, and who agrees. */
 function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting, notices: Notices) {
-  const { config, databaseUrl, policies, clock, metrics, log, lifecycle } = base;
-  const pool = openDatabase(databaseUrl, { max: 4, applicationName: 'daypass-requests', log });
-  lifecycle.onStop('request connections', () => pool.end());
+  const { config, policies, clock, metrics, log, lifecycle } = base;
+  const pool = connectionsFor('requests', base, { max: 4 });
   const engagements = openAccessRequests({
     ...{ pool, grants, policies, audit, clock, log, reviews: config.reviews, notices },
     ...emergencies({ log, metrics, raise, enabled: config.alerts.break_glass.enabled }),
@@ -182,25 +176,15 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   // A look at records may take long: what grants and revocations need is not what it takes.
-  const reading = openDatabase(base.databaseUrl, { max: 4, applicationName: 'daypass-readers', log });
-  lifecycle.onStop('reader connections', () => reading.end());
+  const reading = connectionsFor('readers', base, { max: 4 });
   const audit = new AuditLog({ pool, reading, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { notices, announcing } = openNotices({ ...base, outbox, status, delivers: !place?.index });
   alerting.onRaised(notices.call);
   const { requests, ndas, direct, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
-    ...{
-      databaseUrl: base.databaseUrl,
-      signingKey: granted.key,
-      gate,
-      logins,
-      policies,
-      clock,
-      log,
-      lifecycle,
-      grants,
-    },
+    ...base,
+    ...{ signingKey: granted.key, gate, logins, grants },
     closeAccount: async (actor, subject, reason) => ({ ...(await accounts.close(actor, subject, reason)) }),
   });
   const told = { reviews, alerts: alerting.book, unverified: alerting.unverified };
@@ -273,14 +257,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
 }
 
 /** Tells others of the audit log; one of a gateway's workers does. */
-function streamAudit({ config, databaseUrl, log, lifecycle }: Foundation): void {
-  const pool = openDatabase(databaseUrl, {
-    max: 2,
-    applicationName: 'daypass-audit',
-    answerWithin: KEEPING_LIMIT,
-    log,
-  });
-  lifecycle.onStop('audit connections', () => pool.end());
+function streamAudit(base: Foundation): void {
+  const { config, log, lifecycle } = base;
+  const pool = connectionsFor('audit', base, { max: 2, answerWithin: KEEPING_LIMIT });
   const streams = startAuditStreams(config.audit, pool, log);
   lifecycle.onStop('audit streams', () => streams.stop());
 }

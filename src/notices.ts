@@ -6,21 +6,16 @@ import { connectHints, gatewayAddress } from './api/connect.js';
 import type { GatewayStatus } from './api/parts.js';
 import type { Clock } from './clock.js';
 import type { GatewayConfig } from './config/gateway.js';
+import { connectionsFor, type LedgerAccess } from './connections.js';
 import type { Policies } from './gate/policies.js';
-import type { Lifecycle } from './lifecycle.js';
-import type { Log } from './log.js';
 import type { Metrics } from './metrics.js';
-import { openDatabase } from './recording/database.js';
 
-export interface OpenNoticesParts {
-  readonly databaseUrl: string;
+export interface OpenNoticesParts extends LedgerAccess {
   readonly outbox: Outbox;
   readonly config: Pick<GatewayConfig, 'notices'>;
   readonly policies: Policies;
   readonly status: () => GatewayStatus;
   readonly clock: Clock;
-  readonly log: Log;
-  readonly lifecycle: Lifecycle;
   readonly metrics: Pick<Metrics, 'readNotices'>;
   /** Of several workers one delivers. */
   readonly delivers: boolean;
@@ -31,10 +26,8 @@ const ANSWER_WITHIN = 10_000;
 
 /** What people are told: the outbox that acts write to, and whoever carries what is in it. */
 export function openNotices(parts: OpenNoticesParts) {
-  const { databaseUrl, outbox, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
-  const name = { applicationName: 'daypass-notices', answerWithin: ANSWER_WITHIN, log };
-  const pool = openDatabase(databaseUrl, { max: 3, ...name });
-  lifecycle.onStop('notice connections', () => pool.end());
+  const { outbox, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
+  const pool = connectionsFor('notices', parts, { max: 3, answerWithin: ANSWER_WITHIN });
   const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, log, delivers });
   lifecycle.onStop('notices', () => notices.stop());
   metrics.readNotices(() => {
