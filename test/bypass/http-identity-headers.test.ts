@@ -4,6 +4,7 @@ import { WebSocketServer } from 'ws';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { dialWebSocket } from '../http/over-tls.js';
+import { portOf } from '../support/ports.js';
 
 const IDENTITY = { subject: 'X-User', role: 'X_User_Role' };
 const ROLES = { viewer: ['GET /', 'WS /live'], editor: ['GET /'] };
@@ -51,12 +52,11 @@ t.test('A3: a service hears who asks from the gateway alone, whatever a client s
 t.test('A3: the same for a WebSocket', async (t) => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
-  const address = server.address();
   t.teardown(() => {
     for (const client of server.clients) client.terminate();
     server.close();
   });
-  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+  const url = `http://127.0.0.1:${portOf(server.address())}`;
   const gateway = await startGateway(t, { web: { url, identityHeaders: IDENTITY, roles: ROLES } });
   const headers = { 'daypass-handle': gateway.issue('web').handle, host: 'web.localhost' };
   const spoofed = Object.fromEntries(SPELLINGS.map((name) => [name, 'mallory']));

@@ -1,12 +1,12 @@
 import { request } from 'node:http';
-import pg from 'pg';
+import type pg from 'pg';
 import t from 'tap';
 import { addPeople, DUTIES } from '../api/ground.js';
 import { startService, webPolicy } from '../http/browser/fixture.js';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { localPort, tokenOf } from '../postgres/tunnel.js';
 import { selfSigned } from '../support/certificate.js';
-import { startGateway } from '../support/gateway.js';
+import { startGateway, unconnected } from '../support/gateway.js';
 import { addresses, binaryHeader, PROXY, startProxy } from '../support/passing-proxy.js';
 import { cstring, fields, front, start, wire } from '../support/wire.js';
 
@@ -23,15 +23,7 @@ t.test('listed proxies of a whole gateway', async (t) => {
   const { handle } = await gateway.issue({ service: 'orders-db' });
   const { postgres, http } = gateway.ports;
   const login = async (port: number, ssl: pg.ClientConfig['ssl']) => {
-    const client = new pg.Client({
-      host: '127.0.0.1',
-      port,
-      user: 'alice',
-      database: 'orders-db',
-      password: handle,
-      ssl,
-    });
-    client.on('error', () => {});
+    const client = unconnected(port, handle, { ssl });
     t.teardown(() => client.end().catch(() => {}));
     await client.connect();
     return (await client.query('select count(*) from orders')).rows[0].count;

@@ -10,6 +10,7 @@ import { tunnelled } from '../postgres/tunnel.js';
 import { selfSigned } from '../support/certificate.js';
 import { command, type Running } from '../support/commands.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
+import { portOf } from '../support/ports.js';
 import { waitUntil } from '../support/wait.js';
 import { atHome, MAIN } from './home.js';
 
@@ -74,7 +75,6 @@ async function frontOf(t: Test, port: () => number) {
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
   const drop = () => {
     for (const socket of open) socket.destroy();
   };
@@ -82,11 +82,11 @@ async function frontOf(t: Test, port: () => number) {
     drop();
     server.close();
   });
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, drop };
+  return { port: portOf(server.address()), drop };
 }
 
 /** The port that a `daypass connect` says it has. */
-async function portOf(running: Running): Promise<number> {
+async function portTold(running: Running): Promise<number> {
   const said = await running.shows(/127\.0\.0\.1:\d+ leads to/);
   return Number(/127\.0\.0\.1:(\d+) leads to/.exec(said)?.[1]);
 }
@@ -142,7 +142,7 @@ t.test('daypass connect', async (t) => {
     for (const end of ['expired', 'revoked']) {
       const { id } = await issue(there.gateway, 'bob', end === 'expired' ? '8s' : '10m');
       const running = bob.daypass(['connect', 'orders-db', '--grant', id]);
-      const client = await tunnelled(t, await portOf(running));
+      const client = await tunnelled(t, await portTold(running));
       const told = new Promise<string>((resolve) => client.once('error', ({ message }) => resolve(message)));
       if (end === 'revoked')
         await there.gateway.operator('POST', `/v1/grants/${id}/revoke`, { reason: 'enough seen', by: 'ops' });
@@ -160,7 +160,7 @@ t.test('daypass connect', async (t) => {
     await there.ask(lee.token, `/requests/${id}/approve`, { comment: 'go ahead' });
     await there.ask(bob.token, `/requests/${id}/activate`, {});
     const running = bob.daypass(['connect', 'orders-db'], { input: 'r 5m not done yet\n' });
-    const port = await portOf(running);
+    const port = await portTold(running);
     const client = await tunnelled(t, port);
     const { stdout } = await bob.daypass(['services']).finished;
     t.match(stdout, /^orders-db .* reader until .* left\)$/m);
@@ -215,7 +215,7 @@ t.test('daypass connect', async (t) => {
 
   t.test('while the gateway is started anew, what is new waits and what was under way is not sent again', async (t) => {
     const running = alice.daypass(['connect', 'orders-db']);
-    const port = await portOf(running);
+    const port = await portTold(running);
     const client = await tunnelled(t, port);
     const pending = client.query('select pg_sleep(60)').then(
       () => 'done',
@@ -250,7 +250,7 @@ t.test('daypass connect', async (t) => {
 
   t.test('when the login is over, so is what it opened', async (t) => {
     const running = alice.daypass(['connect', 'orders-db']);
-    const client = await tunnelled(t, await portOf(running));
+    const client = await tunnelled(t, await portTold(running));
     const told = new Promise<string>((resolve) => client.once('error', ({ message }) => resolve(message)));
     await there.gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'a lost laptop', by: 'ops' });
     t.match(await told, /logged out/);

@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
+import { portOf } from '../support/ports.js';
 import { starvation } from '../support/starvation.js';
 import { cstring, fields, front, int32, loggedIn, query, shapes, start, type WireMessage } from '../support/wire.js';
 import { answerTo, fromClient, fromServer } from './messages.js';
@@ -206,8 +207,7 @@ async function nearlyRight(t: Test): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return portOf(server.address());
 }
 
 const READY = front('Z', Buffer.from('I'));

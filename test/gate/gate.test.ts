@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { createLog } from '../../src/log.js';
 import { readEvents } from '../support/gateway.js';
+import { portOf } from '../support/ports.js';
 import { echoProtocol, serveEcho } from './echo-protocol.js';
 import { policyOf, startGate } from './fixture.js';
 
@@ -11,8 +12,7 @@ async function listening(t: Test, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return portOf(server.address());
 }
 
 /** The test protocol behind a real gate, with an upstream that echoes and remembers. */

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { closeFrame, textFrame } from '../../src/http/websocket/frame-watch.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
+import { portOf } from '../support/ports.js';
 import {
   type GatewayOptions,
   HastyClock,
@@ -187,8 +188,7 @@ t.test('the largest message is the role’s to say', async (t) => {
     for (const client of server.clients) client.terminate();
     server.close();
   });
-  const address = server.address();
-  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+  const url = `http://127.0.0.1:${portOf(server.address())}`;
   const limit = (size: string) => ({ allow: ['WS /live'], websocket: { max_message: size } });
   const gateway = await startGateway(t, { web: { url, roles: { viewer: limit('1KiB'), bulk: limit('3MiB') } } });
   const dial = async (role: string) => {

@@ -6,6 +6,7 @@ import { SoughtSecret } from '../../src/config/secret.js';
 import { type PostgresParts, startPostgres } from '../../src/postgres/listener.js';
 import { postgresConfig } from '../../src/postgres/policy.js';
 import { policyOf, startGate } from '../gate/fixture.js';
+import { portOf } from '../support/ports.js';
 import { cstring, front, int32, start, WireClient, wire } from '../support/wire.js';
 import { UPSTREAM } from './role.js';
 
@@ -42,8 +43,7 @@ export async function hostileServer(t: Test, script: Script): Promise<{ port: nu
     for (const socket of connections) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, connections };
+  return { port: portOf(server.address()), connections };
 }
 
 /**

@@ -60,6 +60,20 @@ async function printed(t: Test, database: Database, policy = policyFor(database)
   return answer.text;
 }
 
+/** The accounts that the printed SQL makes, and the passwords it asks for. */
+function accountsOf(t: Test, database: Database) {
+  const reader = `Reader-${database.name}`;
+  const writer = `writer_${database.name}`;
+  t.teardown(() =>
+    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
+  );
+  const passwords = {
+    [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
+    [`${writer}_password`]: env.WRITER_PASSWORD,
+  };
+  return { reader, writer, passwords };
+}
+
 async function apply(t: Test, database: Database, sql: string, variables: Readonly<Record<string, string>>) {
   const file = join(t.testdir(), 'accounts.sql');
   writeFileSync(file, sql);
@@ -78,22 +92,14 @@ t.test('the printed SQL makes accounts with which the policy works and nothing m
   const database = await freshDatabase(t);
   await database.query(SCHEMA);
   const sql = await printed(t, database);
-  const reader = `Reader-${database.name}`;
-  const writer = `writer_${database.name}`;
-  t.teardown(() =>
-    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
-  );
-  const variables = {
-    [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
-    [`${writer}_password`]: env.WRITER_PASSWORD,
-  };
+  const { reader, writer, passwords } = accountsOf(t, database);
 
   const without = await apply(t, database, sql, {});
   t.match(without, { code: 3, stderr: /set the password/ }, 'nothing is made without passwords');
   t.same(await database.query(`select from pg_roles where rolname = '${writer}'`), []);
 
   for (const round of ['first', 'second']) {
-    t.match(await apply(t, database, sql, variables), { code: 0, stderr: '' }, `it runs a ${round} time`);
+    t.match(await apply(t, database, sql, passwords), { code: 0, stderr: '' }, `it runs a ${round} time`);
   }
   await checked(t, database);
   await asReader(t, database, reader);
@@ -232,15 +238,7 @@ t.test('check --connect sees every kind of right that the policy does not need',
   const database = await freshDatabase(t);
   await database.query(SCHEMA);
   const sql = await printed(t, database);
-  const reader = `Reader-${database.name}`;
-  const writer = `writer_${database.name}`;
-  t.teardown(() =>
-    database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
-  );
-  const passwords = {
-    [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
-    [`${writer}_password`]: env.WRITER_PASSWORD,
-  };
+  const { reader, writer, passwords } = accountsOf(t, database);
   t.match(await apply(t, database, sql, passwords), { code: 0 });
   await database.query(`
     create sequence numbers;
@@ -303,15 +301,7 @@ t.test(
       '$1billing.*] }\ngrants',
     );
     const sql = await printed(t, database, policy);
-    const reader = `Reader-${database.name}`;
-    const writer = `writer_${database.name}`;
-    t.teardown(() =>
-      database.query(`drop owned by "${reader}", ${writer}; drop role "${reader}", ${writer}`).catch(() => {}),
-    );
-    const passwords = {
-      [`${reader.replace('-', '_')}_password`]: env.READER_PASSWORD,
-      [`${writer}_password`]: env.WRITER_PASSWORD,
-    };
+    const { writer, passwords } = accountsOf(t, database);
     t.match(await apply(t, database, sql, passwords), { code: 0, stderr: '' });
     await database.query('create table billing.later (id serial primary key, amount int)');
     const client = await connected(t, { ...database.config, user: writer, password: env.WRITER_PASSWORD });

@@ -4,6 +4,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { makeScramVerifier } from '../../src/grant/scram.js';
 import { selfSigned } from '../support/certificate.js';
+import { portOf } from '../support/ports.js';
 import { fields } from '../support/wire.js';
 import { facing, honest, knock } from './hostile.js';
 
@@ -35,9 +36,8 @@ async function stalling(t: Test, port: number, most: number) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
+    port: portOf(server.address()),
     passed: () => passed,
     /** How long the gateway kept the connection, milliseconds. */
     kept: () => Date.now() - began,

@@ -9,6 +9,7 @@ import { openConnection, StartupRefused } from '../../src/postgres/startup.js';
 import { selfSigned } from '../support/certificate.js';
 import { psql } from '../support/commands.js';
 import { throughGateway } from '../support/gateway.js';
+import { portOf } from '../support/ports.js';
 import { waitUntil } from '../support/wait.js';
 import {
   bind,
@@ -317,8 +318,7 @@ t.test('a connection that is destroyed at any byte of its start is over, and not
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = portOf(server.address());
   const bytes = Buffer.concat([SSL_REQUEST, start({ user: 'a' }), front('p', cstring('x'))]).subarray(0, -1);
   const stalled = Array.from({ length: bytes.length }, async (_, end) => {
     const client = await wire(t, port);
@@ -351,8 +351,7 @@ t.test('off loopback nothing but TLS is accepted, not even a cancel request', as
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const address = server.address();
-    const client = await wire(t, typeof address === 'object' && address !== null ? address.port : 0);
+    const client = await wire(t, portOf(server.address()));
     client.send(bytes);
     await client.closed;
     server.close();

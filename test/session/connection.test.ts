@@ -5,14 +5,14 @@ import t, { type Test } from 'tap';
 import { carriedBy, endSurely, reset } from '../../src/session/connection.js';
 import { unsent } from '../faults/unsent.js';
 import { selfSigned } from '../support/certificate.js';
+import { portOf } from '../support/ports.js';
 import { closed } from '../support/wait.js';
 
 /** A server's connection and the client at its other end, which reads nothing. */
 async function pair(t: Test): Promise<{ near: Socket; far: Socket; port: number }> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = portOf(server.address());
   const far = connect(port, '127.0.0.1').on('error', () => {});
   const [near] = (await once(server, 'connection')) as [Socket];
   near.on('error', () => {});

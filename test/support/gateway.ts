@@ -220,16 +220,16 @@ export async function throughGateway(
   handle: string,
   options: pg.ClientConfig = {},
 ): Promise<pg.Client> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: 'alice',
-    database: 'orders-db',
-    password: handle,
-    ...options,
-  });
-  client.on('error', () => {}); // being cut is what many tests are about
+  const client = unconnected(port, handle, options);
   await client.connect();
   t.teardown(() => client.end().catch(() => {}));
+  return client;
+}
+
+/** The same, before it connects. */
+export function unconnected(port: number, handle: string, options: pg.ClientConfig = {}): pg.Client {
+  const way = { host: '127.0.0.1', port, user: 'alice', database: 'orders-db', password: handle };
+  const client = new pg.Client({ ...way, ...options });
+  client.on('error', () => {}); // being cut is what many tests are about
   return client;
 }

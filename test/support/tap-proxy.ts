@@ -1,5 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
+import { portOf } from './ports.js';
 
 /** A TCP relay in front of an upstream that counts and keeps what it is sent: what "the upstream has seen" means. */
 export interface TapProxy {
@@ -42,9 +43,8 @@ export async function tapProxy(t: Test, host: string, port: number): Promise<Tap
     for (const socket of open) socket.destroy();
     server.close();
   });
-  const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
+    port: portOf(server.address()),
     seen: () => Buffer.concat(seen),
     answered: () => Buffer.concat(answered),
     forget: () => {

@@ -1,7 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Test } from 'tap';
 import WebSocket from 'ws';
+import { unconnected } from '../support/gateway.js';
 
 /** How a client saw its end. Times are milliseconds since the epoch. */
 export interface Ended {
@@ -24,15 +25,7 @@ export async function database(
   handle: string,
   options: pg.ClientConfig = {},
 ): Promise<Watched<pg.Client>> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: 'alice',
-    database: 'orders-db',
-    password: handle,
-    ...options,
-  });
-  client.on('error', () => {}); // being cut is what these tests are about
+  const client = unconnected(port, handle, options);
   const ended = endOf(client);
   await client.connect();
   t.teardown(() => client.end().catch(() => {}));
@@ -56,8 +49,7 @@ export async function refusal(
   port: number,
   handle: string,
 ): Promise<{ code: string | undefined; message: string; ms: number } | null> {
-  const client = new pg.Client({ host: '127.0.0.1', port, user: 'alice', database: 'orders-db', password: handle });
-  client.on('error', () => {});
+  const client = unconnected(port, handle);
   const asked = performance.now();
   try {
     await client.connect();

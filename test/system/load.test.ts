@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
+import { portOf } from '../support/ports.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
 import { database, type Ended, type Watched, webSocket } from './clients.js';
@@ -23,8 +24,7 @@ async function quietService(t: Test): Promise<{ port: number; open: ReadonlySet<
     for (const socket of sockets.clients) socket.terminate();
     server.close();
   });
-  const address = server.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, open: sockets.clients };
+  return { port: portOf(server.address()), open: sockets.clients };
 }
 
 function webPolicy(port: number): string {

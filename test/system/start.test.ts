@@ -9,7 +9,7 @@ import { dataFolder } from '../support/folders.js';
 import { type GatewayOptions, writeConfiguration } from '../support/gateway.js';
 import { CLI } from '../support/gateway-process.js';
 import { ordersWeb } from '../support/orders-web.js';
-import { freePort } from '../support/ports.js';
+import { freePort, portOf } from '../support/ports.js';
 import { type Database, freshDatabase, startPostgres } from '../support/postgres.js';
 import { startRedis } from '../support/redis.js';
 
@@ -91,13 +91,16 @@ t.test('with Redis down, or evicting', async (t) => {
   await gaveUp(t, evicting, /may evict keys \(maxmemory-policy is allkeys-lru\)/);
 });
 
-t.test('with a port that is taken: whichever it is', async (t) => {
-  const ledger = await freshDatabase(t);
+async function takenPort(t: Test): Promise<number> {
   const taken = createServer().listen(0, '127.0.0.1');
   t.teardown(() => taken.close());
   await once(taken, 'listening');
-  const address = taken.address();
-  const port = typeof address === 'object' ? address?.port : 0;
+  return portOf(taken.address());
+}
+
+t.test('with a port that is taken: whichever it is', async (t) => {
+  const ledger = await freshDatabase(t);
+  const port = await takenPort(t);
   for (const [one, words] of [
     ['http', /HTTP/],
     ['postgres', /Postgres/],
@@ -141,11 +144,7 @@ t.test('with a count of workers that is none', async (t) => {
 t.test('with several workers and a port that is taken: said once, and no worker is left', async (t) => {
   const ledger = await freshDatabase(t);
   const redis = await startRedis(t);
-  const taken = createServer().listen(0, '127.0.0.1');
-  t.teardown(() => taken.close());
-  await once(taken, 'listening');
-  const address = taken.address();
-  const port = typeof address === 'object' ? address?.port : 0;
+  const port = await takenPort(t);
   for (const [one, words] of [
     ['http', /HTTP/],
     ['health', /health/],
@@ -182,11 +181,7 @@ t.test('with the data directory of a gateway that runs', async (t) => {
 });
 
 t.test('with the embedded PostgreSQL under it: that one does not outlive the attempt', async (t) => {
-  const taken = createServer().listen(0, '127.0.0.1');
-  t.teardown(() => taken.close());
-  await once(taken, 'listening');
-  const address = taken.address();
-  const port = typeof address === 'object' ? address?.port : 0;
+  const port = await takenPort(t);
   const file = `domain: localhost\nlisten: { http: "127.0.0.1:${port}", postgres: "127.0.0.1:0", health: "[::1]:0" }\n`;
   const tried = await attempt(t, {}, { file });
   await gaveUp(t, tried, /HTTP .*EADDRINUSE/);

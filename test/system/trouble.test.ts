@@ -16,6 +16,7 @@ import { dataFolder } from '../support/folders.js';
 import { ask, issueWith, writeConfiguration } from '../support/gateway.js';
 import { CLI, startGatewayProcess } from '../support/gateway-process.js';
 import { ordersWeb } from '../support/orders-web.js';
+import { portOf } from '../support/ports.js';
 import { connected, freshDatabase, startPostgres } from '../support/postgres.js';
 import { redisClient, startRedis } from '../support/redis.js';
 import { refusal } from './clients.js';
@@ -217,8 +218,7 @@ async function saying(t: Test, port: number, word: string, instead: string): Pro
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return portOf(server.address());
 }
 
 t.test('readiness asks the ledger itself, also while nobody is connected', async (t) => {

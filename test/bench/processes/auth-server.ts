@@ -1,6 +1,7 @@
 /* The auth server of nginx's `auth_request`, `auth-server.js <redis url>`: is this bearer token in Redis? 204 or 401. */
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const redis = new Redis(process.argv[2] ?? '');
@@ -14,6 +15,5 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
   );
 });
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });

@@ -1,6 +1,7 @@
 /* A WebSocket service that echoes, and takes uploads, which it throws away. */
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const server = createServer((request, response) => {
@@ -16,6 +17,5 @@ sockets.on('connection', (socket) => {
   socket.on('error', () => socket.terminate());
 });
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });

@@ -1,6 +1,7 @@
 /* http-proxy with keep-alive, `http-proxy.js <port> <port of the service that takes uploads and WebSockets>`. */
 import { Agent, createServer } from 'node:http';
 import proxy from 'http-proxy';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const [port, wsPort] = process.argv.slice(2);
@@ -14,6 +15,5 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
 );
 server.on('upgrade', (request, socket, head) => tunnel.ws(request, socket, head));
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });

@@ -14,6 +14,7 @@ import { createLog } from '../../../src/log.js';
 import { openDatabase } from '../../../src/recording/database.js';
 import { ensurePartitions, migrate } from '../../../src/recording/migrate.js';
 import { Recorder } from '../../../src/recording/recorder.js';
+import { portOf } from '../../support/ports.js';
 import { type Message, serveBench } from '../child.js';
 
 const policy: ServicePolicy = {
@@ -59,8 +60,7 @@ let admitted = 0;
 
 const server = createServer({ noDelay: true }, (socket) => void hold(socket));
 server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => {
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = portOf(server.address());
   serveBench({ port }, answer);
 });
 

@@ -1,5 +1,6 @@
 /* A database that lets everybody in and answers every statement with nothing: what an idle session costs without PostgreSQL. */
 import { createServer, type Socket } from 'node:net';
+import { portOf } from '../../support/ports.js';
 import { cstring, front, int32 } from '../../support/wire.js';
 import { serveBench } from '../child.js';
 
@@ -24,6 +25,5 @@ const server = createServer({ noDelay: true }, (socket: Socket) => {
   socket.on('error', () => socket.destroy());
 });
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });

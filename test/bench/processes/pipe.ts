@@ -1,5 +1,6 @@
 /* A bare byte pipe in Node, `pipe.js <port>`: what any proxy in this runtime pays before it has read a byte. */
 import { connect, createServer, type Socket } from 'node:net';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const port = Number(process.argv[2]);
@@ -9,8 +10,7 @@ const server = createServer({ noDelay: true }, (client) => {
   join(upstream, client);
 });
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });
 
 function join(from: Socket, to: Socket): void {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const folder = process.argv[2] ?? '';
@@ -18,6 +19,5 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
   else response.writeHead(200, { 'content-length': body.byteLength, 'content-type': 'application/json' }).end(body);
 });
 server.listen(0, '127.0.0.1', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });

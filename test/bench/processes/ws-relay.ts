@@ -1,5 +1,6 @@
 /* A bare relay of `ws` in front of `ws`, `ws-relay.js <port>`: what any gateway that reads whole messages in this runtime pays. */
 import WebSocket, { WebSocketServer } from 'ws';
+import { portOf } from '../../support/ports.js';
 import { serveBench } from '../child.js';
 
 const port = Number(process.argv[2]);
@@ -21,6 +22,5 @@ server.on('connection', (client, request) => {
   }
 });
 server.once('listening', () => {
-  const address = server.address();
-  serveBench({ port: typeof address === 'object' && address !== null ? address.port : 0 });
+  serveBench({ port: portOf(server.address()) });
 });
