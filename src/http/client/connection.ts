@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { systemClock } from '../../clock.js';
 import { letGo } from '../../session/connection.js';
 import type { Head } from '../head.js';
+import { goOnLater, isMostlyFraming } from '../later.js';
 import { MalformedMessage } from '../malformed.js';
 import { OwnReading } from '../own-reading.js';
 import { lasting } from '../reading.js';
@@ -57,6 +58,10 @@ export class ClientConnection implements RequestHeard {
   #fleeting: OwnReading | null = null;
   #isReading = false;
   #isPaused = false;
+  /** It is read on in a later turn. */
+  #isYielding = false;
+  /** How much of a body was in what is being read, bytes. */
+  #told = 0;
   /** The next request is looked at in the next turn. */
   #isResting = false;
   /** The request that takes the connection over. */
@@ -138,6 +143,7 @@ export class ClientConnection implements RequestHeard {
   }
 
   body(bytes: Buffer): void {
+    this.#told += bytes.byteLength;
     this.#request?.take(this.#fleeting === null ? lasting(bytes) : this.#fleeting.keep(bytes));
   }
 
@@ -159,14 +165,24 @@ export class ClientConnection implements RequestHeard {
   readonly #came = (bytes: Buffer) => {
     if (this.#isOver) return this.#drop(bytes);
     this.#unread = this.#unread === null ? bytes : Buffer.concat([this.#unread, bytes]);
+    this.#told = 0;
     this.#readOn();
+    if (this.#request?.isComplete === false && isMostlyFraming(bytes.byteLength, this.#told)) this.#yield();
   };
+
+  #yield(): void {
+    if (this.#isYielding) return;
+    this.#isYielding = true;
+    this.#setPace();
+    goOnLater(() => {
+      this.#isYielding = false;
+      this.#setPace();
+    });
+  }
 
   #drop({ byteLength }: Buffer): void {
     this.#dropped += byteLength;
-    if (this.#dropped <= DROPPED) return;
-    this.#isPaused = true;
-    this.socket.pause(); // whoever sends on waits, and has until it is let go of to read its answer
+    this.#setPace(); // whoever sends on waits, and has until it is let go of to read its answer
   }
 
   /** Reads what has come, as far as it may be read now. */
@@ -213,10 +229,11 @@ export class ClientConnection implements RequestHeard {
 
   /** The client waits with what nobody can take now. */
   #setPace(): void {
-    const isFull = this.#unread !== null && this.#unread.length >= WAITING;
-    if (isFull === this.#isPaused || this.#takesOver !== null) return;
-    this.#isPaused = isFull;
-    if (isFull) this.socket.pause();
+    const isFull = this.#dropped > DROPPED || (this.#unread !== null && this.#unread.length >= WAITING);
+    const waits = isFull || this.#isYielding;
+    if (waits === this.#isPaused || this.#takesOver !== null) return;
+    this.#isPaused = waits;
+    if (waits) this.socket.pause();
     else this.socket.resume();
   }
 

@@ -1,6 +1,7 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { BodySink } from '../body.js';
 import type { LastHead } from '../last-head.js';
+import { goOnLater, isMostlyFraming } from '../later.js';
 import { MalformedMessage } from '../malformed.js';
 import { type Kept, Reading } from '../reading.js';
 import { OutlivedWrites } from './outlived-writes.js';
@@ -93,6 +94,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   #isFlowing = true;
   /** Nothing is read until that is asked for. */
   #isStopped = false;
+  /** It is read on in a later turn. */
+  #isYielding = false;
+  /** How much of a body was in what is being read, bytes. */
+  #told = 0;
   #error: Error | null = null;
   /** Since when it waits for what it waits for: a round of the owner's clock. */
   since: number;
@@ -160,8 +165,18 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   }
 
   #readOn(): void {
+    if (this.#isYielding) return;
     this.#isStopped = false;
     this.#socket.resume();
+  }
+
+  #yield(): void {
+    if (this.#isYielding) return;
+    this.#isYielding = true;
+    goOnLater(() => {
+      this.#isYielding = false;
+      if (this.#isFlowing && !this.#socket.destroyed) this.#readOn();
+    });
   }
 
   /** Ends it at once. */
@@ -218,6 +233,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   body(bytes: Buffer, isLast: boolean): void {
     const call = this.#call;
     if (call === null) return;
+    this.#told += bytes.byteLength;
     this.#isFlowing = call.handler.onBody(bytes, isLast) || isLast;
     if (!isLast) return;
     this.#call = null; // not before: who throws at the last bytes is told of the failure
@@ -258,6 +274,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     const wasResting = this.#call === null;
     this.#isAnswered = true;
     const bytes = this.#reading.came(length);
+    this.#told = 0;
     try {
       const surplus = wasResting ? length : this.#reader.push(bytes);
       if (surplus > 0) this.destroy(new MalformedMessage('bytes that belong to no answer'));
@@ -265,11 +282,12 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       this.destroy(asError(thrown));
     }
     if (this.#hasHead) this.#call?.handler.onPause();
+    if (this.#call !== null && isMostlyFraming(length, this.#told)) this.#yield();
     // TLS tells all that came at once, also after it was stopped: the rest of an answer, behind which nobody asks for more.
     if (this.#isFlowing && this.#isStopped) this.#readOn();
-    this.#isStopped = !this.#isFlowing;
+    this.#isStopped = !this.#isFlowing || this.#isYielding;
     if (!wasResting && this.#call === null && this.isOpen) this.#owner.rested(this, this.#keptFor);
-    return this.#isFlowing;
+    return !this.#isStopped;
   }
 
   /** The service has closed, and takes no more: what it said before is still read, up to the end. */

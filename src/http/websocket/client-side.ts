@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Decision } from '../../policy/decision.js';
 import type { Session } from '../../session/session.js';
 import type { MessageAction } from '../action.js';
+import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
 import { closePayload, maskedFrame } from './masked-frame.js';
@@ -149,7 +150,7 @@ export class ClientSide {
     if (this.#stopped || read === chunk.byteLength) return this.#pace();
     this.#client.pause();
     this.#client.unshift(chunk.subarray(read));
-    setImmediate(() => this.#pace());
+    goOnLater(() => this.#pace());
   }
 
   /** The client is read while nothing of it waits for its record or for the service. */
