@@ -19,7 +19,8 @@ const HOP_BY_HOP = new Set([
 
 /**
  * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
- * proxy believe, and `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy).
+ * proxy believe; `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy); where an application begins, by which gunicorn takes
+ * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise).
  */
 const NOT_FORWARDED = new Set([
   'host',
@@ -28,6 +29,18 @@ const NOT_FORWARDED = new Set([
   'forwarded',
   'via',
   'proxy',
+  'script-name',
+  'path-info',
+  'x-script-name',
+  'x-sendfile-type',
+  'x-forwarded',
+  'forwarded-for',
+  'client-ip',
+  'client-cert',
+  'client-cert-chain',
+  'x-client-cert',
+  'x-client-dn',
+  'x-client-verify',
   'true-client-ip',
   'x-real-ip',
   'x-client-ip',
@@ -36,7 +49,10 @@ const NOT_FORWARDED = new Set([
   'fastly-client-ip',
 ]);
 
-/** The same by how names begin: proxies' words for who was authenticated, impersonation in Kubernetes, other paths (A1). */
+/**
+ * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
+ * impersonation in Kubernetes, other paths and files (A1).
+ */
 const NOT_FORWARDED_PREFIXES = [
   'daypass-',
   'x-forwarded-',
@@ -53,12 +69,20 @@ const NOT_FORWARDED_PREFIXES = [
   'x-envoy-',
   'x-original-',
   'x-rewrite-',
+  'x-accel-',
+  'cf-access-',
+  'oidc-claim-',
+  'tailscale-user-',
+  'ssl-client-',
+  'x-ssl-client-',
+  'wl-proxy-',
+  '-ws',
 ];
 
 /** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
 const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
 
-/** Names of HTTP's own that have a hyphen: spelled with `_`, only a second reader would take them for what they say. */
+/** Names of HTTP's own that have a hyphen: spelled otherwise, only a second reader would take them for what they say. */
 const STANDARD = /^(?:content-|accept-|if-|sec-|access-control-|cache-control$|user-agent$|max-forwards$)/;
 
 /** A subprotocol that carries a credential of the client's own: Kubernetes takes bearer tokens from there. */
@@ -76,13 +100,21 @@ export interface Origin {
   readonly assertion: string;
 }
 
-/** How header names are compared: servers that map them to variables see no difference in case, `-` and `_`. */
+/**
+ * How header names are compared. Servers that map them to variables see no difference in case, `-` and `_`; in PHP behind some
+ * of them `.` is the same, too, and lighttpd writes `_` for whatever is neither letter nor digit.
+ */
 export function canonical(name: string): string {
   const known = CANONICAL.get(name);
   if (known !== undefined) return known;
-  const plain = name.toLowerCase().replaceAll('_', '-');
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '-');
   if (CANONICAL.size < MOST_KNOWN && name.length <= LONGEST_KNOWN) CANONICAL.set(name, plain);
   return plain;
+}
+
+/** Whether a name is this canonical one for some servers, and another for others. */
+export function isRespelled(name: string, plain: string): boolean {
+  return canonical(name) === plain && name.toLowerCase() !== plain;
 }
 
 /** The names that were seen first: most are seen again and again. */
@@ -104,13 +136,7 @@ export function isInjectable(name: string): boolean {
 /** Whether a rule may name a header: it must reach the service as the client sent it, and be no credential of the gateway's. */
 export function isCondition(name: string): boolean {
   const plain = canonical(name);
-  return (
-    name === plain &&
-    /^[a-z0-9!#$%&'*+.^`|~-]+$/.test(name) &&
-    isForwarded(name, plain) &&
-    plain !== 'cookie' &&
-    !plain.startsWith('content-')
-  );
+  return name === plain && isForwarded(name, plain) && plain !== 'cookie' && !plain.startsWith('content-');
 }
 
 /**
@@ -147,7 +173,7 @@ export function requestHeaders(
 
 function isForwarded(name: string, plain: string): boolean {
   if (HOP_BY_HOP.has(plain) || NOT_FORWARDED.has(plain) || OVERRIDES.has(plain)) return false;
-  if (name.includes('_') && STANDARD.test(plain)) return false;
+  if (STANDARD.test(plain) && isRespelled(name, plain)) return false;
   return !NOT_FORWARDED_PREFIXES.some((prefix) => plain.startsWith(prefix));
 }
 

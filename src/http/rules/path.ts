@@ -41,7 +41,7 @@ export function readServiceTarget(raw: string): Target {
   const mark = raw.indexOf('?');
   const query = mark === -1 ? '' : raw.slice(mark);
   if (!QUERY.test(query.slice(1))) return refuse('the query holds a character that must be escaped');
-  if (overridesMethod(query)) return refuse('the query holds _method, which makes another request of it');
+  if (overridesMethod(query)) return refuse('the query holds a method, which makes another request of it');
   return readPath(mark === -1 ? raw : raw.slice(0, mark), query);
 }
 
@@ -104,14 +104,21 @@ function isPlainText(path: string): boolean {
   }
 }
 
-/** Frameworks take the method from this parameter: the service would do something else than what was decided (A1). */
+/**
+ * Frameworks take the method from such a parameter: the service would do something else than what was decided (A1). PHP reads
+ * `.method` and `_method%00x` as `_method`, too.
+ */
 function overridesMethod(query: string): boolean {
   if (query === '') return false;
   const plain = query.includes('%')
     ? query.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
     : query;
-  return /[?&;][ +]*_method[^A-Za-z0-9_-]*(?:[=&;[]|$)/i.test(plain);
+  if (!/method/i.test(plain)) return false;
+  return plain.split(/[?&;]/).some((part) => OVERRIDE.test(part));
 }
+
+/** `_method`; `_HttpMethod` of Salesforce; the headers' names, which ASP.NET takes from a query, too. */
+const OVERRIDE = /^[^a-z0-9_.-]*(?:[_.](?:http)?method|x-(?:http-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
 function refuse(why: string): Target {
   return { ok: false, why };

@@ -3,7 +3,7 @@ export type Query =
   | {
       readonly ok: true;
       readonly values: ReadonlyMap<string, string>;
-      /** How each name is written, by what it may be read as: see `folded`. */
+      /** How each name is written, by what it may be read as: see `readings`. */
       readonly spellings: ReadonlyMap<string, string>;
     }
   | { readonly ok: false; readonly why: string };
@@ -13,7 +13,7 @@ const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map() };
 /**
  * Reads a query for rules that name parameters (WHATWG URL, application/x-www-form-urlencoded). What frameworks read in
  * different ways has no single meaning: `;` between parameters, a name that stands twice (the first, the last or both count;
- * see `folded` for what counts as the same), bytes that are not UTF-8, control characters.
+ * see `readings` for what counts as the same), bytes that are not UTF-8, control characters, more parameters than all read.
  * @param query - with its `?`, or empty
  */
 export function readQuery(query: string): Query {
@@ -21,29 +21,42 @@ export function readQuery(query: string): Query {
   if (query.includes(';')) return refuse('the query holds ";", which separates parameters for some');
   const values = new Map<string, string>();
   const spellings = new Map<string, string>();
-  for (const part of query.slice(1).split('&')) {
+  const parts = query.slice(1).split('&');
+  if (parts.length > MOST_READ) return refuse(`the query holds more than ${MOST_READ} parameters`);
+  for (const part of parts) {
     if (part === '') continue;
     const equals = part.indexOf('=');
     const name = decoded(equals === -1 ? part : part.slice(0, equals));
     const value = equals === -1 ? '' : decoded(part.slice(equals + 1));
     if (name === null || value === null) return refuse('the query is not UTF-8, or holds control characters');
-    const plain = folded(name);
-    if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
-    spellings.set(plain, name);
+    for (const plain of readings(name)) {
+      if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
+      spellings.set(plain, name);
+    }
     values.set(name, value);
   }
   return { ok: true, values, spellings };
 }
 
+/** Of more, PHP, Express and others leave the last ones out (of a thousand), empty ones counted too. */
+const MOST_READ = 200;
+
+/** What services may take a name for: in PHP `kind[x` is `kind_x`, and `kind ` is `kind_`. */
+function readings(name: string): Set<string> {
+  const plain = name.toLowerCase().trimStart();
+  const php = /\[.*\]/s.test(plain) ? plain.replace(/\[.*$/s, '') : plain;
+  return new Set([folded(name), php.replace(/[.[ ]/g, '_')]);
+}
+
 /**
- * What some service may take a name for: case is nothing to some, `a[]`, `a[b]` and `[a]` are `a` to some, `.` and blanks
- * are `_` to PHP, and blanks around it are cut off.
+ * What most of them take it for: case is nothing to some, `a[]`, `a[b]` and `[a]` are `a` to some, `.` and blanks are `_` to
+ * PHP; blanks around it are cut off, and a `?` before it by `URLSearchParams`.
  */
 export function folded(name: string): string {
   const plain = name
     .toLowerCase()
     .trim()
-    .replace(/^\[+/, '')
+    .replace(/^[?[]+/, '')
     .replace(/[[\]].*$/s, '');
   return plain.trim().replace(/[. ]/g, '_');
 }

@@ -1,6 +1,6 @@
 import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
 import type { RequestAction } from '../action.js';
-import { canonical, connectionList, valuesOf } from '../headers.js';
+import { connectionList, isRespelled, valuesOf } from '../headers.js';
 import type { Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
 import { coversPath, fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
@@ -50,14 +50,23 @@ export class Asked {
 
   /**
    * The values of a header that will reach the service: one that `Connection` takes away does not.
-   * @returns null when it stands there in another spelling (`x_a` for `x-a`), which is the same to some services
+   * @returns null when it stands there in another spelling (`x_a`, `x.a` for `x-a`), which is the same to some services
    */
   header(name: string): readonly string[] | null {
     const { headers } = this.action;
     this.#listed ??= connectionList(headers);
-    if (headers.some(([other]) => other.includes('_') && canonical(other) === name)) return null;
+    if (headers.some(([other]) => isRespelled(other, name))) return null;
     if (this.#listed.has(name)) return [];
     return valuesOf(headers, name);
+  }
+
+  /** Whether it has a body where nearly nobody sends one (RFC 9110 section 9.3.1). */
+  get hasOddBody(): boolean {
+    const { headers } = this.action;
+    const hasBody =
+      valuesOf(headers, 'transfer-encoding').length > 0 ||
+      valuesOf(headers, 'content-length').some((value) => Number(value) !== 0);
+    return hasBody && !MAY_HAVE_BODY.has(this.method);
   }
 
   /** Whether an event stream is asked for, by name. */
@@ -65,6 +74,8 @@ export class Asked {
     return (this.header('accept') ?? []).some((value) => /(?:^|,)\s*text\/event-stream\s*(?:;|,|$)/i.test(value));
   }
 }
+
+const MAY_HAVE_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 /** Why a rule does not allow a request. `ambiguous`: it would, were the query read in one of its ways. */
 export interface Why {
@@ -147,6 +158,8 @@ function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null 
   if (conditions.length === 0) return null;
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
+  // Rack, Rails and Laravel take parameters from the body of any request, and those before the query's.
+  if (asked.hasOddBody) return { kind: 'ambiguous', words: `a ${asked.method} with a body may have parameters there` };
   for (const { name, value, optional } of conditions) {
     const spelled = query.spellings.get(folded(name)) ?? name;
     if (spelled !== name) return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };

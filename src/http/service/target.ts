@@ -3,6 +3,7 @@ import { DaypassError } from '../../errors.js';
 import type { Admission } from '../../gate/admission.js';
 import type { Grant } from '../../grant/grant.js';
 import type { Header } from '../action.js';
+import { canonical } from '../headers.js';
 
 /** What an `https:` service is verified by, and what the gateway shows of itself: PEM texts. */
 export interface UpstreamTls {
@@ -35,7 +36,7 @@ export class HttpUpstream {
   readonly url: WebAddress;
   /** Injected headers, credentials among them. */
   readonly headers: readonly Header[];
-  /** Their names as compared: lower case, `-` for `_`. */
+  /** Their names as compared: see `canonical`. */
   readonly injected: readonly string[];
   readonly tls: UpstreamTls;
   readonly identity: IdentityHeaders;
@@ -64,7 +65,7 @@ export class HttpUpstream {
     this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
     const names = [...headers.map(([name]) => name), ...namesOf(identity)];
-    this.injected = names.map((name) => name.toLowerCase().replaceAll('_', '-'));
+    this.injected = names.map(canonical);
   }
 
   /** @param host - what the client asked for: a name that selects this service, with or without a port */

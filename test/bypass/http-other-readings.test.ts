@@ -1,0 +1,136 @@
+import t, { type Test } from 'tap';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+/** What may stand in a name besides letters and digits (RFC 9110 section 5.6.2): lighttpd writes `_` for each of them. */
+const MARKS = [..."!#$%&'*+.^_`|~-"];
+/** A name with its hyphens written otherwise, one after the other and all at once. */
+const spellings = (name: string) =>
+  MARKS.flatMap((mark) => [name.replace('-', mark), name.replaceAll('-', mark)]).filter(
+    (other) => other.toLowerCase() !== name,
+  );
+
+/** A service that sees what a role passes on, and what is asked of it. */
+async function serviceWith(t: Test, roles: readonly unknown[], more: object = {}) {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: roles }, ...more } });
+  const { handle } = gateway.issue('web');
+  const ask = (line: string, lines = '', body = '') =>
+    raw(
+      t,
+      gateway.port,
+      `${line} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n${lines}\r\n${body}`,
+    ).ended;
+  return { echo, gateway, ask };
+}
+
+t.test('A3: what CGI makes one variable of is one name: lighttpd, PHP behind Caddy', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ['GET /'], {
+    headers: { 'x-api-key': 'k-injected' },
+    identityHeaders: { subject: 'X-User' },
+  });
+  for (const mark of MARKS) {
+    const names = ['x-user', 'x-api-key', 'x-forwarded-for', 'remote-user', 'x-real-ip', 'daypass-assertion'];
+    const lines = names.map((name) => name.replaceAll('-', mark)).map((name) => `${name}: evil\r\n`);
+    t.match(await ask('GET /', lines.join('')), /^HTTP\/1\.1 200 /);
+    const heard = echo.requests.at(-1)?.headers ?? [];
+    t.same(
+      heard.filter(([, value]) => value === 'evil'),
+      [],
+      mark,
+    );
+    t.match(Object.fromEntries(heard), { 'x-user': 'alice', 'x-api-key': 'k-injected' });
+  }
+  t.notMatch(JSON.stringify(await gateway.events()), /x.user: evil|api.key: evil/i, 'nor in the record');
+});
+
+t.test('A1: no spelling of a header makes another request of it', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['POST /open']);
+  const names = ['x-http-method-override', 'x-http-method', 'x-method-override', 'x-original-url', 'content-type'];
+  const lines = names.flatMap(spellings).map((name) => `${name}: evil\r\n`);
+  for (let at = 0; at < lines.length; at += 100)
+    t.match(await ask('POST /open', `${lines.slice(at, at + 100).join('')}Content-Length: 0\r\n`), /^HTTP\/1\.1 200 /);
+  for (const { headers } of echo.requests)
+    t.same(
+      headers.filter(([, value]) => value === 'evil'),
+      [],
+    );
+});
+
+t.test('A1: no client says where an application begins: gunicorn takes it off the path', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /public/**']);
+  const names = ['SCRIPT_NAME', 'Script_Name', 'script-name', 'Script.Name', 'PATH_INFO', 'X-Script-Name'];
+  const others = ['X-Sendfile-Type', 'X-Accel-Mapping', 'Client-Cert', 'X-Client-Verify', 'SSL_CLIENT_S_DN', '$WSRU'];
+  const lines = [...names, ...others].map((name) => `${name}: /public\r\n`).join('');
+  t.match(await ask('GET /public/admin/users', lines), /^HTTP\/1\.1 200 /);
+  t.same(
+    echo.requests[0]?.headers.filter(([, value]) => value === '/public'),
+    [],
+  );
+});
+
+t.test('A1: a query names no other method, as PHP and others read its names', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /**']);
+  for (const name of [
+    ...['.method', '%2emethod', '+.method', '%0a_method', '?_method', '[_method]', '%EF%BB%BF_method'],
+    ...['_method%00', '_method%00x', '.method%00x', '_method.', '_method%0a', '_method%5b%5d', 'a=1;.method'],
+    ...['X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', '_HttpMethod'],
+  ])
+    for (const query of [`${name}=DELETE`, `a=1&${name}=DELETE`])
+      t.match(await ask(`GET /x?${query}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of [
+    'method=x',
+    'payment_method=card',
+    'payment.method=card',
+    'a.method=1',
+    '_methods=2',
+    'x=_method',
+  ])
+    t.match(await ask(`GET /x?${query}`), /^HTTP\/1\.1 200 /, query);
+});
+
+t.test('A1: a header that a rule names is the one that a service reads', async (t) => {
+  const { echo, ask } = await serviceWith(t, [{ route: 'GET /', headers: { 'x-mode': 'read' } }]);
+  for (const name of spellings('x-mode'))
+    for (const lines of [
+      `X-Mode: read\r\n${name}: write\r\n`,
+      `${name}: write\r\nX-Mode: read\r\n`,
+      `${name}: read\r\n`,
+    ])
+      t.match(await ask('GET /', lines), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, JSON.stringify(lines));
+  t.equal(echo.requests.length, 0);
+});
+
+t.test('A1: a query parameter that a rule names is the one that a service reads', async (t) => {
+  const rules = [
+    { route: 'GET /find', query: { kind: 'book' } },
+    { route: 'GET /under', query: { kind_x: 'book', kind_: { one_of: ['book'], optional: true } } },
+    { route: 'POST /find', query: { kind: 'book' } },
+    { route: 'DELETE /find', query: { kind: 'book' } },
+  ];
+  const { echo, ask } = await serviceWith(t, rules);
+  const others = Array.from({ length: 200 }, (_, at) => `&p${at}=1`).join('');
+  for (const target of [
+    '/under?kind_x=book&kind[x=all', // PHP: kind_x
+    '/under?kind[x=all&kind_x=book',
+    '/under?kind_x=book&kind%5Bx=all',
+    '/under?kind_x=book&kind_=book&kind+=all', // PHP: kind_
+    '/find??kind=all&kind=book', // URLSearchParams: kind
+    '/find??kind=book',
+    `/find?kind=book${others}`, // left out by some, from a thousand on
+    `/find?${'&'.repeat(200)}kind=book`,
+  ])
+    t.match(await ask(`GET ${target}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, target.slice(0, 40));
+  t.match(await ask(`GET /find?kind=book${others.slice(0, 500)}`), /^HTTP\/1\.1 200 /);
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n';
+  const chunked = 'Transfer-Encoding: chunked\r\n';
+  for (const method of ['GET', 'HEAD', 'DELETE']) {
+    const line = `${method} /find?kind=book`;
+    t.match(await ask(line, form, 'kind=all'), /^HTTP\/1\.1 400 /, `${method}: Rack reads the body as well`);
+    t.match(await ask(line, chunked, '8\r\nkind=all\r\n0\r\n\r\n'), /^HTTP\/1\.1 400 /);
+    t.match(await ask(line, 'Content-Length: 0\r\n'), /^HTTP\/1\.1 200 /);
+  }
+  t.match(await ask('POST /find?kind=book', form, 'kind=all'), /^HTTP\/1\.1 200 /, 'README, Limits');
+  t.equal(echo.requests.length, 5);
+});
