@@ -38,7 +38,7 @@ export function readQuery(query: string): Query {
   return { ok: true, values, spellings };
 }
 
-/** Of more, PHP, Express and others leave the last ones out (of a thousand), empty ones counted too. */
+/** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
 const MOST_READ = 200;
 
 /** What services may take a name for: in PHP `kind[x` is `kind_x`, and `kind ` is `kind_`. */

@@ -158,7 +158,7 @@ function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null 
   if (conditions.length === 0) return null;
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
-  // Rack, Rails and Laravel take parameters from the body of any request, and those before the query's.
+  // Sinatra, Bottle and Tornado take parameters from the body of any request, and those before the query's.
   if (asked.hasOddBody) return { kind: 'ambiguous', words: `a ${asked.method} with a body may have parameters there` };
   for (const { name, value, optional } of conditions) {
     const spelled = query.spellings.get(folded(name)) ?? name;
