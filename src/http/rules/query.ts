@@ -44,7 +44,8 @@ const MOST_READ = 200;
 /** What services may take a name for: in PHP `kind[x` is `kind_x`, and `kind ` is `kind_`. */
 function readings(name: string): Set<string> {
   const plain = name.toLowerCase().trimStart();
-  const php = /\[.*\]/s.test(plain) ? plain.replace(/\[.*$/s, '') : plain;
+  const open = plain.indexOf('[');
+  const php = open === -1 || plain.indexOf(']', open) === -1 ? plain : plain.slice(0, open);
   return new Set([folded(name), php.replace(/[.[ ]/g, '_')]);
 }
 
