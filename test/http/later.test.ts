@@ -84,8 +84,8 @@ t.test('a service that answers in tiny chunks is read once in a turn, and all of
   });
   const url = parseWebAddress(`http://127.0.0.1:${service.port}`);
   if (url === undefined) throw new Error('no address');
+  const addressed = new HttpUpstream(url, []).addressedAs('');
   const pool = new UpstreamPool(
-    new HttpUpstream(url, []),
     (onread) => ({ socket: connect({ host: '127.0.0.1', port: service.port, onread }), ready: 'connect' }),
     new Metrics().service('web', 'http'),
     { connect: 5_000, response: 60_000 },
@@ -102,7 +102,7 @@ t.test('a service that answers in tiny chunks is read once in a turn, and all of
       return true;
     };
     const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: reject };
-    pool.send({ method: 'GET', path: '/', lines: '', body: null }, { ...heard, onBody });
+    pool.send({ method: 'GET', path: '/', addressed, lines: '', body: null }, { ...heard, onBody });
   });
   t.equal(bytes, CHUNKS);
   t.equal(most(reads), 1);
