@@ -3,6 +3,7 @@ import httpProxy from 'http-proxy';
 import t from 'tap';
 import { startEcho } from '../http/echo.js';
 import { listen, raw, startGateway } from '../http/gateway.js';
+import { bareService } from '../http/raw-service.js';
 
 const INNER = 'GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
 const chunked = (body: string) => `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`;
@@ -103,6 +104,37 @@ t.test('A6: a DELETE whose chunked body holds a request is one request here, and
     ['/x', '/smuggled'],
     'the peer smuggles: the test sees what it claims to see',
   );
+});
+
+t.test('A6: a body that its service leaves unread is not the next request ("CL.0")', async (t) => {
+  const heads: string[] = [];
+  // As a handler of Python's http.server does that speaks HTTP/1.1 and has no use for bodies.
+  const service = await bareService(t, (received, socket) => {
+    if (socket.writableEnded) return;
+    for (const head of received.toString('latin1').split('\r\n\r\n').slice(0, -1)) {
+      if (!/ HTTP\/1\.1\r\n/.test(head)) continue;
+      heads.push(head.slice(head.search(/[A-Z]+ \//)).split(' HTTP')[0] ?? '');
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      if (/connection: close/i.test(head)) return void socket.end();
+    }
+  });
+  const gateway = await startGateway(t, {
+    web: { url: service.url, roles: { viewer: ['POST /x', 'PUT /x', 'PATCH /x', 'GET /x'] } },
+  });
+  const { handle } = gateway.issue('web');
+  const ours = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
+  const hidden = 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n';
+  for (const method of ['POST', 'PUT', 'PATCH'])
+    for (const body of [
+      `Content-Length: ${hidden.length}\r\n\r\n${hidden}`,
+      `Transfer-Encoding: chunked\r\n\r\n${chunked(hidden)}`,
+    ]) {
+      heads.length = 0;
+      const last = `GET /x HTTP/1.1\r\n${ours}Connection: close\r\n\r\n`;
+      const client = raw(t, gateway.port, `${method} /x HTTP/1.1\r\n${ours}${body}${last}`);
+      t.equal((await client.ended).match(/HTTP\/1\.1 200/g)?.length, 2);
+      t.same(heads, [`${method} /x`, 'GET /x']);
+    }
 });
 
 t.test('A8: more headers, or larger ones, than the limit are 431 and never silently fewer', async (t) => {

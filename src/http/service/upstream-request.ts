@@ -40,10 +40,11 @@ function framingOf(method: string, body: RequestBody | null): string {
 
 /**
  * Whether nothing may follow on its connection: services are known that send a body in answer to HEAD, and that leave the
- * body of a request unread where they expect none.
+ * body of a request unread, of a POST too where a path takes none. On a connection that goes on that body is their next request, which
+ * nobody has decided on ("CL.0").
  */
 export function isLast(method: string, body: RequestBody | null): boolean {
-  return method === 'HEAD' || (body !== null && !EXPECT_BODY.has(method));
+  return method === 'HEAD' || body !== null;
 }
 
 /** Whether it may be sent again when its connection ended without a word. */
