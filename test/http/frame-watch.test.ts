@@ -24,6 +24,17 @@ t.test('boundaries are known however the bytes are cut', async (t) => {
   }
 });
 
+t.test('of many frames so many are looked at as is said, and the next ones later', async (t) => {
+  const watch = new FrameWatch();
+  const many = Buffer.concat([...Array(5).fill(Buffer.from([0x81, 1, 0x61])), Buffer.from([0x81, 2, 0x62])]);
+  const passed: number[] = [];
+  for (let at = 0; at < many.length; at += passed.at(-1) ?? 0) passed.push(watch.push(many.subarray(at), 3));
+  t.same(passed, [9, 9]);
+  t.ok(watch.isAmid);
+  t.equal(watch.push(Buffer.from([0x63, 0x83, 0x00]), 3), 1, 'what is no frame is not passed on');
+  t.not(watch.fault, null);
+});
+
 t.test('messages are told apart however the bytes are cut, control frames between their pieces', async (t) => {
   const bytes = Buffer.concat([
     Buffer.from([0x01, 2, 0x61, 0x62, 0x89, 1, 0x70, 0x00, 0, 0x80, 1, 0x63]),

@@ -214,3 +214,33 @@ t.test('the largest message is the role’s to say', async (t) => {
   t.match(long, { kind: 'action', facts: { sha256: sha256(text) }, payload: { whole: false } });
   t.equal(long?.payload?.text?.length, 32 * 1024 - 1, 'of a long one the beginning is recorded');
 });
+
+t.test('messages that come by the thousand are all passed on and recorded, in their order', async (t) => {
+  const { gateway, client, service } = await opened(t, {}, { mode: 'buffered' });
+  const heard: string[] = [];
+  client.on('message', (data) => heard.push(String(data)));
+  const said = Array.from({ length: 30_000 }, (_, number) => String(number));
+  service.end(Buffer.concat([...said.map(textFrame), closeFrame(1000, 'bye')]));
+  await once(client, 'close');
+  t.same(heard, said);
+  const recorded = fromService(await gateway.events()).filter(({ facts }) => facts.frame === 'text');
+  t.same(
+    recorded.map(({ payload }) => payload?.text),
+    said,
+  );
+});
+
+t.test('of the smallest messages no more are taken than the record keeps up with', async (t) => {
+  for (const options of [{ mode: 'strict' }, { mode: 'buffered', bufferBytes: 1 }] as const) {
+    const { gateway, client, service } = await opened(t, {}, { ...options, stallAfter: 600_000 });
+    await gateway.events();
+    const unlock = await lockLedger(gateway);
+    let got = 0;
+    client.on('message', () => (got += 1));
+    service.write(Buffer.alloc(1_000_000, Buffer.from([0x81, 0])));
+    await untilWaiting(gateway);
+    await pause(1_000); // as long as more might pass
+    t.ok(got < 10_000, `${options.mode}: ${got} passed unrecorded`);
+    await unlock();
+  }
+});

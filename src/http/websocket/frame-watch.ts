@@ -39,6 +39,8 @@ export class FrameWatch {
   #payload: number[] = [];
   /** Of the bytes being looked at: where the frame under way begins; -1: it began before them. */
   #begins = 0;
+  /** Of the same: how many frames may still end in them. */
+  #mayEnd = 0;
   /** The code of the close frame that passed; 1005 when it had none; null before. */
   closeCode: number | null = null;
   /** What is wrong with the frames; null while nothing is. */
@@ -65,13 +67,15 @@ export class FrameWatch {
 
   /**
    * Looks at the next bytes.
+   * @param frames - how many frames may end in them: each costs more than its bytes say
    * @returns how many of them may be passed on: not those of a frame that is none, as far as it begins here, nor what comes
-   *   behind the close frame, which nobody listens to (RFC 6455 section 5.5.1)
+   *   behind the close frame, which nobody listens to (RFC 6455 section 5.5.1), nor behind the last frame of so many
    */
-  push(chunk: Uint8Array): number {
+  push(chunk: Uint8Array, frames = Number.POSITIVE_INFINITY): number {
     let at = 0;
+    this.#mayEnd = frames;
     this.#begins = this.#left === 0 && this.#headerBytes === 0 ? 0 : -1;
-    while (at < chunk.length && this.fault === null && this.closeCode === null) {
+    while (at < chunk.length && this.fault === null && this.closeCode === null && this.#mayEnd > 0) {
       if (this.#left > 0) at = this.#skip(chunk, at);
       else {
         this.#readHeader(chunk[at] ?? 0);
@@ -125,6 +129,7 @@ export class FrameWatch {
   }
 
   #endFrame(): void {
+    this.#mayEnd -= 1;
     const control = CONTROL[this.#opcode];
     if (control !== undefined) this.#endControl(control, Uint8Array.from(this.#payload));
     else if (this.#final && this.#message !== null) {

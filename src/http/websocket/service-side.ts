@@ -1,4 +1,5 @@
 import type { Session } from '../../session/session.js';
+import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
 import { FrameWatch, textFrame } from './frame-watch.js';
 import type { RelayParts } from './relay-parts.js';
@@ -7,6 +8,9 @@ import { Unfinished } from './unfinished.js';
 
 /** How long a service may say nothing once the client has said its last, milliseconds. */
 const CLOSING = 5_000;
+
+/** Frames of a service that are looked at in one turn of the event loop: each may be a message, and is recorded. */
+const AT_A_TIME = 256;
 
 /** What hears of how a service's side comes to its end. */
 export interface ServiceSideEnds {
@@ -35,6 +39,8 @@ export class ServiceSide {
   #closing: NodeJS.Timeout | null = null;
   /** A warning that waits for the end of the message under way. */
   #warning = false;
+  /** What has come already is looked at in a later turn. */
+  #isYielding = false;
   #stopped = false;
   /** What the client was given of it, bytes. */
   bytes = 0;
@@ -86,13 +92,25 @@ export class ServiceSide {
 
   #read(chunk: Buffer): void {
     if (this.#stopped || !this.#session.isLive() || !this.#parts.client.writable) return;
-    const passed = this.watch.push(chunk);
+    const passed = this.watch.push(chunk, AT_A_TIME);
     if (this.#stopped) return; // to record it was the end
     if (passed > 0) this.#pass(passed === chunk.byteLength ? chunk : chunk.subarray(0, passed));
     if (this.watch.fault !== null) return this.#ends.failed(this.watch.fault, 'protocol');
     if (!this.#stopped) this.#unfinished.read();
+    if (passed < chunk.byteLength && this.watch.closeCode === null) this.#lookLater(chunk.subarray(passed));
     this.#pace();
     this.#sayWarning();
+  }
+
+  #lookLater(rest: Buffer): void {
+    if (this.#stopped) return;
+    this.#isYielding = true;
+    this.#parts.upstream.pause();
+    this.#parts.upstream.unshift(rest);
+    goOnLater(() => {
+      this.#isYielding = false;
+      this.#pace();
+    });
   }
 
   #pass(bytes: Buffer): void {
@@ -106,7 +124,7 @@ export class ServiceSide {
   #pace(): void {
     const { client, upstream } = this.#parts;
     if (this.#stopped) return;
-    if (client.writableNeedDrain || this.#said.isFull) upstream.pause();
+    if (client.writableNeedDrain || this.#said.isFull || this.#isYielding) upstream.pause();
     else if (upstream.isPaused()) upstream.resume();
   }
 
