@@ -33,8 +33,8 @@ export interface Receipt {
 export interface Sink {
   /** There is something to write for this log. */
   dirty(log: SessionLog, urgent: boolean): void;
-  /** Whether the bounded buffer takes more. */
-  hasRoom(): boolean;
+  /** Whether the bounded buffer takes more. @param own - how much of it a session has already, bytes: none has all of it */
+  hasRoom(own: number): boolean;
   /** Counts queued bytes in or out. */
   queued(bytes: number): void;
   /** Begins to hear what is encoded for a session's next block. */
@@ -238,7 +238,7 @@ export class SessionLog {
   }
 
   #isSafe(seq: number): boolean {
-    return this.row.mode === 'buffered' ? this.#sink.hasRoom() : this.committedSeq >= seq;
+    return this.row.mode === 'buffered' ? this.#sink.hasRoom(this.#pendingBytes) : this.committedSeq >= seq;
   }
 }
 

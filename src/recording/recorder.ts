@@ -87,8 +87,8 @@ export class Recorder implements Sink {
     else this.#flushLater();
   }
 
-  hasRoom(): boolean {
-    return this.#queuedBytes < this.#bufferBytes;
+  hasRoom(own: number): boolean {
+    return this.#queuedBytes < this.#bufferBytes && own < this.#bufferBytes / 2;
   }
 
   queued(bytes: number): void {

@@ -276,6 +276,24 @@ t.test('a buffered session goes on at once, until the buffer is full', async (t)
   t.equal(passed, 2);
 });
 
+t.test('a buffered session that records much waits for itself alone: no one has the whole buffer', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool, { bufferBytes: 10_000 });
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const [much, little] = [open(recorder, { mode: 'buffered' }), open(recorder, { mode: 'buffered' })];
+  await until(database, WAITS);
+  const passed: string[] = [];
+  act(much, 'x'.repeat(6_000));
+  much.whenSafe(() => passed.push('much'));
+  act(little, 'x');
+  little.whenSafe(() => passed.push('little'));
+  t.same(passed, ['little']);
+  await holder.query('commit');
+  t.ok(await recorder.drain(5_000));
+  t.same(passed, ['little', 'much']);
+});
+
 t.test('a batch that is written twice stands once', async (t) => {
   const { pool } = await freshLedger(t);
   const row = sessionRow();
