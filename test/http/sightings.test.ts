@@ -32,7 +32,9 @@ const seenIn = (events: readonly { kind: string; facts: Readonly<Record<string, 
 
 t.test('a credential is looked for bare, and Basic as it is typed in', async (t) => {
   const forms = (value: string) => {
-    const [of] = injected(new HttpUpstream({ href: '', origin: '', basePath: '' }, [['authorization', value]]));
+    const [of] = injected(
+      new HttpUpstream({ href: 'http://x', origin: 'http://x', basePath: '' }, [['authorization', value]]),
+    );
     return new SoughtSecret('env X', of?.forms ?? []).forms().map(String);
   };
   t.same(forms('Bearer abcdefgh'), ['abcdefgh']);
