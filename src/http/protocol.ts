@@ -141,7 +141,8 @@ function addRule(
 }
 
 function actionFromWords(words: readonly string[]): HttpAction {
-  const [method, target, ...more] = words;
+  // `"GET /orders"` in quotes, as SQL is given, means the same.
+  const [method, target, ...more] = words.length === 1 ? (words[0] ?? '').trim().split(/\s+/) : words;
   const headers = more.map((word): Header => {
     const [, name = '', value = ''] = /^([^\s:]+): *(.*)$/.exec(word) ?? [];
     return [name, value];

@@ -184,8 +184,10 @@ t.test('identity headers have names of their own, which nothing else is sent und
 });
 
 t.test('words that are no method and path are a usage error', async (t) => {
-  for (const words of [[], ['GET'], ['NOPE', '/'], ['GET', '/', 'x']])
-    t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' });
+  for (const words of [[], [''], ['GET'], ['NOPE', '/'], ['NOPE /'], ['GET', '/', 'x'], ['GET /', 'x:y']])
+    t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' }, JSON.stringify(words));
+  const asked = httpProtocol.actionFromWords(['GET', '/x', 'accept:text/html']);
+  t.same(httpProtocol.actionFromWords([' GET /x  accept:text/html']), asked, 'in quotes as without');
 });
 
 t.test('events read as a person would tell them', async (t) => {
