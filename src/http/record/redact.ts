@@ -141,6 +141,8 @@ const MEMBER = new RegExp(String.raw`"([^"\\]*(?:\\.[^"\\]*){0,64})"${BETWEEN}(?
 const QUOTED_MEMBER = new RegExp(String.raw`'([^'\\]*(?:\\.[^'\\]*){0,64})'${BETWEEN}(?::|=>)${BETWEEN}`, 'gs');
 /** `password: …`, `password=…`: lines of headers and of YAML, arguments of GraphQL, attributes, parameters. */
 const BARE = /(?<![\w$.-])([A-Za-z_$@][\w$.[\]-]{0,63})[ \t]{0,8}[:=][ \t]{0,8}/g;
+/** `--password cat`, `--token=cat`: what is typed into a shell. */
+const OPTION = /(?<![\w-])--([A-Za-z][\w-]{0,63})(?:=|[ \t]{1,8}(?=[^\s-]))/g;
 const ELEMENT = /<((?:[\w.-]{1,64}:)?([\w.-]{1,128}))(?:\s[^<>]{0,1024})?(?<!\/)>/g;
 /** A name and its value that are members or attributes beside each other. */
 const PAIR =
@@ -155,6 +157,7 @@ function* textCuts(reading: Reading): Generator<Cut> {
   if (text.includes("'")) yield* valuesIn(text, QUOTED_MEMBER, isSecretName, endOfValue);
   yield* valuesIn(text, PAIR, isSecretName, endOfBare);
   yield* valuesIn(text, BARE, isSecretName, endOfBare, false);
+  if (text.includes('--')) yield* valuesIn(text, OPTION, isSecretName, endOfBare, false);
   if (text.includes('<')) yield* elementsIn(text);
 }
 
