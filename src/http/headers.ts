@@ -216,7 +216,7 @@ function publicLocation(location: string, { origins, basePath }: ServiceAddress)
   const plain = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
   if (!URL.canParse(plain, origins[0])) return location;
   const named = new URL(plain, origins[0]);
-  if (!origins.some((origin) => isSameServer(named, new URL(origin)))) return location;
+  if (!origins.some((origin) => URL.canParse(origin) && isSameServer(named, new URL(origin)))) return location;
   if (!`${named.pathname}/`.startsWith(`${basePath}/`)) return location;
   const path = named.pathname.slice(basePath.length) || '/';
   // What begins with two slashes would be another host.

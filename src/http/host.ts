@@ -9,13 +9,15 @@ export type Selected =
   | { readonly kind: 'unknown'; readonly host: string }
   | { readonly kind: 'invalid' };
 
-const HOST = /^([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::\d{1,5})?$/;
+const HOST = /^([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::(\d{1,5}))?$/;
+const HIGHEST_PORT = 65_535;
 
 /** Reads the Host header: `<service>.<domain>` exactly, with or without a port. */
 export function selectService(headers: readonly Header[], domain: string): Selected {
   const [host, ...more] = valuesOf(headers, 'host').map((value) => value.toLowerCase());
-  const name = HOST.exec(host ?? '')?.[1];
+  const [, name, port = ''] = HOST.exec(host ?? '') ?? [];
   if (host === undefined || more.length > 0 || name === undefined || name.includes('..')) return { kind: 'invalid' };
+  if (Number(port) > HIGHEST_PORT) return { kind: 'invalid' }; // no address can be made of it
   if (name === domain) return { kind: 'gateway' };
   if (!name.endsWith(`.${domain}`)) return { kind: 'unknown', host };
   const service = name.slice(0, -domain.length - 1);

@@ -39,6 +39,7 @@ t.test('a service is sent its own host, or where it asks for that the host of th
     'web.localhost@evil.test',
     'web.localhost.',
     'a.web.localhost',
+    'web.localhost:99999',
   ])
     t.match(await raw(t, gateway.port, asked(web.handle, '/x', host)).ended, /^HTTP\/1\.1 (?:4\d\d|30\d) /, host);
   t.equal(echo.requests.length, 5, 'no other host reaches it');
@@ -70,4 +71,22 @@ t.test('a page may open a WebSocket where the service holds Origin against Host'
   };
   t.equal(await opened('own'), 'HTTP/1.1 401', "the service's own answer");
   t.equal(await opened('web'), 'HTTP/1.1 101');
+});
+
+t.test('a Host of which no address can be made ends nothing but its own request', async (t) => {
+  const { url } = await bareService(t, (_received, socket) => {
+    socket.end('HTTP/1.1 302 Found\r\nLocation: http://other.test/x\r\nContent-Length: 0\r\n\r\n');
+  });
+  const gateway = await startGateway(t, { web: { url, roles: ROLES, preserveHost: true } });
+  const { handle } = gateway.issue('web');
+  const upgrade =
+    'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: Upgrade\r\n';
+  const answered = async (host: string, path: string, more = 'Connection: close\r\n') => {
+    const head = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nDaypass-Handle: ${handle}\r\n${more}\r\n`;
+    return (await raw(t, gateway.port, head).ended).slice(0, 12);
+  };
+  t.equal(await answered('web.localhost:65536', '/x'), 'HTTP/1.1 400');
+  t.equal(await answered('web.localhost:65536', '/live', upgrade), 'HTTP/1.1 400');
+  t.equal(await answered('web.localhost:65535', '/x'), 'HTTP/1.1 302');
+  t.equal(await answered('web.localhost:65535', '/live', upgrade), 'HTTP/1.1 302');
 });
