@@ -5,7 +5,7 @@ import { CREDENTIAL, CREDENTIAL_PART } from './looks.js';
 import { secretParts } from './multipart.js';
 import { type Reading, readingsOf } from './readings.js';
 import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js';
-import { endOfBare, endOfParameter, endOfValue } from './value-ends.js';
+import { endOfBare, endOfParameter, endOfValue, ParameterEnds } from './value-ends.js';
 
 const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
@@ -97,11 +97,11 @@ function without(
 ) {
   if (parts.length === 0 && !WORTH_A_LOOK.test(text)) return text;
   const cuts: Cut[] = parts.map((part) => ({ ...part, instead: REDACTED }));
+  const ends = new ParameterEnds(text);
   for (const reading of readingsOf(text)) {
     for (const { from, to, instead, isOpen } of cutsIn(reading)) {
       const begin = reading.at(from);
-      const end =
-        isOpen && cutsIn === formCuts ? Math.min(reading.at(to), endOfParameter(text, begin)) : reading.at(to);
+      const end = isOpen && cutsIn === formCuts ? Math.min(reading.at(to), ends.behind(begin)) : reading.at(to);
       cuts.push({ from: begin, to: end, instead: reading.level === 0 ? instead : REDACTED });
     }
   }

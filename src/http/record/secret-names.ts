@@ -31,10 +31,28 @@ const MOST_KNOWN = 1_000;
 const LONGEST_KNOWN = 64;
 
 function isNamedSo(name: string): boolean {
-  const plain = name.replace(/(?:\[\d*\])+$/, '').trim();
+  const plain = withoutIndices(name).trim();
   if (isSecretWord(plain)) return true;
-  const last = plain.replace(/[[\]]+$/, '').split(/[[.]/);
+  const last = plain.slice(0, endWithout(plain, /[[\]]/)).split(/[[.]/);
   return last.length > 1 && isSecretWord(last.at(-1) ?? '');
+}
+
+/** Without the `[0][]` at its end. A pattern would run through a name of a megabyte from each of its characters. */
+function withoutIndices(name: string): string {
+  let end = name.length;
+  while (name.charAt(end - 1) === ']') {
+    const open = endWithout(name, /\d/, end - 1) - 1;
+    if (name.charAt(open) !== '[') break;
+    end = open;
+  }
+  return name.slice(0, end);
+}
+
+/** Where a text ends without such characters behind it. */
+function endWithout(text: string, character: RegExp, end = text.length): number {
+  let at = end;
+  while (at > 0 && character.test(text.charAt(at - 1))) at -= 1;
+  return at;
 }
 
 function isSecretWord(name: string): boolean {
@@ -47,10 +65,9 @@ function isSecretWord(name: string): boolean {
 /** `userPIN`, `user_pin` and `User Pin` are all `user-pin`; numbers at the end do not count. */
 function wordsOf(name: string): string {
   const apart = name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').replace(/([A-Z])([A-Z][a-z])/g, '$1-$2');
-  return apart
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-|(?:-\d+)*-?$/g, '');
+  const words = apart.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  while (words.length > 1 && /^\d+$/.test(words.at(-1) ?? '')) words.pop();
+  return words.join('-');
 }
 
 /** What some products call a credential. */

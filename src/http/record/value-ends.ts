@@ -41,3 +41,22 @@ export function endOfParameter(text: string, from: number): number {
   const end = text.indexOf('&', from);
   return end === -1 ? text.length : end;
 }
+
+/** The same for many places of one text: of thousands in one parameter its end is looked for once. */
+export class ParameterEnds {
+  readonly #text: string;
+  #from = 0;
+  #end = -1;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  behind(from: number): number {
+    if (from < this.#from || from > this.#end) {
+      this.#from = from;
+      this.#end = endOfParameter(this.#text, from);
+    }
+    return this.#end;
+  }
+}
