@@ -166,7 +166,7 @@ t.test('D27: what is cut out is found in one run through a text, whatever it is 
     'name="a" ',
   ];
   pieces.push('\r\n--', '-----BEGIN PRIVATE KEY', '"a"/*', '{"a":"b\\n"},', '--x\r\n', "'", 'Bearer ', '"\\"');
-  pieces.push('pin=\n', 'pin:a ');
+  pieces.push('pin=\n', 'pin:a ', '"pin"\n//', '"pin"/*"pin"/**/');
   const whole = pieces.map((piece) => piece.repeat((512 * 1024) / piece.length));
   // Names of a form or a member as long as its body.
   const names = ['[', ']', '[1]', '-1', '.%22', '-otp', '_'].map((piece) => `key${piece.repeat(256 * 1024)}x`);
