@@ -75,9 +75,10 @@ function isList(value: Json): value is readonly Json[] {
 
 /** A bound may have cut a text within a secret: nearly all of one is as good as all. */
 function withoutBeginning(text: string, secret: string): string {
-  const tail = Math.max(0, text.length - secret.length + 1);
-  const at = text.indexOf(secret.slice(0, SHORTEST_SOUGHT), tail);
-  return at !== -1 && secret.startsWith(text.slice(at)) ? text.slice(0, at) + CUT : text;
+  const begin = secret.slice(0, SHORTEST_SOUGHT);
+  let at = text.indexOf(begin, Math.max(0, text.length - secret.length + 1));
+  while (at !== -1 && !secret.startsWith(text.slice(at))) at = text.indexOf(begin, at + 1);
+  return at === -1 ? text : text.slice(0, at) + CUT;
 }
 
 /** Of a secret without special characters most are the same. */
