@@ -148,7 +148,7 @@ const OPTION = /(?<![\w-])--([A-Za-z][\w-]{0,63})(?:=|[ \t]{1,8}(?=[^\s-]))/g;
 const ELEMENT = /<((?:[\w.-]{1,64}:)?([\w.-]{1,128}))(?:\s[^<>]{0,1024})?(?<!\/)>/g;
 /** A name and its value that are members or attributes beside each other. */
 const PAIR =
-  /\b(?:name|key|field|header)["']?\s*[:=]\s*["']([^"'\r\n]{1,128})["']\s*,?\s*(?:[\w-]{1,64}\s*=\s*["'][^"'<>]{0,256}["']\s*)?["']?(?:value|content)["']?\s*[:=]\s*/gi;
+  /\b(?:name|key|field|header)["']?\s*[:=]\s*["']([^"'\r\n]{1,128})["'](?:\s*,)?\s*(?:[\w-]{1,64}\s*=\s*["'][^"'<>]{0,256}["']\s*)?["']?(?:value|content)["']?\s*[:=]\s*/gi;
 
 function* textCuts(reading: Reading): Generator<Cut> {
   const { text } = reading;
