@@ -2,6 +2,8 @@ import { SHORTEST_SOUGHT, type SoughtSecret } from '../config/secret.js';
 import type { Facts, Json, Payload } from '../recording/event.js';
 
 const CUT = '[redacted]';
+/** To remember a shorter list takes longer than to look through it. */
+const LONG = 4;
 
 /**
  * Keeps the secrets that are injected towards a service out of what is recorded of it, and out of what is logged of that:
@@ -11,12 +13,16 @@ export class Unsaid {
   /** As they are: of these a beginning at the end of a text is cut, too. */
   readonly #plain: readonly string[];
   readonly #spelled: readonly string[];
-  /** Lists that hold none: those of headers are the same from one time to the next. */
+  /** Something of this stands in every text that holds one: the others, nearly all, are looked through once. */
+  readonly #begins: RegExp;
+  /** Long lists that hold none: those of headers are the same from one time to the next. */
   readonly #clean = new WeakSet<object>();
 
   private constructor(secrets: readonly SoughtSecret[]) {
     this.#plain = secrets.flatMap((secret) => secret.forms().map((form) => form.toString('utf8')));
     this.#spelled = [...new Set(this.#plain.flatMap(spellings))];
+    const begins = new Set(this.#spelled.map((spelled) => spelled.slice(0, SHORTEST_SOUGHT)));
+    this.#begins = new RegExp([...begins].map(escaped).join('|'));
   }
 
   /** Of one policy's secrets there is one. */
@@ -38,7 +44,8 @@ export class Unsaid {
   #object<T extends { readonly [part: string]: Json | undefined }>(whole: T): T {
     if (this.#spelled.length === 0) return whole;
     let changed: Record<string, Json | undefined> | null = null;
-    for (const [name, value] of Object.entries(whole)) {
+    for (const name in whole) {
+      const value: Json | undefined = whole[name];
       const safe = value === undefined ? value : this.#value(value);
       if (safe === value) continue;
       changed ??= { ...whole };
@@ -51,14 +58,13 @@ export class Unsaid {
     if (typeof value === 'string') return this.text(value);
     if (typeof value !== 'object' || value === null || this.#clean.has(value)) return value;
     if (!isList(value)) return this.#object(value);
-    const safe = value.map((one) => this.#value(one));
-    if (safe.some((one, index) => one !== value[index])) return safe;
-    this.#clean.add(value);
+    for (const one of value) if (this.#value(one) !== one) return value.map((each) => this.#value(each));
+    if (value.length >= LONG) this.#clean.add(value);
     return value;
   }
 
   text(text: string): string {
-    if (text.length < SHORTEST_SOUGHT) return text;
+    if (text.length < SHORTEST_SOUGHT || !this.#begins.test(text)) return text;
     let safe = text;
     for (const spelled of this.#spelled) if (safe.includes(spelled)) safe = safe.replaceAll(spelled, CUT);
     for (const secret of this.#plain) safe = withoutBeginning(safe, secret);
@@ -67,6 +73,11 @@ export class Unsaid {
 }
 
 const KNOWN = new WeakMap<readonly SoughtSecret[], Unsaid>();
+
+/** A text as it stands in a regular expression. */
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+}
 
 /** `Array.isArray` does not narrow a readonly list. */
 function isList(value: Json): value is readonly Json[] {
