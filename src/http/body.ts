@@ -11,6 +11,11 @@ export class BodyTooLarge extends Error {
   }
 }
 
+/** Bodies up to this size are looked through for something that reads as a request, bytes. */
+const LOOKED_THROUGH = 8 * 1024;
+/** A method with a target behind it, or a version: in every request line there is one of them, however lenient its reader is. */
+const REQUEST_LIKE = /http\/|\w\s+(?:[/*]|https?:)/i;
+
 /** Where a request's body goes. */
 export interface BodySink {
   /** @returns whether more may come; otherwise it comes after `resume` */
@@ -31,6 +36,7 @@ export class RequestBody implements BodyReceiver {
   #most: number;
   #sink: BodySink | null = null;
   #isOver = false;
+  #isInert: boolean | null = null;
   /** It came to its end, and all of it was passed on. */
   isWhole = false;
 
@@ -41,6 +47,15 @@ export class RequestBody implements BodyReceiver {
     this.#source = source;
     this.#session = session;
     this.#most = most;
+  }
+
+  /**
+   * Whether no part of it could be taken for a request by a service that leaves it unread: it is small, here already, and holds nothing
+   * of the kind. First asked before it is given away; the answer stays.
+   */
+  get isInert(): boolean {
+    this.#isInert ??= isInert(this.#source.bodyUpTo(LOOKED_THROUGH));
+    return this.#isInert;
   }
 
   /** Begins to give the body away. It can be done once. */
@@ -113,4 +128,8 @@ export class RequestBody implements BodyReceiver {
     this.destroy();
     sink?.fail(error);
   }
+}
+
+function isInert(body: Buffer | null): boolean {
+  return body !== null && !REQUEST_LIKE.test(body.toString('latin1'));
 }

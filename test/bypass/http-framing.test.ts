@@ -1,6 +1,6 @@
 import { Agent, createServer, request } from 'node:http';
 import httpProxy from 'http-proxy';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startEcho } from '../http/echo.js';
 import { listen, raw, startGateway } from '../http/gateway.js';
 import { bareService } from '../http/raw-service.js';
@@ -106,35 +106,72 @@ t.test('A6: a DELETE whose chunked body holds a request is one request here, and
   );
 });
 
-t.test('A6: a body that its service leaves unread is not the next request ("CL.0")', async (t) => {
-  const heads: string[] = [];
-  // As a handler of Python's http.server does that speaks HTTP/1.1 and has no use for bodies.
+/** A service that has no use for bodies, as a handler of Python's http.server is that speaks HTTP/1.1, and knows any line for a request. */
+async function carelessService(t: Test) {
+  const asked: string[] = [];
   const service = await bareService(t, (received, socket) => {
     if (socket.writableEnded) return;
-    for (const head of received.toString('latin1').split('\r\n\r\n').slice(0, -1)) {
-      if (!/ HTTP\/1\.1\r\n/.test(head)) continue;
-      heads.push(head.slice(head.search(/[A-Z]+ \//)).split(' HTTP')[0] ?? '');
+    const [, line = ''] = /^([A-Z]+ \S+) HTTP/.exec(received.toString('latin1')) ?? [];
+    const isLast = /^connection: close/im.test(received.toString('latin1'));
+    const [, ...left] = received.toString('latin1').split('\r\n\r\n');
+    for (const one of [line, ...(isLast ? [] : left.join('\n').split(/\r?\n/))]) {
+      const request = /([A-Za-z]+\s+[/*]\S*)|(\S+\s+\S+\s+HTTP\/)/i.exec(one)?.[0];
+      if (request === undefined) continue;
+      asked.push(request);
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
-      if (/connection: close/i.test(head)) return void socket.end();
     }
+    if (isLast) socket.end();
   });
-  const gateway = await startGateway(t, {
-    web: { url: service.url, roles: { viewer: ['POST /x', 'PUT /x', 'PATCH /x', 'GET /x'] } },
-  });
+  return { asked, ...service };
+}
+
+t.test('A6: a body that its service leaves unread is not the next request ("CL.0")', async (t) => {
+  const { asked, url, sockets } = await carelessService(t);
+  const methods = ['POST', 'PUT', 'PATCH', 'DELETE'];
+  const roles = { viewer: [...methods, 'GET'].map((method) => `${method} /x`) };
+  const gateway = await startGateway(t, { web: { url, roles } });
   const { handle } = gateway.issue('web');
   const ours = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
-  const hidden = 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n';
-  for (const method of ['POST', 'PUT', 'PATCH'])
-    for (const body of [
-      `Content-Length: ${hidden.length}\r\n\r\n${hidden}`,
-      `Transfer-Encoding: chunked\r\n\r\n${chunked(hidden)}`,
-    ]) {
-      heads.length = 0;
-      const last = `GET /x HTTP/1.1\r\n${ours}Connection: close\r\n\r\n`;
-      const client = raw(t, gateway.port, `${method} /x HTTP/1.1\r\n${ours}${body}${last}`);
-      t.equal((await client.ended).match(/HTTP\/1\.1 200/g)?.length, 2);
-      t.same(heads, [`${method} /x`, 'GET /x']);
-    }
+  const last = `GET /x HTTP/1.1\r\n${ours}Connection: close\r\n\r\n`;
+  const framed = (body: string) => [
+    `Content-Length: ${body.length}\r\n\r\n${body}`,
+    `Transfer-Encoding: chunked\r\n\r\n${chunked(body)}`,
+  ];
+  const bodies = [
+    'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n',
+    'x=1&y=GET /admin HTTP/1.0\r\n\r\n',
+    '\r\n\r\nGET /admin\r\n\r\n',
+    'get\t/admin\n',
+    'DELETE http://web/admin\r\n\r\n',
+    'x admin HTTP/9',
+    `${'x'.repeat(9_000)}\r\nGET /admin HTTP/1.1\r\n\r\n`,
+  ];
+  for (const method of methods)
+    for (const body of bodies)
+      for (const framing of framed(body)) {
+        asked.length = 0;
+        const client = raw(t, gateway.port, `${method} /x HTTP/1.1\r\n${ours}${framing}${last}`);
+        const answers = (await client.ended).match(/HTTP\/1\.1 200/g)?.length;
+        t.same([answers, ...asked], [2, `${method} /x`, 'GET /x'], `${method} ${JSON.stringify(body.slice(0, 20))}`);
+      }
+  const connections = sockets.length;
+  const harmless = framed('{"url":"/x","n":1}')
+    .map((framing) => `POST /x HTTP/1.1\r\n${ours}${framing}`)
+    .join('');
+  await raw(t, gateway.port, harmless + last).ended;
+  t.equal(sockets.length, connections, 'one that holds nothing of the kind is worth no connection of its own');
+});
+
+t.test('A6: a body that comes behind its head, or in pieces, may still hold a request', async (t) => {
+  const { asked, url } = await carelessService(t);
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['POST /x', 'GET /x'] } } });
+  const { handle } = gateway.issue('web');
+  const ours = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
+  const client = raw(t, gateway.port, `POST /x HTTP/1.1\r\n${ours}Content-Length: 30\r\n\r\n${'x'.repeat(10)}`);
+  await client.sees(/HTTP\/1\.1 200/);
+  client.socket.end(`GET /admin HTTP/1.1\r\nGET /x HTTP/1.1\r\n${ours}Connection: close\r\n\r\n`);
+  await client.ended;
+  t.notMatch(asked, /admin/);
 });
 
 t.test('A8: more headers, or larger ones, than the limit are 431 and never silently fewer', async (t) => {

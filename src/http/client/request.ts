@@ -92,6 +92,13 @@ export class ClientRequest {
     this.#readOn();
   }
 
+  /** The body as one, while nobody has taken it; null unless all of it has come, and is no larger than that many bytes. */
+  bodyUpTo(most: number): Buffer | null {
+    if (!this.isComplete || this.#receiver !== null || this.#heldBytes > most) return null;
+    const [first, ...more] = this.#held.map(({ bytes }) => bytes);
+    return first !== undefined && more.length === 0 ? first : Buffer.concat(this.#held.map(({ bytes }) => bytes));
+  }
+
   pause(): void {
     this.#isPaused = true;
   }

@@ -8,7 +8,7 @@ import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
 import { hasSaidItsEnd, UNSAID } from './said-end.js';
-import { type Forward, isLast } from './upstream-request.js';
+import { type Forward, isLast, requestHead } from './upstream-request.js';
 
 /** Opens a connection. @param session - what TLS is resumed with, of this very owner */
 export type Dial = (reading: OnReadOpts, session: Buffer | null) => Dialled;
@@ -41,7 +41,6 @@ export interface Call {
   readonly forward: Forward;
   readonly handler: AnswerHandler;
   /** Its head, as sent. */
-  readonly head: string;
 }
 
 /** Who a connection belongs to. */
@@ -142,7 +141,8 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     }
   }
 
-  #write({ forward, head }: Call): void {
+  #write({ forward }: Call): void {
+    const head = requestHead(forward);
     this.#reader.begin(forward.method);
     this.#writes.begin();
     if (forward.body === null) {

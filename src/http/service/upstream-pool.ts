@@ -11,7 +11,7 @@ import {
   UpstreamConnection,
   UpstreamTimeout,
 } from './upstream-connection.js';
-import { type Forward, isRepeatable, requestHead } from './upstream-request.js';
+import { type Forward, isRepeatable, isSendable, UnsendableRequest } from './upstream-request.js';
 
 /** How long an upstream may take, milliseconds. */
 export interface UpstreamLimits {
@@ -43,15 +43,13 @@ export interface Sent {
 class Sending implements Call, Sent {
   readonly forward: Forward;
   readonly handler: AnswerHandler;
-  readonly head: string;
   on: UpstreamConnection | null = null;
   isOver = false;
   isRepeated = false;
 
-  constructor(forward: Forward, handler: AnswerHandler, head: string) {
+  constructor(forward: Forward, handler: AnswerHandler) {
     this.forward = forward;
     this.handler = handler;
-    this.head = head;
   }
 
   abort(): void {
@@ -101,7 +99,8 @@ export class UpstreamPool implements ConnectionOwner {
   send(forward: Forward, handler: AnswerHandler): Sent {
     try {
       if (this.#isClosed) throw OVER;
-      const sending = new Sending(forward, handler, requestHead(forward));
+      if (!isSendable(forward)) throw new UnsendableRequest('not a request');
+      const sending = new Sending(forward, handler);
       const connection = this.#resting.pop();
       if (connection === undefined) this.#dial(sending);
       else this.#choose(connection, sending);

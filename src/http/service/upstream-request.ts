@@ -21,14 +21,15 @@ const EXPECT_BODY = new Set(['POST', 'PUT', 'PATCH', 'QUERY', 'PROPFIND', 'PROPP
 /** Methods that may be asked a second time, should it be unknown whether the first was heard (RFC 9110 section 9.2.1). */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/**
- * The head of a request; how its body ends follows from the body alone, whatever the method (A6).
- * @throws UnsendableRequest
- */
+/** Whether it may be sent: see `UnsendableRequest`. */
+export function isSendable({ method, path, addressed, lines }: Forward): boolean {
+  return lines !== null && METHOD.test(method) && PATH.test(addressed.basePath + path);
+}
+
+/** The head of a request that may be sent; how its body ends follows from the body alone, whatever the method (A6). */
 export function requestHead({ method, path, addressed, lines, body }: Forward): string {
   const { host, basePath } = addressed;
   const target = basePath + path;
-  if (lines === null || !METHOD.test(method) || !PATH.test(target)) throw new UnsendableRequest('not a request');
   const connection = isLast(method, body) ? 'close' : 'keep-alive';
   return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}${framingOf(method, body)}\r\n`;
 }
@@ -41,10 +42,10 @@ function framingOf(method: string, body: RequestBody | null): string {
 /**
  * Whether nothing may follow on its connection: services are known that send a body in answer to HEAD, and that leave the
  * body of a request unread, of a POST too where a path takes none. On a connection that goes on that body is their next request, which
- * nobody has decided on ("CL.0").
+ * nobody has decided on ("CL.0"): where it may be read as one.
  */
 export function isLast(method: string, body: RequestBody | null): boolean {
-  return method === 'HEAD' || body !== null;
+  return method === 'HEAD' || (body !== null && !(EXPECT_BODY.has(method) && body.isInert));
 }
 
 /** Whether it may be sent again when its connection ended without a word. */
