@@ -4,7 +4,8 @@ const waiting: (() => void)[] = [];
 
 /**
  * Has a connection go on in a later turn, in its order, and few of them in each: where every byte costs work (bodies in tiny chunks, tiny
- * frames) a few hundred connections that are read as fast as they send would keep everybody else waiting for seconds.
+ * frames, requests that are refused at once) a few hundred connections that are read as fast as they send would keep everybody else
+ * waiting for seconds.
  */
 export function goOnLater(goOn: () => void): void {
   waiting.push(goOn);

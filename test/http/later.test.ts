@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
 import { goOnLater } from '../../src/http/later.js';
@@ -9,7 +9,7 @@ import { waitUntil } from '../support/wait.js';
 import { serve } from './bare-server.js';
 import { bareService } from './raw-service.js';
 
-/* Bodies of which every byte costs work come from many at once: others have their turn in between. */
+/* What costs work for every few bytes comes from many at once, who need no credential for it: others have their turn in between. */
 
 /** Counts the turns of the event loop. */
 function turns(t: Test): () => number {
@@ -74,6 +74,25 @@ t.test('a client that sends its body in tiny chunks is read once in a turn, and 
   t.equal(bytes, CHUNKS);
   t.equal(most(reads), 1);
 });
+
+t.test(
+  'of many clients whose requests are answered at once and stand in line, few are heard in each turn',
+  async (t) => {
+    const turn = turns(t);
+    const [clients, requests] = [64, 50];
+    const first = new Set<Socket>();
+    const later: number[] = [];
+    const { asked, client } = await serve(t, (req, res) => {
+      if (first.has(req.socket)) later.push(turn());
+      else first.add(req.socket); // it is heard when it comes
+      res.send(401, {}, 'no');
+    });
+    const line = 'GET / HTTP/1.1\r\nHost: web.test\r\n\r\n'.repeat(requests);
+    for (let one = 0; one < clients; one += 1) client(line);
+    await waitUntil('all are answered', () => asked.length === clients * requests);
+    t.ok(most(later) <= 16);
+  },
+);
 
 t.test('a service that answers in tiny chunks is read once in a turn, and all of it comes', async (t) => {
   const turn = turns(t);

@@ -250,11 +250,11 @@ export class ClientConnection implements RequestHeard {
   #next(): void {
     this.#request = null;
     this.#response = null;
-    // Not within the answer before: whoever gave that is not done yet. And each in a turn of its own: of what is refused at once
-    // thousands fit into what is read at once, and everybody else would wait for them.
+    // Not within the answer before: whoever gave that is not done yet. And each in a turn of its own, behind other connections: of what
+    // is refused at once thousands fit into what is read at once, from as many strangers as connect, and everybody else would wait.
     if (this.#unread === null && !this.#isReading) return;
     this.#isResting = true;
-    setImmediate(this.#goOn);
+    goOnLater(this.#goOn);
   }
 
   readonly #goOn = () => {
