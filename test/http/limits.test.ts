@@ -61,6 +61,32 @@ t.test('a rule that was used as often as it may is 429, says when to come back, 
   t.match(other.stdout, /200 OK/, 'another grant has its own');
 });
 
+t.test(
+  'HEAD counts as GET, what is refused for something else does not, and the same rule in a new policy gives none back',
+  async (t) => {
+    const echo = await startEcho(t);
+    const roles = {
+      viewer: [
+        { route: 'GET /rare', rate: '2/h' },
+        { route: 'POST /rare', rate: '1/h', body: '1KiB' },
+      ],
+    };
+    const gateway = await startGateway(t, { web: { url: echo.url, roles } });
+    const { handle } = gateway.issue('web');
+    const ask = async (line: string, body = '') => {
+      const head = `host: web.localhost\r\ndaypass-handle: ${handle}\r\nconnection: close\r\ncontent-length: ${body.length}`;
+      const said = await raw(t, gateway.port, `${line} /rare HTTP/1.1\r\n${head}\r\n\r\n${body}`).ended;
+      return said.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length);
+    };
+    t.same([await ask('HEAD'), await ask('GET'), await ask('HEAD')], ['200', '200', '429']);
+    const large = 'x'.repeat(1025);
+    t.same([await ask('POST', large), await ask('POST'), await ask('POST')], ['413', '200', '429']);
+    t.equal(await ask('POST', large), '413', 'what can never be allowed is not told to come back');
+    gateway.reload('web', { url: echo.url, roles: { viewer: [...roles.viewer, 'GET /new'] } });
+    t.same([await ask('GET'), await ask('POST')], ['429', '429']);
+  },
+);
+
 t.test('what a rule says of the query is decided before anything is forwarded', async (t) => {
   const { echo, ask } = await started(t);
   t.match((await ask('/orders?status=open&x=1')).stdout, /200 OK/);
