@@ -137,7 +137,7 @@ function* formCuts(reading: Reading): Generator<Cut> {
 
 const ASIDE = String.raw`(?<=\n)data:|/\*(?:(?!\*/)[^]){0,256}\*/|//[^\n]{0,256}\n`;
 /** So few asides, since each may hold a name, from which all behind it would be run through once more. */
-const BETWEEN = String.raw`\s*(?:(?:${ASIDE})\s*){0,16}`;
+const BETWEEN = String.raw`\s*(?:(?:${ASIDE})\s*){0,4}`;
 /** A member of JSON, with comments, with `=>` as others write it, and over lines of an event stream. */
 const MEMBER = new RegExp(String.raw`"([^"\\]*(?:\\.[^"\\]*){0,64})"${BETWEEN}(?::|=>)${BETWEEN}`, 'gs');
 const QUOTED_MEMBER = new RegExp(String.raw`'([^'\\]*(?:\\.[^'\\]*){0,64})'${BETWEEN}(?::|=>)${BETWEEN}`, 'gs');
