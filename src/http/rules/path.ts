@@ -14,8 +14,12 @@ export interface ReadTarget {
 
 const ESCAPE = /%([0-9A-Fa-f]{2})/g;
 const UNRESERVED = /^[A-Za-z0-9._~-]$/;
-/** RFC 3986 `pchar` and `/`, without `;`: parameters are read by some servers as part of the path and by others not. */
-const PATH = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$/;
+/**
+ * RFC 3986 `pchar` and `/`, without `;`: parameters are read by some servers as part of the path and by others not. And the
+ * four characters that browsers leave as they are there (`/src/[id]/page.js`): they go on escaped.
+ */
+const PATH = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/[\]|^-]|%[0-9A-Fa-f]{2})*$/;
+const UNESCAPED = /[[\]|^]/g;
 /** RFC 3986 `query`, and the five characters that browsers leave as they are there. */
 const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]|%[0-9A-Fa-f]{2})*$/;
 
@@ -23,7 +27,8 @@ const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]|%[0-9A-Fa-f]{2})*$/;
  * Reads an origin-form target (RFC 9112 section 3.2.1).
  *
  * Escaped unreserved characters are decoded and other escapes get upper-case digits (RFC 3986 section 6.2.2), so that
- * `/ad%6din` is `/admin` for the policy, the record and the upstream alike. The query is kept byte for byte.
+ * `/ad%6din` is `/admin` for the policy, the record and the upstream alike, as `/[id]` is `/%5Bid%5D`. The query is kept byte
+ * for byte.
  * @param raw - the target as it stood in the request line
  */
 export function readTarget(raw: string): Target {
@@ -47,11 +52,12 @@ export function readServiceTarget(raw: string): Target {
 
 function readPath(raw: string, query: string): Target {
   if (!PATH.test(raw)) return refuse('the path holds a character that must be escaped, or parameters');
-  if (!raw.includes('%')) {
+  if (!/[%[\]|^]/.test(raw)) {
     const doubt = ambiguousSegment(raw);
     return doubt === null ? { ok: true, path: raw, query } : refuse(doubt);
   }
-  const path = raw.replace(ESCAPE, (octet, digits: string) => {
+  const escaped = raw.replace(UNESCAPED, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  const path = escaped.replace(ESCAPE, (octet, digits: string) => {
     const character = String.fromCharCode(Number.parseInt(digits, 16));
     return UNRESERVED.test(character) ? character : octet.toUpperCase();
   });
