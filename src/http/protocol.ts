@@ -2,7 +2,7 @@ import { METHODS } from 'node:http';
 import { z } from 'zod';
 import { isCertificate, isPrivateKey, keyMatches } from '../config/pem.js';
 import type { Compiled, Problem } from '../config/protocol.js';
-import { hinted, type ValueSchemas } from '../config/values.js';
+import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
@@ -50,6 +50,12 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
       tls: tlsSchema({ secret }).optional(),
       preserve_host: z.boolean().default(false),
       pass_authorization: z.boolean().default(false),
+      response_timeout: durationSchema
+        .refine(
+          (seconds) => seconds <= 3_600,
+          hinted('longer than an hour', '1h at most: what takes longer is better asked for again'),
+        )
+        .optional(),
     })
     .refine((block) => distinct([...Object.keys(block.headers), ...namesOf(block.identity_headers)]), {
       error: TWICE,
@@ -66,7 +72,9 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
     .transform((block) => {
       const { url, headers, tls, identity_headers: identity } = block;
       const [preservesHost, passesAuthorization] = [block.preserve_host, block.pass_authorization];
-      return new HttpUpstream(url, Object.entries(headers), { tls, identity, preservesHost, passesAuthorization });
+      const answersWithin = block.response_timeout === undefined ? undefined : block.response_timeout * 1_000;
+      const more = { tls, identity, preservesHost, passesAuthorization, answersWithin };
+      return new HttpUpstream(url, Object.entries(headers), more);
     });
 }
 

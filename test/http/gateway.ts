@@ -42,6 +42,7 @@ export interface ServiceText {
   readonly identityHeaders?: Readonly<Record<string, string>>;
   readonly preserveHost?: boolean;
   readonly passAuthorization?: boolean;
+  readonly responseTimeout?: string;
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
   /** What each role allows; or its whole block. */
@@ -275,6 +276,7 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     tls: text.tls ?? authorityOf(text.url),
     preserve_host: text.preserveHost,
     pass_authorization: text.passAuthorization,
+    response_timeout: text.responseTimeout,
   });
   const roles = new Map<string, unknown>();
   for (const [role, written] of Object.entries(text.roles)) {

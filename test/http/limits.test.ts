@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net';
 import t from 'tap';
 import { curl } from '../support/commands.js';
 import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
+import { bareService } from './raw-service.js';
 
 const VIEWER = [
   { route: 'POST /upload', body: '1KiB' },
@@ -141,4 +143,29 @@ t.test('what is under way is held to the limits of a reloaded policy from then o
   t.match(await more.ended, /^HTTP\/1\.1 413 /);
   t.notMatch(echo.requests.map(({ body }) => body).join(''), /y/, 'of what is beyond nothing is passed on');
   t.notOk(events.socket.closed, 'it may still become an event stream');
+});
+
+t.test('a service that is given longer to answer is waited for, on its WebSockets too', async (t) => {
+  const held: Socket[] = [];
+  const { url } = await bareService(t, (_, socket) => void held.push(socket));
+  const roles = { viewer: ['GET /report', 'WS /live'] };
+  const services = { hasty: { url, roles }, patient: { url, roles, responseTimeout: '1h' } };
+  const gateway = await startGateway(t, services, { upstreamLimits: { connect: 1_000, response: 200 } });
+  const ask = (service: string, line: string, more = '') => {
+    const { handle } = gateway.issue(service);
+    const head = `GET ${line} HTTP/1.1\r\nHost: ${service}.localhost\r\nDaypass-Handle: ${handle}\r\n${more}\r\n`;
+    return raw(t, gateway.port, head);
+  };
+  const upgrade =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+  const patient = ask('patient', '/report');
+  await waitUntil('the request is at the service', () => held.length === 1);
+  const socket = ask('patient', '/live', upgrade);
+  await waitUntil('the request is at the service', () => held.length === 2);
+  await ask('hasty', '/report').sees(/^HTTP\/1\.1 504 /);
+  await ask('hasty', '/live', upgrade).sees(/^HTTP\/1\.1 504 /);
+  held[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  await patient.sees(/^HTTP\/1\.1 200 [\s\S]*ok$/);
+  held[1]?.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+  await socket.sees(/^HTTP\/1\.1 403 /);
 });

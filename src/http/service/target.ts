@@ -42,6 +42,8 @@ export class HttpUpstream {
   readonly identity: IdentityHeaders;
   /** Whether it is sent a client's own `Authorization`. */
   readonly passesAuthorization: boolean;
+  /** How long it may take until it begins to answer, milliseconds; undefined: as long as any service. */
+  readonly answersWithin: number | undefined;
   readonly #preservesHost: boolean;
   /** The same for the same host: what depends on it is known again by it. */
   #addressed: Addressed;
@@ -54,6 +56,7 @@ export class HttpUpstream {
       readonly identity?: IdentityHeaders | undefined;
       readonly preservesHost?: boolean;
       readonly passesAuthorization?: boolean;
+      readonly answersWithin?: number | undefined;
     } = {},
   ) {
     const { tls = {}, identity = {}, preservesHost = false, passesAuthorization = false } = more;
@@ -61,6 +64,7 @@ export class HttpUpstream {
     this.tls = tls;
     this.identity = identity;
     this.passesAuthorization = passesAuthorization;
+    this.answersWithin = more.answersWithin;
     this.#preservesHost = preservesHost;
     this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);

@@ -23,7 +23,7 @@ interface Dialled {
  * between two grants (A5). A pool lives and ends with its session.
  */
 export class Upstreams {
-  readonly limits: UpstreamLimits;
+  readonly #limits: UpstreamLimits;
   readonly #dialled = new Map<Session, Dialled>();
   /** Those of `#dialled`, and such as finish what they have begun. */
   readonly #pools = new Set<UpstreamPool>();
@@ -31,8 +31,13 @@ export class Upstreams {
   #rounds: NodeJS.Timeout | null = null;
 
   constructor(limits: UpstreamLimits = UPSTREAM_LIMITS) {
-    this.limits = limits;
+    this.#limits = limits;
     this.#round = Math.max(OFTEN, Math.min(SELDOM, limits.connect / 4, limits.response / 4));
+  }
+
+  /** What holds for this service: its policy may say how long it takes to answer. */
+  limitsOf({ answersWithin }: HttpUpstream): UpstreamLimits {
+    return answersWithin === undefined ? this.#limits : { ...this.#limits, response: answersWithin };
   }
 
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
@@ -53,7 +58,7 @@ export class Upstreams {
     if (existing?.upstream === upstream) return existing.pool;
     // A reloaded policy may name another address: what is under way there finishes, nothing new goes there.
     existing?.pool.close();
-    const pool = new UpstreamPool(dialTo(upstream), session.meter, this.limits, this.#round);
+    const pool = new UpstreamPool(dialTo(upstream), session.meter, this.limitsOf(upstream), this.#round);
     this.#dialled.set(session, { upstream, pool });
     this.#pools.add(pool);
     this.#rounds ??= setInterval(() => this.#look(), this.#round).unref();

@@ -70,7 +70,7 @@ export class Opening implements Connection {
       origin,
       req.head.passes(upstream),
     );
-    const { limits } = parts.upstreams;
+    const limits = parts.upstreams.limitsOf(upstream);
     const { meter } = admission.session;
     const from = parts.monotonic();
     this.#forwardedAt = from;
@@ -182,7 +182,9 @@ export class Opening implements Connection {
       if (bytes <= DECLINED_BYTES) body.push(chunk);
       else this.#failed('a refusal that is too long', false);
     });
-    response.setTimeout(this.#parts.parts.upstreams.limits.response, () => this.#failed('half an answer', true));
+    const { parts, admission } = this.#parts;
+    const { response: most } = parts.upstreams.limitsOf(upstreamOf(admission));
+    response.setTimeout(most, () => this.#failed('half an answer', true));
     response.once('end', answer);
     response.once('error', () => this.#failed('closed', false));
   }
