@@ -65,6 +65,15 @@ t.test("a client's Authorization is not both passed on and replaced", async (t) 
   }
 });
 
+t.test('a service may be given up to an hour to answer', (t) => {
+  const given = (text: unknown) =>
+    httpProtocol.upstream(values).safeParse({ url: 'http://127.0.0.1:1', response_timeout: text });
+  for (const text of ['1s', '5m', '1h', undefined]) t.ok(given(text).success, String(text));
+  for (const text of ['0s', '61m', '1d', 60, ''])
+    t.match(given(text).error?.issues, [{ path: ['response_timeout'] }], String(text));
+  t.end();
+});
+
 t.test('a route that is invalid or stands twice is refused with its place', async (t) => {
   const refused: readonly (readonly [string, RegExp])[] = [
     ['GET orders', /not a route/],
