@@ -30,6 +30,7 @@ import { Recorder } from '../../src/recording/recorder.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { TEST_KEY } from '../support/key.js';
 import { ledgerDatabase } from '../support/ledger.js';
+import { exitsWhenDone } from '../support/lingering.js';
 import { portOf } from '../support/ports.js';
 import type { Database } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
@@ -109,6 +110,7 @@ export async function startGateway(
   services: Readonly<Record<string, ServiceText>>,
   options: GatewayOptions = {},
 ): Promise<TestGateway> {
+  exitsWhenDone();
   const clock = options.clock ?? systemClock;
   const database = await ledgerDatabase(t);
   const pool = openDatabase(database.url, { max: 4 });

@@ -9,6 +9,7 @@ import { createLog, type Log } from '../../src/log.js';
 import { type Gateway, serve } from '../../src/main.js';
 import { TEST_KEY } from './key.js';
 import { ledgerDatabase } from './ledger.js';
+import { exitsWhenDone } from './lingering.js';
 import type { Database, PostgresServer } from './postgres.js';
 
 /** A whole gateway in this process, on free ports, with a ledger of its own. */
@@ -74,6 +75,7 @@ export interface GatewayOptions {
 
 /** Starts a gateway and stops it when `t` ends. */
 export async function startGateway(t: Test, options: GatewayOptions): Promise<TestGateway> {
+  exitsWhenDone();
   const root = await mkdtemp('/tmp/dp-gw-');
   const configDirectory = join(root, 'config');
   const dataDirectory = join(root, 'data');

@@ -1,4 +1,4 @@
-import type { Test } from 'tap';
+import root, { type Test } from 'tap';
 
 /** How long a process may take to be torn down and to end by itself, milliseconds. */
 const GRACE = 30_000;
@@ -15,7 +15,15 @@ export function endsByItself(t: Pick<Test, 'teardown'>): void {
       process.exit();
     }, GRACE);
     timer.unref(); // it fires only if something else keeps the process
-    // As the gateway does: what reset connections still owed has kept Node busy for ever on its way out.
-    process.once('beforeExit', () => process.exit());
   });
+  exitsWhenDone();
+}
+
+let isToExit = false;
+
+/** As the gateway itself does: what reset connections still owed has kept Node busy for ever on its way out. */
+export function exitsWhenDone(): void {
+  if (isToExit) return;
+  isToExit = true;
+  root.teardown(() => process.once('beforeExit', () => process.exit()));
 }
