@@ -110,7 +110,7 @@ export async function startGateway(
   services: Readonly<Record<string, ServiceText>>,
   options: GatewayOptions = {},
 ): Promise<TestGateway> {
-  exitsWhenDone();
+  await exitsWhenDone();
   const clock = options.clock ?? systemClock;
   const database = await ledgerDatabase(t);
   const pool = openDatabase(database.url, { max: 4 });

@@ -75,7 +75,7 @@ export interface GatewayOptions {
 
 /** Starts a gateway and stops it when `t` ends. */
 export async function startGateway(t: Test, options: GatewayOptions): Promise<TestGateway> {
-  exitsWhenDone();
+  await exitsWhenDone();
   const root = await mkdtemp('/tmp/dp-gw-');
   const configDirectory = join(root, 'config');
   const dataDirectory = join(root, 'data');
