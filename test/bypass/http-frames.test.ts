@@ -189,12 +189,17 @@ function dialling(t: Test, gateway: TestGateway) {
   };
 }
 
-t.test('nobody takes the memory for large messages from everybody else, on however many sockets', async (t) => {
-  const MiB = 1024 * 1024;
+/** A gateway that has so much memory for large messages, the service behind it, and who dials. */
+async function withMessageMemory(t: Test, messageMemory: number) {
   const { url, sockets } = await rawService(t);
   const roles = { viewer: ['WS /live'] };
-  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
-  const dial = dialling(t, gateway);
+  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory, mode: 'buffered' });
+  return { dial: dialling(t, gateway), gateway, sockets };
+}
+
+t.test('nobody takes the memory for large messages from everybody else, on however many sockets', async (t) => {
+  const MiB = 1024 * 1024;
+  const { dial, sockets } = await withMessageMemory(t, 8 * MiB);
   const hoarders = [];
   for (let left = 8; left > 0; left -= 1) hoarders.push(await dial('mallory'));
   const other = await dial('alice');
@@ -211,10 +216,7 @@ t.test('nobody takes the memory for large messages from everybody else, on howev
 
 t.test('several people together do not take the memory for large messages from another one, either', async (t) => {
   const MiB = 1024 * 1024;
-  const { url, sockets } = await rawService(t);
-  const roles = { viewer: ['WS /live'] };
-  const gateway = await startGateway(t, { web: { url, roles } }, { messageMemory: 8 * MiB, mode: 'buffered' });
-  const dial = dialling(t, gateway);
+  const { dial, gateway, sockets } = await withMessageMemory(t, 8 * MiB);
   const hoarders = [];
   for (const name of ['mallory', 'mike', 'moe', 'mara']) {
     const hoarder = await dial(name);

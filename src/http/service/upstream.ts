@@ -1,8 +1,9 @@
-import { connect, isIP } from 'node:net';
+import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import type { Session } from '../../session/session.js';
 import { PAGE_BYTES } from '../pages.js';
+import { reachedAt } from './reached.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
 import type { AnswerHandler, Dial } from './upstream-connection.js';
 import { type Sent, type UpstreamLimits, UpstreamPool } from './upstream-pool.js';
@@ -82,18 +83,16 @@ export class Upstreams {
 
 /** The way to a service. Its certificate is verified, whatever else is configured. */
 function dialTo({ url, tls }: HttpUpstream): Dial {
-  const { protocol, hostname, port } = new URL(url.origin);
-  const host = hostname.replace(/^\[|\]$/g, '');
-  if (protocol !== 'https:') {
+  const { host, port, isSecure, servername } = reachedAt(url);
+  if (!isSecure) {
     return (onread) => {
       const buffered = { onread, highWaterMark: PAGE_BYTES };
-      return { socket: connect({ host, port: Number(port || 80), ...buffered }), ready: 'connect' };
+      return { socket: connect({ host, port, ...buffered }), ready: 'connect' };
     };
   }
-  const named = isIP(host) === 0 ? { servername: host } : {};
-  const secured = { ...tls, ...named, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] };
+  const secured = { ...tls, servername, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] };
   return (onread, session) => {
     const resumed = { onread, ...(session === null ? {} : { session }) };
-    return { socket: connectTls({ host, port: Number(port || 443), ...secured, ...resumed }), ready: 'secureConnect' };
+    return { socket: connectTls({ host, port, ...secured, ...resumed }), ready: 'secureConnect' };
   };
 }

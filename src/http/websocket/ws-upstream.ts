@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Admission } from '../../gate/admission.js';
 import type { Header } from '../action.js';
@@ -9,6 +8,7 @@ import { pairs } from '../headers.js';
 import { readIntoOurs } from '../own-reading.js';
 import { faultOfInterim } from '../service/informational.js';
 import { outliveWrites } from '../service/outlived-writes.js';
+import { reachedAt } from '../service/reached.js';
 import { hasSaidItsEnd, UNSAID } from '../service/said-end.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
@@ -106,13 +106,11 @@ function headOf(answer: Pick<IncomingMessage, 'httpVersion' | 'statusCode' | 'ra
 
 function open(admission: Admission, path: string, headers: OutgoingHttpHeaders): ClientRequest {
   const { url, tls } = upstreamOf(admission);
-  const secure = url.origin.startsWith('https:');
-  const request = secure ? httpsRequest : httpRequest;
-  const { hostname, port } = new URL(url.origin);
-  const host = hostname.replace(/^\[|\]$/g, '');
+  const { host, port, isSecure, servername } = reachedAt(url);
+  const request = isSecure ? httpsRequest : httpRequest;
   return request({
     // Node would take the name to ask for, and to verify, from the Host header.
-    ...(secure ? { ...tls, servername: isIP(host) === 0 ? host : '', rejectUnauthorized: true } : {}),
+    ...(isSecure ? { ...tls, servername, rejectUnauthorized: true } : {}),
     host,
     port,
     method: 'GET',
