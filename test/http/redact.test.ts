@@ -5,7 +5,10 @@ import { formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
 import type { RequestAction } from '../../src/http/action.js';
 import { bodySample, describe } from '../../src/http/record/describe.js';
 import { holdsHandle } from '../../src/http/record/disguised.js';
+import { CREDENTIAL_PART } from '../../src/http/record/looks.js';
 import { redactHeaders, redactQuery, redactText } from '../../src/http/record/redact.js';
+import { SECRET_PART } from '../../src/http/record/secret-names.js';
+import { isWorthALook } from '../../src/http/record/worth-a-look.js';
 import { readTarget } from '../../src/http/rules/path.js';
 
 const OPENING: RequestAction = {
@@ -87,6 +90,29 @@ t.test('members are known by any name a credential has, in whatever case and how
   }
   t.equal(redactText('{"key":"x","monkey":"y"}', 'text/plain'), '{"key":"x","monkey":"y"}');
   t.end();
+});
+
+t.test('whatever a part of a credential stands in is worth a look, wherever and in whatever case', async (t) => {
+  const spelled = [SECRET_PART, CREDENTIAL_PART]
+    .flatMap(({ source }) => source.split('|'))
+    .flatMap((part) =>
+      ['a', 'q', 'z'].map((letter) =>
+        part
+          .replace('[a-z]', letter)
+          .replace(/\[(.)(.)\]/, letter === 'a' ? '$1' : '$2')
+          .replace('_?', letter === 'a' ? '' : '_')
+          .replace('\\', ''),
+      ),
+    );
+  const parts = [...new Set(spelled), '//', '\\', '%'];
+  const plain = ['', 'x', '-', ' ', '"', 'é', '\u{1f600}', '\0', '0', '_', 'y'.repeat(300)];
+  for (const part of parts)
+    for (const one of [part, part.toUpperCase(), part.toLowerCase()])
+      for (const before of plain)
+        for (const after of plain) if (!isWorthALook(before + one + after)) t.fail(`${before}${one}${after}`);
+  const text = '{"type":"update","id":48213,"data":{"bid":101.25,"at":"2026-11-28T14:20:48Z"}} é/a';
+  t.notOk(isWorthALook(text));
+  t.ok(isWorthALook(`${text}//`));
 });
 
 t.test('a sample is text where it is text, also when the bound cuts a character in two', async (t) => {

@@ -6,6 +6,7 @@ import { secretParts } from './multipart.js';
 import { type Reading, readingsOf } from './readings.js';
 import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js';
 import { endOfBare, endOfParameter, endOfValue, ParameterEnds } from './value-ends.js';
+import { isWorthALook } from './worth-a-look.js';
 
 const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
@@ -65,7 +66,7 @@ interface Cut {
  * before a host, and whatever a text loses. No parameter is lost with another: a policy may ask for each.
  */
 export function redactQuery(query: string): string {
-  if (query === '' || !WORTH_A_LOOK.test(query)) return withoutAnyHandle(query);
+  if (query === '' || !isWorthALook(query)) return withoutAnyHandle(query);
   return withoutAnyHandle(
     query
       .split('&')
@@ -87,15 +88,12 @@ export function redactText(text: string, contentType: string, whole = true): str
   return handles(without(text, textCuts, parts));
 }
 
-/** Something of this stands in whatever is cut out. */
-const WORTH_A_LOOK = new RegExp(`${SECRET_PART.source}|${CREDENTIAL_PART.source}|//|[\\\\%]`, 'i');
-
 function without(
   text: string,
   cutsIn: (reading: Reading) => Iterable<Cut>,
   parts: readonly Omit<Cut, 'instead'>[] = [],
 ) {
-  if (parts.length === 0 && !WORTH_A_LOOK.test(text)) return text;
+  if (parts.length === 0 && !isWorthALook(text)) return text;
   const cuts: Cut[] = parts.map((part) => ({ ...part, instead: REDACTED }));
   const ends = new ParameterEnds(text);
   for (const reading of readingsOf(text)) {
