@@ -50,6 +50,7 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
       tls: tlsSchema({ secret }).optional(),
       preserve_host: z.boolean().default(false),
       pass_authorization: z.boolean().default(false),
+      query_only: z.boolean().default(false),
       response_timeout: durationSchema
         .refine(
           (seconds) => seconds <= 3_600,
@@ -71,9 +72,14 @@ function upstreamSchema({ url, secret }: ValueSchemas): z.ZodType<HttpUpstream> 
     })
     .transform((block) => {
       const { url, headers, tls, identity_headers: identity } = block;
-      const [preservesHost, passesAuthorization] = [block.preserve_host, block.pass_authorization];
-      const answersWithin = block.response_timeout === undefined ? undefined : block.response_timeout * 1_000;
-      const more = { tls, identity, preservesHost, passesAuthorization, answersWithin };
+      const more = {
+        tls,
+        identity,
+        preservesHost: block.preserve_host,
+        passesAuthorization: block.pass_authorization,
+        queryOnly: block.query_only,
+        answersWithin: block.response_timeout === undefined ? undefined : block.response_timeout * 1_000,
+      };
       return new HttpUpstream(url, Object.entries(headers), more);
     });
 }
@@ -122,9 +128,9 @@ function addRule(
   written: z.output<typeof ruleSchema>,
   rules: Rule[],
   seen: Map<string, string>,
-  { injected }: HttpUpstream,
+  { injected, queryOnly }: HttpUpstream,
 ): Omit<Problem, 'path'> | null {
-  const read = readRule(written);
+  const read = readRule(written, queryOnly);
   if (!read.ok) return read.problem;
   const { rule } = read;
   const shape = shapeOfRule(rule);

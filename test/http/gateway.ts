@@ -42,6 +42,7 @@ export interface ServiceText {
   readonly headers?: Readonly<Record<string, string>>;
   readonly identityHeaders?: Readonly<Record<string, string>>;
   readonly preserveHost?: boolean;
+  readonly queryOnly?: boolean;
   readonly passAuthorization?: boolean;
   readonly responseTimeout?: string;
   /** Names of files with PEM texts. */
@@ -277,6 +278,7 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     identity_headers: text.identityHeaders,
     tls: text.tls ?? authorityOf(text.url),
     preserve_host: text.preserveHost,
+    query_only: text.queryOnly,
     pass_authorization: text.passAuthorization,
     response_timeout: text.responseTimeout,
   });

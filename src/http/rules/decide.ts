@@ -59,7 +59,8 @@ function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
   const what = `${asked.method} ${redactPath(path)}`;
   if (nearly === null) return outOfScope(role, what);
   const { rule, why } = nearly;
-  if (why.kind === 'ambiguous') return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`);
+  if (why.kind === 'ambiguous')
+    return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`, why.hint);
   return deny(
     'too_large',
     rule.text,

@@ -69,8 +69,11 @@ export type ReadRule =
   | { readonly ok: true; readonly rule: Rule }
   | { readonly ok: false; readonly problem: Omit<Problem, 'path'> };
 
-/** Compiles one entry of `allow:`. */
-export function readRule(block: RuleBlock): ReadRule {
+/**
+ * Compiles one entry of `allow:`.
+ * @param queryOnly - whether the service takes no parameters from bodies
+ */
+export function readRule(block: RuleBlock, queryOnly: boolean): ReadRule {
   const written = typeof block === 'string' ? { route: block } : block;
   const parsed = parseRoute(written.route);
   if (!parsed.ok) return { ok: false, problem: { message: parsed.message, hint: parsed.hint } };
@@ -81,6 +84,7 @@ export function readRule(block: RuleBlock): ReadRule {
     headers: conditionsOf(written.headers, canonical),
     maxBody: written.body === undefined ? null : (parseSize(written.body) ?? 0),
     rate: rateOf(written.rate),
+    queryOnly,
   };
   return { ok: true, rule: ruleOf(textOf(written.route, parts, written), parts) };
 }

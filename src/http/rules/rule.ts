@@ -22,6 +22,8 @@ export interface Rule {
   /** The largest body of a request, bytes; null: any. */
   readonly maxBody: number | null;
   readonly rate: Rate | null;
+  /** The service takes no parameters from bodies: then `query` holds whatever a body says. */
+  readonly queryOnly: boolean;
   /** What this rule answers, always the same value. */
   readonly allowed: Decision;
 }
@@ -60,13 +62,12 @@ export class Asked {
     return valuesOf(headers, name);
   }
 
-  /** Whether it has a body where nearly nobody sends one (RFC 9110 section 9.3.1). */
-  get hasOddBody(): boolean {
+  get hasBody(): boolean {
     const { headers } = this.action;
-    const hasBody =
+    return (
       valuesOf(headers, 'transfer-encoding').length > 0 ||
-      valuesOf(headers, 'content-length').some((value) => Number(value) !== 0);
-    return hasBody && !MAY_HAVE_BODY.has(this.method);
+      valuesOf(headers, 'content-length').some((value) => Number(value) !== 0)
+    );
   }
 
   /** Whether an event stream is asked for, by name. */
@@ -75,12 +76,12 @@ export class Asked {
   }
 }
 
-const MAY_HAVE_BODY = new Set(['POST', 'PUT', 'PATCH']);
-
 /** Why a rule does not allow a request. `ambiguous`: it would, were the query read in one of its ways. */
 export interface Why {
   readonly kind: 'other' | 'ambiguous' | 'too_large';
   readonly words: string;
+  /** What can be done about it, where the target itself is as it should be. */
+  readonly hint?: string;
 }
 
 /** Puts a rule together. */
@@ -134,7 +135,7 @@ export function consider(rule: Rule, asked: Asked): Why | null {
   const { route } = rule;
   if (!fitsMethod(route.method, asked)) return other(methodWords(route.method, asked));
   if (!fitsPath(route, asked.segments)) return other('the path is another');
-  return unmetQuery(rule.query, asked) ?? unmetHeader(rule.headers, asked) ?? tooLarge(rule.maxBody, asked);
+  return unmetQuery(rule, asked) ?? unmetHeader(rule.headers, asked) ?? tooLarge(rule.maxBody, asked);
 }
 
 /** Whether a rule is for this method and path, whatever else it asks for. */
@@ -154,12 +155,11 @@ function methodWords(method: string, asked: Asked): string {
   return events ? 'it is for event streams: Accept must name text/event-stream' : `it is for ${method}`;
 }
 
-function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null {
+function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why | null {
   if (conditions.length === 0) return null;
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
-  // Sinatra, Bottle and Tornado take parameters from the body of any request, and those before the query's.
-  if (asked.hasOddBody) return { kind: 'ambiguous', words: `a ${asked.method} with a body may have parameters there` };
+  if (asked.hasBody && !queryOnly) return IN_BODY;
   for (const { name, value, optional } of conditions) {
     const spelled = query.spellings.get(folded(name)) ?? name;
     if (spelled !== name) return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
@@ -169,6 +169,13 @@ function unmetQuery(conditions: readonly Condition[], asked: Asked): Why | null 
   }
   return null;
 }
+
+/** PHP, Go, Rails, Sinatra, Tornado and others take a field of a form, or a member of JSON, before the query's parameter. */
+const IN_BODY: Why = {
+  kind: 'ambiguous',
+  words: 'the rule names parameters of the query, and the body may say others',
+  hint: 'send no body, or ask the owner of the service whether it reads its query alone (upstream.query_only)',
+};
 
 function unmetHeader(conditions: readonly Condition[], asked: Asked): Why | null {
   for (const { name, value, optional } of conditions) {

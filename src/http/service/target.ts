@@ -42,6 +42,8 @@ export class HttpUpstream {
   readonly identity: IdentityHeaders;
   /** Whether it is sent a client's own `Authorization`. */
   readonly passesAuthorization: boolean;
+  /** Whether it takes no parameters from bodies. */
+  readonly queryOnly: boolean;
   /** How long it may take until it begins to answer, milliseconds; undefined: as long as any service. */
   readonly answersWithin: number | undefined;
   readonly #preservesHost: boolean;
@@ -56,14 +58,16 @@ export class HttpUpstream {
       readonly identity?: IdentityHeaders | undefined;
       readonly preservesHost?: boolean;
       readonly passesAuthorization?: boolean;
+      readonly queryOnly?: boolean;
       readonly answersWithin?: number | undefined;
     } = {},
   ) {
-    const { tls = {}, identity = {}, preservesHost = false, passesAuthorization = false } = more;
+    const { tls = {}, identity = {}, preservesHost = false, passesAuthorization = false, queryOnly = false } = more;
     this.url = url;
     this.tls = tls;
     this.identity = identity;
     this.passesAuthorization = passesAuthorization;
+    this.queryOnly = queryOnly;
     this.answersWithin = more.answersWithin;
     this.#preservesHost = preservesHost;
     this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
