@@ -104,7 +104,7 @@ t.test(
 
 t.test('A1: an escaped slash reaches a service as it stands, by a rule that says so alone', async (t) => {
   const echo = await startEcho(t);
-  const roles = { viewer: ['GET /@acme/**', 'GET /:name<path>'] };
+  const roles = { viewer: ['GET /@acme/**', 'GET /:name<path>', 'GET /queues/%2F/:name'] };
   const gateway = await startGateway(t, { web: { url: echo.url, roles } });
   const { handle } = gateway.issue('web');
   const ask = (target: string) =>
@@ -114,6 +114,7 @@ t.test('A1: an escaped slash reaches a service as it stands, by a rule that says
       `GET ${target} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
     ).ended;
   t.match(await ask('/@acme%2fui?write=true'), /^HTTP\/1\.1 200 /);
+  t.match(await ask('/queues/%2f/orders'), /^HTTP\/1\.1 200 /);
   for (const target of [
     '/@acme/a%2Fb',
     '/@acme%2F..%2Fx',
@@ -124,6 +125,11 @@ t.test('A1: an escaped slash reaches a service as it stands, by a rule that says
     '/@acme%2F/x',
     '/@acme%2F%2Fx',
     '/%2Fevil.test',
+    '/%2F/evil.test',
+    '/queues/%2F',
+    '/queues/%2F%2F/orders',
+    '/queues/%2F/..',
+    '/@acme/%2F',
     '/@acme%5Cx',
     '/@acme%252fx',
   ])
@@ -131,7 +137,7 @@ t.test('A1: an escaped slash reaches a service as it stands, by a rule that says
   for (const own of ['/.daypass%2Fenter', '/%2Edaypass%2fbegin']) t.match(await ask(own), /^HTTP\/1\.1 403 /, own);
   t.same(
     echo.requests.map(({ url }) => url),
-    ['/@acme%2Fui?write=true'],
+    ['/@acme%2Fui?write=true', '/queues/%2F/orders'],
   );
   const [allowed] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
   t.same(allowed?.facts.on, ['/@acme%2Fui']);

@@ -227,6 +227,49 @@ t.test(
   },
 );
 
+t.test('a segment that is nothing but an escaped slash passes where the route has that very text', async (t) => {
+  const named = ['GET /api/queues/%2F/:queue', 'GET /api/vhosts/%2F', 'GET /api/bindings/%2F/**', 'GET /two/%2F/%2F'];
+  const others = ['GET /plain/**', 'GET /one/:x/y', 'GET /typed/:x<path>/y', 'GET /api/queues/x/:queue'];
+  const passes = (line: string) => httpProtocol.decide(roleOf(...named, ...others), asks(line));
+  for (const line of [
+    'GET /api/queues/%2F/orders',
+    'GET /api/queues/%2f/orders?columns=name',
+    'HEAD /api/vhosts/%2F',
+    'GET /api/bindings/%2F',
+    'GET /api/bindings/%2F/e/x/q/y',
+    'GET /two/%2F/%2F',
+  ])
+    t.equal(passes(line).outcome, 'allow', line);
+  for (const line of [
+    'GET /plain/%2F',
+    'GET /plain/%2F/x',
+    'GET /one/%2F/y',
+    'GET /typed/%2F/y',
+    'GET /api/queues/%2F%2F/orders',
+    'GET /api/queues/%2Fx/orders',
+    'GET /api/queues/%2F/a%2Fb',
+    'GET /api/queues/%2F/..',
+    'GET /api/queues/%2F/%2e%2e',
+    'GET /api/queues/%2F/..%2Fx',
+    'GET /api/queues/%2F/x%2F..',
+    'GET /api/queues/%252F/orders',
+    'GET /api/vhosts/%2F%20',
+    'GET /api/vhosts/%2F%3Fx',
+    'GET /api/vhosts/%2F%23',
+    'GET /api/vhosts/%2F/',
+    'GET /api/queues//orders',
+    'GET /%2F/api/queues/x/orders',
+    'GET /%2F',
+  ])
+    t.match(passes(line), { outcome: 'deny', reason: 'ambiguous_target' }, line);
+  t.match(
+    passes('GET /api/queues/orders'),
+    { reason: 'out_of_scope' },
+    'what one that unescapes first may take it for',
+  );
+  t.throws(() => roleOf('GET /%2F/x'), /empty segment/, 'who unescapes first takes the next for a host');
+});
+
 t.test('limits are obligations; a body that says it is larger is refused as such', async (t) => {
   const rule = { route: 'POST /upload', body: '64KiB', rate: '20/m' };
   t.same(judged(rule, 'POST /upload').obligations, { maxBody: 65_536, rate: { count: 20, seconds: 60 } });

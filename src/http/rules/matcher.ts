@@ -39,4 +39,4 @@ function wordValue(value: string): string {
 export const SEGMENT: Matcher = { words: '', fits: (value) => value !== '' && !holdsSlash(value) };
 
 /** A segment that may hold escaped slashes. What stands between them is neither empty nor dots: see `readServiceTarget`. */
-export const ESCAPED_PATH: Matcher = { words: '<path>', fits: (value) => value !== '' };
+export const ESCAPED_PATH: Matcher = { words: '<path>', fits: (value) => value !== '' && value !== '%2F' };

@@ -94,9 +94,16 @@ function ambiguousSegment(path: string): string | null {
   return path.includes('//') ? EMPTY : null;
 }
 
-/** The same with slashes in place of the escaped ones; and behind each of those there is something. */
+/** A segment that is nothing but an escaped slash, behind others: the name of RabbitMQ's default virtual host. */
+const NAMED_SLASH = /(?<=\/[^/]+\/)%2F(?=\/|$)/g;
+
+/**
+ * The same with slashes in place of the escaped ones; and behind each of those there is something. But for a segment that is nothing
+ * else, which only a route with this very text lets through.
+ */
 function hiddenSegment(path: string): string | null {
-  return ambiguousSegment(path.replaceAll('%2F', '/')) ?? (/%2F(?:%20)*(?:%3F|%23|$)/.test(path) ? EMPTY : null);
+  const named = path.replace(NAMED_SLASH, 'x');
+  return ambiguousSegment(named.replaceAll('%2F', '/')) ?? (/%2F(?:%20)*(?:%3F|%23|$)/.test(named) ? EMPTY : null);
 }
 
 const EMPTY = 'the path holds an empty segment';
