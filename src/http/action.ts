@@ -15,6 +15,8 @@ export interface RequestAction {
   readonly headers: readonly Header[];
   /** Lower-case names of the headers the gateway injects: a client's own are redacted. */
   readonly injected: readonly string[];
+  /** The sequence number of the recorded POST whose body asks for this instead. */
+  readonly of?: number;
 }
 
 /** A frame of a client that carries its bytes to the service: judged as its socket's opening. */

@@ -1,6 +1,7 @@
 import type { Session } from '../session/session.js';
 import type { BodyTap } from './body-tap.js';
 import type { BodyReceiver, ClientRequest } from './client/request.js';
+import { type BodyGuard, GuardedBody } from './guarded-body.js';
 import { DigestLost } from './hashing/digest.js';
 import type { Kept } from './reading.js';
 
@@ -33,6 +34,7 @@ export class RequestBody implements BodyReceiver {
   readonly tap: BodyTap;
   readonly #source: ClientRequest;
   readonly #session: Session;
+  readonly #guard: BodyGuard | null;
   #most: number;
   #sink: BodySink | null = null;
   #isOver = false;
@@ -40,13 +42,23 @@ export class RequestBody implements BodyReceiver {
   /** It came to its end, and all of it was passed on. */
   isWhole = false;
 
-  /** @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on */
-  constructor(source: ClientRequest, session: Session, tap: BodyTap, most = Number.POSITIVE_INFINITY) {
+  /**
+   * @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on
+   * @param guard - has to let each piece go on
+   */
+  constructor(
+    source: ClientRequest,
+    session: Session,
+    tap: BodyTap,
+    most = Number.POSITIVE_INFINITY,
+    guard: BodyGuard | null = null,
+  ) {
     this.length = source.length;
     this.tap = tap;
     this.#source = source;
     this.#session = session;
     this.#most = most;
+    this.#guard = guard;
   }
 
   /**
@@ -62,12 +74,12 @@ export class RequestBody implements BodyReceiver {
   start(sink: BodySink): void {
     if (this.#isOver) return sink.fail(new Error('the body is over'));
     this.#sink = sink;
-    this.#source.receive(this);
+    this.#source.receive(this.#guard === null ? this : new GuardedBody(this.#source, this.#guard, this));
   }
 
   /** No more than this is passed on, bytes; the body fails at once when that is behind it already. */
   narrow(most: number): void {
-    this.#most = most;
+    this.#most = Math.min(this.#most, most);
     if (!this.#isOver && this.tap.bytes > most) this.fail(new BodyTooLarge(most));
   }
 

@@ -13,6 +13,7 @@ import { Exchange } from './forward.js';
 import { valuesOf } from './headers.js';
 import { type Selected, selectCarried } from './host.js';
 import { actionOf, judge, passageOf } from './judge.js';
+import { Overrides } from './overrides.js';
 import type { HttpParts } from './parts.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
@@ -149,6 +150,7 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
     seq,
     rule,
     obligations,
+    overrides: req.hasBody ? Overrides.of(parts, passage, action, seq) : null,
     forward,
     arrivedAt,
     upstreams,

@@ -19,6 +19,7 @@ import { bodyTooLarge, bodyUnrecorded, failureStatus, noEventStream, serviceFail
 import { type Faults, serviceFault } from './faults.js';
 import { DigestLost } from './hashing/digest.js';
 import { LONG, LONG_LATER } from './hashing/lane.js';
+import { MethodRefused, type Overrides } from './overrides.js';
 import { copied } from './reading.js';
 import { BODY_SAMPLE } from './record/describe.js';
 import { resultOf } from './record/result.js';
@@ -41,6 +42,8 @@ export interface ExchangeParts {
   /** What allowed it, and what that asks for on the way. */
   readonly rule: string;
   readonly obligations: Obligations;
+  /** Hears what its body asks for besides; null where none would. */
+  readonly overrides: Overrides | null;
   readonly forward: Omit<Forward, 'body'>;
   /** When the request's head was read, on the monotonic clock. */
   readonly arrivedAt: number;
@@ -110,7 +113,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (req.head.expectation === 'continue') res.writeContinue();
     if (req.hasBody) {
       const tap = new BodyTap(settingsOf(this.#session.role).bodies ?? BODY_SAMPLE, req.length, this.#long);
-      this.#body = new RequestBody(req, this.#session, tap, this.#maxBody);
+      this.#body = new RequestBody(req, this.#session, tap, this.#maxBody, this.#parts.overrides);
     }
     const { method, path, addressed, lines } = forward;
     this.#sent = upstreams.dispatch(admission, { method, path, addressed, lines, body: this.#body }, this);
@@ -217,10 +220,17 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (this.#done) return;
     if (error instanceof BodyTooLarge) return this.#end(bodyTooLarge(error, this.#session.id));
     if (error instanceof DigestLost) return this.#unrecorded(error);
+    if (error instanceof MethodRefused) return this.#methodRefused(error);
     const isTimeout = error instanceof UpstreamTimeout;
     this.#serviceFailed(messageOf(error), isTimeout ? 'timeout' : 'broken', failureStatus(isTimeout));
     this.#finish('upstream_unavailable');
     this.#refuse(serviceFailed(isTimeout, this.#session.id));
+  }
+
+  /** The record has a decision of its own for it, which was told. */
+  #methodRefused(error: MethodRefused): void {
+    this.#finish(error.decision.reason ?? error.decision.outcome);
+    this.#refuse(error.refusal(this.#session.id));
   }
 
   severUpstream(): void {
@@ -235,7 +245,8 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   warn(): void {}
 
   policyChanged(): void {
-    const decision = this.#parts.passage.judge(this.#parts.action);
+    const { passage, action, overrides } = this.#parts;
+    const decision = overrides?.denied() ?? passage.judge(action);
     if (this.#done) return;
     if (decision.outcome === 'allow' && this.#staysWithin(decision)) return;
     this.#stop('policy_gone');

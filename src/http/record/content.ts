@@ -34,3 +34,9 @@ function lastWholeCharacter(bytes: Uint8Array): number {
   }
   return bytes.length;
 }
+
+/** Whether the character set that a content type names has ASCII's characters at ASCII's places. */
+export function isReadableAs(type: string): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(type)?.[1];
+  return charset === undefined || /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(charset);
+}

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
-import { bytesOf, messageText, textOf } from './content.js';
+import { bytesOf, isReadableAs, messageText, textOf } from './content.js';
 import { redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
 
 /**
@@ -13,11 +13,11 @@ export function describe(action: HttpAction): ActionFacts {
   return action.kind === 'request' ? describeRequest(action) : describeMessage(action);
 }
 
-function describeRequest({ method, target, rawTarget, client, headers, injected }: RequestAction): ActionFacts {
+function describeRequest({ method, target, rawTarget, client, headers, injected, of }: RequestAction): ActionFacts {
   const path = target.ok ? redactPath(target.path) : redactQuery(rawTarget);
   const query = target.ok ? redactQuery(target.query) : '';
   return {
-    facts: { verb: method, on: [path], from: client },
+    facts: { verb: method, on: [path], from: client, of },
     payload: { text: `${method} ${path}${query}`, headers: redactHeaders(headers, injected) },
   };
 }
@@ -62,16 +62,10 @@ export interface BodySample {
 export function bodySample(sample: Uint8Array, whole: boolean, type: string, encoding = ''): BodySample | null {
   if (sample.byteLength === 0) return null;
   const bytes = bytesOf(sample);
-  const isPlain = /^\s*(?:identity)?\s*$/i.test(encoding) && isReadable(type);
+  const isPlain = /^\s*(?:identity)?\s*$/i.test(encoding) && isReadableAs(type);
   const text = isPlain ? textOf(bytes, whole) : null;
   const content = text === null ? digest(bytes) : { text: redactText(text, type, whole) };
   return { ...content, type, whole };
-}
-
-/** Whether the character set a type names has ASCII's characters at ASCII's places. */
-function isReadable(type: string): boolean {
-  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(type)?.[1];
-  return charset === undefined || /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(charset);
 }
 
 function digest(bytes: Uint8Array) {

@@ -49,7 +49,7 @@ class Entries {
   *take(event: RecordedEvent): Generator<string> {
     const { kind, facts, seq } = event;
     if (facts.verb === 'message') this.#message(event);
-    else if (kind === 'action') {
+    else if (kind === 'action' && facts.of === undefined) {
       const entry = { action: event, messages: [], unlisted: 0, held: 0 };
       if (facts.outcome !== 'allow') yield this.#written(entry, null);
       else this.#open.set(seq, entry);

@@ -1,3 +1,5 @@
+import { overridesMethod } from './override.js';
+
 /**
  * The one normalisation of request targets. What comes out is what is decided on, recorded and forwarded, byte for byte;
  * whatever two readers could understand differently is refused (THREATS.md A1, B1).
@@ -116,22 +118,6 @@ function isPlainText(path: string): boolean {
     return false;
   }
 }
-
-/**
- * Frameworks take the method from such a parameter: the service would do something else than what was decided (A1). PHP reads
- * `.method` and `_method%00x` as `_method`, too.
- */
-function overridesMethod(query: string): boolean {
-  if (query === '') return false;
-  const plain = query.includes('%')
-    ? query.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
-    : query;
-  if (!/method/i.test(plain)) return false;
-  return plain.split(/[?&;]/).some((part) => OVERRIDE.test(part));
-}
-
-/** `_method`; `_HttpMethod` of Salesforce; the headers' names, which ASP.NET takes from a query, too. */
-const OVERRIDE = /^[^a-z0-9_.-]*(?:[_.](?:http)?method|x-(?:http-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
 function refuse(why: string): Target {
   return { ok: false, why };

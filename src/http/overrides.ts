@@ -1,0 +1,91 @@
+import type { Passage } from '../gate/passage.js';
+import type { Decision } from '../policy/decision.js';
+import type { HttpAction, RequestAction } from './action.js';
+import { type Refusal, refusalOf } from './deny.js';
+import type { BodyGuard, Guarded } from './guarded-body.js';
+import { judge } from './judge.js';
+import type { HttpParts } from './parts.js';
+import { FormMethods } from './rules/form-methods.js';
+
+/** The body of a request asks for a method that is not allowed. */
+export class MethodRefused extends Error {
+  readonly method: string;
+  readonly decision: Decision;
+
+  constructor(method: string, decision: Decision) {
+    super(`the body asks for ${method}`);
+    this.method = method;
+    this.decision = decision;
+  }
+
+  refusal(session: string): Refusal {
+    const { detail, ...refusal } = refusalOf(this.decision, session);
+    return { ...refusal, detail: `The body of this POST asks for ${this.method} in its place. ${detail}` };
+  }
+}
+
+/**
+ * Decides and records what the body of a POST asks for in place of POST (`_method=delete` of a form), before the part of it
+ * that does goes on: whoever carries it out has it whole first.
+ */
+export class Overrides implements BodyGuard {
+  readonly #parts: HttpParts;
+  readonly #passage: Passage<HttpAction>;
+  readonly #methods: FormMethods;
+  /** As which it is decided on. */
+  readonly #asked: RequestAction[] = [];
+  readonly #action: RequestAction;
+
+  private constructor(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction, methods: FormMethods) {
+    this.#parts = parts;
+    this.#passage = passage;
+    this.#action = action;
+    this.#methods = methods;
+  }
+
+  /**
+   * @param seq - of the request in the record
+   * @returns null where no body asks for anything
+   */
+  static of(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction, seq: number): Overrides | null {
+    const methods = FormMethods.of(action.method, action.headers);
+    return methods === null ? null : new Overrides(parts, passage, { ...action, of: seq }, methods);
+  }
+
+  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): boolean {
+    const methods = this.#methods.push(bytes, isLast);
+    if (methods.length === 0) return true;
+    for (const method of methods) {
+      const action = { ...this.#action, method };
+      const { decision } = this.#passage.propose(action, judge(this.#parts, this.#passage, action));
+      if (decision.outcome !== 'allow') {
+        this.#passage.release(() => body.fail(new MethodRefused(method, decision)));
+        return false;
+      }
+      this.#asked.push(action);
+      if (decision.obligations.maxBody !== undefined) body.narrow(decision.obligations.maxBody);
+    }
+    return this.#isSafe(go);
+  }
+
+  /** Whether what was decided is recorded as it has to be; otherwise `go` is called once it is. */
+  #isSafe(go: () => void): boolean {
+    let isSafe = false;
+    let isLater = false;
+    this.#passage.release(() => {
+      if (isLater) go();
+      else isSafe = true;
+    });
+    isLater = true;
+    return isSafe;
+  }
+
+  /** Why a policy that was reloaded does not allow what was asked for any more; null where it does. */
+  denied(): Decision | null {
+    for (const action of this.#asked) {
+      const decision = this.#passage.judge(action);
+      if (decision.outcome !== 'allow') return decision;
+    }
+    return null;
+  }
+}

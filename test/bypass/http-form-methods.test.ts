@@ -1,0 +1,98 @@
+import t, { type Test } from 'tap';
+import { startEcho } from '../http/echo.js';
+import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
+import { waitUntil } from '../support/wait.js';
+
+const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n';
+const PARTS = 'Content-Type: multipart/form-data; boundary=b\r\n';
+const JSON_TYPE = 'Content-Type: application/json\r\n';
+const part = (value: string) => `--b\r\nContent-Disposition: form-data; name="_method"\r\n\r\n${value}\r\n--b--\r\n`;
+
+const ROLES = ['POST /orders/:id<int>', { route: 'PATCH /orders/:id<int>', body: '2KiB', rate: '3/h' }];
+
+async function serviceWith(t: Test, roles: readonly unknown[] = ROLES, mode: 'strict' | 'buffered' = 'buffered') {
+  const echo = await startEcho(t);
+  const texts = { web: { url: echo.url, roles: { viewer: roles } } };
+  const gateway = await startGateway(t, texts, { mode });
+  const { handle } = gateway.issue('web');
+  const head = (lines: string) =>
+    `POST /orders/7 HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n${lines}\r\n`;
+  const whole = (type: string, body: string) => head(`${type}Content-Length: ${body.length}\r\n`) + body;
+  const ask = (type: string, body: string) => raw(t, gateway.port, whole(type, body)).ended;
+  /** What the service has of bodies. */
+  const bodies = () => echo.connections.map(({ bytes }) => bytes.slice(bytes.indexOf('\r\n\r\n') + 4)).join('');
+  return { echo, gateway, head, ask, bodies };
+}
+
+t.test('A1: what a form asks for in place of POST is decided on as that, before it goes on', async (t) => {
+  const { gateway, head, ask, bodies } = await serviceWith(t);
+  for (const [type, body] of [
+    [FORM, '_method=delete'],
+    [FORM, `a=${'x'.repeat(70_000)}&_method=delete`],
+    [FORM, '%5fmethod=DELETE&_method=patch'],
+    ['', '_method=delete'],
+    [FORM, '_method=unlink'],
+    [PARTS, part('delete')],
+    [JSON_TYPE, '{"_method":"delete"}'],
+    [`${FORM}Content-Encoding: gzip\r\n`, 'packed'],
+  ] as const) {
+    const answer = await ask(type, body);
+    t.match(answer, /^HTTP\/1\.1 403 [\s\S]*out_of_scope[\s\S]*in its place/, body.slice(0, 40));
+    const chunks = [...body.matchAll(/[\s\S]{1,1000}/g)].map(
+      ([piece]) => `${piece.length.toString(16)}\r\n${piece}\r\n`,
+    );
+    const chunked = `${head(`${type}Transfer-Encoding: chunked\r\n`)}${chunks.join('')}0\r\n\r\n`;
+    t.match(await raw(t, gateway.port, chunked).ended, /^HTTP\/1\.1 403 /, `${body.slice(0, 40)}, in chunks`);
+  }
+  t.notMatch(bodies(), /delete|unlink|packed/i, 'nothing of it has arrived');
+  t.notMatch(bodies(), /^0\r\n\r\n/m, 'no body in chunks was ended');
+  const events = await gateway.events();
+  const denied = events.filter(({ kind, facts }) => kind === 'action' && facts.outcome === 'deny');
+  t.equal(denied.length, 16);
+  for (const { facts } of denied) {
+    t.match(facts, { verb: /^(?:DELETE|PUT)$/, on: ['/orders/7'], reason: 'out_of_scope' });
+    t.match(events.find(({ seq }) => seq === facts.of)?.facts, { verb: 'POST', outcome: 'allow' });
+    t.ok(
+      events.some((one) => one.kind === 'result' && one.facts.of === facts.of && one.facts.reason === 'out_of_scope'),
+    );
+  }
+});
+
+t.test('A1: what a form asks for and may have goes on, within the limits of its rule', async (t) => {
+  const { gateway, ask, bodies } = await serviceWith(t);
+  t.match(await ask(FORM, 'a=1&_method=patch&b=2'), /^HTTP\/1\.1 200 /);
+  t.match(await ask(PARTS, part('patch')), /^HTTP\/1\.1 200 /);
+  t.match(await ask(FORM, 'payment_method=card'), /^HTTP\/1\.1 200 /);
+  t.match(await ask(FORM, '_method=post'), /^HTTP\/1\.1 200 /);
+  t.match(await ask(FORM, `_method=patch&a=${'x'.repeat(3_000)}`), /^HTTP\/1\.1 413 /, 'the size of PATCH');
+  t.match(await ask(FORM, '_method=patch'), /^HTTP\/1\.1 200 /);
+  t.match(await ask(FORM, '_method=patch'), /^HTTP\/1\.1 429 /, 'the rate of PATCH');
+  t.match(bodies(), /a=1&_method=patch&b=2/);
+  const events = await gateway.events();
+  const patches = events.filter(({ facts }) => facts.verb === 'PATCH' && facts.outcome === 'allow');
+  t.equal(patches.length, 3);
+  for (const { seq, facts } of patches) t.ok(Number(facts.of) < seq);
+});
+
+t.test('A1: in a strict record it is written before the form goes on, and what comes behind it waits', async (t) => {
+  const { echo, gateway, head, bodies } = await serviceWith(t, ROLES, 'strict');
+  const first = raw(t, gateway.port, head(`${FORM}Transfer-Encoding: chunked\r\n`));
+  await echo.request();
+  const release = await lockLedger(gateway);
+  first.socket.write('d\r\n_method=patch\r\n4\r\n&a=1\r\n0\r\n\r\n');
+  await untilWaiting(gateway);
+  t.equal(bodies(), '');
+  await release();
+  t.match(await first.ended, /^HTTP\/1\.1 200 /);
+  t.match(bodies(), /_method=patch[\s\S]*&a=1[\s\S]*0\r\n\r\n$/);
+});
+
+t.test('A1: a policy that is reloaded amid a form holds for what it asks for, too', async (t) => {
+  const { echo, gateway, head, bodies } = await serviceWith(t);
+  const first = raw(t, gateway.port, head(`${FORM}Transfer-Encoding: chunked\r\n`));
+  first.socket.write('e\r\n_method=patch&\r\n');
+  await waitUntil('it has arrived', () => echo.requests.some(({ body }) => body !== ''));
+  gateway.reload('web', { url: echo.url, roles: { viewer: ['POST /orders/:id<int>'] } });
+  t.match(await first.ended, /^HTTP\/1\.1 403 /);
+  t.notMatch(bodies(), /^0\r\n\r\n/m);
+});

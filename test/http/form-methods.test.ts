@@ -1,0 +1,125 @@
+import t from 'tap';
+import type { Header } from '../../src/http/action.js';
+import { FormMethods } from '../../src/http/rules/form-methods.js';
+
+const FORM = 'application/x-www-form-urlencoded';
+const PARTS = 'multipart/form-data; boundary=b';
+const JSON_TYPE = 'application/json';
+const UNKNOWN = ['PUT', 'PATCH', 'DELETE'];
+
+const typed = (type: string | null): Header[] => (type === null ? [] : [['Content-Type', type]]);
+
+/** What a body asks for when it comes in pieces of one size. */
+function asked(body: string, type: string | null, size = body.length, more: readonly Header[] = []): string[] {
+  const methods = FormMethods.of('POST', [...typed(type), ...more]);
+  const found: string[] = [];
+  for (let at = 0; at < body.length; at += size)
+    found.push(...(methods?.push(Buffer.from(body.slice(at, at + size), 'latin1'), at + size >= body.length) ?? []));
+  return found;
+}
+
+/** A part of a form, as browsers write it. */
+const part = (disposition: string, value: string, end = '\r\n') =>
+  `--b${end}Content-Disposition: form-data; ${disposition}${end}${end}${value}${end}--b--${end}`;
+
+t.test('what services take for the method is found in any spelling, wherever the body is cut', async (t) => {
+  const spaces = ' '.repeat(5_000);
+  for (const [body, type, expected] of [
+    ['_method=delete', FORM, ['DELETE']],
+    ['a=b&_method=PUT&c=d', FORM, ['PUT']],
+    ['a=b;_method=put', FORM, ['PUT']],
+    ['_method=patch&_method=delete', FORM, ['PATCH', 'DELETE']],
+    ['%5fmethod=delete', FORM, ['DELETE']],
+    ['%5F%6d%65%74%68%6f%64=%64elete', FORM, ['DELETE']],
+    ['+_method=delete', FORM, ['DELETE']],
+    ['.method=delete', FORM, ['DELETE']],
+    ['_METHOD=delete', FORM, ['DELETE']],
+    ['_method%00x=delete', FORM, ['DELETE']],
+    ['_method[]=delete', FORM, ['DELETE']],
+    ['X-HTTP-Method-Override=DELETE', FORM, ['DELETE']],
+    ['_HttpMethod=DELETE', FORM, ['DELETE']],
+    ['_method', FORM, UNKNOWN],
+    ['_method=', FORM, UNKNOWN],
+    ['_method=purge', FORM, UNKNOWN],
+    [`${spaces}_method=delete`, FORM, UNKNOWN],
+    [`${'+'.repeat(4_090)}_method=delete`, FORM, UNKNOWN],
+    [`_method${'%20'.repeat(2_000)}=delete`, FORM, UNKNOWN],
+    [`a=${'x'.repeat(5_000)}&_method=delete`, FORM, ['DELETE']],
+    ['_method=delete', null, ['DELETE']],
+    ['_method=delete', 'form', ['DELETE']],
+    ['_method=delete', `${FORM}; charset=UTF-8`, ['DELETE']],
+    ['_method=post', FORM, []],
+    [part('name="_method"', 'delete'), PARTS, ['DELETE']],
+    [part('name="_method"', 'delete', '\n'), PARTS, ['DELETE']],
+    [part('name=_method', 'delete'), PARTS, ['DELETE']],
+    [part("name='_method'", 'delete'), PARTS, ['DELETE']],
+    [part('NAME = "_method"', 'delete'), PARTS, ['DELETE']],
+    [part('name=\r\n "_method"', 'delete'), PARTS, ['DELETE']],
+    [part('name="_me\\thod"', 'delete'), PARTS, ['DELETE']],
+    [part('name="%5Fmethod"', 'delete'), PARTS, ['DELETE']],
+    [part("name*=utf-8''%5Fmethod", 'delete'), PARTS, ['DELETE']],
+    [part('name*0="_met"; name*1="hod"', 'delete'), PARTS, ['DELETE']],
+    [part('name="_method', 'delete'), PARTS, ['DELETE']],
+    [part('name="_method"', 'ZGVsZXRl'), PARTS, UNKNOWN],
+    [part(`filename="${'x'.repeat(5_000)}"; name="_method"`, 'delete'), PARTS, UNKNOWN],
+    [`${part('name="a"', 'x'.repeat(9_000))}${part('name="_method"', 'delete')}`, PARTS, ['DELETE']],
+    [`${part('name="_method"', 'patch')}${part('name="_method"', 'delete')}`, PARTS, ['PATCH', 'DELETE']],
+    [part('name="_method"', 'delete'), 'multipart/related; boundary=b', ['DELETE']],
+    ['{"_method":"delete"}', JSON_TYPE, ['DELETE']],
+    ['{"a":{"_method" : "delete"}}', JSON_TYPE, ['DELETE']],
+    ['{"\\u005fm\\u0065thod":"\\u0064elete"}', JSON_TYPE, ['DELETE']],
+    ['{"\\u005f\\u006d\\u0065\\u0074\\u0068\\u006f\\u0064":"put"}', JSON_TYPE, ['PUT']],
+    ['{"_method":1}', JSON_TYPE, UNKNOWN],
+    [`{"_method"${spaces}:"delete"}`, JSON_TYPE, UNKNOWN],
+    [`{"_method":"${'x'.repeat(300)}"}`, JSON_TYPE, UNKNOWN],
+    ['{"_method":"delete"}', 'application/vnd.api+json', ['DELETE']],
+    ['{"_method":"delete"}', 'Application/JSON ; charset=utf-8', ['DELETE']],
+  ] as const) {
+    const words = `${type}: ${body.slice(0, 60)}`;
+    const whole = asked(body, type);
+    if (expected === UNKNOWN)
+      t.ok(
+        UNKNOWN.every((method) => whole.includes(method)),
+        words,
+      );
+    else t.same(whole, expected, words);
+    for (const size of body.length > 200 ? [1, 7, 4_096] : [1, 2, 3, 5, 8, 13, 21]) {
+      const cut = asked(body, type, size);
+      for (const method of whole) if (!cut.includes(method)) t.fail(`${words} in pieces of ${size}: ${cut}`);
+    }
+  }
+});
+
+t.test('nothing is found where no service looks for it', async (t) => {
+  for (const [body, type] of [
+    ['payment_method=card&method=x&a_method=delete', FORM],
+    ['a=_method%3Ddelete&b=_method', FORM],
+    ['{"a":"the _method of choice"}', FORM],
+    [`${'binary\0'.repeat(2_000)}`, FORM],
+    [part('name="payment_method"', 'delete'), PARTS],
+    [part('name="file"; filename="a.html"', '<input name="_method" value="delete">'), PARTS],
+    [part('name="file"', `${'x'.repeat(4_200)}<input name="_method" value="delete">`), PARTS],
+    ['{"payment_method":"card","a":"_method","b":["_method"]}', JSON_TYPE],
+    ['{"a":"\\"_method\\":\\"delete\\""}', JSON_TYPE],
+    ['_method=delete', 'text/plain'],
+    ['_method=delete', 'application/octet-stream'],
+    ['_method=delete', 'image/png'],
+  ] as const)
+    for (const size of [body.length, 1, 7]) t.same(asked(body, type, size), [], `${type}: ${body.slice(0, 60)}`);
+  for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) t.equal(FormMethods.of(method, typed(FORM)), null);
+  t.equal(FormMethods.of('POST', typed('text/plain')), null);
+});
+
+t.test('of what cannot be read it is not known what it asks for; JSON that is packed is no form', async (t) => {
+  for (const [type, more] of [
+    [FORM, [['Content-Encoding', 'gzip']]],
+    [PARTS, [['Content-Encoding', 'br']]],
+    [`${FORM}; charset=utf-16`, []],
+    [`${FORM}; charset=ibm037`, []],
+    [`${PARTS}; charset="utf-7"`, []],
+  ] as const)
+    t.same(asked('x', type, 1, more), UNKNOWN, type);
+  t.same(asked('x', FORM, 1, [['Content-Encoding', 'identity']]), []);
+  t.equal(FormMethods.of('POST', [...typed(JSON_TYPE), ['Content-Encoding', 'gzip']]), null);
+  t.same(asked('_method=delete', 'text/plain', 1, typed(FORM)), ['DELETE'], 'which of two types counts is not known');
+});
