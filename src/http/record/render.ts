@@ -9,8 +9,10 @@ export function render({ kind, facts, payload }: RecordedEvent): string {
 }
 
 function renderAction(facts: Facts, payload: Payload | null): string {
-  const { verb = '', on = [] } = facts;
-  return verb === 'message' ? renderMessage(facts, payload) : (payload?.text ?? `${verb} ${on.join(' ')}`);
+  const { verb = '', on = [], of } = facts;
+  if (verb === 'message') return renderMessage(facts, payload);
+  const request = payload?.text ?? `${verb} ${on.join(' ')}`;
+  return of === undefined ? request : `${request} (in place of POST, as its body asks)`;
 }
 
 function renderMessage({ on = [], bytes, sha256, whole }: Facts, payload: Payload | null): string {
