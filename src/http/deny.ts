@@ -5,8 +5,11 @@ import type { Decision } from '../policy/decision.js';
 import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../policy/reason.js';
 import { type Cut, endSurely } from '../session/connection.js';
 import type { Session } from '../session/session.js';
+import type { ClientRequest } from './client/request.js';
 import type { ClientResponse } from './client/response.js';
 import { BEARER_CHALLENGE, challengeFor } from './credential.js';
+import { valuesOf } from './headers.js';
+import { readsStatus, wordStatus } from './kubernetes.js';
 
 /** A refusal or an end, in the words a person can act on. */
 export interface Refusal {
@@ -80,10 +83,16 @@ function isCut(reason: EndReason): reason is CutReason {
   return reason in CUTS;
 }
 
-/** problem+json (RFC 9457), or a page for whoever prefers HTML. */
-function wordRefusal(refusal: Refusal, accept: string | undefined): Wording {
-  if (prefersHtml(accept)) return { type: 'text/html; charset=utf-8', body: page(refusal) };
+/** What is known of who is refused. */
+type Refused = Pick<ClientRequest, 'method' | 'target' | 'headers'>;
+
+/** problem+json (RFC 9457), a page for whoever prefers HTML, or what Kubernetes' clients read. */
+function wordRefusal(refusal: Refusal, refused: Refused | null): Wording {
   const { status, reason, detail, rule, hint, session } = refusal;
+  if (refused !== null && prefersHtml(valuesOf(refused.headers, 'accept')[0]))
+    return { type: 'text/html; charset=utf-8', body: page(refusal) };
+  if (refused !== null && readsStatus(refused.headers))
+    return wordStatus(refusal, hint ? `${sentence(detail)} ${sentence(hint)}` : sentence(detail), refused.target);
   const problem = {
     type: `urn:daypass:reason:${reason}`,
     title: title(refusal),
@@ -180,7 +189,7 @@ function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENG
 /** Answers a request with a refusal. @param close - no other request may follow */
 export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolean): void {
   const { head } = res.request;
-  const { type, body } = wordRefusal(refusal, head.value('accept'));
+  const { type, body } = wordRefusal(refusal, res.request);
   const challenge = head.selected.kind === 'service' ? challengeFor(head.headers) : BEARER_CHALLENGE;
   if (close) res.keepsAlive = false;
   res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal, challenge) }, body);
@@ -189,23 +198,29 @@ export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolea
 /** What more there is to say in a refusal as bytes. */
 interface RawOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** Of the request, where it is known: what answers HEAD has no body. */
-  readonly method?: string | undefined;
 }
 
-/** Answers on a bare socket, where there is no response object (upgrades, unreadable requests), and ends it. */
-export function sendRawRefusal(socket: Duplex, refusal: Refusal, options: RawOptions = {}): void {
+/**
+ * Answers on a bare socket, where there is no response object (upgrades, unreadable requests), and ends it.
+ * @param refused - the request; null when there is none that could be read
+ */
+export function sendRawRefusal(
+  socket: Duplex,
+  refused: Refused | null,
+  refusal: Refusal,
+  options: RawOptions = {},
+): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  socket.write(rawRefusal(refusal, options));
+  socket.write(rawRefusal(refused, refusal, options));
   endSurely(socket);
 }
 
 /** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */
-export function rawRefusal(refusal: Refusal, { headers: more = {}, method }: RawOptions = {}): string {
-  const { type, body } = wordRefusal(refusal, undefined);
+export function rawRefusal(refused: Refused | null, refusal: Refusal, { headers: more = {} }: RawOptions = {}): string {
+  const { type, body } = wordRefusal(refusal, refused);
   const headers = {
     'content-type': type,
     'content-length': String(Buffer.byteLength(body)),
@@ -215,5 +230,5 @@ export function rawRefusal(refusal: Refusal, { headers: more = {}, method }: Raw
     ...more,
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${method === 'HEAD' ? '' : body}`;
+  return `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}\r\n${lines.join('')}\r\n${refused?.method === 'HEAD' ? '' : body}`;
 }

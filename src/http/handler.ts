@@ -27,8 +27,7 @@ export function handlerOf(parts: HttpParts, proxies?: HttpProxies): RequestHandl
     },
     upgrade(req, socket, rest) {
       note(req);
-      if (req.head.expectation === 'other')
-        return sendRawRefusal(socket, tellExpectation(parts, req), { method: req.method });
+      if (req.head.expectation === 'other') return sendRawRefusal(socket, req, tellExpectation(parts, req));
       serveUpgrade(parts, req, socket, rest).catch((thrown) => {
         parts.faults.ours(clientOf(req), thrown, 'a WebSocket could not be served');
         socket.destroy();
@@ -66,7 +65,7 @@ function tellExpectation(parts: HttpParts, req: ClientRequest): Refusal {
 function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {
   const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
   parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
-  sendRawRefusal(socket, refusal, { headers: { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } });
+  sendRawRefusal(socket, req, refusal, { headers: { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } });
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */
@@ -92,7 +91,7 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   else request.asked.unreadable(tell);
   if (request?.owner?.unreadable(refusal) === true) return;
   if (response?.hasBegun === true) response.breakOff();
-  else sendRawRefusal(socket, refusal, { method: request?.method });
+  else sendRawRefusal(socket, request, refusal);
 }
 
 function unreadable({ status }: MalformedMessage): Refusal {

@@ -105,7 +105,8 @@ export class Opening implements Connection {
   }
 
   farewell(cut: Cut): void {
-    if (this.client.writable) this.client.write(rawRefusal(refusalOfCut(cut, this.#parts.passage.session.id)));
+    if (this.client.writable)
+      this.client.write(rawRefusal(this.#parts.req, refusalOfCut(cut, this.#parts.passage.session.id)));
   }
 
   warn(): void {}
@@ -114,11 +115,11 @@ export class Opening implements Connection {
     const decision = this.#parts.passage.judge(this.#parts.action);
     if (this.#done || decision.outcome === 'allow') return;
     this.#stop('policy_gone');
-    const { parts, passage, action } = this.#parts;
+    const { parts, req, passage, action } = this.#parts;
     const { id, policy } = passage.session;
     const fault = { service: policy.name, session: id, client: action.client, rule: decision.rule };
     parts.faults.tell({ ...fault, status: 403, reason: 'policy_gone' });
-    sendRawRefusal(this.client, refusalOf(decision, id));
+    sendRawRefusal(this.client, req, refusalOf(decision, id));
   }
 
   #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
@@ -191,14 +192,14 @@ export class Opening implements Connection {
 
   #failed(why: string, timeout: boolean): void {
     if (this.#done) return;
-    const { parts, passage, seq } = this.#parts;
+    const { parts, req, passage, seq } = this.#parts;
     const { session } = passage;
     parts.log.warn({ ...serviceFault(session, failureStatus(timeout)), err: why }, 'the service failed');
     session.meter.upstreamFailed(timeout ? 'timeout' : 'broken');
     this.#release();
     this.#cancel();
     passage.result(seq, { reason: 'upstream_unavailable', ...this.#times() });
-    sendRawRefusal(this.client, noWebSocket(timeout, session.id));
+    sendRawRefusal(this.client, req, noWebSocket(timeout, session.id));
   }
 
   readonly #clientLeft = () => {

@@ -19,16 +19,16 @@ import { Opening } from './opening.js';
 /** One upgrade request from its head to its refusal or its relay. */
 export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
   const arrivedAt = parts.monotonic();
-  const { head: opening, headers, target, method } = req;
+  const { head: opening, headers, target } = req;
   const fault = faultOf(target, opening);
   if (fault !== null) {
     tellFault(parts, req, fault);
-    return sendRawRefusal(socket, fault, { method });
+    return sendRawRefusal(socket, req, fault);
   }
   const wished = readWish(req, rest);
   if (!wished.ok) {
     tellFault(parts, req, wished.refusal);
-    return sendRawRefusal(socket, wished.refusal, { method, headers: wished.refusal.status === 426 ? SPOKEN : {} });
+    return sendRawRefusal(socket, req, wished.refusal, { headers: wished.refusal.status === 426 ? SPOKEN : {} });
   }
   const carried = parts.carried.get(socket);
   const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
@@ -38,20 +38,20 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
     : await enter(parts, selected, { method: 'WS', head: opening, client: clientOf(req), carried });
   if (!entry.ok) {
     if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
-    return sendRawRefusal(socket, entry.refusal);
+    return sendRawRefusal(socket, req, entry.refusal);
   }
   const { admission } = entry;
   const { session } = admission;
   // Before the decision, so that nothing can come between it and its release.
   const assertion = await parts.identity.assertion(session);
   if (socket.destroyed) return;
-  if (!session.isLive()) return sendRawRefusal(socket, tellEnd(parts, req, session));
+  if (!session.isLive()) return sendRawRefusal(socket, req, tellEnd(parts, req, session));
   const action = actionOf(req, 'WS', clientOf(req), admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
   if (decision.outcome !== 'allow' || !action.target.ok) {
     const refusal = refusalOf(decision, session.id);
-    return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, said));
+    return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, req, said));
   }
   const { path, query } = action.target;
   const { wish } = wished;
