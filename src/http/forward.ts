@@ -306,7 +306,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   /** @param reason - why it did not come to a good end */
   #finish(reason: string | null): void {
     this.#done = true;
-    const { req, seq, arrivedAt, monotonic } = this.#parts;
+    const { req, seq, forward, arrivedAt, monotonic } = this.#parts;
     const { recording, unsaid } = this.#session;
     const known = resultOf({
       seq,
@@ -314,6 +314,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       reason,
       request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap, isWhole: this.#body.isWhole },
       response: { headers: this.#head?.headers ?? [], tap: this.#answer, isWhole: reason === null },
+      addressed: forward.addressed,
       contentType: this.#head?.contentType && unsaid.text(this.#head.contentType),
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       isRepeated: this.#sent?.isRepeated ?? false,

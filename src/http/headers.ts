@@ -1,5 +1,6 @@
 import type { Header } from './action.js';
 import { setsOurs, withoutOurCookies } from './browser/cookies.js';
+import { readChallenges } from './challenges.js';
 import { trimmed } from './header-line.js';
 
 /** Headers of one connection only (RFC 9110 section 7.6.1), and what speaks about framing: each hop makes its own. */
@@ -181,7 +182,8 @@ function isForwarded(name: string, plain: string): boolean {
  * The headers a client gets of a service's answer: without those of its connection, and without any in our name. A service
  * speaks for itself alone: its cookies reach no sibling and are none of the gateway's, `Clear-Site-Data` would clear those of
  * all siblings, `Alt-Svc` leads nobody past the gateway, `NEL` has browsers report every address of the host elsewhere, those
- * with a hand-over code among them, and a redirect to its own address leads to where the client knows it.
+ * with a hand-over code among them, and a redirect to its own address leads to where the client knows it. It asks for no password
+ * that would not reach it.
  */
 export function responseHeaders(headers: readonly Header[], service: ServiceAddress): Header[] {
   const listed = connectionList(headers);
@@ -193,6 +195,10 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
     if (listed.size > 0 && listed.has(name.toLowerCase())) continue;
     if (plain === 'set-cookie' || plain === 'set-cookie2') {
       if (!setsOurs(value)) kept.push([name, value.replace(COOKIE_DOMAIN, '')]);
+    } else if (plain === 'www-authenticate' && !service.passesAuthorization) {
+      const { passed, withheld } = readChallenges(value);
+      if (withheld.length === 0) kept.push(header);
+      else if (passed !== '') kept.push([name, passed]);
     } else kept.push(plain === 'location' ? [name, publicLocation(value, service)] : header);
   }
   return kept;
@@ -207,6 +213,7 @@ const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
 interface ServiceAddress {
   readonly origins: readonly string[];
   readonly basePath: string;
+  readonly passesAuthorization: boolean;
 }
 
 /** A whole address at the service itself becomes a path, under which the client reaches the same. */

@@ -29,6 +29,7 @@ function renderResult(facts: Facts, payload: Payload | null): string {
     parts.push(`${facts.unconfirmed} of its ${facts.messages} allowed messages perhaps not sent on`);
   if (facts.requestWhole === false) parts.push('answered before all of it came');
   if (facts.repeated === true) parts.push('sent twice');
+  if (facts.withheld !== undefined) parts.push(`its challenge (${facts.withheld}) not passed on`);
   if (facts.bytesOut !== undefined) parts.push(`${facts.bytesOut} bytes out`);
   if (facts.ms !== undefined) parts.push(`${facts.ms} ms${timings(facts)}`);
   if (facts.reason !== undefined) parts.push(facts.reason);

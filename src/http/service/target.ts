@@ -29,6 +29,8 @@ export interface Addressed {
   readonly origins: readonly string[];
   /** What stands before every path of its own. */
   readonly basePath: string;
+  /** Whether a client's own `Authorization` reaches it. */
+  readonly passesAuthorization: boolean;
 }
 
 /** Where a service is and what the gateway adds to each of its requests. */
@@ -70,7 +72,8 @@ export class HttpUpstream {
     this.queryOnly = queryOnly;
     this.answersWithin = more.answersWithin;
     this.#preservesHost = preservesHost;
-    this.#addressed = { host: new URL(url.origin).host, origins: [url.origin], basePath: url.basePath };
+    const { origin, basePath } = url;
+    this.#addressed = { host: new URL(origin).host, origins: [origin], basePath, passesAuthorization };
     this.headers = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
     const names = [...headers.map(([name]) => name), ...namesOf(identity)];
     this.injected = names.map(canonical);
@@ -81,8 +84,8 @@ export class HttpUpstream {
     if (!this.#preservesHost) return this.#addressed;
     const preserved = host.toLowerCase();
     if (this.#addressed.host !== preserved) {
-      const { origin, basePath } = this.url;
-      this.#addressed = { host: preserved, origins: [origin, `http://${preserved}`, `https://${preserved}`], basePath };
+      const origins = [this.url.origin, `http://${preserved}`, `https://${preserved}`];
+      this.#addressed = { ...this.#addressed, host: preserved, origins };
     }
     return this.#addressed;
   }

@@ -4,6 +4,7 @@ import { BodyTap } from '../body-tap.js';
 import { pairs, valuesOf } from '../headers.js';
 import { type Instants, resultOf } from '../record/result.js';
 import { settingsOf } from '../rules/decide.js';
+import type { Addressed } from '../service/target.js';
 
 /** How much of an answer other than 101 is passed on, bytes. */
 export const DECLINED_BYTES = 64 * 1024;
@@ -15,11 +16,19 @@ interface Declined {
   readonly response: IncomingMessage;
   readonly body: Buffer;
   readonly session: Session;
+  readonly addressed: Addressed;
   readonly at: Instants;
 }
 
 /** What the record says of it: the same as of any answer. */
-export function resultOfDeclined({ seq, response, body, session, at }: Declined): ReturnType<typeof resultOf> {
+export function resultOfDeclined({
+  seq,
+  response,
+  body,
+  session,
+  addressed,
+  at,
+}: Declined): ReturnType<typeof resultOf> {
   const { bodies } = settingsOf(session.role);
   const headers = pairs(response.rawHeaders);
   const tap = new BodyTap(bodies ?? 0);
@@ -31,6 +40,7 @@ export function resultOfDeclined({ seq, response, body, session, at }: Declined)
     reason: null,
     request: null,
     response: { headers, tap, isWhole: true },
+    addressed,
     contentType: response.headers['content-type'],
     keepsResponse: bodies !== null,
     isRepeated: false,

@@ -169,9 +169,17 @@ export class Opening implements Connection {
       this.#release();
       const said = Buffer.concat(body);
       const at = { ...this.#at(), done: this.#parts.parts.monotonic() };
-      const { facts, payload } = resultOfDeclined({ seq, response, body: said, session: passage.session, at });
+      const addressed = this.#addressed;
+      const { facts, payload } = resultOfDeclined({
+        seq,
+        response,
+        body: said,
+        session: passage.session,
+        addressed,
+        at,
+      });
       passage.result(seq, facts, payload);
-      const plain = declinedTo(response, said, this.#addressed);
+      const plain = declinedTo(response, said, addressed);
       passage.session.sightings.bytes(plain);
       passage.session.deliver(this.client, plain);
       // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
