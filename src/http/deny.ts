@@ -84,7 +84,7 @@ function isCut(reason: EndReason): reason is CutReason {
 }
 
 /** What is known of who is refused. */
-type Refused = Pick<ClientRequest, 'method' | 'target' | 'headers'>;
+export type Refused = Pick<ClientRequest, 'method' | 'target' | 'headers'>;
 
 /** problem+json (RFC 9457), a page for whoever prefers HTML, or what Kubernetes' clients read. */
 function wordRefusal(refusal: Refusal, refused: Refused | null): Wording {
@@ -92,7 +92,7 @@ function wordRefusal(refusal: Refusal, refused: Refused | null): Wording {
   if (refused !== null && prefersHtml(valuesOf(refused.headers, 'accept')[0]))
     return { type: 'text/html; charset=utf-8', body: page(refusal) };
   if (refused !== null && readsStatus(refused.headers))
-    return wordStatus(refusal, hint ? `${sentence(detail)} ${sentence(hint)}` : sentence(detail), refused.target);
+    return wordStatus(refusal, hint ? `${sentence(detail)} ${sentence(hint)}` : sentence(detail), refused);
   const problem = {
     type: `urn:daypass:reason:${reason}`,
     title: title(refusal),

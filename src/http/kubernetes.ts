@@ -1,5 +1,5 @@
 import type { Header } from './action.js';
-import type { Refusal, Wording } from './deny.js';
+import type { Refusal, Refused, Wording } from './deny.js';
 import { valuesOf } from './headers.js';
 
 /*
@@ -39,14 +39,18 @@ const REASONS: Readonly<Record<number, string>> = {
 /** Where a cluster tells of itself. client-go takes these answers raw, and looks for no `Status` in what is none of them. */
 const DISCOVERY = /^\/(?:version|apis?|openapi\/[^?]*)(?:\?|$)/;
 
+/** kubectl asks by SPDY once more for what it was refused as a WebSocket, and shows the second refusal alone; before 1.31 it asks so first. */
+const NO_SPDY = 'SPDY is not spoken here: kubectl 1.31 and later ask by WebSocket, which a role allows as WS.';
+
 /**
  * A refusal as a `Status` (kubernetes/apimachinery, `pkg/apis/meta/v1/types.go`): its message is all that kubectl prints, so all that a person
  * needs stands in it. Our own reason and rule are its cause. Of a 403 to discovery client-go shows only what is text.
  * @param said - what happened and what to do, in sentences
  */
-export function wordStatus(refusal: Refusal, said: string, target: string): Wording {
+export function wordStatus(refusal: Refusal, said: string, { target, headers }: Refused): Wording {
   const { status, reason, rule, session } = refusal;
-  const message = `${said} (Daypass: ${reason}${session === undefined ? '' : `, session ${session}`})`;
+  const isSpdy = status === 403 && valuesOf(headers, 'upgrade').some((value) => /^spdy\//i.test(value));
+  const message = `${said}${isSpdy ? ` ${NO_SPDY}` : ''} (Daypass: ${reason}${session === undefined ? '' : `, session ${session}`})`;
   if (status === 403 && DISCOVERY.test(target)) return { type: 'text/plain; charset=utf-8', body: `${message}\n` };
   const object = {
     kind: 'Status',

@@ -137,6 +137,14 @@ t.test("a refusal of kubectl is a Status of the API server's own form", async (t
     t.match(statusIn(t, await asks('GET /x', old), 'exec'), { message: /version 13/, code: 426 });
   });
 
+  t.test('and says of SPDY, by which it asks again, that it is not spoken', async (t) => {
+    const spdy = `${ASKS}Connection: Upgrade, close\r\nUpgrade: SPDY/3.1\r\n`;
+    const message =
+      /^The role viewer does not allow POST \/exec\. .*\. SPDY is not spoken here: .* as WS\. \(Daypass: /;
+    t.match(statusIn(t, await asks('POST /exec', spdy), 'exec'), { message, reason: 'Forbidden' });
+    t.notMatch(await asks('POST /exec', spdy, 'dp_x'), /SPDY/, 'where another role would not help');
+  });
+
   t.test('in text where client-go looks for none, since it would show "unknown"', async (t) => {
     for (const target of ['/api?timeout=32s', '/apis', '/version', '/openapi/v3', '/openapi/v2?x=/version']) {
       const [head, body] = parted(await asks(`GET ${target}`));
