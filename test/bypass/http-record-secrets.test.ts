@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { redactHeaders, redactQuery, redactText } from '../../src/http/record/redact.js';
+import { redactBody, redactHeaders, redactQuery } from '../../src/http/record/redact.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { dialWebSocket } from '../http/over-tls.js';
@@ -96,12 +96,12 @@ const HEADERS = [
 
 t.test('D27: credentials are cut out of bodies of every kind, whole or cut off, and the rest is as it was', (t) => {
   for (const [type, body] of BODIES) {
-    const safe = redactText(body, type);
+    const safe = redactBody(body, type);
     t.notMatch(safe, /C4nary/, `${type}: ${body.slice(0, 80)}`);
     t.match(safe, /\[redacted\]/);
     const begun = body.slice(0, body.indexOf('C4nary') + 9);
     if (begun.includes('C4nary'))
-      t.notMatch(redactText(begun, type, false), /C4nary/, `the beginning of ${body.slice(0, 80)}`);
+      t.notMatch(redactBody(begun, type, false), /C4nary/, `the beginning of ${body.slice(0, 80)}`);
   }
   const kept = [
     '{"data":"{\\"author\\":\\"bob\\",\\"monkey\\":\\"x\\",\\"country_code\\":\\"de\\"}","n":12345678901234567890}',
@@ -110,14 +110,14 @@ t.test('D27: credentials are cut out of bodies of every kind, whole or cut off, 
     'data: {"n":\ndata: 1}\n\n',
     'it is at http://host:8080',
   ];
-  for (const text of kept) t.equal(redactText(text, 'text/plain'), text);
-  t.equal(redactText(`at https://bob:${SECRET}`, 'text/plain', false), 'at https://[redacted]');
+  for (const text of kept) t.equal(redactBody(text, 'text/plain'), text);
+  t.equal(redactBody(`at https://bob:${SECRET}`, 'text/plain', false), 'at https://[redacted]');
   t.equal(
-    redactText('{"data":"{\\"password\\":\\"x\\",\\"n\\":[1,\\"a\\"]}","n":1}', JSON_TYPE),
+    redactBody('{"data":"{\\"password\\":\\"x\\",\\"n\\":[1,\\"a\\"]}","n":1}', JSON_TYPE),
     '{"data":"{\\"password\\":\\"[redacted]\\",\\"n\\":[1,\\"a\\"]}","n":1}',
   );
   t.equal(
-    redactText(
+    redactBody(
       `${part('Content-Disposition: form-data; name="pin"').slice(0, -2)}\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--`,
       MULTIPART,
     ),
@@ -133,8 +133,8 @@ t.test('D27: credentials are cut out of queries and headers', (t) => {
     redactQuery('?q=token:abc&page=2&r=%22pin%22:%22x&s=1'),
     '?q=token:[redacted]&page=2&r=%22pin%22:%22[redacted]&s=1',
   );
-  t.equal(redactText('note=code:+5&amount=%31', FORM), 'note=code:[redacted]&amount=%31');
-  t.equal(redactText('{"password":"a&C4nary"}', FORM), '{"password":"[redacted]"}');
+  t.equal(redactBody('note=code:+5&amount=%31', FORM), 'note=code:[redacted]&amount=%31');
+  t.equal(redactBody('{"password":"a&C4nary"}', FORM), '{"password":"[redacted]"}');
   t.same(redactHeaders([['X-Data', '{"password":"a&C4nary"}']], []), ['X-Data: {"password":"[redacted]"}']);
   for (const name of HEADERS) t.same(redactHeaders([[name, SECRET]], []), [`${name}: [redacted]`]);
   for (const [name, value] of [
@@ -175,7 +175,7 @@ t.test('D27: what is cut out is found in one run through a text, whatever it is 
     whole.push(`${head}${' '.repeat(512 * 1024)}x`, `${head}${'\n'.repeat(512 * 1024)}x`);
   // What is quadratic takes minutes, and the test's own limit ends it.
   for (const text of whole)
-    for (const type of ['text/plain', FORM, MULTIPART, 'multipart/mixed']) redactText(text, type);
+    for (const type of ['text/plain', FORM, MULTIPART, 'multipart/mixed']) redactBody(text, type);
   t.end();
 });
 

@@ -1,6 +1,6 @@
 /** A credential within texts within texts, of forms at random, whole or cut off: none of it is left, and nothing beside it is lost. */
 import t from 'tap';
-import { redactQuery, redactText } from '../../src/http/record/redact.js';
+import { redactBody, redactQuery } from '../../src/http/record/redact.js';
 import { cases, type Random } from './random.js';
 
 const SECONDS = 2;
@@ -60,7 +60,7 @@ t.test('D27: nothing of a credential is left, however it is wrapped and wherever
       for (let left = random.below(4); left > 0; left -= 1) text = random.pick(WRAPPINGS)(text, random);
       const isWhole = random.chance(0.6);
       const sample = isWhole ? text : text.slice(0, random.below(text.length));
-      const safe = redactText(sample, random.pick(TYPES), isWhole);
+      const safe = redactBody(sample, random.pick(TYPES), isWhole);
       if (TRACE.test(safe)) t.fail(name, { sample, safe });
       const query = `?x=${encodeURIComponent(sample)}&page=2`;
       const shown = redactQuery(query);

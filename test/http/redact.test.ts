@@ -6,7 +6,7 @@ import type { RequestAction } from '../../src/http/action.js';
 import { bodySample, describe } from '../../src/http/record/describe.js';
 import { holdsHandle } from '../../src/http/record/disguised.js';
 import { CREDENTIAL_PART } from '../../src/http/record/looks.js';
-import { redactHeaders, redactQuery, redactText } from '../../src/http/record/redact.js';
+import { redactBody, redactHeaders, redactQuery } from '../../src/http/record/redact.js';
 import { SECRET_PART } from '../../src/http/record/secret-names.js';
 import { isWorthALook } from '../../src/http/record/worth-a-look.js';
 import { readTarget } from '../../src/http/rules/path.js';
@@ -48,11 +48,11 @@ t.test('parameters and members named like credentials lose their values', async 
     '?page=2&access_token=[redacted]&Password=[redacted]&q=token',
   );
   t.equal(
-    redactText('{"user": "a", "password" : "b\\"c", "n": 1}', 'application/json'),
+    redactBody('{"user": "a", "password" : "b\\"c", "n": 1}', 'application/json'),
     '{"user": "a", "password" : "[redacted]", "n": 1}',
   );
-  t.equal(redactText('{"client_secret":"cut of', 'application/json'), '{"client_secret":"[redacted]');
-  t.equal(redactText('a=1&pin=1234', 'application/x-www-form-urlencoded; charset=utf-8'), 'a=1&pin=[redacted]');
+  t.equal(redactBody('{"client_secret":"cut of', 'application/json'), '{"client_secret":"[redacted]');
+  t.equal(redactBody('a=1&pin=1234', 'application/x-www-form-urlencoded; charset=utf-8'), 'a=1&pin=[redacted]');
 });
 
 t.test('members are known by any name a credential has, in whatever case and however its letters are written', (t) => {
@@ -84,11 +84,11 @@ t.test('members are known by any name a credential has, in whatever case and how
   for (const name of names) {
     const escaped = `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
     for (const written of [name, escaped]) {
-      const text = redactText(JSON.stringify({ n: 1, v: 'x' }).replace('"v"', `"${written}"`), 'text/plain');
+      const text = redactBody(JSON.stringify({ n: 1, v: 'x' }).replace('"v"', `"${written}"`), 'text/plain');
       t.equal(text, `{"n":1,"${written}":"[redacted]"}`);
     }
   }
-  t.equal(redactText('{"key":"x","monkey":"y"}', 'text/plain'), '{"key":"x","monkey":"y"}');
+  t.equal(redactBody('{"key":"x","monkey":"y"}', 'text/plain'), '{"key":"x","monkey":"y"}');
   t.end();
 });
 
@@ -158,7 +158,7 @@ t.test('D27: secrets in JSON are redacted whatever their type', async (t) => {
     '{"pin":12': '{"pin":"[redacted]"',
     '[{"user":"a"},{"otp":-1.5e3}]': '[{"user":"a"},{"otp":"[redacted]"}]',
   };
-  for (const [text, expected] of Object.entries(cases)) t.equal(redactText(text, 'application/json'), expected);
+  for (const [text, expected] of Object.entries(cases)) t.equal(redactBody(text, 'application/json'), expected);
 });
 
 t.test(
@@ -205,8 +205,8 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
         describe({ kind: 'message', opening: OPENING, path: '/live', frame: kind, data });
       const frame = (kind: 'text' | 'binary', data: Buffer) => message(kind, data).payload ?? {};
       const recorded = [
-        redactText(wrapped, 'text/plain'),
-        redactText(`a=${spelled}`, 'application/x-www-form-urlencoded'),
+        redactBody(wrapped, 'text/plain'),
+        redactBody(`a=${spelled}`, 'application/x-www-form-urlencoded'),
         redactQuery(`?x=${spelled}&y=1`),
         String(frame('text', Buffer.from(wrapped)).text),
         String(frame('binary', Buffer.from(wrapped)).text),

@@ -3,7 +3,7 @@ import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
 import { bytesOf, isReadableAs, messageText, textOf } from './content.js';
-import { redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
+import { redactBody, redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
 
 /**
  * What the record says of an action before it is forwarded: method and path as facts, then the head of a request (redacted)
@@ -29,17 +29,16 @@ function describeMessage({ path, of, frame, data }: MessageAction): ActionFacts 
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
   const facts = { verb: 'message', on: [redactPath(path)], frame, bytes: bytes.byteLength, sha256, of };
   if (text === null) return { facts };
-  return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text, PLAIN) } };
+  return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text) } };
 }
 
-const PLAIN = 'text/plain';
 /** A client's text up to this size is recorded whole, bytes; of a longer one the beginning, its size and its digest. */
 const WHOLE_TEXT = 1024 * 1024;
 const BEGINNING = 64 * 1024;
 
 function beginningOf(frame: string, bytes: Buffer): Payload {
   const text = messageText(frame, bytes.subarray(0, BEGINNING), false) ?? '';
-  return { text: redactText(text, PLAIN, false), whole: false };
+  return { text: redactText(text, false), whole: false };
 }
 
 /** How much of a request's body is recorded unless the role says, bytes. Counts are always whole. */
@@ -64,7 +63,7 @@ export function bodySample(sample: Uint8Array, whole: boolean, type: string, enc
   const bytes = bytesOf(sample);
   const isPlain = /^\s*(?:identity)?\s*$/i.test(encoding) && isReadableAs(type);
   const text = isPlain ? textOf(bytes, whole) : null;
-  const content = text === null ? digest(bytes) : { text: redactText(text, type, whole) };
+  const content = text === null ? digest(bytes) : { text: redactBody(text, type, whole) };
   return { ...content, type, whole };
 }
 

@@ -48,7 +48,7 @@ function redactProtocols(value: string): string {
     const [name = '', rest = ''] = protocol.split(/[.:](.*)/s);
     const isSecret = isNamed || isCredentialProtocol(protocol) || (rest !== '' && isSecretName(name));
     isNamed = !isSecret && isSecretName(protocol);
-    return isSecret ? REDACTED : redactText(protocol, '');
+    return isSecret ? REDACTED : redactText(protocol);
   });
 }
 
@@ -81,11 +81,19 @@ export function redactPath(path: string): string {
 }
 
 /** A text as it may be recorded: of one that is only a beginning, what is cut off is redacted to its end. */
-export function redactText(text: string, contentType: string, whole = true): string {
-  const handles = whole ? withoutAnyHandle : beginningWithoutAnyHandle;
-  if (/^\s*application\/x-www-form-urlencoded/i.test(contentType)) return handles(without(text, formCuts));
+export function redactText(text: string, whole = true): string {
+  return cutHandles(without(text, textCuts), whole);
+}
+
+/** The same of a body, which may be a form. */
+export function redactBody(text: string, contentType: string, whole = true): string {
+  if (/^\s*application\/x-www-form-urlencoded/i.test(contentType)) return cutHandles(without(text, formCuts), whole);
   const parts = /^\s*multipart\//i.test(contentType) ? secretParts(text, contentType, isSecretName) : [];
-  return handles(without(text, textCuts, parts));
+  return cutHandles(without(text, textCuts, parts), whole);
+}
+
+function cutHandles(text: string, whole: boolean): string {
+  return whole ? withoutAnyHandle(text) : beginningWithoutAnyHandle(text);
 }
 
 function without(

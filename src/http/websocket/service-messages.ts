@@ -103,7 +103,7 @@ export class ServiceMessages implements FrameTap {
   }
 
   #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole }: Said): void {
-    const payload = text === null ? null : { text: redactText(text, 'text/plain', whole) };
+    const payload = text === null ? null : { text: redactText(text, whole) };
     const of = this.#seq;
     // One literal: see `joined`.
     const facts = {
