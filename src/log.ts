@@ -2,6 +2,9 @@ import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
 
+/** What stands in a log or a record where something was cut out. */
+export const REDACTED = '[redacted]';
+
 /**
  * A handle anywhere in a text: the secret half is never written to a log or a recording (THREATS.md A16, D27). Also one that a
  * bound cut off: 42 of 43 characters are as good as all.
@@ -16,12 +19,12 @@ const TOKEN = /dpt_[0-9A-Za-z_-]{10,}/g;
 /** Replaces the secret half of every handle in a text; the grant id stays, since reviewers search by it. Tokens go altogether. */
 export function withoutHandles(told: string): string {
   const text = told.includes('_') ? withoutPlainHandles(told) : told; // one character is found faster than a word
-  return text.includes('64705f') ? text.replace(HEX_HANDLE, '64705f$<id>5f[redacted]') : text;
+  return text.includes('64705f') ? text.replace(HEX_HANDLE, `64705f$<id>5f${REDACTED}`) : text;
 }
 
 function withoutPlainHandles(told: string): string {
-  const text = told.includes('dpt_') ? told.replace(TOKEN, 'dpt_[redacted]') : told;
-  return text.includes('dp_') ? text.replace(HANDLE, 'dp_$1_[redacted]') : text;
+  const text = told.includes('dpt_') ? told.replace(TOKEN, `dpt_${REDACTED}`) : told;
+  return text.includes('dp_') ? text.replace(HANDLE, `dp_$1_${REDACTED}`) : text;
 }
 
 /** Characters that steer a terminal or turn text around, and that JSON leaves as they are: C1, DEL, zero-width, bidi. */

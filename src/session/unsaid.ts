@@ -1,7 +1,7 @@
 import { SHORTEST_SOUGHT, type SoughtSecret } from '../config/secret.js';
+import { REDACTED } from '../log.js';
 import type { Facts, Json, Payload } from '../recording/event.js';
 
-const CUT = '[redacted]';
 /** To remember a shorter list takes longer than to look through it. */
 const LONG = 4;
 
@@ -66,7 +66,7 @@ export class Unsaid {
   text(text: string): string {
     if (text.length < SHORTEST_SOUGHT || !this.#begins.test(text)) return text;
     let safe = text;
-    for (const spelled of this.#spelled) if (safe.includes(spelled)) safe = safe.replaceAll(spelled, CUT);
+    for (const spelled of this.#spelled) if (safe.includes(spelled)) safe = safe.replaceAll(spelled, REDACTED);
     for (const secret of this.#plain) safe = withoutBeginning(safe, secret);
     return safe;
   }
@@ -89,7 +89,7 @@ function withoutBeginning(text: string, secret: string): string {
   const begin = secret.slice(0, SHORTEST_SOUGHT);
   let at = text.indexOf(begin, Math.max(0, text.length - secret.length + 1));
   while (at !== -1 && !secret.startsWith(text.slice(at))) at = text.indexOf(begin, at + 1);
-  return at === -1 ? text : text.slice(0, at) + CUT;
+  return at === -1 ? text : text.slice(0, at) + REDACTED;
 }
 
 /** Of a secret without special characters most are the same. */

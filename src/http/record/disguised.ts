@@ -1,6 +1,4 @@
-import { withoutHandles } from '../../log.js';
-
-const REDACTED = '[redacted]';
+import { REDACTED, withoutHandles } from '../../log.js';
 
 /** One character as a URL or a JSON string may spell it too: `%64`, `%2564`, `\u0064`. */
 function spelled(character: string): string {

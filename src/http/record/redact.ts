@@ -1,3 +1,4 @@
+import { REDACTED } from '../../log.js';
 import type { Header } from '../action.js';
 import { canonical, isCredentialProtocol } from '../headers.js';
 import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
@@ -8,7 +9,6 @@ import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js
 import { endOfBare, endOfParameter, endOfValue, ParameterEnds } from './value-ends.js';
 import { isWorthALook } from './worth-a-look.js';
 
-const REDACTED = '[redacted]';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
 
 /**
