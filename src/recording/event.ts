@@ -1,6 +1,11 @@
 /** A value that survives JSON unchanged. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
+/** `Array.isArray` does not narrow a readonly list, nor what is none. */
+export function isList(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}
+
 /** What happened. `action` is written before its action is forwarded; everything else when it is known. */
 export type EventKind =
   | 'open' // the session was admitted: signed grant, policy version, client

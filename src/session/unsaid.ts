@@ -1,6 +1,6 @@
 import { SHORTEST_SOUGHT, type SoughtSecret } from '../config/secret.js';
 import { REDACTED } from '../log.js';
-import type { Facts, Json, Payload } from '../recording/event.js';
+import { type Facts, isList, type Json, type Payload } from '../recording/event.js';
 
 /** To remember a shorter list takes longer than to look through it. */
 const LONG = 4;
@@ -48,7 +48,7 @@ export class Unsaid {
       const value: Json | undefined = whole[name];
       const safe = value === undefined ? value : this.#value(value);
       if (safe === value) continue;
-      changed ??= { ...whole };
+      changed ??= {};
       changed[name] = safe;
     }
     return changed === null ? whole : Object.assign({}, whole, changed);
@@ -77,11 +77,6 @@ const KNOWN = new WeakMap<readonly SoughtSecret[], Unsaid>();
 /** A text as it stands in a regular expression. */
 function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
-}
-
-/** `Array.isArray` does not narrow a readonly list. */
-function isList(value: Json): value is readonly Json[] {
-  return Array.isArray(value);
 }
 
 /** A bound may have cut a text within a secret: nearly all of one is as good as all. */

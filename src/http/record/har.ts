@@ -1,6 +1,6 @@
 import type { Transcript } from '../../gate/protocol.js';
 import { harmlessJson } from '../../log.js';
-import type { Facts, Json, Payload, RecordedEvent } from '../../recording/event.js';
+import { type Facts, isList, type Json, type Payload, type RecordedEvent } from '../../recording/event.js';
 
 /** More messages of one socket are counted, not listed. */
 const MOST_MESSAGES = 10_000;
@@ -161,9 +161,11 @@ function timingsOf({ queueMs, firstByteMs, ms }: Facts) {
   };
 }
 
-/** What a part of a payload is looked up in. `Array.isArray` does not narrow a readonly list away; what is left is an object of JSON. */
-function partOf(value: Json | undefined): Payload | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : null;
+type Part = { readonly [name: string]: Json | undefined };
+
+/** What a part of a payload is looked up in. */
+function partOf(value: Json | undefined): Part | null {
+  return typeof value === 'object' && value !== null && !isList(value) ? value : null;
 }
 
 interface Body {
@@ -171,7 +173,7 @@ interface Body {
   readonly said: { readonly text: string; readonly comment?: string };
 }
 
-function bodyOf(payload: Payload | null): Body | null {
+function bodyOf(payload: Part | null): Body | null {
   if (typeof payload?.text !== 'string' || typeof payload.type !== 'string') return null;
   const { type, text, whole } = payload;
   return { type, said: whole === false ? { text, comment: 'its beginning; the rest is not recorded' } : { text } };
