@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
+import { readNeedsHand } from '../../src/access/leaving-hand.js';
 import { openDatabase } from '../../src/recording/database.js';
-import { secretsSeen } from '../../src/recording/sightings.js';
 import { until } from '../recording/fixture.js';
 import { throughGateway } from '../support/gateway.js';
 import { gatewayToOrders } from './fixture.js';
@@ -49,8 +49,8 @@ t.test('a password that comes back is told of once a session, and the session go
   t.equal(lines.length, 3);
   const pool = openDatabase(gateway.ledger.url, { max: 1 });
   t.teardown(() => pool.end());
-  const seen = await secretsSeen(pool, 'alice');
-  t.match(seen, [
+  const { rotate } = await readNeedsHand({ pool, services: () => [] }, 'alice', Date.now());
+  t.match(rotate, [
     { service: 'orders-db', secret: 'env FIXER_PASSWORD', sessions: [String] },
     { service: 'orders-db', secret: 'env READER_PASSWORD', sessions: [String, String] },
   ]);

@@ -1,11 +1,16 @@
+import type { Pool } from 'pg';
 import t from 'tap';
+import { readNeedsHand } from '../../src/access/leaving-hand.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import type { SessionLog } from '../../src/recording/log.js';
 import { rebuildIndex } from '../../src/recording/rebuild.js';
-import { secretsSeen } from '../../src/recording/sightings.js';
 import { close, freshLedger, open, quiet, safe, startRecorder } from './fixture.js';
 
 const ALL = 'select session_id, principal, service, secret, at from secret_sightings order by session_id, secret';
+
+/** What whoever ends their access is told to replace. */
+const secretsSeen = async (pool: Pool, principal: string) =>
+  (await readNeedsHand({ pool, services: () => [] }, principal, Date.now())).rotate;
 
 const saw = (log: SessionLog, secret: string) => log.append('notice', { about: 'secret_seen', secret });
 
@@ -34,7 +39,8 @@ t.test('a recorded sighting is found by person, whoever writes the index and how
     { service: 'orders-db', secret: 'env A', sessions: [first.row.id, second.row.id] },
     { service: 'orders-db', secret: 'file b.key', sessions: [first.row.id] },
   ]);
-  t.ok(seen[0] !== undefined && seen[0].firstAt <= seen[0].lastAt && seen[0].firstAt > Date.now() - 60_000);
+  const [earliest, latest] = [Date.parse(seen[0]?.first ?? ''), Date.parse(seen[0]?.last ?? '')];
+  t.ok(earliest <= latest && earliest > Date.now() - 60_000);
   t.match(await secretsSeen(pool, 'bob'), [{ service: 'web', secret: 'env A', sessions: [bobs.row.id] }]);
   t.same(await secretsSeen(pool, 'carol'), []);
 
