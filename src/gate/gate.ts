@@ -68,7 +68,7 @@ export class Gate implements GrantWatcher {
   readonly #metrics: Metrics;
   readonly #refusals: Refusals;
   readonly #shared = new SharedAdmissions();
-  #closedFor: DenialReason | null = null;
+  #isOpen = true;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
@@ -136,12 +136,12 @@ export class Gate implements GrantWatcher {
 
   /** Whether anybody is let in: not from the moment on that the gateway stops. */
   get isOpen(): boolean {
-    return this.#closedFor === null;
+    return this.#isOpen;
   }
 
   /** Stops admitting (`shutdown`); live sessions go on until they are cut. */
   stopAdmitting(): void {
-    this.#closedFor = 'store_unavailable';
+    this.#isOpen = false;
   }
 
   /** Cuts every live session. */
@@ -187,8 +187,7 @@ export class Gate implements GrantWatcher {
   }
 
   async #admit(request: AdmitRequest): Promise<Admitted> {
-    if (this.#closedFor !== null)
-      return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    if (!this.#isOpen) return shuttingDown();
     const policy = this.#parts.policies.get(request.service);
     if (policy === undefined || policy.protocol !== request.protocol) {
       return refuse(
@@ -244,7 +243,7 @@ export class Gate implements GrantWatcher {
         if (!answer.ok) await this.#recordRefused(request, presented, holds, check, answer.decision);
         return answer;
       }
-      return refuse('store_unavailable', 'the grant is changing', 'connect again in a moment');
+      return refuse('store_unavailable', 'the grant is changing');
     } finally {
       this.registry.unwatch(presented.id, watch);
     }
@@ -266,10 +265,9 @@ export class Gate implements GrantWatcher {
     if (!holds) return refuse('unknown_grant', 'no grant has this handle', 'check that the handle is whole');
     const wrong = mismatch(request, grant, this.#parts.clock.wall());
     if (wrong !== null) return { ok: false, decision: wrong };
-    if (this.#closedFor !== null)
-      return refuse(this.#closedFor, 'the gateway is shutting down', 'connect again in a moment');
+    if (!this.#isOpen) return shuttingDown();
     const policy = this.#parts.policies.get(request.service);
-    if (policy?.protocol !== request.protocol) return refuse('unknown_service', 'the service is gone', '');
+    if (policy?.protocol !== request.protocol) return refuse('unknown_service', 'the service is gone');
     const gone = nothingLeft(grant, policy);
     if (gone !== null) return { ok: false, decision: gone };
     const existing = request.shared === true ? this.#shared.find(grant.id, policy.name, holder) : undefined;
@@ -319,6 +317,10 @@ export class Gate implements GrantWatcher {
 
 function refuse(reason: DenialReason, message: string, hint?: string): Admitted {
   return { ok: false, decision: refusal(reason, message, hint) };
+}
+
+function shuttingDown(): Admitted {
+  return refuse('store_unavailable', 'the gateway is shutting down');
 }
 
 /** Who opened a session, where that is not whoever has the handle. */
