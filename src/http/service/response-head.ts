@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
-import { connectionList, responseHeaders, valuesOf } from '../headers.js';
+import { connectionList, membersOf, responseHeaders, valuesOf } from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
 import type { Addressed } from './target.js';
 
@@ -12,6 +12,7 @@ const MOST_HEADERS = 1_000;
 
 /** RFC 9112 section 4. Each character has one place where it can belong, so that no head takes more than one look. */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+
 /** What a client is given of the head of an answer. */
 export interface PassedOn {
   readonly addressed: Addressed;
@@ -106,9 +107,8 @@ function framingOf(version: '1.0' | '1.1', headers: readonly Header[]): Framing 
 
 /** RFC 9112 section 9.3. */
 function isKept(version: '1.0' | '1.1', headers: readonly Header[]): boolean {
-  const options = valuesOf(headers, 'connection').flatMap((value) => value.toLowerCase().split(','));
-  const names = options.map((option) => option.trim());
-  return !names.includes('close') && (version === '1.1' || names.includes('keep-alive'));
+  const options = membersOf(valuesOf(headers, 'connection'));
+  return !options.includes('close') && (version === '1.1' || options.includes('keep-alive'));
 }
 
 function keptFor(headers: readonly Header[]): number | null {

@@ -40,7 +40,6 @@ export interface AnswerHandler {
 export interface Call {
   readonly forward: Forward;
   readonly handler: AnswerHandler;
-  /** Its head, as sent. */
 }
 
 /** Who a connection belongs to. */

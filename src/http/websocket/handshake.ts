@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Header } from '../action.js';
 import type { Refusal } from '../deny.js';
-import { isCredentialProtocol, pairs, responseHeaders, valuesOf } from '../headers.js';
+import { isCredentialProtocol, membersOf, pairs, responseHeaders, valuesOf } from '../headers.js';
 import type { Addressed } from '../service/target.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -89,13 +89,7 @@ export function faultOf101(head: AnswerHead, key: string, wish: Wish): string | 
     return values.length === 1 ? values[0] : undefined;
   };
   if (one('upgrade')?.toLowerCase() !== 'websocket') return 'no Upgrade: websocket';
-  const connection = valuesOf(headers, 'connection').flatMap((value) =>
-    value
-      .toLowerCase()
-      .split(',')
-      .map((name) => name.trim()),
-  );
-  if (!connection.includes('upgrade')) return 'no Connection: Upgrade';
+  if (!membersOf(valuesOf(headers, 'connection')).includes('upgrade')) return 'no Connection: Upgrade';
   if (one('sec-websocket-accept') !== acceptFor(key)) return 'a wrong Sec-WebSocket-Accept';
   if (valuesOf(headers, 'sec-websocket-extensions').length > 0) return 'an extension nobody offered';
   const protocols = valuesOf(headers, 'sec-websocket-protocol');
