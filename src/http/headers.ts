@@ -268,6 +268,11 @@ export function membersOf(values: readonly string[]): string[] {
   return members.map((member) => trimmed(member).toLowerCase()).filter((member) => member !== '');
 }
 
+/** Whether a body is compressed, or encoded otherwise. */
+export function isEncoded(headers: readonly Header[]): boolean {
+  return membersOf(valuesOf(headers, 'content-encoding')).some((coding) => coding !== 'identity');
+}
+
 /** All values of one header, in order. */
 export function valuesOf(headers: readonly Header[], name: string): string[] {
   const values: string[] = [];

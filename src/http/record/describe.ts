@@ -58,11 +58,10 @@ export interface BodySample {
  * The beginning of a body for the result's payload: text where it is text. What is compressed, in another character
  * set or binary cannot be searched for secrets, and is recorded as its digest and size.
  */
-export function bodySample(sample: Uint8Array, whole: boolean, type: string, encoding = ''): BodySample | null {
+export function bodySample(sample: Uint8Array, whole: boolean, type: string, isEncoded = false): BodySample | null {
   if (sample.byteLength === 0) return null;
   const bytes = bytesOf(sample);
-  const isPlain = /^\s*(?:identity)?\s*$/i.test(encoding) && isReadableAs(type);
-  const text = isPlain ? textOf(bytes, whole) : null;
+  const text = !isEncoded && isReadableAs(type) ? textOf(bytes, whole) : null;
   const content = text === null ? digest(bytes) : { text: redactBody(text, type, whole) };
   return { ...content, type, whole };
 }

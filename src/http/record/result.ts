@@ -2,7 +2,7 @@ import type { Facts, Payload } from '../../recording/event.js';
 import type { Header } from '../action.js';
 import type { BodyTap } from '../body-tap.js';
 import { readChallenges } from '../challenges.js';
-import { valuesOf } from '../headers.js';
+import { isEncoded, valuesOf } from '../headers.js';
 import type { Addressed } from '../service/target.js';
 import { type BodySample, bodySample } from './describe.js';
 
@@ -144,5 +144,5 @@ export function timesOf({ arrived, forwarded, answered, done }: Instants): Times
 
 function sampleOf({ headers, tap, isWhole }: Side): BodySample | null {
   const [type = 'application/octet-stream'] = valuesOf(headers, 'content-type');
-  return bodySample(tap.sample, tap.isWhole && isWhole, type, valuesOf(headers, 'content-encoding').join(', '));
+  return bodySample(tap.sample, tap.isWhole && isWhole, type, isEncoded(headers));
 }

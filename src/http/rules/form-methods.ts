@@ -1,5 +1,5 @@
 import type { Header } from '../action.js';
-import { valuesOf } from '../headers.js';
+import { isEncoded, valuesOf } from '../headers.js';
 import { isReadableAs } from '../record/content.js';
 import { namesMethod, unescaped } from './override.js';
 
@@ -30,8 +30,7 @@ export class FormMethods {
   static of(method: string, headers: readonly Header[]): FormMethods | null {
     if (method !== 'POST') return null;
     const types = valuesOf(headers, 'content-type');
-    const isPacked = valuesOf(headers, 'content-encoding').some((coding) => !/^\s*(?:identity)?\s*$/i.test(coding));
-    const readers = (types.length === 0 ? [''] : types).flatMap((type) => readerOf(type, isPacked));
+    const readers = (types.length === 0 ? [''] : types).flatMap((type) => readerOf(type, isEncoded(headers)));
     return readers.length === 0 ? null : new FormMethods(readers);
   }
 

@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
-import { connectionList, membersOf, responseHeaders, valuesOf } from '../headers.js';
+import { connectionList, isEncoded, membersOf, responseHeaders, valuesOf } from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
 import type { Addressed } from './target.js';
 
@@ -46,7 +46,7 @@ export class ResponseHead {
     this.keptFor = keptFor(headers);
     this.contentType = valuesOf(headers, 'content-type')[0];
     this.hasDate = valuesOf(headers, 'date').length > 0 && !connectionList(headers).has('date');
-    this.isEncoded = valuesOf(headers, 'content-encoding').some((one) => !/^(?:identity)?$/i.test(one.trim()));
+    this.isEncoded = isEncoded(headers);
   }
 
   /** Whether a body follows (RFC 9110 sections 6.4.1, 9.3.2), and be it an empty one. */

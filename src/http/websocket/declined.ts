@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Session } from '../../session/session.js';
 import { BodyTap } from '../body-tap.js';
-import { pairs, valuesOf } from '../headers.js';
+import { isEncoded, pairs } from '../headers.js';
 import { type Instants, resultOf } from '../record/result.js';
 import { settingsOf } from '../rules/decide.js';
 import type { Addressed } from '../service/target.js';
@@ -33,7 +33,7 @@ export function resultOfDeclined({
   const headers = pairs(response.rawHeaders);
   const tap = new BodyTap(bodies ?? 0);
   tap.whole(body);
-  if (valuesOf(headers, 'content-encoding').length > 0) session.sightings.encoded();
+  if (isEncoded(headers)) session.sightings.encoded();
   return resultOf({
     seq,
     status: response.statusCode ?? null,
