@@ -9,7 +9,7 @@ import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
 import { cookiesNamed, FLOW_COOKIE, SESSION_COOKIE, setCookie } from './cookies.js';
 import { directoryRefusals } from './directory-refusals.js';
-import { shortBody } from './form.js';
+import { fieldOf, shortBody } from './form.js';
 import { directoryPage, sendOn, sendPage } from './pages.js';
 import { type Answer, refuse } from './refusals.js';
 import { safeTarget } from './state.js';
@@ -88,10 +88,9 @@ export async function backChannelLogout({ parts, req, res }: Pick<Visit, 'parts'
   const { directory } = parts.access;
   if (directory === null) return refuse.nothingHere();
   const body = await shortBody(req, LONGEST_LOGOUT);
-  if (body === 'late') return refuse.tooSlow();
-  if (body === 'gone') return null;
-  const [token = '', ...more] = new URLSearchParams(body.text).getAll('logout_token');
-  if (token === '' || more.length > 0) return answerLogout(res, 'there is no logout token');
+  if (!body.ok) return body.answer;
+  const token = fieldOf(new URLSearchParams(body.text), 'logout_token');
+  if (token === '') return answerLogout(res, 'there is no logout token');
   try {
     return answerLogout(res, await directory.logOut(token));
   } catch (thrown) {

@@ -96,8 +96,7 @@ async function handOver(visit: Visit): Promise<Answer> {
 
 async function logIn({ parts, req, res, secret }: Visit): Promise<Answer> {
   const body = await shortBody(req, LONGEST);
-  if (body === 'late') return refuse.tooSlow();
-  if (body === 'gone') return null; // whoever leaves is not refused
+  if (!body.ok) return body.answer;
   const form = new URLSearchParams(body.text);
   const login = await parts.access.logins.logIn(form.get('code') ?? '', secret);
   if (login === null) return refuse.linkOver();

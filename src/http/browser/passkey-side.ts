@@ -147,8 +147,7 @@ async function jsonBody(req: ClientRequest): Promise<Answer | { readonly body: R
   if (!/^application\/json(?:;|$)/i.test(req.header('content-type') ?? '')) return refuse.notJson();
   if (!(Number(req.header('content-length') ?? LONGEST + 1) <= LONGEST)) return refuse.tooLong();
   const sent = await shortBody(req, LONGEST);
-  if (sent === 'late') return refuse.tooSlow();
-  if (sent === 'gone') return null; // whoever leaves is not refused
+  if (!sent.ok) return sent.answer;
   const parsed = objectSchema.safeParse(readJson(sent.text));
   return parsed.success ? { body: parsed.data } : refuse.notJson();
 }

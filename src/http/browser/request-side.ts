@@ -9,7 +9,7 @@ import { actingNow } from '../../identity/acting.js';
 import type { Actor } from '../../identity/actor.js';
 import type { Person } from '../../identity/people.js';
 import { tellFault } from '../tell.js';
-import { shortBody } from './form.js';
+import { fieldOf, shortBody } from './form.js';
 import { sendOn, sendPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
@@ -82,8 +82,7 @@ async function show(asking: Asking, filled: Filled, found: Found | null = null):
 async function decide(asking: Asking): Promise<Answer> {
   const { visit, desk, actor, secret, id } = asking;
   const body = await shortBody(visit.req, LONGEST);
-  if (body === 'late') return refuse.tooSlow();
-  if (body === 'gone') return null;
+  if (!body.ok) return body.answer;
   const form = new URLSearchParams(body.text);
   const filled = filledIn(form);
   if (!isProof(fieldOf(form, 'token'), secret, boundTo(id))) return again(asking, filled, OTHER_LOGIN);
@@ -142,12 +141,6 @@ function filledIn(form: URLSearchParams): Filled {
     comment: lineOf(fieldOf(form, 'comment')),
     seconds: fieldOf(form, 'seconds'),
   };
-}
-
-/** A field that is there more than once says nothing. */
-function fieldOf(form: URLSearchParams, name: string): string {
-  const [value = '', ...more] = form.getAll(name);
-  return more.length === 0 ? value : '';
 }
 
 /** Phones break lines for people: a sentence is one all the same. */

@@ -50,8 +50,7 @@ async function makeToken(asking: Asked): Promise<Answer> {
   const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'ask for a token', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.tooOften(wait);
   const body = /^application\/json\b/i.test(req.header('content-type') ?? '') ? await shortBody(req, LONGEST) : null;
-  if (body === 'late') return refuse.tooSlow();
-  if (body === 'gone') return null;
+  if (body?.ok === false) return body.answer;
   const asked = tokenBody.safeParse(readJson(body?.text ?? ''));
   if (!asked.success) return problem(asking, 400, 'invalid_request', 'This asks for no token.');
   const made = await tokenFor(parts, asked.data);

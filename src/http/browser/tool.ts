@@ -1,4 +1,4 @@
-import { shortBody } from './form.js';
+import { fieldOf, shortBody } from './form.js';
 import { sendOn, sendPage, toolPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';
 import { type Answer, refuse } from './refusals.js';
@@ -43,8 +43,7 @@ async function showTool(visit: Visit): Promise<Answer> {
 async function answerTool(visit: Visit): Promise<Answer> {
   const { parts, req, secret } = visit;
   const body = await shortBody(req, LONGEST);
-  if (body === 'late') return refuse.tooSlow();
-  if (body === 'gone') return null;
+  if (!body.ok) return body.answer;
   const form = new URLSearchParams(body.text);
   const asked = readAsked(form);
   const login = await loginOf(visit);
@@ -61,10 +60,9 @@ function sendBack({ res }: Visit, { port, state }: Asked, answer: Readonly<Recor
 }
 
 function readAsked(query: URLSearchParams): Asked | null {
-  const [port = '', challenge = '', state = '', client = ''] = ['port', 'challenge', 'state', 'client'].map((name) => {
-    const [value = '', ...more] = query.getAll(name);
-    return more.length === 0 ? value : '';
-  });
+  const [port = '', challenge = '', state = '', client = ''] = ['port', 'challenge', 'state', 'client'].map((name) =>
+    fieldOf(query, name),
+  );
   const isPort = /^[1-9]\d{3,4}$/.test(port) && Number(port) >= 1_024 && Number(port) <= 65_535;
   const isForm = /^[A-Za-z0-9_-]{43}$/.test(challenge) && /^[A-Za-z0-9_-]{16,128}$/.test(state);
   return isPort && isForm && isToolName(client) ? { port, challenge, state, client } : null;
