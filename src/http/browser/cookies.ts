@@ -53,6 +53,11 @@ export function setCookie(name: string, value: string, seconds: number): string 
   return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${Math.max(0, Math.floor(seconds))}`;
 }
 
+/** The Set-Cookie for a login, or for a session at a service, as long as that lasts. @param now - milliseconds since the epoch, as its end */
+export function sessionCookie({ secret, expiresAt }: { secret: string; expiresAt: number }, now: number): string {
+  return setCookie(SESSION_COOKIE, secret, (expiresAt - now) / 1_000);
+}
+
 function cookiesOf(value: string): string[] {
   return value
     .split(';')

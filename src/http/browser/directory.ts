@@ -7,7 +7,7 @@ import type { Header } from '../action.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
-import { cookiesNamed, FLOW_COOKIE, SESSION_COOKIE, setCookie } from './cookies.js';
+import { cookiesNamed, FLOW_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { directoryRefusals } from './directory-refusals.js';
 import { fieldOf, shortBody } from './form.js';
 import { directoryPage, sendOn, sendPage } from './pages.js';
@@ -61,8 +61,7 @@ async function finish({ parts, req, res, host, query, secret }: Visit, directory
   const finished = await directory.finish(address, browser, secret);
   if (!finished.ok) return directoryRefusals[finished.why]();
   const { login, target } = finished;
-  const seconds = (login.expiresAt - parts.clock.wall()) / 1_000;
-  return sendOn(res, safeTarget(target), [setCookie(SESSION_COOKIE, login.secret, seconds)]);
+  return sendOn(res, safeTarget(target), [sessionCookie(login, parts.clock.wall())]);
 }
 
 function callbackOf(scheme: string, host: string): URL {

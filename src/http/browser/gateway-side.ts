@@ -5,7 +5,7 @@ import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
 import { isApiPath, serveApi } from './api-side.js';
-import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
+import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
 import { foreignRequest, isNavigation } from './foreign.js';
 import { shortBody } from './form.js';
@@ -100,9 +100,8 @@ async function logIn({ parts, req, res, secret }: Visit): Promise<Answer> {
   const form = new URLSearchParams(body.text);
   const login = await parts.access.logins.logIn(form.get('code') ?? '', secret);
   if (login === null) return refuse.linkOver();
-  const { principal, expiresAt } = login;
-  parts.log.info({ principal, client: clientOf(req) }, 'logged in with a browser');
-  return sendOn(res, '/', [setCookie(SESSION_COOKIE, login.secret, (expiresAt - parts.clock.wall()) / 1_000)]);
+  parts.log.info({ principal: login.principal, client: clientOf(req) }, 'logged in with a browser');
+  return sendOn(res, '/', [sessionCookie(login, parts.clock.wall())]);
 }
 
 async function logOut(visit: Visit): Promise<Answer> {

@@ -7,7 +7,7 @@ import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
 import { clientOf } from '../whence.js';
-import { CEREMONY_COOKIE, cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
+import { CEREMONY_COOKIE, cookiesNamed, sessionCookie, setCookie } from './cookies.js';
 import { shortBody } from './form.js';
 import { INVITE_PAGE, passkeysPage, sendJson, sendOn, sendPage } from './pages.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
@@ -118,10 +118,10 @@ function sendBegun(res: ClientResponse, { options, browser }: Begun): null {
 }
 
 function sendLogin({ parts, req, res }: Sent, given: { principal: string; secret: string; expiresAt: number }): null {
-  const { principal, secret, expiresAt } = given;
+  const { principal } = given;
   parts.log.info({ principal, client: clientOf(req) }, 'logged in with a passkey');
-  const lasts = (expiresAt - parts.clock.wall()) / 1_000;
-  return sendJson(res, { principal }, [setCookie(SESSION_COOKIE, secret, lasts), setCookie(CEREMONY_COOKIE, '', 0)]);
+  const cookies = [sessionCookie(given, parts.clock.wall()), setCookie(CEREMONY_COOKIE, '', 0)];
+  return sendJson(res, { principal }, cookies);
 }
 
 /** What is behind a ceremony's end. More than one cookie means that somebody else set one: then it is nobody's. */

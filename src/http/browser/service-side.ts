@@ -5,7 +5,7 @@ import { valuesOf } from '../headers.js';
 import type { Selected } from '../host.js';
 import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
-import { cookiesNamed, SESSION_COOKIE, setCookie } from './cookies.js';
+import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';
 import { sendOn } from './pages.js';
 import { gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
@@ -86,10 +86,6 @@ async function enterService(
   if (previous !== null) access.browsers.forget(previous);
   const { principal, ended } = session;
   if (ended > 0) log.info({ principal, service: selected.name, ended }, 'the oldest browser sessions were ended');
-  const seconds = (session.expiresAt - clock.wall()) / 1_000;
-  const given = [
-    setCookie(SESSION_COOKIE, session.secret, seconds),
-    ...state.names.map((name) => setCookie(name, '', 0)),
-  ];
+  const given = [sessionCookie(session, clock.wall()), ...state.names.map((name) => setCookie(name, '', 0))];
   return sendOn(res, `${scheme}://${selected.host}${state.target}`, given);
 }
