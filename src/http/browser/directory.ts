@@ -1,19 +1,17 @@
 import { DaypassError } from '../../errors.js';
-import { sourceOf } from '../../gate/network.js';
 import type { Directory } from '../../identity/directory.js';
 import { FLOW_LASTS } from '../../identity/flows.js';
 import { isSecret, newSecret } from '../../identity/secret.js';
 import type { Header } from '../action.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers.js';
-import { clientOf } from '../whence.js';
 import { cookiesNamed, FLOW_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { directoryRefusals } from './directory-refusals.js';
 import { fieldOf, shortBody } from './form.js';
 import { directoryPage, sendOn, sendPage } from './pages.js';
 import { type Answer, refuse } from './refusals.js';
 import { safeTarget } from './state.js';
-import type { Page, Visit } from './visit.js';
+import { type Page, tooOften, type Visit } from './visit.js';
 
 /** Where the directory leads browsers back to. */
 const CALLBACK = '/oidc/callback';
@@ -39,13 +37,14 @@ async function withDirectory({ parts }: Visit, page: (directory: Directory) => P
   }
 }
 
-async function begin({ parts, req, res, host, query }: Visit, directory: Directory): Promise<Answer> {
+async function begin(visit: Visit, directory: Directory): Promise<Answer> {
+  const { parts, req, res, host, query } = visit;
   const headers = req.headers;
   const target = safeTarget(query.get('to') ?? '/');
   // Another site may not change who a browser is logged in as: it gets a page with a link that a person has to follow.
   if (!isOwnIdea(headers, `${parts.scheme}://${host}`)) return sendPage(res, directoryPage(target));
-  const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'begin a login', OFTEN, parts.monotonic());
-  if (wait > 0) return refuse.tooOften(wait);
+  const refused = tooOften(visit, 'begin a login', OFTEN);
+  if (refused !== null) return refused;
   const [held = '', ...more] = cookiesNamed(valuesOf(headers, 'cookie'), FLOW_COOKIE);
   if (more.length > 0) return refuse.twoCookies();
   const browser = isSecret(held) ? held : newSecret();

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { sourceOf } from '../../gate/network.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
 import { readJson } from '../../json.js';
@@ -11,7 +10,7 @@ import { CEREMONY_COOKIE, cookiesNamed, sessionCookie, setCookie } from './cooki
 import { shortBody } from './form.js';
 import { INVITE_PAGE, passkeysPage, sendJson, sendOn, sendPage } from './pages.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
-import { loginOf, type Page, type Visit } from './visit.js';
+import { loginOf, type Page, tooOften, type Visit } from './visit.js';
 
 /** What a page's script sends. */
 interface Sent extends Visit {
@@ -97,8 +96,8 @@ const OFTEN = { count: 300, seconds: 60 };
 function sent(page: (visit: Sent) => Promise<Answer>): Page {
   return async (visit) => {
     const { parts, req } = visit;
-    const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'passkeys', OFTEN, parts.monotonic());
-    if (wait > 0) return refuse.tooOften(wait);
+    const refused = tooOften(visit, 'passkeys', OFTEN);
+    if (refused !== null) return refused;
     const read = await jsonBody(req);
     if (read === null || 'status' in read) return read;
     try {

@@ -1,6 +1,5 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
-import { sourceOf } from '../../gate/network.js';
 import { actorOf } from '../../identity/actor.js';
 import type { NewToken } from '../../identity/tokens.js';
 import { readJson } from '../../json.js';
@@ -11,7 +10,7 @@ import { clientOf } from '../whence.js';
 import { shortBody } from './form.js';
 import { type Answer, refuse } from './refusals.js';
 import { isToolName } from './tool.js';
-import type { Visit } from './visit.js';
+import { tooOften, type Visit } from './visit.js';
 
 /** A request of a tool: no cookie vouches for it. */
 type Asked = Pick<Visit, 'parts' | 'req' | 'res'>;
@@ -47,8 +46,8 @@ async function makeToken(asking: Asked): Promise<Answer> {
   const headers = req.headers;
   if (['origin', 'sec-fetch-site'].some((name) => valuesOf(headers, name).length > 0))
     return refuse.foreign('tools alone ask for tokens');
-  const wait = parts.rates.take(`client ${sourceOf(clientOf(req))}`, 'ask for a token', OFTEN, parts.monotonic());
-  if (wait > 0) return refuse.tooOften(wait);
+  const refused = tooOften(asking, 'ask for a token', OFTEN);
+  if (refused !== null) return refused;
   const body = /^application\/json\b/i.test(req.header('content-type') ?? '') ? await shortBody(req, LONGEST) : null;
   if (body?.ok === false) return body.answer;
   const asked = tokenBody.safeParse(readJson(body?.text ?? ''));
