@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fastify, { type FastifyRequest, type FastifySchemaCompiler } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
-import { DaypassError } from '../errors.js';
+import { DaypassError, errorOf } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import { checked } from './faults.js';
 import type { About, RouteName } from './may.js';
@@ -62,7 +62,7 @@ const validator: FastifySchemaCompiler<z.ZodType> = ({ schema }) => {
     try {
       return { value: checked(schema, value) };
     } catch (error) {
-      return { error: error instanceof Error ? error : new Error(String(error)) };
+      return { error: errorOf(error) };
     }
   };
 };

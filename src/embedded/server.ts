@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { open, rename, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { DaypassError, messageOf } from '../errors.js';
+import { DaypassError, errorOf, messageOf } from '../errors.js';
 import type { Identity } from './account.js';
 import type { Binaries } from './binaries.js';
 import type { ClusterFiles } from './files.js';
@@ -114,7 +114,7 @@ async function attempt(probe: pg.ClientConfig): Promise<Error | undefined> {
     await client.query('select 1');
     return undefined;
   } catch (failure) {
-    return failure instanceof Error ? failure : new Error(String(failure));
+    return errorOf(failure);
   } finally {
     await client.end().catch(() => {});
   }

@@ -1,4 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net';
+import { errorOf } from '../../errors.js';
 import type { BodySink } from '../body.js';
 import type { LastHead } from '../last-head.js';
 import { goOnLater, isMostlyFraming } from '../later.js';
@@ -136,7 +137,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       this.#call = call;
       this.#write(call);
     } catch (thrown) {
-      this.destroy(asError(thrown));
+      this.destroy(errorOf(thrown));
     }
   }
 
@@ -278,7 +279,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       const surplus = wasResting ? length : this.#reader.push(bytes);
       if (surplus > 0) this.destroy(new MalformedMessage('bytes that belong to no answer'));
     } catch (thrown) {
-      this.destroy(asError(thrown));
+      this.destroy(errorOf(thrown));
     }
     if (this.#hasHead) this.#call?.handler.onPause();
     if (this.#call !== null && isMostlyFraming(length, this.#told)) this.#yield();
@@ -302,7 +303,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {
-      this.destroy(asError(thrown));
+      this.destroy(errorOf(thrown));
     }
   }
 
@@ -315,8 +316,4 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     call?.forward.body?.destroy();
     this.#owner.closed(this, error, call, this.#isAnswered);
   }
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -1,4 +1,5 @@
 import { systemClock } from '../../clock.js';
+import { errorOf } from '../../errors.js';
 import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
 import { copied, type Kept } from '../reading.js';
@@ -106,7 +107,7 @@ export class UpstreamPool implements ConnectionOwner {
       else this.#choose(connection, sending);
       return sending;
     } catch (thrown) {
-      handler.onError(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      handler.onError(errorOf(thrown));
       return NOTHING_SENT;
     }
   }
