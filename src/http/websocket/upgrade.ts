@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Admission } from '../../gate/admission.js';
 import { enter } from '../admit.js';
 import { isApiPath, upgradeApi } from '../browser/api-side.js';
 import { refuse } from '../browser/refusals.js';
@@ -14,7 +15,10 @@ import { readTarget } from '../rules/path.js';
 import { tellEnd, tellFault } from '../tell.js';
 import { clientOf } from '../whence.js';
 import { readWish } from './handshake.js';
-import { Opening } from './opening.js';
+import { Opening, type OpeningParts } from './opening.js';
+
+/** A request for a WebSocket, found valid. */
+type Asking = Pick<OpeningParts, 'parts' | 'req' | 'socket' | 'wish' | 'arrivedAt'>;
 
 /** One upgrade request from its head to its refusal or its relay. */
 export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket: Duplex, rest: Buffer): Promise<void> {
@@ -40,7 +44,12 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
     if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, req, entry.refusal);
   }
-  const { admission } = entry;
+  return serveAdmitted({ parts, req, socket, arrivedAt, wish: wished.wish }, entry.admission);
+}
+
+/** Decides on the opening, and begins it once that is recorded. */
+async function serveAdmitted(asking: Asking, admission: Admission): Promise<void> {
+  const { parts, req, socket } = asking;
   const { session } = admission;
   // Before the decision, so that nothing can come between it and its release.
   const assertion = await parts.identity.assertion(session);
@@ -54,21 +63,7 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
     return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, req, said));
   }
   const { path, query } = action.target;
-  const { wish } = wished;
-  const way = new Opening({
-    parts,
-    req,
-    socket,
-    admission,
-    passage,
-    action,
-    seq,
-    wish,
-    path,
-    query,
-    assertion,
-    arrivedAt,
-  });
+  const way = new Opening({ ...asking, admission, passage, action, seq, path, query, assertion });
   passage.release(() => way.start());
 }
 
