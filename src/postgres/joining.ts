@@ -73,27 +73,7 @@ export class Joining {
       this.#start(socket, upstream, passage, began, catalog, minor);
     } catch (thrown) {
       if (session.end !== null) return;
-      this.#parts.log.error(
-        {
-          session: session.id,
-          grant: session.grant.id,
-          principal: session.grant.principal,
-          service: admission.policy.name,
-          reason: 'upstream_unavailable',
-          rule: 'login at the upstream',
-          err: messageOf(thrown),
-          cause: causeOf(thrown),
-        },
-        'no upstream connection',
-      );
-      session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
-      refuseConnection(socket, {
-        severity: 'FATAL',
-        sqlstate: DENIALS.upstream_unavailable.sqlstate,
-        message: `Daypass: ${admission.policy.name} cannot be reached right now`,
-        hint: 'connect again in a moment, or tell the owner of the service',
-      });
-      session.finish('upstream_closed');
+      this.#notReached(socket, admission, thrown);
     } finally {
       if (!joined) catalog.release();
       socket.off('close', gone);
@@ -113,6 +93,30 @@ export class Joining {
       meter.dialFailed();
       throw thrown;
     }
+  }
+
+  #notReached(socket: Duplex, { session, policy }: Admission, thrown: unknown): void {
+    this.#parts.log.error(
+      {
+        session: session.id,
+        grant: session.grant.id,
+        principal: session.grant.principal,
+        service: policy.name,
+        reason: 'upstream_unavailable',
+        rule: 'login at the upstream',
+        err: messageOf(thrown),
+        cause: causeOf(thrown),
+      },
+      'no upstream connection',
+    );
+    session.recording.append('notice', { about: 'upstream', reason: 'upstream_unavailable' });
+    refuseConnection(socket, {
+      severity: 'FATAL',
+      sqlstate: DENIALS.upstream_unavailable.sqlstate,
+      message: `Daypass: ${policy.name} cannot be reached right now`,
+      hint: 'connect again in a moment, or tell the owner of the service',
+    });
+    session.finish('upstream_closed');
   }
 
   #refuseStart(socket: Duplex, { session }: Admission, decision: Decision): void {
