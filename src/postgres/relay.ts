@@ -11,6 +11,7 @@ import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Outbox } from './outbox.js';
+import { Overtime } from './overtime.js';
 import { isAsPinned } from './pinned.js';
 import { type PostgresRole, postgresRole } from './role.js';
 import { LONGEST_ROW } from './sampled.js';
@@ -20,10 +21,6 @@ import { errorResponse, noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer } from './wire/backend-framer.js';
 import { FramingError } from './wire/framing.js';
 import { FrontendFramer } from './wire/frontend-framer.js';
-
-/** How often what runs too long is looked for, and how long past its time it may run before we end it, milliseconds. */
-const OVERTIME_CHECK = 1_000;
-const OVERTIME_GRACE = 500;
 
 /**
  * One client and one upstream connection, joined: bytes in both directions, back-pressure both ways, and the cut.
@@ -41,6 +38,7 @@ export class Relay implements Connection {
   readonly #serverSide: ServerSide;
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
+  readonly #overtime: Overtime;
   readonly #finished: () => void;
   /** Looks for our own secrets in what the client is given of the server's. */
   readonly #said: SightedStream;
@@ -52,7 +50,6 @@ export class Relay implements Connection {
   #over = false;
   /** What the server answers while a statement is being stopped. */
   #held: Buffer[] | null = null;
-  #overtime: NodeJS.Timeout | null = null;
   /** What the client was given so far ends in the middle of a message. */
   #midMessage = false;
   /** What the client is to be told as soon as a message of the server's has ended. */
@@ -81,6 +78,9 @@ export class Relay implements Connection {
     this.#settled = began;
     const talk = new Conversation(passage, catalog, clock);
     this.#talk = talk;
+    this.#overtime = new Overtime(talk, () => {
+      if (!this.#over) void upstream.cancel();
+    });
     const outbox = new Outbox(passage, {
       send: (bytes) => this.#send(bytes),
       pause: () => this.#pauseClient(true),
@@ -120,13 +120,13 @@ export class Relay implements Connection {
   }
 
   severUpstream(): void {
-    this.#over = true;
+    this.#stop();
     this.#upstream.sever(this.#running);
     this.#serverSide.interrupt();
   }
 
   farewell({ message, hint }: Cut): void {
-    this.#over = true;
+    this.#stop();
     this.#tell({ severity: 'FATAL', sqlstate: '57P01', message, hint });
     this.#finished();
   }
@@ -160,9 +160,7 @@ export class Relay implements Connection {
     }
     if (this.#endsUnderWay()) return;
     this.#fromServer.rowLimit = role.recording.results > 0 ? LONGEST_ROW : 0;
-    if (this.#overtime !== null) clearInterval(this.#overtime);
-    this.#overtime =
-      role.statementTimeout === null ? null : setInterval(() => this.#checkTime(role), OVERTIME_CHECK).unref();
+    this.#overtime.limit(role.statementTimeout);
   }
 
   /**
@@ -178,15 +176,6 @@ export class Relay implements Connection {
     this.#log.warn({ session: session.id, reason, rule }, 'what was under way is not allowed any more');
     session.cut('policy_gone');
     return true;
-  }
-
-  /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
-  #checkTime({ statementTimeout }: PostgresRole): void {
-    const { since, expectations, clock } = this.#talk;
-    const { head } = expectations;
-    if (this.#over && this.#overtime !== null) return clearInterval(this.#overtime);
-    if (statementTimeout === null || since === 0 || (head?.kind !== 'query' && head?.kind !== 'execute')) return;
-    if (clock.monotonic() - since > statementTimeout + OVERTIME_GRACE) void this.#upstream.cancel();
   }
 
   /**
@@ -319,19 +308,23 @@ export class Relay implements Connection {
   /** Ends this connection for a fault of one side; the session ends with it. */
   #break(report: Report): void {
     if (this.#over) return;
-    this.#over = true;
-    this.#upstream.sever(this.#running);
-    this.#serverSide.interrupt();
+    this.severUpstream();
     if (!this.#talk.dismissed) this.#tell(report);
     endSurely(this.client, this.dropsInput);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
     this.#finished();
   }
 
+  /** Nothing is passed on any more. */
+  #stop(): void {
+    this.#over = true;
+    this.#overtime.stop();
+  }
+
   /** What a client leaves running would run on past its grant, unseen: it ends with the session. */
   #leave(): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#stop();
     if (this.#running) this.#upstream.sever(true);
     else endSurely(this.#upstream.socket);
     this.#serverSide.interrupt();
