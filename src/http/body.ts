@@ -46,13 +46,7 @@ export class RequestBody implements BodyReceiver {
    * @param most - bytes; the body fails with `BodyTooLarge` before anything beyond is passed on
    * @param guard - has to let each piece go on
    */
-  constructor(
-    source: ClientRequest,
-    session: Session,
-    tap: BodyTap,
-    most = Number.POSITIVE_INFINITY,
-    guard: BodyGuard | null = null,
-  ) {
+  constructor(source: ClientRequest, session: Session, tap: BodyTap, most: number, guard: BodyGuard | null) {
     this.length = source.length;
     this.tap = tap;
     this.#source = source;

@@ -39,7 +39,7 @@ import type { Identity } from './identity.js';
 import type { MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
 import { Rates } from './rules/rate.js';
-import { UPSTREAM_LIMITS, Upstreams } from './service/upstream.js';
+import { Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
 import { MessageMemory } from './websocket/message-memory.js';
 import { UNFINISHED } from './websocket/unfinished.js';
@@ -96,7 +96,7 @@ const BUFFERED = 256 * 1024;
 /** Starts to serve HTTP and WebSocket. Rejects when the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const { gate, log, clock, domain } = options;
-  const upstreams = new Upstreams(options.upstreamLimits ?? UPSTREAM_LIMITS);
+  const upstreams = new Upstreams(options.upstreamLimits);
   const monotonic = () => clock.monotonic();
   const parts: HttpParts = {
     gate,

@@ -19,7 +19,7 @@ export class UpstreamLogin {
   /** The server has let us in. */
   done = false;
 
-  constructor(target: PostgresTarget, binding: Buffer | null = null) {
+  constructor(target: PostgresTarget, binding: Buffer | null) {
     this.#target = target;
     this.#binding = binding;
     this.#scram = new ScramClient(target.password);

@@ -270,7 +270,7 @@ t.test('a server that misbehaves during the handshake hurts only the session it 
 t.test('a server off this machine does not get the password in clear without TLS', async (t) => {
   const { UpstreamLogin } = await import('../../src/postgres/upstream-login.js');
   const ask = (over: Partial<typeof UPSTREAM>) =>
-    new UpstreamLogin({ ...UPSTREAM, ...over }).answer(front('R', int32(3)));
+    new UpstreamLogin({ ...UPSTREAM, ...over }, null).answer(front('R', int32(3)));
   await t.rejects(ask({ host: 'db.internal' }), { code: 'upstream_auth' });
   await t.rejects(ask({ host: '10.0.0.1' }), { code: 'upstream_auth' });
   await t.rejects(

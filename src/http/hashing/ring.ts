@@ -16,7 +16,7 @@ export const SLOTS = 64;
 export const DIGEST_BYTES = 32;
 
 /** What is to be done; `load` takes a page from the messages of the port. */
-export const OPERATIONS = ['load', 'update', 'digest'] as const;
+const OPERATIONS = ['load', 'update', 'digest'] as const;
 
 /** For one stream: what to do with which bytes of which page. */
 export interface Order {

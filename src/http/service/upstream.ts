@@ -9,7 +9,7 @@ import type { AnswerHandler, Dial } from './upstream-connection.js';
 import { type Sent, type UpstreamLimits, UpstreamPool } from './upstream-pool.js';
 import type { Forward } from './upstream-request.js';
 
-export const UPSTREAM_LIMITS: UpstreamLimits = { connect: 5_000, response: 60_000 };
+const UPSTREAM_LIMITS: UpstreamLimits = { connect: 5_000, response: 60_000 };
 
 /** How often it is looked whether something takes too long, milliseconds: four times within the shorter of its limits. */
 const [OFTEN, SELDOM] = [10, 500];
