@@ -28,7 +28,7 @@ export interface MessageAction {
   readonly of?: number;
   readonly path: string;
   readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
-  readonly data: Uint8Array;
+  readonly data: Buffer;
 }
 
 /** What is about to be done over HTTP. */

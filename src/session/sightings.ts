@@ -128,11 +128,11 @@ export class SightedStream {
     this.#sightings = sightings;
   }
 
-  push(chunk: Uint8Array): void {
+  push(chunk: Buffer): void {
     const sightings = this.#sightings;
     const { longest } = sightings;
     if (longest === 0) return;
-    let end = chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let end = chunk;
     sightings.bytes(end);
     if (this.#begun !== null) {
       const seam = Buffer.concat([this.#begun, end.subarray(0, longest - 1)]);

@@ -293,7 +293,7 @@ t.test('a message is judged as the request that opened its socket', async (t) =>
       opening: opening(target),
       path: '/live',
       frame: 'text',
-      data: new Uint8Array(),
+      data: Buffer.alloc(0),
     });
   t.equal(message('/live?room=a').outcome, 'allow');
   t.equal(message('/live?room=b').outcome, 'deny');

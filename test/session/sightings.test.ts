@@ -49,18 +49,15 @@ t.test('what is no secret is not seen: not two streams together, not bytes that 
   t.same(seen, []);
 });
 
-t.test(
-  'each secret is told of once in a session, in whichever stream, bytes that are no Buffer among them',
-  async (t) => {
-    const { sightings, seen } = looking([password, token]);
-    sightings.stream().push(Uint8Array.from(Buffer.from('hunter2-hunter3')));
-    sightings.stream().push(Buffer.from('hunter2-hunter3 hunter2-hunter3'));
-    sightings.text('x-leak: aaaaaaaaaaaaab');
-    sightings.bytes(Buffer.from('aaaaaaaaaaaaab'));
-    t.same(seen, ['env PASSWORD', 'env TOKEN']);
-    t.equal(sightings.longest, 0, 'nothing is left to look for');
-  },
-);
+t.test('each secret is told of once in a session, in whichever stream', async (t) => {
+  const { sightings, seen } = looking([password, token]);
+  sightings.stream().push(Buffer.from('hunter2-hunter3'));
+  sightings.stream().push(Buffer.from('hunter2-hunter3 hunter2-hunter3'));
+  sightings.text('x-leak: aaaaaaaaaaaaab');
+  sightings.bytes(Buffer.from('aaaaaaaaaaaaab'));
+  t.same(seen, ['env PASSWORD', 'env TOKEN']);
+  t.equal(sightings.longest, 0, 'nothing is left to look for');
+});
 
 t.test('a reloaded policy is looked for from then on, also in streams that are open', async (t) => {
   const { sightings, seen } = looking([password]);
@@ -122,7 +119,7 @@ t.test('whatever its bytes are, a secret is seen: the rare one in front, behind,
   ]) {
     const { sightings, seen } = looking([new SoughtSecret('it', [value])]);
     const stream = sightings.stream();
-    for (const byte of Buffer.from(`a!Z${value}`)) stream.push(Uint8Array.of(byte));
+    for (const byte of Buffer.from(`a!Z${value}`)) stream.push(Buffer.of(byte));
     t.same(seen, ['it'], value.slice(0, 20));
   }
 });

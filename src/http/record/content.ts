@@ -1,10 +1,5 @@
 import { isUtf8 } from 'node:buffer';
 
-/** Bytes as a `Buffer`, not copied. */
-export function bytesOf(data: Uint8Array): Buffer {
-  return data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-}
-
 /**
  * The text that bytes are; null when they are none.
  * @param whole - false for a beginning: its last character may be cut in two, and is left out then

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
-import { bytesOf, isReadableAs, messageText, textOf } from './content.js';
+import { isReadableAs, messageText, textOf } from './content.js';
 import { redactBody, redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
 
 /**
@@ -22,8 +22,7 @@ function describeRequest({ method, target, rawTarget, client, headers, injected,
   };
 }
 
-function describeMessage({ path, of, frame, data }: MessageAction): ActionFacts {
-  const bytes = bytesOf(data);
+function describeMessage({ path, of, frame, data: bytes }: MessageAction): ActionFacts {
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
@@ -58,9 +57,8 @@ export interface BodySample {
  * The beginning of a body for the result's payload: text where it is text. What is compressed, in another character
  * set or binary cannot be searched for secrets, and is recorded as its digest and size.
  */
-export function bodySample(sample: Uint8Array, whole: boolean, type: string, isEncoded = false): BodySample | null {
-  if (sample.byteLength === 0) return null;
-  const bytes = bytesOf(sample);
+export function bodySample(bytes: Buffer, whole: boolean, type: string, isEncoded = false): BodySample | null {
+  if (bytes.byteLength === 0) return null;
   const text = !isEncoded && isReadableAs(type) ? textOf(bytes, whole) : null;
   const content = text === null ? digest(bytes) : { text: redactBody(text, type, whole) };
   return { ...content, type, whole };

@@ -62,7 +62,7 @@ export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
     const frame = FRAMES.find((one) => one === facts.frame);
     if (opening === undefined || frame === undefined)
       return { ok: false, why: 'the record does not tell which socket the message was for' };
-    const action: HttpAction = { kind: 'message', opening: opening.action, path, frame, data: new Uint8Array() };
+    const action: HttpAction = { kind: 'message', opening: opening.action, path, frame, data: Buffer.alloc(0) };
     return { ok: true, action, needsHidden: (role) => looksAt(role, opening.action, opening.hidden) };
   }
 }

@@ -7,15 +7,15 @@ export interface FrameTap {
    * The next bytes of the message under way; also called once, with none, for a frame without any.
    * @param isLast - `whole` follows at once
    */
-  piece(frame: DataFrame, bytes: Uint8Array, isLast: boolean): void;
+  piece(frame: DataFrame, bytes: Buffer, isLast: boolean): void;
   /** The message that was under way is whole. */
   whole(frame: DataFrame): void;
   /** A control frame, which may come between the pieces of a message (RFC 6455 section 5.4). */
-  control(frame: ControlFrame, payload: Uint8Array): void;
+  control(frame: ControlFrame, payload: Buffer): void;
 }
 
 const NOBODY: FrameTap = { piece: () => {}, whole: () => {}, control: () => {} };
-const NOTHING = new Uint8Array();
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Follows the frames a service sends (RFC 6455 section 5.2) without touching them: bytes are passed to the client as they
@@ -71,7 +71,7 @@ export class FrameWatch {
    * @returns how many of them may be passed on: not those of a frame that is none, as far as it begins here, nor what comes
    *   behind the close frame, which nobody listens to (RFC 6455 section 5.5.1), nor behind the last frame of so many
    */
-  push(chunk: Uint8Array, frames = Number.POSITIVE_INFINITY): number {
+  push(chunk: Buffer, frames = Number.POSITIVE_INFINITY): number {
     let at = 0;
     this.#mayEnd = frames;
     this.#begins = this.#left === 0 && this.#headerBytes === 0 ? 0 : -1;
@@ -86,7 +86,7 @@ export class FrameWatch {
     return this.fault === null ? at : Math.max(0, this.#begins);
   }
 
-  #skip(chunk: Uint8Array, at: number): number {
+  #skip(chunk: Buffer, at: number): number {
     const taken = Math.min(this.#left, chunk.length - at);
     const piece = chunk.subarray(at, at + taken);
     if (this.#opcode >= 8) this.#payload.push(...piece);
@@ -131,7 +131,7 @@ export class FrameWatch {
   #endFrame(): void {
     this.#mayEnd -= 1;
     const control = CONTROL[this.#opcode];
-    if (control !== undefined) this.#endControl(control, Uint8Array.from(this.#payload));
+    if (control !== undefined) this.#endControl(control, Buffer.from(this.#payload));
     else if (this.#final && this.#message !== null) {
       const whole = this.#message;
       this.#message = null;
@@ -139,13 +139,13 @@ export class FrameWatch {
     }
   }
 
-  #endControl(frame: ControlFrame, payload: Uint8Array): void {
+  #endControl(frame: ControlFrame, payload: Buffer): void {
     this.#payload = [];
     if (frame === 'close') this.#endClose(payload);
     if (this.fault === null) this.#tap.control(frame, payload);
   }
 
-  #endClose(payload: Uint8Array): void {
+  #endClose(payload: Buffer): void {
     const [high, low] = payload;
     const code = high === undefined || low === undefined ? null : high * 256 + low;
     if (code !== null && !isCloseCode(code)) this.fault = 'a close code that nobody may send';

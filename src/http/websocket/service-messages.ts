@@ -4,7 +4,7 @@ import type { SightedStream } from '../../session/sightings.js';
 import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body-tap.js';
 import { lasting } from '../reading.js';
-import { bytesOf, messageText } from '../record/content.js';
+import { messageText } from '../record/content.js';
 import { redactPath, redactText } from '../record/redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
@@ -57,21 +57,21 @@ export class ServiceMessages implements FrameTap {
     return this.#unsafe >= MOST_UNSAFE;
   }
 
-  piece(frame: DataFrame, bytes: Uint8Array, isLast: boolean): void {
+  piece(frame: DataFrame, bytes: Buffer, isLast: boolean): void {
     this.#sighted.push(bytes);
     if (isLast && this.#underWay === null && bytes.byteLength <= MOST_TEXT) return this.#recordAtOnce(frame, bytes);
     this.#underWay ??= { frame, tap: new BodyTap(MOST_TEXT) };
-    this.#underWay.tap.push(lasting(bytesOf(bytes)));
+    this.#underWay.tap.push(lasting(bytes));
   }
 
   whole(): void {
     this.#end(true);
   }
 
-  control(frame: ControlFrame, payload: Uint8Array): void {
+  control(frame: ControlFrame, payload: Buffer): void {
     const said = frame === 'close' ? payload.subarray(2) : payload;
     if (said.byteLength === 0) return;
-    this.#passage.session.sightings.bytes(Buffer.from(said));
+    this.#passage.session.sightings.bytes(said);
     this.#recordAtOnce(frame, said);
   }
 
@@ -90,8 +90,7 @@ export class ServiceMessages implements FrameTap {
   }
 
   /** What lay in one piece needs no copy. */
-  #recordAtOnce(frame: DataFrame | ControlFrame, said: Uint8Array): void {
-    const bytes = bytesOf(said);
+  #recordAtOnce(frame: DataFrame | ControlFrame, bytes: Buffer): void {
     const text = messageText(frame, bytes);
     const isOpaque = text === null || (frame === 'binary' && bytes.byteLength > 0);
     this.#record(frame, {
