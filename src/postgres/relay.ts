@@ -5,11 +5,11 @@ import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Connection, type Cut, endSurely } from '../session/connection.js';
-import type { SightedStream } from '../session/sightings.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
+import { Delivery } from './delivery.js';
 import { Outbox } from './outbox.js';
 import { Overtime } from './overtime.js';
 import { isAsPinned } from './pinned.js';
@@ -17,7 +17,7 @@ import { type PostgresRole, postgresRole } from './role.js';
 import { LONGEST_ROW } from './sampled.js';
 import { LedAstray, ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
-import { errorResponse, noticeResponse, type Report } from './wire/backend.js';
+import { noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer } from './wire/backend-framer.js';
 import { FramingError } from './wire/framing.js';
 import { FrontendFramer } from './wire/frontend-framer.js';
@@ -38,22 +38,15 @@ export class Relay implements Connection {
   readonly #serverSide: ServerSide;
   readonly #talk: Conversation;
   readonly #outbox: Outbox;
+  readonly #delivery: Delivery;
   readonly #overtime: Overtime;
   readonly #finished: () => void;
-  /** Looks for our own secrets in what the client is given of the server's. */
-  readonly #said: SightedStream;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
   /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
   #waiting = false;
   #congested = false;
   #over = false;
-  /** What the server answers while a statement is being stopped. */
-  #held: Buffer[] | null = null;
-  /** What the client was given so far ends in the middle of a message. */
-  #midMessage = false;
-  /** What the client is to be told as soon as a message of the server's has ended. */
-  #untold: Buffer[] = [];
 
   /**
    * @param began - the role that the upstream session was begun with
@@ -74,7 +67,7 @@ export class Relay implements Connection {
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
-    this.#said = passage.session.sightings.stream();
+    this.#delivery = new Delivery(client, upstream.socket, passage.session, this.#fromServer);
     this.#settled = began;
     const talk = new Conversation(passage, catalog, clock);
     this.#talk = talk;
@@ -102,9 +95,7 @@ export class Relay implements Connection {
     const { client } = this;
     const upstream = this.#upstream.socket;
     client.on('data', (chunk: Buffer) => this.#onClient(chunk));
-    client.on('drain', () => {
-      if (this.#held === null) upstream.resume();
-    });
+    client.on('drain', () => this.#delivery.drained());
     client.on('error', () => client.destroy());
     client.on('close', () => this.#leave());
     upstream.on('data', (chunk: Buffer) => this.#onServer(chunk));
@@ -127,22 +118,12 @@ export class Relay implements Connection {
 
   farewell({ message, hint }: Cut): void {
     this.#stop();
-    this.#tell({ severity: 'FATAL', sqlstate: '57P01', message, hint });
+    this.#delivery.conclude({ severity: 'FATAL', sqlstate: '57P01', message, hint });
     this.#finished();
   }
 
   warn(message: string): void {
-    if (this.#over) return;
-    this.#untold.push(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message }));
-    if (this.#midMessage) this.#fromServer.endPieceSoon();
-    else this.#tellUntold();
-  }
-
-  #tellUntold(): void {
-    const untold = this.#untold;
-    if (untold.length === 0 || this.#midMessage || this.#over) return;
-    this.#untold = [];
-    this.client.write(Buffer.concat(untold));
+    this.#delivery.insert(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message }));
   }
 
   policyChanged(): void {
@@ -183,14 +164,8 @@ export class Relay implements Connection {
    * comes late must not hit the statement behind.
    */
   #stopStatement(): void {
-    const held: Buffer[] = [];
-    this.#held = held;
-    this.#upstream.socket.pause();
-    void this.#upstream.cancel().then(() => {
-      this.#held = null;
-      if (this.#over) return;
-      this.#deliver(held);
-    });
+    const goOn = this.#delivery.hold();
+    void this.#upstream.cancel().then(goOn);
   }
 
   /** Holds what the server reported at its start against what the role pins; cuts the session when it differs. */
@@ -227,9 +202,7 @@ export class Relay implements Connection {
     const { session } = this.#passage;
     try {
       const { midMessage } = this.#fromServer;
-      const pieces = this.#fromServer.push(chunk, this.#serverSide);
-      if (this.#held === null) this.#deliver(pieces);
-      else hold(this.#held, pieces, midMessage);
+      this.#delivery.give(this.#fromServer.push(chunk, this.#serverSide), midMessage);
     } catch (thrown) {
       const overLimit = thrown instanceof FramingError && thrown.tooLarge;
       const astray = thrown instanceof LedAstray;
@@ -241,22 +214,6 @@ export class Relay implements Connection {
       const message = overLimit || astray ? thrown.message : 'the database broke the protocol';
       this.#break({ severity: 'FATAL', sqlstate: overLimit ? '54000' : '08P01', message: `Daypass: ${message}` });
     }
-  }
-
-  #deliver(pieces: readonly Buffer[]): void {
-    const { session } = this.#passage;
-    // The message that began in the chunk before and the rest of this one are one write to the system.
-    if (pieces.length > 1) this.client.cork();
-    for (let i = 0; i < pieces.length && !this.#over; i += 1) {
-      const piece = pieces[i]!;
-      this.#said.push(piece);
-      if (!session.deliver(this.client, piece)) this.#upstream.socket.pause();
-      // A deadline that came just now has cut the session instead: what the client has is what it had.
-      if (session.end === null) this.#midMessage = i === pieces.length - 1 && this.#fromServer.midMessage;
-      this.#tellUntold();
-    }
-    if (pieces.length > 1) this.client.uncork();
-    if (!this.#over && !this.client.writableNeedDrain && this.#held === null) this.#upstream.socket.resume();
   }
 
   #send(bytes: Buffer): void {
@@ -309,7 +266,7 @@ export class Relay implements Connection {
   #break(report: Report): void {
     if (this.#over) return;
     this.severUpstream();
-    if (!this.#talk.dismissed) this.#tell(report);
+    if (!this.#talk.dismissed) this.#delivery.conclude(report);
     endSurely(this.client, this.dropsInput);
     this.#passage.session.finish(report.sqlstate === '08006' ? 'upstream_closed' : 'protocol_error');
     this.#finished();
@@ -318,6 +275,7 @@ export class Relay implements Connection {
   /** Nothing is passed on any more. */
   #stop(): void {
     this.#over = true;
+    this.#delivery.stop();
     this.#overtime.stop();
   }
 
@@ -331,17 +289,5 @@ export class Relay implements Connection {
     endSurely(this.client);
     this.#passage.session.finish('client_left');
     this.#finished();
-  }
-
-  #tell(report: Report): void {
-    if (!this.client.destroyed && !this.#midMessage) this.client.write(errorResponse(report));
-  }
-}
-
-/** Keeps pieces for later: still every one but the last ends where a message ends. */
-function hold(held: Buffer[], pieces: readonly Buffer[], continues: boolean): void {
-  for (const [i, piece] of pieces.entries()) {
-    const begun = i === 0 && continues ? held.pop() : undefined;
-    held.push(Buffer.concat(begun === undefined ? [piece] : [begun, piece]));
   }
 }
