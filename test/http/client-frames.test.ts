@@ -1,7 +1,8 @@
 import t from 'tap';
 import * as ws from 'ws';
 import { ClientFrames } from '../../src/http/websocket/client-frames.js';
-import { closePayload, maskedFrame } from '../../src/http/websocket/masked-frame.js';
+import { closePayload, NO_CODE } from '../../src/http/websocket/frames.js';
+import { maskedFrame } from '../../src/http/websocket/masked-frame.js';
 import { masked } from './ws-frames.js';
 
 const MOST = 1_000;
@@ -181,7 +182,7 @@ t.test('frames for a service say what they were made of, each under a key of its
   ];
   t.same(heard(bytes, most, most), meant);
   t.same(await heardByWs(bytes, most), meant);
-  t.same(await heardByWs(maskedFrame('close', closePayload(null, Buffer.alloc(0)))), ['close 1005 ']);
+  t.same(await heardByWs(maskedFrame('close', closePayload(NO_CODE, Buffer.alloc(0)))), ['close 1005 ']);
   const key = () => maskedFrame('text', Buffer.from('same')).readInt32LE(2);
   t.ok(new Set(Array.from({ length: 2_000 }, key)).size > 1_990);
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { closeFrame, FrameWatch, textFrame } from '../../src/http/websocket/frame-watch.js';
+import { FrameWatch } from '../../src/http/websocket/frame-watch.js';
+import { closeFrame, textFrame } from '../../src/http/websocket/plain-frame.js';
 
 const frames = Buffer.concat([
   Buffer.from([0x81, 0x02, 0x61, 0x62]),

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
-import { closeFrame, textFrame } from '../../src/http/websocket/frame-watch.js';
+import { closeFrame, textFrame } from '../../src/http/websocket/plain-frame.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import { portOf } from '../support/ports.js';
 import {

@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import { CONTROL, DATA, type DataFrame, faultOfStart, isCloseCode, shortest } from './frames.js';
+import { CONTROL, DATA, type DataFrame, faultOfStart, isCloseCode, NO_CODE, shortest } from './frames.js';
 import { copyMasked, rotated, type Stretch } from './masking.js';
 
 /** What hears of a client's frames. The bytes are its own to keep. */
 export interface ClientTap {
   /** A whole message, or a ping or pong. */
   frame(frame: DataFrame | 'ping' | 'pong', data: Buffer): void;
-  /** The client's last frame. @param code - 1005 when it has none */
+  /** The client's last frame. @param code - `NO_CODE` when it has none */
   close(code: number, reason: Buffer): void;
   /** Asked before so many bytes more are held of a large message. @param most - bytes it may have. @returns whether they may be */
   mayHold(bytes: number, most: number): boolean;
@@ -163,7 +163,7 @@ export class ClientFrames {
   }
 
   #endClose(payload: Buffer): void {
-    const code = payload.length === 0 ? 1005 : payload.readUInt16BE(0);
+    const code = payload.length === 0 ? NO_CODE : payload.readUInt16BE(0);
     const reason = payload.subarray(2);
     if (payload.length > 0 && !isCloseCode(code)) return this.#fault(1002, 'a close code that nobody may send');
     if (!isUtf8(reason)) return this.#fault(1007, 'a reason that is no UTF-8');

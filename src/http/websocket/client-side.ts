@@ -5,7 +5,8 @@ import type { MessageAction } from '../action.js';
 import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
-import { closePayload, maskedFrame } from './masked-frame.js';
+import { closePayload } from './frames.js';
+import { maskedFrame } from './masked-frame.js';
 import type { MemoryShare } from './message-memory.js';
 import { Outbox } from './outbox.js';
 import { CODES, type Ending, type FaultyEnding } from './parting.js';
@@ -60,7 +61,7 @@ export class ClientSide {
   bytes = 0;
   /** How many of its messages, pings and pongs were allowed. */
   messages = 0;
-  /** The code of its close frame; 1005 when it had none; null before. */
+  /** The code of its close frame; `NO_CODE` when it had none; null before. */
   closeCode: number | null = null;
   /** A frame was refused: this ends behind what it said before. */
   refusal: Ending | null = null;
@@ -175,7 +176,7 @@ export class ClientSide {
     this.closeCode = code;
     if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
     this.#outbox.release(() => {
-      this.#outbox.send(maskedFrame('close', closePayload(code === 1005 ? null : code, reason)));
+      this.#outbox.send(maskedFrame('close', closePayload(code, reason)));
       this.#ends.closed();
     });
   }

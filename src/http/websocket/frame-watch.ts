@@ -1,5 +1,14 @@
 import { isUtf8 } from 'node:buffer';
-import { CONTROL, type ControlFrame, DATA, type DataFrame, faultOfStart, isCloseCode, shortest } from './frames.js';
+import {
+  CONTROL,
+  type ControlFrame,
+  DATA,
+  type DataFrame,
+  faultOfStart,
+  isCloseCode,
+  NO_CODE,
+  shortest,
+} from './frames.js';
 
 /** What hears of a service's messages as they pass, piece by piece. The pieces are views: keep a copy, or nothing. */
 export interface FrameTap {
@@ -41,7 +50,7 @@ export class FrameWatch {
   #begins = 0;
   /** Of the same: how many frames may still end in them. */
   #mayEnd = 0;
-  /** The code of the close frame that passed; 1005 when it had none; null before. */
+  /** The code of the close frame that passed; `NO_CODE` when it had none; null before. */
   closeCode: number | null = null;
   /** What is wrong with the frames; null while nothing is. */
   fault: string | null = null;
@@ -150,30 +159,6 @@ export class FrameWatch {
     const code = high === undefined || low === undefined ? null : high * 256 + low;
     if (code !== null && !isCloseCode(code)) this.fault = 'a close code that nobody may send';
     else if (!isUtf8(payload.subarray(2))) this.fault = 'a reason that is no UTF-8';
-    else this.closeCode = code ?? 1005;
+    else this.closeCode = code ?? NO_CODE;
   }
-}
-
-/**
- * A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8).
- * @param code - 1005: the frame has none, and no reason
- */
-export function closeFrame(code: number, reason: string): Buffer {
-  if (code === 1005) return Buffer.from([0x88, 0]);
-  let text = Buffer.from(reason, 'utf8');
-  for (let keep = reason.length; text.byteLength > 123; keep -= 1) text = Buffer.from(reason.slice(0, keep), 'utf8');
-  const frame = Buffer.alloc(4 + text.byteLength);
-  frame[0] = 0x88;
-  frame[1] = 2 + text.byteLength;
-  frame.writeUInt16BE(code, 2);
-  text.copy(frame, 4);
-  return frame;
-}
-
-/** A whole text message as a server sends it, in one frame; at most 65,535 bytes of UTF-8. */
-export function textFrame(text: string): Buffer {
-  const payload = Buffer.from(text, 'utf8');
-  const { byteLength } = payload;
-  const head = byteLength < 126 ? [0x81, byteLength] : [0x81, 126, byteLength >> 8, byteLength & 0xff];
-  return Buffer.concat([Buffer.from(head), payload]);
 }

@@ -1,4 +1,4 @@
-/* What both readers of WebSocket frames go by: that of clients' and that of services' (RFC 6455 section 5.2). */
+/* What all go by that read WebSocket frames, of clients and of services, or write them (RFC 6455 section 5.2). */
 
 export type DataFrame = 'text' | 'binary';
 export type ControlFrame = 'close' | 'ping' | 'pong';
@@ -6,6 +6,11 @@ export type ControlFrame = 'close' | 'ping' | 'pong';
 /** By opcode. */
 export const DATA: Readonly<Record<number, DataFrame>> = { 1: 'text', 2: 'binary' };
 export const CONTROL: Readonly<Record<number, ControlFrame>> = { 8: 'close', 9: 'ping', 10: 'pong' };
+/** The other way round. */
+export const OPCODES = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+/** What is said of a close frame without a code (section 7.4.1). */
+export const NO_CODE = 1005;
 
 /**
  * What is wrong with the first two bytes of a frame; null when nothing is.
@@ -39,4 +44,13 @@ export function shortest(short: number): number {
 /** Whether a close frame may have this code (RFC 6455 section 7.4, and the registry it founds). */
 export function isCloseCode(code: number): boolean {
   return (code >= 3000 && code < 5000) || (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006));
+}
+
+/** The payload of a close frame. @param code - `NO_CODE`: it is empty, whatever the reason (section 5.5.1) */
+export function closePayload(code: number, reason: Buffer): Buffer {
+  if (code === NO_CODE) return Buffer.alloc(0);
+  const payload = Buffer.alloc(2 + reason.length);
+  payload.writeUInt16BE(code);
+  reason.copy(payload, 2);
+  return payload;
 }

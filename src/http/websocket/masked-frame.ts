@@ -1,8 +1,6 @@
 import { randomFillSync } from 'node:crypto';
-import type { ControlFrame, DataFrame } from './frames.js';
+import { type ControlFrame, type DataFrame, OPCODES } from './frames.js';
 import { copyMasked } from './masking.js';
-
-const OPCODES = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
 /** Keys that were not used yet, drawn many at a time. */
 const keys = Buffer.alloc(4 * 1024);
@@ -39,13 +37,4 @@ function freshKey(): number {
   }
   nextKey += 4;
   return keys.readInt32LE(nextKey - 4);
-}
-
-/** The payload of a close frame; without a code it is empty (RFC 6455 section 5.5.1). */
-export function closePayload(code: number | null, reason: Buffer): Buffer {
-  if (code === null) return Buffer.alloc(0);
-  const payload = Buffer.alloc(2 + reason.length);
-  payload.writeUInt16BE(code);
-  reason.copy(payload, 2);
-  return payload;
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { reset } from '../../session/connection.js';
-import { closeFrame, type FrameWatch } from './frame-watch.js';
+import type { FrameWatch } from './frame-watch.js';
+import { closeFrame } from './plain-frame.js';
 
 /** The close codes of our own making (RFC 6455 section 7.4). */
 export const CODES = { cut: 4001, refused: 1008, tooLarge: 1009, noRoom: 1013, badGateway: 1014 } as const;
@@ -53,7 +54,7 @@ export class Parting {
     return !this.#isSaid && this.#watch.atBoundary && this.#watch.closeCode === null && this.#client.writable;
   }
 
-  /** Says why this ends, where it can be said. @param code - 1005: no code */
+  /** Says why this ends, where it can be said. @param code - `NO_CODE`: none */
   say(code: number, reason: string): void {
     if (!this.maySay) return;
     this.#isSaid = true;

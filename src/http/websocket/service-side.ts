@@ -1,7 +1,8 @@
 import type { Session } from '../../session/session.js';
 import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
-import { FrameWatch, textFrame } from './frame-watch.js';
+import { FrameWatch } from './frame-watch.js';
+import { textFrame } from './plain-frame.js';
 import type { RelayParts } from './relay-parts.js';
 import { ServiceMessages } from './service-messages.js';
 import { Unfinished } from './unfinished.js';
