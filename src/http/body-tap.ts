@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { type Digest, ShortDigest } from './hashing/digest.js';
 import { LONG, LongDigest, longDigest } from './hashing/lane.js';
-import { type Kept, lasting } from './reading.js';
+import { inOnePiece, type Kept, lasting } from './reading.js';
 
 /**
  * Listens to bytes as they pass: counts them, keeps a copy of their beginning and knows the SHA-256 of them all. Of what is
@@ -53,8 +53,7 @@ export class BodyTap {
 
   /** The first bytes. */
   get sample(): Buffer {
-    const [only, ...more] = this.#kept;
-    return only !== undefined && more.length === 0 ? only : Buffer.concat(this.#kept);
+    return inOnePiece(this.#kept);
   }
 
   /** Whether the sample is all there was. */

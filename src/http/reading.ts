@@ -92,4 +92,9 @@ export function copied(bytes: Buffer): Kept {
   return lasting(Buffer.from(bytes));
 }
 
+/** Pieces as one, which is no copy where there is but one. */
+export function inOnePiece(pieces: readonly Buffer[]): Buffer {
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
 function nothing(): void {}

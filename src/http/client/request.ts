@@ -3,7 +3,7 @@ import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
 import type { Refusal } from '../deny.js';
 import type { Head, HttpVersion } from '../head.js';
-import type { Kept } from '../reading.js';
+import { inOnePiece, type Kept } from '../reading.js';
 import type { RequestLine } from './request-reader.js';
 
 /** Who takes a request's body. */
@@ -95,8 +95,7 @@ export class ClientRequest {
   /** The body as one, while nobody has taken it; null unless all of it has come, and is no larger than that many bytes. */
   bodyUpTo(most: number): Buffer | null {
     if (!this.isComplete || this.#receiver !== null || this.#heldBytes > most) return null;
-    const [first, ...more] = this.#held.map(({ bytes }) => bytes);
-    return first !== undefined && more.length === 0 ? first : Buffer.concat(this.#held.map(({ bytes }) => bytes));
+    return inOnePiece(this.#held.map(({ bytes }) => bytes));
   }
 
   pause(): void {
@@ -146,8 +145,7 @@ export class ClientRequest {
 
   #giveHeld(): void {
     while (this.#held.length > 0 && !this.#isPaused) {
-      const [first] = this.#held.splice(0, 1);
-      if (first === undefined) return;
+      const first = this.#held.shift()!;
       this.#heldBytes -= first.bytes.byteLength;
       this.#receiver?.data(first);
     }
