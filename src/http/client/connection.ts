@@ -200,10 +200,15 @@ export class ClientConnection implements RequestHeard {
     this.#setPace();
   };
 
-  #failed(thrown: unknown): void {
-    this.#isOver = true; // what was not read yet may be in the midst of what was
+  /** No further request is read. */
+  #stop(): void {
+    this.#isOver = true;
     this.#reader.stop();
     this.#unread = null;
+  }
+
+  #failed(thrown: unknown): void {
+    this.#stop(); // what was not read yet may be in the midst of what was
     this.#response?.breakOff();
     this.socket.destroy();
     this.#parts.handler.failed(this, thrown);
@@ -265,11 +270,9 @@ export class ClientConnection implements RequestHeard {
   /** Ends the connection behind its last answer; what is still on its way to us must not take that back by a reset. */
   #endGently(): void {
     const request = this.#request;
-    this.#isOver = true;
-    this.#reader.stop();
+    this.#stop();
     this.#request = null;
     this.#response = null;
-    this.#unread = null;
     request?.fail(new Error('the answer came before the end of the request'));
     this.#isPaused = false;
     this.socket.end();
@@ -277,9 +280,7 @@ export class ClientConnection implements RequestHeard {
   }
 
   #unreadable(error: MalformedMessage): void {
-    this.#isOver = true;
-    this.#reader.stop();
-    this.#unread = null;
+    this.#stop();
     this.#since = systemClock.monotonic();
     this.#parts.handler.unreadable(this, error);
     this.#request?.fail(error);
@@ -319,9 +320,7 @@ export class ClientConnection implements RequestHeard {
   readonly #drained = () => this.#response?.drained();
 
   readonly #closed = () => {
-    this.#isOver = true;
-    this.#reader.stop();
-    this.#unread = null;
+    this.#stop();
     this.#own?.close();
     this.#parts.connections.delete(this);
     const [request, response] = [this.#request, this.#response];
