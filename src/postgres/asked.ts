@@ -2,7 +2,7 @@ import type { Carried } from '../gate/carried.js';
 import type { Credential } from '../gate/credential.js';
 import type { AdmitRequest } from '../gate/gate.js';
 import { refused } from './input.js';
-import type { Login } from './login.js';
+import { type Login, readUser } from './login.js';
 
 /** What a client asks the gate for, and what with. */
 export type Asked = Pick<AdmitRequest, 'service' | 'credential' | 'principal' | 'via'>;
@@ -14,7 +14,7 @@ export type Asked = Pick<AdmitRequest, 'service' | 'credential' | 'principal' | 
 export function askedAtPort(parameters: ReadonlyMap<string, string>, login: Login, binding: Buffer | null): Asked {
   const user = parameters.get('user') ?? '';
   const service = parameters.get('database') || user;
-  return { service, credential: credentialOf(login, binding), principal: principalOf(user) };
+  return { service, credential: credentialOf(login, binding), principal: readUser(user).principal };
 }
 
 function credentialOf(login: Login, binding: Buffer | null): Credential {
@@ -32,10 +32,4 @@ export function askedInTunnel(parameters: ReadonlyMap<string, string>, { service
   if (database === service) return { service, credential: proof, principal, via: 'tunnel' };
   const leads = `this connection leads to ${service}, and to no other database`;
   throw refused('3D000', leads, `connect with dbname=${service}`, 'the database of the tunnel');
-}
-
-/** `alice+<grant id>` names alice: the user name splits at its last `+` (DETAILS.md, Grants). */
-function principalOf(user: string): string {
-  const plus = user.lastIndexOf('+');
-  return plus === -1 ? user : user.slice(0, plus);
 }

@@ -12,6 +12,13 @@ export type Login =
   | { readonly kind: 'known' }
   | { readonly kind: 'scram'; readonly grantId: string; proof(binding: Buffer | null): Proof; end(): void };
 
+/** Whom a user name says somebody is, and of which grant it is a proof that follows: `alice+<grant id>` (DETAILS.md, Grants). */
+export function readUser(user: string): { readonly principal: string; readonly grantId: string | null } {
+  const plus = user.lastIndexOf('+');
+  if (plus === -1) return { principal: user, grantId: null };
+  return { principal: user.slice(0, plus), grantId: user.slice(plus + 1) };
+}
+
 /**
  * The SCRAM-SHA-256 login of `user=alice+<grant id>`, for clients that refuse to send a password in clear (PROTOCOLS.md, 7).
  * The exchange waits for the grant's verifier, which only the gate can look up.

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { carriedBy, endSurely } from '../session/connection.js';
 import { Input, MOST_PASSWORD, MOST_STARTUP, refused, StartupRefused } from './input.js';
-import { type Login, scramLogin } from './login.js';
+import { type Login, readUser, scramLogin } from './login.js';
 import { askPassword, errorResponse, negotiateProtocolVersion, type Report } from './wire/backend.js';
 import { FramingError } from './wire/framing.js';
 import { CODE, readPassword, readStartupParameters } from './wire/frontend.js';
@@ -96,8 +96,8 @@ async function startup(input: Input, packet: Buffer, version: number, isKnown: b
 }
 
 async function askWho(input: Input, user: string): Promise<Login> {
-  const plus = user.lastIndexOf('+');
-  return plus === -1 ? await askForPassword(input) : scramLogin(input, user.slice(plus + 1));
+  const { grantId } = readUser(user);
+  return grantId === null ? await askForPassword(input) : scramLogin(input, grantId);
 }
 
 function askForNothing(input: Input): Login {
