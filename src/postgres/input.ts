@@ -19,6 +19,7 @@ export class StartupRefused extends Error {
 /** PostgreSQL's own limit for the packet. */
 export const MOST_STARTUP = 10_000;
 export const MOST_PASSWORD = 4_096;
+
 /** Reads a socket packet by packet; gives it back paused, with what was not consumed put back. */
 export class Input {
   readonly socket: Duplex;
@@ -46,6 +47,11 @@ export class Input {
 
   get isEmpty(): boolean {
     return this.#buffer.length === 0;
+  }
+
+  /** Nothing may have come behind a login before it was answered. @throws StartupRefused */
+  expectNothing(): void {
+    if (!this.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
   }
 
   /** The first byte, without taking it. */

@@ -37,8 +37,9 @@ import { askedAtPort, askedInTunnel } from './asked.js';
 import { CancelKeys, type Neighbours } from './cancel.js';
 import { Catalogs } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
+import { StartupRefused } from './input.js';
 import { Joining, reportOf } from './joining.js';
-import { asRefusal, openConnection, refuseConnection, StartupRefused } from './startup.js';
+import { openConnection, refusalOfStart, refuseConnection } from './startup.js';
 import { loadCatalog } from './upstream-catalog.js';
 
 export interface PostgresParts {
@@ -186,7 +187,7 @@ class Door {
       };
       await this.#admit(peer, secured, () => clearTimeout(timer));
     } catch (thrown) {
-      const refusal = asRefusal(thrown);
+      const refusal = refusalOfStart(thrown);
       if (refusal.report !== null) this.#logRefused(peer, refusal.reason, refusal.rule, refusal.message);
       else if (!(thrown instanceof Error && thrown === refusal))
         this.#parts.log.debug({ err: messageOf(thrown) }, 'a connection ended early');

@@ -1,7 +1,7 @@
 import type { Proof } from '../gate/credential.js';
 import type { Grant } from '../grant/grant.js';
 import { readScramVerifier } from '../grant/scram.js';
-import { type Input, MOST_PASSWORD, refused } from './input.js';
+import { type Input, MOST_PASSWORD } from './input.js';
 import { ScramError, ScramServer } from './scram-server.js';
 import { saslContinue, saslFinal, saslMechanisms } from './wire/backend.js';
 import { readSaslInitialResponse, readSaslResponse } from './wire/frontend.js';
@@ -50,7 +50,7 @@ async function exchange(input: Input, verifierText: string, binding: Buffer | nu
     const { mechanism, data } = readSaslInitialResponse(await input.message('p', MOST_PASSWORD));
     socket.write(saslContinue(server.first(mechanism, data)));
     const answer = server.final(readSaslResponse(await input.message('p', MOST_PASSWORD)));
-    if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
+    input.expectNothing();
     socket.write(saslFinal(answer));
     return true;
   } catch (thrown) {

@@ -101,7 +101,7 @@ async function askWho(input: Input, user: string): Promise<Login> {
 }
 
 function askForNothing(input: Input): Login {
-  if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
+  input.expectNothing();
   input.release();
   return { kind: 'known' };
 }
@@ -109,7 +109,7 @@ function askForNothing(input: Input): Login {
 async function askForPassword(input: Input): Promise<Login> {
   input.socket.write(askPassword());
   const password = readPassword(await input.message('p', MOST_PASSWORD));
-  if (!input.isEmpty) throw refused('08P01', 'data arrived before authentication had ended');
+  input.expectNothing();
   input.release();
   return { kind: 'password', password };
 }
@@ -141,11 +141,9 @@ async function secure(input: Input, context: SecureContext): Promise<TLSSocket> 
   return secured;
 }
 
-/** Whether a start-up read failed for what the client sent. */
-export function asRefusal(thrown: unknown): StartupRefused {
+/** What the failure of a start-up is for its client. */
+export function refusalOfStart(thrown: unknown): StartupRefused {
   if (thrown instanceof StartupRefused) return thrown;
   if (thrown instanceof FramingError) return refused('08P01', thrown.message);
   return new StartupRefused('malformed', null);
 }
-
-export { StartupRefused } from './input.js';
