@@ -1,3 +1,4 @@
+import { withdraw } from './by-name.js';
 import type { Conversation } from './conversation.js';
 import type { Expectation } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
@@ -7,7 +8,7 @@ import { OVER_LIMIT, overrunReport, refusalReport } from './reports.js';
 import { Result } from './result.js';
 import type { PostgresRole } from './role.js';
 import type { Share } from './taken.js';
-import { isRunning, type Running, recordSkipped, settleNames, sourcesUnderWay, withdrawNames } from './under-way.js';
+import { isRunning, type Running, recordSkipped, settleNames, sourcesUnderWay } from './under-way.js';
 import { parameterStatus, readFields } from './wire/backend.js';
 import { BACKEND, type BackendHandler, DROP } from './wire/backend-framer.js';
 import { FramingError } from './wire/framing.js';
@@ -249,13 +250,13 @@ export class ServerSide implements BackendHandler {
     if (head.kind === 'query') {
       head.failed = true;
       this.#recordResult(head, status, '');
-      withdrawNames(head);
+      withdraw(head.defined);
       return instead;
     }
     if (head.kind === 'refused' && head.simple) return refusalReport(head.refusal);
     if (head.kind === 'execute') this.#recordResult(head, status, '');
     const [failed, ...skipped] = expectations.fail();
-    if (failed?.kind === 'execute') withdrawNames(failed);
+    if (failed?.kind === 'execute') withdraw(failed.defined);
     else if (failed !== undefined) recordSkipped(this.#talk, failed);
     for (const one of skipped) recordSkipped(this.#talk, one);
     if (expectations.head === undefined) this.#talk.since = 0;

@@ -1,3 +1,4 @@
+import { withdraw } from './by-name.js';
 import type { Conversation } from './conversation.js';
 import type { ExecuteExpectation, Expectation, QueryExpectation } from './expectations.js';
 import type { Statement } from './sql/analysis.js';
@@ -62,24 +63,19 @@ export function settleNames(talk: Conversation, running: Running, tag: string): 
   if (statement?.defines && (tag === 'PREPARE' || tag === 'DECLARE CURSOR')) {
     for (const one of running.defined) if (one.body === statement.body) one.confirm();
     // Whichever it might have been besides, it was not.
-    if (running.kind === 'execute') withdrawNames(running);
+    if (running.kind === 'execute') withdraw(running.defined);
   }
   if (statement?.drops && DROPPED.test(tag)) drop(talk, statement.drops);
 }
 
 const DROPPED = /^(?:DEALLOCATE|CLOSE CURSOR|DISCARD ALL)/;
 
-/** A statement was not run: the names it would have given stand for nothing of it. */
-export function withdrawNames(running: Running): void {
-  for (const one of running.defined) one.withdraw();
-}
-
 /** The server skips a message, behind one that failed: names it would have given stand for nothing of it, and it has no result. */
 export function recordSkipped({ passage, statements, portals }: Conversation, expectation: Expectation): void {
   if (expectation.kind === 'parse') statements.withdraw(expectation.name, expectation.statement);
   else if (expectation.kind === 'bind') portals.withdraw(expectation.name, expectation.portal);
   else if (isRunning(expectation)) {
-    withdrawNames(expectation);
+    withdraw(expectation.defined);
     passage.result(expectation.seq, { status: 'skipped' });
   }
 }
