@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { Row } from '../identity/ask.js';
 import type { Log } from '../log.js';
+import { timed } from '../recording/timed.js';
 
 /** An act for the audit log, in the words of `audit/entry.ts`. */
 export interface AuditedAct {
@@ -54,15 +55,6 @@ const LOCK_WAIT = 5_000;
 /** How long the ledger may take for one statement, milliseconds. */
 const WITHIN = 8_000;
 
-/** `pg` takes a limit per query; its types do not say so. */
-interface TimedQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
-
-function timed(text: string, values: readonly unknown[] = [], limit = WITHIN): TimedQuery {
-  return { text, values: [...values], query_timeout: limit };
-}
-
 export interface TransactorParts {
   /** Not the pool of the grants: a transaction waits for grants while it holds a connection. */
   readonly pool: pg.Pool;
@@ -95,7 +87,7 @@ export class Transactor {
 
   /** One question outside of any transaction. */
   async ask(text: string, values: readonly unknown[]): Promise<readonly Row[]> {
-    const { rows } = await this.#parts.pool.query<Row>(timed(text, values)).catch(unavailable);
+    const { rows } = await this.#parts.pool.query<Row>(timed(WITHIN, text, values)).catch(unavailable);
     return rows;
   }
 
@@ -103,7 +95,7 @@ export class Transactor {
     const client = await this.#parts.pool.connect().catch(unavailable);
     const undo: (() => Promise<unknown>)[] = [];
     const ask = (text: string, values: readonly unknown[] = []) =>
-      client.query<Row>(timed(text, values)).then(({ rows }) => rows, unavailable);
+      client.query<Row>(timed(WITHIN, text, values)).then(({ rows }) => rows, unavailable);
     let broken = true;
     let sent = false;
     try {
@@ -166,7 +158,7 @@ function entryOf(
 }
 
 function rolledBack(client: pg.PoolClient): Promise<boolean> {
-  return client.query(timed('rollback', [], 1_000)).then(
+  return client.query(timed(1_000, 'rollback')).then(
     () => true,
     () => false,
   );

@@ -1,16 +1,12 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { timed } from '../recording/timed.js';
 import type { AuditEntry } from './entry.js';
 
 const APPEND = 'select audit_append($1, $2, $3, $4, $5, $6, $7, $8)';
 
 /** How long the ledger may take for it, milliseconds: a little more than the function waits for its turn. */
 const WITHIN = 6_000;
-
-/** `pg` takes a limit per query; its types do not say so. */
-interface TimedQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
 
 /**
  * Writes an act down. With the client of a transaction it is committed with the act or not at all: append last, since nobody
@@ -21,9 +17,8 @@ export async function appendAudit(client: Pick<pg.Pool | pg.PoolClient, 'query'>
   const { at, actor, via, act, target, reason, result, detail } = entry;
   const when = at === undefined ? null : new Date(at);
   const values = [when, actor, via, act, target, reason, result, detail === undefined ? null : JSON.stringify(detail)];
-  const query: TimedQuery = { text: APPEND, values, query_timeout: WITHIN };
   try {
-    await client.query(query);
+    await client.query(timed(WITHIN, APPEND, values));
   } catch (cause) {
     throw new DaypassError('audit_unavailable', `The audit log did not take the act: ${messageOf(cause)}`, {
       cause,

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
 import type { KeyRing, SigningKey } from '../grant/keys.js';
 import { pageOf } from '../recording/page.js';
+import { timed } from '../recording/timed.js';
 import { appendAudit } from './append.js';
 import type { AuditEntry, AuditFacts, AuditLine } from './entry.js';
 import { exportHead, exportLine } from './export.js';
@@ -108,10 +109,9 @@ export class AuditLog {
   }
 
   async #ask(text: string, values: readonly unknown[]): Promise<Row[]> {
-    const query: TimedQuery = { text, values: [...values], query_timeout: WITHIN };
     try {
       const { pool, reading = pool } = this.#parts;
-      return (await reading.query<Row>(query)).rows;
+      return (await reading.query<Row>(timed(WITHIN, text, values))).rows;
     } catch (cause) {
       throw new DaypassError('ledger_unavailable', `The audit log cannot be read: ${messageOf(cause)}`, { cause });
     }
@@ -129,11 +129,6 @@ const LIST = `
     and ($3::text is null or target = $3) and ($4::timestamptz is null or at >= $4)
     and ($5::text is null or result = $5) and ($6::bigint is null or seq < $6)
   order by seq desc limit $7`;
-
-/** `pg` takes a limit per query; its types do not say so. */
-interface TimedQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
 
 interface Row {
   seq: string;

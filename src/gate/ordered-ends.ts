@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Pool, QueryConfig } from 'pg';
+import type { Pool } from 'pg';
 import { appendAudit } from '../audit/append.js';
 import { messageOf } from '../errors.js';
 import type { Door } from '../grant/record.js';
 import type { GrantStore } from '../grant/store.js';
 import type { Log } from '../log.js';
+import { timed } from '../recording/timed.js';
 import { inTransaction } from '../recording/transaction.js';
 import type { Registry } from '../session/registry.js';
 
@@ -48,11 +49,6 @@ interface Ordered {
   readonly session_id: string;
   readonly by: string;
   readonly reason: string;
-}
-
-/** `pg` takes a limit per query; its types do not say so. */
-interface TimedQuery extends QueryConfig {
-  readonly query_timeout: number;
 }
 
 /**
@@ -155,9 +151,8 @@ export class OrderedEnds {
   }
 
   async #cutOrdered(id: string | null): Promise<void> {
-    const query: TimedQuery = { text: ORDERED, values: [id], query_timeout: WITHIN };
     try {
-      const { rows } = await this.#parts.pool.query<Ordered>(query);
+      const { rows } = await this.#parts.pool.query<Ordered>(timed(WITHIN, ORDERED, [id]));
       for (const { session_id: session, by, reason } of rows) this.endHere({ session, by, reason });
     } catch (thrown) {
       this.#parts.log.debug({ err: messageOf(thrown) }, 'the ledger did not say which sessions are to end');

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { timed } from '../recording/timed.js';
 import type { Grant } from './grant.js';
 import {
   actName,
@@ -262,15 +263,6 @@ export class Ledger {
 }
 
 type Ask = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<Row>>;
-
-/** `pg` takes a limit per query; its types do not say so. A connection that exceeds it is dropped from the pool. */
-interface TimedQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
-
-function timed(limit: number, text: string, values: readonly unknown[] = []): TimedQuery {
-  return { text, values: [...values], query_timeout: limit };
-}
 
 function known(row: LedgerRow | undefined, id: string): LedgerRow {
   if (row === undefined) throw new DaypassError('unknown_grant', `There is no grant ${id}.`);

@@ -1,16 +1,12 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { timed } from '../recording/timed.js';
 import { inTransaction } from '../recording/transaction.js';
 
 /** How long the ledger may take for one answer, milliseconds. */
 const WITHIN = 1_000;
 
 export type Row = Readonly<Record<string, unknown>>;
-
-/** `pg` takes a limit per query; its types do not say so. */
-interface TimedQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
 
 /**
  * One question to the ledger, or to a transaction of it.
@@ -21,9 +17,8 @@ export async function ask(
   text: string,
   values: readonly unknown[],
 ): Promise<readonly Row[]> {
-  const query: TimedQuery = { text, values: [...values], query_timeout: WITHIN };
   try {
-    const { rows } = await ledger.query<Row>(query);
+    const { rows } = await ledger.query<Row>(timed(WITHIN, text, values));
     return rows;
   } catch (cause) {
     throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });

@@ -1,10 +1,11 @@
 import { hostname } from 'node:os';
-import type { Pool, QueryConfig } from 'pg';
+import type { Pool } from 'pg';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { reapSessions, UNSEEN_SECONDS } from './reap.js';
 import { rebuildIndex } from './rebuild.js';
+import { timed } from './timed.js';
 import { Unbroken } from './unbroken.js';
 
 export interface PresenceOptions {
@@ -34,9 +35,6 @@ const SEEN = `
 const FORGET = `
   delete from gateways g where g.seen_at < now() - interval '1 day'
   and not exists (select from sessions s where s.gateway_id = g.id and s.ended_at is null)`;
-
-/** `pg` takes the limit with each query; its types do not say so. */
-type Limited = QueryConfig & { readonly query_timeout: number };
 
 /**
  * Tells the ledger that this gateway lives, and closes the sessions of those that do not. Times are the database's, so
@@ -136,7 +134,7 @@ export class Presence {
   /** Writes this gateway's row. A connection that has gone half open is given up within half a beat. */
   async #report(): Promise<void> {
     const values = [this.#options.gatewayId, hostname(), process.pid];
-    const write: Limited = { text: SEEN, values, query_timeout: this.#beatEvery / 2 };
+    const write = timed(this.#beatEvery / 2, SEEN, values);
     const { rows } = await this.#options.pool.query<{ seen_at: Date }>(write);
     this.#unbroken.answered(rows[0]?.seen_at.getTime() ?? 0);
   }

@@ -1,6 +1,7 @@
-import type { Pool, PoolClient, QueryConfig } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Block } from './block.js';
 import type { Receipt, SessionRow } from './log.js';
+import { type TimedQuery, timed } from './timed.js';
 
 /** A session's row as it goes into a batch: a snapshot, so that the same batch can be written again. */
 export interface RowWrite {
@@ -64,8 +65,6 @@ const HEADS = `
  * batch, whose outcome is unknown, is written again.
  */
 const ANSWER_WITHIN = 10_000;
-/** `pg` takes the limit with each query; its types do not say so. */
-type Limited = QueryConfig & { readonly query_timeout: number };
 
 /**
  * Writes a batch in one statement, committed to disk before it resolves (the pool's connections run with
@@ -75,7 +74,7 @@ type Limited = QueryConfig & { readonly query_timeout: number };
  */
 export async function writeBatch(pool: Pool, gatewayId: string, batch: Batch): Promise<ReadonlySet<string>> {
   const blocks = blockColumns(batch.blocks);
-  const write: Limited =
+  const write: TimedQuery =
     batch.rows.length === 0
       ? { name: 'daypass-blocks', text: WRITE_BLOCKS, values: blocks, query_timeout: ANSWER_WITHIN }
       : {
@@ -86,8 +85,7 @@ export async function writeBatch(pool: Pool, gatewayId: string, batch: Batch): P
         };
   const written = await pool.query(write);
   if (written.rowCount === batch.blocks.length) return new Set();
-  const ask: Limited = { text: OTHER_BLOCKS, values: standing(batch.blocks), query_timeout: ANSWER_WITHIN };
-  const { rows } = await pool.query<{ id: string }>(ask);
+  const { rows } = await pool.query<{ id: string }>(timed(ANSWER_WITHIN, OTHER_BLOCKS, standing(batch.blocks)));
   return new Set(rows.map((row) => row.id));
 }
 
@@ -103,7 +101,7 @@ export async function readHeads(
   sessions: readonly string[],
 ): Promise<ReadonlyMap<string, Head>> {
   if (sessions.length === 0) return new Map();
-  const ask: Limited = { text: HEADS, values: [sessions], query_timeout: ANSWER_WITHIN };
+  const ask = timed(ANSWER_WITHIN, HEADS, [sessions]);
   const { rows } = await pool.query<{ id: string; last_seq: string; hash_after: Buffer }>(ask);
   return new Map(rows.map((row) => [row.id, { lastSeq: Number(row.last_seq), hash: row.hash_after }]));
 }
