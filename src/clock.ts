@@ -28,3 +28,10 @@ export function wallAhead(clock: Clock): number {
     if (clock.monotonic() - before < 1 || left === 1) return ahead;
   }
 }
+
+/** An instant (milliseconds since the epoch) as it leaves the gateway: in ISO 8601. */
+export function iso(at: number): string;
+export function iso(at: number | null): string | null;
+export function iso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}

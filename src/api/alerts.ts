@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AlertBook, AlertView } from '../alerts/book.js';
+import { iso } from '../clock.js';
 import { ALERT_KINDS } from '../config/alerts.js';
 import { type ApiApp, actorIn } from './app.js';
 import { flag, line, moment, name, pageOf } from './schemas.js';
@@ -64,13 +65,12 @@ export function alertRoutes(app: ApiApp, { alerts }: { readonly alerts: Alerts }
 }
 
 function alertJson(alert: AlertView): AlertJson {
-  const iso = (at: number) => new Date(at).toISOString();
   const { at, lastAt, acknowledgedAt, detail, ...rest } = alert;
   const times = { at: iso(at), lastAt: iso(lastAt) };
   return {
     ...rest,
     ...times,
     detail: { ...detail },
-    acknowledgedAt: acknowledgedAt === null ? null : iso(acknowledgedAt),
+    acknowledgedAt: iso(acknowledgedAt),
   };
 }

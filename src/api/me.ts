@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { iso } from '../clock.js';
 import { type ApiApp, actorIn } from './app.js';
 import type { RouteParts } from './routes.js';
 import { moment } from './schemas.js';
-import { iso } from './views.js';
 
 const me = z.object({
   subject: z.string(),

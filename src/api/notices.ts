@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Notices } from '../alerts/notices.js';
 import type { Retried } from '../alerts/retry.js';
+import { iso } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import { type ApiApp, actorIn } from './app.js';
 import { plain } from './schemas.js';
@@ -63,7 +64,7 @@ export function noticeRoutes(app: ApiApp, { notices }: NoticeBook): void {
     async ({ query: { state, limit, cursor } }) => {
       const found = await notices.list({ state, limit, after: cursor });
       const told = found.notices.map(({ at, dueAt, endedAt, ...rest }) => ({
-        ...{ ...rest, at: iso(at) ?? '', next: iso(dueAt), endedAt: iso(endedAt) },
+        ...{ ...rest, at: iso(at), next: iso(dueAt), endedAt: iso(endedAt) },
       }));
       return { notices: told, next: found.next };
     },
@@ -102,8 +103,4 @@ function retriedIn({ delivery, channel }: z.output<typeof retryBody>): Retried {
   if (delivery !== undefined && channel === undefined) return { delivery };
   if (channel !== undefined && delivery === undefined) return { channel };
   throw new DaypassError('invalid_request', 'Name one delivery, or a channel.');
-}
-
-function iso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString();
 }

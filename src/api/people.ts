@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { iso } from '../clock.js';
 import type { Act } from '../grant/record.js';
 import type { Actor } from '../identity/actor.js';
 import { isOpen, type Person, unknownPerson } from '../identity/people.js';
@@ -52,13 +53,12 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
     const person = await people.find(subject);
     const hidden = person !== null && !mayLook(actor) && ![person.subject, person.sponsor].includes(actor.subject);
     if (person === null || hidden) throw unknownPerson(subject);
-    const iso = (at: number) => new Date(at).toISOString();
     const held = await passkeys.list(subject);
     return {
       ...json(person),
       passkeys: held.map(({ createdAt, usedAt }) => ({
         createdAt: iso(createdAt),
-        usedAt: usedAt === null ? null : iso(usedAt),
+        usedAt: iso(usedAt),
       })),
     };
   });
@@ -125,7 +125,6 @@ function mayLook({ duties }: Actor): boolean {
 /** A person as the API tells it. @param now - milliseconds since the epoch */
 export function personJson(person: Person, now: number) {
   const { subject, kind, source, name, email, groups, sponsor, createdBy } = person;
-  const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   const state = person.closedAt !== null ? 'closed' : isOpen(person, now) ? 'open' : 'ended';
   return {
     ...{ subject, state, kind, source, name, email, groups, groupsAt: iso(person.groupsAt), sponsor },

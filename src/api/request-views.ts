@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Nda } from '../access/nda.js';
 import type { RequestDetail, RequestView } from '../access/request.js';
+import { iso } from '../clock.js';
 import { moment } from './schemas.js';
-import { iso } from './views.js';
 
 /** Where a request stands. */
 export const requestState = z.enum([

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ReviewView } from '../access/review.js';
 import { standingOf } from '../access/review-usage.js';
 import type { Reviews } from '../access/reviews.js';
+import { iso } from '../clock.js';
 import { type ApiApp, actorIn } from './app.js';
 import { checked } from './faults.js';
 import type { RouteParts } from './routes.js';
@@ -77,11 +78,10 @@ export function reviewRoutes(app: ApiApp, { reviews, policies }: Pick<RouteParts
 }
 
 function reviewJson(view: ReviewView): ReviewJson {
-  const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   const { openedAt, dueAt, answeredAt, endedAt, granted, used, ...rest } = view;
   return {
     ...{ ...rest, granted: [...granted], used: [...used], standing: standingOf(view) },
-    ...{ openedAt: new Date(openedAt).toISOString(), dueAt: new Date(dueAt).toISOString() },
+    ...{ openedAt: iso(openedAt), dueAt: iso(dueAt) },
     ...{ answeredAt: iso(answeredAt), endedAt: iso(endedAt) },
   };
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { timeLeftOf } from '../grant/lease.js';
 import type { GrantView } from '../grant/record.js';
 import { type ApiApp, actorIn } from './app.js';
 import type { RouteParts } from './routes.js';
 import { moment } from './schemas.js';
-import { iso } from './views.js';
 
 const held = z.object({
   grant: z.string(),

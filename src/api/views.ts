@@ -1,15 +1,9 @@
 import { z } from 'zod';
+import { iso } from '../clock.js';
 import type { GrantView, RecordedAct } from '../grant/record.js';
 import type { RecordedEvent } from '../recording/event.js';
 import type { SessionView } from '../recording/read.js';
 import { moment } from './schemas.js';
-
-/** Times leave the gateway as ISO 8601. */
-export function iso(at: number): string;
-export function iso(at: number | null): string | null;
-export function iso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString();
-}
 
 export const grantSchema = z.object({
   id: z.string(),

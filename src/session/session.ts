@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock } from '../clock.js';
+import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
@@ -96,7 +96,7 @@ export class Session implements Due {
   /** `expiresAt` in ISO 8601. */
   get expires(): string {
     if (this.#expires.at !== this.expiresAt) {
-      this.#expires = { at: this.expiresAt, text: new Date(this.expiresAt).toISOString() };
+      this.#expires = { at: this.expiresAt, text: iso(this.expiresAt) };
     }
     return this.#expires.text;
   }
@@ -188,11 +188,11 @@ export class Session implements Due {
     this.#arm();
     this.recording.append(
       'renewed',
-      { expiresAt: new Date(grant.expiresAt).toISOString(), renewals: grant.renewals },
+      { expiresAt: iso(grant.expiresAt), renewals: grant.renewals },
       { token: grant.token },
     );
-    const closing = this.#ends === 'hours_over' ? `; its hours end at ${new Date(this.expiresAt).toISOString()}` : '';
-    this.#tell(`Daypass: your access was extended until ${new Date(grant.expiresAt).toISOString()}${closing}`);
+    const closing = this.#ends === 'hours_over' ? `; its hours end at ${iso(this.expiresAt)}` : '';
+    this.#tell(`Daypass: your access was extended until ${iso(grant.expiresAt)}${closing}`);
   }
 
   /** The deadline: the grant's end, or the end of its hours when that comes first. */
@@ -298,7 +298,7 @@ export class Session implements Due {
     if (!this.isLive()) return;
     const seconds = Math.round((this.expiresAt - this.#parts.clock.wall()) / 1000);
     const what = this.#ends === 'hours_over' ? 'the hours of your access end' : 'your access ends';
-    this.#tell(`Daypass: ${what} in ${seconds} s, at ${new Date(this.expiresAt).toISOString()}`);
+    this.#tell(`Daypass: ${what} in ${seconds} s, at ${iso(this.expiresAt)}`);
     this.recording.append('notice', { about: 'expiry', left: seconds });
     this.#planWarning();
   }
@@ -329,10 +329,6 @@ function sameUpstream(before: unknown, after: unknown): boolean {
   const upstream = (of: unknown) =>
     typeof of === 'object' && of !== null && 'upstream' in of ? of.upstream : undefined;
   return isDeepStrictEqual(upstream(before), upstream(after));
-}
-
-function iso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString();
 }
 
 function attempt(log: Log, step: () => void): void {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { iso } from '../../clock.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
 import { readJson } from '../../json.js';
@@ -36,9 +37,8 @@ async function listPasskeys(visit: Visit): Promise<Answer> {
   const login = await loginOf(visit);
   if (login === null) return sendOn(res, '/');
   const { passkeys } = parts.access;
-  const iso = (at: number) => new Date(at).toISOString();
   const listed = (await passkeys.list(login.principal)).map(({ id, createdAt, usedAt }) => ({
-    ...{ id, created: iso(createdAt), used: usedAt === null ? null : iso(usedAt) },
+    ...{ id, created: iso(createdAt), used: iso(usedAt) },
   }));
   return sendPage(res, passkeysPage(listed, await passkeys.isFresh(login)));
 }
