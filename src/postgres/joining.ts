@@ -9,12 +9,11 @@ import { DENIALS } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
 import type { CancelKey, CancelKeys } from './cancel.js';
 import type { Catalogs, HeldCatalog } from './catalog/keeper.js';
-import type { PostgresAction } from './decide.js';
 import { startupParameters } from './parameters.js';
 import { asShown } from './pinned.js';
 import { postgresProtocol } from './protocol.js';
-import { Relay } from './relay.js';
-import { type PostgresRole, postgresRole } from './role.js';
+import { Relay, type RelayParts } from './relay.js';
+import { postgresRole } from './role.js';
 import { refuseConnection } from './startup.js';
 import { dial, type Upstream } from './upstream.js';
 import { authenticationOk, backendKeyData, parameterStatus, type Report, readyForQuery } from './wire/backend.js';
@@ -28,6 +27,9 @@ export interface JoiningParts {
   /** How long the handshake with an upstream may take, milliseconds. */
   readonly handshakeLimit: number;
 }
+
+/** A client with its connection to the database, and the catalog that is held for it. */
+type Joined = Pick<RelayParts, 'client' | 'upstream' | 'passage' | 'began'> & { readonly catalog: HeldCatalog };
 
 /** Secret bytes of a cancel key under protocol 3.0, and under 3.2. */
 const SHORT_KEY = 4;
@@ -70,7 +72,7 @@ export class Joining {
       ]);
       if (!session.isLive()) return upstream.sever(false);
       joined = true;
-      this.#start(socket, upstream, passage, began, catalog, minor);
+      this.#start({ client: socket, upstream, passage, began, catalog }, minor);
     } catch (thrown) {
       if (session.end !== null) return;
       this.#notReached(socket, admission, thrown);
@@ -132,30 +134,26 @@ export class Joining {
     session.finish('protocol_error');
   }
 
-  #start(
-    socket: Duplex,
-    upstream: Upstream,
-    passage: Passage<PostgresAction>,
-    began: PostgresRole,
-    catalog: HeldCatalog,
-    minor: 0 | 2,
-  ): void {
+  #start(joined: Joined, minor: 0 | 2): void {
+    const { clock, log, keys } = this.#parts;
+    const { client, upstream, passage, catalog } = joined;
     const { session } = passage;
     let key: CancelKey | null = null;
     let detach = () => {};
-    const relay = new Relay(socket, upstream, passage, began, catalog, this.#parts.clock, this.#parts.log, () => {
+    const finished = () => {
       catalog.release();
-      if (key !== null) this.#parts.keys.withdraw(key);
+      if (key !== null) keys.withdraw(key);
       detach();
-    });
-    key = this.#parts.keys.issue(() => relay.cancel(), upstream.pid, minor === 2 ? LONG_KEY : SHORT_KEY);
+    };
+    const relay = new Relay({ ...joined, clock, log, finished });
+    key = keys.issue(() => relay.cancel(), upstream.pid, minor === 2 ? LONG_KEY : SHORT_KEY);
     detach = session.attach(relay);
     relay.checkStart();
     if (session.end !== null) return;
     const hello = [authenticationOk()];
     for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, asShown(session, name, value)));
     hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
-    session.deliver(socket, Buffer.concat(hello));
+    session.deliver(client, Buffer.concat(hello));
     relay.start();
   }
 }

@@ -22,6 +22,20 @@ import { BackendFramer } from './wire/backend-framer.js';
 import { FramingError } from './wire/framing.js';
 import { FrontendFramer } from './wire/frontend-framer.js';
 
+/** What a relay is made of. */
+export interface RelayParts {
+  readonly client: Duplex;
+  readonly upstream: Upstream;
+  readonly passage: Passage<PostgresAction>;
+  /** The role that the upstream session was begun with. */
+  readonly began: PostgresRole;
+  readonly catalog: CatalogSource;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called once when the connection is over, for whatever cause. */
+  readonly finished: () => void;
+}
+
 /**
  * One client and one upstream connection, joined: bytes in both directions, back-pressure both ways, and the cut.
  * What a statement means is the business of `ClientSide`, what an answer means that of `ServerSide`.
@@ -48,20 +62,7 @@ export class Relay implements Connection {
   #congested = false;
   #over = false;
 
-  /**
-   * @param began - the role that the upstream session was begun with
-   * @param finished - called once when the connection is over, for whatever cause
-   */
-  constructor(
-    client: Duplex,
-    upstream: Upstream,
-    passage: Passage<PostgresAction>,
-    began: PostgresRole,
-    catalog: CatalogSource,
-    clock: Clock,
-    log: Log,
-    finished: () => void,
-  ) {
+  constructor({ client, upstream, passage, began, catalog, clock, log, finished }: RelayParts) {
     this.client = client;
     this.#upstream = upstream;
     this.#passage = passage;
