@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
+import type { SoughtSecret } from '../config/secret.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
@@ -205,18 +206,31 @@ export class Session implements Due {
 
   /** The service's policy was reloaded: from here on every action is judged by it. Undefined: the service is gone. */
   repolicy(policy: ServicePolicy | undefined): void {
-    if (this.end !== null || policy?.version === this.policy.version) return;
+    if (this.end !== null) return;
     const role = policy?.roleFor(this.grant.role, this.grant.only);
     if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol)
       return this.cut('policy_gone');
+    const isSameService = sameUpstream(this.policy, policy) && sameUpstream(this.role, role);
+    if (policy.version === this.policy.version) {
+      if (!isSameService) this.#adopt(policy, role, [...policy.secrets, ...this.policy.secrets]);
+      return;
+    }
     // What is connected already keeps its account and its address: a change of either ends it.
-    if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
-    this.policy = policy;
-    this.role = role;
-    this.sightings.replace(policy.secrets);
-    this.unsaid = Unsaid.of(policy.secrets);
+    if (!isSameService) return this.cut('policy_gone');
+    this.#adopt(policy, role, policy.secrets);
     this.recording.append('policy', { policy: policy.version });
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
+  }
+
+  /**
+   * Under a text that did not change, a secret was replaced in its file: whatever is sent from here on has the new one, what is
+   * connected goes on, and both are looked for.
+   */
+  #adopt(policy: ServicePolicy, role: unknown, secrets: readonly SoughtSecret[]): void {
+    this.policy = policy;
+    this.role = role;
+    this.sightings.replace(secrets);
+    this.unsaid = Unsaid.of(secrets);
   }
 
   /**

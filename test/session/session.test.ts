@@ -1,5 +1,7 @@
 import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
+import type { ServicePolicy } from '../../src/config/protocol.js';
+import { SoughtSecret } from '../../src/config/secret.js';
 import type { Connection, Cut } from '../../src/session/connection.js';
 import { policyOf, startGate, TestClock } from '../gate/fixture.js';
 
@@ -144,6 +146,24 @@ t.test('a policy without the role cuts the session; one with it is in force for 
   t.same(done, ['a policy']);
   put('v3', { other: 'others' });
   t.match(live.end, { reason: 'policy_gone' });
+});
+
+t.test('a secret that was replaced under the same text is sent from then on, and ends nothing', async (t) => {
+  const { session: live, done, policies, gate } = await session(t);
+  live.attach(new TestConnection('a', done));
+  const put = (token: string, over: Partial<ServicePolicy> = {}) => {
+    const policy = policyOf('echo', { reader: { upstream: { token } } }, { upstream: { token }, ...over });
+    policies.replace(new Map([['echo', policy]]));
+    gate.policiesChanged();
+  };
+  put('second', { secrets: [new SoughtSecret('file token', ['second secret'])] });
+  t.match(live.policy, { upstream: { token: 'second' } });
+  t.match(live.role, { upstream: { token: 'second' } });
+  t.same([done, live.end], [[], null]);
+  put('third', { secrets: [new SoughtSecret('file token', ['third secret'])] });
+  t.equal(live.unsaid.text('second secret, third secret'), '[redacted], [redacted]', 'the former may yet come back');
+  put('fourth', { version: 'v2' });
+  t.match(live.end, { reason: 'policy_gone' }, 'under another text it is another service');
 });
 
 t.test('warnings come before the end, each once, and never after it', async (t) => {
