@@ -61,6 +61,7 @@ const NOT_FORWARDED_PREFIXES = [
   'remote-',
   'x-remote-',
   'x-auth-request-',
+  'x-auth-couchdb-',
   'x-authenticated-',
   'x-webauth-',
   'x-goog-authenticated-',
@@ -79,6 +80,23 @@ const NOT_FORWARDED_PREFIXES = [
   'wl-proxy-',
   '-ws',
 ];
+
+/**
+ * As whom an account acts that may act as others, as that of the gateway may: of GitLab and Gitea, a plugin of Jira, Redmine,
+ * Discourse, Gerrit, Elasticsearch, OpenSearch, PingIDM and Zendesk (A3).
+ */
+const ACTS_AS = new Set([
+  'sudo',
+  'sudo-email',
+  'x-redmine-switch-user',
+  'api-username',
+  'x-gerrit-runas',
+  'es-security-runas-user',
+  'opensearch-security-impersonate-as',
+  'opendistro-security-impersonate-as',
+  'x-openidm-runas',
+  'x-on-behalf-of',
+]);
 
 /** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
 const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
@@ -103,12 +121,16 @@ export interface Origin {
 
 /**
  * How header names are compared. Servers that map them to variables see no difference in case, `-` and `_`; in PHP behind some
- * of them `.` is the same, too, and lighttpd writes `_` for whatever is neither letter nor digit.
+ * of them `.` is the same, too, and lighttpd writes `_` for whatever is neither letter nor digit. grpc-gateway (etcd, Argo CD)
+ * takes `Grpc-Metadata-Authorization` for `Authorization`, and so with every other name.
  */
 export function canonical(name: string): string {
   const known = CANONICAL.get(name);
   if (known !== undefined) return known;
-  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '-');
+  const plain = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '-')
+    .replace(/^grpc-metadata-(?:grpcgateway-)?/, '');
   if (CANONICAL.size < MOST_KNOWN && name.length <= LONGEST_KNOWN) CANONICAL.set(name, plain);
   return plain;
 }
@@ -173,7 +195,8 @@ export function requestHeaders(
 }
 
 function isForwarded(name: string, plain: string): boolean {
-  if (HOP_BY_HOP.has(plain) || NOT_FORWARDED.has(plain) || OVERRIDES.has(plain)) return false;
+  if (HOP_BY_HOP.has(plain) || NOT_FORWARDED.has(plain) || ACTS_AS.has(plain)) return false;
+  if (OVERRIDES.has(plain)) return false;
   if (STANDARD.test(plain) && isRespelled(name, plain)) return false;
   return !NOT_FORWARDED_PREFIXES.some((prefix) => plain.startsWith(prefix));
 }

@@ -96,6 +96,41 @@ t.test('A4: no client says to a service who it is, where it comes from or which 
   t.ok(got.some(([name, value]) => name === 'user_id' && value === 'kept'));
 });
 
+t.test('A3: no client chooses as whom the account of the gateway acts', async (t) => {
+  const echo = await startEcho(t);
+  const headers = { authorization: 'token of an administrator', 'api-username': 'injected' };
+  const gateway = await startGateway(t, { web: { url: echo.url, headers, roles: { viewer: ['GET /**'] } } });
+  const names = [
+    ...['Sudo', 'SUDO', 'Sudo-Email', 'X-Redmine-Switch-User', 'X_Redmine_Switch_User', 'Api-Username', 'Api_Username'],
+    ...['X-Gerrit-RunAs', 'es-security-runas-user', 'opensearch_security_impersonate_as', 'X-OpenIDM-RunAs'],
+    ...['opendistro_security_impersonate_as', 'X-Auth-CouchDB-UserName', 'X-Auth-CouchDB-Roles', 'X-On-Behalf-Of'],
+    ...['Grpc-Metadata-Authorization', 'grpc_metadata_authorization', 'Grpc-Metadata-Grpcgateway-Authorization'],
+    ...['Grpc-Metadata-X-Forwarded-User', 'Grpc-Metadata-Api-Username', 'Grpc-Metadata-Impersonate-User'],
+  ];
+  const lines = names.map((name) => `${name}: evil\r\n`).join('');
+  const { handle } = gateway.issue('web');
+  const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
+  t.match(await raw(t, gateway.port, `${head}${lines}Grpc-Metadata-Tenant: kept\r\n\r\n`).ended, /^HTTP\/1\.1 200 /);
+  const got = echo.requests[0]?.headers ?? [];
+  t.same(
+    got.filter(([, value]) => value === 'evil'),
+    [],
+  );
+  t.ok(got.some(([name, value]) => name.toLowerCase() === 'grpc-metadata-tenant' && value === 'kept'));
+  t.ok(got.some(([name, value]) => name === 'api-username' && value === 'injected'));
+});
+
+t.test('A3: a condition on a header holds for every spelling that a service takes for it', async (t) => {
+  const echo = await startEcho(t);
+  const rule = { route: 'GET /**', headers: { 'x-tenant': 'a' } };
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: [rule] } } });
+  const { handle } = gateway.issue('web');
+  const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\nX-Tenant: a\r\n`;
+  t.match(await raw(t, gateway.port, `${head}\r\n`).ended, /^HTTP\/1\.1 200 /);
+  t.match(await raw(t, gateway.port, `${head}Grpc-Metadata-X-Tenant: b\r\n\r\n`).ended, /^HTTP\/1\.1 40[03] /);
+  t.equal(echo.requests.length, 1);
+});
+
 t.test('A16: a handle in a URL is refused with a hint, and stands nowhere', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**', 'WS /**'] } } });
