@@ -2,6 +2,7 @@ import type { Header } from './action.js';
 import { setsOurs, withoutOurCookies } from './browser/cookies.js';
 import { readChallenges } from './challenges.js';
 import { trimmed } from './header-line.js';
+import { isWithheld } from './withheld.js';
 
 /** Headers of one connection only (RFC 9110 section 7.6.1), and what speaks about framing: each hop makes its own. */
 const HOP_BY_HOP = new Set([
@@ -17,89 +18,6 @@ const HOP_BY_HOP = new Set([
   'proxy-authorization',
   'proxy-authentication-info',
 ]);
-
-/**
- * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
- * proxy believe; `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy); where an application begins, by which gunicorn takes
- * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise).
- */
-const NOT_FORWARDED = new Set([
-  'host',
-  'authorization',
-  'expect',
-  'forwarded',
-  'via',
-  'proxy',
-  'script-name',
-  'path-info',
-  'x-script-name',
-  'x-sendfile-type',
-  'x-forwarded',
-  'forwarded-for',
-  'client-ip',
-  'client-cert',
-  'client-cert-chain',
-  'x-client-cert',
-  'x-client-dn',
-  'x-client-verify',
-  'true-client-ip',
-  'x-real-ip',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'cf-connecting-ip',
-  'fastly-client-ip',
-]);
-
-/**
- * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
- * impersonation in Kubernetes, other paths and files (A1).
- */
-const NOT_FORWARDED_PREFIXES = [
-  'daypass-',
-  'x-forwarded-',
-  'impersonate-',
-  'remote-',
-  'x-remote-',
-  'x-auth-request-',
-  'x-auth-couchdb-',
-  'x-authenticated-',
-  'x-webauth-',
-  'x-goog-authenticated-',
-  'x-goog-iap-',
-  'x-amzn-oidc-',
-  'x-ms-client-principal',
-  'x-envoy-',
-  'x-original-',
-  'x-rewrite-',
-  'x-accel-',
-  'cf-access-',
-  'oidc-claim-',
-  'tailscale-user-',
-  'ssl-client-',
-  'x-ssl-client-',
-  'wl-proxy-',
-  '-ws',
-];
-
-/**
- * As whom an account acts that may act as others, as that of the gateway may: of GitLab and Gitea, a plugin of Jira, Redmine,
- * Discourse, Gerrit, Elasticsearch, OpenSearch, PingIDM and Zendesk (A3).
- */
-const ACTS_AS = new Set([
-  'sudo',
-  'sudo-email',
-  'x-redmine-switch-user',
-  'api-username',
-  'x-gerrit-runas',
-  'es-security-runas-user',
-  'opensearch-security-impersonate-as',
-  'opendistro-security-impersonate-as',
-  'x-openidm-runas',
-  'x-on-behalf-of',
-]);
-
-/** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
-const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
 
 /** Names of HTTP's own that have a hyphen: spelled otherwise, only a second reader would take them for what they say. */
 const STANDARD = /^(?:content-|accept-|if-|sec-|access-control-|cache-control$|user-agent$|max-forwards$)/;
@@ -195,10 +113,8 @@ export function requestHeaders(
 }
 
 function isForwarded(name: string, plain: string): boolean {
-  if (HOP_BY_HOP.has(plain) || NOT_FORWARDED.has(plain) || ACTS_AS.has(plain)) return false;
-  if (OVERRIDES.has(plain)) return false;
-  if (STANDARD.test(plain) && isRespelled(name, plain)) return false;
-  return !NOT_FORWARDED_PREFIXES.some((prefix) => plain.startsWith(prefix));
+  if (HOP_BY_HOP.has(plain) || isWithheld(plain)) return false;
+  return !(STANDARD.test(plain) && isRespelled(name, plain));
 }
 
 /**

@@ -66,6 +66,8 @@ t.test('A4: no client says to a service who it is, where it comes from or which 
     ...['X-Envoy-External-Address', 'X-Envoy-Original-Path', 'X-Original-URL', 'X-Original-Method', 'X_Original_Uri'],
     ...['X-Rewrite-URL', 'X-Rewrite-Path', 'X-Auth-Request-User', 'X_Auth_Request_Email', 'X-Authenticated-User'],
     ...['X-Authenticated-Userid', 'X-WEBAUTH-USER', 'X-Goog-Authenticated-User-Email', 'X-Ms-Client-Principal'],
+    ...['X-authentik-username', 'X_Authentik_Groups', 'X-Pomerium-Claim-Email', 'X-Vouch-User', 'X-Consumer-Username'],
+    ...['X-Consumer-Groups', 'X-Amzn-Mtls-Clientcert-Subject', 'X-MS-TOKEN-AAD-ID-TOKEN', 'X-Apigateway-Api-Userinfo'],
     ...[
       'Content_Length',
       'Transfer_Encoding',

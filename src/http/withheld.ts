@@ -1,0 +1,99 @@
+/**
+ * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
+ * proxy believe; `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy); where an application begins, by which gunicorn takes
+ * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise).
+ */
+const NAMES = new Set([
+  'host',
+  'authorization',
+  'expect',
+  'forwarded',
+  'via',
+  'proxy',
+  'script-name',
+  'path-info',
+  'x-script-name',
+  'x-sendfile-type',
+  'x-forwarded',
+  'forwarded-for',
+  'client-ip',
+  'client-cert',
+  'client-cert-chain',
+  'x-client-cert',
+  'x-client-dn',
+  'x-client-verify',
+  'true-client-ip',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
+]);
+
+/**
+ * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
+ * impersonation in Kubernetes, other paths and files (A1).
+ */
+const PREFIXES = [
+  'daypass-',
+  'x-forwarded-',
+  'impersonate-',
+  'remote-',
+  'x-remote-',
+  'x-auth-request-',
+  'x-auth-couchdb-',
+  'x-authenticated-',
+  'x-authentik-',
+  'x-pomerium-',
+  'x-vouch-',
+  'x-consumer-username',
+  'x-consumer-custom-id',
+  'x-consumer-groups',
+  'x-webauth-',
+  'x-goog-authenticated-',
+  'x-goog-iap-',
+  'x-apigateway-api-userinfo',
+  'x-endpoint-api-userinfo',
+  'x-amzn-oidc-',
+  'x-amzn-mtls-',
+  'x-ms-client-principal',
+  'x-ms-token-',
+  'x-envoy-',
+  'x-original-',
+  'x-rewrite-',
+  'x-accel-',
+  'cf-access-',
+  'oidc-claim-',
+  'tailscale-user-',
+  'ssl-client-',
+  'x-ssl-client-',
+  'wl-proxy-',
+  '-ws',
+];
+
+/**
+ * As whom an account acts that may act as others, as that of the gateway may: of GitLab and Gitea, a plugin of Jira, Redmine,
+ * Discourse, Gerrit, Elasticsearch, OpenSearch, PingIDM and Zendesk (A3).
+ */
+const ACTS_AS = new Set([
+  'sudo',
+  'sudo-email',
+  'x-redmine-switch-user',
+  'api-username',
+  'x-gerrit-runas',
+  'es-security-runas-user',
+  'opensearch-security-impersonate-as',
+  'opendistro-security-impersonate-as',
+  'x-openidm-runas',
+  'x-on-behalf-of',
+]);
+
+/** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
+const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
+
+const BEGINS = new RegExp(`^(?:${PREFIXES.join('|')})`);
+
+/** Whether what a client says by this name never reaches a service. @param plain - as `canonical` has it */
+export function isWithheld(plain: string): boolean {
+  return NAMES.has(plain) || ACTS_AS.has(plain) || OVERRIDES.has(plain) || BEGINS.test(plain);
+}
