@@ -1,4 +1,5 @@
 import type { ServicePolicy } from '../config/protocol.js';
+import { isSamePolicy } from '../config/same-upstream.js';
 
 /** The policies in force: one immutable map, replaced whole on reload, so that nothing ever sees half of a change. */
 export class Policies {
@@ -16,7 +17,13 @@ export class Policies {
     return [...this.#services.values()];
   }
 
+  /** What did not change stays what it is, which is all that a session has to look at. */
   replace(services: ReadonlyMap<string, ServicePolicy>): void {
-    this.#services = services;
+    this.#services = new Map([...services].map(([name, policy]) => [name, this.#kept(policy)]));
+  }
+
+  #kept(policy: ServicePolicy): ServicePolicy {
+    const before = this.#services.get(policy.name);
+    return before !== undefined && isSamePolicy(before, policy) ? before : policy;
   }
 }

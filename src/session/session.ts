@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
+import { sameUpstream } from '../config/same-upstream.js';
 import type { SoughtSecret } from '../config/secret.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
@@ -206,26 +206,20 @@ export class Session implements Due {
 
   /** The service's policy was reloaded: from here on every action is judged by it. Undefined: the service is gone. */
   repolicy(policy: ServicePolicy | undefined): void {
-    if (this.end !== null) return;
+    if (this.end !== null || policy === this.policy) return;
     const role = policy?.roleFor(this.grant.role, this.grant.only);
     if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol)
       return this.cut('policy_gone');
-    const isSameService = sameUpstream(this.policy, policy) && sameUpstream(this.role, role);
-    if (policy.version === this.policy.version) {
-      if (!isSameService) this.#adopt(policy, role, [...policy.secrets, ...this.policy.secrets]);
-      return;
-    }
+    // Under the same text a secret was replaced in its file: what is sent from here on has the new one, both are looked for.
+    if (policy.version === this.policy.version)
+      return this.#adopt(policy, role, [...policy.secrets, ...this.policy.secrets]);
     // What is connected already keeps its account and its address: a change of either ends it.
-    if (!isSameService) return this.cut('policy_gone');
+    if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
     this.#adopt(policy, role, policy.secrets);
     this.recording.append('policy', { policy: policy.version });
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
   }
 
-  /**
-   * Under a text that did not change, a secret was replaced in its file: whatever is sent from here on has the new one, what is
-   * connected goes on, and both are looked for.
-   */
   #adopt(policy: ServicePolicy, role: unknown, secrets: readonly SoughtSecret[]): void {
     this.policy = policy;
     this.role = role;
@@ -337,13 +331,6 @@ export class Session implements Due {
 
 /** Connections of one session that linger. */
 const MOST_LINGERING = 1_024;
-
-/** Whether two policies, or two roles with an upstream of their own, lead to the same place as the same account. */
-function sameUpstream(before: unknown, after: unknown): boolean {
-  const upstream = (of: unknown) =>
-    typeof of === 'object' && of !== null && 'upstream' in of ? of.upstream : undefined;
-  return isDeepStrictEqual(upstream(before), upstream(after));
-}
 
 function attempt(log: Log, step: () => void): void {
   try {
