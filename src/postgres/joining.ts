@@ -55,7 +55,7 @@ export class Joining {
     const gone = () => session.finish('client_left');
     socket.once('close', gone);
     const began = postgresRole(session.role);
-    const catalog = this.#parts.catalogs.hold(began.upstream);
+    const catalog = this.#parts.catalogs.hold(() => postgresRole(session.role).upstream);
     let joined = false;
     try {
       // It left while it was being admitted: no event will say so again.

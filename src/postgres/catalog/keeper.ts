@@ -44,25 +44,26 @@ export class Catalogs {
     this.#log = log;
   }
 
-  /** Takes hold of the catalog of a role's upstream, for one session. */
-  hold(target: PostgresTarget): HeldCatalog {
-    const { host, port, database, user, password, tls } = target;
-    const key = JSON.stringify([host, port, database, user, password, tls]);
+  /**
+   * Takes hold of the catalog of a role's upstream, for one session.
+   * @param now - the upstream; asked at each reading, since its password may have been replaced
+   */
+  hold(now: () => PostgresTarget): HeldCatalog {
+    const target = now();
+    const { host, port, database, user, tls } = target;
+    const key = JSON.stringify([host, port, database, user, tls]);
     const keeper = this.#keepers.get(key) ?? new Keeper(target, this.#load, this.#clock, this.#log);
     this.#keepers.set(key, keeper);
-    keeper.held += 1;
+    const holder = { now };
+    keeper.holders.add(holder);
     keeper.plan();
-    let released = false;
     return {
       current: () => keeper.current(),
       wanted: () => void keeper.within(FRESH),
       changed: () => this.#changed(target),
       ready: () => keeper.within(FRESH),
       release: () => {
-        if (released) return;
-        released = true;
-        keeper.held -= 1;
-        if (keeper.held > 0) return;
+        if (!keeper.holders.delete(holder) || keeper.holders.size > 0) return;
         keeper.stop();
         this.#keepers.delete(key);
       },
@@ -83,8 +84,9 @@ export class Catalogs {
 }
 
 class Keeper {
+  /** As it was when the first took hold. */
   readonly target: PostgresTarget;
-  held = 0;
+  readonly holders = new Set<{ readonly now: () => PostgresTarget }>();
   readonly #load: LoadCatalog;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -137,7 +139,7 @@ class Keeper {
 
   /** Reads it again in a while, as long as anybody holds it. */
   plan(): void {
-    if (this.#timer !== null || this.held === 0) return;
+    if (this.#timer !== null || this.holders.size === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
       if (this.#wanted) void this.within(FRESH);
@@ -156,7 +158,7 @@ class Keeper {
       this.#again = false;
       this.#askedAt = this.#clock.monotonic();
       try {
-        const read = await this.#load(this.target);
+        const read = await this.#load([...this.holders].at(-1)?.now() ?? this.target);
         if (read.version !== this.#catalog?.version) this.#catalog = read;
         this.#readAt = this.#askedAt;
       } catch (thrown) {
