@@ -65,7 +65,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
     away(selected.name, 'malformed');
     return {
       ok: false,
-      refusal: refusalFor('malformed', 'The request presents more than one handle.', { hint: 'send one' }),
+      refusal: TWO_HANDLES,
     };
   }
   const { presented, isAmbient } = credential;
@@ -213,6 +213,10 @@ function known(gate: Gate, service: string): string {
 
 const NOT_LOGGED_IN = refusalFor('malformed', 'You are not logged in here.', {
   hint: 'open a page of this service in the browser, or send the handle of your grant in Authorization: Bearer',
+});
+
+const TWO_HANDLES = refusalFor('malformed', 'The request presents more than one credential.', {
+  hint: 'send one; an Authorization of your own for the service passes where its policy says pass_authorization: true',
 });
 
 const TWO_CREDENTIALS = refusalFor('malformed', 'This tunnel is admitted already.', {

@@ -133,3 +133,18 @@ t.test('tools are asked for Basic; browsers never, and nobody who knows Bearer',
   t.same(await asked({ 'sec-fetch-site': 'same-origin' }), others);
   t.same(await asked({ 'sec-fetch-site': 'same-origin', authorization: basic('a:b') }), others);
 });
+
+t.test(
+  'where the policy does not pass it on, whoever sends a token of their own beside a handle is told so',
+  async (t) => {
+    const echo = await startEcho(t);
+    const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /**'] } } });
+    const { handle } = gateway.issue('web');
+    const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nAuthorization: Bearer mine\r\n\r\n`;
+    t.match(
+      await raw(t, gateway.port, head).sees(/pass_auth/),
+      /^HTTP\/1\.1 401 [\s\S]*"hint":"[^"]*pass_authorization/,
+    );
+    t.same(echo.requests, []);
+  },
+);
