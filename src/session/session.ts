@@ -1,6 +1,6 @@
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
-import { sameUpstream } from '../config/same-upstream.js';
+import { samePlace, sameUpstream } from '../config/same-upstream.js';
 import type { SoughtSecret } from '../config/secret.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
@@ -210,12 +210,13 @@ export class Session implements Due {
     const role = policy?.roleFor(this.grant.role, this.grant.only);
     if (policy === undefined || role === undefined || policy.protocol !== this.policy.protocol)
       return this.cut('policy_gone');
-    // Under the same text a secret was replaced in its file: what is sent from here on has the new one, both are looked for.
-    if (policy.version === this.policy.version)
-      return this.#adopt(policy, role, [...policy.secrets, ...this.policy.secrets]);
-    // What is connected already keeps its account and its address: a change of either ends it.
-    if (!sameUpstream(this.policy, policy) || !sameUpstream(this.role, role)) return this.cut('policy_gone');
-    this.#adopt(policy, role, policy.secrets);
+    const isSameText = policy.version === this.policy.version;
+    // What is connected already keeps its account and its address: a change of either ends it. Of a secret that was only replaced,
+    // under the same text, it keeps the former one: what is sent from here on has the new one, and both are looked for.
+    const isSame = isSameText ? samePlace : sameUpstream;
+    if (!isSame(this.policy, policy) || !isSame(this.role, role)) return this.cut('policy_gone');
+    this.#adopt(policy, role, isSameText ? [...policy.secrets, ...this.policy.secrets] : policy.secrets);
+    if (isSameText) return;
     this.recording.append('policy', { policy: policy.version });
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
   }

@@ -47,9 +47,11 @@ class TestConnection implements Connection {
   }
 }
 
-async function session(t: Test, seconds = 60) {
+const ROLES = { reader: 'rules', other: 'others' };
+
+async function session(t: Test, seconds = 60, upstream: unknown = {}) {
   const clock = new TestClock();
-  const parts = await startGate(t, policyOf('echo', { reader: 'rules', other: 'others' }), { clock });
+  const parts = await startGate(t, policyOf('echo', ROLES, { upstream }), { clock });
   const { grant, handle } = parts.grants.add({ expiresAt: clock.wall() + seconds * 1_000 }, clock.wall());
   const answer = await parts.gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
   if (!answer.ok) throw new Error(answer.decision.message);
@@ -151,19 +153,39 @@ t.test('a policy without the role cuts the session; one with it is in force for 
 t.test('a secret that was replaced under the same text is sent from then on, and ends nothing', async (t) => {
   const { session: live, done, policies, gate } = await session(t);
   live.attach(new TestConnection('a', done));
-  const put = (token: string, over: Partial<ServicePolicy> = {}) => {
-    const policy = policyOf('echo', { reader: { upstream: { token } } }, { upstream: { token }, ...over });
-    policies.replace(new Map([['echo', policy]]));
+  const put = (password: string, over: Partial<ServicePolicy> = {}) => {
+    const secrets = [new SoughtSecret('file token', [`${password} secret`])];
+    policies.replace(new Map([['echo', policyOf('echo', ROLES, { upstream: { password }, secrets, ...over })]]));
     gate.policiesChanged();
   };
-  put('second', { secrets: [new SoughtSecret('file token', ['second secret'])] });
-  t.match(live.policy, { upstream: { token: 'second' } });
-  t.match(live.role, { upstream: { token: 'second' } });
+  put('second');
+  t.match(live.policy, { upstream: { password: 'second' } });
   t.same([done, live.end], [[], null]);
-  put('third', { secrets: [new SoughtSecret('file token', ['third secret'])] });
+  put('third');
   t.equal(live.unsaid.text('second secret, third secret'), '[redacted], [redacted]', 'the former may yet come back');
   put('fourth', { version: 'v2' });
   t.match(live.end, { reason: 'policy_gone' }, 'under another text it is another service');
+});
+
+t.test('an address, an account or an authority that only the text is the same of is another service', async (t) => {
+  for (const [before, after] of [
+    [
+      { url: 'a', headers: ['x'] },
+      { url: 'b', headers: ['x'] },
+    ],
+    [{ tls: { ca: 'a', key: 'x' } }, { tls: { ca: 'b', key: 'x' } }],
+    [{ user: 'a' }, { user: 'b' }],
+  ]) {
+    const { session: live, policies, gate } = await session(t, 60, before);
+    const put = (upstream: unknown) => {
+      policies.replace(new Map([['echo', policyOf('echo', ROLES, { upstream })]]));
+      gate.policiesChanged();
+    };
+    put({ ...before });
+    t.equal(live.end, null);
+    put(after);
+    t.match(live.end, { reason: 'policy_gone' });
+  }
 });
 
 t.test('warnings come before the end, each once, and never after it', async (t) => {
