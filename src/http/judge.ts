@@ -1,7 +1,7 @@
 import type { Admission } from '../gate/admission.js';
 import { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
-import { type Decision, deny } from '../policy/decision.js';
+import { type Decision, deny, type Rate } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
 import type { HttpAction, RequestAction } from './action.js';
 import type { ClientRequest } from './client/request.js';
@@ -56,13 +56,17 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 }
 
 /** The decision, or a denial when its rule has been used too often. */
-function withinRate({ rates, monotonic }: HttpParts, session: Session, decision: Decision): Decision {
-  const { rule, obligations } = decision;
-  const { rate } = obligations;
-  const wait = rate === undefined ? 0 : rates.take(session.grant.id, rule, rate, monotonic());
-  if (rate === undefined || wait === 0) return decision;
-  const often = `${rate.count} times in ${rate.seconds} s`;
-  const retryAfter = Math.ceil(wait / 1_000);
+function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
+  const { rate, wholeRate } = decision.obligations;
+  const within = (rule: string, limit: Rate | undefined): Decision | null => {
+    const wait = limit === undefined ? 0 : rates.take(grant.id, rule, limit, monotonic());
+    return limit === undefined || wait === 0 ? null : tooOften(rule, limit, Math.ceil(wait / 1_000));
+  };
+  return within(wholeRate?.rule ?? '', wholeRate?.rate) ?? within(decision.rule, rate) ?? decision;
+}
+
+function tooOften(rule: string, { count, seconds }: Rate, retryAfter: number): Decision {
+  const often = `${count} times in ${seconds} s`;
   return { ...deny('too_many', rule, `This is allowed ${often}.`, `wait ${retryAfter} s`), retryAfter };
 }
 

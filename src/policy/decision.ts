@@ -12,6 +12,8 @@ export interface Obligations {
   readonly maxBody?: number;
   /** How often this rule may be used under one grant. */
   readonly rate?: Rate;
+  /** The same of the rule that would decide in the whole role, where a grant was narrowed to another one. */
+  readonly wholeRate?: { readonly rule: string; readonly rate: Rate };
   /** The answer must be an event stream. */
   readonly eventStream?: boolean;
 }

@@ -89,6 +89,28 @@ t.test(
   },
 );
 
+t.test('a grant that was narrowed is held to the rate of the rule that decides in the whole role', async (t) => {
+  const echo = await startEcho(t);
+  const roles = { viewer: [{ route: 'GET /orders/:id', rate: '2/h' }, 'GET /orders/:id/lines', 'GET /orders/**'] };
+  const gateway = await startGateway(t, { web: { url: echo.url, roles } });
+  const asker = (only: string[] | null) => {
+    const { handle } = gateway.issue('web', { only });
+    return async (path: string) => {
+      const head = `host: web.localhost\r\ndaypass-handle: ${handle}\r\nconnection: close\r\n`;
+      const said = await raw(t, gateway.port, `GET ${path} HTTP/1.1\r\n${head}\r\n`).ended;
+      return said.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length);
+    };
+  };
+  for (const only of [null, ['GET /orders/**']]) {
+    const ask = asker(only);
+    t.same([await ask('/orders/7'), await ask('/orders/8'), await ask('/orders/9')], ['200', '200', '429'], `${only}`);
+    for (const path of ['/orders/7/lines', '/orders/7/notes', '/orders']) t.equal(await ask(path), '200', path);
+  }
+  t.match((await gateway.events()).filter(({ facts }) => facts.outcome === 'deny').at(-1), {
+    facts: { reason: 'too_many', rule: 'GET /orders/:id, 2/h' },
+  });
+});
+
 t.test('what a rule says of the query is decided before anything is forwarded', async (t) => {
   const { echo, ask } = await started(t);
   t.match((await ask('/orders?status=open&x=1')).stdout, /200 OK/);

@@ -12,7 +12,7 @@ export class HttpRole {
   readonly name: string;
   readonly rules: readonly Rule[];
   readonly settings: RoleSettings;
-  /** Those of the role before it was narrowed: what the paths of its service mean depends on no grant. */
+  /** Those of the role before it was narrowed: what the paths of its service mean depends on no grant, and it is held to their rates. */
   readonly whole: readonly Rule[];
 
   /** @param whole - frozen; its own rules unless it was narrowed */
@@ -53,7 +53,7 @@ function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
   let nearly: { rule: Rule; why: Why } | null = null;
   for (const rule of role.rules) {
     const why = consider(rule, asked);
-    if (why === null) return rule.allowed;
+    if (why === null) return role.whole === role.rules ? rule.allowed : asInWhole(role, rule, asked);
     if (why.kind !== 'other') nearly ??= { rule, why };
   }
   const what = `${asked.method} ${redactPath(path)}`;
@@ -67,6 +67,14 @@ function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
     `The role ${role.name} does not allow ${what} so large: ${why.words}.`,
     'send less',
   );
+}
+
+/** What a grant was narrowed to is used no more often than in the whole role, where a rule before may decide. */
+function asInWhole({ whole }: HttpRole, rule: Rule, asked: Asked): Decision {
+  const first = whole.find((one) => one === rule || consider(one, asked) === null) ?? rule;
+  if (first === rule || first.rate === null) return rule.allowed;
+  const { allowed } = rule;
+  return { ...allowed, obligations: { ...allowed.obligations, wholeRate: { rule: first.text, rate: first.rate } } };
 }
 
 /** Whatever a role allows. */
