@@ -7,6 +7,7 @@ import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
 import { injected } from './credentials.js';
+import { readHeaderLine } from './header-line.js';
 import { canonical, isInjectable } from './headers.js';
 import { describe } from './record/describe.js';
 import { harTranscript } from './record/har.js';
@@ -157,14 +158,11 @@ function addRule(
 function actionFromWords(words: readonly string[]): HttpAction {
   // `"GET /orders"` in quotes, as SQL is given, means the same.
   const [method, target, ...more] = words.length === 1 ? (words[0] ?? '').trim().split(/\s+/) : words;
-  const headers = more.map((word): Header => {
-    const [, name = '', value = ''] = /^([^\s:]+): *(.*)$/.exec(word) ?? [];
-    return [name, value];
-  });
+  const headers = more.map(headerOfWord);
   if (
     method === undefined ||
     target === undefined ||
-    headers.some(([name]) => name === '') ||
+    headers.includes(null) ||
     !(method === 'WS' || METHODS.includes(method))
   ) {
     throw new DaypassError('usage', 'expected a method, a path, and headers if need be', {
@@ -177,9 +175,18 @@ function actionFromWords(words: readonly string[]): HttpAction {
     target: readServiceTarget(target),
     rawTarget: target,
     client: '',
-    headers,
+    headers: headers.filter((header) => header !== null),
     injected: [],
   };
+}
+
+/** Read as a request's header is, blanks around its value and all. @returns null for what is none */
+function headerOfWord(word: string): Header | null {
+  try {
+    return readHeaderLine(word);
+  } catch {
+    return null;
+  }
 }
 
 /**

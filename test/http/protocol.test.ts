@@ -197,6 +197,10 @@ t.test('words that are no method and path are a usage error', async (t) => {
     t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' }, JSON.stringify(words));
   const asked = httpProtocol.actionFromWords(['GET', '/x', 'accept:text/html']);
   t.same(httpProtocol.actionFromWords([' GET /x  accept:text/html']), asked, 'in quotes as without');
+  const blank = httpProtocol.actionFromWords(['GET', '/x', 'accept: \ttext/html\t ']);
+  t.same(blank, asked, 'blanks around a value are none of it, as on the wire');
+  for (const header of ['a b:c', ':c', 'a:b\r\nc:d', 'a:\u20ac'])
+    t.throws(() => httpProtocol.actionFromWords(['GET', '/', header]), { code: 'usage' }, JSON.stringify(header));
 });
 
 t.test('events read as a person would tell them', async (t) => {
