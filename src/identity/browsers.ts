@@ -57,6 +57,17 @@ export class Browser {
     this.#wall = wall;
   }
 
+  /** Whether the ledger says the same of both. */
+  isAs(other: Browser): boolean {
+    return (
+      this.holder === other.holder &&
+      this.grantId === other.grantId &&
+      this.principal === other.principal &&
+      this.service === other.service &&
+      this.#expiresAt === other.#expiresAt
+    );
+  }
+
   /** Whether the grant is the one it was opened with, and its own person's. */
   holds(grant: Grant): boolean {
     return (
@@ -128,10 +139,14 @@ export class Browsers {
   /** A browser was given a new session here: the one before it is over at once. */
   forget(secret: string): void {
     this.#endings += 1;
-    const hash = digestOf(secret).toString('hex');
+    this.#over(digestOf(secret).toString('hex'));
+  }
+
+  #over(hash: string): null {
     const known = this.#known.get(hash);
     if (known !== undefined) known.browser.ended = true;
     this.#known.delete(hash);
+    return null;
   }
 
   async #look(hash: string): Promise<Browser | null> {
@@ -139,8 +154,12 @@ export class Browsers {
     const endings = this.#endings;
     const row = await this.#rows.get(hash);
     if (endings !== this.#endings) return this.#look(hash);
-    if (row === null) return null;
-    const browser = new Browser(row, () => this.#parts.clock.wall());
+    if (row === null) return this.#over(hash);
+    const found = new Browser(row, () => this.#parts.clock.wall());
+    // The same for whoever waits still for the check of the grant: a logout ends it for all of them.
+    const known = this.#known.get(hash)?.browser;
+    const browser = known?.isAs(found) ? known : found;
+    if (known !== undefined && known !== browser) known.ended = true;
     if (this.#known.size >= REMEMBERED) this.#known.clear();
     this.#known.set(hash, { browser, until: asked + FRESH });
     return browser;

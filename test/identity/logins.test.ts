@@ -102,6 +102,23 @@ t.test('a logout on another gateway is known within two seconds, and cuts what i
   t.equal(await browsers.find(secret, 'web'), null);
 });
 
+t.test('a logout is over for whoever waits to be let in, however often the browser was looked up since', async (t) => {
+  const { clock, logins, browsers, grant, enter } = await access(t);
+  const { secret } = await enter();
+  const waiting = await browsers.find(secret, 'web');
+  clock.pass(2_000);
+  const another = await browsers.find(secret, 'web');
+  t.same([waiting?.holds(grant), another?.holds(grant)], [true, true]);
+  await browsers.loggedOut('alice');
+  t.same([waiting?.holds(grant), another?.holds(grant)], [false, false]);
+  const again = await browsers.find(secret, 'web');
+  clock.pass(2_000);
+  await logins.logOut('alice', ACT);
+  t.ok(again?.holds(grant), 'made elsewhere it is not known yet');
+  t.equal(await browsers.find(secret, 'web'), null);
+  t.notOk(again?.holds(grant), 'and is once the ledger has said so');
+});
+
 t.test('a ledger that is silent admits nobody, and cuts what is live after a while', async (t) => {
   const { clock, browsers, database, held, ended, enter } = await access(t, 5_000);
   const { secret } = await enter();
