@@ -215,6 +215,8 @@ export class Session implements Due {
     // under the same text, it keeps the former one: what is sent from here on has the new one, and both are looked for.
     const isSame = isSameText ? samePlace : sameUpstream;
     if (!isSame(this.policy, policy) || !isSame(this.role, role)) return this.cut('policy_gone');
+    // A record is kept as it was begun: what is allowed before that is safe would be no more.
+    if (policy.recording.mode === 'strict' && this.recording.row.mode !== 'strict') return this.cut('policy_gone');
     this.#adopt(policy, role, isSameText ? [...policy.secrets, ...this.policy.secrets] : policy.secrets);
     if (isSameText) return;
     this.recording.append('policy', { policy: policy.version });

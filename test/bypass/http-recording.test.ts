@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { startEcho } from '../http/echo.js';
-import { HastyClock, lockLedger, raw, startGateway } from '../http/gateway.js';
+import { HastyClock, lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
 import { dialWebSocket } from '../http/over-tls.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -35,6 +35,34 @@ t.test('D24: a refusal is said only when it is recorded', async (t) => {
   await unlock();
   for (const client of clients) t.match(await client.ended, /^HTTP\/1\.1 403 /);
 });
+
+t.test(
+  'D24: once the policy says strict nothing is forwarded before it is safe, by what was live before either',
+  async (t) => {
+    const { echo, gateway, handle } = await opened(t, { mode: 'buffered' });
+    const feed = raw(t, gateway.port, ask('/slow', handle));
+    await echo.request(({ url }) => url === '/slow');
+    gateway.reload('web', { url: echo.url, roles: ROLES, mode: 'strict' });
+    await feed.ended;
+    await gateway.events();
+    const unlock = await lockLedger(gateway);
+    const client = raw(t, gateway.port, ask('/open', handle));
+    await untilWaiting(gateway);
+    await gateway.database.query('select 1');
+    const asked = () => echo.requests.map(({ url }) => url);
+    t.same(asked(), ['/open', '/slow'], 'it waits');
+    await unlock();
+    t.match(await client.ended, /^HTTP\/1\.1 200 /);
+    t.same(asked(), ['/open', '/slow', '/open']);
+    const modes = await gateway.database.query<{ mode: string }>(
+      'select mode from daypass.sessions order by started_at',
+    );
+    t.same(
+      modes.map(({ mode }) => mode),
+      ['buffered', 'strict'],
+    );
+  },
+);
 
 t.test('D24: while the ledger is down refusals end the session with an answer, in both modes', async (t) => {
   for (const options of [{ mode: 'strict' }, { mode: 'buffered', bufferBytes: 1 }] as const) {

@@ -45,6 +45,8 @@ export interface ServiceText {
   readonly queryOnly?: boolean;
   readonly passAuthorization?: boolean;
   readonly responseTimeout?: string;
+  /** That of the gateway's other services when not given. */
+  readonly mode?: 'strict' | 'buffered';
   /** Names of files with PEM texts. */
   readonly tls?: unknown;
   /** What each role allows; or its whole block. */
@@ -300,7 +302,7 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     defaultRole: z.string().parse(Object.keys(text.roles)[0]),
     ...scopeOf(httpProtocol, roles),
     grants: { maxDurationSeconds: 3600, maxRenewals: 1 },
-    recording: { mode },
+    recording: { mode: text.mode ?? mode },
     secrets: values.names.sought(httpProtocol.injected(upstream, [])),
     version: `version ${versions}`,
     text: '',
