@@ -130,7 +130,7 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
   for (const header of headers) {
     const [name, value] = header;
     const plain = canonical(name);
-    if (NOT_ANSWERED.has(plain) || plain.startsWith('daypass-')) continue;
+    if (NOT_ANSWERED.has(plain) || plain.startsWith('daypass-') || TO_SHARED_CACHES.test(plain)) continue;
     if (listed.size > 0 && listed.has(name.toLowerCase())) continue;
     if (plain === 'set-cookie' || plain === 'set-cookie2') {
       if (!setsOurs(value)) kept.push([name, value.replace(COOKIE_DOMAIN, '')]);
@@ -144,6 +144,22 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
 }
 
 const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc', 'clear-site-data', 'nel']);
+
+/** What tells caches that many share to keep an answer, whatever `Cache-Control` says (RFC 9213, and words of their own). */
+const TO_SHARED_CACHES = /-cache-control$|^(?:surrogate-control|edge-control|x-accel-expires)$/;
+
+/**
+ * An answer to somebody who was let in, which no cache before the gateway may give to whoever asks next (RFC 9111 section
+ * 5.2.2.7): services that leave it to the gateway who is let in call it public, and CDNs keep what is called nothing. Of two
+ * directives that contradict each other the stricter one counts.
+ */
+export function privately(headers: readonly Header[]): readonly Header[] {
+  // What stands in quotes is no directive.
+  const said = membersOf(valuesOf(headers, 'cache-control').filter((value) => !value.includes('"')));
+  return said.some((one) => one === 'private' || one === 'no-store')
+    ? headers
+    : [...headers, ['Cache-Control', 'private']];
+}
 
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;

@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
-import { connectionList, isEncoded, membersOf, responseHeaders, valuesOf } from '../headers.js';
+import { connectionList, isEncoded, membersOf, privately, responseHeaders, valuesOf } from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
 import type { Addressed } from './target.js';
 
@@ -60,7 +60,7 @@ export class ResponseHead {
    */
   passedOn(addressed: Addressed): PassedOn {
     if (this.#passedOn?.addressed === addressed) return this.#passedOn;
-    const lines = headerLines(responseHeaders(this.headers, addressed));
+    const lines = headerLines(privately(responseHeaders(this.headers, addressed)));
     if (lines === null) throw new MalformedMessage('a header that cannot be passed on');
     this.#expiring = null;
     this.#passedOn = { addressed, lines };

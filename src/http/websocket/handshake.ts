@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Header } from '../action.js';
 import type { Refusal } from '../deny.js';
-import { isCredentialProtocol, membersOf, pairs, responseHeaders, valuesOf } from '../headers.js';
+import { isCredentialProtocol, membersOf, pairs, privately, responseHeaders, valuesOf } from '../headers.js';
 import type { Addressed } from '../service/target.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -117,7 +117,7 @@ export function responseTo(wish: Wish, headers: readonly Header[], service: Addr
 
 /** A service's answer other than 101, as the client has it: a plain one, behind which the connection ends. */
 export function declinedTo(response: IncomingMessage, body: Buffer, service: Addressed): Buffer {
-  const kept = withoutHandshake(responseHeaders(pairs(response.rawHeaders), service));
+  const kept = withoutHandshake(privately(responseHeaders(pairs(response.rawHeaders), service)));
   const status = response.statusCode ?? 502;
   // RFC 9110 section 8.6: of an answer that has no body none is told of.
   const length: Header[] = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];
