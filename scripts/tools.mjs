@@ -14,6 +14,7 @@ const TOOLS = [
   { command: 'curl', package: 'curl' },
   { command: 'ps', package: 'procps' },
   { command: 'chromium', package: 'chromium', optional: true },
+  { command: 'nginx', package: 'nginx-light', optional: true, present: () => existsSync('/usr/sbin/nginx') },
   { command: 'psycopg', package: 'python3-psycopg', optional: true, present: hasPsycopg },
   { command: 'JDBC', package: 'libpostgresql-jdbc-java', optional: true, present: hasJdbc },
 ];
