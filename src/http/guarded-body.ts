@@ -9,14 +9,16 @@ export interface Guarded {
   fail(error: Error): void;
 }
 
+/** What becomes of all that was heard: it goes on now; once `go` is called, or never; or it waits for more to be heard. */
+export type Verdict = 'go' | 'wait' | 'more';
+
 /** Looks at a body before it goes on. */
 export interface BodyGuard {
   /**
    * Hears the next bytes; of a body in chunks the last of all are none.
-   * @param go - called later, where they may not go on at once; never, where they may not at all
-   * @returns whether they may go on at once
+   * @param isLast - no more come: it is not `more` then
    */
-  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): boolean;
+  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): Verdict;
 }
 
 /** Where a body comes from: its length is what the head of the request says, bytes; null when its chunks do. */
@@ -35,9 +37,13 @@ export class GuardedBody implements BodyReceiver, Guarded {
   readonly #body: BodyReceiver & Guarded;
   /** What has come and not gone on. */
   readonly #here: Kept[] = [];
-  /** The first of it waits for the guard. */
+  /** How many of these the guard has heard. */
+  #known = 0;
+  /** They wait for the guard. */
   #isWaiting = false;
+  #isGoing = false;
   #hasEnded = false;
+  #isEndHeard = false;
   #isOver = false;
   /** How much the guard has heard, bytes. */
   #heard = 0;
@@ -57,7 +63,7 @@ export class GuardedBody implements BodyReceiver, Guarded {
 
   end(): void {
     this.#hasEnded = true;
-    if (!this.#isWaiting) this.#goOn();
+    this.#goOn();
   }
 
   narrow(most: number): void {
@@ -71,33 +77,48 @@ export class GuardedBody implements BodyReceiver, Guarded {
     this.#body.fail(error);
   }
 
+  /** What comes meanwhile (a source that is resumed gives what it has) is for the turn that is under way. */
   #goOn(): void {
-    while (!this.#isOver && (this.#here.length > 0 || this.#hasEnded)) {
-      this.#isWaiting = !this.#hear();
-      if (this.#isWaiting) return this.#source.pause();
-      this.#pass();
-    }
+    if (this.#isGoing) return;
+    this.#isGoing = true;
+    while (!this.#isOver && !this.#isWaiting && this.#hasMore) this.#hear();
+    this.#isGoing = false;
   }
 
-  #hear(): boolean {
-    const bytes = this.#here[0]?.bytes ?? NOTHING;
+  get #hasMore(): boolean {
+    return this.#known < this.#here.length || (this.#hasEnded && !this.#isEndHeard);
+  }
+
+  #hear(): void {
+    const next = this.#here[this.#known];
+    if (next === undefined) this.#isEndHeard = true;
+    else this.#known += 1;
+    const { bytes } = next ?? { bytes: NOTHING };
     this.#heard += bytes.byteLength;
-    const isLast = this.#here.length === 0 || this.#heard === this.#source.length;
-    return this.#guard.hear(bytes, isLast, this, () => this.#letGo());
+    const isLast = this.#isEndHeard || this.#heard === this.#source.length;
+    const verdict = this.#guard.hear(bytes, isLast, this, () => this.#letGo());
+    if (this.#isOver) return; // the rest is read, and let go of
+    if (verdict === 'go') return this.#pass();
+    this.#isWaiting = verdict === 'wait';
+    if (this.#isWaiting) this.#source.pause();
   }
 
   /** What waited may go on. */
   #letGo(): void {
     if (this.#isOver || !this.#isWaiting) return;
     this.#isWaiting = false;
+    this.#isGoing = true;
     this.#source.resume();
     this.#pass(); // whoever takes it may stop the source again
+    this.#isGoing = false;
     this.#goOn();
   }
 
   #pass(): void {
-    const chunk = this.#here.shift();
-    if (chunk !== undefined) return this.#body.data(chunk);
+    const known = this.#here.splice(0, this.#known);
+    this.#known = 0;
+    for (const chunk of known) this.#body.data(chunk);
+    if (!this.#isEndHeard) return;
     this.#isOver = true;
     this.#body.end();
   }

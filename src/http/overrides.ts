@@ -2,7 +2,7 @@ import type { Passage } from '../gate/passage.js';
 import type { Decision } from '../policy/decision.js';
 import type { HttpAction, RequestAction } from './action.js';
 import { type Refusal, refusalOf } from './deny.js';
-import type { BodyGuard, Guarded } from './guarded-body.js';
+import type { BodyGuard, Guarded, Verdict } from './guarded-body.js';
 import { judge } from './judge.js';
 import type { HttpParts } from './parts.js';
 import { FormMethods } from './rules/form-methods.js';
@@ -35,6 +35,8 @@ export class Overrides implements BodyGuard {
   /** As which it is decided on. */
   readonly #asked: RequestAction[] = [];
   readonly #action: RequestAction;
+  /** Something was decided on that may not be recorded yet. */
+  #isUnsafe = false;
 
   private constructor(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction, methods: FormMethods) {
     this.#parts = parts;
@@ -52,24 +54,25 @@ export class Overrides implements BodyGuard {
     return methods === null ? null : new Overrides(parts, passage, { ...action, of: seq }, methods);
   }
 
-  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): boolean {
-    const methods = this.#methods.push(bytes, isLast);
-    if (methods.length === 0) return true;
-    for (const method of methods) {
+  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): Verdict {
+    for (const method of this.#methods.push(bytes, isLast)) {
       const action = { ...this.#action, method };
       const { decision } = this.#passage.propose(action, judge(this.#parts, this.#passage, action));
       if (decision.outcome !== 'allow') {
         this.#passage.release(() => body.fail(new MethodRefused(method, decision)));
-        return false;
+        return 'wait';
       }
       this.#asked.push(action);
+      this.#isUnsafe = true;
       if (decision.obligations.maxBody !== undefined) body.narrow(decision.obligations.maxBody);
     }
-    return this.#isSafe(go);
+    if (this.#methods.isOpen && !isLast) return 'more';
+    return !this.#isUnsafe || this.#isSafe(go) ? 'go' : 'wait';
   }
 
   /** Whether what was decided is recorded as it has to be; otherwise `go` is called once it is. */
   #isSafe(go: () => void): boolean {
+    this.#isUnsafe = false;
     let isSafe = false;
     let isLater = false;
     this.#passage.release(() => {

@@ -31,6 +31,10 @@ t.test('A1: what a form asks for in place of POST is decided on as that, before 
     [FORM, `a=${'x'.repeat(70_000)}&_method=delete`],
     [FORM, '%5fmethod=DELETE&_method=patch'],
     ['', '_method=delete'],
+    ['Content-Type: application/x-www-form-urlencoded, text/plain\r\n', '_method=delete'],
+    ['Content-Type: multipart/form-data\r\n', '_method=delete'],
+    ['Content-Type: text/plain; x=/json\r\n', '{"_METHOD":"delete"}'],
+    [PARTS, '--b\r\nContent-ID: _method\r\n\r\ndelete\r\n--b--\r\n'],
     [FORM, '_method=unlink'],
     [PARTS, part('delete')],
     [JSON_TYPE, '{"_method":"delete"}'],
@@ -48,7 +52,7 @@ t.test('A1: what a form asks for in place of POST is decided on as that, before 
   t.notMatch(bodies(), /^0\r\n\r\n/m, 'no body in chunks was ended');
   const events = await gateway.events();
   const denied = events.filter(({ kind, facts }) => kind === 'action' && facts.outcome === 'deny');
-  t.equal(denied.length, 16);
+  t.equal(denied.length, 24);
   for (const { facts } of denied) {
     t.match(facts, { verb: /^(?:DELETE|PUT)$/, on: ['/orders/7'], reason: 'out_of_scope' });
     t.match(events.find(({ seq }) => seq === facts.of)?.facts, { verb: 'POST', outcome: 'allow' });
@@ -57,6 +61,39 @@ t.test('A1: what a form asks for in place of POST is decided on as that, before 
     );
   }
 });
+
+t.test('A1: a form asks in place of PATCH, too', async (t) => {
+  const { gateway, head, bodies } = await serviceWith(t);
+  const patch = head(`${FORM}Content-Length: 14\r\n`).replace('POST', 'PATCH');
+  t.match(await raw(t, gateway.port, `${patch}_method=delete`).ended, /^HTTP\/1\.1 403 /);
+  t.equal(bodies(), '');
+});
+
+t.test(
+  'A1: what may be asking goes on with the rest of what it asks for: some carry out what has come of a body',
+  async (t) => {
+    const { echo, gateway, head, bodies } = await serviceWith(t);
+    for (const [type, first] of [
+      [FORM, 'a=b&_method=delete'],
+      [PARTS, '--b\r\nContent-Disposition: form-data; name="_method"\r\n\r\ndelete'],
+      [JSON_TYPE, '{"_method":"delete'],
+    ] as const) {
+      const { socket, ended } = raw(t, gateway.port, head(`${type}Content-Length: 90000\r\n`));
+      await echo.request();
+      socket.end(first);
+      await ended;
+    }
+    const { socket, ended } = raw(t, gateway.port, head(`${FORM}Content-Length: 21\r\n`));
+    for (const piece of ['a=b&_met', 'hod', '=', 'pat', 'ch', '&c']) {
+      socket.write(piece);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    socket.write('=d');
+    t.match(await ended, /^HTTP\/1\.1 200 /);
+    t.notMatch(bodies(), 'delete');
+    t.match(bodies(), /a=b&_method=patch&c=d$/);
+  },
+);
 
 t.test('A1: what a form asks for and may have goes on, within the limits of its rule', async (t) => {
   const { gateway, ask, bodies } = await serviceWith(t);
@@ -85,6 +122,31 @@ t.test('A1: in a strict record it is written before the form goes on, and what c
   await release();
   t.match(await first.ended, /^HTTP\/1\.1 200 /);
   t.match(bodies(), /_method=patch[\s\S]*&a=1[\s\S]*0\r\n\r\n$/);
+});
+
+t.test('what has come while the record was written goes on behind what waited, each byte once', async (t) => {
+  const { echo, gateway, head, bodies } = await serviceWith(t, ROLES, 'strict');
+  const first = raw(t, gateway.port, head(`${FORM}Content-Length: 24\r\n`));
+  await echo.request();
+  const release = await lockLedger(gateway);
+  first.socket.write('_method=patch&');
+  await untilWaiting(gateway);
+  first.socket.write('a=1&');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  first.socket.write('b=2');
+  await release();
+  first.socket.write('&c=');
+  t.match(await first.ended, /^HTTP\/1\.1 200 /);
+  t.equal(bodies(), '_method=patch&a=1&b=2&c=');
+});
+
+t.test('a client that writes all of its body before it reads hears that what it asks for is not allowed', async (t) => {
+  const { gateway, head } = await serviceWith(t);
+  const length = 8 * 1024 * 1024;
+  const { socket, ended } = raw(t, gateway.port, head(`${FORM}Content-Length: ${length}\r\n`));
+  socket.pause();
+  socket.write(`_method=delete&a=${'x'.repeat(length - 17)}`, () => socket.resume());
+  t.match(await ended, /^HTTP\/1\.1 403 /);
 });
 
 t.test('A1: a policy that is reloaded amid a form holds for what it asks for, too', async (t) => {

@@ -10,8 +10,14 @@ const UNKNOWN = ['PUT', 'PATCH', 'DELETE'];
 const typed = (type: string | null): Header[] => (type === null ? [] : [['Content-Type', type]]);
 
 /** What a body asks for when it comes in pieces of one size. */
-function asked(body: string, type: string | null, size = body.length, more: readonly Header[] = []): string[] {
-  const methods = FormMethods.of('POST', [...typed(type), ...more]);
+function asked(
+  body: string,
+  type: string | null,
+  size = body.length,
+  more: readonly Header[] = [],
+  own = 'POST',
+): string[] {
+  const methods = FormMethods.of(own, [...typed(type), ...more]);
   const found: string[] = [];
   for (let at = 0; at < body.length; at += size)
     found.push(...(methods?.push(Buffer.from(body.slice(at, at + size), 'latin1'), at + size >= body.length) ?? []));
@@ -47,10 +53,16 @@ t.test('what services take for the method is found in any spelling, wherever the
     [`a=${'x'.repeat(5_000)}&_method=delete`, FORM, ['DELETE']],
     ['_method=delete', null, ['DELETE']],
     ['_method=delete', 'form', ['DELETE']],
+    ['_method=delete', `${FORM}, text/plain`, ['DELETE']],
+    ['_method=delete', `${FORM} x`, ['DELETE']],
+    ['_method=delete', `${FORM}x`, ['DELETE']],
+    ['_method=delete', 'multipart/form-data', ['DELETE']],
+    ['_method=delete', 'multipart/related; boundary=;', ['DELETE']],
+    ['_method=link', FORM, [...UNKNOWN, 'LINK']],
     ['_method=delete', `${FORM}; charset=UTF-8`, ['DELETE']],
     ['_method=post', FORM, []],
     [part('name="_method"', 'delete'), PARTS, ['DELETE']],
-    [part('name="_method"', 'delete', '\n'), PARTS, ['DELETE']],
+    [part('name="_method"', 'delete', '\n'), PARTS, UNKNOWN],
     [part('name=_method', 'delete'), PARTS, ['DELETE']],
     [part("name='_method'", 'delete'), PARTS, ['DELETE']],
     [part('NAME = "_method"', 'delete'), PARTS, ['DELETE']],
@@ -60,6 +72,21 @@ t.test('what services take for the method is found in any spelling, wherever the
     [part("name*=utf-8''%5Fmethod", 'delete'), PARTS, ['DELETE']],
     [part('name*0="_met"; name*1="hod"', 'delete'), PARTS, ['DELETE']],
     [part('name="_method', 'delete'), PARTS, ['DELETE']],
+    [part('name="=?utf-8?B?X21ldGhvZA==?="', 'delete'), PARTS, ['DELETE']],
+    [part("name*=utf-16be''%00_%00m%00e%00t%00h%00o%00d", 'delete'), PARTS, ['DELETE']],
+    [part("name*=ISO_8859-1:1987''%5Fmethod", 'delete'), PARTS, ['DELETE']],
+    [part('na\r\nme="_method"', 'delete'), PARTS, ['DELETE']],
+    [part('name="_me\r\nthod"', 'delete'), PARTS, ['DELETE']],
+    [part('name="_method"\n\npost', 'delete'), PARTS, UNKNOWN],
+    [part('name="_method"\r\nX:\n\npost', 'delete'), PARTS, UNKNOWN],
+    [part('name="_method"\r\rpost', 'delete'), PARTS, UNKNOWN],
+    [part('x\n\n; name="_method"', 'delete'), PARTS, UNKNOWN],
+    [part(`x\n\n${'x'.repeat(5_000)};${spaces}name="_method"`, 'delete'), PARTS, UNKNOWN],
+    [part('name = "a"\r\nContent-ID: _method', 'delete'), PARTS, ['DELETE']],
+    [part("name='_method'x", 'delete'), PARTS, ['DELETE']],
+    [part('name=_method x', 'delete'), PARTS, ['DELETE']],
+    ['--b\r\nContent-ID: _method\r\n\r\ndelete\r\n--b--\r\n', PARTS, UNKNOWN],
+    ['--b\r\nX: Content-Disposition: form-data; name="_method"\r\n\r\ndelete\r\n--b--\r\n', PARTS, UNKNOWN],
     [part('name="_method"', 'ZGVsZXRl'), PARTS, UNKNOWN],
     [part(`filename="${'x'.repeat(5_000)}"; name="_method"`, 'delete'), PARTS, UNKNOWN],
     [`${part('name="a"', 'x'.repeat(9_000))}${part('name="_method"', 'delete')}`, PARTS, ['DELETE']],
@@ -69,6 +96,10 @@ t.test('what services take for the method is found in any spelling, wherever the
     ['{"a":{"_method" : "delete"}}', JSON_TYPE, ['DELETE']],
     ['{"\\u005fm\\u0065thod":"\\u0064elete"}', JSON_TYPE, ['DELETE']],
     ['{"\\u005f\\u006d\\u0065\\u0074\\u0068\\u006f\\u0064":"put"}', JSON_TYPE, ['PUT']],
+    ['{"_METHOD":"delete"}', JSON_TYPE, ['DELETE']],
+    ['{"_method":"delete"}', 'text/plain; x=/json', ['DELETE']],
+    ['{"_method":"delete"}', `${FORM}; x=/json`, ['DELETE']],
+    ['{"_method":"delete"}', 'application/json, x', ['DELETE']],
     ['{"_method":1}', JSON_TYPE, UNKNOWN],
     [`{"_method"${spaces}:"delete"}`, JSON_TYPE, UNKNOWN],
     [`{"_method":"${'x'.repeat(300)}"}`, JSON_TYPE, UNKNOWN],
@@ -106,8 +137,30 @@ t.test('nothing is found where no service looks for it', async (t) => {
     ['_method=delete', 'image/png'],
   ] as const)
     for (const size of [body.length, 1, 7]) t.same(asked(body, type, size), [], `${type}: ${body.slice(0, 60)}`);
-  for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) t.equal(FormMethods.of(method, typed(FORM)), null);
+  t.same(asked('_method=patch', FORM, 99, [], 'PATCH'), [], 'its own');
   t.equal(FormMethods.of('POST', typed('text/plain')), null);
+});
+
+t.test('bodies of other methods are looked through, too: CakePHP takes theirs for forms', async (t) => {
+  for (const own of ['PUT', 'PATCH', 'GET']) t.same(asked('_method=delete', FORM, 5, [], own), ['DELETE'], own);
+  t.same(asked('_method=post', FORM, 5, [], 'PUT'), ['POST']);
+});
+
+t.test('what is asked for is open from the end of its name to its own', async (t) => {
+  for (const [type, ...pieces] of [
+    [FORM, 'a=b&_method', '=', 'del', 'ete', '&'],
+    [FORM, '_method', '=', 'x'.repeat(2_000), 'x'.repeat(2_000), 'x'.repeat(2_000)],
+    [PARTS, '--b\r\nContent-', 'Disposition: form-data; name="_method"\r\n', '\r\n', 'del', 'ete\r\n'],
+    [JSON_TYPE, '{', '"_method"', ':"del', 'ete', '"'],
+  ] as const) {
+    const methods = FormMethods.of('POST', typed(type));
+    const isOpen = pieces.map((piece) => {
+      const found = methods?.push(Buffer.from(piece), false) ?? [];
+      return found.length > 0 ? found.includes('DELETE') : methods?.isOpen;
+    });
+    t.same(isOpen, [false, true, true, true, true], pieces[1]);
+    t.equal(methods?.isOpen, false);
+  }
 });
 
 t.test('of what cannot be read it is not known what it asks for; JSON that is packed is no form', async (t) => {
@@ -116,6 +169,9 @@ t.test('of what cannot be read it is not known what it asks for; JSON that is pa
     [PARTS, [['Content-Encoding', 'br']]],
     [`${FORM}; charset=utf-16`, []],
     [`${FORM}; charset=ibm037`, []],
+    [`${FORM}; x="; charset=utf-8"; charset=utf-16`, []],
+    [`${FORM}; charset*=utf-8''utf-16`, []],
+    [`${JSON_TYPE}; charset=utf-16`, []],
     [`${PARTS}; charset="utf-7"`, []],
   ] as const)
     t.same(asked('x', type, 1, more), UNKNOWN, type);

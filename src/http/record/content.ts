@@ -30,8 +30,13 @@ function lastWholeCharacter(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-/** Whether the character set that a content type names has ASCII's characters at ASCII's places. */
+/** Whether every character set that a content type may name has ASCII's characters at ASCII's places. */
 export function isReadableAs(type: string): boolean {
-  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(type)?.[1];
-  return charset === undefined || /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(charset);
+  const named = [...type.matchAll(/charset([^=;]*)=\s*["']?([^\s;"',]*)/gi)];
+  return named.every(([, more = '', set = '']) => more.trim() === '' && isAsciiSet(set));
+}
+
+/** Whether a character set has ASCII's characters at ASCII's places. */
+export function isAsciiSet(name: string): boolean {
+  return /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(name);
 }
