@@ -38,5 +38,7 @@ export function isReadableAs(type: string): boolean {
 
 /** Whether a character set has ASCII's characters at ASCII's places. */
 export function isAsciiSet(name: string): boolean {
-  return /^(?:utf-?8|us-ascii|iso-8859-\d+|windows-125\d)$/i.test(name);
+  return /^(?:utf-?8|(?:us-)?ascii|iso-8859-\d+|latin-?1|windows-125\d|euc-(?:jp|kr)|shift_jis|gb2312|gbk|big5)$/i.test(
+    name,
+  );
 }

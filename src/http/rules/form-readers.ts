@@ -24,6 +24,9 @@ const LONGEST = 4 * 1024;
 /** Shorter and longer than any of the names, bytes, also where each character is escaped. */
 const [SHORTEST_NAME, LONGEST_NAME] = ['_method'.length, 128];
 
+/** What is in every name, its characters escaped or not. */
+const IN_NAMES = /(?:m|%[46]d)(?:e|%[46]5)(?:t|%[57]4)(?:h|%[46]8)(?:o|%[46]f)(?:d|%[46]4)/i;
+
 /** Some part fields by `;`, too. */
 const SEPARATOR = /[&;]/;
 
@@ -35,8 +38,8 @@ export class FieldsReader implements FormReader {
 
   push(piece: string, isLast: boolean): readonly string[] {
     const asked: string[] = [];
-    const holdsName = unescaped(piece).toLowerCase().includes('method');
-    for (const [at, part] of (holdsName ? piece.split(SEPARATOR) : outerFields(piece)).entries()) {
+    const parts = IN_NAMES.test(piece) ? piece.split(SEPARATOR) : outerFields(piece);
+    for (const [at, part] of parts.entries()) {
       if (at > 0) this.#end(asked);
       this.#grow(part, asked);
     }
@@ -167,9 +170,10 @@ function takenApart(part: string): { readonly head: string | null; readonly valu
 }
 
 function namesMethodIn(head: string): boolean {
+  const joined = head.replace(/[\r\n]+/g, ''); // PHP adds a line without a colon to the one before
+  if (!/method|[%*\\]|=\?/i.test(joined)) return false;
   if (/(?<!file)name\*\d/i.test(head)) return true; // in pieces (RFC 2231), which nobody needs for an honest name
   if ([...head.matchAll(CONTENT_ID)].some(([, id = '']) => namesMethod(`${unescaped(id)}=`))) return true;
-  const joined = head.replace(/[\r\n]+/g, ''); // PHP adds a line without a colon to the one before
   return [head, joined].some((text) => [...text.matchAll(NAME)].some(isNameOfMethod));
 }
 
