@@ -100,7 +100,7 @@ const NAME = /(file)?name(\*?)\s*=\s*"?([^"\r\n;]*)/gi;
 /** To Rack it is the name where there is no other. */
 const CONTENT_ID = /content-id\s*:([^\r\n]*)/gi;
 /** The end of a head, as the most lenient reader sees it. */
-const HEAD_END = /\n\r?\n|\r\r/;
+const HEAD_END = /\n\r?\n/;
 
 /** `multipart/form-data`, and whatever is taken for it. */
 export class PartsReader implements FormReader {
@@ -142,7 +142,7 @@ export class PartsReader implements FormReader {
       }
       if (head === null && part.length >= LONGEST) asked.push(UNKNOWN);
       else if (namesMethodIn(head ?? part)) asked.push(value ?? UNKNOWN);
-      from += (head ?? part).length; // each is looked at once, however many there are
+      from += Math.max((head ?? part).trimEnd().length - 1, 1); // each is looked at once, however many there are, but for a last `;`
       PLACE.lastIndex = from;
     }
     this.#carried = carriedOf(text.slice(from));
@@ -164,7 +164,7 @@ function takenApart(part: string): { readonly head: string | null; readonly valu
   const end = HEAD_END.exec(part);
   if (end === null) return { head: null, value: null };
   const head = part.slice(0, end.index);
-  if (!part.startsWith('\r\n\r\n', end.index - 1)) return { head, value: UNKNOWN };
+  if (!part.startsWith('\r\n\r\n', end.index - 1) || head.includes('\r\r')) return { head, value: UNKNOWN };
   const [, value = null] = /^([^\r\n]*)[\r\n]/.exec(part.slice(end.index + end[0].length)) ?? [];
   return { head, value };
 }
