@@ -20,13 +20,13 @@ export class MethodRefused extends Error {
 
   refusal(session: string): Refusal {
     const { detail, ...refusal } = refusalOf(this.decision, session);
-    return { ...refusal, detail: `The body of this POST asks for ${this.method} in its place. ${detail}` };
+    return { ...refusal, detail: `The body of this request asks for ${this.method} in its place. ${detail}` };
   }
 }
 
 /**
- * Decides and records what the body of a POST asks for in place of POST (`_method=delete` of a form), before the part of it
- * that does goes on: whoever carries it out has it whole first.
+ * Decides and records what the body of a request asks for in place of its own method (`_method=delete` of a form), before the part of it
+ * that does goes on.
  */
 export class Overrides implements BodyGuard {
   readonly #parts: HttpParts;

@@ -14,14 +14,14 @@ async function serviceWith(t: Test, roles: readonly unknown[] = ROLES, mode: 'st
   const echo = await startEcho(t);
   const texts = { web: { url: echo.url, roles: { viewer: roles } } };
   const gateway = await startGateway(t, texts, { mode });
-  const { handle } = gateway.issue('web');
+  const { id, handle } = gateway.issue('web');
   const head = (lines: string) =>
     `POST /orders/7 HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n${lines}\r\n`;
   const whole = (type: string, body: string) => head(`${type}Content-Length: ${body.length}\r\n`) + body;
   const ask = (type: string, body: string) => raw(t, gateway.port, whole(type, body)).ended;
   /** What the service has of bodies. */
   const bodies = () => echo.connections.map(({ bytes }) => bytes.slice(bytes.indexOf('\r\n\r\n') + 4)).join('');
-  return { echo, gateway, head, ask, bodies };
+  return { echo, gateway, id, head, ask, bodies };
 }
 
 t.test('A1: what a form asks for in place of POST is decided on as that, before it goes on', async (t) => {
@@ -138,6 +138,20 @@ t.test('what has come while the record was written goes on behind what waited, e
   first.socket.write('&c=');
   t.match(await first.ended, /^HTTP\/1\.1 200 /);
   t.equal(bodies(), '_method=patch&a=1&b=2&c=');
+});
+
+t.test('of a session that is revoked while what a form asks for waits for its record nothing goes on', async (t) => {
+  const { echo, gateway, id, head, bodies } = await serviceWith(t, ROLES, 'strict');
+  const first = raw(t, gateway.port, head(`${FORM}Content-Length: 24\r\n`));
+  await echo.request();
+  const release = await lockLedger(gateway);
+  first.socket.write('_method=patch&a=1&b=2&c=');
+  await untilWaiting(gateway);
+  gateway.revoke(id);
+  t.match(await first.ended, /^HTTP\/1\.1 401 [\s\S]*revoked/);
+  await release();
+  await gateway.events();
+  t.equal(bodies(), '');
 });
 
 t.test('a client that writes all of its body before it reads hears that what it asks for is not allowed', async (t) => {
