@@ -101,6 +101,7 @@ t.test('what services take for the method is found in any spelling, wherever the
     ['{"\\u005f\\u006d\\u0065\\u0074\\u0068\\u006f\\u0064":"put"}', JSON_TYPE, ['PUT']],
     ['{"_METHOD":"delete"}', JSON_TYPE, ['DELETE']],
     ['{"_method":"delete"}', 'text/plain; x=/json', ['DELETE']],
+    ['{"_method":"GET","_ApplicationId":"a"}', 'text/plain', ['GET']],
     ['{"_method":"delete"}', `${FORM}; x=/json`, ['DELETE']],
     ['{"_method":"delete"}', 'application/json, x', ['DELETE']],
     ['{"_method":1}', JSON_TYPE, UNKNOWN],
@@ -141,7 +142,7 @@ t.test('nothing is found where no service looks for it', async (t) => {
   ] as const)
     for (const size of [body.length, 1, 7]) t.same(asked(body, type, size), [], `${type}: ${body.slice(0, 60)}`);
   t.same(asked('_method=patch', FORM, 99, [], 'PATCH'), [], 'its own');
-  t.equal(FormMethods.of('POST', typed('text/plain')), null);
+  t.equal(FormMethods.of('POST', typed('text/csv')), null);
 });
 
 t.test('bodies of other methods are looked through, too: CakePHP takes theirs for forms', async (t) => {

@@ -57,14 +57,14 @@ function methodsOf(word: string): readonly string[] {
 
 /**
  * As what somebody may read a body. They cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, a body of
- * no type is a form, and so is one in parts that names no boundary. What is packed, or in another character set, some unpack: it is
+ * no type is a form, and so is one in parts that names no boundary; to Parse Server, whose clients send it as such, `text/plain` is JSON. What is packed, or in another character set, some unpack: it is
  * not known what it says.
  */
 function readersOf(type: string, isPacked: boolean): readonly FormReader[] {
   const text = type.toLowerCase();
   const isParts = text.includes('multipart/');
   const isFields = text.includes('form-urlencoded') || !/^[^;,]*\//.test(text);
-  const isJson = text.includes('json') && !isPacked;
+  const isJson = /json|text\/plain/.test(text) && !isPacked;
   if (!isParts && !isFields && !isJson) return [];
   if (isPacked || !isReadableAs(type)) return [new OpaqueReader()];
   return [
