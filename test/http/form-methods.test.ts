@@ -146,6 +146,7 @@ t.test('nothing is found where no service looks for it', async (t) => {
 });
 
 t.test('bodies of other methods are looked through, too: CakePHP takes theirs for forms', async (t) => {
+  for (const own of ['PUT', 'PATCH', 'GET']) t.equal(FormMethods.of(own, []), null, 'without a type it is an upload');
   for (const own of ['PUT', 'PATCH', 'GET']) t.same(asked('_method=delete', FORM, 5, [], own), ['DELETE'], own);
   t.same(asked('_method=post', FORM, 5, [], 'PUT'), ['POST']);
 });

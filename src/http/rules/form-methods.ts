@@ -25,6 +25,7 @@ export class FormMethods {
   /** @returns null for a request in whose body nobody looks for a method */
   static of(method: string, headers: readonly Header[]): FormMethods | null {
     const types = valuesOf(headers, 'content-type');
+    if (types.length === 0 && method !== 'POST') return null;
     const isPacked = isEncoded(headers);
     const readers = (types.length === 0 ? [''] : types).flatMap((type) => readersOf(type, isPacked));
     return readers.length === 0 ? null : new FormMethods(method, readers);
@@ -56,9 +57,9 @@ function methodsOf(word: string): readonly string[] {
 }
 
 /**
- * As what somebody may read a body. They cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, a body of
- * no type is a form, and so is one in parts that names no boundary; to Parse Server, whose clients send it as such, `text/plain` is JSON. What is packed, or in another character set, some unpack: it is
- * not known what it says.
+ * As what somebody may read a body. They cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, the body of
+ * a POST without a type is a form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its
+ * clients send it. What is packed, or in another character set, some unpack: it is not known what it says.
  */
 function readersOf(type: string, isPacked: boolean): readonly FormReader[] {
   const text = type.toLowerCase();
