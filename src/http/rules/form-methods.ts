@@ -4,6 +4,8 @@ import { isReadableAs } from '../record/content.js';
 import { FieldsReader, type FormReader, JsonReader, OpaqueReader, PartsReader } from './form-readers.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** A longer text would have memory of its own, which costs more than all that is done with it; bytes. */
+const AT_ONCE = 32 * 1024;
 /** What somebody may ask for of whom we do not know what they ask for. */
 const ANY = ['PUT', 'PATCH', 'DELETE'];
 
@@ -41,8 +43,12 @@ export class FormMethods {
    * @returns the methods that are asked for, each once
    */
   push(bytes: Buffer, isLast: boolean): readonly string[] {
-    const piece = bytes.toString('latin1');
-    const asked = this.#readers.flatMap((reader) => reader.push(piece, isLast)).flatMap(methodsOf);
+    const asked: string[] = [];
+    for (let from = 0; from === 0 || from < bytes.byteLength; from += AT_ONCE) {
+      const piece = bytes.toString('latin1', from, Math.min(from + AT_ONCE, bytes.byteLength));
+      const isEnd = isLast && from + AT_ONCE >= bytes.byteLength;
+      for (const reader of this.#readers) asked.push(...reader.push(piece, isEnd).flatMap(methodsOf));
+    }
     const fresh = new Set(asked.filter((method) => method !== this.#own && !this.#told.has(method)));
     for (const method of fresh) this.#told.add(method);
     return [...fresh];
