@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { SecretReference } from './values.js';
 
 /** The shortest secret that is looked for, bytes: shorter ones appear in any answer by chance. */
@@ -51,4 +52,21 @@ export class SoughtSecret {
   forms(): readonly Buffer[] {
     return this.#forms;
   }
+
+  /** Whether the same is looked for, whatever it is called. */
+  isAs(other: SoughtSecret): boolean {
+    return isDeepStrictEqual(this.#forms, other.#forms);
+  }
+}
+
+/** More secrets that were replaced are not remembered: the oldest are forgotten. */
+const MOST_FORMER = 32;
+
+/** What was sent before, and is no more: what is connected since then may say it yet. The newest stands last. */
+export function formerSecrets(
+  former: readonly SoughtSecret[],
+  before: readonly SoughtSecret[],
+  now: readonly SoughtSecret[],
+): readonly SoughtSecret[] {
+  return [...former, ...before].filter((secret) => !now.some((one) => one.isAs(secret))).slice(-MOST_FORMER);
 }

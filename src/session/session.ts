@@ -1,7 +1,7 @@
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { samePlace, sameUpstream } from '../config/same-upstream.js';
-import type { SoughtSecret } from '../config/secret.js';
+import { formerSecrets, type SoughtSecret } from '../config/secret.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
@@ -70,6 +70,8 @@ export class Session implements Due {
   /** Those of which nothing is under way any more, and that are not closed yet. */
   readonly #lingering = new Attached();
   readonly #whenEnded: (() => void)[] = [];
+  /** Secrets that were replaced while it lived: what is connected since before that was sent them. */
+  #former: readonly SoughtSecret[] = [];
   #bytesAfterDue = 0;
   #expires = { at: Number.NaN, text: '' };
   /** What it is cut with when its deadline comes. */
@@ -212,18 +214,21 @@ export class Session implements Due {
       return this.cut('policy_gone');
     const isSameText = policy.version === this.policy.version;
     // What is connected already keeps its account and its address: a change of either ends it. Of a secret that was only replaced,
-    // under the same text, it keeps the former one: what is sent from here on has the new one, and both are looked for.
+    // under the same text, it keeps the former one: what is sent from here on has the new one, and all of them are looked for.
     const isSame = isSameText ? samePlace : sameUpstream;
     if (!isSame(this.policy, policy) || !isSame(this.role, role)) return this.cut('policy_gone');
     // A record is kept as it was begun: what is allowed before that is safe would be no more.
     if (policy.recording.mode === 'strict' && this.recording.row.mode !== 'strict') return this.cut('policy_gone');
-    this.#adopt(policy, role, isSameText ? [...policy.secrets, ...this.policy.secrets] : policy.secrets);
+    this.#adopt(policy, role);
     if (isSameText) return;
     this.recording.append('policy', { policy: policy.version });
     for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
   }
 
-  #adopt(policy: ServicePolicy, role: unknown, secrets: readonly SoughtSecret[]): void {
+  #adopt(policy: ServicePolicy, role: unknown): void {
+    this.#former = formerSecrets(this.#former, this.policy.secrets, policy.secrets);
+    // Where none was replaced they are its policy's own, of which one is made for all sessions.
+    const secrets = this.#former.length === 0 ? policy.secrets : [...policy.secrets, ...this.#former];
     this.policy = policy;
     this.role = role;
     this.sightings.replace(secrets);

@@ -2,7 +2,7 @@ import type { SoughtSecret } from '../config/secret.js';
 
 /** Something to look for, and what it is called. */
 interface Sought {
-  readonly name: string;
+  readonly secret: SoughtSecret;
   readonly bytes: Buffer;
   /** Some of its bytes, from the one on that is rarest in what services answer: found quickly, and nearly never in vain. */
   readonly piece: Buffer;
@@ -24,7 +24,7 @@ export interface SightingsHeard {
  */
 export class Sightings {
   readonly #heard: SightingsHeard;
-  readonly #seen = new Set<string>();
+  readonly #seen: SoughtSecret[] = [];
   #encoded = false;
   #sought: readonly Sought[] = [];
   #longest = 0;
@@ -34,9 +34,9 @@ export class Sightings {
     this.replace(secrets);
   }
 
-  /** The policy was reloaded: from here on these are looked for. */
+  /** The policy was reloaded: from here on these are looked for. What was put in the place of one that was seen is another secret. */
   replace(secrets: readonly SoughtSecret[]): void {
-    this.#sought = secrets.flatMap((secret) => soughtOf(secret)).filter(({ name }) => !this.#seen.has(name));
+    this.#sought = secrets.filter((secret) => !this.#hasSeen(secret)).flatMap((secret) => soughtOf(secret));
     this.#longest = Math.max(0, ...this.#sought.map(({ bytes }) => bytes.length));
   }
 
@@ -75,17 +75,21 @@ export class Sightings {
     this.#heard.encoded();
   }
 
-  #saw({ name }: Sought): void {
-    if (this.#seen.has(name)) return;
-    this.#seen.add(name);
-    this.#sought = this.#sought.filter((other) => other.name !== name);
-    this.#heard.seen(name);
+  #hasSeen(secret: SoughtSecret): boolean {
+    return this.#seen.some((one) => one.name === secret.name && one.isAs(secret));
+  }
+
+  #saw({ secret }: Sought): void {
+    if (this.#hasSeen(secret)) return;
+    this.#seen.push(secret);
+    this.#sought = this.#sought.filter((other) => other.secret !== secret);
+    this.#heard.seen(secret.name);
   }
 }
 
 function soughtOf(secret: SoughtSecret): Sought[] {
   return secret.forms().map((bytes) => {
-    return { name: secret.name, bytes, piece: pieceOf(bytes), latin1: bytes.toString('latin1') };
+    return { secret, bytes, piece: pieceOf(bytes), latin1: bytes.toString('latin1') };
   });
 }
 

@@ -163,7 +163,12 @@ t.test('a secret that was replaced under the same text is sent from then on, and
   t.same([done, live.end], [[], null]);
   put('third');
   t.equal(live.unsaid.text('second secret, third secret'), '[redacted], [redacted]', 'the former may yet come back');
+  put('fourth');
   put('fourth', { version: 'v2' });
+  t.equal(live.end, null);
+  const all = 'second secret, third secret, fourth secret';
+  t.equal(live.unsaid.text(all), '[redacted], [redacted], [redacted]', 'and so may each before it');
+  put('fifth', { version: 'v3' });
   t.match(live.end, { reason: 'policy_gone' }, 'under another text it is another service');
 });
 

@@ -70,6 +70,18 @@ t.test('a reloaded policy is looked for from then on, also in streams that are o
   t.same(seen, ['env PASSWORD', 'env TOKEN', 'file key']);
 });
 
+t.test(
+  'what was put in the place of a secret that was seen is told of, too, and what was not replaced is not told of again',
+  async (t) => {
+    const { sightings, seen } = looking([password, token]);
+    sightings.text('hunter2-hunter3 aaaaaaaaaaaaab');
+    const replaced = new SoughtSecret('env PASSWORD', ['hunter4-hunter5']);
+    sightings.replace([replaced, new SoughtSecret('env TOKEN', ['aaaaaaaaaaaaab']), password]);
+    sightings.text('hunter2-hunter3 aaaaaaaaaaaaab hunter4-hunter5 hunter4-hunter5');
+    t.same(seen, ['env PASSWORD', 'env TOKEN', 'env PASSWORD']);
+  },
+);
+
 t.test('a secret that is too short is not looked for, and one within another is enough', async (t) => {
   t.same(new SoughtSecret('env SHORT', ['12345', 'äö1']).forms(), []);
   const forms = new SoughtSecret('env HEADER', ['Bearer token-value', 'token-value', 'tok']).forms();
