@@ -246,7 +246,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
 
   policyChanged(): void {
     const { passage, action, overrides } = this.#parts;
-    const decision = overrides?.denied() ?? passage.judge(action);
+    const decision = overrides?.denied(this.#body) ?? passage.judge(action);
     if (this.#done) return;
     if (decision.outcome === 'allow' && this.#staysWithin(decision)) return;
     this.#stop('policy_gone');

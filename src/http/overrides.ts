@@ -83,11 +83,12 @@ export class Overrides implements BodyGuard {
     return isSafe;
   }
 
-  /** Why a policy that was reloaded does not allow what was asked for any more; null where it does. */
-  denied(): Decision | null {
+  /** Why a policy that was reloaded does not allow what was asked for any more; null where it does, within what it allows of the body. */
+  denied(body: Pick<Guarded, 'narrow'> | null): Decision | null {
     for (const action of this.#asked) {
       const decision = this.#passage.judge(action);
       if (decision.outcome !== 'allow') return decision;
+      if (decision.obligations.maxBody !== undefined) body?.narrow(decision.obligations.maxBody);
     }
     return null;
   }

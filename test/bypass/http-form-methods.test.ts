@@ -172,3 +172,15 @@ t.test('A1: a policy that is reloaded amid a form holds for what it asks for, to
   t.match(await first.ended, /^HTTP\/1\.1 403 /);
   t.notMatch(bodies(), /^0\r\n\r\n/m);
 });
+
+t.test('A1: what a form asks for is held to the size that a policy reloaded amid it gives', async (t) => {
+  const { echo, gateway, head, bodies } = await serviceWith(t);
+  const first = raw(t, gateway.port, head(`${FORM}Transfer-Encoding: chunked\r\n`));
+  first.socket.write('e\r\n_method=patch&\r\n');
+  await waitUntil('it has arrived', () => echo.requests.some(({ body }) => body !== ''));
+  const narrower = { route: 'PATCH /orders/:id<int>', body: '32B' };
+  gateway.reload('web', { url: echo.url, roles: { viewer: ['POST /orders/:id<int>', narrower] } });
+  first.socket.write(`40\r\n${'x'.repeat(64)}\r\n0\r\n\r\n`);
+  t.match(await first.ended, /^HTTP\/1\.1 413 /);
+  t.notMatch(bodies(), /xx/);
+});
