@@ -1,15 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Pool, QueryConfig } from 'pg';
+import type { Pool } from 'pg';
 import type { ServicePolicy } from '../config/protocol.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { timed } from './timed.js';
 
 /** How long the ledger may take to answer, milliseconds. */
 const ANSWER_WITHIN = 3_000;
 const TRY_AGAIN_AFTER = 1_000;
 
-/** `pg` takes the limit with each query; its types do not say so. */
-type Limited = QueryConfig & { readonly query_timeout: number };
+const KEEP = `
+  insert into policies (version, service, text)
+  select distinct on (version) * from unnest($1::text[], $2::text[], $3::text[]) as given(version, service, text)
+  on conflict (version) do nothing`;
 
 /**
  * Keeps the policy texts that records name by version, so that a record can be decided again. Secrets are references in
@@ -19,18 +22,12 @@ type Limited = QueryConfig & { readonly query_timeout: number };
 export async function rememberPolicies(pool: Pool, services: Iterable<ServicePolicy>): Promise<void> {
   const policies = [...services];
   if (policies.length === 0) return;
-  const write: Limited = {
-    text: `insert into policies (version, service, text)
-     select distinct on (version) * from unnest($1::text[], $2::text[], $3::text[]) as given(version, service, text)
-     on conflict (version) do nothing`,
-    values: [
-      policies.map(({ version }) => version),
-      policies.map(({ name }) => name),
-      policies.map(({ text }) => text),
-    ],
-    query_timeout: ANSWER_WITHIN,
-  };
-  await pool.query(write);
+  const columns = [
+    policies.map(({ version }) => version),
+    policies.map(({ name }) => name),
+    policies.map(({ text }) => text),
+  ];
+  await pool.query(timed(ANSWER_WITHIN, KEEP, columns));
 }
 
 /** Keeps the texts of policies that come while the gateway runs, trying until the ledger takes them. */

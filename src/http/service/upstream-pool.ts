@@ -115,7 +115,8 @@ export class UpstreamPool implements ConnectionOwner {
   /** Nothing new is sent; what is under way finishes. */
   close(): void {
     this.#isClosed = true;
-    for (const connection of [...this.#resting]) connection.destroy(new Error('the service is at another address'));
+    for (const connection of [...this.#resting])
+      connection.destroy(new Error('the policy of the service is another one'));
   }
 
   /** Ends everything at once. */

@@ -57,7 +57,7 @@ export class Upstreams {
     const upstream = upstreamOf(admission);
     const existing = this.#dialled.get(session);
     if (existing?.upstream === upstream) return existing.pool;
-    // A reloaded policy may name another address: what is under way there finishes, nothing new goes there.
+    // A reloaded policy may show the service another certificate, or give it more time: what is under way finishes as it began.
     existing?.pool.close();
     const pool = new UpstreamPool(dialTo(upstream), session.meter, this.limitsOf(upstream), this.#round);
     this.#dialled.set(session, { upstream, pool });
