@@ -59,14 +59,26 @@ export class SoughtSecret {
   }
 }
 
-/** More secrets that were replaced are not remembered: the oldest are forgotten. */
+/** Of secrets that were replaced so many are remembered, the newest. */
 const MOST_FORMER = 32;
 
-/** What was sent before, and is no more: what is connected since then may say it yet. The newest stands last. */
-export function formerSecrets(
-  former: readonly SoughtSecret[],
-  before: readonly SoughtSecret[],
-  now: readonly SoughtSecret[],
-): readonly SoughtSecret[] {
-  return [...former, ...before].filter((secret) => !now.some((one) => one.isAs(secret))).slice(-MOST_FORMER);
+/** For sessions that look for the same there is one list, from which what is made of it is known again. */
+const AFTER = new WeakMap<readonly SoughtSecret[], WeakMap<readonly SoughtSecret[], readonly SoughtSecret[]>>();
+
+/**
+ * What is looked for once the secrets are others: what was sent before may be said yet by what is connected since then.
+ * @param before - what was looked for so far
+ * @param now - the secrets from here on
+ */
+export function soughtAfter(before: readonly SoughtSecret[], now: readonly SoughtSecret[]): readonly SoughtSecret[] {
+  const known = AFTER.get(before) ?? new WeakMap();
+  AFTER.set(before, known);
+  const sought = known.get(now) ?? withFormer(before, now);
+  known.set(now, sought);
+  return sought;
+}
+
+function withFormer(before: readonly SoughtSecret[], now: readonly SoughtSecret[]): readonly SoughtSecret[] {
+  const former = before.filter((secret) => !now.some((one) => one.isAs(secret)));
+  return former.length === 0 ? now : [...now, ...former.slice(0, MOST_FORMER)];
 }

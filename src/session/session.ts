@@ -1,7 +1,7 @@
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { samePlace, sameUpstream } from '../config/same-upstream.js';
-import { formerSecrets, type SoughtSecret } from '../config/secret.js';
+import { type SoughtSecret, soughtAfter } from '../config/secret.js';
 import type { Grant } from '../grant/grant.js';
 import { type Lease, leaseOf } from '../grant/lease.js';
 import type { Log } from '../log.js';
@@ -70,8 +70,8 @@ export class Session implements Due {
   /** Those of which nothing is under way any more, and that are not closed yet. */
   readonly #lingering = new Attached();
   readonly #whenEnded: (() => void)[] = [];
-  /** Secrets that were replaced while it lived: what is connected since before that was sent them. */
-  #former: readonly SoughtSecret[] = [];
+  /** The secrets of its policy, and those that were replaced while it lived: what is connected since before that was sent them. */
+  #sought: readonly SoughtSecret[];
   #bytesAfterDue = 0;
   #expires = { at: Number.NaN, text: '' };
   /** What it is cut with when its deadline comes. */
@@ -87,8 +87,9 @@ export class Session implements Due {
     this.role = parts.policy.roleFor(parts.grant.role, parts.grant.only);
     this.recording = parts.recording;
     this.meter = parts.meter;
-    this.unsaid = Unsaid.of(parts.policy.secrets);
-    this.sightings = new Sightings(parts.policy.secrets, {
+    this.#sought = parts.policy.secrets;
+    this.unsaid = Unsaid.of(this.#sought);
+    this.sightings = new Sightings(this.#sought, {
       seen: (name) => this.#sighted(name),
       encoded: () => this.#note({ about: 'encoded_body' }),
     });
@@ -226,13 +227,11 @@ export class Session implements Due {
   }
 
   #adopt(policy: ServicePolicy, role: unknown): void {
-    this.#former = formerSecrets(this.#former, this.policy.secrets, policy.secrets);
-    // Where none was replaced they are its policy's own, of which one is made for all sessions.
-    const secrets = this.#former.length === 0 ? policy.secrets : [...policy.secrets, ...this.#former];
     this.policy = policy;
     this.role = role;
-    this.sightings.replace(secrets);
-    this.unsaid = Unsaid.of(secrets);
+    this.#sought = soughtAfter(this.#sought, policy.secrets);
+    this.sightings.replace(this.#sought);
+    this.unsaid = Unsaid.of(this.#sought);
   }
 
   /**
