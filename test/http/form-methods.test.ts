@@ -131,6 +131,8 @@ t.test('nothing is found where no service looks for it', async (t) => {
     ['a=_method%3Ddelete&b=_method', FORM],
     ['{"a":"the _method of choice"}', FORM],
     [`${'binary\0'.repeat(2_000)}`, FORM],
+    [`a&${'\0'.repeat(9_000)}`, FORM],
+    ['\0'.repeat(9_000), null],
     [part('name="payment_method"', 'delete'), PARTS],
     [part('name="file"; filename="a.html"', '<input name="_method" value="delete">'), PARTS],
     [part('name="file"', `${'x'.repeat(4_200)}<input name="_method" value="delete">`), PARTS],

@@ -72,8 +72,8 @@ function askedByField(raw: string): readonly string[] {
   if (raw.length < SHORTEST_NAME) return [];
   const field = plain(raw);
   if (namesMethod(field)) return [field.includes('=') ? field.slice(field.indexOf('=') + 1) : UNKNOWN];
-  const isBlank = raw.length >= LONGEST && !/[a-z0-9_.-]/i.test(field.slice(0, -LONGEST_NAME));
-  return isBlank ? [UNKNOWN] : []; // nothing but what may stand before a name
+  const isBlank = raw.length >= LONGEST && /^[\s[?]*$/.test(field.slice(0, -LONGEST_NAME));
+  return isBlank ? [UNKNOWN] : []; // nothing but what may stand before a name, and much of it
 }
 
 function plain(field: string): string {
