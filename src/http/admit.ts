@@ -63,10 +63,7 @@ export function enter(parts: EntryParts, selected: Selected, asking: Asking): En
   const credential = credentialOf(gate, selected, head);
   if (credential === null) {
     away(selected.name, 'malformed');
-    return {
-      ok: false,
-      refusal: TWO_HANDLES,
-    };
+    return { ok: false, refusal: TWO_HANDLES };
   }
   const { presented, isAmbient } = credential;
   if (presented !== null) {

@@ -195,31 +195,31 @@ export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolea
   res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal, challenge) }, body);
 }
 
-/** What more there is to say in a refusal as bytes. */
-interface RawOptions {
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 /**
  * Answers on a bare socket, where there is no response object (upgrades, unreadable requests), and ends it.
  * @param refused - the request; null when there is none that could be read
+ * @param more - headers
  */
 export function sendRawRefusal(
   socket: Duplex,
   refused: Refused | null,
   refusal: Refusal,
-  options: RawOptions = {},
+  more: Readonly<Record<string, string>> = {},
 ): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  socket.write(rawRefusal(refused, refusal, options));
+  socket.write(rawRefusal(refused, refusal, more));
   endSurely(socket);
 }
 
 /** A refusal as the bytes of a whole HTTP/1.1 response that closes its connection. */
-export function rawRefusal(refused: Refused | null, refusal: Refusal, { headers: more = {} }: RawOptions = {}): string {
+export function rawRefusal(
+  refused: Refused | null,
+  refusal: Refusal,
+  more: Readonly<Record<string, string>> = {},
+): string {
   const { type, body } = wordRefusal(refusal, refused);
   const headers = {
     'content-type': type,

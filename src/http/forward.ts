@@ -314,7 +314,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       reason,
       request: this.#body === null ? null : { headers: req.headers, tap: this.#body.tap, isWhole: this.#body.isWhole },
       response: { headers: this.#head?.headers ?? [], tap: this.#answer, isWhole: reason === null },
-      addressed: forward.addressed,
+      withheld: this.#head?.withheldFrom(forward.addressed) ?? [],
       contentType: this.#head?.contentType && unsaid.text(this.#head.contentType),
       keepsResponse: settingsOf(this.#session.role).bodies !== null,
       isRepeated: this.#sent?.isRepeated ?? false,

@@ -65,7 +65,7 @@ function tellExpectation(parts: HttpParts, req: ClientRequest): Refusal {
 function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {
   const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
   parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
-  sendRawRefusal(socket, req, refusal, { headers: { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } });
+  sendRawRefusal(socket, req, refusal, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */

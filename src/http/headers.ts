@@ -143,6 +143,12 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
   return kept;
 }
 
+/** The schemes of the challenges that `responseHeaders` leaves out: a service that asks in vain is to be seen. */
+export function withheldFrom(headers: readonly Header[], { passesAuthorization }: ServiceAddress): readonly string[] {
+  if (passesAuthorization) return [];
+  return valuesOf(headers, 'www-authenticate').flatMap((value) => readChallenges(value).withheld);
+}
+
 const NOT_ANSWERED = new Set([...HOP_BY_HOP, 'service-worker-allowed', 'alt-svc', 'clear-site-data', 'nel']);
 
 /** What tells caches that many share to keep an answer, whatever `Cache-Control` says (RFC 9213, and words of their own). */

@@ -58,11 +58,13 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 /** The decision, or a denial when its rule has been used too often. */
 function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
   const { rate, wholeRate } = decision.obligations;
-  const within = (rule: string, limit: Rate | undefined): Decision | null => {
-    const wait = limit === undefined ? 0 : rates.take(grant.id, rule, limit, monotonic());
-    return limit === undefined || wait === 0 ? null : tooOften(rule, limit, Math.ceil(wait / 1_000));
-  };
-  return within(wholeRate?.rule ?? '', wholeRate?.rate) ?? within(decision.rule, rate) ?? decision;
+  if (rate === undefined && wholeRate === undefined) return decision;
+  for (const limit of [wholeRate, { rule: decision.rule, rate }]) {
+    if (limit?.rate === undefined) continue;
+    const wait = rates.take(grant.id, limit.rule, limit.rate, monotonic());
+    if (wait > 0) return tooOften(limit.rule, limit.rate, Math.ceil(wait / 1_000));
+  }
+  return decision;
 }
 
 function tooOften(rule: string, { count, seconds }: Rate, retryAfter: number): Decision {

@@ -1,9 +1,7 @@
 import type { Facts, Payload } from '../../recording/event.js';
 import type { Header } from '../action.js';
 import type { BodyTap } from '../body-tap.js';
-import { readChallenges } from '../challenges.js';
 import { isEncoded, valuesOf } from '../headers.js';
-import type { Addressed } from '../service/target.js';
 import { type BodySample, bodySample } from './describe.js';
 
 /** One side of an exchange: its head, and what passed of its body. */
@@ -31,8 +29,8 @@ export interface Over {
   /** Null for a request without a body. */
   readonly request: Side | null;
   readonly response: Side;
-  /** As what the service was spoken to. */
-  readonly addressed: Addressed;
+  /** The schemes of the challenges that the client was not given. */
+  readonly withheld: readonly string[];
   /** Of the answer. */
   readonly contentType: string | undefined;
   /** Why it did not come to a good end. */
@@ -72,7 +70,7 @@ function factsOf({
   reason,
   request,
   response,
-  addressed,
+  withheld,
   contentType,
   isRepeated,
   at,
@@ -95,15 +93,9 @@ function factsOf({
   // Who answers early does not wait for all that was asked.
   else if (request?.isWhole === false) facts.requestWhole = false;
   if (isRepeated) facts.repeated = true;
-  const withheld = addressed.passesAuthorization ? [] : withheldOf(response.headers);
   if (withheld.length > 0) facts.withheld = withheld.join(', ');
   const isWhole = typeof requestSha256 !== 'function' && typeof responseSha256 !== 'function';
   return { facts, later: isWhole ? null : completing(facts, { requestSha256, responseSha256 }) };
-}
-
-/** The schemes of the challenges that the client was not given: a service that asks in vain is to be seen. */
-function withheldOf(headers: readonly Header[]): string[] {
-  return valuesOf(headers, 'www-authenticate').flatMap((value) => readChallenges(value).withheld);
 }
 
 /** A digest, or what has it once it is needed; null: there is none. */

@@ -1,5 +1,6 @@
 import { isAsciiSet } from '../record/content.js';
-import { namesMethod, unescaped } from './override.js';
+import { characterOf, unescaped } from './escapes.js';
+import { namesMethod } from './override.js';
 
 /** Reads a body as one of the forms it may be. Pieces are characters that are bytes. */
 export interface FormReader {
@@ -228,7 +229,5 @@ export class JsonReader implements FormReader {
 
 function withoutUnicodeEscapes(json: string): string {
   if (!json.includes('\\u')) return json;
-  return json.replace(/\\u00([0-7][0-9a-fA-F])/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 16)),
-  );
+  return json.replace(/\\u00([0-7][0-9a-fA-F])/g, (_, digits: string) => characterOf(digits));
 }

@@ -1,9 +1,9 @@
+import { unescaped } from './escapes.js';
+
 /**
  * The method that a service takes from somewhere else than the request line: it would do something else than what was decided on
  * (THREATS.md A1).
  */
-
-const ESCAPE = /%([0-9A-Fa-f]{2})/g;
 
 /** `_method`; `_HttpMethod` of Salesforce; the headers' names, which ASP.NET takes from queries and forms, too. */
 const OVERRIDE = /^[^a-z0-9_.-]*(?:[_.](?:http)?method|x-(?:http-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
@@ -11,12 +11,6 @@ const OVERRIDE = /^[^a-z0-9_.-]*(?:[_.](?:http)?method|x-(?:http-)?method(?:-ove
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
   return OVERRIDE.test(parameter);
-}
-
-/** Without escapes: each is the character of its byte. */
-export function unescaped(text: string): string {
-  if (!text.includes('%')) return text;
-  return text.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
 }
 
 /** @param query - with its `?`, or empty */

@@ -1,3 +1,4 @@
+import { characterOf, ESCAPE } from './escapes.js';
 import { overridesMethod } from './override.js';
 
 /**
@@ -14,7 +15,6 @@ export interface ReadTarget {
   readonly query: string;
 }
 
-const ESCAPE = /%([0-9A-Fa-f]{2})/g;
 const UNRESERVED = /^[A-Za-z0-9._~-]$/;
 /**
  * RFC 3986 `pchar` and `/`, without `;`: parameters are read by some servers as part of the path and by others not. And the
@@ -60,7 +60,7 @@ function readPath(raw: string, query: string): Target {
   }
   const escaped = raw.replace(UNESCAPED, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
   const path = escaped.replace(ESCAPE, (octet, digits: string) => {
-    const character = String.fromCharCode(Number.parseInt(digits, 16));
+    const character = characterOf(digits);
     return UNRESERVED.test(character) ? character : octet.toUpperCase();
   });
   const why = ambiguity(path);

@@ -1,6 +1,14 @@
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
-import { connectionList, isEncoded, membersOf, privately, responseHeaders, valuesOf } from '../headers.js';
+import {
+  connectionList,
+  isEncoded,
+  membersOf,
+  privately,
+  responseHeaders,
+  valuesOf,
+  withheldFrom,
+} from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
 import type { Addressed } from './target.js';
 
@@ -35,6 +43,7 @@ export class ResponseHead {
   /** Whether the body is compressed or encoded otherwise. */
   readonly isEncoded: boolean;
   #passedOn: PassedOn | null = null;
+  #withheld: readonly string[] | null = null;
   #expiring: { readonly expires: string; readonly lines: string } | null = null;
 
   /** @throws MalformedMessage when the headers do not say for certain where the body ends */
@@ -63,8 +72,15 @@ export class ResponseHead {
     const lines = headerLines(privately(responseHeaders(this.headers, addressed)));
     if (lines === null) throw new MalformedMessage('a header that cannot be passed on');
     this.#expiring = null;
+    this.#withheld = null;
     this.#passedOn = { addressed, lines };
     return this.#passedOn;
+  }
+
+  /** The schemes of the challenges in it that a client does not get, who has what is passed on. */
+  withheldFrom(addressed: Addressed): readonly string[] {
+    this.#withheld ??= withheldFrom(this.headers, addressed);
+    return this.#withheld;
   }
 
   /** The same, with when access ends. */

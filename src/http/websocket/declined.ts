@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Session } from '../../session/session.js';
 import { BodyTap } from '../body-tap.js';
-import { isEncoded, pairs } from '../headers.js';
+import { isEncoded, pairs, withheldFrom } from '../headers.js';
 import { type Instants, resultOf } from '../record/result.js';
 import { settingsOf } from '../rules/decide.js';
 import type { Addressed } from '../service/target.js';
@@ -40,7 +40,7 @@ export function resultOfDeclined({
     reason: null,
     request: null,
     response: { headers, tap, isWhole: true },
-    addressed,
+    withheld: withheldFrom(headers, addressed),
     contentType: response.headers['content-type'],
     keepsResponse: bodies !== null,
     isRepeated: false,

@@ -32,7 +32,7 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
   const wished = readWish(req, rest);
   if (!wished.ok) {
     tellFault(parts, req, wished.refusal);
-    return sendRawRefusal(socket, req, wished.refusal, { headers: wished.refusal.status === 426 ? SPOKEN : {} });
+    return sendRawRefusal(socket, req, wished.refusal, wished.refusal.status === 426 ? SPOKEN : {});
   }
   const carried = parts.carried.get(socket);
   const selected = carried === undefined ? opening.selected : selectCarried(headers, carried);
