@@ -10,7 +10,8 @@ import { inOnePiece, type Kept, lasting } from './reading.js';
 export class BodyTap {
   /** How many bytes are said to come; null while nobody says. */
   expected: number | null;
-  readonly #most: number;
+  /** How much of the beginning is kept, bytes. */
+  readonly most: number;
   readonly #long: number;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
@@ -21,11 +22,11 @@ export class BodyTap {
   bytes = 0;
 
   /**
-   * @param most - how much of the beginning is kept, bytes
+   * @param most - as it is kept
    * @param long - from which length on another thread may work the digest out, bytes
    */
   constructor(most: number, expected: number | null = null, long = LONG) {
-    this.#most = most;
+    this.most = most;
     this.expected = expected;
     this.#long = long;
   }
@@ -34,10 +35,10 @@ export class BodyTap {
   push(piece: Kept): void {
     if (this.#isOver) return;
     const { bytes } = piece;
-    if (this.#digest === null && this.#keptBytes + bytes.byteLength > this.#most) this.#digest = this.#digestOfKept();
+    if (this.#digest === null && this.#keptBytes + bytes.byteLength > this.most) this.#digest = this.#digestOfKept();
     this.#digest?.update(piece);
     this.bytes += bytes.byteLength;
-    if (this.#keptBytes < this.#most) this.#keep(bytes.subarray(0, this.#most - this.#keptBytes));
+    if (this.#keptBytes < this.most) this.#keep(bytes.subarray(0, this.most - this.#keptBytes));
   }
 
   /** Hears all that passes, or the rest of it, in one piece. @param kept - the same bytes, where they last */
@@ -46,7 +47,7 @@ export class BodyTap {
     if (isLong || this.bytes > 0 || this.#isOver) return this.push(kept ?? lasting(bytes));
     if (bytes.byteLength === 0) return;
     this.bytes = bytes.byteLength;
-    if (this.#most > 0) this.#keep(bytes.subarray(0, this.#most));
+    if (this.most > 0) this.#keep(bytes.subarray(0, this.most));
     this.#sha256 = hash('sha256', bytes, 'hex');
     this.#isOver = true;
   }

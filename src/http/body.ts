@@ -86,6 +86,7 @@ export class RequestBody implements BodyReceiver {
   destroy(): void {
     this.#isOver = true;
     this.#sink = null;
+    this.#guard?.close();
   }
 
   data(chunk: Kept): void {

@@ -20,6 +20,7 @@ import { type Faults, serviceFault } from './faults.js';
 import { DigestLost } from './hashing/digest.js';
 import { LONG, LONG_LATER } from './hashing/lane.js';
 import { MethodRefused, type Overrides } from './overrides.js';
+import { PackedSightings } from './packed/sighted.js';
 import { copied } from './reading.js';
 import { BODY_SAMPLE } from './record/describe.js';
 import { resultOf } from './record/result.js';
@@ -79,7 +80,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #maxBody: number;
   #eventStream: boolean;
   readonly #answer: BodyTap;
-  readonly #sighted: SightedStream;
+  #sighted: SightedStream | PackedSightings;
   /** How long the head of the response is, while it is not given. */
   #headBytes = 0;
   /** The exchange is over: nothing of the upstream is passed on any more. */
@@ -132,7 +133,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (this.#eventStream && !mayFollow(head)) return this.#noEventStream();
     const { lines } = head.passedOn(forward.addressed);
     this.#session.sightings.text(lines);
-    if (head.isEncoded) this.#session.sightings.encoded();
+    if (head.coding !== null) this.#sighted = new PackedSightings(this.#session.sightings, head.coding);
     res.begin({
       status: head.status,
       lines: head.expiring(forward.addressed, this.#session.expires),
@@ -306,6 +307,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   /** @param reason - why it did not come to a good end */
   #finish(reason: string | null): void {
     this.#done = true;
+    this.#sighted.end();
     const { req, seq, forward, arrivedAt, monotonic } = this.#parts;
     const { recording, unsaid } = this.#session;
     const known = resultOf({

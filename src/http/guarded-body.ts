@@ -9,16 +9,19 @@ export interface Guarded {
   fail(error: Error): void;
 }
 
-/** What becomes of all that was heard: it goes on now; once `go` is called, or never; or it waits for more to be heard. */
-export type Verdict = 'go' | 'wait' | 'more';
+/** What becomes of all that was heard: it goes on, or waits for more to be heard. */
+export type Verdict = 'go' | 'more';
 
 /** Looks at a body before it goes on. */
 export interface BodyGuard {
   /**
-   * Hears the next bytes; of a body in chunks the last of all are none.
+   * Hears the next bytes, once it has answered for those before; of a body in chunks the last of all are none.
    * @param isLast - no more come: it is not `more` then
+   * @param answer - called once, now or later; never for a body that fails, nor after `close`
    */
-  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): Verdict;
+  hear(bytes: Buffer, isLast: boolean, body: Guarded, answer: (verdict: Verdict) => void): void;
+  /** The body is over. */
+  close(): void;
 }
 
 /** Where a body comes from: its length is what the head of the request says, bytes; null when its chunks do. */
@@ -96,20 +99,21 @@ export class GuardedBody implements BodyReceiver, Guarded {
     const { bytes } = next ?? { bytes: NOTHING };
     this.#heard += bytes.byteLength;
     const isLast = this.#isEndHeard || this.#heard === this.#source.length;
-    const verdict = this.#guard.hear(bytes, isLast, this, () => this.#letGo());
-    if (this.#isOver) return; // the rest is read, and let go of
-    if (verdict === 'go') return this.#pass();
-    this.#isWaiting = verdict === 'wait';
-    if (this.#isWaiting) this.#source.pause();
+    this.#isWaiting = true;
+    this.#guard.hear(bytes, isLast, this, (verdict) => this.#answered(verdict));
+    if (this.#isWaiting && !this.#isOver) this.#source.pause(); // of one that is over the rest is read, and let go of
   }
 
-  /** What waited may go on. */
-  #letGo(): void {
-    if (this.#isOver || !this.#isWaiting) return;
+  #answered(verdict: Verdict): void {
+    if (this.#isOver) return;
     this.#isWaiting = false;
+    if (this.#isGoing) {
+      if (verdict === 'go') this.#pass();
+      return;
+    }
     this.#isGoing = true;
     this.#source.resume();
-    this.#pass(); // whoever takes it may stop the source again
+    if (verdict === 'go') this.#pass(); // whoever takes it may stop the source again
     this.#isGoing = false;
     this.#goOn();
   }

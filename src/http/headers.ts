@@ -77,8 +77,11 @@ export function isInjectable(name: string): boolean {
 /** Whether a rule may name a header: it must reach the service as the client sent it, and be no credential of the gateway's. */
 export function isCondition(name: string): boolean {
   const plain = canonical(name);
-  return name === plain && isForwarded(name, plain) && plain !== 'cookie' && !plain.startsWith('content-');
+  return name === plain && isForwarded(name, plain) && !CHANGED.has(plain) && !plain.startsWith('content-');
 }
+
+/** Of these not all goes on. */
+const CHANGED = new Set(['cookie', 'cookie2', 'accept-encoding']);
 
 /**
  * The headers a service gets: the client's without those of its connection, of the gateway and of the injected names, then
@@ -98,6 +101,7 @@ export function requestHeaders(
     const plain = canonical(name);
     if (listed.has(name.toLowerCase()) || ours.has(plain)) return [];
     if (plain === 'authorization' ? !passesAuthorization : !isForwarded(name, plain)) return [];
+    if (plain === 'accept-encoding') return [[name, readableCodings(value)]];
     if (plain !== 'cookie' && plain !== 'cookie2') return [header];
     const others = withoutOurCookies(value);
     return others === '' ? [] : [[name, others]];
@@ -111,6 +115,14 @@ export function requestHeaders(
     ...injected,
   ];
 }
+
+/** Of the ways in which an answer may be packed those that can be unpacked here, for the record (`zstd` is none of them in Node 20). */
+function readableCodings(accepted: string): string {
+  const readable = accepted.split(',').filter((one) => READABLE.test(one));
+  return readable.length === 0 ? 'identity' : readable.join(',').trim();
+}
+
+const READABLE = /^[\t ]*(?:gzip|x-gzip|deflate|br|identity|\*)[\t ]*(?:;|$)/i;
 
 function isForwarded(name: string, plain: string): boolean {
   if (HOP_BY_HOP.has(plain) || isWithheld(plain)) return false;
@@ -227,11 +239,6 @@ export function pairs(raw: readonly string[]): Header[] {
 export function membersOf(values: readonly string[]): string[] {
   const members = values.flatMap((value) => value.split(','));
   return members.map((member) => trimmed(member).toLowerCase()).filter((member) => member !== '');
-}
-
-/** Whether a body is compressed, or encoded otherwise. */
-export function isEncoded(headers: readonly Header[]): boolean {
-  return membersOf(valuesOf(headers, 'content-encoding')).some((coding) => coding !== 'identity');
 }
 
 /** All values of one header, in order. */

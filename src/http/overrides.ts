@@ -54,33 +54,34 @@ export class Overrides implements BodyGuard {
     return methods === null ? null : new Overrides(parts, passage, { ...action, of: seq }, methods);
   }
 
-  hear(bytes: Buffer, isLast: boolean, body: Guarded, go: () => void): Verdict {
-    for (const method of this.#methods.push(bytes, isLast)) {
+  hear(bytes: Buffer, isLast: boolean, body: Guarded, answer: (verdict: Verdict) => void): void {
+    this.#methods.push(bytes, isLast, (methods) => {
+      if (!this.#isAllowed(methods, body)) return;
+      if (this.#methods.isOpen && !isLast) return answer('more');
+      if (!this.#isUnsafe) return answer('go');
+      this.#isUnsafe = false;
+      this.#passage.release(() => answer('go'));
+    });
+  }
+
+  close(): void {
+    this.#methods.close();
+  }
+
+  /** Decides, and tells the body where one of them is not. */
+  #isAllowed(methods: readonly string[], body: Guarded): boolean {
+    for (const method of methods) {
       const action = { ...this.#action, method };
       const { decision } = this.#passage.propose(action, judge(this.#parts, this.#passage, action));
       if (decision.outcome !== 'allow') {
         this.#passage.release(() => body.fail(new MethodRefused(method, decision)));
-        return 'wait';
+        return false;
       }
       this.#asked.push(action);
       this.#isUnsafe = true;
       if (decision.obligations.maxBody !== undefined) body.narrow(decision.obligations.maxBody);
     }
-    if (this.#methods.isOpen && !isLast) return 'more';
-    return !this.#isUnsafe || this.#isSafe(go) ? 'go' : 'wait';
-  }
-
-  /** Whether what was decided is recorded as it has to be; otherwise `go` is called once it is. */
-  #isSafe(go: () => void): boolean {
-    this.#isUnsafe = false;
-    let isSafe = false;
-    let isLater = false;
-    this.#passage.release(() => {
-      if (isLater) go();
-      else isSafe = true;
-    });
-    isLater = true;
-    return isSafe;
+    return true;
   }
 
   /** Why a policy that was reloaded does not allow what was asked for any more; null where it does, within what it allows of the body. */

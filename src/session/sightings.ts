@@ -145,4 +145,9 @@ export class SightedStream {
     }
     this.#begun = sightings.beginningIn(end);
   }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#begun = null;
+  }
 }

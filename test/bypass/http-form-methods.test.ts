@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import { brotliCompressSync, constants, deflateSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { Unpacking } from '../../src/http/packed/unpacking.js';
 import { startEcho } from '../http/echo.js';
 import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
 import { waitUntil } from '../support/wait.js';
@@ -183,4 +186,92 @@ t.test('A1: what a form asks for is held to the size that a policy reloaded amid
   first.socket.write(`40\r\n${'x'.repeat(64)}\r\n0\r\n\r\n`);
   t.match(await first.ended, /^HTTP\/1\.1 413 /);
   t.notMatch(bodies(), /xx/);
+});
+
+const QUICK = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
+const latin = (bytes: Buffer) => bytes.toString('latin1');
+
+t.test('A1: what a packed body asks for is decided on, whether its service unpacks it or not', async (t) => {
+  const { gateway, head, bodies } = await serviceWith(t);
+  const json = '{"_method":"delete"}';
+  const long = `{"a":"${'x'.repeat(300_000)}","_method":"delete"}`;
+  for (const [type, coding, body, about] of [
+    [JSON_TYPE, 'gzip', gzipSync(json), 'Express'],
+    [JSON_TYPE, 'x-gzip', gzipSync(json), 'Express'],
+    [JSON_TYPE, 'br', brotliCompressSync(json), 'Express'],
+    [JSON_TYPE, 'gzip', gzipSync(long, { level: 0 }), 'behind much'],
+    [JSON_TYPE, 'gzip', Buffer.concat([gzipSync('{"a":'), gzipSync('1,"_method":"delete"}')]), 'in members'],
+    [JSON_TYPE, 'gzip', Buffer.from(json), 'Laravel takes no heed of what is said of it'],
+    [JSON_TYPE, 'aws-chunked', Buffer.from(json), 'nobody unpacks that'],
+    [JSON_TYPE, 'deflate', deflateSync('{}'), 'it may be two things'],
+    [JSON_TYPE, 'gzip', Buffer.concat([gzipSync('{}'), Buffer.alloc(2), gzipSync(json)]), 'Python reads on'],
+    [JSON_TYPE, 'gzip, gzip', gzipSync(gzipSync(json)), 'twice'],
+    [JSON_TYPE, 'zstd', Buffer.from('x'), 'what is not known here'],
+    [JSON_TYPE, 'gzip', gzipSync(Buffer.alloc(8 * 1024 * 1024)), 'out of proportion'],
+    [FORM, 'gzip', gzipSync('a=b&_method=delete'), 'Express'],
+    [FORM, 'gzip', Buffer.from('_method=delete'), 'PHP'],
+    [PARTS, 'gzip', gzipSync(part('delete')), 'whoever unpacks it'],
+  ] as const) {
+    const lines = `${type}Content-Encoding: ${coding}\r\n`;
+    const whole = `${head(`${lines}Content-Length: ${body.length}\r\n`)}${latin(body)}`;
+    const answer = await raw(t, gateway.port, Buffer.from(whole, 'latin1')).ended;
+    t.match(answer, /^HTTP\/1\.1 403 [\s\S]*out_of_scope[\s\S]*in its place/, `${coding}: ${about}`);
+    const { socket, ended } = raw(t, gateway.port, head(`${lines}Transfer-Encoding: chunked\r\n`));
+    for (let at = 0; at < body.length; at += 1_000) {
+      const piece = body.subarray(at, at + 1_000);
+      socket.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]));
+    }
+    socket.write('0\r\n\r\n');
+    t.match(await ended, /^HTTP\/1\.1 403 /, `${coding}: ${about}, in chunks`);
+  }
+  t.notMatch(bodies(), /^0\r\n\r\n/m, 'no body in chunks was ended');
+});
+
+t.test('what is packed and asks for nothing else passes as it is', async (t) => {
+  const { gateway, head, echo } = await serviceWith(t);
+  const rows = Array.from({ length: 60_000 }, (_, n) => `{"index":{}}\n{"n":${n},"root":${Math.sqrt(n)}}`).join('\n');
+  for (const body of [
+    gzipSync('{}'),
+    gzipSync(rows),
+    brotliCompressSync(rows, QUICK),
+    gzipSync('{"_method":"post"}'),
+  ]) {
+    const coding = body[0] === 0x1f ? 'gzip' : 'br';
+    const lines = `Content-Type: application/x-ndjson\r\nContent-Encoding: ${coding}\r\n`;
+    const whole = `${head(`${lines}Content-Length: ${body.length}\r\n`)}${latin(body)}`;
+    t.match(await raw(t, gateway.port, Buffer.from(whole, 'latin1')).ended, /^HTTP\/1\.1 200 /);
+    t.ok(echo.requests.at(-1)?.body === latin(body), `${body.length} bytes`);
+  }
+  const before = echo.requests.length;
+  const patch = gzipSync('{"_method":"patch"}');
+  const asked = head(`${JSON_TYPE}Content-Encoding: gzip\r\nContent-Length: ${patch.length}\r\n`) + latin(patch);
+  t.match(await raw(t, gateway.port, Buffer.from(asked, 'latin1')).ended, /^HTTP\/1\.1 200 /);
+  t.equal(echo.requests.length, before + 1);
+  const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+  t.match(actions.at(-1)?.facts, { verb: 'PATCH', outcome: 'allow', of: actions.at(-2)?.seq });
+});
+
+t.test('what was taken for a packed body is given back however it ends', async (t) => {
+  const { echo, gateway, id, head } = await serviceWith(t);
+  const body = gzipSync(Array.from({ length: 20_000 }, (_, n) => Math.sqrt(n)).join());
+  const lines = head(`${JSON_TYPE}Content-Encoding: br\r\nContent-Length: ${body.length}\r\n`);
+  for (let times = 0; times < 40; times += 1) {
+    const { socket, ended } = raw(t, gateway.port, lines);
+    socket.write(brotliCompressSync('{"a":1').subarray(0, 4));
+    await echo.request();
+    if (times % 2 === 0) socket.destroy();
+    else socket.write(body);
+    await (times % 2 === 0 ? once(socket, 'close') : ended);
+  }
+  const last = raw(t, gateway.port, lines);
+  last.socket.write(brotliCompressSync('{"a":1').subarray(0, 4));
+  await echo.request();
+  gateway.revoke(id);
+  await last.ended;
+  await waitUntil('all is given back', () => {
+    const open: Unpacking[] = [];
+    for (let next = Unpacking.of('br', () => {}); next !== null; next = Unpacking.of('br', () => {})) open.push(next);
+    for (const one of open) one.close();
+    return open.length === 16;
+  });
 });

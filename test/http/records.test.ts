@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Agent, request } from 'node:http';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { BodyTap } from '../../src/http/body-tap.js';
 import { DigestLost } from '../../src/http/hashing/digest.js';
@@ -27,13 +27,14 @@ t.test('a tap knows beginning, size and digest however the bytes are cut', async
 });
 
 /** One request and the result that is recorded of it. */
-async function exchange(t: Test, role: { bodies?: string }, request: string, answer: Answer) {
+async function exchange(t: Test, role: { bodies?: string }, request: string | Buffer, answer: Answer) {
   const echo = await startEcho(t, answer);
   const recording = role.bodies === undefined ? {} : { recording: role };
   const viewer = { allow: ['GET /', 'POST /'], ...recording };
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer } } });
   const head = `Host: web.localhost\r\nDaypass-Handle: ${gateway.issue('web').handle}\r\nConnection: close\r\n`;
-  await raw(t, gateway.port, request.replace('\r\n', `\r\n${head}`)).ended;
+  const asked = request.toString('latin1').replace('\r\n', `\r\n${head}`);
+  await raw(t, gateway.port, Buffer.from(asked, 'latin1')).ended;
   return (await gateway.events()).find(({ kind }) => kind === 'result');
 }
 
@@ -85,10 +86,42 @@ t.test('with bodies: the beginnings of request and response are recorded, redact
   t.notMatch(JSON.stringify(result), /canary/);
 });
 
-t.test('bodies that are encoded or no UTF-8 are recorded by their digests alone', async (t) => {
-  const zipped = gzipSync('{"token":"canary"}');
+t.test(
+  'of bodies that are packed the beginnings are recorded as what they are, their digests as they passed',
+  async (t) => {
+    const answer = JSON.stringify({ token: 'canary', text: 'z'.repeat(3_000) });
+    const asked = gzipSync(FORM);
+    const request = [
+      'POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n',
+      `Content-Encoding: gzip\r\nContent-Length: ${asked.length}\r\n\r\n`,
+    ].join('');
+    for (const [encoding, pack] of [
+      ['gzip', gzipSync],
+      ['br', brotliCompressSync],
+      ['deflate', deflateSync],
+    ] as const) {
+      const packed = pack(answer);
+      const result = await exchange(t, { bodies: '1KiB' }, Buffer.concat([Buffer.from(request), asked]), (req, res) => {
+        json(res).setHeader('content-encoding', encoding);
+        req.resume();
+        req.once('end', () => res.end(packed));
+      });
+      t.match(result?.payload, {
+        text: 'a=1&password=[redacted]',
+        coding: 'gzip',
+        whole: true,
+        response: { text: /^\{"token":"\[redacted\]","text":"z+$/, coding: encoding, whole: false },
+      });
+      t.equal(result?.facts.responseSha256, sha256(packed));
+      t.notMatch(JSON.stringify(result), /canary/);
+    }
+  },
+);
+
+t.test('bodies that cannot be unpacked, or are no UTF-8, are recorded by their digests alone', async (t) => {
   for (const [bytes, encoding] of [
-    [zipped, 'gzip'],
+    [gzipSync(gzipSync('{"token":"canary"}')), 'gzip, gzip'],
+    [gzipSync('{"token":"canary"}').subarray(3), 'gzip'],
     [Buffer.from([0xff, 0x00, 0x01]), 'identity'],
   ] as const) {
     const result = await exchange(t, { bodies: '64KiB' }, GET, (_req, res) => {

@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { SoughtSecret } from '../../src/config/secret.js';
 import { injected } from '../../src/http/credentials.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
+import { waitUntil } from '../support/wait.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 import { dialWebSocket } from './over-tls.js';
@@ -93,9 +95,30 @@ t.test('what the service did not say is not told of', async (t) => {
   t.notOk(events.some(({ kind }) => kind === 'notice'));
 });
 
-t.test('a body that is encoded cannot be looked through, which the record says once', async (t) => {
+t.test('a body that is packed is looked through as what it is, however long', async (t) => {
+  for (const [coding, pack] of [
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['deflate', deflateSync],
+  ] as const) {
+    for (const before of [1, 200_000]) {
+      const text = randomBytes(before).toString('hex') + TOKEN;
+      const { gateway } = await asked(t, (_, res) => {
+        res.setHeader('content-encoding', coding).setHeader('x-mark', 'the end').end(pack(text));
+      });
+      const seen = async () => seenIn(await gateway.events()).length > 0;
+      await waitUntil(`${coding}, ${before}`, seen);
+      t.same(seenIn(await gateway.events()), [BEARER_NAME]);
+    }
+  }
+});
+
+t.test('a body that cannot be unpacked cannot be looked through, which the record says once', async (t) => {
   const gzipped: Answer = (_, res) => {
-    res.setHeader('content-encoding', 'gzip').setHeader('x-mark', 'the end').end(gzipSync(TOKEN));
+    res
+      .setHeader('content-encoding', 'gzip, gzip')
+      .setHeader('x-mark', 'the end')
+      .end(gzipSync(gzipSync(TOKEN)));
   };
   const { seen, events } = await asked(t, gzipped, ['GET / HTTP/1.1\r\n', 'GET / HTTP/1.1\r\n']);
   t.same(seen, []);

@@ -2,6 +2,8 @@ import { hash } from 'node:crypto';
 import type { ActionFacts } from '../../gate/protocol.js';
 import type { Payload } from '../../recording/event.js';
 import type { HttpAction, MessageAction, RequestAction } from '../action.js';
+import { unpackedBeginning } from '../packed/beginning.js';
+import type { Coding } from '../packed/coding.js';
 import { isReadableAs, messageText, textOf } from './content.js';
 import { redactBody, redactHeaders, redactPath, redactQuery, redactText } from './redact.js';
 
@@ -48,20 +50,35 @@ export interface BodySample {
   readonly type: string;
   readonly whole: boolean;
   readonly text?: string;
+  /** As what the text was packed. */
+  readonly coding?: Coding;
   /** Of one that is no text: digest and size of its beginning. */
   readonly sha256?: string;
   readonly bytes?: number;
 }
 
+/** The beginning of a body as it passed. */
+export interface Passed {
+  readonly bytes: Buffer;
+  readonly isWhole: boolean;
+  readonly type: string;
+  /** As what it is packed; null: it is not. */
+  readonly coding: Coding | null;
+}
+
 /**
- * The beginning of a body for the result's payload: text where it is text. What is compressed, in another character
- * set or binary cannot be searched for secrets, and is recorded as its digest and size.
+ * The beginning of a body for the result's payload: text where it is text, unpacked. What is in another character set, binary, or
+ * packed in a way of its own cannot be searched for secrets, and is recorded as its digest and size.
+ * @param most - how much text, bytes
  */
-export function bodySample(bytes: Buffer, whole: boolean, type: string, isEncoded = false): BodySample | null {
+export function bodySample({ bytes, isWhole, type, coding }: Passed, most: number): BodySample | null {
   if (bytes.byteLength === 0) return null;
-  const text = !isEncoded && isReadableAs(type) ? textOf(bytes, whole) : null;
-  const content = text === null ? digest(bytes) : { text: redactBody(text, type, whole) };
-  return { ...content, type, whole };
+  const plain = coding === null ? { bytes, isWhole: true } : unpackedBeginning(bytes, coding, most);
+  const whole = isWhole && plain?.isWhole === true;
+  const text = plain !== null && isReadableAs(type) ? textOf(plain.bytes, whole) : null;
+  if (text === null) return { ...digest(bytes), type, whole: isWhole };
+  const sample = { text: redactBody(text, type, whole), type, whole };
+  return coding === null ? sample : { ...sample, coding };
 }
 
 function digest(bytes: Uint8Array) {

@@ -1,7 +1,8 @@
 import type { Facts, Payload } from '../../recording/event.js';
 import type { Header } from '../action.js';
 import type { BodyTap } from '../body-tap.js';
-import { isEncoded, valuesOf } from '../headers.js';
+import { valuesOf } from '../headers.js';
+import { codingOf } from '../packed/coding.js';
 import { type BodySample, bodySample } from './describe.js';
 
 /** One side of an exchange: its head, and what passed of its body. */
@@ -136,5 +137,6 @@ export function timesOf({ arrived, forwarded, answered, done }: Instants): Times
 
 function sampleOf({ headers, tap, isWhole }: Side): BodySample | null {
   const [type = 'application/octet-stream'] = valuesOf(headers, 'content-type');
-  return bodySample(tap.sample, tap.isWhole && isWhole, type, isEncoded(headers));
+  const passed = { bytes: tap.sample, isWhole: tap.isWhole && isWhole, type, coding: codingOf(headers) };
+  return bodySample(passed, tap.most);
 }

@@ -10,7 +10,8 @@ export interface FormReader {
   readonly isOpen: boolean;
 }
 
-const UNKNOWN = '';
+/** What is no method. */
+export const UNKNOWN = '';
 
 export class OpaqueReader implements FormReader {
   readonly isOpen = false;

@@ -1,15 +1,8 @@
 import type { Header } from '../action.js';
 import { headerLines, readHeaderLine } from '../header-line.js';
-import {
-  connectionList,
-  isEncoded,
-  membersOf,
-  privately,
-  responseHeaders,
-  valuesOf,
-  withheldFrom,
-} from '../headers.js';
+import { connectionList, membersOf, privately, responseHeaders, valuesOf, withheldFrom } from '../headers.js';
 import { MalformedMessage } from '../malformed.js';
+import { type Coding, codingOf } from '../packed/coding.js';
 import type { Addressed } from './target.js';
 
 /** How the end of a body is found (RFC 9112 section 6.3): after so many bytes, by its chunks, or when the connection closes. */
@@ -40,8 +33,8 @@ export class ResponseHead {
   readonly contentType: string | undefined;
   /** It says when it was made. */
   readonly hasDate: boolean;
-  /** Whether the body is compressed or encoded otherwise. */
-  readonly isEncoded: boolean;
+  /** As what the body is packed; null: it is not. */
+  readonly coding: Coding | null;
   #passedOn: PassedOn | null = null;
   #withheld: readonly string[] | null = null;
   #expiring: { readonly expires: string; readonly lines: string } | null = null;
@@ -55,7 +48,7 @@ export class ResponseHead {
     this.keptFor = keptFor(headers);
     this.contentType = valuesOf(headers, 'content-type')[0];
     this.hasDate = valuesOf(headers, 'date').length > 0 && !connectionList(headers).has('date');
-    this.isEncoded = isEncoded(headers);
+    this.coding = codingOf(headers);
   }
 
   /** Whether a body follows (RFC 9110 sections 6.4.1, 9.3.2), and be it an empty one. */

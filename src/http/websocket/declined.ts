@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Session } from '../../session/session.js';
 import { BodyTap } from '../body-tap.js';
-import { isEncoded, pairs, withheldFrom } from '../headers.js';
+import { pairs, withheldFrom } from '../headers.js';
+import { codingOf } from '../packed/coding.js';
+import { PackedSightings } from '../packed/sighted.js';
 import { type Instants, resultOf } from '../record/result.js';
 import { settingsOf } from '../rules/decide.js';
 import type { Addressed } from '../service/target.js';
@@ -33,7 +35,12 @@ export function resultOfDeclined({
   const headers = pairs(response.rawHeaders);
   const tap = new BodyTap(bodies ?? 0);
   tap.whole(body);
-  if (isEncoded(headers)) session.sightings.encoded();
+  const coding = codingOf(headers);
+  if (coding !== null) {
+    const sighted = new PackedSightings(session.sightings, coding);
+    sighted.push(body);
+    sighted.end();
+  }
   return resultOf({
     seq,
     status: response.statusCode ?? null,
