@@ -31,6 +31,10 @@ t.test('a rule that narrows what one before it allows is refused: it would never
       { route: 'GET /x', query: { a: ['b', 'c'], d: 'e' }, rate: '1/h' },
     ],
     [
+      { route: 'GET /x', query: { a: { one_of: ['b'], optional: true } } },
+      { route: 'GET /x', query: { a: { absent: true } } },
+    ],
+    [
       { route: 'POST /:id', body: '2KiB' },
       { route: 'POST /x', body: '1KiB' },
     ],
@@ -66,6 +70,14 @@ t.test('a rule that decides in some case may stand behind another', async (t) =>
     [
       { route: 'GET /x', query: { a: { one_of: ['b'] } } },
       { route: 'GET /x', query: { a: { one_of: ['b'], optional: true } } },
+    ],
+    [
+      { route: 'GET /x', query: { a: { absent: true } } },
+      { route: 'GET /x', query: { a: { one_of: ['b'], optional: true } } },
+    ],
+    [
+      { route: 'GET /x', query: { a: 'b' } },
+      { route: 'GET /x', query: { a: { absent: true } } },
     ],
     [
       { route: 'POST /x', body: '1KiB' },

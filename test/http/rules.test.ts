@@ -141,6 +141,18 @@ t.test('a header that a rule names stands once, fits, and reaches the service', 
     ['GET /x', false, 'x-tenant:b'],
     ['GET /x', 'ambiguous_target', 'connection:x-tenant', 'x_tenant:b'],
   ]);
+  cases(t, { route: 'GET /x', headers: { 'x-tenant': { absent: true } }, query: { sudo: { absent: true } } }, [
+    ['GET /x', true],
+    ['GET /x?page=2', true],
+    ['GET /x', true, 'x-tenant:a', 'Connection:x-tenant'],
+    ['GET /x', false, 'x-tenant:'],
+    ['GET /x', 'ambiguous_target', 'x_tenant:a'],
+    ['GET /x?sudo=root', false],
+    ['GET /x?sudo', false],
+    ['GET /x?SUDO=root', 'ambiguous_target'],
+    ['GET /x?sudo[]=root', 'ambiguous_target'],
+    ['GET /x', 'ambiguous_target', 'content-length:3'],
+  ]);
   const dotted = { route: 'GET /x', query: { user_id: '1' } };
   for (const query of ['user_id=1&user.id=2', 'user_id=1&user%20id=2', 'user.id=1'])
     t.equal(judged(dotted, `GET /x?${query}`).reason, 'ambiguous_target', query);

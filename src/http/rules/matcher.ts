@@ -30,6 +30,9 @@ export function oneOf(values: readonly string[]): Matcher {
   return { words: [...known].map(wordValue).join('|'), fits: (value) => known.has(value) };
 }
 
+/** None at all: what a condition names must not be there. */
+export const ABSENT: Matcher = { words: '<absent>', fits: () => false };
+
 /** In quotes where it would read like something else of a rule: several values, a type, a limit. */
 function wordValue(value: string): string {
   return /[|"]|^<|, /.test(value) ? JSON.stringify(value) : value;

@@ -4,7 +4,7 @@ import { parseSize, SIZE } from '../../config/size.js';
 import { hinted } from '../../config/values.js';
 import type { Rate } from '../../policy/decision.js';
 import { canonical, isCondition } from '../headers.js';
-import { type Matcher, oneOf, TYPE_NAMES, typed } from './matcher.js';
+import { ABSENT, type Matcher, oneOf, TYPE_NAMES, typed } from './matcher.js';
 import { folded } from './query.js';
 import { parseRoute } from './routes.js';
 import { type Condition, type Rule, ruleOf } from './rule.js';
@@ -22,6 +22,7 @@ function valueSchema(text: z.ZodString) {
     z.array(plain).min(1),
     z.strictObject({ type: z.enum(TYPE_NAMES), optional: z.boolean().optional() }),
     z.strictObject({ one_of: z.array(plain).min(1), optional: z.boolean().optional() }),
+    z.strictObject({ absent: z.literal(true) }),
   ]);
 }
 type Written = z.output<ReturnType<typeof valueSchema>>;
@@ -99,14 +100,16 @@ function conditionsOf(
   named: (name: string) => string,
 ): Condition[] {
   return Object.entries(written ?? {}).map(([name, value]) => {
+    const matcher = matcherOf(value);
     const optional = typeof value === 'object' && 'optional' in value && value.optional === true;
-    return { name: named(name), value: matcherOf(value), optional };
+    return { name: named(name), value: matcher, optional: optional || matcher === ABSENT };
   });
 }
 
 function matcherOf(value: Written): Matcher {
   if (typeof value !== 'object') return oneOf([String(value)]);
   if (Array.isArray(value)) return oneOf(value.map(String));
+  if ('absent' in value) return ABSENT;
   if ('one_of' in value) return oneOf(value.one_of.map(String));
   // The schema knows the types; one that it did not know would fit nothing.
   return typed(value.type) ?? oneOf([]);

@@ -1,7 +1,7 @@
 import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
 import type { RequestAction } from '../action.js';
 import { connectionList, isRespelled, valuesOf } from '../headers.js';
-import type { Matcher } from './matcher.js';
+import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
 import { coversPath, fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
 
@@ -125,9 +125,13 @@ function covers(earlier: Rule, { route, query, headers, maxBody }: Rule): boolea
 
 /** Whether whoever meets all of these conditions has met those. */
 function isAmong(those: readonly Condition[], these: readonly Condition[]): boolean {
-  return those.every(({ name, value, optional }) =>
-    these.some((one) => one.name === name && one.value.words === value.words && (optional || !one.optional)),
-  );
+  return those.every((that) => these.some((one) => one.name === that.name && isAs(one, that)));
+}
+
+/** Whether whatever meets the one meets the other. */
+function isAs(one: Condition, other: Condition): boolean {
+  if (one.value === ABSENT) return other.optional;
+  return one.value.words === other.value.words && (other.optional || !one.optional);
 }
 
 /** @returns null when the rule allows the request. GET implies HEAD, and nothing else. */
@@ -165,7 +169,7 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
     if (spelled !== name) return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
     const given = query.values.get(name);
     if (given === undefined ? !optional : !value.fits(given))
-      return other(`the query parameter ${name} ${given === undefined ? 'is missing' : 'is another'}`);
+      return other(`the query parameter ${name} ${faultOf(value, given)}`);
   }
   return null;
 }
@@ -182,10 +186,14 @@ function unmetHeader(conditions: readonly Condition[], asked: Asked): Why | null
     const given = asked.header(name);
     if (given === null || given.length > 1) return { kind: 'ambiguous', words: `the header ${name} stands twice` };
     const [only] = given;
-    if (only === undefined ? !optional : !value.fits(only))
-      return other(`the header ${name} ${only === undefined ? 'is missing' : 'is another'}`);
+    if (only === undefined ? !optional : !value.fits(only)) return other(`the header ${name} ${faultOf(value, only)}`);
   }
   return null;
+}
+
+function faultOf(value: Matcher, given: string | undefined): string {
+  if (given === undefined) return 'is missing';
+  return value === ABSENT ? 'is there' : 'is another';
 }
 
 function tooLarge(most: number | null, asked: Asked): Why | null {
