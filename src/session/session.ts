@@ -9,15 +9,14 @@ import type { CutReason, EndReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { SessionLog } from '../recording/log.js';
 import type { ServiceMeter } from '../service-meter.js';
-import { Attached } from './attached.js';
-import { type Connection, endSurely, reset } from './connection.js';
+import type { Connection } from './connection.js';
+import { Connections } from './connections.js';
 import type { Deadlines, Due } from './deadlines.js';
 import { Sightings } from './sightings.js';
+import { attempt } from './steps.js';
 import { Unsaid } from './unsaid.js';
+import { Warnings } from './warnings.js';
 import { wordCut } from './words.js';
-
-/** How long before the end the client is warned, milliseconds. */
-const WARN_BEFORE = [300_000, 60_000, 10_000];
 
 /** How a session's end stands in its record. */
 export interface End {
@@ -66,9 +65,8 @@ export class Session implements Due {
   policy: ServicePolicy;
   grant: Grant;
   readonly #parts: SessionParts;
-  readonly #connections = new Attached();
-  /** Those of which nothing is under way any more, and that are not closed yet. */
-  readonly #lingering = new Attached();
+  readonly #connections: Connections;
+  readonly #warnings: Warnings;
   readonly #whenEnded: (() => void)[] = [];
   /** The secrets of its policy, and those that were replaced while it lived: what is connected since before that was sent them. */
   #sought: readonly SoughtSecret[];
@@ -76,10 +74,11 @@ export class Session implements Due {
   #expires = { at: Number.NaN, text: '' };
   /** What it is cut with when its deadline comes. */
   #ends: Lease['end'] = 'expired';
-  readonly #warning: Due = { expiresAt: 0, dueMonotonic: 0, key: 0, place: -1, expire: () => this.#warn() };
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#connections = new Connections(parts.log);
+    this.#warnings = new Warnings(parts.deadlines, parts.clock, (seconds) => this.#warn(seconds));
     this.id = parts.id;
     this.grant = parts.grant;
     this.holder = parts.holder;
@@ -156,18 +155,12 @@ export class Session implements Due {
 
   /** Whether no client is connected to it in any way. */
   get isAlone(): boolean {
-    return this.#connections.size === 0 && this.#lingering.size === 0;
+    return this.#connections.isAlone;
   }
 
   /** Adds a connection to be cut with the session; the answer takes it out again. A session that is over severs it at once. */
   attach(connection: Connection): () => void {
-    if (this.end !== null) {
-      attempt(this.#parts.log, () => connection.severUpstream());
-      connection.client.destroy();
-      return () => {};
-    }
-    const place = this.#connections.add(connection);
-    return () => this.#connections.remove(place, connection);
+    return this.end === null ? this.#connections.attach(connection) : this.#connections.refuse(connection);
   }
 
   /**
@@ -176,12 +169,7 @@ export class Session implements Due {
    * @returns what takes it out again
    */
   linger(connection: Connection): () => void {
-    if (this.end !== null || this.#lingering.size >= MOST_LINGERING) {
-      this.#forsake(connection);
-      return () => {};
-    }
-    const place = this.#lingering.add(connection);
-    return () => this.#lingering.remove(place, connection);
+    return this.end === null ? this.#connections.linger(connection) : this.#connections.forsake(connection);
   }
 
   /** The grant was renewed (or re-read): the deadline of the open session moves. */
@@ -196,7 +184,7 @@ export class Session implements Due {
       { token: grant.token },
     );
     const closing = this.#ends === 'hours_over' ? `; its hours end at ${iso(this.expiresAt)}` : '';
-    this.#tell(`Daypass: your access was extended until ${iso(grant.expiresAt)}${closing}`);
+    this.#connections.warn(`Daypass: your access was extended until ${iso(grant.expiresAt)}${closing}`);
   }
 
   /** The deadline: the grant's end, or the end of its hours when that comes first. */
@@ -204,7 +192,7 @@ export class Session implements Due {
     const { until, end } = leaseOf(this.grant, this.#parts.clock.wall());
     this.#ends = end;
     this.#parts.deadlines.move(this, until);
-    this.#planWarning();
+    this.#warnings.plan(until);
   }
 
   /** The service's policy was reloaded: from here on every action is judged by it. Undefined: the service is gone. */
@@ -223,7 +211,7 @@ export class Session implements Due {
     this.#adopt(policy, role);
     if (isSameText) return;
     this.recording.append('policy', { policy: policy.version });
-    for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.policyChanged());
+    this.#connections.policyChanged();
   }
 
   #adopt(policy: ServicePolicy, role: unknown): void {
@@ -248,12 +236,8 @@ export class Session implements Due {
     if (this.end !== null) return false;
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
-    const connections = [...this.#connections.all(), ...this.#lingering.all()];
     const until = reason === this.#ends ? this.expiresAt : null;
-    const cut = wordCut(reason, this.grant, until, now);
-    for (const connection of connections) attempt(this.#parts.log, () => connection.severUpstream());
-    for (const connection of connections) attempt(this.#parts.log, () => connection.farewell(cut));
-    for (const { client, dropsInput } of connections) attempt(this.#parts.log, () => endSurely(client, dropsInput));
+    this.#connections.cut(wordCut(reason, this.grant, until, now));
     return true;
   }
 
@@ -261,21 +245,15 @@ export class Session implements Due {
   finish(reason: Exclude<EndReason, CutReason>): void {
     if (this.end !== null) return;
     this.end = { reason, dueAt: null, cutAt: null };
-    for (const connection of this.#lingering.all()) this.#forsake(connection);
+    this.#connections.forsakeLingering();
     this.#conclude();
-  }
-
-  #forsake(connection: Connection): void {
-    attempt(this.#parts.log, () => connection.severUpstream());
-    reset(connection.client);
   }
 
   #conclude(): void {
     const end = this.end!;
     this.#parts.deadlines.remove(this);
-    this.#parts.deadlines.remove(this.#warning);
+    this.#warnings.cancel();
     this.#connections.clear();
-    this.#lingering.clear();
     for (const done of this.#whenEnded) attempt(this.#parts.log, done);
     const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.#bytesAfterDue };
     this.recording.close(receipt, {
@@ -301,21 +279,13 @@ export class Session implements Due {
     this.#parts.ended(this);
   }
 
-  /** Arms the next warning that is still ahead; it stands in the same heap as the end. */
-  #planWarning(): void {
-    this.#parts.deadlines.remove(this.#warning);
-    const left = this.expiresAt - this.#parts.clock.wall();
-    const before = WARN_BEFORE.find((ms) => ms < left);
-    if (before !== undefined) this.#parts.deadlines.move(this.#warning, this.expiresAt - before);
-  }
-
-  #warn(): undefined {
-    if (!this.isLive()) return;
-    const seconds = Math.round((this.expiresAt - this.#parts.clock.wall()) / 1000);
+  /** @returns whether there is anybody to be warned again */
+  #warn(seconds: number): boolean {
+    if (!this.isLive()) return false;
     const what = this.#ends === 'hours_over' ? 'the hours of your access end' : 'your access ends';
-    this.#tell(`Daypass: ${what} in ${seconds} s, at ${iso(this.expiresAt)}`);
+    this.#connections.warn(`Daypass: ${what} in ${seconds} s, at ${iso(this.expiresAt)}`);
     this.recording.append('notice', { about: 'expiry', left: seconds });
-    this.#planWarning();
+    return true;
   }
 
   /** The service gave away what the gateway logs in with. It is the service's own answer: the session goes on. */
@@ -329,20 +299,5 @@ export class Session implements Due {
 
   #note(facts: Facts): void {
     if (this.recording.receipt === null) this.recording.append('notice', facts);
-  }
-
-  #tell(message: string): void {
-    for (const connection of this.#connections.all()) attempt(this.#parts.log, () => connection.warn(message));
-  }
-}
-
-/** Connections of one session that linger. */
-const MOST_LINGERING = 1_024;
-
-function attempt(log: Log, step: () => void): void {
-  try {
-    step();
-  } catch (thrown) {
-    log.error({ err: thrown }, 'a step of ending or telling a session failed');
   }
 }
