@@ -9,18 +9,18 @@ import { FormMethods } from './rules/form-methods.js';
 
 /** The body of a request asks for a method that is not allowed. */
 export class MethodRefused extends Error {
-  readonly method: string;
   readonly decision: Decision;
 
-  constructor(method: string, decision: Decision) {
-    super(`the body asks for ${method}`);
-    this.method = method;
+  /** @param isCertain - otherwise it is not known what it asks for, and it may be this */
+  constructor(method: string, decision: Decision, isCertain: boolean) {
+    const why = isCertain ? `asks for ${method} in its place` : `may ask for ${method} in its place: it cannot be read`;
+    super(`The body of this request ${why}.`);
     this.decision = decision;
   }
 
   refusal(session: string): Refusal {
     const { detail, ...refusal } = refusalOf(this.decision, session);
-    return { ...refusal, detail: `The body of this request asks for ${this.method} in its place. ${detail}` };
+    return { ...refusal, detail: `${this.message} ${detail}` };
   }
 }
 
@@ -74,7 +74,7 @@ export class Overrides implements BodyGuard {
       const action = { ...this.#action, method };
       const { decision } = this.#passage.propose(action, judge(this.#parts, this.#passage, action));
       if (decision.outcome !== 'allow') {
-        this.#passage.release(() => body.fail(new MethodRefused(method, decision)));
+        this.#passage.release(() => body.fail(new MethodRefused(method, decision, this.#methods.isCertain)));
         return false;
       }
       this.#asked.push(action);

@@ -192,7 +192,7 @@ const QUICK = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 const latin = (bytes: Buffer) => bytes.toString('latin1');
 
 t.test('A1: what a packed body asks for is decided on, whether its service unpacks it or not', async (t) => {
-  const { gateway, head, bodies } = await serviceWith(t);
+  const { gateway, head, ask, bodies } = await serviceWith(t);
   const json = '{"_method":"delete"}';
   const long = `{"a":"${'x'.repeat(300_000)}","_method":"delete"}`;
   for (const [type, coding, body, about] of [
@@ -225,6 +225,8 @@ t.test('A1: what a packed body asks for is decided on, whether its service unpac
     t.match(await ended, /^HTTP\/1\.1 403 /, `${coding}: ${about}, in chunks`);
   }
   t.notMatch(bodies(), /^0\r\n\r\n/m, 'no body in chunks was ended');
+  const unread = await ask(`${JSON_TYPE}Content-Encoding: zstd\r\n`, 'x');
+  t.match(unread, /may ask for PUT in its place: it cannot be read/, 'nothing is said that is not known');
 });
 
 t.test('what is packed and asks for nothing else passes as it is', async (t) => {

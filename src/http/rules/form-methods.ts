@@ -21,6 +21,8 @@ export class FormMethods {
   readonly #own: string;
   readonly #readings: readonly Reading[];
   readonly #told = new Set<string>();
+  /** It is known what the body asks for. */
+  isCertain = true;
 
   private constructor(own: string, readings: readonly Reading[]) {
     this.#own = own;
@@ -54,7 +56,7 @@ export class FormMethods {
     let left = this.#readings.length;
     for (const reading of this.#readings) {
       reading.push(bytes, isLast, (words) => {
-        asked.push(...words.flatMap(methodsOf));
+        for (const word of words) asked.push(...this.#methodsOf(word));
         left -= 1;
         if (left === 0) told(this.#fresh(asked));
       });
@@ -64,6 +66,14 @@ export class FormMethods {
   /** The body is over. */
   close(): void {
     for (const reading of this.#readings) reading.close();
+  }
+
+  /** What is no method that we know may be one to a service (`LINK`), and one in a spelling of its own (base64). */
+  #methodsOf(word: string): readonly string[] {
+    const method = word.trim().toUpperCase();
+    if (METHODS.includes(method)) return [method];
+    this.isCertain = false;
+    return /^[A-Z-]{1,32}$/.test(method) ? [...ANY, method] : ANY;
   }
 
   #fresh(asked: readonly string[]): readonly string[] {
@@ -149,13 +159,6 @@ class PackedReading implements Reading {
     this.#isUnknown = true;
     return [UNKNOWN];
   }
-}
-
-/** What is no method that we know may be one to a service (`LINK`), and one in a spelling of its own (base64). */
-function methodsOf(word: string): readonly string[] {
-  const method = word.trim().toUpperCase();
-  if (METHODS.includes(method)) return [method];
-  return /^[A-Z-]{1,32}$/.test(method) ? [...ANY, method] : ANY;
 }
 
 /**
