@@ -14,7 +14,7 @@ const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
 /**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
  * take is its caller's to say, or the pool's: `answerWithin`, milliseconds, holds for each of its queries, those of
- * transactions too. An idle connection that breaks is logged and replaced, never thrown.
+ * transactions too. An idle connection that breaks is logged and replaced, never thrown; of one in use its query tells.
  * @param connection - a `postgres://` URL or what `pg` takes
  */
 export function openDatabase(
@@ -34,6 +34,8 @@ export function openDatabase(
     keepAliveInitialDelayMillis: 10_000,
   });
   pool.on('error', (error) => options.log?.warn({ error: messageOf(error) }, 'a database connection broke'));
+  // Of one that is in use the pool hears nothing. The query under way, or the next, tells; unheard it would end the process.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

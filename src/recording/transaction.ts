@@ -4,8 +4,6 @@ import type { Pool, PoolClient } from 'pg';
 export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken = true;
-  // A connection may break while the work waits for something else; the next query tells.
-  client.on('error', unheard);
   try {
     await client.query('begin');
     const answer = await work(client);
@@ -19,9 +17,6 @@ export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) =>
     );
     throw thrown;
   } finally {
-    client.off('error', unheard);
     client.release(broken);
   }
 }
-
-function unheard(): void {}

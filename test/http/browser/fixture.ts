@@ -64,7 +64,7 @@ export async function startBrowsing(
 }
 
 /** Makes a login link as the operator would; answers its code. */
-export async function linkFor(gateway: TestGateway, principal = 'alice'): Promise<string> {
+export async function linkFor(gateway: Pick<TestGateway, 'operator'>, principal = 'alice'): Promise<string> {
   const asked = { principal, reason: 'a test', by: 'ops' };
   const { body } = await patiently(() => gateway.operator('POST', '/v1/login-links', asked));
   return String(body.url).split('#')[1] ?? '';

@@ -1,0 +1,57 @@
+import t, { type Test } from 'tap';
+import { linkFor, TestBrowser } from '../http/browser/fixture.js';
+import { startGatewayProcess } from '../support/gateway-process.js';
+import { ledgerDatabase } from '../support/ledger.js';
+import type { Database } from '../support/postgres.js';
+import { redisClient, startRedis } from '../support/redis.js';
+import { waitUntil } from '../support/wait.js';
+import { webPolicy, webService } from './services.js';
+
+const ACT = { by: 'ops', reason: 'a test' };
+
+async function between(t: Test) {
+  const [ledger, redis, web] = [await ledgerDatabase(t), await startRedis(t), await webService(t)];
+  const services = { 'orders-web': webPolicy('orders-web', web.port) };
+  const gateway = await startGatewayProcess(t, { services, ledger, redisUrl: redis.url });
+  return { ledger, redis, gateway };
+}
+
+/** Ends the connection that waits for a lock, as a failover or an administrator does. */
+async function endWhoWaits(ledger: Database): Promise<void> {
+  const waiting = `select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+  await waitUntil('somebody waits', async () => (await ledger.query(waiting)).length > 0);
+  await ledger.query(`select pg_terminate_backend(pid) from (${waiting}) as waiting`);
+}
+
+t.test('a connection that the ledger ends amid a transaction fails what it was for, and nothing else', async (t) => {
+  const { ledger, gateway } = await between(t);
+  const { id } = await gateway.issue({ service: 'orders-web' });
+  const renew = () => gateway.operator('POST', `/v1/grants/${id}/renew`, { ...ACT, durationSeconds: 60 });
+  const locker = await ledger.client();
+  await locker.query('begin');
+  await locker.query('select from daypass.grants where id = $1 for update', [id]);
+  const [answer] = await Promise.all([renew(), endWhoWaits(ledger)]);
+  t.match(answer, { status: 503, body: { error: { code: 'ledger_unavailable' } } });
+  await locker.query('rollback');
+  t.equal((await renew()).status, 200, 'the gateway lives, and does it when it is asked again');
+});
+
+t.test('a Redis that is no primary any more is an outage, to operators and in browsers, and it passes', async (t) => {
+  const { redis, gateway } = await between(t);
+  await gateway.issue({ service: 'orders-web' });
+  const alice = new TestBrowser(gateway.ports.http);
+  await alice.logIn(await linkFor(gateway));
+  const admin = redisClient(t, redis);
+  await admin.replicaof('127.0.0.1', 9);
+  await gateway.says('the grant store does not answer');
+  const asked = { ...ACT, principal: 'bob', service: 'orders-web', durationSeconds: 60, sponsor: 'dana' };
+  t.match(await gateway.operator('POST', '/v1/grants', asked), { status: 503, body: { error: { code: /^store_/ } } });
+  const page = await alice.visit('orders-web.localhost', '/n/1');
+  t.equal(page.status, 503);
+  t.match(page.body, /try again in a moment/i);
+  t.notMatch(page.body, /no access/);
+  await admin.replicaof('NO', 'ONE');
+  await waitUntil('the page is there again', async () => {
+    return (await alice.visit('orders-web.localhost', '/n/1')).status === 200;
+  });
+});
