@@ -46,6 +46,10 @@ const FAILURES = new Set([
   'ledger_unavailable',
   'audit_unavailable',
   'store_unavailable',
+  'store_not_primary',
+  'store_evicts',
+  'store_too_old',
+  'store_cluster',
   'announce_failed',
   'queue_failed',
 ]);

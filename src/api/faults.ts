@@ -79,6 +79,10 @@ const STATUS: Readonly<Record<string, number>> = {
   ledger_unavailable: 503,
   audit_unavailable: 503,
   store_unavailable: 503,
+  store_not_primary: 503,
+  store_evicts: 503,
+  store_too_old: 503,
+  store_cluster: 503,
   announce_failed: 503,
   worker_unavailable: 503,
 };

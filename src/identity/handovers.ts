@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Clock } from '../clock.js';
+import { DaypassError } from '../errors.js';
 import type { GrantSource } from '../grant/grant.js';
 import type { GrantView } from '../grant/record.js';
 import { uuid7 } from '../recording/uuid7.js';
@@ -55,6 +56,7 @@ export class Handovers {
    * Makes a code for the newest of the person's grants that lets them in.
    * @param bind - base64url of the SHA-256 of what the browser holds at the service's host
    * @returns null when there is no such grant
+   * @throws DaypassError `store_unavailable` when that is not known
    */
   async begin(login: Login, service: string, bind: string): Promise<string | null> {
     const grantId = await this.#newestGrant(login.principal, service);
@@ -125,8 +127,14 @@ export class Handovers {
   async #newestGrant(principal: string, service: string): Promise<string | null> {
     const { grants } = this.#parts;
     const listed = this.#inForce(await grants.list({ principal, service, active: true }));
-    for (const { id } of listed.slice(0, TRIED)) if ((await grants.check(id)).ok) return id;
-    return null;
+    let isKnown = true;
+    for (const { id } of listed.slice(0, TRIED)) {
+      const check = await grants.check(id);
+      if (check.ok) return id;
+      if (check.reason === 'store_unavailable') isKnown = false;
+    }
+    if (isKnown) return null;
+    throw new DaypassError('store_unavailable', 'Whether a grant lets somebody in could not be checked.');
   }
 
   #inForce(listed: readonly GrantView[]): readonly GrantView[] {
