@@ -65,7 +65,7 @@ export class PendingRevocations {
   /** Denies the grant at once; resolves when the revocation is on disk. Rejects with the file system's error, and still denies. */
   add(entry: PendingRevocation): Promise<void> {
     this.#entries = [...this.#entries, entry];
-    return this.#next(() => appendDurably(this.#path, line(entry)));
+    return this.#next(() => this.#rewrite(this.#entries));
   }
 
   /** Forgets what the ledger has taken. */
@@ -83,9 +83,10 @@ export class PendingRevocations {
     return written;
   }
 
+  /** As a whole, never behind what is there: on a full disk a part of a line would stay, and spoil the next one. */
   async #rewrite(entries: readonly PendingRevocation[]): Promise<void> {
     const fresh = `${this.#path}.new`;
-    await writeDurably(fresh, 'w', entries.map(line).join(''));
+    await writeDurably(fresh, entries.map(line).join(''));
     await rename(fresh, this.#path);
     await syncDirectory(this.#path);
   }
@@ -95,13 +96,8 @@ function line(entry: PendingRevocation): string {
   return `${JSON.stringify(entry)}\n`;
 }
 
-async function appendDurably(path: string, text: string): Promise<void> {
-  await writeDurably(path, 'a', text);
-  await syncDirectory(path);
-}
-
-async function writeDurably(path: string, flags: 'a' | 'w', text: string): Promise<void> {
-  const file = await open(path, flags, 0o600);
+async function writeDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, 'w', 0o600);
   try {
     await file.writeFile(text);
     await file.sync();

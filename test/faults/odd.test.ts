@@ -1,16 +1,19 @@
+import { execFileSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { linkFor, TestBrowser } from '../http/browser/fixture.js';
 import { startGatewayProcess } from '../support/gateway-process.js';
 import { ledgerDatabase } from '../support/ledger.js';
-import type { Database } from '../support/postgres.js';
+import { type Database, type PostgresServer, startPostgres } from '../support/postgres.js';
 import { redisClient, startRedis } from '../support/redis.js';
 import { waitUntil } from '../support/wait.js';
 import { webPolicy, webService } from './services.js';
 
 const ACT = { by: 'ops', reason: 'a test' };
 
-async function between(t: Test) {
-  const [ledger, redis, web] = [await ledgerDatabase(t), await startRedis(t), await webService(t)];
+async function between(t: Test, server?: PostgresServer) {
+  const [ledger, redis, web] = [await ledgerDatabase(t, server), await startRedis(t), await webService(t)];
   const services = { 'orders-web': webPolicy('orders-web', web.port) };
   const gateway = await startGatewayProcess(t, { services, ledger, redisUrl: redis.url });
   return { ledger, redis, gateway };
@@ -54,4 +57,26 @@ t.test('a Redis that is no primary any more is an outage, to operators and in br
   await waitUntil('the page is there again', async () => {
     return (await alice.visit('orders-web.localhost', '/n/1')).status === 200;
   });
+});
+
+t.test('a revocation that the disk has no room for spoils none that it has room for again', async (t) => {
+  const server = await startPostgres(t);
+  const { ledger, gateway } = await between(t, server);
+  const grants = [];
+  for (let i = 0; i < 3; i += 1) grants.push(await gateway.issue({ service: 'orders-web' }));
+  const revoked = (id = '') => gateway.operator('POST', `/v1/grants/${id}/revoke`, ACT);
+  await server.crash();
+  t.match(await revoked(grants[0]?.id), { status: 202, body: { ledger: 'queued' } });
+  const { size } = statSync(join(gateway.dataDirectory, 'pending-revocations'));
+  const room = (bytes: number | string) => execFileSync('prlimit', ['--pid', `${gateway.pid}`, `--fsize=${bytes}:`]);
+  room(size + 40); // of a line that takes more
+  t.match(await revoked(grants[1]?.id), { status: 500, body: { error: { code: 'queue_failed' } } });
+  room('unlimited');
+  t.match(await revoked(grants[2]?.id), { status: 202, body: { ledger: 'queued' } });
+  gateway.kill('SIGKILL');
+  await gateway.ended();
+  await server.restart();
+  await gateway.restart();
+  const all = 'select 1 from daypass.grants where revoked_at is not null';
+  await waitUntil('the ledger has all of them', async () => (await ledger.query(all)).length === 3);
 });
