@@ -77,7 +77,9 @@ const SIBLINGS = [
   ['workers', 'embedded'],
 ];
 /** Files of the top folder that every room may know; the others are the composition root. */
-const LEAVES = new Set(['clock.ts', 'errors.ts', 'json.ts', 'log.ts', 'metrics.ts', 'service-meter.ts', 'tally.ts']);
+const LEAVES = new Set([
+  ...['clock.ts', 'errors.ts', 'json.ts', 'log.ts', 'lookup.ts', 'metrics.ts', 'service-meter.ts', 'tally.ts'],
+]);
 
 t.test('arrows run downwards only', async (t) => {
   const wrong: string[] = [];
@@ -196,6 +198,16 @@ t.test('whatever dials an upstream takes an admission', async (t) => {
   t.match(dialling, /export async function dial\(\s*admission: Admission/);
   const http = SOURCES.find(({ path }) => path === 'http/service/upstream.ts')?.text ?? '';
   t.match(http, /Admission/);
+});
+
+t.test('whatever dials an upstream has its name looked up once for all who wait', async (t) => {
+  for (const dials of ['http/service/upstream.ts', 'http/websocket/ws-upstream.ts', 'postgres/upstream.ts']) {
+    const source = SOURCES.find(({ path }) => path === dials);
+    t.ok(
+      source?.imports.some(({ from }) => from === 'lookup.ts'),
+      dials,
+    );
+  }
 });
 
 t.test('the central rooms know neither SQL nor HTTP', async (t) => {

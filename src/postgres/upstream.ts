@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
+import { lookupOnce as lookup } from '../lookup.js';
 import { tlsServerEndPoint } from './channel-binding.js';
 import { Replies } from './replies.js';
 import { type PostgresTarget, postgresRole } from './role.js';
@@ -89,7 +90,7 @@ export async function logIn(
 }
 
 async function open(target: PostgresTarget, made: (socket: Socket) => void): Promise<Socket> {
-  const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
+  const socket = connect({ host: target.host, port: target.port, lookup, noDelay: true, keepAlive: true });
   made(socket);
   // Whoever waits hears of an error by 'close'; an error that nobody waits for must not end the process.
   socket.on('error', () => {});

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
+import { lookupOnce as lookup } from '../../lookup.js';
 import type { Session } from '../../session/session.js';
 import { PAGE_BYTES } from '../pages.js';
 import { reachedAt } from './reached.js';
@@ -87,12 +88,12 @@ function dialTo({ url, tls }: HttpUpstream): Dial {
   if (!isSecure) {
     return (onread) => {
       const buffered = { onread, highWaterMark: PAGE_BYTES };
-      return { socket: connect({ host, port, ...buffered }), ready: 'connect' };
+      return { socket: connect({ host, port, lookup, ...buffered }), ready: 'connect' };
     };
   }
   const secured = { ...tls, servername, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] };
   return (onread, session) => {
     const resumed = { onread, ...(session === null ? {} : { session }) };
-    return { socket: connectTls({ host, port, ...secured, ...resumed }), ready: 'secureConnect' };
+    return { socket: connectTls({ host, port, lookup, ...secured, ...resumed }), ready: 'secureConnect' };
   };
 }

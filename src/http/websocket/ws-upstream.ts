@@ -3,6 +3,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Admission } from '../../gate/admission.js';
+import { lookupOnce as lookup } from '../../lookup.js';
 import type { Header } from '../action.js';
 import { pairs } from '../headers.js';
 import { readIntoOurs } from '../own-reading.js';
@@ -113,6 +114,7 @@ function open(admission: Admission, path: string, headers: OutgoingHttpHeaders):
     ...(isSecure ? { ...tls, servername, rejectUnauthorized: true } : {}),
     host,
     port,
+    lookup,
     method: 'GET',
     path: `${url.basePath}${path}`,
     headers,
