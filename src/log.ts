@@ -35,13 +35,44 @@ export function harmlessJson(json: string): string {
   return json.replace(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** How much of the log waits for a reader that does not read, bytes: strangers can make it say much. */
+const MOST_WAITING = 16 * 1024 * 1024;
+let dropped = 0;
+let isHeard = false;
+
+/**
+ * Whoever reads the log may stop, or leave, and its disk may be full: none of it is worth the gateway. Lines are dropped then, and
+ * how many they were is said once there is room.
+ */
+function toStandardError(line: string): void {
+  const { stderr } = process;
+  // A write that fails would end the process, unless somebody listens.
+  if (!isHeard) stderr.on('error', () => {});
+  isHeard = true;
+  if (stderr.writableLength > MOST_WAITING) {
+    dropped += 1;
+    return;
+  }
+  if (dropped > 0) {
+    const told = {
+      level: 40,
+      time: new Date().toISOString(),
+      lines: dropped,
+      msg: 'nobody read the log: lines were dropped',
+    };
+    stderr.write(`${JSON.stringify(told)}\n`);
+    dropped = 0;
+  }
+  stderr.write(line);
+}
+
 /**
  * The process's log: JSON lines on standard error, so that standard output stays the CLI's.
  * Handles are cut out of the finished line, whatever field they came in.
  */
 export function createLog(
   level: string = process.env.DAYPASS_LOG ?? 'info',
-  write: (line: string) => void = (line) => process.stderr.write(line),
+  write: (line: string) => void = toStandardError,
 ): Log {
   const destination = { write: (line: string) => write(harmlessJson(withoutHandles(line))) };
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
