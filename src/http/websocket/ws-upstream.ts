@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import { lookupOnce as lookup } from '../../lookup.js';
 import type { Header } from '../action.js';
@@ -44,6 +45,7 @@ export function dialWebSocket(
     if (settled) return;
     settled = true;
     clearTimeout(timer);
+    clearTimeout(connecting);
     act();
   };
   const fail = (why: string, timeout = false) => {
@@ -53,6 +55,10 @@ export function dialWebSocket(
     });
   };
   const timer = setTimeout(() => fail('no answer in time', true), options.limits.response);
+  const connecting = setTimeout(() => fail('no connection in time', true), options.limits.connect);
+  req.once('socket', (socket) => {
+    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
+  });
   let informational = 0;
   req.on('information', (answer) => {
     informational += 1;
