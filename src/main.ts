@@ -97,7 +97,10 @@ async function openGate(base: Foundation, { store, ledger, grants }: Grants, rec
   const { config, policies, pool, clock, metrics, log, lifecycle } = base;
   const { recorder, networks } = recording;
   const gate = new Gate({ grants, policies, recorder, networks, clock, log, metrics });
-  grants.onChange((id) => gate.recheck(id));
+  grants.onChange((id, revokedAt) => {
+    if (revokedAt === undefined) gate.recheck(id);
+    else gate.over(id, 'revoked', revokedAt);
+  });
   lifecycle.onStop('deadlines', () => gate.deadlines.stop());
   const staleness = config.stalenessSeconds * 1000;
   const watch = await startGrantWatch({ store, ledger, watcher: gate, staleness, clock, log });

@@ -165,6 +165,12 @@ export class Gate implements GrantWatcher {
     void this.#check(id).then((check) => this.#apply(id, check, heardAt));
   }
 
+  over(id: string, reason: 'revoked' | 'suspended', revokedAt?: number): void {
+    this.registry.touch(id);
+    const said = { ok: false, reason, message: '' } as const;
+    this.#apply(id, revokedAt === undefined ? said : { ...said, revokedAt }, this.#parts.clock.wall());
+  }
+
   stale(): void {
     this.cutAll('stale');
   }

@@ -55,16 +55,16 @@ export class GrantAuthority implements GrantSource {
   readonly #tombstones: TombstoneRetry;
   readonly #revoker: Revoker;
   readonly #checker: GrantChecker;
-  #changed: (id: string) => void = () => {};
+  #changed: (id: string, revokedAt?: number) => void = () => {};
   #issued: () => void = () => {};
 
   private constructor(parts: AuthorityParts, pending: PendingRevocations) {
     this.#parts = parts;
     this.#verifier = new TokenVerifier(parts.keys ?? keyRing(parts.signingKey));
     this.#tombstones = new TombstoneRetry(parts.store, parts.log);
-    const changed = (id: string) => this.#changed(id);
+    const revoked = (id: string, at: number) => this.#changed(id, at);
     const shared = { ...parts, verifier: this.#verifier };
-    this.#revoker = new Revoker({ ...shared, pending, tombstones: this.#tombstones, changed });
+    this.#revoker = new Revoker({ ...shared, pending, tombstones: this.#tombstones, revoked });
     this.#checker = new GrantChecker({ ...shared, pending: this.#revoker });
   }
 
@@ -73,8 +73,8 @@ export class GrantAuthority implements GrantSource {
     return new GrantAuthority(parts, await PendingRevocations.open(parts.dataDirectory));
   }
 
-  /** Who hears at once of what this gateway itself renews or revokes, without waiting for the feed. */
-  onChange(changed: (id: string) => void): void {
+  /** Who hears at once of what this gateway itself changes, and, where it was revoked, when (milliseconds since the epoch). */
+  onChange(changed: (id: string, revokedAt?: number) => void): void {
     this.#changed = changed;
   }
 

@@ -63,6 +63,11 @@ export interface GrantWatcher {
   heldIds(): readonly string[];
   /** Something may have changed for this id: read it again. */
   recheck(id: string): void;
+  /**
+   * The ledger says that this grant is over, or suspended: nothing is asked again, which might not be answered.
+   * @param revokedAt - milliseconds since the epoch, where it was revoked
+   */
+  over(id: string, reason: 'revoked' | 'suspended', revokedAt?: number): void;
   /** The store could not be asked for longer than `staleness`. */
   stale(): void;
   /** Called about once a second: deadlines are held against both clocks even when a timer sleeps. */

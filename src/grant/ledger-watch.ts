@@ -63,15 +63,18 @@ export class LedgerWatch {
     // Also when nothing is held: whether the ledger answers must be known before somebody asks to be let in.
     const states = await this.#ledger.states(ids);
     if (this.#stopped) return;
-    for (const id of ids) if (this.#moved(id, states.get(id))) this.#watcher.recheck(id);
+    for (const id of ids) this.#heard(id, states.get(id));
   }
 
-  /** Revoked, suspended, gone, another end than before, or seen for the first time (a change before that may have been missed). */
-  #moved(id: string, state: LedgerState | undefined): boolean {
+  /** What is gone, ends at another time than before, or is seen for the first time (a change before that may have been missed), is read again. */
+  #heard(id: string, state: LedgerState | undefined): void {
+    if (state === undefined) return this.#watcher.recheck(id);
+    const { revokedAt, suspended, expiresAt } = state;
+    if (revokedAt !== null) return this.#watcher.over(id, 'revoked', revokedAt);
+    if (suspended) return this.#watcher.over(id, 'suspended');
     const before = this.#ends.get(id);
-    if (state === undefined || state.revoked || state.suspended) return true;
-    this.#ends.set(id, state.expiresAt);
-    return before !== state.expiresAt;
+    this.#ends.set(id, expiresAt);
+    if (before !== expiresAt) this.#watcher.recheck(id);
   }
 
   #forgetAllBut(ids: readonly string[]): void {

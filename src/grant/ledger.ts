@@ -26,9 +26,9 @@ export interface GrantFilter {
 
 /** What the 2 s check asks of a grant. */
 export interface LedgerState {
-  readonly revoked: boolean;
+  /** Null when it was not. Milliseconds since the epoch, as all of these. */
+  readonly revokedAt: number | null;
   readonly suspended: boolean;
-  /** Milliseconds since the epoch. */
   readonly expiresAt: number;
 }
 
@@ -231,7 +231,11 @@ export class Ledger {
     return new Map(
       rows.map(({ id, revoked_at, suspended_at, expires_at }) => [
         String(id),
-        { revoked: revoked_at !== null, suspended: suspended_at !== null, expiresAt: time(expires_at) },
+        {
+          revokedAt: revoked_at === null ? null : time(revoked_at),
+          suspended: suspended_at !== null,
+          expiresAt: time(expires_at),
+        },
       ]),
     );
   }

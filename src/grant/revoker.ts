@@ -27,7 +27,7 @@ export interface RevokerParts {
   readonly tombstones: TombstoneRetry;
   readonly policyOf: (service: string) => GrantLimits | undefined;
   /** Tells this gateway's own sessions at once. */
-  readonly changed: (id: string) => void;
+  readonly revoked: (id: string, at: number) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -66,7 +66,7 @@ export class Revoker {
     });
     if (row === 'unanswered') return this.#queue(id, act);
     if (row === null) throw unknown(id);
-    this.#parts.changed(id);
+    this.#parts.revoked(id, act.at);
     const later = row.successor === null ? null : await this.revoke(row.successor, { by, via, reason });
     const revoked = await this.#announce(id, latestEnd(this.#parts.policyOf(row.service), row.expiresAt, act.at));
     return later ?? revoked;
@@ -77,7 +77,7 @@ export class Revoker {
    * tried again in the background; the ledger denies meanwhile.
    */
   async buried(id: string, { service, expiresAt }: Pick<Grant, 'service' | 'expiresAt'>, now: number): Promise<void> {
-    this.#parts.changed(id);
+    this.#parts.revoked(id, now);
     await this.#announce(id, latestEnd(this.#parts.policyOf(service), expiresAt, now)).catch((error: unknown) => {
       this.#parts.log.warn(
         { grant: id, error: messageOf(error) },
@@ -124,7 +124,7 @@ export class Revoker {
   async #queue(id: string, act: Act): Promise<Revoked> {
     const entry: PendingRevocation = { id, at: act.at, by: act.by, via: act.via, reason: act.reason };
     const kept = this.#parts.pending.add(entry); // denies from here on, before it is on disk
-    this.#parts.changed(id);
+    this.#parts.revoked(id, act.at);
     this.#arm();
     const [disk, store] = await Promise.allSettled([kept, this.#tombstone(id, act.at)]);
     if (disk.status === 'rejected') {

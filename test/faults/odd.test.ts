@@ -3,11 +3,13 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { linkFor, TestBrowser } from '../http/browser/fixture.js';
+import { faultProxy } from '../support/fault-proxy.js';
 import { startGatewayProcess } from '../support/gateway-process.js';
 import { ledgerDatabase } from '../support/ledger.js';
 import { type Database, type PostgresServer, startPostgres } from '../support/postgres.js';
 import { redisClient, startRedis } from '../support/redis.js';
 import { waitUntil } from '../support/wait.js';
+import { webSocket } from './clients.js';
 import { webPolicy, webService } from './services.js';
 
 const ACT = { by: 'ops', reason: 'a test' };
@@ -15,8 +17,12 @@ const ACT = { by: 'ops', reason: 'a test' };
 async function between(t: Test, server?: PostgresServer) {
   const [ledger, redis, web] = [await ledgerDatabase(t, server), await startRedis(t), await webService(t)];
   const services = { 'orders-web': webPolicy('orders-web', web.port) };
-  const gateway = await startGatewayProcess(t, { services, ledger, redisUrl: redis.url });
-  return { ledger, redis, gateway };
+  const seams = { ledger: await faultProxy(t, ledger.server.port), redis: await faultProxy(t, redis.port) };
+  const behind = { ...ledger, url: ledger.url.replace(`:${ledger.server.port}/`, `:${seams.ledger.port}/`) };
+  const redisUrl = `redis://127.0.0.1:${seams.redis.port}`;
+  const settings = 'drain: 0s\nstaleness: 60s';
+  const gateway = await startGatewayProcess(t, { services, ledger: behind, redisUrl, settings });
+  return { ledger, redis, gateway, seams };
 }
 
 /** Ends the connection that waits for a lock, as a failover or an administrator does. */
@@ -80,3 +86,23 @@ t.test('a revocation that the disk has no room for spoils none that it has room 
   const all = 'select 1 from daypass.grants where revoked_at is not null';
   await waitUntil('the ledger has all of them', async () => (await ledger.query(all)).length === 3);
 });
+
+t.test(
+  'what the ledger says of a grant is enough, where it is too slow to be asked again and Redis is gone',
+  async (t) => {
+    const { ledger, gateway, seams } = await between(t);
+    const open = async () => {
+      const grant = { ...(await gateway.issue({ service: 'orders-web' })), service: 'orders-web', revokedAt: null };
+      return { id: grant.id, client: await webSocket(t, gateway, grant, '/ticks') };
+    };
+    const [here, elsewhere, suspended] = [await open(), await open(), await open()];
+    await seams.redis.set({ kind: 'refuse' });
+    await seams.ledger.set({ kind: 'slow', latency: 280 }); // 560 ms for an answer: a check of a grant does not wait so long
+    await gateway.operator('POST', `/v1/grants/${here.id}/revoke`, ACT);
+    t.match((await here.client.ended).told, { code: '4001', message: /the grant was revoked/ });
+    await ledger.query('update daypass.grants set revoked_at = now() where id = $1', [elsewhere.id]);
+    await ledger.query('update daypass.grants set suspended_at = now() where id = $1', [suspended.id]);
+    t.match((await elsewhere.client.ended).told, { code: '4001', message: /the grant was revoked/ });
+    t.match((await suspended.client.ended).told, { code: '4001', message: /the grant was suspended/ });
+  },
+);

@@ -326,13 +326,14 @@ t.test('with a deaf feed the ledger tells of a suspension within its next round'
   const watcher: GrantWatcher = {
     heldIds: () => [grant.id],
     recheck: (id) => void told.dispatchEvent(new Event(id)),
+    over: (id, reason) => void told.dispatchEvent(new Event(`${id} ${reason}`)),
     stale: () => {},
     tick: () => {},
   };
   const watch = await startGrantWatch({ store, ledger, watcher, staleness: 15_000, clock: systemClock, log: silent });
   t.teardown(() => watch.stop());
   await once(told, grant.id); // seen for the first time
-  const suspended = once(told, grant.id);
+  const suspended = once(told, `${grant.id} suspended`);
   await database.query('update daypass.grants set suspended_at = now() where id = $1', [grant.id]);
   await suspended;
 });

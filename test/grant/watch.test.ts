@@ -18,6 +18,9 @@ class Registry extends EventTarget implements GrantWatcher {
   recheck(id: string): void {
     this.dispatchEvent(new Event(id));
   }
+  over(id: string, reason: string): void {
+    this.dispatchEvent(new Event(`${id} ${reason}`));
+  }
   stale(): void {
     this.dispatchEvent(new Event('stale'));
   }
@@ -76,17 +79,18 @@ t.test('a change of a grant that nobody here holds is nobody’s business here',
   await next;
 });
 
-t.test('with a deaf feed the ledger tells within its next round: revoked, renewed and gone', async (t) => {
+t.test('with a deaf feed the ledger tells within its next round: revoked, renewed, gone and suspended', async (t) => {
   const { database, registry, hold } = await gateways(t);
-  const [one, two, three, four] = [await hold(), await hold(), await hold(), await hold()];
-  await Promise.all([one, two, three, four].map(({ seen }) => seen));
-  const changes = [one, two, three].map((grant) => once(registry, grant.id));
+  const [one, two, three, four, five] = [await hold(), await hold(), await hold(), await hold(), await hold()];
+  await Promise.all([one, two, three, four, five].map(({ seen }) => seen));
+  const changes = [`${one.id} revoked`, two.id, three.id, `${five.id} suspended`].map((told) => once(registry, told));
   registry.addEventListener(four.id, () => t.fail('nothing changed here'));
   await database.query('update daypass.grants set revoked_at = now() where id = $1', [one.id]);
   await database.query(`update daypass.grants set expires_at = expires_at + interval '1 minute' where id = $1`, [
     two.id,
   ]);
   await database.query('delete from daypass.grants where id = $1', [three.id]);
+  await database.query('update daypass.grants set suspended_at = now() where id = $1', [five.id]);
   await Promise.all(changes);
 });
 
