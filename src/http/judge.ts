@@ -57,10 +57,10 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 
 /** The decision, or a denial when its rule has been used too often. */
 function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
-  const { rate, wholeRate } = decision.obligations;
-  if (rate === undefined && wholeRate === undefined) return decision;
-  for (const limit of [wholeRate, { rule: decision.rule, rate }]) {
-    if (limit?.rate === undefined) continue;
+  const { rate, otherRates = [] } = decision.obligations;
+  if (rate === undefined && otherRates.length === 0) return decision;
+  for (const limit of [...otherRates, { rule: decision.rule, rate }]) {
+    if (limit.rate === undefined) continue;
     const wait = rates.take(grant.id, limit.rule, limit.rate, monotonic());
     if (wait > 0) return tooOften(limit.rule, limit.rate, Math.ceil(wait / 1_000));
   }

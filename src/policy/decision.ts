@@ -12,8 +12,8 @@ export interface Obligations {
   readonly maxBody?: number;
   /** How often this rule may be used under one grant. */
   readonly rate?: Rate;
-  /** The same of the rule that would decide in the whole role, where a grant was narrowed to another one. */
-  readonly wholeRate?: { readonly rule: string; readonly rate: Rate };
+  /** The same of other rules: of the one that would decide in the whole role, where a grant was narrowed; of what is asked for besides. */
+  readonly otherRates?: readonly { readonly rule: string; readonly rate: Rate }[];
   /** The answer must be an event stream. */
   readonly eventStream?: boolean;
 }

@@ -1,7 +1,8 @@
-import { type Decision, deny } from '../../policy/decision.js';
-import type { HttpAction } from '../action.js';
+import { type Decision, deny, type Obligations } from '../../policy/decision.js';
+import type { HttpAction, RequestAction } from '../action.js';
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
 import { redactPath } from '../record/redact.js';
+import { besides } from './besides.js';
 import { holdsSlash, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { fitsPath } from './routes.js';
@@ -33,6 +34,30 @@ export function settingsOf(role: unknown): RoleSettings {
 /** Judges a request by its method, normalised path and what rules name beside; a WebSocket message as its opening. Pure. */
 export function decide(role: HttpRole, action: HttpAction): Decision {
   const asking = action.kind === 'message' ? action.opening : action;
+  return besides(asking).reduce((decision, other) => withMore(role, decision, other), decideLine(role, asking));
+}
+
+/** What a request asks for besides has to be allowed as well, within what both allow. */
+function withMore(role: HttpRole, decision: Decision, other: RequestAction): Decision {
+  if (decision.outcome !== 'allow') return decision;
+  const also = decideLine(role, other);
+  if (also.outcome !== 'allow')
+    return { ...also, message: `This request asks for more than its first line says. ${also.message}` };
+  return { ...decision, obligations: inBoth(decision, also) };
+}
+
+function inBoth({ rule, obligations: ours }: Decision, { rule: other, obligations: theirs }: Decision): Obligations {
+  const { maxBody = Number.POSITIVE_INFINITY, rate, otherRates = [] } = theirs;
+  const own = rate === undefined || other === rule ? [] : [{ rule: other, rate }];
+  return {
+    ...ours,
+    maxBody: Math.min(maxBody, ours.maxBody ?? Number.POSITIVE_INFINITY),
+    otherRates: [...(ours.otherRates ?? []), ...otherRates, ...own],
+  };
+}
+
+/** Judges what the first line of a request says. */
+function decideLine(role: HttpRole, asking: RequestAction): Decision {
   const { target } = asking;
   if (!target.ok) return ambiguous(ONE_MEANING, words(target.why));
   if (isOwnPath(target.path)) return KEPT;
@@ -74,7 +99,7 @@ function asInWhole({ whole }: HttpRole, rule: Rule, asked: Asked): Decision {
   const first = whole.find((one) => one === rule || consider(one, asked) === null) ?? rule;
   if (first === rule || first.rate === null) return rule.allowed;
   const { allowed } = rule;
-  return { ...allowed, obligations: { ...allowed.obligations, wholeRate: { rule: first.text, rate: first.rate } } };
+  return { ...allowed, obligations: { ...allowed.obligations, otherRates: [{ rule: first.text, rate: first.rate }] } };
 }
 
 /** Whatever a role allows. */

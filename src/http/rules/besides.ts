@@ -1,0 +1,101 @@
+import type { Header, RequestAction } from '../action.js';
+import { canonical } from '../headers.js';
+import { isWithheld } from '../withheld.js';
+import { unescaped } from './escapes.js';
+import { type ReadTarget, readServiceTarget, type Target } from './path.js';
+
+/**
+ * What a request asks for besides what its first line says (THREATS.md A1): each is the same request with another method or path, that
+ * a role has to allow, too.
+ */
+export function besides(action: RequestAction): readonly RequestAction[] {
+  const { target } = action;
+  if (!target.ok) return [];
+  const told = action.headers.filter(([name]) => MAY_TELL.test(name));
+  return [...copied(action, told), ...tunnelled(action, told, target), ...traversed(action, target)];
+}
+
+/** Headers that are looked at: of nearly every request none. */
+const MAY_TELL = /copy|method/i;
+
+/** `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. */
+const COPIED = /^x-(?:[a-z]+-)?copy-(?:source|from)$/;
+
+function copied(action: RequestAction, told: readonly Header[]): RequestAction[] {
+  return told.flatMap(([name, value]) =>
+    COPIED.test(canonical(name)) ? [{ ...action, method: 'GET', target: sourceOf(value) }] : [],
+  );
+}
+
+/** The slash before it may be missing, and it may be a whole address. */
+function sourceOf(value: string): Target {
+  const path = value.replace(/^https?:\/\/[^/]*/i, '');
+  return readServiceTarget(path.startsWith('/') ? path : `/${path}`);
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+/** What may be meant by a word that is none of them. */
+const ANY = ['GET', 'PUT', 'PATCH', 'DELETE'];
+
+/**
+ * Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise; Payload's own pages look things up by POST with
+ * `X-Payload-HTTP-Method-Override: GET`. What others are told by headers without such a prefix does not reach them (`withheld.ts`).
+ */
+function tunnelled(action: RequestAction, told: readonly Header[], { query }: ReadTarget): RequestAction[] {
+  const words = [...(action.method === 'POST' ? queried(query) : []), ...told.flatMap(named)];
+  return [...new Set(words)].map((method) => ({ ...action, method }));
+}
+
+function queried(query: string): readonly string[] {
+  if (!/method/i.test(unescaped(query))) return [];
+  return parametersOf(query).flatMap(([name, value]) => {
+    const method = value.trim().toUpperCase();
+    return name.trim().toLowerCase() === 'method' && METHODS.has(method) ? [method] : [];
+  });
+}
+
+function named([name, value]: Header): readonly string[] {
+  const plain = canonical(name);
+  if (!/(?:^|-)(?:http-method|method-override)$/.test(plain) || isWithheld(plain)) return [];
+  const method = value.trim().toUpperCase();
+  return METHODS.has(method) ? [method] : ANY;
+}
+
+/** The converters of Zope that have it go on to another object; `.x` is that of a picture that was clicked on. */
+const GOES_ON = /^(?:default_)?(?:method|action)(?:\.[xy])*$/;
+const MAY_GO_ON = /:(?:default_)?(?:method|action)/g;
+/** Nobody needs more than one. */
+const MOST = 8;
+
+/** Zope and Plone carry out `/folder?list:method=` as `/folder/list`, and the same for `:method=list`. */
+function traversed(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  const places = unescaped(query).match(MAY_GO_ON)?.length ?? 0;
+  if (places === 0) return [];
+  if (places > MOST) return [{ ...action, target: { ok: false, why: 'the query leads to many others' } }];
+  const folder = path.replace(/\/$/, '');
+  return parametersOf(query).flatMap(([name, value]) => {
+    const words = name.split(':');
+    const ends = words.flatMap((word, at) => (at > 0 && GOES_ON.test(word) ? [at] : []));
+    return ends.map((at): RequestAction => {
+      const further = words.slice(0, at).join(':') || value;
+      return { ...action, target: readServiceTarget(`${folder}/${escaped(further)}${query}`) };
+    });
+  });
+}
+
+/** Characters that are bytes, as they stand in a path. */
+function escaped(text: string): string {
+  return text.replace(/[^A-Za-z0-9._~/-]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Names and values with their escapes undone, as characters that are bytes. */
+function parametersOf(query: string): [name: string, value: string][] {
+  return query
+    .slice(1)
+    .split(/[&;]/)
+    .map((part) => {
+      const plain = unescaped(part.replaceAll('+', ' '));
+      const at = plain.indexOf('=');
+      return at === -1 ? [plain, ''] : [plain.slice(0, at), plain.slice(at + 1)];
+    });
+}

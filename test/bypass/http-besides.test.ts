@@ -1,0 +1,111 @@
+import t, { type Test } from 'tap';
+import { startEcho } from '../http/echo.js';
+import { raw, startGateway } from '../http/gateway.js';
+
+const ORDERS = ['POST /orders/:id', 'GET /public/**', 'PUT /public/**', 'GET /shared/:name', 'POST /folder'];
+
+/** A service that sees what a role passes on, and what is asked of it. */
+async function serviceWith(t: Test, allow: readonly unknown[]) {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: allow } } });
+  const { handle } = gateway.issue('web');
+  const ask = (line: string, lines = '', body = '') =>
+    raw(
+      t,
+      gateway.port,
+      `${line} HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n${lines}Content-Length: ${body.length}\r\n\r\n${body}`,
+    ).ended;
+  return { echo, gateway, ask };
+}
+
+t.test('A1: what S3 copies by a header has to be readable by its own path', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ORDERS);
+  for (const name of ['x-amz-copy-source', 'X_Amz_Copy_Source', 'X-Amz-Copy.Source', 'X-Copy-From', 'x-ms-copy-source'])
+    for (const source of ['/private/x', 'private/x', 'private/x?versionId=1', 'http://127.0.0.1/private/x'])
+      t.match(await ask('PUT /public/y', `${name}: ${source}\r\n`), /^HTTP\/1\.1 403 [\s\S]*out_of_scope/, name);
+  for (const source of ['/public/../private/x', 'public%2F..%2Fprivate%2Fx', '//private/x', '/.daypass/x', ''])
+    t.match(await ask('PUT /public/y', `x-amz-copy-source: ${source}\r\n`), /^HTTP\/1\.1 40[03] /, source);
+  const twice = 'x-amz-copy-source: /public/x\r\nx-amz-copy-source: /private/x\r\n';
+  t.match(await ask('PUT /public/y', twice), /^HTTP\/1\.1 403 /);
+  t.equal(echo.requests.length, 0);
+  t.match(
+    await ask('PUT /public/y', 'x-amz-copy-source: /public/x\r\nx-amz-copy-source-range: bytes=0-1\r\n'),
+    / 200 /,
+  );
+  t.match(await ask('PUT /public/y', 'x-amz-copy-source: shared/a?versionId=7\r\n'), /^HTTP\/1\.1 200 /);
+  const [refused] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'deny');
+  t.match(refused?.facts, { rule: 'no rule allows GET /private/x', on: ['/public/y'] });
+});
+
+t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {
+  const { echo, ask } = await serviceWith(t, ORDERS);
+  for (const query of [
+    'method=DELETE',
+    'a=1&method=delete',
+    '%6dethod=%44ELETE',
+    'method=POST&method=PUT',
+    'method=GET',
+  ])
+    t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of ['method=POST', 'method=card', 'method=orders.list', 'payment_method=DELETE', 'a=method'])
+    t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 200 /, query);
+  t.match(await ask('GET /public/log?method=DELETE'), /^HTTP\/1\.1 200 /, 'what is looked for in a log');
+});
+
+t.test('what is asked for besides is held to the size and the rate of its rule', async (t) => {
+  const { ask } = await serviceWith(t, [
+    'POST /orders/:id',
+    { route: 'PATCH /orders/:id', body: '4KiB' },
+    { route: 'DELETE /orders/:id', rate: '1/h' },
+  ]);
+  const asks = (method: string, size: number) => ask(`POST /orders/7?method=${method}`, '', 'x'.repeat(size));
+  t.match(await asks('PATCH', 4096), /^HTTP\/1\.1 200 /);
+  t.match(await asks('PATCH', 5000), /^HTTP\/1\.1 413 /);
+  t.match(await asks('POST', 5000), /^HTTP\/1\.1 200 /);
+  t.match(await asks('DELETE', 1), /^HTTP\/1\.1 200 /);
+  t.match(await asks('DELETE', 1), /^HTTP\/1\.1 429 /);
+  t.match(await ask('DELETE /orders/7'), /^HTTP\/1\.1 429 /);
+  t.match(await asks('POST', 1), /^HTTP\/1\.1 200 /);
+});
+
+t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
+  const { echo, ask } = await serviceWith(t, [...ORDERS, 'GET /folder', 'GET /folder/list']);
+  for (const query of [
+    ...[
+      'secret:method=1',
+      'secret%3Amethod',
+      'secret:action',
+      'secret:default_method',
+      'secret:method:int',
+      'a:b:action',
+    ],
+    ...[':method=secret', '%3adefault_action=secret', 'secret:method.x=3', 'x=1&secret:method', 'x=1;secret:method'],
+    ...['list:method&secret:method', 'list:method:action', ':method=list&:action=secret'],
+    ...['../secret:method', 'list/../secret:method', '/secret:method', ':method=', '%00:method'],
+    'list:method&'.repeat(9),
+  ])
+    for (const path of ['/folder', '/folder?a=1&'])
+      t.match(await ask(`GET ${path.replace(/^\/folder$/, '/folder?')}${query}`), /^HTTP\/1\.1 40[03] /, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of ['list:method=1', ':action=list', 'a:int=1', 'a:methods=1', 'http.method:GET', 'x=:method'])
+    t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 200 /, query);
+});
+
+t.test('A1: what a header of a service’s own asks for in place of the method has to be allowed: Payload', async (t) => {
+  const { echo, ask } = await serviceWith(t, [...ORDERS, 'POST /public/**']);
+  const name = 'X-Payload-HTTP-Method-Override';
+  const lines = [
+    `${name}: GET`,
+    `${name.replaceAll('-', '_')}: get`,
+    `${name}: `,
+    `${name}: x`,
+    `${name}: POST\r\n${name}: GET`,
+  ];
+  for (const line of [...lines, 'Method-Override: DELETE', 'X-Their_HTTP-Method: PUT'])
+    t.match(await ask('POST /orders/7', `${line}\r\n`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, line);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('POST /public/posts', `${name}: GET\r\n`), /^HTTP\/1\.1 200 /);
+  t.match(await ask('POST /orders/7', `${name}: POST\r\n`), /^HTTP\/1\.1 200 /);
+  t.match(Object.fromEntries(echo.requests[0]?.headers ?? []), { 'x-payload-http-method-override': 'GET' });
+});
