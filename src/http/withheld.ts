@@ -32,12 +32,11 @@ const NAMES = new Set([
 
 /**
  * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
- * impersonation in Kubernetes, other paths and files (A1).
+ * other paths and files (A1).
  */
 const PREFIXES = [
   'daypass-',
   'x-forwarded-',
-  'impersonate-',
   'remote-',
   'x-remote-',
   'x-auth-request-',
@@ -72,21 +71,27 @@ const PREFIXES = [
 ];
 
 /**
- * As whom an account acts that may act as others, as that of the gateway may: of GitLab and Gitea, a plugin of Jira, Redmine,
- * Discourse, Gerrit, Elasticsearch, OpenSearch, PingIDM and Zendesk (A3).
+ * As whom an account acts that may act as others, as that of the gateway may (A3): of Redmine, Discourse, Zammad (`From`), Trino and
+ * Presto, NiFi, and Microsoft's Dynamics.
  */
 const ACTS_AS = new Set([
-  'sudo',
-  'sudo-email',
   'x-redmine-switch-user',
   'api-username',
-  'x-gerrit-runas',
-  'es-security-runas-user',
-  'opensearch-security-impersonate-as',
-  'opendistro-security-impersonate-as',
-  'x-openidm-runas',
-  'x-on-behalf-of',
+  'from',
+  'x-trino-user',
+  'x-trino-original-user',
+  'x-presto-user',
+  'x-proxiedentitieschain',
+  'x-proxiedentitygroups',
+  'mscrmcallerid',
+  'callerobjectid',
 ]);
+
+/**
+ * The same by the word for it: of GitLab and Gitea, a plugin of Jira, Gerrit, Elasticsearch, OpenSearch, PingIDM, Zendesk, Kubernetes and
+ * Appwrite.
+ */
+const ACTS_BY_WORD = /(?:^|-)(?:sudo|runas|run-as|impersonate|on-behalf-of)(?:-|$)/;
 
 /** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
 const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
@@ -95,5 +100,7 @@ const BEGINS = new RegExp(`^(?:${PREFIXES.join('|')})`);
 
 /** Whether what a client says by this name never reaches a service. @param plain - as `canonical` has it */
 export function isWithheld(plain: string): boolean {
-  return NAMES.has(plain) || ACTS_AS.has(plain) || OVERRIDES.has(plain) || BEGINS.test(plain);
+  return (
+    NAMES.has(plain) || ACTS_AS.has(plain) || ACTS_BY_WORD.test(plain) || OVERRIDES.has(plain) || BEGINS.test(plain)
+  );
 }

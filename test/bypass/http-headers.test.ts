@@ -106,19 +106,25 @@ t.test('A3: no client chooses as whom the account of the gateway acts', async (t
     ...['Sudo', 'SUDO', 'Sudo-Email', 'X-Redmine-Switch-User', 'X_Redmine_Switch_User', 'Api-Username', 'Api_Username'],
     ...['X-Gerrit-RunAs', 'es-security-runas-user', 'opensearch_security_impersonate_as', 'X-OpenIDM-RunAs'],
     ...['opendistro_security_impersonate_as', 'X-Auth-CouchDB-UserName', 'X-Auth-CouchDB-Roles', 'X-On-Behalf-Of'],
+    ...['X-Trino-User', 'X-Presto-User', 'X-Trino-Original-User', 'X-ProxiedEntitiesChain', 'MSCRMCallerID', 'From'],
+    ...['CallerObjectId', 'X-Appwrite-Impersonate-User-Id', 'Impersonate-Group', 'On-Behalf-Of', 'X_Run_As', 'RunAs'],
     ...['Grpc-Metadata-Authorization', 'grpc_metadata_authorization', 'Grpc-Metadata-Grpcgateway-Authorization'],
     ...['Grpc-Metadata-X-Forwarded-User', 'Grpc-Metadata-Api-Username', 'Grpc-Metadata-Impersonate-User'],
   ];
   const lines = names.map((name) => `${name}: evil\r\n`).join('');
   const { handle } = gateway.issue('web');
   const head = `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n`;
-  t.match(await raw(t, gateway.port, `${head}${lines}Grpc-Metadata-Tenant: kept\r\n\r\n`).ended, /^HTTP\/1\.1 200 /);
+  t.match(
+    await raw(t, gateway.port, `${head}${lines}Grpc-Metadata-Tenant: kept\r\nX-From: kept\r\n\r\n`).ended,
+    /^HTTP\/1\.1 200 /,
+  );
   const got = echo.requests[0]?.headers ?? [];
   t.same(
     got.filter(([, value]) => value === 'evil'),
     [],
   );
   t.ok(got.some(([name, value]) => name.toLowerCase() === 'grpc-metadata-tenant' && value === 'kept'));
+  t.ok(got.some(([name, value]) => name.toLowerCase() === 'x-from' && value === 'kept'));
   t.ok(got.some(([name, value]) => name === 'api-username' && value === 'injected'));
 });
 
