@@ -15,7 +15,7 @@ export interface RequestAction {
   readonly headers: readonly Header[];
   /** Lower-case names of the headers the gateway injects: a client's own are redacted. */
   readonly injected: readonly string[];
-  /** The sequence number of the recorded request whose body asks for this instead. */
+  /** The sequence number of the recorded request that asks for this as well, or whose body asks for it instead. */
   readonly of?: number;
 }
 

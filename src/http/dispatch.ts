@@ -17,6 +17,7 @@ import { Overrides } from './overrides.js';
 import type { HttpParts } from './parts.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
+import { besides } from './rules/besides.js';
 import { upstreamOf } from './service/target.js';
 import { tellEnd, tellFault } from './tell.js';
 import { clientOf, protoOf } from './whence.js';
@@ -130,6 +131,7 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
     refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), (said) => refuse(asking, said));
     return;
   }
+  for (const other of besides(action)) passage.propose({ ...other, of: seq });
   const { path, query } = action.target;
   const origin = { client, host: req.head.host, proto: protoOf(req), assertion };
   const upstream = upstreamOf(admission);

@@ -14,6 +14,7 @@ const NAMES = new Set([
   'path-info',
   'x-script-name',
   'x-sendfile-type',
+  'x-host',
   'x-forwarded',
   'forwarded-for',
   'client-ip',
@@ -93,14 +94,9 @@ const ACTS_AS = new Set([
  */
 const ACTS_BY_WORD = /(?:^|-)(?:sudo|runas|run-as|impersonate|on-behalf-of)(?:-|$)/;
 
-/** Frameworks take the method or the path from these: the service would do something other than what was decided (A1). */
-const OVERRIDES = new Set(['x-http-method', 'x-http-method-override', 'x-method-override', 'x-host']);
-
 const BEGINS = new RegExp(`^(?:${PREFIXES.join('|')})`);
 
 /** Whether what a client says by this name never reaches a service. @param plain - as `canonical` has it */
 export function isWithheld(plain: string): boolean {
-  return (
-    NAMES.has(plain) || ACTS_AS.has(plain) || ACTS_BY_WORD.test(plain) || OVERRIDES.has(plain) || BEGINS.test(plain)
-  );
+  return NAMES.has(plain) || ACTS_AS.has(plain) || ACTS_BY_WORD.test(plain) || BEGINS.test(plain);
 }

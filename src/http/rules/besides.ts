@@ -1,6 +1,5 @@
 import type { Header, RequestAction } from '../action.js';
 import { canonical } from '../headers.js';
-import { isWithheld } from '../withheld.js';
 import { unescaped } from './escapes.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 
@@ -33,32 +32,31 @@ function sourceOf(value: string): Target {
   return readServiceTarget(path.startsWith('/') ? path : `/${path}`);
 }
 
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-/** What may be meant by a word that is none of them. */
-const ANY = ['GET', 'PUT', 'PATCH', 'DELETE'];
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /**
- * Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise; Payload's own pages look things up by POST with
- * `X-Payload-HTTP-Method-Override: GET`. What others are told by headers without such a prefix does not reach them (`withheld.ts`).
+ * Frameworks take the method from a header, and Icinga and Payload's own pages ask for what they look up by POST with one that says
+ * `GET`. Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise.
  */
 function tunnelled(action: RequestAction, told: readonly Header[], { query }: ReadTarget): RequestAction[] {
-  const words = [...(action.method === 'POST' ? queried(query) : []), ...told.flatMap(named)];
-  return [...new Set(words)].map((method) => ({ ...action, method }));
+  const methods = [...(action.method === 'POST' ? queried(query) : []), ...told.flatMap(named)];
+  const others = new Set(methods.filter((method) => method !== action.method));
+  return [...others].map((method) => ({ ...action, method }));
 }
 
 function queried(query: string): readonly string[] {
   if (!/method/i.test(unescaped(query))) return [];
   return parametersOf(query).flatMap(([name, value]) => {
     const method = value.trim().toUpperCase();
-    return name.trim().toLowerCase() === 'method' && METHODS.has(method) ? [method] : [];
+    return name.trim().toLowerCase() === 'method' && METHODS.includes(method) ? [method] : [];
   });
 }
 
+/** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`; of a word that is none, nobody knows what it means. */
 function named([name, value]: Header): readonly string[] {
-  const plain = canonical(name);
-  if (!/(?:^|-)(?:http-method|method-override)$/.test(plain) || isWithheld(plain)) return [];
+  if (!/(?:^|-)(?:http-method|method-override)$/.test(canonical(name))) return [];
   const method = value.trim().toUpperCase();
-  return METHODS.has(method) ? [method] : ANY;
+  return METHODS.includes(method) ? [method] : METHODS;
 }
 
 /** The converters of Zope that have it go on to another object; `.x` is that of a picture that was clicked on. */
@@ -78,7 +76,7 @@ function traversed(action: RequestAction, { path, query }: ReadTarget): RequestA
     const ends = words.flatMap((word, at) => (at > 0 && GOES_ON.test(word) ? [at] : []));
     return ends.map((at): RequestAction => {
       const further = words.slice(0, at).join(':') || value;
-      return { ...action, target: readServiceTarget(`${folder}/${escaped(further)}${query}`) };
+      return { ...action, target: readServiceTarget(`${folder}/${escaped(further)}`) };
     });
   });
 }
