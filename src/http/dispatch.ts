@@ -18,6 +18,7 @@ import type { HttpParts } from './parts.js';
 import { refuseOnceRecorded } from './refuse.js';
 import { faultOf } from './request.js';
 import { besides } from './rules/besides.js';
+import { settingsOf } from './rules/decide.js';
 import { upstreamOf } from './service/target.js';
 import { tellEnd, tellFault } from './tell.js';
 import { clientOf, protoOf } from './whence.js';
@@ -131,7 +132,7 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
     refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), (said) => refuse(asking, said));
     return;
   }
-  for (const other of besides(action)) passage.propose({ ...other, of: seq });
+  for (const other of besides(action, settingsOf(session.role))) passage.propose({ ...other, of: seq });
   const { path, query } = action.target;
   const origin = { client, host: req.head.host, proto: protoOf(req), assertion };
   const upstream = upstreamOf(admission);

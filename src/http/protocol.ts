@@ -122,7 +122,7 @@ function compileRole(name: string, chain: readonly unknown[], upstream: HttpUpst
     });
   });
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, value: new HttpRole(name, rules, settingsFrom(blocks)) };
+  return { ok: true, value: new HttpRole(name, rules, settingsFrom(blocks, upstream.url.basePath)) };
 }
 
 function addRule(

@@ -5,9 +5,9 @@ import { raw, startGateway } from '../http/gateway.js';
 const ORDERS = ['POST /orders/:id', 'GET /public/**', 'PUT /public/**', 'GET /shared/:name', 'POST /folder'];
 
 /** A service that sees what a role passes on, and what is asked of it. */
-async function serviceWith(t: Test, allow: readonly unknown[]) {
+async function serviceWith(t: Test, allow: readonly unknown[], basePath = '') {
   const echo = await startEcho(t);
-  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: allow } } });
+  const gateway = await startGateway(t, { web: { url: echo.url + basePath, roles: { viewer: allow } } });
   const { handle } = gateway.issue('web');
   const ask = (line: string, lines = '', body = '') =>
     raw(
@@ -35,6 +35,14 @@ t.test('A1: what S3 copies by a header has to be readable by its own path', asyn
   t.match(await ask('PUT /public/y', 'x-amz-copy-source: shared/a?versionId=7\r\n'), /^HTTP\/1\.1 200 /);
   const [refused] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'deny');
   t.match(refused?.facts, { rule: 'no rule allows GET /private/x', on: ['/public/y'] });
+});
+
+t.test('A1: what is copied stands below what the service has before all paths', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /**', 'PUT /**'], '/bucket');
+  for (const source of ['/private/x', 'private/x', '/bucketful/x', '/bucket', '/bucket/../private/x', '/x'])
+    t.match(await ask('PUT /y', `x-amz-copy-source: ${source}\r\n`), /^HTTP\/1\.1 400 /, source);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('PUT /y', 'x-amz-copy-source: bucket/x\r\n'), /^HTTP\/1\.1 200 /);
 });
 
 t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {

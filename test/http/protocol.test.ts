@@ -117,13 +117,13 @@ t.test('of what a role says besides its rules the last block that names it count
     if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
     return compiled.value.settings;
   };
-  t.same(settingsOfChain({}), { maxMessage: 16 * 1024 * 1024, warnings: null, bodies: null });
+  t.same(settingsOfChain({}), { maxMessage: 16 * 1024 * 1024, warnings: null, bodies: null, basePath: '' });
   t.same(
     settingsOfChain(
       { websocket: { max_message: '2MiB', warnings: 'over' }, recording: { bodies: '64KiB' } },
       { websocket: { max_message: '64MiB' } },
     ),
-    { maxMessage: 64 * 1024 * 1024, warnings: 'over', bodies: 64 * 1024 },
+    { maxMessage: 64 * 1024 * 1024, warnings: 'over', bodies: 64 * 1024, basePath: '' },
   );
   for (const block of [
     { websocket: { max_message: '65MiB' } },

@@ -2,16 +2,17 @@ import type { Header, RequestAction } from '../action.js';
 import { canonical } from '../headers.js';
 import { unescaped } from './escapes.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
+import type { RoleSettings } from './role-settings.js';
 
 /**
  * What a request asks for besides what its first line says (THREATS.md A1): each is the same request with another method or path, that
  * a role has to allow, too.
  */
-export function besides(action: RequestAction): readonly RequestAction[] {
+export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 'basePath'>): readonly RequestAction[] {
   const { target } = action;
   if (!target.ok) return [];
   const told = action.headers.filter(([name]) => MAY_TELL.test(name));
-  return [...copied(action, told), ...tunnelled(action, told, target), ...traversed(action, target)];
+  return [...copied(action, told, basePath), ...tunnelled(action, told, target), ...traversed(action, target)];
 }
 
 /** Headers that are looked at: of nearly every request none. */
@@ -20,16 +21,17 @@ const MAY_TELL = /copy|method/i;
 /** `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. */
 const COPIED = /^x-(?:[a-z]+-)?copy-(?:source|from)$/;
 
-function copied(action: RequestAction, told: readonly Header[]): RequestAction[] {
+function copied(action: RequestAction, told: readonly Header[], basePath: string): RequestAction[] {
   return told.flatMap(([name, value]) =>
-    COPIED.test(canonical(name)) ? [{ ...action, method: 'GET', target: sourceOf(value) }] : [],
+    COPIED.test(canonical(name)) ? [{ ...action, method: 'GET', target: sourceOf(value, basePath) }] : [],
   );
 }
 
-/** The slash before it may be missing, and it may be a whole address. */
-function sourceOf(value: string): Target {
-  const path = value.replace(/^https?:\/\/[^/]*/i, '');
-  return readServiceTarget(path.startsWith('/') ? path : `/${path}`);
+/** The slash before it may be missing, and it may be a whole address. It is the service's path, with what rules do not name. */
+function sourceOf(value: string, basePath: string): Target {
+  const path = value.replace(/^https?:\/\/[^/]*/i, '').replace(/^\/?/, '/');
+  if (!path.startsWith(`${basePath}/`)) return { ok: false, why: 'what is to be copied stands elsewhere' };
+  return readServiceTarget(path.slice(basePath.length));
 }
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];

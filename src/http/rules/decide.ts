@@ -34,7 +34,8 @@ export function settingsOf(role: unknown): RoleSettings {
 /** Judges a request by its method, normalised path and what rules name beside; a WebSocket message as its opening. Pure. */
 export function decide(role: HttpRole, action: HttpAction): Decision {
   const asking = action.kind === 'message' ? action.opening : action;
-  return besides(asking).reduce((decision, other) => withMore(role, decision, other), decideLine(role, asking));
+  const others = besides(asking, role.settings);
+  return others.reduce((decision, other) => withMore(role, decision, other), decideLine(role, asking));
 }
 
 /** What a request asks for besides has to be allowed as well, within what both allow. */

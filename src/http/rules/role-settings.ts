@@ -10,11 +10,18 @@ export interface RoleSettings {
   readonly warnings: string | null;
   /** How much of request and response bodies is recorded, bytes; null: the beginning of requests alone. */
   readonly bodies: number | null;
+  /** What the service has before all paths that rules name. */
+  readonly basePath: string;
 }
 
 const MiB = 1024 * 1024;
 
-export const DEFAULT_SETTINGS: RoleSettings = Object.freeze({ maxMessage: 16 * MiB, warnings: null, bodies: null });
+export const DEFAULT_SETTINGS: RoleSettings = Object.freeze({
+  maxMessage: 16 * MiB,
+  warnings: null,
+  bodies: null,
+  basePath: '',
+});
 
 /** What a client sends is held whole before it is forwarded: a message takes so much of the gateway's memory. */
 const MOST_MESSAGE = 64 * MiB;
@@ -50,7 +57,7 @@ interface Written {
 }
 
 /** The settings of a chain of role blocks, the base first: of each the last block that names it counts. */
-export function settingsFrom(blocks: readonly Written[]): RoleSettings {
+export function settingsFrom(blocks: readonly Written[], basePath: string): RoleSettings {
   const last = (of: (block: Written) => string | undefined) =>
     blocks.map(of).findLast((value) => value !== undefined) ?? null;
   const sizeOf = (text: string | null) => (text === null ? undefined : parseSize(text));
@@ -58,5 +65,6 @@ export function settingsFrom(blocks: readonly Written[]): RoleSettings {
     maxMessage: sizeOf(last((block) => block.websocket?.max_message)) ?? DEFAULT_SETTINGS.maxMessage,
     warnings: last((block) => block.websocket?.warnings),
     bodies: sizeOf(last((block) => block.recording?.bodies)) ?? null,
+    basePath,
   });
 }
