@@ -4,6 +4,10 @@ import { raw, startGateway } from '../http/gateway.js';
 
 const ORDERS = ['POST /orders/:id', 'GET /public/**', 'PUT /public/**', 'GET /shared/:name', 'POST /folder'];
 
+const ANYTHING = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'WS', 'SSE'].map(
+  (method) => `${method} /anything`,
+);
+
 /** A service that sees what a role passes on, and what is asked of it. */
 async function serviceWith(t: Test, allow: readonly unknown[], basePath = '') {
   const echo = await startEcho(t);
@@ -101,7 +105,7 @@ t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
 });
 
 t.test('A1: what a header asks for in place of the method has to be allowed: Icinga, Payload', async (t) => {
-  const { echo, gateway, ask } = await serviceWith(t, [...ORDERS, 'POST /public/**']);
+  const { echo, gateway, ask } = await serviceWith(t, [...ORDERS, 'POST /public/**', ...ANYTHING]);
   for (const name of ['X-HTTP-Method-Override', 'X-Payload-HTTP-Method-Override', 'x_method_override', 'X-HTTP-Method'])
     for (const line of [
       `${name}: GET`,
@@ -111,6 +115,9 @@ t.test('A1: what a header asks for in place of the method has to be allowed: Ici
       `${name}: POST\r\n${name}: GET`,
     ])
       t.match(await ask('POST /orders/7', `${line}\r\n`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, line);
+  t.equal(echo.requests.length, 0);
+  for (const word of ['MOVE', 'WS', 'SSE', '', 'GET, GET'])
+    t.match(await ask('POST /anything', `X-HTTP-Method-Override: ${word}\r\n`), /^HTTP\/1\.1 403 /, word);
   t.equal(echo.requests.length, 0);
   t.match(await ask('POST /public/posts', 'X-HTTP-Method-Override: GET\r\n'), /^HTTP\/1\.1 200 /);
   t.match(await ask('POST /orders/7', 'X-HTTP-Method-Override: POST\r\n'), /^HTTP\/1\.1 200 /);

@@ -35,6 +35,8 @@ function sourceOf(value: string, basePath: string): Target {
 }
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** No rule is for it. */
+const UNKNOWN = 'UNKNOWN';
 
 /**
  * Frameworks take the method from a header, and Icinga and Payload's own pages ask for what they look up by POST with one that says
@@ -54,11 +56,11 @@ function queried(query: string): readonly string[] {
   });
 }
 
-/** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`; of a word that is none, nobody knows what it means. */
+/** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`. */
 function named([name, value]: Header): readonly string[] {
   if (!/(?:^|-)(?:http-method|method-override)$/.test(canonical(name))) return [];
   const method = value.trim().toUpperCase();
-  return METHODS.includes(method) ? [method] : METHODS;
+  return [METHODS.includes(method) ? method : UNKNOWN];
 }
 
 /** The converters of Zope that have it go on to another object; `.x` is that of a picture that was clicked on. */
