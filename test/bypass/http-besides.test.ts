@@ -49,6 +49,31 @@ t.test('A1: what is copied stands below what the service has before all paths', 
   t.match(await ask('PUT /y', 'x-amz-copy-source: bucket/x\r\n'), /^HTTP\/1\.1 200 /);
 });
 
+t.test('A1: what a registry mounts from another repository has to be readable there', async (t) => {
+  const allow = ['GET /v2/mine/**', 'POST /v2/mine/**', 'GET /v2/shared/app/blobs/:digest'];
+  const { echo, ask } = await serviceWith(t, allow);
+  const line = (repository: string, query: string) => `POST /v2/${repository}/blobs/uploads/?${query}`;
+  for (const query of [
+    ...[
+      'mount=sha256:ab&from=theirs',
+      'from=theirs&mount=sha256:ab',
+      '%66rom=th%65irs&mount=x',
+      'from=mine/../theirs&mount=x',
+    ],
+    ...['from=mine&mount=x&from=theirs', 'from=mine%2F..%2Ftheirs&mount=x', 'from=&mount=x'],
+  ])
+    for (const repository of ['mine', 'mine/v2/app'])
+      t.match(await ask(line(repository, query)), /^HTTP\/1\.1 40[03] /, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of [
+    'mount=sha256:ab&from=mine/b',
+    'mount=sha256:ab&from=shared%2Fapp',
+    'mount=sha256:ab',
+    'digest=sha256:ab',
+  ])
+    t.match(await ask(line('mine', query)), /^HTTP\/1\.1 200 /, query);
+});
+
 t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {
   const { echo, ask } = await serviceWith(t, ORDERS);
   for (const query of [

@@ -12,8 +12,15 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   const { target } = action;
   if (!target.ok) return [];
   const told = action.headers.filter(([name]) => MAY_TELL.test(name));
-  return [...copied(action, told, basePath), ...tunnelled(action, told, target), ...traversed(action, target)];
+  return [
+    ...copied(action, told, basePath),
+    ...mounted(action, target),
+    ...tunnelled(action, told, target),
+    ...traversed(action, target),
+  ];
 }
+
+const MANY: Target = { ok: false, why: 'the query leads to several others' };
 
 /** Headers that are looked at: of nearly every request none. */
 const MAY_TELL = /copy|method/i;
@@ -32,6 +39,22 @@ function sourceOf(value: string, basePath: string): Target {
   const path = value.replace(/^https?:\/\/[^/]*/i, '').replace(/^\/?/, '/');
   if (!path.startsWith(`${basePath}/`)) return { ok: false, why: 'what is to be copied stands elsewhere' };
   return readServiceTarget(path.slice(basePath.length));
+}
+
+/**
+ * A registry gives one repository what another one has (OCI distribution specification, "Mounting a blob from another repository"):
+ * `POST /v2/mine/blobs/uploads/?mount=sha256:…&from=theirs`.
+ */
+function mounted(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  const [, api] = /^(.*?\/v2\/).+\/blobs\/uploads\/?$/.exec(path) ?? [];
+  if (api === undefined || query === '') return [];
+  const parameters = parametersOf(query);
+  const valuesOf = (wanted: string) =>
+    parameters.filter(([name]) => name === wanted).map(([, value]) => escaped(value));
+  const [from, digest] = [valuesOf('from'), valuesOf('mount')];
+  if (from.length === 0 || digest.length === 0) return [];
+  const target = from.length + digest.length > 2 ? MANY : readServiceTarget(`${api}${from[0]}/blobs/${digest[0]}`);
+  return [{ ...action, method: 'GET', target }];
 }
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
@@ -73,7 +96,7 @@ const MOST = 8;
 function traversed(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
   const places = unescaped(query).match(MAY_GO_ON)?.length ?? 0;
   if (places === 0) return [];
-  if (places > MOST) return [{ ...action, target: { ok: false, why: 'the query leads to many others' } }];
+  if (places > MOST) return [{ ...action, target: MANY }];
   const folder = path.replace(/\/$/, '');
   return parametersOf(query).flatMap(([name, value]) => {
     const words = name.split(':');
@@ -87,7 +110,7 @@ function traversed(action: RequestAction, { path, query }: ReadTarget): RequestA
 
 /** Characters that are bytes, as they stand in a path. */
 function escaped(text: string): string {
-  return text.replace(/[^A-Za-z0-9._~/-]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(/[^A-Za-z0-9._~:/-]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** Names and values with their escapes undone, as characters that are bytes. */
