@@ -76,7 +76,8 @@ t.test('A1: a query names no other method, as PHP and others read its names', as
   for (const name of [
     ...['.method', '%2emethod', '+.method', '%0a_method', '?_method', '[_method]', '%EF%BB%BF_method'],
     ...['_method%00', '_method%00x', '.method%00x', '_method.', '_method%0a', '_method%5b%5d', 'a=1;.method'],
-    ...['X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', '_HttpMethod'],
+    ...['X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', '_HttpMethod', '__METHOD_OVERRIDE__'],
+    ...['x-tunneled-method', '%78-Tunneled-Method', 'x-tunneled-method[]', '_http_method'], // Plack, Catalyst
   ])
     for (const query of [`${name}=DELETE`, `a=1&${name}=DELETE`])
       t.match(await ask(`GET /x?${query}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, query);

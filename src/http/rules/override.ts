@@ -5,8 +5,12 @@ import { unescaped } from './escapes.js';
  * (THREATS.md A1).
  */
 
-/** `_method`; `_HttpMethod` of Salesforce; the headers' names, which ASP.NET takes from queries and forms, too. */
-const OVERRIDE = /^[^a-z0-9_.-]*(?:[_.](?:http)?method|x-(?:http-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
+/**
+ * `_method`, `__method_override__`; `_HttpMethod` of Salesforce; `x-tunneled-method` of Plack and Catalyst; the headers' names, which
+ * ASP.NET takes from queries and forms, too.
+ */
+const OVERRIDE =
+  /^[^a-z0-9_.-]*(?:[_.]+(?:http_?)?method(?:_override_*)?|x-(?:http-|tunneled-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
