@@ -121,6 +121,7 @@ t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
     ...['list:method&secret:method', 'list:method:action', ':method=list&:action=secret'],
     ...['../secret:method', 'list/../secret:method', '/secret:method', ':method=', '%00:method'],
     'list:method&'.repeat(9),
+    'list:method;/../../secret/p:method',
   ])
     for (const path of ['/folder', '/folder?a=1&'])
       t.match(await ask(`GET ${path.replace(/^\/folder$/, '/folder?')}${query}`), /^HTTP\/1\.1 40[03] /, query);

@@ -20,6 +20,7 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   ];
 }
 
+/** `;` parts parameters for some, and is a part of one for others. */
 const MANY: Target = { ok: false, why: 'the query leads to several others' };
 
 /** Headers that are looked at: of nearly every request none. */
@@ -53,7 +54,8 @@ function mounted(action: RequestAction, { path, query }: ReadTarget): RequestAct
     parameters.filter(([name]) => name === wanted).map(([, value]) => escaped(value));
   const [from, digest] = [valuesOf('from'), valuesOf('mount')];
   if (from.length === 0 || digest.length === 0) return [];
-  const target = from.length + digest.length > 2 ? MANY : readServiceTarget(`${api}${from[0]}/blobs/${digest[0]}`);
+  const isOne = from.length + digest.length === 2 && !query.includes(';');
+  const target = isOne ? readServiceTarget(`${api}${from[0]}/blobs/${digest[0]}`) : MANY;
   return [{ ...action, method: 'GET', target }];
 }
 
@@ -96,7 +98,7 @@ const MOST = 8;
 function traversed(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
   const places = unescaped(query).match(MAY_GO_ON)?.length ?? 0;
   if (places === 0) return [];
-  if (places > MOST) return [{ ...action, target: MANY }];
+  if (places > MOST || query.includes(';')) return [{ ...action, target: MANY }];
   const folder = path.replace(/\/$/, '');
   return parametersOf(query).flatMap(([name, value]) => {
     const words = name.split(':');
