@@ -1,6 +1,9 @@
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Carried } from '../gate/carried.js';
+import type { Passage } from '../gate/passage.js';
+import type { Decision } from '../policy/decision.js';
+import type { HttpAction, RequestAction } from './action.js';
 import { type Entry, enter } from './admit.js';
 import { askAgain } from './browser/again.js';
 import { serveGatewayHost } from './browser/gateway-side.js';
@@ -114,6 +117,15 @@ function serveEntered(
   return;
 }
 
+/** Records what an allowed request asks for besides, as which it was decided. @returns the decision where that cannot be recorded */
+function deniedBesides(passage: Passage<HttpAction>, action: RequestAction, seq: number): Decision | null {
+  for (const other of besides(action, settingsOf(passage.session.role))) {
+    const { decision } = passage.propose({ ...other, of: seq });
+    if (decision.outcome !== 'allow') return decision;
+  }
+  return null;
+}
+
 function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admission, assertion: string): void {
   const { req, res, arrivedAt, client } = asking;
   const { session } = admission;
@@ -127,12 +139,12 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
   const action = actionOf(req, req.method, client, admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = passage.propose(action, judge(parts, passage, action));
-  if (decision.outcome !== 'allow' || !action.target.ok) {
+  const denied = decision.outcome === 'allow' ? deniedBesides(passage, action, seq) : decision;
+  if (denied !== null || !action.target.ok) {
     req.asked.refused();
-    refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), (said) => refuse(asking, said));
+    refuseOnceRecorded(passage, req.socket, refusalOf(denied ?? decision, session.id), (said) => refuse(asking, said));
     return;
   }
-  for (const other of besides(action, settingsOf(session.role))) passage.propose({ ...other, of: seq });
   const { path, query } = action.target;
   const origin = { client, host: req.head.host, proto: protoOf(req), assertion };
   const upstream = upstreamOf(admission);

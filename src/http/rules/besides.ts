@@ -10,8 +10,9 @@ import type { RoleSettings } from './role-settings.js';
  */
 export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 'basePath'>): readonly RequestAction[] {
   const { target } = action;
-  if (!target.ok) return [];
-  const told = action.headers.filter(([name]) => MAY_TELL.test(name));
+  if (!target.ok) return NOTHING;
+  const told = tellingIn(action.headers);
+  if (told.length === 0 && target.query === '') return NOTHING;
   return [
     ...copied(action, told, basePath),
     ...mounted(action, target),
@@ -23,8 +24,18 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
 /** `;` parts parameters for some, and is a part of one for others. */
 const MANY: Target = { ok: false, why: 'the query leads to several others' };
 
-/** Headers that are looked at: of nearly every request none. */
-const MAY_TELL = /copy|method/i;
+const NOTHING: readonly never[] = [];
+
+/** The headers that are looked at, of nearly every request none; of the same list they are kept from one time to the next. */
+function tellingIn(headers: readonly Header[]): readonly Header[] {
+  const known = TELLING.get(headers);
+  if (known !== undefined) return known;
+  const telling = headers.filter(([name]) => /copy|method/i.test(name));
+  TELLING.set(headers, telling);
+  return telling;
+}
+
+const TELLING = new WeakMap<readonly Header[], readonly Header[]>();
 
 /** `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. */
 const COPIED = /^x-(?:[a-z]+-)?copy-(?:source|from)$/;
