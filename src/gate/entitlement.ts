@@ -18,6 +18,7 @@ const HINTS: Partial<Record<DenialReason, string>> = {
   suspended: 'ask who sponsors you, or the owner of the service; the same handle works again when it is resumed',
   outside_hours: 'connect when its hours begin',
   store_unavailable: 'connect again in a moment',
+  recorder_unavailable: 'connect again in a moment',
 };
 
 /** A refusal to admit. @param hint - for its reason, when not given */

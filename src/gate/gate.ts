@@ -278,6 +278,9 @@ export class Gate implements GrantWatcher {
     if (gone !== null) return { ok: false, decision: gone };
     const existing = request.shared === true ? this.#shared.find(grant.id, policy.name, holder) : undefined;
     const live = existing?.session.isLive() ? existing : undefined;
+    // Whoever is in is cut when it waits too long; the next of them would only bring more that waits.
+    if (live === undefined && !this.#parts.recorder.hasRoom(0))
+      return refuse('recorder_unavailable', 'too much waits to be recorded');
     const admission = live ?? this.#begin(request, holder, grant, policy);
     this.#note(admission.session, request.address ?? request.client);
     return { ok: true, admission };

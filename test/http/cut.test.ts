@@ -174,6 +174,24 @@ t.test('a ledger that does not answer pauses the request, then ends the session 
   );
 });
 
+t.test('while too much waits to be recorded nobody else is let in, and it passes', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } }, { bufferBytes: 32 * 1024 });
+  const [{ handle }, next] = [gateway.issue('web'), gateway.issue('web')];
+  const unlock = await lockLedger(gateway);
+  const waiting = [raw(t, gateway.port, get('/first', handle))];
+  await untilWaiting(gateway); // what is being written counts as written
+  for (let n = 0; n < 3; n += 1)
+    waiting.push(raw(t, gateway.port, get(`/${n}`, handle, `X: ${'x'.repeat(12_000)}\r\n`)));
+  await waitUntil('too much waits', () => gateway.recorder.queuedBytes > 32 * 1024);
+  const refused = await raw(t, gateway.port, get('/next', next.handle, 'Connection: close\r\n')).ended;
+  t.match(refused, /^HTTP\/1\.1 503 [\s\S]*"reason":"recorder_unavailable"[\s\S]*again in a moment/);
+  t.equal(gateway.gate.registry.all().length, 1, 'and nothing more waits for it');
+  await unlock();
+  for (const client of waiting) await client.sees(/you asked for/);
+  t.match(await raw(t, gateway.port, get('/next', next.handle, 'Connection: close\r\n')).ended, /^HTTP\/1\.1 200 /);
+});
+
 t.test('where no framing marks the end of a body, a cut is a reset and not an end', async (t) => {
   const echo = await startEcho(t, (_req, res) => res.write('half'));
   const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
