@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { DaypassError } from '../errors.js';
 import type { CancelMessage, FailedMessage, FromPrimary, FromWorker, ServesMessage } from './messages.js';
+import { closeUntaken } from './untaken.js';
 import { WORKER_INDEX } from './worker.js';
 
 /** How a worker's process ended. */
@@ -39,6 +40,7 @@ export class Member {
     const from = performance.now();
     const forked = cluster.fork({ [WORKER_INDEX]: String(this.index) });
     this.#process = forked;
+    closeUntaken(forked.process);
     this.ended = new Promise((resolve) => {
       const end = (code: number | null, signal: string | null) => {
         this.#process = null;

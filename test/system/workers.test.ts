@@ -239,6 +239,24 @@ async function runningLike({ orders }: Ground, text: string): Promise<number> {
   return (await orders.database.query(asked, [text])).length;
 }
 
+t.test('a connection that a worker was given and never took is closed when it dies', async (t) => {
+  const under = await twoWorkers(t, 'drain: 0s');
+  const { a } = under;
+  const hung = await pidOf(under, a, 0);
+  process.kill(hung, 'SIGSTOP');
+  const clients = Array.from({ length: 4 }, () => connect(a.ports.http, '127.0.0.1'));
+  const ends = Promise.all(clients.map(closed));
+  let answered = 0;
+  for (const client of clients) {
+    client.once('data', () => (answered += 1)).on('error', () => {});
+    client.write('GET / HTTP/1.1\r\nHost: orders-web.localhost\r\nConnection: close\r\n\r\n');
+  }
+  await waitUntil('the other worker answers the rest', () => answered === clients.length - 1);
+  process.kill(hung, 'SIGKILL');
+  await Promise.race([ends, pause(30_000).then(() => t.fail('a client waits for ever'))]);
+  for (const client of clients) client.destroy();
+});
+
 t.test('a worker that is killed is started again, and the others go on', async (t) => {
   const under = await twoWorkers(t, 'drain: 2s');
   const { a } = under;
