@@ -1,4 +1,4 @@
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
 import { unpackedBeginning } from '../../src/http/packed/beginning.js';
@@ -114,6 +114,17 @@ t.test('the beginning of a body is unpacked from the beginning of what it is pac
     t.equal(unpackedBeginning(Buffer.from('{"plain":1}'), coding, 100), null);
   }
   t.equal(unpackedBeginning(gzipSync('x'), 'other', 100), null);
+  const wide = { params: { [constants.BROTLI_PARAM_LGWIN]: 24 } };
+  t.equal(unpackedBeginning(brotliCompressSync(TEXT, wide), 'br', 100), null, 'a window that takes long to fill');
+  t.end();
+});
+
+t.test('what goes on behind its end is not taken for the whole of it', (t) => {
+  for (const [coding, pack] of PACKED)
+    for (const more of [Buffer.alloc(10), pack('more').subarray(1), Buffer.concat([Buffer.alloc(10), pack('more')])])
+      t.equal(unpackedBeginning(Buffer.concat([pack('text'), more]), coding, 100), null, `${coding} ${more[0]}`);
+  const two = Buffer.concat([gzipSync('one '), gzipSync('two')]);
+  t.match(unpackedBeginning(two, 'gzip', 100), { bytes: Buffer.from('one two'), isWhole: true });
   t.end();
 });
 

@@ -12,32 +12,61 @@ export interface Beginning {
 const MOST = 1024 * 1024;
 /** Of less, so many times less is tried. */
 const LESS = 8;
+/**
+ * Brotli fills its window before it is heard that this is too much (4 MiB: 2 to 7 ms): no less than this is tried, bytes, and nothing
+ * with a window of 8 MiB and more.
+ */
+const LEAST_BROTLI = 8 * 1024;
 
 /**
  * What the beginning of a packed body is, as far as it is there.
  * @param most - how much of it is wanted, bytes
- * @returns null for what cannot be unpacked
+ * @returns null for what cannot be unpacked, or not to its end
  */
 export function unpackedBeginning(packed: Buffer, coding: Coding, most: number): Beginning | null {
-  if (coding === 'other') return null;
+  if (coding === 'other' || (coding === 'br' && hasWideWindow(packed))) return null;
+  const least = coding === 'br' ? LEAST_BROTLI : 1;
+  let length = packed.byteLength;
   // Of little much may come (a thousand times as much, and more), and of what is too much nothing is given: less is tried.
-  for (let length = packed.byteLength; length > 0; length = Math.floor(length / LESS)) {
+  do {
     const bytes = unpacked(packed.subarray(0, length), coding, Math.max(MOST, 4 * most));
     if (bytes === 'broken') return null;
-    if (bytes.length === 0) return null;
-    if (bytes !== 'long')
-      return { bytes: bytes.subarray(0, most), isWhole: length === packed.byteLength && bytes.byteLength <= most };
-  }
+    if (bytes !== 'long') return bytes.length === 0 ? null : beginningOf(bytes, most, length === packed.byteLength);
+    length = Math.floor(length / LESS);
+  } while (length >= least);
   return null;
 }
 
+function beginningOf(bytes: Buffer, most: number, isAll: boolean): Beginning {
+  return { bytes: bytes.subarray(0, most), isWhole: isAll && bytes.byteLength <= most };
+}
+
+/** RFC 7932 section 9.1: WBITS of 23 or 24. */
+function hasWideWindow(packed: Buffer): boolean {
+  return ((packed[0] ?? 0) & 0b1101) === 0b1101;
+}
+
 function unpacked(packed: Buffer, coding: Coding, most: number): Buffer | 'long' | 'broken' {
+  const options = { info: true, maxOutputLength: most } as const;
   try {
     // What is cut off is flushed, and not waited for.
-    return coding === 'br'
-      ? brotliDecompressSync(packed, { maxOutputLength: most, finishFlush: constants.BROTLI_OPERATION_FLUSH })
-      : unzipSync(packed, { maxOutputLength: most, finishFlush: constants.Z_SYNC_FLUSH });
+    const { buffer, engine } =
+      coding === 'br'
+        ? brotliDecompressSync(packed, { ...options, finishFlush: constants.BROTLI_OPERATION_FLUSH })
+        : unzipSync(packed, { ...options, finishFlush: constants.Z_SYNC_FLUSH });
+    // Others may read on behind what is its end here.
+    return engine.bytesWritten < packed.byteLength ? 'broken' : buffer;
   } catch (thrown) {
     return thrown instanceof RangeError ? 'long' : 'broken';
   }
+}
+
+/** `info` is documented, and missing in the types. */
+declare module 'zlib' {
+  interface Informed {
+    readonly buffer: Buffer;
+    readonly engine: { readonly bytesWritten: number };
+  }
+  function unzipSync(packed: Buffer, options: ZlibOptions & { info: true }): Informed;
+  function brotliDecompressSync(packed: Buffer, options: BrotliOptions & { info: true }): Informed;
 }
