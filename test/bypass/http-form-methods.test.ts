@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { brotliCompressSync, constants, deflateSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { Unpacking } from '../../src/http/packed/unpacking.js';
 import { startEcho } from '../http/echo.js';
 import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
+import { freeUnpackings, MOST_UNPACKINGS } from '../http/unpackings.js';
 import { waitUntil } from '../support/wait.js';
 
 const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n';
@@ -272,10 +272,5 @@ t.test('what was taken for a packed body is given back however it ends', async (
   await echo.request();
   gateway.revoke(id);
   await last.ended;
-  await waitUntil('all is given back', () => {
-    const open: Unpacking[] = [];
-    for (let next = Unpacking.of('br', () => {}); next !== null; next = Unpacking.of('br', () => {})) open.push(next);
-    for (const one of open) one.close();
-    return open.length === 16;
-  });
+  await waitUntil('all is given back', () => freeUnpackings() === MOST_UNPACKINGS);
 });

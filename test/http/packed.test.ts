@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
@@ -6,6 +7,7 @@ import { type Coding, codingAsked, codingOf } from '../../src/http/packed/coding
 import { Unpacking } from '../../src/http/packed/unpacking.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
+import { freeUnpackings, MOST_UNPACKINGS } from './unpackings.js';
 
 const TEXT = JSON.stringify(Array.from({ length: 20_000 }, (_, n) => ({ n, squared: n * n })));
 const PACKED = [
@@ -71,10 +73,23 @@ t.test('what is out of all proportion is not unpacked to its end', async (t) => 
   }
 });
 
+/** Several times as many as are unpacked at a time, of Brotli and large. */
+const MANY = 48;
+
 t.test('no more is unpacked at a time than there is memory for, and what is over gives it back', async (t) => {
+  const body = randomBytes(20 * 1024 * 1024);
+  const large = brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 0 } });
   const open: Unpacking[] = [];
-  for (let next = Unpacking.of('br', () => {}); next !== null; next = Unpacking.of('br', () => {})) open.push(next);
-  t.equal(open.length, 16);
+  const take = async () => {
+    const next = Unpacking.of('br', () => {});
+    if (next === null) return false;
+    open.push(next);
+    await new Promise<void>((done) => next.push(large.subarray(0, -1), done));
+    return !next.isBroken;
+  };
+  let held = 0;
+  while (held < MANY && (await take())) held += 1;
+  t.equal(held, 15, 'each with the whole of its window');
   for (const one of open) {
     one.close();
     one.close();
@@ -82,7 +97,19 @@ t.test('no more is unpacked at a time than there is memory for, and what is over
   }
   t.match(await heard(brotliCompressSync('text'), 'br'), { text: 'text', isBroken: false });
   for (let times = 0; times < 20; times += 1) await heard(Buffer.from('broken'), 'br');
-  t.match(await heard(brotliCompressSync('text'), 'br'), { text: 'text', isBroken: false });
+  t.equal(freeUnpackings(), MOST_UNPACKINGS);
+});
+
+t.test('what is small takes little memory: event streams, and pages of many that are loaded at once', async (t) => {
+  const open: Unpacking[] = [];
+  for (let times = 0; times < 500; times += 1) {
+    const next = Unpacking.of('br', () => {});
+    await new Promise<void>((done) => next?.push(brotliCompressSync('data: 1\n\n').subarray(0, -1), done));
+    if (next?.isBroken === false) open.push(next);
+  }
+  t.equal(open.length, 500);
+  t.match(await heard(gzipSync('text'), 'gzip'), { text: 'text', isBroken: false });
+  for (const one of open) one.close();
 });
 
 t.test('nothing is heard of a body that is closed while it is unpacked', async (t) => {

@@ -3,9 +3,10 @@ import type { Coding } from './coding.js';
 
 /** So much is unpacked at a time, bytes. */
 const PIECE = 32 * 1024;
-/** What one may take of the memory, bytes: its window, and what it is unpacked into. */
+/** What one takes of the memory, bytes: what it is unpacked into, and the window of those whose window is small. */
 const USUAL = 96 * 1024;
-const MUCH = 16 * 1024 * 1024;
+/** Brotli's window grows with what came, up to this many bytes. */
+const LARGEST_WINDOW = 16 * 1024 * 1024;
 /** What all of them may take, bytes. */
 const MOST_MEMORY = 256 * 1024 * 1024;
 /** Up to so much is unpacked of anything; beyond, of what is no more than so many times as long as what came. */
@@ -19,21 +20,22 @@ let taken = 0;
 /** What a packed body is, while it passes. It is unpacked by other threads, a piece at a time. */
 export class Unpacking {
   readonly #stream: Stream;
-  readonly #memory: number;
+  readonly #mostMemory: number;
+  #memory = USUAL;
   readonly #hear: (bytes: Buffer) => void;
   /** What was given of the body, and what came of it, bytes. */
   #given = 0;
   #came = 0;
   #done: (() => void) | null = null;
   #isClosed = false;
-  /** It is not packed as it says, goes on behind its end, or is out of all proportion: nobody knows what it is. */
+  /** It is not packed as it says, goes on behind its end, is out of all proportion, or of the memory: nobody knows what it is. */
   isBroken = false;
 
-  private constructor(stream: Stream, memory: number, hear: (bytes: Buffer) => void) {
+  private constructor(stream: Stream, window: number, hear: (bytes: Buffer) => void) {
     this.#stream = stream;
-    this.#memory = memory;
+    this.#mostMemory = USUAL + window;
     this.#hear = hear;
-    taken += memory;
+    taken += this.#memory;
     stream.on('data', (bytes: Buffer) => this.#heard(bytes));
     stream.on('error', () => this.#break());
   }
@@ -43,10 +45,9 @@ export class Unpacking {
    * @returns null for what cannot be unpacked here, or not now: too much is under way
    */
   static of(coding: Coding, hear: (bytes: Buffer) => void): Unpacking | null {
-    const memory = coding === 'gzip' || coding === 'deflate' ? USUAL : MUCH;
-    if (taken + memory > MOST_MEMORY) return null;
+    if (taken + USUAL > MOST_MEMORY) return null;
     const stream = streamOf(coding);
-    return stream === null ? null : new Unpacking(stream, memory, hear);
+    return stream === null ? null : new Unpacking(stream, coding === 'br' ? LARGEST_WINDOW : 0, hear);
   }
 
   /**
@@ -75,8 +76,16 @@ export class Unpacking {
   #heard(bytes: Buffer): void {
     if (this.#isClosed) return;
     this.#came += bytes.byteLength;
-    if (this.#came > Math.max(FREE, MOST_TIMES * this.#given)) return this.#break();
+    if (this.#came > Math.max(FREE, MOST_TIMES * this.#given) || !this.#hasMemory()) return this.#break();
     this.#hear(bytes);
+  }
+
+  /** Takes what it needs by now; false where that is not there. */
+  #hasMemory(): boolean {
+    const memory = Math.min(USUAL + this.#came, this.#mostMemory);
+    taken += memory - this.#memory;
+    this.#memory = memory;
+    return taken <= MOST_MEMORY;
   }
 
   #break(): void {
