@@ -33,3 +33,17 @@ function codingIn(headers: readonly Header[], none: ReadonlySet<string>): Coding
   if (first === undefined) return null;
   return (second === undefined ? KNOWN.get(first) : undefined) ?? 'other';
 }
+
+/** So much of a body has to be there, bytes: a header, and the length of a block that is stored. */
+const ZLIB_BEGINNING = 5;
+
+/**
+ * Whether what is called `deflate` (RFC 9110 section 8.4.1.2) begins with a header, and is nothing to those who read it without one: to
+ * them a block is stored there, and its length does not stand there twice (RFC 1951 section 3.2.4).
+ */
+export function isZlibAlone(beginning: Buffer): boolean {
+  if (beginning.byteLength < ZLIB_BEGINNING) return false;
+  const header = beginning.readUInt16BE(0);
+  if (((header >> 8) & 0x0f) !== 8 || header % 31 !== 0) return false; // RFC 1950 section 2.2
+  return (beginning.readUInt16LE(1) ^ beginning.readUInt16LE(3)) !== 0xffff;
+}

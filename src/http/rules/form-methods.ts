@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
 import { valuesOf } from '../headers.js';
-import { type Coding, codingAsked } from '../packed/coding.js';
+import { type Coding, codingAsked, isZlibAlone } from '../packed/coding.js';
 import { Unpacking } from '../packed/unpacking.js';
 import { isReadableAs } from '../record/content.js';
 import { FieldsReader, type FormReader, JsonReader, OpaqueReader, PartsReader, UNKNOWN } from './form-readers.js';
@@ -133,7 +133,7 @@ class PackedReading implements Reading {
 
   push(bytes: Buffer, isLast: boolean, told: (words: readonly string[]) => void): void {
     if (this.#isUnknown) return told([]);
-    this.#unpacking ??= this.#begin();
+    this.#unpacking ??= this.#begin(bytes);
     if (this.#unpacking === null) return told(this.#unknown());
     this.#unpacking.push(bytes, () => {
       if (this.#unpacking?.isBroken) return told(this.#unknown());
@@ -146,9 +146,9 @@ class PackedReading implements Reading {
     this.#unpacking?.close();
   }
 
-  /** What is called `deflate` some read with a header and some without one (RFC 9110 section 8.4.1.2), and it may be both. */
-  #begin(): Unpacking | null {
-    return this.#coding === 'deflate' ? null : Unpacking.of(this.#coding, (piece) => this.#hear(piece, false));
+  #begin(bytes: Buffer): Unpacking | null {
+    if (this.#coding === 'deflate' && !isZlibAlone(bytes)) return null;
+    return Unpacking.of(this.#coding, (piece) => this.#hear(piece, false));
   }
 
   #hear(bytes: Buffer, isLast: boolean): void {
