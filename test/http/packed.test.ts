@@ -54,6 +54,8 @@ t.test('what is not packed as it says, or goes on behind its end, is broken', as
     [Buffer.from('{"plain":1}'), 'gzip'],
     [Buffer.from('{"plain":1}'), 'br'],
     [deflateRawSync('text'), 'deflate'],
+    [deflateSync('text'), 'gzip'], // others skip what they take for its header
+    [gzip, 'deflate'],
     [Buffer.concat([gzip, Buffer.from('more')]), 'gzip'],
     [Buffer.concat([gzip, Buffer.alloc(3), gzip]), 'gzip'], // Python's reader goes on behind the zeros
     [Buffer.concat([deflateSync('text'), gzip]), 'deflate'],

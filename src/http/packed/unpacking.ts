@@ -13,7 +13,7 @@ const MOST_MEMORY = 256 * 1024 * 1024;
 const FREE = 1024 * 1024;
 const MOST_TIMES = 256;
 
-type Stream = zlib.Unzip | zlib.BrotliDecompress;
+type Stream = zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress;
 
 let taken = 0;
 
@@ -106,8 +106,9 @@ export class Unpacking {
 function streamOf(coding: Coding): Stream | null {
   switch (coding) {
     case 'gzip':
-    case 'deflate': // who takes both finds out by their beginning, and so does this
-      return zlib.createUnzip({ chunkSize: PIECE });
+      return zlib.createGunzip({ chunkSize: PIECE });
+    case 'deflate':
+      return zlib.createInflate({ chunkSize: PIECE });
     case 'br':
       return zlib.createBrotliDecompress({ chunkSize: PIECE });
     case 'other':
