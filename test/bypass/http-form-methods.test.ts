@@ -265,6 +265,32 @@ t.test('what is packed and asks for nothing else passes as it is', async (t) => 
   t.match(actions.at(-1)?.facts, { verb: 'PATCH', outcome: 'allow', of: actions.at(-2)?.seq });
 });
 
+t.test('of a packed body no more is kept than what it asks for may take', async (t) => {
+  const { echo, gateway, head, bodies } = await serviceWith(t);
+  const nothing = Buffer.concat(Array.from({ length: 20_000 }, () => gzipSync('')));
+  const lines = `${FORM}Content-Encoding: gzip\r\nContent-Length: 1000000\r\n`;
+  const kept = raw(t, gateway.port, head(lines));
+  await echo.request();
+  kept.socket.write(gzipSync('a=b&_method=pat'));
+  kept.socket.write(nothing);
+  t.match(await kept.ended, /^HTTP\/1\.1 403 [\s\S]*asks for PUT in its place/);
+  t.equal(bodies(), '');
+});
+
+t.test('A1: what was asked for before a packed body breaks is decided on, and what comes behind goes on', async (t) => {
+  const all = ['POST /**', 'PUT /**', 'PATCH /**', 'DELETE /**'];
+  const { echo, gateway, head, bodies } = await serviceWith(t, all);
+  const broken = (value: string) => Buffer.concat([gzipSync(`_method=${value}`), Buffer.alloc(8)]);
+  const lines = `${FORM}Content-Encoding: gzip\r\nContent-Length: 100000\r\n`;
+  const link = raw(t, gateway.port, head(lines));
+  await echo.request();
+  link.socket.write(broken('link&'));
+  t.match(await link.ended, /^HTTP\/1\.1 403 [\s\S]*asks for LINK in its place/);
+  const patch = raw(t, gateway.port, head(lines));
+  patch.socket.write(broken('pat'));
+  await waitUntil('it has gone on', () => bodies() === latin(broken('pat')));
+});
+
 t.test('what was taken for a packed body is given back however it ends', async (t) => {
   const { echo, gateway, id, head } = await serviceWith(t);
   const body = gzipSync(Array.from({ length: 20_000 }, (_, n) => Math.sqrt(n)).join());

@@ -9,6 +9,8 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 /** A longer text would have memory of its own, which costs more than all that is done with it; bytes. */
 const AT_ONCE = 32 * 1024;
 const NOTHING = Buffer.alloc(0);
+/** What is longer, packed, and of which nothing comes that could be a method, is no honest form: nobody keeps it, bytes. */
+const MOST_HELD = 64 * 1024;
 /** What somebody may ask for of whom we do not know what they ask for. */
 const ANY = ['PUT', 'PATCH', 'DELETE'];
 
@@ -121,6 +123,8 @@ class PackedReading implements Reading {
   #unpacking: Unpacking | null = null;
   #asked: string[] = [];
   #isUnknown = false;
+  /** How much has come since a place for a method began, bytes. */
+  #held = 0;
 
   constructor(coding: Coding, readers: readonly FormReader[]) {
     this.#coding = coding;
@@ -128,15 +132,16 @@ class PackedReading implements Reading {
   }
 
   get isOpen(): boolean {
-    return this.#plain.isOpen;
+    return !this.#isUnknown && this.#plain.isOpen;
   }
 
   push(bytes: Buffer, isLast: boolean, told: (words: readonly string[]) => void): void {
     if (this.#isUnknown) return told([]);
     this.#unpacking ??= this.#begin(bytes);
     if (this.#unpacking === null) return told(this.#unknown());
+    this.#held = this.isOpen ? this.#held + bytes.byteLength : 0;
     this.#unpacking.push(bytes, () => {
-      if (this.#unpacking?.isBroken) return told(this.#unknown());
+      if (this.#unpacking?.isBroken || (this.isOpen && this.#held > MOST_HELD)) return told(this.#unknown());
       if (isLast) this.#hear(NOTHING, true);
       told(this.#asked.splice(0));
     });
@@ -157,7 +162,8 @@ class PackedReading implements Reading {
 
   #unknown(): readonly string[] {
     this.#isUnknown = true;
-    return [UNKNOWN];
+    this.#unpacking?.close();
+    return [...this.#asked.splice(0), UNKNOWN];
   }
 }
 
