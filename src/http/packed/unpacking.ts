@@ -9,6 +9,8 @@ const USUAL = 96 * 1024;
 const LARGEST_WINDOW = 16 * 1024 * 1024;
 /** What all of them may take, bytes. */
 const MOST_MEMORY = 256 * 1024 * 1024;
+/** No window grows beyond this: for what has none there is always some left. */
+const MOST_WITH_WINDOWS = 192 * 1024 * 1024;
 /** Up to so much is unpacked of anything; beyond, of what is no more than so many times as long as what came. */
 const FREE = 1024 * 1024;
 const MOST_TIMES = 256;
@@ -82,10 +84,10 @@ export class Unpacking {
 
   /** Takes what it needs by now; false where that is not there. */
   #hasMemory(): boolean {
-    const memory = Math.min(USUAL + this.#came, this.#mostMemory);
-    taken += memory - this.#memory;
-    this.#memory = memory;
-    return taken <= MOST_MEMORY;
+    const more = Math.min(USUAL + this.#came, this.#mostMemory) - this.#memory;
+    this.#memory += more;
+    taken += more;
+    return more === 0 || taken <= MOST_WITH_WINDOWS;
   }
 
   #break(): void {
