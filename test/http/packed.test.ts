@@ -153,6 +153,17 @@ t.test('the beginning of a body is unpacked from the beginning of what it is pac
   t.end();
 });
 
+t.test('no more is unpacked for the record in one turn than others can wait for', async (t) => {
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 'a')).subarray(0, 8_192);
+  await new Promise(setImmediate);
+  const known = Array.from({ length: 100 }, () => unpackedBeginning(bomb, 'gzip', 8_192) !== null);
+  t.ok(known[0]);
+  t.ok(known.indexOf(false) > 10);
+  t.notOk(known.at(-1));
+  await new Promise(setImmediate);
+  t.ok(unpackedBeginning(bomb, 'gzip', 8_192));
+});
+
 t.test('what goes on behind its end is not taken for the whole of it', (t) => {
   for (const [coding, pack] of PACKED)
     for (const more of [Buffer.alloc(10), pack('more').subarray(1), Buffer.concat([Buffer.alloc(10), pack('more')])])
