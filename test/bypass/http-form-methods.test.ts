@@ -265,6 +265,24 @@ t.test('what is packed and asks for nothing else passes as it is', async (t) => 
   t.match(actions.at(-1)?.facts, { verb: 'PATCH', outcome: 'allow', of: actions.at(-2)?.seq });
 });
 
+t.test('A1: a packed body may ask a hundred thousand times', async (t) => {
+  const all = ['POST /**', 'PUT /**', 'PATCH /**', 'DELETE /**'];
+  const { gateway, head, bodies } = await serviceWith(t, all);
+  const words = Array.from({ length: 3_000 }, (_, n) => `_method=A${n.toString(26).replace(/\d/g, 'Z')}&`).join('');
+  for (const [asked, status] of [
+    ['_method=1&'.repeat(100_000), 200],
+    ['_method=patch&'.repeat(70_000), 200],
+    [words, 403],
+    [`${'_method=1&'.repeat(90_000)}_method=link`, 403],
+  ] as const) {
+    const body = gzipSync(asked);
+    const whole = head(`${FORM}Content-Encoding: gzip\r\nContent-Length: ${body.length}\r\n`) + latin(body);
+    const answer = await raw(t, gateway.port, Buffer.from(whole, 'latin1')).ended;
+    t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), asked.slice(0, 20));
+    t.equal(bodies().endsWith(latin(body)), status === 200);
+  }
+});
+
 t.test('of a packed body no more is kept than what it asks for may take', async (t) => {
   const { echo, gateway, head, bodies } = await serviceWith(t);
   const nothing = Buffer.concat(Array.from({ length: 20_000 }, () => gzipSync('')));

@@ -1,16 +1,11 @@
 import type { Header } from '../action.js';
 import { valuesOf } from '../headers.js';
-import { type Coding, codingAsked, isZlibAlone } from '../packed/coding.js';
-import { Unpacking } from '../packed/unpacking.js';
-import { isReadableAs } from '../record/content.js';
-import { FieldsReader, type FormReader, JsonReader, OpaqueReader, PartsReader, UNKNOWN } from './form-readers.js';
+import { codingAsked } from '../packed/coding.js';
+import { PackedReading, PlainReading, type Reading, readersOf } from './form-readings.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-/** A longer text would have memory of its own, which costs more than all that is done with it; bytes. */
-const AT_ONCE = 32 * 1024;
-const NOTHING = Buffer.alloc(0);
-/** What is longer, packed, and of which nothing comes that could be a method, is no honest form: nobody keeps it, bytes. */
-const MOST_HELD = 64 * 1024;
+/** More than there are. */
+const MOST_ASKED = 2 * METHODS.length;
 /** What somebody may ask for of whom we do not know what they ask for. */
 const ANY = ['PUT', 'PATCH', 'DELETE'];
 
@@ -54,13 +49,13 @@ export class FormMethods {
    * @param told - is given the methods that are asked for, each once; not after `close`
    */
   push(bytes: Buffer, isLast: boolean, told: (methods: readonly string[]) => void): void {
-    const asked: string[] = [];
+    const asked = new Set<string>();
+    const say = (word: string) => this.#add(word, asked);
     let left = this.#readings.length;
     for (const reading of this.#readings) {
-      reading.push(bytes, isLast, (words) => {
-        for (const word of words) asked.push(...this.#methodsOf(word));
+      reading.push(bytes, isLast, say, () => {
         left -= 1;
-        if (left === 0) told(this.#fresh(asked));
+        if (left === 0) told(this.#fresh([...asked]));
       });
     }
   }
@@ -70,118 +65,22 @@ export class FormMethods {
     for (const reading of this.#readings) reading.close();
   }
 
-  /** What is no method that we know may be one to a service (`LINK`), and one in a spelling of its own (base64). */
-  #methodsOf(word: string): readonly string[] {
+  /**
+   * What is no method that we know may be one to a service (`LINK`), and one in a spelling of its own (base64). Of a body of which much
+   * comes at once there may be a million words: of so many at least one is none of ours, and is allowed to nobody.
+   */
+  #add(word: string, asked: Set<string>): void {
+    if (asked.size > MOST_ASKED) return;
     const method = word.trim().toUpperCase();
-    if (METHODS.includes(method)) return [method];
-    this.isCertain = false;
-    return /^[A-Z-]{1,32}$/.test(method) ? [...ANY, method] : ANY;
+    const isKnown = METHODS.includes(method);
+    if (!isKnown) for (const any of ANY) asked.add(any);
+    if (isKnown || /^[A-Z-]{1,32}$/.test(method)) asked.add(method);
+    this.isCertain &&= isKnown;
   }
 
   #fresh(asked: readonly string[]): readonly string[] {
-    const fresh = new Set(asked.filter((method) => method !== this.#own && !this.#told.has(method)));
+    const fresh = asked.filter((method) => method !== this.#own && !this.#told.has(method));
     for (const method of fresh) this.#told.add(method);
-    return [...fresh];
+    return fresh;
   }
-}
-
-/** A body as somebody reads it. */
-interface Reading {
-  readonly isOpen: boolean;
-  push(bytes: Buffer, isLast: boolean, told: (words: readonly string[]) => void): void;
-  close(): void;
-}
-
-class PlainReading implements Reading {
-  readonly #readers: readonly FormReader[];
-
-  constructor(readers: readonly FormReader[]) {
-    this.#readers = readers;
-  }
-
-  get isOpen(): boolean {
-    return this.#readers.some(({ isOpen }) => isOpen);
-  }
-
-  push(bytes: Buffer, isLast: boolean, told: (words: readonly string[]) => void): void {
-    const asked: string[] = [];
-    for (let from = 0; from === 0 || from < bytes.byteLength; from += AT_ONCE) {
-      const piece = bytes.toString('latin1', from, Math.min(from + AT_ONCE, bytes.byteLength));
-      const isEnd = isLast && from + AT_ONCE >= bytes.byteLength;
-      for (const reader of this.#readers) asked.push(...reader.push(piece, isEnd));
-    }
-    told(asked);
-  }
-
-  close(): void {}
-}
-
-/** What is said to be packed, as somebody reads it who unpacks it. */
-class PackedReading implements Reading {
-  readonly #coding: Coding;
-  readonly #plain: PlainReading;
-  #unpacking: Unpacking | null = null;
-  #asked: string[] = [];
-  #isUnknown = false;
-  /** How much has come since a place for a method began, bytes. */
-  #held = 0;
-
-  constructor(coding: Coding, readers: readonly FormReader[]) {
-    this.#coding = coding;
-    this.#plain = new PlainReading(readers);
-  }
-
-  get isOpen(): boolean {
-    return !this.#isUnknown && this.#plain.isOpen;
-  }
-
-  push(bytes: Buffer, isLast: boolean, told: (words: readonly string[]) => void): void {
-    if (this.#isUnknown) return told([]);
-    this.#unpacking ??= this.#begin(bytes);
-    if (this.#unpacking === null) return told(this.#unknown());
-    this.#held = this.isOpen ? this.#held + bytes.byteLength : 0;
-    this.#unpacking.push(bytes, () => {
-      if (this.#unpacking?.isBroken || (this.isOpen && this.#held > MOST_HELD)) return told(this.#unknown());
-      if (isLast) this.#hear(NOTHING, true);
-      told(this.#asked.splice(0));
-    });
-  }
-
-  close(): void {
-    this.#unpacking?.close();
-  }
-
-  #begin(bytes: Buffer): Unpacking | null {
-    if (this.#coding === 'deflate' && !isZlibAlone(bytes)) return null;
-    return Unpacking.of(this.#coding, (piece) => this.#hear(piece, false));
-  }
-
-  #hear(bytes: Buffer, isLast: boolean): void {
-    this.#plain.push(bytes, isLast, (words) => this.#asked.push(...words));
-  }
-
-  #unknown(): readonly string[] {
-    this.#isUnknown = true;
-    this.#unpacking?.close();
-    return [...this.#asked.splice(0), UNKNOWN];
-  }
-}
-
-/**
- * As what somebody may read a body. They cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, the body of
- * a POST without a type is a form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its
- * clients send it. What is in another character set some read in it: it is not known what it says.
- */
-function readersOf(type: string): readonly FormReader[] {
-  const text = type.toLowerCase();
-  const isParts = text.includes('multipart/');
-  const isFields = text.includes('form-urlencoded') || !/^[^;,]*\//.test(text);
-  const isJson = /json|text\/plain/.test(text);
-  if (!isParts && !isFields && !isJson) return [];
-  if (!isReadableAs(type)) return [new OpaqueReader()];
-  return [
-    ...(isParts ? [new PartsReader()] : []),
-    ...(isFields || (isParts && !/boundary="?[^";,]/.test(text)) ? [new FieldsReader()] : []),
-    ...(isJson ? [new JsonReader()] : []),
-  ];
 }
