@@ -13,7 +13,9 @@ export class MethodRefused extends Error {
 
   /** @param isCertain - otherwise it is not known what it asks for, and it may be this */
   constructor(method: string, decision: Decision, isCertain: boolean) {
-    const why = isCertain ? `asks for ${method} in its place` : `may ask for ${method} in its place: it cannot be read`;
+    const why = isCertain
+      ? `asks for ${method} in its place`
+      : `may ask for ${method} in its place: what it asks for cannot be told`;
     super(`The body of this request ${why}.`);
     this.decision = decision;
   }
