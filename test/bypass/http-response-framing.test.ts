@@ -172,6 +172,7 @@ t.test('A6: an answer that has no certain end is no answer, and what comes next 
     t.match(answer, /^HTTP\/1\.1 (?:200|204|304) /, name);
     t.ok(bodyOf(answer) === body, name);
     t.notMatch(answer, /canary|smuggled/, name);
+    t.notMatch(answer, /^HTTP\/1\.1 204 [\s\S]*content-length/i, `${name}: no length of what cannot be there`);
     t.match(await get('~good'), /\r\n\r\ngood$/, `after ${name}`);
   }
 });
