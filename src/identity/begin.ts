@@ -1,3 +1,5 @@
+import { unheld } from './unheld.js';
+
 /**
  * The one statement that makes a login, whoever vouches for it. What the browser was logged in with before ends, and so do
  * the person's oldest logins beyond the most there may be. Nobody whose account is closed, or at its end, gets in; a login
@@ -18,13 +20,15 @@ export function beginStatement(who: string, account: 'needed' | 'optional'): str
       from who ${account === 'needed' ? 'join' : 'left join'} account on true
       where account.closed_at is null and (account.ends_at is null or account.ends_at > $1)
     ), old as (
-      update logins set ended_at = $1 where hash = $4 and ended_at is null and exists (select from entering) returning principal
+      update logins set ended_at = $1 where hash = $4 and ended_at is null and exists (select from entering)
+      returning principal, hash
+    ), beyond as (
+      select hash from logins
+      where principal = (select principal from entering) and hash not in (select hash from old)
+        and ended_at is null and expires_at > $1
+      order by created_at desc, hash offset $5
     ), oldest as (
-      update logins set ended_at = $1 where hash in (
-        select hash from logins
-        where principal = (select principal from entering) and hash is distinct from $4 and ended_at is null and expires_at > $1
-        order by created_at desc, hash offset $5
-      ) returning principal
+      update logins set ended_at = $1 where hash in (${unheld('logins')}) returning principal
     ), act as (
       insert into login_acts (principal, act, at, by, reason)
       select principal, 'login', $1, coalesce($7, principal), $8 from entering

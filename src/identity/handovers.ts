@@ -7,6 +7,7 @@ import { uuid7 } from '../recording/uuid7.js';
 import { ask } from './ask.js';
 import { type Login, MOST_BROWSERS } from './logins.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
+import { unheld } from './unheld.js';
 
 /** How long a code may be used, milliseconds: two redirects. */
 const CODE_LASTS = 30_000;
@@ -101,13 +102,14 @@ export class Handovers {
        ), old as (
          update browser_sessions set ended_at = $2
          where hash = $5 and service = $4 and ended_at is null and exists (select from good)
+         returning hash
+       ), beyond as (
+         select b.hash from browser_sessions b join logins l on l.hash = b.login
+         where l.principal = (select principal from good) and b.service = $4 and b.hash not in (select hash from old)
+           and b.ended_at is null and l.ended_at is null and b.expires_at > $2
+         order by b.created_at desc, b.id desc offset $8
        ), oldest as (
-         update browser_sessions set ended_at = $2 where hash in (
-           select b.hash from browser_sessions b join logins l on l.hash = b.login
-           where l.principal = (select principal from good) and b.service = $4 and b.hash is distinct from $5
-             and b.ended_at is null and l.ended_at is null and b.expires_at > $2
-           order by b.created_at desc, b.id desc offset $8
-         ) returning id
+         update browser_sessions set ended_at = $2 where hash in (${unheld('browser_sessions')}) returning id
        ), entered as (
          insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
          select $6, $7, login, $4, grant_id, $2, expires_at from good returning expires_at

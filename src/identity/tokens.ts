@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { ask, type Row } from './ask.js';
 import { CLOSED } from './logins.js';
 import { digestOf, isSecret, newSecret } from './secret.js';
+import { unheld } from './unheld.js';
 
 /** How many tokens a person may have at once: a new one ends the oldest. */
 const MOST_TOKENS = 16;
@@ -52,12 +53,12 @@ export class Tokens {
       `with login as (
          select principal, expires_at from logins
          where hash = $1 and ended_at is null and expires_at > $2 and not exists (${CLOSED})
+       ), beyond as (
+         select t.hash from tokens t join logins l on l.hash = t.login
+         where t.principal = (select principal from login) and t.ended_at is null and l.ended_at is null and t.expires_at > $2
+         order by t.created_at desc, t.hash offset $5
        ), oldest as (
-         update tokens set ended_at = $2 where hash in (
-           select t.hash from tokens t join logins l on l.hash = t.login
-           where t.principal = (select principal from login) and t.ended_at is null and l.ended_at is null and t.expires_at > $2
-           order by t.created_at desc, t.hash offset $5
-         )
+         update tokens set ended_at = $2 where hash in (${unheld('tokens')})
        ), made as (
          insert into tokens (hash, principal, login, created_at, expires_at, client)
          select $3, principal, $1, $2, expires_at, $4::text from login returning principal, expires_at

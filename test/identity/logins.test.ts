@@ -177,6 +177,33 @@ t.test('a person has sixteen sessions at a service at once: one more ends the ol
   );
 });
 
+t.test('what is ended by one tab keeps no other waiting: beyond sixteen, all that come at once get in', async (t) => {
+  const { clock, logins, handovers, pool } = await access(t);
+  const given = await logins.logIn((await logins.link('alice', ACT)).secret, null);
+  const login = await logins.find(given?.secret ?? '');
+  if (login === null) throw new Error('no login');
+  const enter = async () => {
+    clock.pass(1);
+    const nonce = newSecret();
+    const code = await handovers.begin(login, 'web', digestOf(nonce).toString('base64url'));
+    return handovers.enter(code ?? '', [digestOf(nonce)], 'web', null);
+  };
+  for (let number = 0; number < 17; number += 1) await enter();
+  for (let number = 0; number < 17; number += 1) await logins.logIn((await logins.link('bob', ACT)).secret, null);
+  const tab = await pool.connect();
+  await tab.query('begin');
+  await tab.query('select from browser_sessions order by created_at desc for no key update');
+  await tab.query(`select from logins where principal = 'bob' for no key update`);
+  const [session, bob] = [await enter(), await logins.logIn((await logins.link('bob', ACT)).secret, null)];
+  t.match(session, { principal: 'alice', ended: 0 });
+  t.equal(bob?.principal, 'bob');
+  await tab.query('rollback');
+  tab.release();
+  t.equal((await enter())?.ended, 2, 'the next one makes up for it');
+  const tabs = await Promise.all(Array.from({ length: 24 }, enter));
+  t.ok(tabs.every((one) => one !== null));
+});
+
 t.test('what is over for a week is thrown away from time to time, whether or not anybody makes a link', async (t) => {
   const { clock, logins, pool, grants } = await access(t);
   await logins.link('alice', ACT);

@@ -63,6 +63,20 @@ t.test('a person has sixteen tokens at once: one more ends the oldest', async (t
   t.same(found, [false, ...Array.from({ length: 16 }, () => true)]);
 });
 
+t.test('a token that another one ends keeps nobody waiting', async (t) => {
+  const { clock, login, tokens, pool } = await loggedIn(t);
+  for (let number = 0; number < 16; number += 1) {
+    clock.pass(1);
+    await tokens.create(login.hash, 'laptop');
+  }
+  const tool = await pool.connect();
+  await tool.query('begin');
+  await tool.query('select from tokens for no key update');
+  t.ok(await tokens.create(login.hash, 'laptop'));
+  await tool.query('rollback');
+  tool.release();
+});
+
 t.test('a code for a tool is over after 60 s', async (t) => {
   const { pool, clock, login, tokens } = await loggedIn(t);
   const codes = new ToolCodes(pool, clock, tokens);
