@@ -126,9 +126,8 @@ const PURE: readonly string[] = [
     (name) => `postgres/${name}.ts`,
   ),
   'http/rules/',
-  ...['headers', 'header-line', 'host', 'chunks', 'malformed', 'credential', 'request'].map(
-    (name) => `http/${name}.ts`,
-  ),
+  'http/headers/',
+  ...['body/chunks', 'malformed', 'credential', 'request'].map((name) => `http/${name}.ts`),
   ...['cookies', 'foreign', 'place', 'state'].map((name) => `http/browser/${name}.ts`),
   ...['response-head', 'response-reader', 'target'].map((name) => `http/service/${name}.ts`),
   ...['client-frames', 'frames', 'frame-watch', 'masked-frame', 'masking', 'service-messages'].map(

@@ -8,11 +8,11 @@ import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
 import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
 import type { Credential } from './credential.js';
-import { type Refusal, refusalFor, refusalOf } from './deny.js';
-import type { Faults } from './faults.js';
 import type { Head } from './head.js';
-import { valuesOf } from './headers.js';
-import type { Selected } from './host.js';
+import { valuesOf } from './headers/headers.js';
+import type { Selected } from './headers/host.js';
+import { type Refusal, refusalFor, refusalOf } from './refusals/deny.js';
+import type { Faults } from './refusals/faults.js';
 import { HttpUpstream } from './service/target.js';
 
 /** Who is let in to what; never thrown, always answered. */

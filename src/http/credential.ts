@@ -1,6 +1,6 @@
 import { parseHandle } from '../grant/handle.js';
 import type { Header } from './action.js';
-import { valuesOf } from './headers.js';
+import { valuesOf } from './headers/headers.js';
 import { holdsOurs } from './record/disguised.js';
 
 /** What a client presented: one credential or none; null when it contradicts itself. */

@@ -4,10 +4,10 @@ import type { ClientConnection, RequestHandler } from './client/connection.js';
 import type { ClientRequest } from './client/request.js';
 import { HEAD_BYTES } from './client/request-reader.js';
 import type { ClientResponse } from './client/response.js';
-import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './deny.js';
 import { serveRequest } from './dispatch.js';
 import type { MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
+import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
 import { serveUpgrade } from './websocket/upgrade.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 

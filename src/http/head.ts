@@ -2,10 +2,10 @@ import type { Admission } from '../gate/admission.js';
 import type { Session } from '../session/session.js';
 import type { Header } from './action.js';
 import { type Credential, hasForeignAuthorization, readCredential, readCredentialBeside } from './credential.js';
-import type { Refusal } from './deny.js';
-import { headerLines } from './header-line.js';
-import { connectionList, membersOf, type Origin, requestHeaders, valuesOf } from './headers.js';
-import { type Selected, selectService } from './host.js';
+import { headerLines } from './headers/header-line.js';
+import { connectionList, membersOf, type Origin, requestHeaders, valuesOf } from './headers/headers.js';
+import { type Selected, selectService } from './headers/host.js';
+import type { Refusal } from './refusals/deny.js';
 import { faultOfHeaders } from './request.js';
 import type { HttpUpstream } from './service/target.js';
 

@@ -1,8 +1,8 @@
 import type { Header } from './action.js';
-import { type Refusal, refusalFor } from './deny.js';
 import type { Head } from './head.js';
-import { valuesOf } from './headers.js';
+import { valuesOf } from './headers/headers.js';
 import { holdsHandle } from './record/disguised.js';
+import { type Refusal, refusalFor } from './refusals/deny.js';
 
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
 const MAX_HEADERS = 200;

@@ -1,7 +1,7 @@
 import { TLSSocket } from 'node:tls';
 import { type HttpProxies, plainAddress } from '../config/proxies.js';
 import type { ClientRequest } from './client/request.js';
-import { valuesOf } from './headers.js';
+import { valuesOf } from './headers/headers.js';
 
 /** A request, as far as it says where it comes from. */
 type Coming = Pick<ClientRequest, 'socket' | 'headers'>;

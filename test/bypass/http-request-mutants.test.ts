@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
 import type { Head } from '../../src/http/head.js';
-import { connectionList, valuesOf } from '../../src/http/headers.js';
+import { connectionList, valuesOf } from '../../src/http/headers/headers.js';
 import { readTarget } from '../../src/http/rules/path.js';
 import { readWish } from '../../src/http/websocket/handshake.js';
 import { nodeParser } from '../http/node-parser.js';

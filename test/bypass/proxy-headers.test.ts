@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { type HttpProxies, ListedProxies } from '../../src/config/proxies.js';
 import { takeProxyHeader } from '../../src/gate/proxied.js';
 import { MOST_HEADER, readProxyHeader } from '../../src/gate/proxy-header.js';
-import { pairs } from '../../src/http/headers.js';
+import { pairs } from '../../src/http/headers/headers.js';
 import { clientOf, noteWhence, protoOf } from '../../src/http/whence.js';
 import { startEcho } from '../http/echo.js';
 import { listen, rawOver, startGateway } from '../http/gateway.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readChallenges } from '../../src/http/challenges.js';
+import { readChallenges } from '../../src/http/headers/challenges.js';
 import { render } from '../../src/http/record/render.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';

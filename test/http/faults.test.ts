@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import t from 'tap';
-import { refusalOfEnd } from '../../src/http/deny.js';
+import { refusalOfEnd } from '../../src/http/refusals/deny.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
 import { rawService } from './raw-service.js';

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import type * as taps from '../../src/http/body-tap.js';
+import type * as taps from '../../src/http/body/tap.js';
 import type * as lanes from '../../src/http/hashing/lane.js';
 import { Lane, type LongDigest } from '../../src/http/hashing/lane.js';
 import { STREAMS } from '../../src/http/hashing/ring.js';
-import { PAGE_BYTES, takePage } from '../../src/http/pages.js';
-import { type Kept, lasting } from '../../src/http/reading.js';
+import { PAGE_BYTES, takePage } from '../../src/http/memory/pages.js';
+import { type Kept, lasting } from '../../src/http/memory/reading.js';
 import { Random } from '../fuzz/random.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -85,7 +85,7 @@ const run = promisify(execFile);
 /** @returns digests of one long body after the other, in a process with these options of Node */
 async function digestsWith(...options: readonly string[]): Promise<string[]> {
   const script = `
-    const { BodyTap } = await import('${new URL('../../src/http/body-tap.js', import.meta.url).href}');
+    const { BodyTap } = await import('${new URL('../../src/http/body/tap.js', import.meta.url).href}');
     for (let times = 0; times < 15; times += 1) {
       const tap = new BodyTap(0, 2 ** 20);
       tap.push({ bytes: Buffer.from('abc'), release() {}, page: null });

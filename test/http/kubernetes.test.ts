@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { Header } from '../../src/http/action.js';
-import { readsStatus } from '../../src/http/kubernetes.js';
+import { readsStatus } from '../../src/http/refusals/kubernetes.js';
 import type { DenialReason } from '../../src/policy/reason.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';

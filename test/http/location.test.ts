@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
-import { responseHeaders } from '../../src/http/headers.js';
+import { responseHeaders } from '../../src/http/headers/headers.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
 
 /** What a client is told of a service at `upstream` that answers with this Location; `host`: what it is sent of the client. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { OwnReading } from '../../src/http/own-reading.js';
+import { OwnReading } from '../../src/http/memory/own-reading.js';
 import { portOf } from '../support/ports.js';
 import { closed, waitUntil } from '../support/wait.js';
 

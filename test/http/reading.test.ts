@@ -1,6 +1,6 @@
 import t from 'tap';
-import { PAGE_BYTES, takePage } from '../../src/http/pages.js';
-import { Reading } from '../../src/http/reading.js';
+import { PAGE_BYTES, takePage } from '../../src/http/memory/pages.js';
+import { Reading } from '../../src/http/memory/reading.js';
 
 const KiB = 1024;
 

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { BodyTap } from '../../src/http/body-tap.js';
+import { BodyTap } from '../../src/http/body/tap.js';
 import { DigestLost } from '../../src/http/hashing/digest.js';
-import { lasting } from '../../src/http/reading.js';
+import { lasting } from '../../src/http/memory/reading.js';
 import { type Answer, startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 

@@ -5,7 +5,7 @@ import { endSurely } from '../../session/connection.js';
 import { messageOf, nodeViewOf } from '../client/node-view.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
 import type { HttpParts } from '../parts.js';
 import type { Target } from '../rules/path.js';
 import { clientOf } from '../whence.js';

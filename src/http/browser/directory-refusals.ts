@@ -1,4 +1,4 @@
-import type { Refusal } from '../deny.js';
+import type { Refusal } from '../refusals/deny.js';
 
 const RULE = 'a login by the company account';
 const ASK = 'ask an operator; they find the reason in the log of the gateway';

@@ -4,7 +4,7 @@ import { FLOW_LASTS } from '../../identity/flows.js';
 import { isSecret, newSecret } from '../../identity/secret.js';
 import type { Header } from '../action.js';
 import type { ClientResponse } from '../client/response.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
 import { cookiesNamed, FLOW_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { directoryRefusals } from './directory-refusals.js';
 import { fieldOf, shortBody } from './form.js';

@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
-import { prefersHtml } from '../deny.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
+import { prefersHtml } from '../refusals/deny.js';
 
 /*
  * Whose idea a request with a cookie was. Browsers send cookies along with what other sites ask for; a request counts as the

@@ -1,6 +1,6 @@
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
 import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';

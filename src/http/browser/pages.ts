@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ClientResponse, OwnHeaders } from '../client/response.js';
 import { BEARER_CHALLENGE } from '../credential.js';
-import { escapeHtml, STYLE, STYLE_HASH } from '../deny.js';
+import { escapeHtml, STYLE, STYLE_HASH } from '../refusals/deny.js';
 import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
 
 /** A page of the gateway's own. Its forms lead to its own host alone. */

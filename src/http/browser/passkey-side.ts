@@ -5,7 +5,7 @@ import type { Begun, Finish } from '../../identity/passkeys.js';
 import { readJson } from '../../json.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
 import { clientOf } from '../whence.js';
 import { CEREMONY_COOKIE, cookiesNamed, sessionCookie, setCookie } from './cookies.js';
 import { shortBody } from './form.js';

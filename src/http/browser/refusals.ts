@@ -1,5 +1,5 @@
 import { DaypassError } from '../../errors.js';
-import { type Refusal, refusalFor } from '../deny.js';
+import { type Refusal, refusalFor } from '../refusals/deny.js';
 
 /** What came of a request that is the gateway's own to answer: a refusal to say, or null when it was answered. */
 export type Answer = Refusal | null;

@@ -3,7 +3,7 @@ import type { ApprovalView, RequestDetail } from '../../access/request.js';
 import { STANDS } from '../../access/rows.js';
 import type { Sheet } from '../../access/sheet.js';
 import { neutral } from '../../recording/neutral.js';
-import { escapeHtml } from '../deny.js';
+import { escapeHtml } from '../refusals/deny.js';
 import type { Page } from './pages.js';
 
 /** What somebody wrote into a form. */

@@ -8,7 +8,7 @@ import { DaypassError } from '../../errors.js';
 import { actingNow } from '../../identity/acting.js';
 import type { Actor } from '../../identity/actor.js';
 import type { Person } from '../../identity/people.js';
-import { tellFault } from '../tell.js';
+import { tellFault } from '../refusals/tell.js';
 import { fieldOf, shortBody } from './form.js';
 import { sendOn, sendPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';

@@ -1,8 +1,8 @@
 import { digestOf, newSecret } from '../../identity/secret.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
-import { valuesOf } from '../headers.js';
-import type { Selected } from '../host.js';
+import { valuesOf } from '../headers/headers.js';
+import type { Selected } from '../headers/host.js';
 import type { HttpParts } from '../parts.js';
 import { readTarget } from '../rules/path.js';
 import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';

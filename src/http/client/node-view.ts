@@ -1,6 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import type { Header } from '../action.js';
-import type { Kept } from '../reading.js';
+import type { Kept } from '../memory/reading.js';
 import type { ClientRequest } from './request.js';
 import type { ClientResponse } from './response.js';
 

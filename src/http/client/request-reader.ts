@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http';
-import { ChunkReader } from '../chunks.js';
+import { ChunkReader } from '../body/chunks.js';
 import { Head, type HttpVersion } from '../head.js';
-import { readHeaderLine } from '../header-line.js';
+import { readHeaderLine } from '../headers/header-line.js';
 import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 

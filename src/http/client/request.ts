@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
-import type { Refusal } from '../deny.js';
 import type { Head, HttpVersion } from '../head.js';
-import { inOnePiece, type Kept } from '../reading.js';
+import { inOnePiece, type Kept } from '../memory/reading.js';
+import type { Refusal } from '../refusals/deny.js';
 import type { RequestLine } from './request-reader.js';
 
 /** Who takes a request's body. */

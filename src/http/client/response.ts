@@ -1,8 +1,8 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { letGo, reset } from '../../session/connection.js';
-import { headerLines } from '../header-line.js';
-import type { Kept } from '../reading.js';
+import { headerLines } from '../headers/header-line.js';
+import type { Kept } from '../memory/reading.js';
 import type { ClientRequest } from './request.js';
 
 /** Who gives an answer, and hears how the client takes it. */

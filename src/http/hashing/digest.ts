@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Kept } from '../reading.js';
+import type { Kept } from '../memory/reading.js';
 
 /** What passes cannot be hashed any more: who works it out does not answer. */
 export class DigestLost extends Error {

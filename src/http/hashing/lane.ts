@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { type Page, takePage } from '../pages.js';
-import type { Kept } from '../reading.js';
+import { type Page, takePage } from '../memory/pages.js';
+import type { Kept } from '../memory/reading.js';
 import { type Digest, DigestLost } from './digest.js';
 import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, STREAMS, writeOrder } from './ring.js';
 

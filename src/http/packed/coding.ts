@@ -1,5 +1,5 @@
 import type { Header } from '../action.js';
-import { membersOf, valuesOf } from '../headers.js';
+import { membersOf, valuesOf } from '../headers/headers.js';
 
 /** How a body is packed (RFC 9110 section 8.4.1); `other`: more than once, or in a way that we do not know. */
 export type Coding = 'gzip' | 'deflate' | 'br' | 'other';

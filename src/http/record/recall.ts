@@ -1,7 +1,7 @@
 import type { Recalled, Recaller } from '../../gate/protocol.js';
 import type { RecordedEvent } from '../../recording/event.js';
 import type { Header, HttpAction, RequestAction } from '../action.js';
-import { canonical } from '../headers.js';
+import { canonical } from '../headers/headers.js';
 import type { HttpRole } from '../rules/decide.js';
 import { readServiceTarget } from '../rules/path.js';
 import { folded } from '../rules/query.js';

@@ -1,6 +1,6 @@
 import { REDACTED } from '../../log.js';
 import type { Header } from '../action.js';
-import { canonical, isCredentialProtocol } from '../headers.js';
+import { canonical, isCredentialProtocol } from '../headers/headers.js';
 import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
 import { CREDENTIAL, CREDENTIAL_PART } from './looks.js';
 import { secretParts } from './multipart.js';

@@ -1,7 +1,7 @@
 import type { Facts, Payload } from '../../recording/event.js';
 import type { Header } from '../action.js';
-import type { BodyTap } from '../body-tap.js';
-import { valuesOf } from '../headers.js';
+import type { BodyTap } from '../body/tap.js';
+import { valuesOf } from '../headers/headers.js';
 import { codingOf } from '../packed/coding.js';
 import { type BodySample, bodySample } from './describe.js';
 

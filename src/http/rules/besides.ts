@@ -1,5 +1,5 @@
 import type { Header, RequestAction } from '../action.js';
-import { canonical } from '../headers.js';
+import { canonical } from '../headers/headers.js';
 import { unescaped } from './escapes.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';

@@ -1,5 +1,5 @@
 import type { Header } from '../action.js';
-import { valuesOf } from '../headers.js';
+import { valuesOf } from '../headers/headers.js';
 import { codingAsked } from '../packed/coding.js';
 import { PackedReading, PlainReading, type Reading, readersOf } from './form-readings.js';
 

@@ -3,7 +3,7 @@ import type { Problem } from '../../config/protocol.js';
 import { parseSize, SIZE } from '../../config/size.js';
 import { hinted } from '../../config/values.js';
 import type { Rate } from '../../policy/decision.js';
-import { canonical, isCondition } from '../headers.js';
+import { canonical, isCondition } from '../headers/headers.js';
 import { ABSENT, type Matcher, oneOf, TYPE_NAMES, typed } from './matcher.js';
 import { folded } from './query.js';
 import { parseRoute } from './routes.js';

@@ -1,6 +1,6 @@
 import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
 import type { RequestAction } from '../action.js';
-import { connectionList, isRespelled, valuesOf } from '../headers.js';
+import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
 import { coversPath, fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';

@@ -1,6 +1,6 @@
 import type { Header } from '../action.js';
-import { headerLines, readHeaderLine } from '../header-line.js';
-import { connectionList, membersOf, privately, responseHeaders, valuesOf, withheldFrom } from '../headers.js';
+import { headerLines, readHeaderLine } from '../headers/header-line.js';
+import { connectionList, membersOf, privately, responseHeaders, valuesOf, withheldFrom } from '../headers/headers.js';
 import { MalformedMessage } from '../malformed.js';
 import { type Coding, codingOf } from '../packed/coding.js';
 import type { Addressed } from './target.js';

@@ -1,4 +1,4 @@
-import { ChunkReader } from '../chunks.js';
+import { ChunkReader } from '../body/chunks.js';
 import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
 import { faultOfInterim } from './informational.js';

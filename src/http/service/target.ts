@@ -3,7 +3,7 @@ import { DaypassError } from '../../errors.js';
 import type { Admission } from '../../gate/admission.js';
 import type { Grant } from '../../grant/grant.js';
 import type { Header } from '../action.js';
-import { canonical } from '../headers.js';
+import { canonical } from '../headers/headers.js';
 
 /** What an `https:` service is verified by, and what the gateway shows of itself: PEM texts. */
 export interface UpstreamTls {

@@ -1,10 +1,10 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { errorOf } from '../../errors.js';
-import type { BodySink } from '../body.js';
+import type { BodySink } from '../body/body.js';
 import type { LastHead } from '../last-head.js';
 import { goOnLater, isMostlyFraming } from '../later.js';
 import { MalformedMessage } from '../malformed.js';
-import { type Kept, Reading } from '../reading.js';
+import { type Kept, Reading } from '../memory/reading.js';
 import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';

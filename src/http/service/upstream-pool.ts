@@ -2,7 +2,7 @@ import { systemClock } from '../../clock.js';
 import { errorOf } from '../../errors.js';
 import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
-import { copied, type Kept } from '../reading.js';
+import { copied, type Kept } from '../memory/reading.js';
 import type { ResponseHead } from './response-head.js';
 import {
   type AnswerHandler,

@@ -1,4 +1,4 @@
-import type { RequestBody } from '../body.js';
+import type { RequestBody } from '../body/body.js';
 import type { Addressed } from './target.js';
 
 /** What is sent to a service. `path` is the decided path with its query; both consist of legal characters only. */

@@ -3,7 +3,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import { lookupOnce as lookup } from '../../lookup.js';
 import type { Session } from '../../session/session.js';
-import { PAGE_BYTES } from '../pages.js';
+import { PAGE_BYTES } from '../memory/pages.js';
 import { reachedAt } from './reached.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
 import type { AnswerHandler, Dial } from './upstream-connection.js';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Session } from '../../session/session.js';
-import { BodyTap } from '../body-tap.js';
-import { pairs, withheldFrom } from '../headers.js';
+import { BodyTap } from '../body/tap.js';
+import { pairs, withheldFrom } from '../headers/headers.js';
 import { codingOf } from '../packed/coding.js';
 import { PackedSightings } from '../packed/sighted.js';
 import { type Instants, resultOf } from '../record/result.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Header } from '../action.js';
-import type { Refusal } from '../deny.js';
-import { isCredentialProtocol, membersOf, pairs, privately, responseHeaders, valuesOf } from '../headers.js';
+import { isCredentialProtocol, membersOf, pairs, privately, responseHeaders, valuesOf } from '../headers/headers.js';
+import type { Refusal } from '../refusals/deny.js';
 import type { Addressed } from '../service/target.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';

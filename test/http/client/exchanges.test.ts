@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import t from 'tap';
 import type { ClientRequest } from '../../../src/http/client/request.js';
 import { type ClientResponse, KEEP_ALIVE } from '../../../src/http/client/response.js';
-import { type Kept, lasting } from '../../../src/http/reading.js';
+import { type Kept, lasting } from '../../../src/http/memory/reading.js';
 import { closed, waitUntil } from '../../support/wait.js';
 import { HEAD_TIMEOUT, serve } from '../bare-server.js';
 

@@ -1,11 +1,11 @@
-import type { Passage } from '../gate/passage.js';
-import type { Decision } from '../policy/decision.js';
-import type { HttpAction, RequestAction } from './action.js';
-import { type Refusal, refusalOf } from './deny.js';
-import type { BodyGuard, Guarded, Verdict } from './guarded-body.js';
-import { judge } from './judge.js';
-import type { HttpParts } from './parts.js';
-import { FormMethods } from './rules/form-methods.js';
+import type { Passage } from '../../gate/passage.js';
+import type { Decision } from '../../policy/decision.js';
+import type { HttpAction, RequestAction } from '../action.js';
+import { judge } from '../judge.js';
+import type { HttpParts } from '../parts.js';
+import { type Refusal, refusalOf } from '../refusals/deny.js';
+import { FormMethods } from '../rules/form-methods.js';
+import type { BodyGuard, Guarded, Verdict } from './guarded.js';
 
 /** The body of a request asks for a method that is not allowed. */
 export class MethodRefused extends Error {

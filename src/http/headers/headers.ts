@@ -1,5 +1,5 @@
-import type { Header } from './action.js';
-import { setsOurs, withoutOurCookies } from './browser/cookies.js';
+import type { Header } from '../action.js';
+import { setsOurs, withoutOurCookies } from '../browser/cookies.js';
 import { readChallenges } from './challenges.js';
 import { trimmed } from './header-line.js';
 import { isWithheld } from './withheld.js';

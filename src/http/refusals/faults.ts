@@ -1,6 +1,6 @@
-import type { Log } from '../log.js';
-import type { Metrics } from '../metrics.js';
-import type { Session } from '../session/session.js';
+import type { Log } from '../../log.js';
+import type { Metrics } from '../../metrics.js';
+import type { Session } from '../../session/session.js';
 
 /** What was refused, where no decision and no admission stands for it. */
 export interface Fault {

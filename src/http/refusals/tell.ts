@@ -1,8 +1,8 @@
-import type { Session } from '../session/session.js';
-import type { ClientRequest } from './client/request.js';
+import type { Session } from '../../session/session.js';
+import type { ClientRequest } from '../client/request.js';
+import type { HttpParts } from '../parts.js';
+import { clientOf } from '../whence.js';
 import { type Refusal, refusalOfEnd } from './deny.js';
-import type { HttpParts } from './parts.js';
-import { clientOf } from './whence.js';
 
 /** Tells of a request that no service is asked about, since it is not one that may be passed on. */
 export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Refusal): void {

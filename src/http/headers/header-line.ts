@@ -1,5 +1,5 @@
-import type { Header } from './action.js';
-import { MalformedMessage } from './malformed.js';
+import type { Header } from '../action.js';
+import { MalformedMessage } from '../malformed.js';
 
 /** RFC 9112 section 5: a token, a colon right behind it, a value without control characters. Neither folding nor bare CR or LF. */
 const LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;

@@ -1,5 +1,5 @@
-import { readHeaderLine } from './header-line.js';
-import { MalformedMessage } from './malformed.js';
+import { readHeaderLine } from '../headers/header-line.js';
+import { MalformedMessage } from '../malformed.js';
 
 /** Bytes of chunk extensions, and of trailers, in one message: more are refused. Nothing is done with either. */
 const MOST_ASIDE = 16 * 1024;

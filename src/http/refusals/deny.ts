@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Decision } from '../policy/decision.js';
-import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../policy/reason.js';
-import { type Cut, endSurely } from '../session/connection.js';
-import type { Session } from '../session/session.js';
-import type { ClientRequest } from './client/request.js';
-import type { ClientResponse } from './client/response.js';
-import { BEARER_CHALLENGE, challengeFor } from './credential.js';
-import { valuesOf } from './headers.js';
+import type { Decision } from '../../policy/decision.js';
+import { CUTS, type CutReason, DENIALS, type DenialReason, type EndReason } from '../../policy/reason.js';
+import { type Cut, endSurely } from '../../session/connection.js';
+import type { Session } from '../../session/session.js';
+import type { ClientRequest } from '../client/request.js';
+import type { ClientResponse } from '../client/response.js';
+import { BEARER_CHALLENGE, challengeFor } from '../credential.js';
+import { valuesOf } from '../headers/headers.js';
 import { readsStatus, wordStatus } from './kubernetes.js';
 
 /** A refusal or an end, in the words a person can act on. */

@@ -1,4 +1,4 @@
-import type { BodyTooLarge } from './body.js';
+import type { BodyTooLarge } from '../body/body.js';
 import { type Refusal, refusalFor } from './deny.js';
 
 /** What a client is told of an exchange that comes to no good end, where no decision stands for it. */

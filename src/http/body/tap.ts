@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { type Digest, ShortDigest } from './hashing/digest.js';
-import { LONG, LongDigest, longDigest } from './hashing/lane.js';
-import { inOnePiece, type Kept, lasting } from './reading.js';
+import { type Digest, ShortDigest } from '../hashing/digest.js';
+import { LONG, LongDigest, longDigest } from '../hashing/lane.js';
+import { inOnePiece, type Kept, lasting } from '../memory/reading.js';
 
 /**
  * Listens to bytes as they pass: counts them, keeps a copy of their beginning and knows the SHA-256 of them all. Of what is

@@ -1,5 +1,5 @@
-import type { Carried } from '../gate/carried.js';
-import type { Header } from './action.js';
+import type { Carried } from '../../gate/carried.js';
+import type { Header } from '../action.js';
 import { valuesOf } from './headers.js';
 
 /** What a Host header selects. It decides nothing else. */

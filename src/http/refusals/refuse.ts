@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import type { Passage } from '../gate/passage.js';
-import type { HttpAction } from './action.js';
+import type { Passage } from '../../gate/passage.js';
+import type { HttpAction } from '../action.js';
 import { type Refusal, refusalOfCut, refusalOfEnd } from './deny.js';
 
 /**

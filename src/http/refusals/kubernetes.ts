@@ -1,6 +1,6 @@
-import type { Header } from './action.js';
+import type { Header } from '../action.js';
+import { valuesOf } from '../headers/headers.js';
 import type { Refusal, Refused, Wording } from './deny.js';
-import { valuesOf } from './headers.js';
 
 /*
  * Refusals for clients of Kubernetes. kubectl and whatever else is made of client-go decode one form of an error, the API server's own

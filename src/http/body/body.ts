@@ -1,9 +1,9 @@
-import type { Session } from '../session/session.js';
-import type { BodyTap } from './body-tap.js';
-import type { BodyReceiver, ClientRequest } from './client/request.js';
-import { type BodyGuard, GuardedBody } from './guarded-body.js';
-import { DigestLost } from './hashing/digest.js';
-import type { Kept } from './reading.js';
+import type { Session } from '../../session/session.js';
+import type { BodyReceiver, ClientRequest } from '../client/request.js';
+import { DigestLost } from '../hashing/digest.js';
+import type { Kept } from '../memory/reading.js';
+import { type BodyGuard, GuardedBody } from './guarded.js';
+import type { BodyTap } from './tap.js';
 
 /** A body turned out larger than its rule allows. */
 export class BodyTooLarge extends Error {

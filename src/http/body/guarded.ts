@@ -1,5 +1,5 @@
-import type { BodyReceiver } from './client/request.js';
-import type { Kept } from './reading.js';
+import type { BodyReceiver } from '../client/request.js';
+import type { Kept } from '../memory/reading.js';
 
 /** What a guard can do to the body that it looks at. */
 export interface Guarded {
