@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -117,7 +117,7 @@ async function withThread(t: Test, before: string) {
   const folder = await mkdtemp(join(tmpdir(), 'dp-hashing-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  for (const file of ['pages.js', 'reading.js', 'body-tap.js']) await copyFile(join(from, file), join(folder, file));
+  for (const room of ['memory', 'body']) await cp(join(from, room), join(folder, room), { recursive: true });
   await cp(join(from, 'hashing'), join(folder, 'hashing'), { recursive: true });
   const thread = join(folder, 'hashing/thread.js');
   const text = await readFile(thread, 'utf8');
@@ -125,7 +125,7 @@ async function withThread(t: Test, before: string) {
   t.not(patched, text);
   await writeFile(thread, patched);
   const { Lane, longDigest }: typeof lanes = await import(pathToFileURL(join(folder, 'hashing/lane.js')).href);
-  const { BodyTap }: typeof taps = await import(pathToFileURL(join(folder, 'body-tap.js')).href);
+  const { BodyTap }: typeof taps = await import(pathToFileURL(join(folder, 'body/tap.js')).href);
   return { Lane, longDigest, BodyTap };
 }
 
