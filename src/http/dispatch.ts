@@ -1,9 +1,6 @@
 import { messageOf } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
 import type { Carried } from '../gate/carried.js';
-import type { Passage } from '../gate/passage.js';
-import type { Decision } from '../policy/decision.js';
-import type { HttpAction, RequestAction } from './action.js';
 import { type Entry, enter } from './admit.js';
 import { Overrides } from './body/overrides.js';
 import { askAgain } from './browser/again.js';
@@ -15,14 +12,12 @@ import type { ClientResponse } from './client/response.js';
 import { Exchange } from './forward.js';
 import { valuesOf } from './headers/headers.js';
 import { type Selected, selectCarried } from './headers/host.js';
-import { actionOf, judge, passageOf } from './judge.js';
+import { actionOf, deniedBesides, judge, passageOf } from './judge.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, refusalOf, sendRefusal } from './refusals/deny.js';
 import { refuseOnceRecorded } from './refusals/refuse.js';
 import { tellEnd, tellFault } from './refusals/tell.js';
 import { faultOf } from './request.js';
-import { besides } from './rules/besides.js';
-import { settingsOf } from './rules/decide.js';
 import { upstreamOf } from './service/target.js';
 import { clientOf, protoOf } from './whence.js';
 
@@ -115,15 +110,6 @@ function serveEntered(
     return asserting.then((assertion) => serveAdmitted(parts, asking, admission, assertion));
   serveAdmitted(parts, asking, admission, asserting);
   return;
-}
-
-/** Records what an allowed request asks for besides, as which it was decided. @returns the decision where that cannot be recorded */
-function deniedBesides(passage: Passage<HttpAction>, action: RequestAction, seq: number): Decision | null {
-  for (const other of besides(action, settingsOf(passage.session.role))) {
-    const { decision } = passage.propose({ ...other, of: seq });
-    if (decision.outcome !== 'allow') return decision;
-  }
-  return null;
 }
 
 function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admission, assertion: string): void {

@@ -7,7 +7,8 @@ import type { HttpAction, RequestAction } from './action.js';
 import type { ClientRequest } from './client/request.js';
 import type { HttpParts } from './parts.js';
 import { httpProtocol } from './protocol.js';
-import { decide, HttpRole } from './rules/decide.js';
+import { besides } from './rules/besides.js';
+import { decide, decideLine, HttpRole } from './rules/decide.js';
 import { readServiceTarget } from './rules/path.js';
 import { upstreamOf } from './service/target.js';
 
@@ -48,6 +49,21 @@ export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: Ht
   return { ...decision, hint: decision.hint.replace('the owner of the service', owner) };
 }
 
+/**
+ * Records what an allowed request asks for besides, as which it was decided on.
+ * @param seq - of the request in the record
+ * @returns the decision where that cannot be recorded
+ */
+export function deniedBesides(passage: Passage<HttpAction>, action: RequestAction, seq: number): Decision | null {
+  const { role } = passage.session;
+  if (!(role instanceof HttpRole)) return null;
+  for (const other of besides(action, role.settings)) {
+    const { decision } = passage.propose({ ...other, of: seq }, decideLine(role, other));
+    if (decision.outcome !== 'allow') return decision;
+  }
+  return null;
+}
+
 /** What is under way of a grant: a browser that begins anew has another session, and no more room. */
 function underWay({ gate }: HttpParts, { grant }: Session): number {
   let sum = 0;
@@ -59,10 +75,12 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
   const { rate, otherRates = [] } = decision.obligations;
   if (rate === undefined && otherRates.length === 0) return decision;
-  for (const limit of [...otherRates, { rule: decision.rule, rate }]) {
-    if (limit.rate === undefined) continue;
-    const wait = rates.take(grant.id, limit.rule, limit.rate, monotonic());
-    if (wait > 0) return tooOften(limit.rule, limit.rate, Math.ceil(wait / 1_000));
+  // Each rule counts a request once, however much of it that allows.
+  const limits = new Map(otherRates.map((other) => [other.rule, other.rate]));
+  if (rate !== undefined) limits.set(decision.rule, rate);
+  for (const [rule, limit] of limits) {
+    const wait = rates.take(grant.id, rule, limit, monotonic());
+    if (wait > 0) return tooOften(rule, limit, Math.ceil(wait / 1_000));
   }
   return decision;
 }

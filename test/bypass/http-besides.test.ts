@@ -159,3 +159,57 @@ t.test('A1: what a header asks for in place of the method has to be allowed: Ici
     'each stands in the record',
   );
 });
+
+t.test('A1: where an event stream alone may be had, nothing else is by another way to ask', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['POST /events', 'PUT /events', 'SSE /events']);
+  const stream = 'Accept: text/event-stream;q=0, application/json\r\n';
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
+  for (const [line, lines] of [
+    ['POST /events', 'X-HTTP-Method-Override: GET\r\n'],
+    ['POST /events?method=GET', ''],
+    ['PUT /events', 'x-amz-copy-source: /events\r\n'],
+  ] as const)
+    t.match(await ask(line, stream + lines), /^HTTP\/1\.1 403 [\s\S]*by itself/, `${line} ${lines}`);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('POST /events', stream + form, '_method=GET'), /^HTTP\/1\.1 403 [\s\S]*by itself/);
+});
+
+t.test('a rule counts a request once, however much of it that allows', async (t) => {
+  const echo = await startEcho(t);
+  const allow = [{ route: 'GET /**', rate: '2/h' }, 'GET /folder/**'];
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: allow } } });
+  for (const only of [null, ['GET /folder/**']]) {
+    const { handle } = gateway.issue('web', { only });
+    const ask = () =>
+      raw(
+        t,
+        gateway.port,
+        `GET /folder/a?list:method&all:method HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`,
+      ).ended;
+    for (const status of [200, 200, 429]) t.match(await ask(), new RegExp(`^HTTP/1\\.1 ${status} `));
+  }
+});
+
+t.test('A1: what the opening of a WebSocket asks for besides is decided and recorded, too', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['WS /live', 'GET /live'] } } });
+  const { handle } = gateway.issue('web');
+  const open = (method: string) =>
+    raw(
+      t,
+      gateway.port,
+      `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-HTTP-Method-Override: ${method}\r\n\r\n`,
+    ).ended;
+  t.match(await open('DELETE'), /^HTTP\/1\.1 403 /);
+  await open('GET');
+  const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+  t.match(
+    actions.map(({ facts }) => facts),
+    [
+      { verb: 'WS', outcome: 'deny', rule: 'no rule allows DELETE /live' },
+      { verb: 'WS', outcome: 'allow', rule: 'WS /live' },
+      { verb: 'GET', on: ['/live'], outcome: 'allow', rule: 'GET /live', of: actions[1]?.seq },
+    ],
+  );
+  t.equal(actions.length, 3);
+});

@@ -55,6 +55,17 @@ t.test('a role allows what its routes say and nothing else', async (t) => {
   t.match(may(['GET /**'], 'GET', '/x/../y'), { outcome: 'deny', reason: 'ambiguous_target' });
 });
 
+t.test('of a request that asks for more than its first line says it is explained what is refused', (t) => {
+  const role = compile(['POST /orders/:id', 'DELETE /orders/:id<int>']);
+  if (!role.ok) throw new Error(JSON.stringify(role.problems));
+  const explain = (path: string) =>
+    httpProtocol.explain?.(role.value, httpProtocol.actionFromWords(['POST', path, 'x-http-method-override:DELETE']));
+  t.match(explain('/orders/a'), [{ why: 'it is for POST' }, { why: 'the path is another' }]);
+  t.match(explain('/orders/7'), [{ why: null }, { why: 'it is for DELETE' }], 'allowed');
+  t.match(explain('/other'), [{ why: 'the path is another' }, { why: 'it is for DELETE' }]);
+  t.end();
+});
+
 t.test("a client's Authorization is not both passed on and replaced", async (t) => {
   const read = (more: object) =>
     httpProtocol.upstream(values).safeParse({ url: 'http://127.0.0.1:1', pass_authorization: true, ...more });

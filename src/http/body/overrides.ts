@@ -4,6 +4,7 @@ import type { HttpAction, RequestAction } from '../action.js';
 import { judge } from '../judge.js';
 import type { HttpParts } from '../parts.js';
 import { type Refusal, refusalOf } from '../refusals/deny.js';
+import { withoutStream } from '../rules/decide.js';
 import { FormMethods } from '../rules/form-methods.js';
 import type { BodyGuard, Guarded, Verdict } from './guarded.js';
 
@@ -74,7 +75,7 @@ export class Overrides implements BodyGuard {
   #isAllowed(methods: readonly string[], body: Guarded): boolean {
     for (const method of methods) {
       const action = { ...this.#action, method };
-      const { decision } = this.#passage.propose(action, judge(this.#parts, this.#passage, action));
+      const { decision } = this.#passage.propose(action, withoutStream(judge(this.#parts, this.#passage, action)));
       if (decision.outcome !== 'allow') {
         this.#passage.release(() => body.fail(new MethodRefused(method, decision, this.#methods.isCertain)));
         return false;
@@ -89,7 +90,7 @@ export class Overrides implements BodyGuard {
   /** Why a policy that was reloaded does not allow what was asked for any more; null where it does, within what it allows of the body. */
   denied(body: Pick<Guarded, 'narrow'> | null): Decision | null {
     for (const action of this.#asked) {
-      const decision = this.#passage.judge(action);
+      const decision = withoutStream(this.#passage.judge(action));
       if (decision.outcome !== 'allow') return decision;
       if (decision.obligations.maxBody !== undefined) body?.narrow(decision.obligations.maxBody);
     }

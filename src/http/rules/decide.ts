@@ -41,15 +41,15 @@ export function decide(role: HttpRole, action: HttpAction): Decision {
 /** What a request asks for besides has to be allowed as well, within what both allow. */
 function withMore(role: HttpRole, decision: Decision, other: RequestAction): Decision {
   if (decision.outcome !== 'allow') return decision;
-  const also = decideLine(role, other);
+  const also = withoutStream(decideLine(role, other));
   if (also.outcome !== 'allow')
     return { ...also, message: `This request asks for more than its first line says. ${also.message}` };
   return { ...decision, obligations: inBoth(decision, also) };
 }
 
-function inBoth({ rule, obligations: ours }: Decision, { rule: other, obligations: theirs }: Decision): Obligations {
+function inBoth({ obligations: ours }: Decision, { rule: other, obligations: theirs }: Decision): Obligations {
   const { maxBody = Number.POSITIVE_INFINITY, rate, otherRates = [] } = theirs;
-  const own = rate === undefined || other === rule ? [] : [{ rule: other, rate }];
+  const own = rate === undefined ? [] : [{ rule: other, rate }];
   return {
     ...ours,
     maxBody: Math.min(maxBody, ours.maxBody ?? Number.POSITIVE_INFINITY),
@@ -57,8 +57,18 @@ function inBoth({ rule, obligations: ours }: Decision, { rule: other, obligation
   };
 }
 
-/** Judges what the first line of a request says. */
-function decideLine(role: HttpRole, asking: RequestAction): Decision {
+/**
+ * An event stream is asked for by a request of its own, whose answer is held to be one. What is asked for in another way is answered
+ * with something else, or not at all.
+ */
+export function withoutStream(decision: Decision): Decision {
+  const { rule, obligations } = decision;
+  if (obligations.eventStream !== true) return decision;
+  return deny('out_of_scope', rule, `${rule} allows an event stream that is asked for by itself.`, 'ask for it by GET');
+}
+
+/** Judges what the first line of a request says, whatever else it asks for. */
+export function decideLine(role: HttpRole, asking: RequestAction): Decision {
   const { target } = asking;
   if (!target.ok) return ambiguous(ONE_MEANING, words(target.why));
   if (isOwnPath(target.path)) return KEPT;
@@ -106,12 +116,17 @@ function asInWhole({ whole }: HttpRole, rule: Rule, asked: Asked): Decision {
 /** Whatever a role allows. */
 const KEPT = deny('out_of_scope', `${OWN_PATHS} is the gateway's own`, `Paths under ${OWN_PATHS} reach no service.`);
 
-/** Each rule of a role with why it does not allow the action; null where it does. For people who ask about a policy. */
+/**
+ * Each rule of a role with why it does not allow the action, or the first of what that asks for besides that is refused; null where it
+ * does. For people who ask about a policy.
+ */
 export function explain(role: HttpRole, action: HttpAction): { rule: string; why: string | null }[] {
   const asking = action.kind === 'message' ? action.opening : action;
-  const { target } = asking;
+  const all = [asking, ...besides(asking, role.settings)];
+  const refused = all.find((one) => decideLine(role, one).outcome !== 'allow') ?? asking;
+  const { target } = refused;
   if (!target.ok || isOwnPath(target.path)) return [];
-  const asked = new Asked(asking, target.path, target.query);
+  const asked = new Asked(refused, target.path, target.query);
   return role.rules.map((rule) => ({ rule: rule.text, why: consider(rule, asked)?.words ?? null }));
 }
 
