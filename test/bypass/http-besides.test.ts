@@ -29,8 +29,13 @@ t.test('A1: what S3 copies by a header has to be readable by its own path', asyn
       t.match(await ask('PUT /public/y', `${name}: ${source}\r\n`), /^HTTP\/1\.1 403 [\s\S]*out_of_scope/, name);
   for (const source of ['/public/../private/x', 'public%2F..%2Fprivate%2Fx', '//private/x', '/.daypass/x', ''])
     t.match(await ask('PUT /public/y', `x-amz-copy-source: ${source}\r\n`), /^HTTP\/1\.1 40[03] /, source);
-  const twice = 'x-amz-copy-source: /public/x\r\nx-amz-copy-source: /private/x\r\n';
-  t.match(await ask('PUT /public/y', twice), /^HTTP\/1\.1 403 /);
+  const copies = 'x-amz-copy-source: /public/x\r\n';
+  for (const twice of [
+    `${copies}x-amz-copy-source: /private/x\r\n`,
+    `${copies}X-Copy-From: /public/x\r\n`,
+    copies.repeat(150),
+  ])
+    t.match(await ask('PUT /public/y', twice), /^HTTP\/1\.1 400 /);
   t.equal(echo.requests.length, 0);
   t.match(
     await ask('PUT /public/y', 'x-amz-copy-source: /public/x\r\nx-amz-copy-source-range: bytes=0-1\r\n'),
@@ -39,6 +44,20 @@ t.test('A1: what S3 copies by a header has to be readable by its own path', asyn
   t.match(await ask('PUT /public/y', 'x-amz-copy-source: shared/a?versionId=7\r\n'), /^HTTP\/1\.1 200 /);
   const [refused] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'deny');
   t.match(refused?.facts, { rule: 'no rule allows GET /private/x', on: ['/public/y'] });
+});
+
+t.test('A1: what is renamed has to be one that may be read and deleted: Azure’s Data Lake, S3', async (t) => {
+  const { echo, ask } = await serviceWith(t, [
+    ...ORDERS,
+    'GET /mine/:name',
+    'DELETE /mine/:name',
+    'DELETE /unseen/:name',
+  ]);
+  for (const name of ['x-ms-rename-source', 'x-amz-rename-source', 'X_Ms_File_Rename_Source'])
+    for (const source of ['/public/x', '/unseen/x', '/private/x', '/private/x?sig=1'])
+      t.match(await ask('PUT /public/y', `${name}: ${source}\r\n`), /^HTTP\/1\.1 403 /, `${name} ${source}`);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('PUT /public/y', 'x-ms-rename-source: /mine/x\r\n'), /^HTTP\/1\.1 200 /);
 });
 
 t.test('A1: what is copied stands below what the service has before all paths', async (t) => {
@@ -72,6 +91,13 @@ t.test('A1: what a registry mounts from another repository has to be readable th
     'digest=sha256:ab',
   ])
     t.match(await ask(line('mine', query)), /^HTTP\/1\.1 200 /, query);
+  const path = `/v2/mine${'/v2/blobs/uploads'.repeat(800)}`;
+  t.match(
+    await ask(`POST ${path}/x?mount=sha256:ab&from=theirs`),
+    /^HTTP\/1\.1 200 /,
+    'no upload, however long it looks',
+  );
+  t.match(await ask(`POST ${path}?mount=sha256:ab&from=theirs`), /^HTTP\/1\.1 403 /);
 });
 
 t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {
@@ -158,6 +184,38 @@ t.test('A1: what a header asks for in place of the method has to be allowed: Ici
     ],
     'each stands in the record',
   );
+});
+
+t.test('what is asked for in several ways at once is refused, and decided on as a whole in the record', async (t) => {
+  const allow = [...ORDERS, 'GET /folder', 'GET /folder/list', 'PUT /folder', 'POST /folder/list'];
+  const { echo, gateway, ask } = await serviceWith(t, allow);
+  const get = 'X-HTTP-Method-Override: GET\r\n';
+  for (const [line, lines] of [
+    ['PUT /public/y', `x-amz-copy-source: /public/x\r\n${get}`],
+    ['POST /folder?list:method', 'X-HTTP-Method-Override: PUT\r\n'],
+    ['POST /folder?list:method&method=PUT', ''],
+  ] as const)
+    t.match(await ask(line, lines), /^HTTP\/1\.1 400 [\s\S]*several/, line);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('PUT /public/y', 'x-amz-copy-source: /public/x?list:method&method=PUT\r\n'), /^HTTP\/1\.1 200 /);
+  const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+  t.same(
+    actions.map(({ facts }) => facts.outcome),
+    ['deny', 'deny', 'deny', 'allow', 'allow'],
+  );
+});
+
+t.test('a header that does not reach the service asks for nothing', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ORDERS);
+  const deletes = 'X-HTTP-Method-Override: DELETE\r\n';
+  t.match(await ask('POST /orders/7', `Connection: x-http-method-override\r\n${deletes}`), /^HTTP\/1\.1 200 /);
+  t.match(await ask('POST /orders/7', 'X-Original-HTTP-Method: DELETE\r\n'), /^HTTP\/1\.1 200 /);
+  for (const [, ...names] of echo.requests.map(({ headers }) => headers.map(([name]) => name.toLowerCase())))
+    t.notMatch(names.join(), /method/);
+  t.match(await ask('POST /orders/7', `Connection: x_http_method_override\r\n${deletes}`), /^HTTP\/1\.1 403 /);
+  t.match(await ask('POST /orders/7', `Grpc-Metadata-${deletes}`), /^HTTP\/1\.1 403 /);
+  const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+  t.equal(actions.length, 4);
 });
 
 t.test('A1: where an event stream alone may be had, nothing else is by another way to ask', async (t) => {

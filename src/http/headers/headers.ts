@@ -124,7 +124,8 @@ function readableCodings(accepted: string): string {
 
 const READABLE = /^[\t ]*(?:gzip|x-gzip|deflate|br|identity|\*)[\t ]*(?:;|$)/i;
 
-function isForwarded(name: string, plain: string): boolean {
+/** Whether a client's header reaches the service, where `Connection` does not take it away. @param plain - its canonical name */
+export function isForwarded(name: string, plain: string): boolean {
   if (HOP_BY_HOP.has(plain) || isWithheld(plain)) return false;
   return !(STANDARD.test(plain) && isRespelled(name, plain));
 }

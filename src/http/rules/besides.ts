@@ -1,5 +1,5 @@
 import type { Header, RequestAction } from '../action.js';
-import { canonical } from '../headers/headers.js';
+import { canonical, connectionList, isForwarded } from '../headers/headers.js';
 import { unescaped } from './escapes.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
@@ -13,37 +13,49 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   if (!target.ok) return NOTHING;
   const told = tellingIn(action.headers);
   if (told.length === 0 && target.query === '') return NOTHING;
-  return [
-    ...copied(action, told, basePath),
-    ...mounted(action, target),
-    ...tunnelled(action, told, target),
-    ...traversed(action, target),
-  ];
+  const ways = [
+    copied(action, told, basePath),
+    mounted(action, target),
+    tunnelled(action, told, target),
+    traversed(action, target),
+  ].filter((others) => others.length > 0);
+  // Each by itself is decided; what they mean together (another method there, too?) nobody can tell, and nobody needs.
+  return ways.length > 1 ? [{ ...action, target: MANY }] : (ways[0] ?? NOTHING);
 }
 
-/** `;` parts parameters for some, and is a part of one for others. */
-const MANY: Target = { ok: false, why: 'the query leads to several others' };
+const MANY: Target = { ok: false, why: 'it leads to several others' };
 
 const NOTHING: readonly never[] = [];
 
-/** The headers that are looked at, of nearly every request none; of the same list they are kept from one time to the next. */
+/** The headers that are looked at and reach the service, of nearly every request none; of the same list they are kept from one time to the next. */
 function tellingIn(headers: readonly Header[]): readonly Header[] {
   const known = TELLING.get(headers);
   if (known !== undefined) return known;
-  const telling = headers.filter(([name]) => /copy|method/i.test(name));
+  const named = headers.filter(([name]) => /copy|rename|method/i.test(name));
+  const listed = named.length === 0 ? null : connectionList(headers);
+  const telling = named.filter(([name]) => isForwarded(name, canonical(name)) && !listed?.has(name.toLowerCase()));
   TELLING.set(headers, telling);
   return telling;
 }
 
 const TELLING = new WeakMap<readonly Header[], readonly Header[]>();
 
-/** `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. */
-const COPIED = /^x-(?:[a-z]+-)?copy-(?:source|from)$/;
+/**
+ * `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. What is renamed (`X-Ms-Rename-Source` of
+ * Azure's Data Lake, `X-Amz-Rename-Source`) is not there any more.
+ */
+const SOURCE = /^x-(?:[a-z]+-)*(?:copy-(?:source|from)|(rename)-source)$/;
 
 function copied(action: RequestAction, told: readonly Header[], basePath: string): RequestAction[] {
-  return told.flatMap(([name, value]) =>
-    COPIED.test(canonical(name)) ? [{ ...action, method: 'GET', target: sourceOf(value, basePath) }] : [],
-  );
+  const sources = told.flatMap(([name, value]) => {
+    const [all, rename] = SOURCE.exec(canonical(name)) ?? [];
+    return all === undefined ? [] : [{ value, methods: rename === undefined ? ['GET'] : ['GET', 'DELETE'] }];
+  });
+  const [source, another] = sources;
+  if (source === undefined) return [];
+  if (another !== undefined) return [{ ...action, target: MANY }];
+  const target = sourceOf(source.value, basePath);
+  return source.methods.map((method) => ({ ...action, method, target }));
 }
 
 /** The slash before it may be missing, and it may be a whole address. It is the service's path, with what rules do not name. */
@@ -53,18 +65,24 @@ function sourceOf(value: string, basePath: string): Target {
   return readServiceTarget(path.slice(basePath.length));
 }
 
+const API = '/v2/';
+/** Behind the name of a repository. */
+const UPLOADS = /.\/blobs\/uploads\/?$/;
+
 /**
  * A registry gives one repository what another one has (OCI distribution specification, "Mounting a blob from another repository"):
  * `POST /v2/mine/blobs/uploads/?mount=sha256:…&from=theirs`.
  */
 function mounted(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
-  const [, api] = /^(.*?\/v2\/).+\/blobs\/uploads\/?$/.exec(path) ?? [];
-  if (api === undefined || query === '') return [];
+  const at = path.indexOf(API);
+  if (query === '' || at === -1 || !UPLOADS.test(path.slice(at + API.length))) return [];
+  const api = path.slice(0, at + API.length);
   const parameters = parametersOf(query);
   const valuesOf = (wanted: string) =>
     parameters.filter(([name]) => name === wanted).map(([, value]) => escaped(value));
   const [from, digest] = [valuesOf('from'), valuesOf('mount')];
   if (from.length === 0 || digest.length === 0) return [];
+  // `;` parts parameters for some, and is a part of one for others.
   const isOne = from.length + digest.length === 2 && !query.includes(';');
   const target = isOne ? readServiceTarget(`${api}${from[0]}/blobs/${digest[0]}`) : MANY;
   return [{ ...action, method: 'GET', target }];
