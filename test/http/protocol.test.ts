@@ -228,7 +228,7 @@ t.test('events read as a person would tell them', async (t) => {
     facts: { verb: 'DELETE', of: 1, outcome: 'allow' },
     payload: { text: 'DELETE /x' },
   } as const;
-  t.equal(httpProtocol.render(instead), 'DELETE /x (in place of its own method, as its body asks)');
+  t.equal(httpProtocol.render(instead), 'DELETE /x (event 1 asks for it)');
   const came = { ...event, kind: 'result', facts: { of: 1, status: '200', bytesIn: 0, bytesOut: 5, ms: 3 } } as const;
   t.equal(httpProtocol.render(came), '→ 200, 0 bytes in, 5 bytes out, 3 ms');
   const parted = { ...came, facts: { ...came.facts, status: '1014', messages: 4, unsent: 3 } };

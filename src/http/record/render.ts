@@ -12,7 +12,7 @@ function renderAction(facts: Facts, payload: Payload | null): string {
   const { verb = '', on = [], of } = facts;
   if (verb === 'message') return renderMessage(facts, payload);
   const request = payload?.text ?? `${verb} ${on.join(' ')}`;
-  return of === undefined ? request : `${request} (in place of its own method, as its body asks)`;
+  return of === undefined ? request : `${request} (event ${of} asks for it)`;
 }
 
 function renderMessage({ on = [], bytes, sha256, whole }: Facts, payload: Payload | null): string {
