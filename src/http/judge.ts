@@ -8,7 +8,7 @@ import type { ClientRequest } from './client/request.js';
 import type { HttpParts } from './parts.js';
 import { httpProtocol } from './protocol.js';
 import { besides } from './rules/besides.js';
-import { decide, decideLine, HttpRole } from './rules/decide.js';
+import { decideLine, decideWith, HttpRole, settingsOf } from './rules/decide.js';
 import { readServiceTarget } from './rules/path.js';
 import { upstreamOf } from './service/target.js';
 
@@ -35,14 +35,15 @@ export function passageOf(session: Session, log: Log): Passage<HttpAction> {
  * The decision on a request: a session that has too much under way is told to wait. Where a role is missing the name of one
  * that would do is said: a role knows only itself.
  */
-export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: HttpAction): Decision {
+export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction): Decision {
   if (underWay(parts, passage.session) >= MAX_AT_ONCE) return TOO_MANY;
   const decision = passage.judge(action);
   if (decision.outcome === 'allow') return withinRate(parts, passage.session, decision);
   if (decision.reason !== 'out_of_scope') return decision;
   const { roles, owner } = passage.session.policy;
+  const others = besides(action, settingsOf(passage.session.role)); // not once for each role: a long query takes a while
   for (const role of roles.values()) {
-    if (role instanceof HttpRole && decide(role, action).outcome === 'allow') {
+    if (role instanceof HttpRole && decideWith(role, action, others).outcome === 'allow') {
       return { ...decision, hint: `ask ${owner} for a grant with the role ${role.name}` };
     }
   }

@@ -34,7 +34,11 @@ export function settingsOf(role: unknown): RoleSettings {
 /** Judges a request by its method, normalised path and what rules name beside; a WebSocket message as its opening. Pure. */
 export function decide(role: HttpRole, action: HttpAction): Decision {
   const asking = action.kind === 'message' ? action.opening : action;
-  const others = besides(asking, role.settings);
+  return decideWith(role, asking, besides(asking, role.settings));
+}
+
+/** The same where it is known what the request asks for besides, which is the same for all roles of a service. */
+export function decideWith(role: HttpRole, asking: RequestAction, others: readonly RequestAction[]): Decision {
   return others.reduce((decision, other) => withMore(role, decision, other), decideLine(role, asking));
 }
 
