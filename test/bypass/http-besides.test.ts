@@ -156,6 +156,20 @@ t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
     t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 200 /, query);
 });
 
+t.test('A1: where Zope goes on to, a rule is met by the parameters that it goes on with', async (t) => {
+  const list = {
+    route: 'GET /folder/list',
+    query: { all: { absent: true }, kind: { one_of: ['book'], optional: true } },
+  };
+  const { echo, gateway, ask } = await serviceWith(t, ['GET /folder', list]);
+  for (const query of ['all=1&list:method', 'list:method&kind=film', '%61ll:int=1&list:method', 'x=1&:action=list&all'])
+    t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 40[03] /, query);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('GET /folder?kind=book&list:method=1&a=%20'), /^HTTP\/1\.1 200 /);
+  const [, further] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
+  t.equal(further?.payload?.text, 'GET /folder/list?kind=book&a=%20');
+});
+
 t.test('A1: what a header asks for in place of the method has to be allowed: Icinga, Payload', async (t) => {
   const { echo, gateway, ask } = await serviceWith(t, [...ORDERS, 'POST /public/**', ...ANYTHING]);
   for (const name of ['X-HTTP-Method-Override', 'X-Payload-HTTP-Method-Override', 'x_method_override', 'X-HTTP-Method'])

@@ -129,14 +129,18 @@ function traversed(action: RequestAction, { path, query }: ReadTarget): RequestA
   if (places === 0) return [];
   if (places > MOST || query.includes(';')) return [{ ...action, target: MANY }];
   const folder = path.replace(/\/$/, '');
-  return parametersOf(query).flatMap(([name, value]) => {
+  const further = parametersOf(query).map(([name, value]) => {
     const words = name.split(':');
     const ends = words.flatMap((word, at) => (at > 0 && GOES_ON.test(word) ? [at] : []));
-    return ends.map((at): RequestAction => {
-      const further = words.slice(0, at).join(':') || value;
-      return { ...action, target: readServiceTarget(`${folder}/${escaped(further)}`) };
-    });
+    return ends.map((at) => words.slice(0, at).join(':') || value);
   });
+  // What the other object is told, and a rule for it may ask for.
+  const others = query
+    .slice(1)
+    .split('&')
+    .filter((_, at) => further[at]?.length === 0);
+  const told = others.length === 0 ? '' : `?${others.join('&')}`;
+  return further.flat().map((name) => ({ ...action, target: readServiceTarget(`${folder}/${escaped(name)}${told}`) }));
 }
 
 /** Characters that are bytes, as they stand in a path. */

@@ -5,10 +5,12 @@ export type Query =
       readonly values: ReadonlyMap<string, string>;
       /** How each name is written, by what it may be read as: see `readings`. */
       readonly spellings: ReadonlyMap<string, string>;
+      /** The same without what stands behind a `:`, as `kind` for `kind:int` of Zope: whoever makes something else of it has many. */
+      readonly converted: ReadonlyMap<string, string>;
     }
   | { readonly ok: false; readonly why: string };
 
-const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map() };
+const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map(), converted: new Map() };
 
 /**
  * Reads a query for rules that name parameters (WHATWG URL, application/x-www-form-urlencoded). What frameworks read in
@@ -21,6 +23,7 @@ export function readQuery(query: string): Query {
   if (query.includes(';')) return refuse('the query holds ";", which separates parameters for some');
   const values = new Map<string, string>();
   const spellings = new Map<string, string>();
+  const converted = new Map<string, string>();
   const parts = query.slice(1).split('&');
   if (parts.length > MOST_READ) return refuse(`the query holds more than ${MOST_READ} parameters`);
   for (const part of parts) {
@@ -33,9 +36,10 @@ export function readQuery(query: string): Query {
       if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
       spellings.set(plain, name);
     }
+    if (name.includes(':')) converted.set(folded(name.slice(0, name.indexOf(':'))), name);
     values.set(name, value);
   }
-  return { ok: true, values, spellings };
+  return { ok: true, values, spellings, converted };
 }
 
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */

@@ -165,8 +165,9 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
   if (asked.hasBody && !queryOnly) return IN_BODY;
   for (const { name, value, optional } of conditions) {
-    const spelled = query.spellings.get(folded(name)) ?? name;
-    if (spelled !== name) return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
+    const spelled = [query.spellings, query.converted].map((known) => known.get(folded(name)) ?? name);
+    if (spelled.some((other) => other !== name))
+      return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
     const given = query.values.get(name);
     if (given === undefined ? !optional : !value.fits(given))
       return other(`the query parameter ${name} ${faultOf(value, given)}`);
