@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
 import { FormMethods } from '../../src/http/rules/form-methods.js';
+import { readersOf } from '../../src/http/rules/form-readings.js';
 
 const FORM = 'application/x-www-form-urlencoded';
 const PARTS = 'multipart/form-data; boundary=b';
@@ -25,6 +26,13 @@ function asked(
   }
   return found;
 }
+
+t.test('however many types a body is said to be of, it is read in each way once', async (t) => {
+  const types = Array.from({ length: 180 }, (_, at) => ['multipart/form-data, json', `text/plain; x=${at}`]).flat();
+  t.equal(readersOf(types).length, 3);
+  t.equal(readersOf([...types, `${FORM}; charset=utf-16`]).length, 4);
+  t.equal(readersOf([]).length, 1);
+});
 
 /** A part of a form, as browsers write it. */
 const part = (disposition: string, value: string, end = '\r\n') =>

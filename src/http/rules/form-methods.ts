@@ -30,12 +30,11 @@ export class FormMethods {
   static of(method: string, headers: readonly Header[]): FormMethods | null {
     const types = valuesOf(headers, 'content-type');
     if (types.length === 0 && method !== 'POST') return null;
-    const readers = () => (types.length === 0 ? [''] : types).flatMap(readersOf);
-    const plain = readers();
+    const plain = readersOf(types);
     if (plain.length === 0) return null;
     const coding = codingAsked(headers);
     // Whoever does not unpack what is said to be packed reads it as it is.
-    const packed = coding === null ? [] : [new PackedReading(coding, readers())];
+    const packed = coding === null ? [] : [new PackedReading(coding, readersOf(types))];
     return new FormMethods(method, [new PlainReading(plain), ...packed]);
   }
 

@@ -103,20 +103,28 @@ export class PackedReading implements Reading {
 function nothing(): void {}
 
 /**
- * As what somebody may read a body. They cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, the body of
- * a POST without a type is a form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its
- * clients send it. What is in another character set some read in it: it is not known what it says.
+ * As what somebody may read a body of these types, in each way once: a client may say two hundred, and each byte is read in all of them.
+ * @param types - none are as one that is empty
  */
-export function readersOf(type: string): readonly FormReader[] {
+export function readersOf(types: readonly string[]): readonly FormReader[] {
+  const ways = new Set((types.length === 0 ? [''] : types).flatMap(waysToRead));
+  return [...ways].map((Reader) => new Reader());
+}
+
+/**
+ * Services cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, the body of a POST without a type is a
+ * form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its clients send it. What is in another character set some read in it: it is not known what it says.
+ */
+function waysToRead(type: string): readonly (new () => FormReader)[] {
   const text = type.toLowerCase();
   const isParts = text.includes('multipart/');
   const isFields = text.includes('form-urlencoded') || !/^[^;,]*\//.test(text);
   const isJson = /json|text\/plain/.test(text);
   if (!isParts && !isFields && !isJson) return [];
-  if (!isReadableAs(type)) return [new OpaqueReader()];
+  if (!isReadableAs(type)) return [OpaqueReader];
   return [
-    ...(isParts ? [new PartsReader()] : []),
-    ...(isFields || (isParts && !/boundary="?[^";,]/.test(text)) ? [new FieldsReader()] : []),
-    ...(isJson ? [new JsonReader()] : []),
+    ...(isParts ? [PartsReader] : []),
+    ...(isFields || (isParts && !/boundary="?[^";,]/.test(text)) ? [FieldsReader] : []),
+    ...(isJson ? [JsonReader] : []),
   ];
 }
