@@ -1,6 +1,7 @@
 import type { Header, RequestAction } from '../action.js';
 import { canonical, connectionList, isForwarded } from '../headers/headers.js';
 import { unescaped } from './escapes.js';
+import { METHODS } from './override.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
 
@@ -88,7 +89,6 @@ function mounted(action: RequestAction, { path, query }: ReadTarget): RequestAct
   return [{ ...action, method: 'GET', target }];
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 /** No rule is for it. */
 const UNKNOWN = 'UNKNOWN';
 

@@ -2,8 +2,8 @@ import type { Header } from '../action.js';
 import { valuesOf } from '../headers/headers.js';
 import { codingAsked } from '../packed/coding.js';
 import { PackedReading, PlainReading, type Reading, readersOf } from './form-readings.js';
+import { METHODS } from './override.js';
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 /** More than there are. */
 const MOST_ASKED = 2 * METHODS.length;
 /** What somebody may ask for of whom we do not know what they ask for. */

@@ -5,6 +5,9 @@ import { unescaped } from './escapes.js';
  * (THREATS.md A1).
  */
 
+/** Those of HTTP that a rule may be for. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
 /**
  * `_method`, `__method_override__`; `_HttpMethod` of Salesforce; `x-tunneled-method` of Plack and Catalyst; the headers' names, which
  * ASP.NET takes from queries and forms, too.

@@ -1,5 +1,6 @@
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
 import { ESCAPED_PATH, type Matcher, SEGMENT, TYPE_NAMES, typed } from './matcher.js';
+import { METHODS } from './override.js';
 import { holdsSlash, readServiceTarget } from './path.js';
 
 /** A method and a pattern over the segments of a normalised path. */
@@ -20,7 +21,7 @@ export type ParsedRoute =
  * A closed list. TRACE would show the contractor the injected credentials; CONNECT and the methods of WebDAV name a second
  * target outside of the path.
  */
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'WS', 'SSE'];
+const WORDS = [...METHODS, 'WS', 'SSE'];
 /** The one type of segments that values of queries and headers have not: those are read unescaped. */
 const PATH_TYPE = 'path';
 const PARAMETER = /^:[A-Za-z_][A-Za-z0-9_]*(?:<([a-z]+)>)?$/;
@@ -31,7 +32,7 @@ export function parseRoute(text: string): ParsedRoute {
   if (method === undefined || pattern === undefined) {
     return refuse(`not a route: ${JSON.stringify(text)}`, 'a method, one blank and a path: GET /orders/**');
   }
-  if (!METHODS.includes(method)) return refuse(`unknown method ${method}`, `one of ${METHODS.join(', ')}`);
+  if (!WORDS.includes(method)) return refuse(`unknown method ${method}`, `one of ${WORDS.join(', ')}`);
   return parsePattern(method, pattern);
 }
 
