@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Clock } from '../clock.js';
 import { DaypassError, messageOf } from '../errors.js';
+import { STORE_OUTAGES } from '../grant/store.js';
 import type { Row } from '../identity/ask.js';
 import type { Log } from '../log.js';
 import { timed } from '../recording/timed.js';
@@ -42,14 +43,10 @@ export type Outcome<T> =
 type Told = Doing & { readonly result?: AuditedAct['result']; readonly code?: string };
 
 /** Not the asker's doing. */
-const FAILURES = new Set([
+const FAILURES = new Set<string>([
   'ledger_unavailable',
   'audit_unavailable',
-  'store_unavailable',
-  'store_not_primary',
-  'store_evicts',
-  'store_too_old',
-  'store_cluster',
+  ...STORE_OUTAGES,
   'announce_failed',
   'queue_failed',
 ]);

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { DaypassError, messageOf } from '../errors.js';
+import { STORE_OUTAGES } from '../grant/store.js';
 
 /** Every error of the API, as it is sent. */
 export interface Fault {
@@ -78,11 +79,7 @@ const STATUS: Readonly<Record<string, number>> = {
   shutting_down: 503,
   ledger_unavailable: 503,
   audit_unavailable: 503,
-  store_unavailable: 503,
-  store_not_primary: 503,
-  store_evicts: 503,
-  store_too_old: 503,
-  store_cluster: 503,
+  ...Object.fromEntries(STORE_OUTAGES.map((code) => [code, 503])),
   announce_failed: 503,
   worker_unavailable: 503,
 };

@@ -7,10 +7,19 @@ export interface StoredGrant {
   readonly now: number;
 }
 
+/** The codes of a store that cannot be asked now, or is not fit to be: an outage, and nobody's doing who asks. */
+export const STORE_OUTAGES = [
+  'store_unavailable',
+  'store_not_primary',
+  'store_evicts',
+  'store_too_old',
+  'store_cluster',
+] as const;
+
 /**
  * The live index of grants that every gateway shares (Redis), or one process's own. One contract suite runs over both.
  * Every method rejects with a `DaypassError` when the store cannot answer in time (`store_unavailable`) or is not fit to
- * be asked (`store_not_primary`, `store_evicts`).
+ * be asked (the rest of `STORE_OUTAGES`).
  */
 export interface GrantStore {
   /**

@@ -12,7 +12,7 @@ import type { ClientResponse } from './client/response.js';
 import { Exchange } from './forward.js';
 import { valuesOf } from './headers/headers.js';
 import { type Selected, selectCarried } from './headers/host.js';
-import { actionOf, deniedBesides, judge, passageOf } from './judge.js';
+import { actionOf, passageOf, propose } from './judge.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, refusalOf, sendRefusal } from './refusals/deny.js';
 import { refuseOnceRecorded } from './refusals/refuse.js';
@@ -124,11 +124,10 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
   }
   const action = actionOf(req, req.method, client, admission);
   const passage = passageOf(session, parts.log);
-  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
-  const denied = decision.outcome === 'allow' ? deniedBesides(passage, action, seq) : decision;
-  if (denied !== null || !action.target.ok) {
+  const { decision, seq } = propose(parts, passage, action);
+  if (decision.outcome !== 'allow' || !action.target.ok) {
     req.asked.refused();
-    refuseOnceRecorded(passage, req.socket, refusalOf(denied ?? decision, session.id), (said) => refuse(asking, said));
+    refuseOnceRecorded(passage, req.socket, refusalOf(decision, session.id), (said) => refuse(asking, said));
     return;
   }
   const { path, query } = action.target;

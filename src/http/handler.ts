@@ -8,6 +8,7 @@ import { serveRequest } from './dispatch.js';
 import type { MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
+import { METHODS } from './rules/override.js';
 import { serveUpgrade } from './websocket/upgrade.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
 
@@ -65,7 +66,7 @@ function tellExpectation(parts: HttpParts, req: ClientRequest): Refusal {
 function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {
   const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
   parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
-  sendRawRefusal(socket, req, refusal, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
+  sendRawRefusal(socket, req, refusal, { allow: METHODS.join(', ') });
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */

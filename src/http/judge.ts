@@ -1,5 +1,5 @@
 import type { Admission } from '../gate/admission.js';
-import { Passage } from '../gate/passage.js';
+import { Passage, type Proposal } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Decision, deny, type Rate } from '../policy/decision.js';
 import type { Session } from '../session/session.js';
@@ -51,18 +51,19 @@ export function judge(parts: HttpParts, passage: Passage<HttpAction>, action: Re
 }
 
 /**
- * Records what an allowed request asks for besides, as which it was decided on.
- * @param seq - of the request in the record
- * @returns the decision where that cannot be recorded
+ * Decides and records a request, and behind it, where it is allowed, what it asks for besides, as which that was decided on.
+ * @returns the decision that counts: a denial where any of it cannot be recorded
  */
-export function deniedBesides(passage: Passage<HttpAction>, action: RequestAction, seq: number): Decision | null {
+export function propose(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction): Proposal {
+  const proposal = passage.propose(action, judge(parts, passage, action));
   const { role } = passage.session;
-  if (!(role instanceof HttpRole)) return null;
+  if (proposal.decision.outcome !== 'allow' || !(role instanceof HttpRole)) return proposal;
+  const { seq } = proposal;
   for (const other of besides(action, role.settings)) {
     const { decision } = passage.propose({ ...other, of: seq }, decideLine(role, other));
-    if (decision.outcome !== 'allow') return decision;
+    if (decision.outcome !== 'allow') return { decision, seq };
   }
-  return null;
+  return proposal;
 }
 
 /** What is under way of a grant: a browser that begins anew has another session, and no more room. */

@@ -2,7 +2,7 @@ import t from 'tap';
 import { openBrowserAccess } from '../../src/identity/browser-access.js';
 import { Browsers } from '../../src/identity/browsers.js';
 import { Handovers } from '../../src/identity/handovers.js';
-import { Logins } from '../../src/identity/logins.js';
+import { type Login, Logins } from '../../src/identity/logins.js';
 import { digestOf, newSecret } from '../../src/identity/secret.js';
 import { createLog } from '../../src/log.js';
 import { TestClock, TestGrants } from '../gate/fixture.js';
@@ -153,6 +153,13 @@ t.test('a person has sixteen logins at once: one more ends the oldest, which the
   t.same(acts.rows, [{ by: 'alice', reason: 'the oldest of too many logins' }]);
 });
 
+/** A browser of this login enters a service. @param others - what it holds besides, of other tabs */
+async function entering(handovers: Handovers, login: Login, others: readonly Buffer[] = []) {
+  const nonce = newSecret();
+  const code = await handovers.begin(login, 'web', digestOf(nonce).toString('base64url'));
+  return handovers.enter(code ?? '', [...others, digestOf(nonce)], 'web', null);
+}
+
 t.test('a person has sixteen sessions at a service at once: one more ends the oldest', async (t) => {
   const { clock, logins, handovers, browsers } = await access(t);
   const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
@@ -160,9 +167,7 @@ t.test('a person has sixteen sessions at a service at once: one more ends the ol
   if (found === null) throw new Error('no login');
   const entered = async () => {
     clock.pass(1);
-    const nonce = newSecret();
-    const code = await handovers.begin(found, 'web', digestOf(nonce).toString('base64url'));
-    return handovers.enter(code ?? '', [digestOf(newSecret()), digestOf(nonce)], 'web', null);
+    return entering(handovers, found, [digestOf(newSecret())]);
   };
   const sessions = [];
   for (let number = 0; number < 17; number += 1) sessions.push(await entered());
@@ -182,11 +187,9 @@ t.test('what is ended by one tab keeps no other waiting: beyond sixteen, all tha
   const given = await logins.logIn((await logins.link('alice', ACT)).secret, null);
   const login = await logins.find(given?.secret ?? '');
   if (login === null) throw new Error('no login');
-  const enter = async () => {
+  const enter = () => {
     clock.pass(1);
-    const nonce = newSecret();
-    const code = await handovers.begin(login, 'web', digestOf(nonce).toString('base64url'));
-    return handovers.enter(code ?? '', [digestOf(nonce)], 'web', null);
+    return entering(handovers, login);
   };
   for (let number = 0; number < 17; number += 1) await enter();
   for (let number = 0; number < 17; number += 1) await logins.logIn((await logins.link('bob', ACT)).secret, null);

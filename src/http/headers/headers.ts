@@ -1,5 +1,6 @@
 import type { Header } from '../action.js';
 import { setsOurs, withoutOurCookies } from '../browser/cookies.js';
+import { escapeOf } from '../rules/escapes.js';
 import { readChallenges } from './challenges.js';
 import { trimmed } from './header-line.js';
 import { isWithheld } from './withheld.js';
@@ -194,7 +195,7 @@ interface ServiceAddress {
 function publicLocation(location: string, { origins, basePath }: ServiceAddress): string {
   if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location)) return location;
   // Header values are bytes, which clients take for UTF-8: as characters they would be encoded once more.
-  const plain = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+  const plain = location.replace(/[\x80-\xff]/g, escapeOf);
   if (!URL.canParse(plain, origins[0])) return location;
   const named = new URL(plain, origins[0]);
   if (!origins.some((origin) => URL.canParse(origin) && isSameServer(named, new URL(origin)))) return location;

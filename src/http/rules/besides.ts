@@ -1,6 +1,6 @@
 import type { Header, RequestAction } from '../action.js';
 import { canonical, connectionList, isForwarded } from '../headers/headers.js';
-import { unescaped } from './escapes.js';
+import { escapeOf, unescaped } from './escapes.js';
 import { METHODS } from './override.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
@@ -13,7 +13,7 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   const { target } = action;
   if (!target.ok) return NOTHING;
   const told = tellingIn(action.headers);
-  if (told.length === 0 && target.query === '') return NOTHING;
+  if (told.length === 0 && !mayAsk(target.query)) return NOTHING;
   const ways = [
     copied(action, told, basePath),
     mounted(action, target),
@@ -22,6 +22,11 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   ].filter((others) => others.length > 0);
   // Each by itself is decided; what they mean together (another method there, too?) nobody can tell, and nobody needs.
   return ways.length > 1 ? [{ ...action, target: MANY }] : (ways[0] ?? NOTHING);
+}
+
+/** Whether a query holds a word of those that are looked for: most hold none, and are not taken apart. */
+function mayAsk(query: string): boolean {
+  return query !== '' && /mount|method|action/i.test(unescaped(query));
 }
 
 const MANY: Target = { ok: false, why: 'it leads to several others' };
@@ -76,7 +81,7 @@ const UPLOADS = /.\/blobs\/uploads\/?$/;
  */
 function mounted(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
   const at = path.indexOf(API);
-  if (query === '' || at === -1 || !UPLOADS.test(path.slice(at + API.length))) return [];
+  if (at === -1 || !UPLOADS.test(path.slice(at + API.length))) return [];
   const api = path.slice(0, at + API.length);
   const parameters = parametersOf(query);
   const valuesOf = (wanted: string) =>
@@ -103,7 +108,6 @@ function tunnelled(action: RequestAction, told: readonly Header[], { query }: Re
 }
 
 function queried(query: string): readonly string[] {
-  if (!/method/i.test(unescaped(query))) return [];
   return parametersOf(query).flatMap(([name, value]) => {
     const method = value.trim().toUpperCase();
     return name.trim().toLowerCase() === 'method' && METHODS.includes(method) ? [method] : [];
@@ -145,7 +149,7 @@ function traversed(action: RequestAction, { path, query }: ReadTarget): RequestA
 
 /** Characters that are bytes, as they stand in a path. */
 function escaped(text: string): string {
-  return text.replace(/[^A-Za-z0-9._~:/-]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(/[^A-Za-z0-9._~:/-]/g, escapeOf);
 }
 
 /** Names and values with their escapes undone, as characters that are bytes. */

@@ -6,6 +6,11 @@ export function characterOf(digits: string): string {
   return String.fromCharCode(Number.parseInt(digits, 16));
 }
 
+/** The escape of a character that is a byte. */
+export function escapeOf(byte: string): string {
+  return `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+}
+
 /** Without escapes: each is the character of its byte. */
 export function unescaped(text: string): string {
   return text.includes('%') ? text.replace(ESCAPE, (_, digits: string) => characterOf(digits)) : text;

@@ -113,7 +113,8 @@ export function readersOf(types: readonly string[]): readonly FormReader[] {
 
 /**
  * Services cut a type off at `;`, `,` or a blank, or look for theirs in it anywhere. To Rack, the body of a POST without a type is a
- * form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its clients send it. What is in another character set some read in it: it is not known what it says.
+ * form, and so is one in parts that names no boundary; to Parse Server `text/plain` is JSON, as which its clients send it. What is in
+ * another character set some read in it: it is not known what it says.
  */
 function waysToRead(type: string): readonly (new () => FormReader)[] {
   const text = type.toLowerCase();

@@ -1,4 +1,4 @@
-import { characterOf, ESCAPE } from './escapes.js';
+import { characterOf, ESCAPE, escapeOf } from './escapes.js';
 import { overridesMethod } from './override.js';
 
 /**
@@ -58,7 +58,7 @@ function readPath(raw: string, query: string): Target {
     const doubt = ambiguousSegment(raw);
     return doubt === null ? { ok: true, path: raw, query } : refuse(doubt);
   }
-  const escaped = raw.replace(UNESCAPED, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  const escaped = raw.replace(UNESCAPED, escapeOf);
   const path = escaped.replace(ESCAPE, (octet, digits: string) => {
     const character = characterOf(digits);
     return UNRESERVED.test(character) ? character : octet.toUpperCase();

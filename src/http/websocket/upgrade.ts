@@ -6,7 +6,7 @@ import { refuse } from '../browser/refusals.js';
 import { isOwnTarget } from '../browser/service-side.js';
 import type { ClientRequest } from '../client/request.js';
 import { selectCarried } from '../headers/host.js';
-import { actionOf, deniedBesides, judge, passageOf } from '../judge.js';
+import { actionOf, passageOf, propose } from '../judge.js';
 import type { HttpParts } from '../parts.js';
 import { refusalOf, sendRawRefusal } from '../refusals/deny.js';
 import { refuseOnceRecorded } from '../refusals/refuse.js';
@@ -57,10 +57,9 @@ async function serveAdmitted(asking: Asking, admission: Admission): Promise<void
   if (!session.isLive()) return sendRawRefusal(socket, req, tellEnd(parts, req, session));
   const action = actionOf(req, 'WS', clientOf(req), admission);
   const passage = passageOf(session, parts.log);
-  const { decision, seq } = passage.propose(action, judge(parts, passage, action));
-  const denied = decision.outcome === 'allow' ? deniedBesides(passage, action, seq) : decision;
-  if (denied !== null || !action.target.ok) {
-    const refusal = refusalOf(denied ?? decision, session.id);
+  const { decision, seq } = propose(parts, passage, action);
+  if (decision.outcome !== 'allow' || !action.target.ok) {
+    const refusal = refusalOf(decision, session.id);
     return refuseOnceRecorded(passage, socket, refusal, (said) => sendRawRefusal(socket, req, said));
   }
   const { path, query } = action.target;
