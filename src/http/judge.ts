@@ -75,14 +75,15 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 
 /** The decision, or a denial when its rule has been used too often. */
 function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
-  const { rate, otherRates = [] } = decision.obligations;
-  if (rate === undefined && otherRates.length === 0) return decision;
+  const limits = decision.obligations.rates;
+  if (limits === undefined) return decision;
   // Each rule counts a request once, however much of it that allows.
-  const limits = new Map(otherRates.map((other) => [other.rule, other.rate]));
-  if (rate !== undefined) limits.set(decision.rule, rate);
-  for (const [rule, limit] of limits) {
-    const wait = rates.take(grant.id, rule, limit, monotonic());
-    if (wait > 0) return tooOften(rule, limit, Math.ceil(wait / 1_000));
+  const counted = new Set<string>();
+  for (const { rule, rate } of limits) {
+    if (counted.has(rule)) continue;
+    counted.add(rule);
+    const wait = rates.take(grant.id, rule, rate, monotonic());
+    if (wait > 0) return tooOften(rule, rate, Math.ceil(wait / 1_000));
   }
   return decision;
 }

@@ -6,14 +6,21 @@ export interface Rate {
   readonly seconds: number;
 }
 
+/** How often a rule, as the policy file words it, may be used. */
+export interface RuleRate {
+  readonly rule: string;
+  readonly rate: Rate;
+}
+
 /** What whoever carries an allowed action out must see to. */
 export interface Obligations {
   /** The largest body, bytes: beyond it nothing more is passed on. */
   readonly maxBody?: number;
-  /** How often this rule may be used under one grant. */
-  readonly rate?: Rate;
-  /** The same of other rules: of the one that would decide in the whole role, where a grant was narrowed; of what is asked for besides. */
-  readonly otherRates?: readonly { readonly rule: string; readonly rate: Rate }[];
+  /**
+   * How often rules may be used under one grant: the one that decided; the one that would decide in the whole role, where a grant was
+   * narrowed; those of what is asked for besides.
+   */
+  readonly rates?: readonly RuleRate[];
   /** The answer must be an event stream. */
   readonly eventStream?: boolean;
 }

@@ -291,7 +291,11 @@ t.test('a segment that is nothing but an escaped slash passes where the route ha
 
 t.test('limits are obligations; a body that says it is larger is refused as such', async (t) => {
   const rule = { route: 'POST /upload', body: '64KiB', rate: '20/m' };
-  t.same(judged(rule, 'POST /upload').obligations, { maxBody: 65_536, rate: { count: 20, seconds: 60 } });
+  const { obligations } = judged(rule, 'POST /upload');
+  t.same(obligations, {
+    maxBody: 65_536,
+    rates: [{ rule: 'POST /upload, body 64KiB, 20/m', rate: { count: 20, seconds: 60 } }],
+  });
   cases(t, rule, [
     ['POST /upload', true, 'content-length:65536'],
     ['POST /upload', 'too_large', 'content-length:65537'],

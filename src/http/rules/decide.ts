@@ -1,4 +1,4 @@
-import { type Decision, deny, type Obligations } from '../../policy/decision.js';
+import { type Decision, deny, type Obligations, type RuleRate } from '../../policy/decision.js';
 import type { HttpAction, RequestAction } from '../action.js';
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
 import { redactPath } from '../record/redact.js';
@@ -51,14 +51,16 @@ function withMore(role: HttpRole, decision: Decision, other: RequestAction): Dec
   return { ...decision, obligations: inBoth(decision, also) };
 }
 
-function inBoth({ obligations: ours }: Decision, { rule: other, obligations: theirs }: Decision): Obligations {
-  const { maxBody = Number.POSITIVE_INFINITY, rate, otherRates = [] } = theirs;
-  const own = rate === undefined ? [] : [{ rule: other, rate }];
+function inBoth({ obligations: ours }: Decision, { obligations: theirs }: Decision): Obligations {
+  const { maxBody = Number.POSITIVE_INFINITY } = theirs;
   return {
-    ...ours,
+    ...withRates(ours, theirs.rates ?? []),
     maxBody: Math.min(maxBody, ours.maxBody ?? Number.POSITIVE_INFINITY),
-    otherRates: [...(ours.otherRates ?? []), ...otherRates, ...own],
   };
+}
+
+function withRates(ours: Obligations, more: readonly RuleRate[]): Obligations {
+  return more.length === 0 ? ours : { ...ours, rates: [...(ours.rates ?? []), ...more] };
 }
 
 /**
@@ -114,7 +116,7 @@ function asInWhole({ whole }: HttpRole, rule: Rule, asked: Asked): Decision {
   const first = whole.find((one) => one === rule || consider(one, asked) === null) ?? rule;
   if (first === rule || first.rate === null) return rule.allowed;
   const { allowed } = rule;
-  return { ...allowed, obligations: { ...allowed.obligations, otherRates: [{ rule: first.text, rate: first.rate }] } };
+  return { ...allowed, obligations: withRates(allowed.obligations, first.allowed.obligations.rates ?? []) };
 }
 
 /** Whatever a role allows. */

@@ -89,7 +89,7 @@ export function ruleOf(text: string, parts: Omit<Rule, 'text' | 'allowed'>): Rul
   const { route, maxBody, rate } = parts;
   const obligations: Obligations = {
     ...(maxBody === null ? {} : { maxBody }),
-    ...(rate === null ? {} : { rate }),
+    ...(rate === null ? {} : { rates: [{ rule: text, rate }] }),
     ...(route.method === 'SSE' ? { eventStream: true } : {}),
   };
   return Object.freeze({ text, ...parts, allowed: Object.freeze(allow(text, obligations)) });
