@@ -5,7 +5,7 @@ import { type Count, Tally } from './tally.js';
  * Ends that an alert asks for, made at zero when a service is loaded: the increase of a series that begins at its
  * first count is 0, and a mass cut within one scrape would wake nobody.
  */
-const ALERTING_ENDS = ['stale', 'recorder_stalled', 'tripwire'] as const;
+const ALERTING_ENDS = ['unknown_grant', 'stale', 'recorder_stalled', 'tripwire'] as const;
 const UPSTREAM_FAILURES = ['timeout', 'broken', 'protocol'] as const;
 
 /** How a service failed: no answer in time; refused or broke off; said what its protocol does not allow. */

@@ -183,8 +183,8 @@ export class Gate implements GrantWatcher {
   #apply(id: string, check: GrantCheck, heardAt: number): void {
     for (const session of this.registry.ofGrant(id)) {
       if (check.ok) session.renew(check.grant);
-      else if (check.reason === 'suspended') session.cut('suspended');
-      else if (check.reason === 'revoked' || check.reason === 'unknown_grant') {
+      else if (check.reason === 'suspended' || check.reason === 'unknown_grant') session.cut(check.reason);
+      else if (check.reason === 'revoked') {
         session.cut('revoked');
         this.#metrics.cutAfterRevocation(this.#parts.clock.wall() - (check.revokedAt ?? heardAt));
       } else if (check.reason === 'expired' || check.reason === 'outside_hours') session.isLive();

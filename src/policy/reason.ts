@@ -24,6 +24,7 @@ export type DenialReason =
 export type CutReason =
   | 'expired'
   | 'revoked'
+  | 'unknown_grant'
   | 'suspended'
   | 'hours_over'
   | 'logged_out'
@@ -76,6 +77,7 @@ export const DENIALS: Readonly<Record<DenialReason, WireForm>> = {
 export const CUTS: Readonly<Record<CutReason, string>> = {
   expired: 'the grant has expired',
   revoked: 'the grant was revoked',
+  unknown_grant: 'the grant is known no more',
   suspended: 'the grant was suspended',
   hours_over: 'the hours of the grant are over',
   logged_out: 'the person logged out, or the login ended',

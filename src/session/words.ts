@@ -18,6 +18,7 @@ const ASK_AGAIN = 'ask your sponsor for a new grant';
 const HINTS: Readonly<Record<CutReason, string>> = {
   expired: `${ASK_AGAIN}, or next time for a renewal before the end`,
   revoked: 'ask the owner of the service why',
+  unknown_grant: 'ask the owner of the service to renew it: its place among the grants in force was lost',
   suspended: 'ask who sponsors you, or the owner of the service',
   hours_over: 'connect again when its hours begin',
   logged_out: 'log in at the gateway again',

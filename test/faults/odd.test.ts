@@ -65,6 +65,23 @@ t.test('a Redis that is no primary any more is an outage, to operators and in br
   });
 });
 
+t.test('of grants that Redis forgot nobody says that they were revoked, and a renewal brings them back', async (t) => {
+  const { redis, gateway, ledger } = await between(t);
+  const grant = { ...(await gateway.issue({ service: 'orders-web' })), service: 'orders-web', revokedAt: null };
+  const client = await webSocket(t, gateway, grant, '/ticks');
+  const admin = redisClient(t, redis);
+  await admin.flushall();
+  await admin.client('KILL', 'TYPE', 'pubsub'); // as when it is started again: whoever listens asks anew
+  t.match((await client.ended).told, { code: '4001', message: /known no more/ });
+  const ends = "select 1 from daypass.sessions where end_reason = 'unknown_grant'";
+  await waitUntil('the receipt says so, too', async () => (await ledger.query(ends)).length === 1);
+  t.equal(
+    (await gateway.operator('POST', `/v1/grants/${grant.id}/renew`, { ...ACT, durationSeconds: 60 })).status,
+    200,
+  );
+  await webSocket(t, gateway, grant, '/ticks');
+});
+
 t.test('a revocation that the disk has no room for spoils none that it has room for again', async (t) => {
   const server = await startPostgres(t);
   const { ledger, gateway } = await between(t, server);

@@ -60,6 +60,7 @@ t.test('a grant that lets nobody in is refused with its reason, is counted and t
 const CUT: readonly (readonly [CutReason, number])[] = [
   ['expired', 401],
   ['revoked', 401],
+  ['unknown_grant', 401],
   ['suspended', 401],
   ['hours_over', 401],
   ['logged_out', 401],

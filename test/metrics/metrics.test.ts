@@ -115,7 +115,8 @@ t.test('what an alert asks for is there at zero as soon as a service is loaded, 
         `${name} ${JSON.stringify(labels)} of ${service}`,
       );
     };
-    for (const reason of ['stale', 'recorder_stalled', 'tripwire']) zero('daypass_sessions_ended_total', { reason });
+    for (const reason of ['unknown_grant', 'stale', 'recorder_stalled', 'tripwire'])
+      zero('daypass_sessions_ended_total', { reason });
     for (const reason of ['store_unavailable', 'unknown_grant'])
       zero('daypass_admissions_total', { outcome: 'refused', reason });
     for (const reason of ['timeout', 'broken', 'protocol']) zero('daypass_upstream_failures_total', { reason });

@@ -54,6 +54,7 @@ export function refusalFor(reason: DenialReason, detail: string, options: Partia
 const CUT_STATUS: Readonly<Record<CutReason, number>> = {
   expired: 401,
   revoked: 401,
+  unknown_grant: 401,
   suspended: 401,
   hours_over: 401,
   logged_out: 401,
