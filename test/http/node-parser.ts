@@ -33,10 +33,11 @@ export function nodeParser(t: Test): (bytes: Buffer) => Promise<Whole[]> {
   };
 }
 
-/** Node keeps a body until somebody takes it. */
+/** Node keeps a body until somebody takes it: all at once, or (since Node 26) piece by piece. */
 function wholeOf({ req, takesOver }: { readonly req: IncomingMessage; readonly takesOver: boolean }): Whole[] {
   const { method = '', url: target = '', httpVersion: version, rawHeaders: headers } = req;
-  const body: Buffer | null = req.read();
+  const pieces: Buffer[] = [];
+  for (let piece: Buffer | null = req.read(); piece !== null; piece = req.read()) pieces.push(piece);
   if (!req.complete && !takesOver) return [];
-  return [{ method, target, version, headers, body: body?.toString('latin1') ?? '', takesOver }];
+  return [{ method, target, version, headers, body: Buffer.concat(pieces).toString('latin1'), takesOver }];
 }
