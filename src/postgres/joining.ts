@@ -25,7 +25,7 @@ export interface JoiningParts {
   readonly keys: CancelKeys;
   readonly catalogs: Catalogs;
   /** How long the handshake with an upstream may take, milliseconds. */
-  readonly handshakeLimit: number;
+  readonly dialLimit: number;
 }
 
 /** A client with its connection to the database, and the catalog that is held for it. */
@@ -88,7 +88,7 @@ export class Joining {
     const { meter } = admission.session;
     const from = clock.monotonic();
     try {
-      const upstream = await dial(admission, parameters, this.#parts.handshakeLimit);
+      const upstream = await dial(admission, parameters, this.#parts.dialLimit);
       meter.dialled(clock.monotonic() - from);
       return upstream;
     } catch (thrown) {

@@ -54,8 +54,10 @@ export interface PostgresParts {
   readonly proxies?: { readonly from: ListedProxies } | undefined;
   /** Given when several processes share the port. */
   readonly neighbours?: Neighbours | undefined;
-  /** How long each handshake may take, with a client and with an upstream, milliseconds; 10,000 unless told. */
+  /** How long the handshake with a client may take, milliseconds; 10,000 unless told. */
   readonly handshakeLimit?: number;
+  /** The same with an upstream. */
+  readonly dialLimit?: number;
 }
 
 /** A certificate (its chain behind it) and its key: PEM texts. */
@@ -153,8 +155,8 @@ class Door {
     this.#catalogs = new Catalogs(loadCatalog, clock, log);
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
     this.#keys = new CancelKeys(neighbours);
-    const [catalogs, keys, handshakeLimit] = [this.#catalogs, this.#keys, this.#handshakeLimit];
-    this.#joining = new Joining({ clock, log, keys, catalogs, handshakeLimit });
+    const { dialLimit = HANDSHAKE_LIMIT } = parts;
+    this.#joining = new Joining({ clock, log, keys: this.#keys, catalogs: this.#catalogs, dialLimit });
     neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, clock.monotonic(), client));
   }
 

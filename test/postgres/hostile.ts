@@ -77,7 +77,7 @@ export async function facing(
   const policy = policyOf('postgres', roles, { name: 'orders-db', secrets });
   const parts = standing ?? (await startGate(t, policy));
   parts.policies.replace(new Map([[policy.name, policy]]));
-  const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, handshakeLimit: limit, ...door });
+  const listener = await startPostgres({ ...parts, host: '127.0.0.1', port: 0, dialLimit: limit, ...door });
   t.teardown(() => listener.stop());
   const { handle } = parts.grants.add({ service: 'orders-db', role });
   return { ...parts, ...upstream, gatewayPort: listener.port, handle };

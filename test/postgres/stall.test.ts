@@ -91,7 +91,7 @@ async function stallEverywhere(t: Test, port: number, config: pg.ClientConfig, s
 const answering = honest((server) => void server.socket.end());
 
 async function door(t: Test, tls?: { cert: string; key: string }) {
-  const parts = await facing(t, answering, LIMIT, 'master', {}, tls === undefined ? {} : { tls });
+  const parts = await facing(t, answering, LIMIT, 'master', {}, { handshakeLimit: LIMIT, tls });
   const { grant, handle } = parts.grants.add({ service: 'orders-db', role: 'master' });
   parts.grants.held.set(grant.id, { ok: true, grant: { ...grant, scram: await makeScramVerifier(handle) } });
   return { ...parts, handle, id: grant.id };
