@@ -57,6 +57,10 @@ const UNCLEAN: Readonly<Record<string, (accept: string) => string>> = {
   'a hint with a body before': (accept) =>
     `HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
   'a hint of HTTP/1.0': (accept) => `HTTP/1.0 103 Early Hints\r\n\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'an empty line before': (accept) => `\r\n${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'a CR before': (accept) => `\r${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
+  'a NUL in its reason': (accept) => `${SWITCHES.replace('Switching', '\0')}\r\n${accept}\r\n\r\n${HELLO}`,
+  'LF alone': (accept) => `${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`.replaceAll('\r\n', '\n'),
   'no end of hints': (accept) =>
     `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(65)}${SWITCHES}\r\n${accept}\r\n\r\n${HELLO}`,
 };

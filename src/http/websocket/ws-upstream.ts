@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
+import { messageOf } from '../../errors.js';
 import type { Admission } from '../../gate/admission.js';
 import { lookupOnce as lookup } from '../../lookup.js';
 import type { Header } from '../action.js';
@@ -15,6 +17,7 @@ import { hasSaidItsEnd, UNSAID } from '../service/said-end.js';
 import { upstreamOf } from '../service/target.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
 import { type AnswerHead, faultOf101, faultOfInformational, type Wish } from './handshake.js';
+import { OpeningAnswer } from './opening-answer.js';
 
 /** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
 export interface DialHandler {
@@ -56,7 +59,9 @@ export function dialWebSocket(
   };
   const timer = setTimeout(() => fail('no answer in time', true), options.limits.response);
   const connecting = setTimeout(() => fail('no connection in time', true), options.limits.connect);
+  const strictly = new OpeningAnswer();
   req.once('socket', (socket) => {
+    readAlong(socket, strictly, fail);
     socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
   });
   let informational = 0;
@@ -68,7 +73,7 @@ export function dialWebSocket(
   req.on('upgrade', (response, socket, rest) => {
     socket.on('error', () => {});
     const head = headOf(response);
-    const fault = settled ? 'too late' : faultOf101(head, key, options.wish);
+    const fault = settled || !strictly.isRead ? 'too late, or no head' : faultOf101(head, key, options.wish);
     if (fault === null) {
       readIntoOurs(socket);
       outliveWrites(socket); // a service may say its last, and close, while it is written to
@@ -81,7 +86,7 @@ export function dialWebSocket(
   });
   req.on('response', (response) => {
     // Node gives a 101 without Upgrade out as a plain answer.
-    if ((response.statusCode ?? 0) < 200) fail('a 101 without Upgrade');
+    if ((response.statusCode ?? 0) < 200 || !strictly.isRead) fail('a 101 without Upgrade, or no head');
     else {
       breakWhereCut(response);
       settle(() => handler.declined(response));
@@ -93,6 +98,20 @@ export function dialWebSocket(
     settle(() => {});
     req.destroy();
   };
+}
+
+/** Has an answer read along, before anything is made of it. */
+function readAlong(socket: Socket, answer: OpeningAnswer, fail: (why: string) => void): void {
+  const came = (bytes: Buffer) => {
+    try {
+      answer.push(bytes);
+      if (answer.isRead) socket.off('data', came);
+    } catch (thrown) {
+      socket.off('data', came);
+      fail(messageOf(thrown));
+    }
+  };
+  socket.prependListener('data', came);
 }
 
 /** An answer that its end delimits is whole only if the service said that end: Node takes any, a reset too. */
