@@ -92,8 +92,11 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   else request.asked.unreadable(tell);
   if (request?.owner?.unreadable(refusal) === true) return;
   if (response?.hasBegun === true) response.breakOff();
-  else sendRawRefusal(socket, request, refusal);
+  else sendRawRefusal(socket, request ?? (connection.asksForHead ? UNREADABLE_HEAD : null), refusal);
 }
+
+/** Its refusal has no body either, whatever else is wrong with it (RFC 9110 section 9.3.2). */
+const UNREADABLE_HEAD = { method: 'HEAD', target: '', headers: [] };
 
 function unreadable({ status }: MalformedMessage): Refusal {
   if (status === 431) {

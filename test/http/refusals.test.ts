@@ -214,11 +214,16 @@ t.test('a refusal of HEAD is its head alone, wherever it is refused', async (t) 
     [`${to('web', 'HEAD /live')}${opening}Expect: tea\r\n`, 417],
     [`${to('web', 'HEAD /live')}${opening}${'a:b\r\n'.repeat(200)}`, 431],
     [`${to('web', 'HEAD /x')}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 400],
+    [`${to('web', 'HEAD /x')}no header\r\n`, 400],
+    ['HEAD /x HTTP/1.2\r\n', 400],
+    ['HEAD /x HTTP/1.1\n', 400],
+    [`${to('web', 'HEAD /x')}${'a: bbbbbbbb\r\n'.repeat(2_000)}`, 431],
   ] as const) {
     const client = raw(t, gateway.port, `${sent.replace('#', handle)}Connection: close\r\n\r\n`);
     const [head, ...body] = (await client.ended).split('\r\n\r\n');
-    t.match(head, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*content-length: [1-9]`, 'i'), sent);
-    t.same(body, [''], sent);
+    const name = sent.slice(0, 120);
+    t.match(head, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*content-length: [1-9]`, 'i'), name);
+    t.same(body, [''], name);
   }
 });
 

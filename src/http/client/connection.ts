@@ -99,6 +99,11 @@ export class ClientConnection implements RequestHeard {
     return this.#response;
   }
 
+  /** Whether what came last, which may be no request, would have been a HEAD. */
+  get asksForHead(): boolean {
+    return this.#reader.asksForHead;
+  }
+
   /** Nothing is under way. */
   get isIdle(): boolean {
     return this.#request === null;

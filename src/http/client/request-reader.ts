@@ -62,6 +62,8 @@ export class RequestReader {
   /** The beginning of a head that is not whole yet. */
   #begun: Buffer | null = null;
   #begunBytes = 0;
+  /** Whether the head that was looked at last is of a HEAD, for all that can be known of one that cannot be read. */
+  asksForHead = false;
 
   /** @param domain - services are reached at `<service>.<domain>` */
   constructor(heard: RequestHeard, domain: string) {
@@ -94,6 +96,7 @@ export class RequestReader {
   }
 
   #readHead(bytes: Buffer, at: number): number {
+    this.asksForHead = isHead(bytes, at);
     const lf = bytes.indexOf(LF, at);
     if (lf === -1) return this.#readOnHead(bytes, at);
     if (bytes[lf - 1] !== CR || lf === at) throw new MalformedMessage('a line that ends without CR');
@@ -148,6 +151,7 @@ export class RequestReader {
     const taken = bytes.copy(this.#begun, before, at);
     this.#begunBytes += taken;
     const seen = this.#begun.subarray(0, this.#begunBytes);
+    this.asksForHead = isHead(seen, 0);
     if (seen[0] === CR && seen[1] === LF) {
       this.#begunBytes = 0;
       return this.#emptyLine(at + 2 - before);
@@ -212,6 +216,12 @@ function readRequestLine(text: string): RequestLine {
   if (version !== '1.0' && version !== '1.1') throw new MalformedMessage('no request line of HTTP/1.1');
   if (!KNOWN.has(method)) throw new MalformedMessage('a method that nobody knows');
   return { method, target, version };
+}
+
+const HEAD = Buffer.from('HEAD ');
+
+function isHead(bytes: Buffer, at: number): boolean {
+  return bytes[at] === HEAD[0] && bytes.subarray(at, at + HEAD.length).equals(HEAD);
 }
 
 function refuseTooLong(length: number): void {
