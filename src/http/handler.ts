@@ -7,7 +7,7 @@ import type { ClientResponse } from './client/response.js';
 import { serveRequest } from './dispatch.js';
 import type { MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
-import { type Refusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
+import { type Refusal, rawRefusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
 import { METHODS } from './rules/override.js';
 import { serveUpgrade } from './websocket/upgrade.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
@@ -92,7 +92,9 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   else request.asked.unreadable(tell);
   if (request?.owner?.unreadable(refusal) === true) return;
   if (response?.hasBegun === true) response.breakOff();
-  else sendRawRefusal(socket, request ?? (connection.asksForHead ? UNREADABLE_HEAD : null), refusal);
+  else if (!socket.writable) socket.destroy();
+  // And no more: whatever else comes is read and dropped for a while, or a reset would take this back from whoever is amid sending.
+  else socket.end(rawRefusal(request ?? (connection.asksForHead ? UNREADABLE_HEAD : null), refusal));
 }
 
 /** Its refusal has no body either, whatever else is wrong with it (RFC 9110 section 9.3.2). */

@@ -227,6 +227,26 @@ t.test('a refusal of HEAD is its head alone, wherever it is refused', async (t) 
   }
 });
 
+t.test('whoever is refused amid sending reads why, however much it sends on', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['POST /x'] } } });
+  const { handle } = gateway.issue('web');
+  const [much, piece] = ['a: bbbbbbbb\r\n'.repeat(1_600), Buffer.alloc(20_000, 'x')];
+  for (const [line, framing, status] of [
+    ['POST /x', `${much}Content-Length: 2000000\r\n\r\n`, 431],
+    ['POST /x', 'no header\r\nContent-Length: 2000000\r\n\r\n', 400],
+    ['POST /x', 'Transfer-Encoding: chunked\r\n\r\nzz\r\n', 400],
+    ['POST /secret', 'Content-Length: 2000000\r\n\r\n', 403],
+  ] as const) {
+    const client = raw(t, gateway.port, to('web', line).replace('#', handle) + framing);
+    for (let sent = 0; sent < 2_000_000 && client.socket.writable; sent += piece.length) {
+      client.socket.write(piece);
+      await new Promise(setImmediate);
+    }
+    t.match(await client.ended, new RegExp(`^HTTP/1\\.1 ${status} `), framing.slice(-60));
+  }
+});
+
 t.test('a request that is refused and whose body breaks its framing besides is one refusal', async (t) => {
   const echo = await startEcho(t);
   const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: ['GET /x', 'POST /x'] } } });
