@@ -64,9 +64,9 @@ function tellExpectation(parts: HttpParts, req: ClientRequest): Refusal {
 }
 
 function refuseConnect(parts: HttpParts, req: ClientRequest, socket: Duplex): void {
-  const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.' };
+  const refusal = { status: 405, reason: 'bad_request', detail: 'This gateway is no forward proxy.', allow: METHODS };
   parts.faults.tell({ client: clientOf(req), status: 405, reason: refusal.reason, rule: 'no forward proxy' });
-  sendRawRefusal(socket, req, refusal, { allow: METHODS.join(', ') });
+  sendRawRefusal(socket, req, refusal);
 }
 
 /** A fault of our own: nothing passes, and the client learns no more than that. */

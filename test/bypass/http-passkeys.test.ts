@@ -136,7 +136,7 @@ t.test('another site, and a sibling host, cannot begin or finish anything', asyn
       t.equal(status, 403, `${path} ${JSON.stringify(headers)}`);
       t.match(body, 'foreign_origin');
     }
-    t.equal((await dana.ask('localhost', path, { headers: NAVIGATION })).status, 404, 'nor by GET');
+    t.equal((await dana.ask('localhost', path, { headers: NAVIGATION })).status, 405, 'nor by GET');
     const form = { 'content-type': 'application/x-www-form-urlencoded' };
     t.equal((await post(dana, path, 'secret=x', form)).status, 415, 'nor does a form');
   }

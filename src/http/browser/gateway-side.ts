@@ -2,6 +2,7 @@ import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers/headers.js';
 import type { HttpParts } from '../parts.js';
+import { METHODS } from '../rules/override.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
 import { isApiPath, serveApi } from './api-side.js';
@@ -30,6 +31,9 @@ const PAGES: Readonly<Record<string, Page>> = {
   ...PASSKEY_PAGES,
 };
 
+/** What something begins or ends by, though it is got: HEAD, which programs send that look ahead of people, gets none of it. */
+const ONCE = new Set(['/handover', '/login/oidc', '/oidc/callback']);
+
 /** What no browser asks for: no cookie vouches for it. */
 const MACHINES: Readonly<Record<string, (asked: Pick<Visit, 'parts' | 'req' | 'res'>) => Promise<Answer>>> = {
   'POST /oidc/backchannel-logout': backChannelLogout,
@@ -49,13 +53,17 @@ export async function serveGatewayHost(
   const target = readTarget(req.target);
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
   if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
-  const page = target.ok ? pageAt(`${req.method} ${target.path}`) : undefined;
-  if (page === undefined && target.ok && isApiPath(target.path))
-    return { refusal: await serveApi(parts, req, res, target) };
-  if (page === undefined || !target.ok) return null;
-  if (req.method === 'GET' && !isNavigation('GET', headers)) return null;
+  if (!target.ok) return null;
+  if (isApiPath(target.path)) return { refusal: await serveApi(parts, req, res, target) };
+  const page = pageAt(req.method, target.path);
+  if (page === undefined) {
+    const methods = METHODS.filter((method) => isThere(method, target.path));
+    return methods.length === 0 ? null : { refusal: refuse.notAMethod(methods) };
+  }
+  const isLook = req.method !== 'POST';
+  if (isLook && !isNavigation('GET', headers)) return null;
   const host = (req.header('host') ?? '').toLowerCase();
-  const foreign = req.method === 'GET' ? null : foreignRequest('POST', headers, `${parts.scheme}://${host}`);
+  const foreign = isLook ? null : foreignRequest('POST', headers, `${parts.scheme}://${host}`);
   if (foreign !== null) return { refusal: refuse.foreign(foreign) };
   const [secret = null, ...more] = cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE);
   if (more.length > 0) return { refusal: refuse.twoCookies() };
@@ -64,8 +72,15 @@ export async function serveGatewayHost(
   return { refusal: await page({ parts, req, res, host, target: asked, query, secret }) };
 }
 
-function pageAt(asked: string): Page | undefined {
+/** HEAD is answered as GET, without a body (RFC 9110 section 9.3.2). */
+function pageAt(method: string, path: string): Page | undefined {
+  if (method === 'HEAD') return ONCE.has(path) ? undefined : pageAt('GET', path);
+  const asked = `${method} ${path}`;
   return PAGES[asked] ?? requestPageAt(asked);
+}
+
+function isThere(method: string, path: string): boolean {
+  return pageAt(method, path) !== undefined || MACHINES[`${method} ${path}`] !== undefined;
 }
 
 async function home(visit: Visit): Promise<Answer> {

@@ -9,6 +9,11 @@ const BEGIN_AGAIN = 'open the service again';
 /** The refusals on the way of a browser's login. Each is made anew: none is an end of something in the record. */
 export const refuse = {
   nothingHere: (): Refusal => ({ status: 404, reason: 'not_found', detail: 'There is nothing here.' }),
+  /** @param allow - at least one */
+  notAMethod: (allow: readonly string[]): Refusal => ({
+    ...{ status: 405, reason: 'bad_request', rule: 'the methods of this address', allow },
+    detail: `There is ${allow.join(' and ')} here.`,
+  }),
   notBegunHere: (): Refusal => ({
     ...{ status: 400, reason: 'bad_request', rule: 'a login comes back to the browser that began it' },
     detail: 'This browser did not begin this login, or keeps no cookies.',

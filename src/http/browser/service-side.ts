@@ -56,8 +56,9 @@ export async function serveOwnTarget(
   const headers = req.headers;
   const target = readTarget(req.target);
   const path = target.ok ? target.path : '';
-  if ((path !== ENTER && path !== BEGIN) || !isNavigation(req.method, headers)) return refuse.nothingHere();
-  if (!parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
+  if ((path !== ENTER && path !== BEGIN) || !parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
+  if (req.method !== 'GET') return refuse.notAMethod(['GET']);
+  if (!isNavigation(req.method, headers)) return refuse.nothingHere();
   const cookies = valuesOf(headers, 'cookie');
   if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies });
   const query = new URLSearchParams(target.ok ? target.query : '');

@@ -22,6 +22,8 @@ export interface Refusal {
   readonly session?: string;
   /** When to ask again, seconds. */
   readonly retryAfter?: number;
+  /** The methods that a 405 names. */
+  readonly allow?: readonly string[];
 }
 
 /** A refusal as bytes of a body. */
@@ -176,7 +178,7 @@ export function escapeHtml(text: string): string {
  * `navigation.entries()`.
  * @param challenge - what a 401 asks for
  */
-function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
+function ownHeaders({ status, retryAfter, allow }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
   return {
     'cache-control': 'no-store',
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox`,
@@ -184,6 +186,7 @@ function ownHeaders({ status, retryAfter }: Refusal, challenge = BEARER_CHALLENG
     'referrer-policy': 'no-referrer',
     ...(status === 401 ? { 'www-authenticate': challenge } : {}),
     ...(retryAfter !== undefined || status === 429 ? { 'retry-after': String(retryAfter ?? 1) } : {}),
+    ...(allow === undefined ? {} : { allow: allow.join(', ') }),
   };
 }
 
