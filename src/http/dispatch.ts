@@ -50,7 +50,8 @@ function serveAsked(parts: HttpParts, req: ClientRequest, res: ClientResponse): 
   const carried = parts.carried.get(req.socket);
   const selected = carried === undefined ? head.selected : selectCarried(headers, carried);
   const fault = faultOf(target, head);
-  if (fault !== null) {
+  // Of a head that was too long there is enough for what is our own.
+  if (fault !== null && !(head.isCut && isOwnTarget(target))) {
     tellFault(parts, req, fault);
     refuse(asking, fault, true); // what would follow might be part of it
     return;

@@ -2,12 +2,12 @@ import type { Duplex } from 'node:stream';
 import type { HttpProxies } from '../config/proxies.js';
 import type { ClientConnection, RequestHandler } from './client/connection.js';
 import type { ClientRequest } from './client/request.js';
-import { HEAD_BYTES } from './client/request-reader.js';
 import type { ClientResponse } from './client/response.js';
 import { serveRequest } from './dispatch.js';
 import type { MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, rawRefusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
+import { TOO_LONG } from './request.js';
 import { METHODS } from './rules/override.js';
 import { serveUpgrade } from './websocket/upgrade.js';
 import { clientAt, clientOf, noteWhence } from './whence.js';
@@ -101,10 +101,7 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
 const UNREADABLE_HEAD = { method: 'HEAD', target: '', headers: [] };
 
 function unreadable({ status }: MalformedMessage): Refusal {
-  if (status === 431) {
-    const hint = 'in a browser, delete the cookies of this site and of the domain above it';
-    return refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, { status, hint });
-  }
+  if (status === 431) return TOO_LONG;
   if (status === 413) return refusalFor('too_large', 'What stands beside the chunks of the request is too large.');
   if (status === 408) return { status: 408, reason: 'bad_request', detail: 'The head of the request took too long.' };
   return { status: 400, reason: 'bad_request', detail: 'This is not a request that HTTP/1.1 allows.' };

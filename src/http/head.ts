@@ -48,11 +48,19 @@ export class Head {
   #expectation: Expectation | undefined;
   #forwarded: Forwarded | undefined;
 
-  /** @param domain - services are reached at `<service>.<domain>` */
-  constructor(version: HttpVersion, headers: readonly Header[], domain: string) {
+  /** It was too long: what stands in it is its beginning alone. */
+  readonly isCut: boolean;
+
+  /**
+   * @param domain - services are reached at `<service>.<domain>`
+   * @param tooLong - given for the beginning of a head that is too long
+   */
+  constructor(version: HttpVersion, headers: readonly Header[], domain: string, tooLong?: Refusal) {
     this.version = version;
     this.headers = headers;
     this.#domain = domain;
+    this.#fault = tooLong;
+    this.isCut = tooLong !== undefined;
   }
 
   get host(): string {
@@ -102,7 +110,7 @@ export class Head {
   }
 
   #readWantsUpgrade(): boolean {
-    const protocols = this.version === '1.1' ? membersOf(valuesOf(this.headers, 'upgrade')) : [];
+    const protocols = this.version === '1.1' && !this.isCut ? membersOf(valuesOf(this.headers, 'upgrade')) : [];
     return (
       protocols.some((protocol) => protocol.split('/', 1)[0] === 'websocket') &&
       connectionList(this.headers).has('upgrade')

@@ -1,11 +1,22 @@
 import type { Header } from './action.js';
+import { FORGET } from './browser/place.js';
 import type { Head } from './head.js';
 import { valuesOf } from './headers/headers.js';
 import { holdsHandle } from './record/disguised.js';
 import { type Refusal, refusalFor } from './refusals/deny.js';
 
+/** Bytes of a request's head: more are 431. */
+export const HEAD_BYTES = 16 * 1024;
 /** More headers than this are refused, never cut off (A8). Their bytes are bounded by the listener. */
 const MAX_HEADERS = 200;
+
+/** What a browser that sends too many cookies can do about it: a page that is there for heads which are too long, too. */
+export const TOO_LONG = refusalFor('too_large', `The head of the request is larger than ${HEAD_BYTES} bytes.`, {
+  status: 431,
+  rule: 'readable request',
+  hint: 'in a browser, delete the cookies of this site and of the domain above it',
+  way: { href: FORGET, text: 'Delete cookies' },
+});
 
 /** What is wrong with a request's head before anybody asks whose it is. */
 export function faultOf(target: string, head: Head): Refusal | null {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { HEAD_BYTES } from '../../src/http/client/request-reader.js';
+import { HEAD_BYTES } from '../../src/http/request.js';
 import { bytesOf, chunked, get, inPieces, post, read, readText, same, WELL_FORMED } from '../http/request-reading.js';
 
 t.test('A6: a request is read the same, wherever it is split', async (t) => {

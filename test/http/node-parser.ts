@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { Duplex } from 'node:stream';
 import type { Test } from 'tap';
-import { HEAD_BYTES } from '../../src/http/client/request-reader.js';
+import { HEAD_BYTES } from '../../src/http/request.js';
 import type { Whole } from './request-reading.js';
 
 /** What Node's own parser makes of what comes on one connection. One at a time: Node uses parsers again. */

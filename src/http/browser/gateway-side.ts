@@ -2,6 +2,7 @@ import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers/headers.js';
 import type { HttpParts } from '../parts.js';
+import { TOO_LONG } from '../request.js';
 import { METHODS } from '../rules/override.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
@@ -9,9 +10,11 @@ import { isApiPath, serveApi } from './api-side.js';
 import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
 import { foreignRequest, isNavigation } from './foreign.js';
+import { serveForget } from './forget.js';
 import { shortBody } from './form.js';
 import { homePage, LOGIN_PAGE, loggedOutPage, sendOn, sendPage, welcomePage } from './pages.js';
 import { PASSKEY_PAGES } from './passkey-side.js';
+import { FORGET } from './place.js';
 import { type Answer, refuse } from './refusals.js';
 import { requestPageAt } from './request-side.js';
 import { BEGIN, ENTER } from './service-side.js';
@@ -54,6 +57,9 @@ export async function serveGatewayHost(
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
   if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
   if (!target.ok) return null;
+  if (target.path === FORGET)
+    return { refusal: serveForget(parts, req, res, (req.header('host') ?? '').toLowerCase()) };
+  if (req.head.isCut) return { refusal: TOO_LONG };
   if (isApiPath(target.path)) return { refusal: await serveApi(parts, req, res, target) };
   const page = pageAt(req.method, target.path);
   if (page === undefined) {

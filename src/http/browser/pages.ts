@@ -3,6 +3,7 @@ import type { ClientResponse, OwnHeaders } from '../client/response.js';
 import { BEARER_CHALLENGE } from '../credential.js';
 import { escapeHtml, STYLE, STYLE_HASH } from '../refusals/deny.js';
 import { INVITE_SCRIPT, PASSKEY_SCRIPT } from './passkey-script.js';
+import { FORGET } from './place.js';
 
 /** A page of the gateway's own. Its forms lead to its own host alone. */
 export interface Page {
@@ -91,6 +92,30 @@ export function loggedOutPage(elsewhere: string): Page {
   };
 }
 
+/** What a person is asked whose browser sends more cookies than there is room for. @param host - without a port */
+export function forgetPage(host: string): Page {
+  return {
+    title: 'Delete cookies',
+    body:
+      `<h1>Delete the cookies of ${escapeHtml(host)}?</h1>` +
+      '<p>Your browser may be keeping more cookies for this site than it can send. If pages here say 431, delete them.</p>' +
+      '<p>You are logged out by that, here and, in most browsers, at all sites of the same domain.</p>' +
+      `<form method="post" action="${FORGET}"><p><button>Delete the cookies</button></p></form>`,
+  };
+}
+
+/** Afterwards. @param above - the address of the same page at the gateway's own host; null there */
+export function forgottenPage(above: string | null): Page {
+  const more =
+    above === null
+      ? '<p>If pages still say 431, delete the cookies of the domain above this one in the settings of your browser.</p>'
+      : `<p>If pages still say 431, <a href="${escapeHtml(above)}">delete those of the gateway, too</a>.</p>`;
+  return {
+    title: 'Cookies deleted',
+    body: `<h1>The cookies were deleted</h1><p><a href="/">Begin again</a></p>${more}`,
+  };
+}
+
 /** What a person is asked when a command line wants to act for them. */
 export interface ToolQuestion {
   readonly principal: string;
@@ -170,7 +195,13 @@ export function passkeysPage(passkeys: readonly ListedPasskey[], fresh: boolean)
 }
 
 /** Answers with a page. As for the others that send: null, nothing is left to be said. */
-export function sendPage(res: ClientResponse, page: Page, cookies: readonly string[] = [], status = 200): null {
+export function sendPage(
+  res: ClientResponse,
+  page: Page,
+  cookies: readonly string[] = [],
+  status = 200,
+  more: OwnHeaders = {},
+): null {
   const { title, body, script, leadsTo = '' } = page;
   const html = [
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -183,7 +214,7 @@ export function sendPage(res: ClientResponse, page: Page, cookies: readonly stri
     'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; ${scripts}form-action ${`'self' ${leadsTo}`.trim()}; frame-ancestors 'none'; base-uri 'none'`,
   };
   const challenge = status === 401 ? { 'www-authenticate': BEARER_CHALLENGE } : {};
-  res.send(status, { ...headers, ...challenge, ...QUIET, ...setting(cookies) }, html);
+  res.send(status, { ...headers, ...challenge, ...QUIET, ...setting(cookies), ...more }, html);
   return null;
 }
 

@@ -1,6 +1,9 @@
 /** Paths of a service's host that are the gateway's own, and reach no service. */
 export const OWN_PATHS = '/.daypass';
 
+/** The page where a browser is freed of too many cookies, at every host. */
+export const FORGET = `${OWN_PATHS}/forget`;
+
 /** Whether a normalised path belongs to the gateway, also to those who take an escaped slash for one. */
 export function isOwnPath(path: string): boolean {
   return path === OWN_PATHS || path.startsWith(`${OWN_PATHS}/`) || path.startsWith(`${OWN_PATHS}%2F`);

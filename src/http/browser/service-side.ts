@@ -4,11 +4,13 @@ import type { ClientResponse } from '../client/response.js';
 import { valuesOf } from '../headers/headers.js';
 import type { Selected } from '../headers/host.js';
 import type { HttpParts } from '../parts.js';
+import { TOO_LONG } from '../request.js';
 import { readTarget } from '../rules/path.js';
 import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';
+import { serveForget } from './forget.js';
 import { sendOn } from './pages.js';
-import { gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
+import { FORGET, gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
 import { type Answer, refuse } from './refusals.js';
 import { oldestStates, packState, readStates, STATE_LASTS } from './state.js';
 
@@ -56,13 +58,24 @@ export async function serveOwnTarget(
   const headers = req.headers;
   const target = readTarget(req.target);
   const path = target.ok ? target.path : '';
+  if (path === FORGET) return serveForget(parts, req, res, selected.host);
   if ((path !== ENTER && path !== BEGIN) || !parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
+  const codes = path === ENTER ? new URLSearchParams(target.ok ? target.query : '').getAll('code') : [];
+  if (req.head.isCut) return useUp(parts, codes);
   if (req.method !== 'GET') return refuse.notAMethod(['GET']);
   if (!isNavigation(req.method, headers)) return refuse.nothingHere();
   const cookies = valuesOf(headers, 'cookie');
   if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies });
-  const query = new URLSearchParams(target.ok ? target.query : '');
-  return enterService(parts, selected, res, cookies, query.getAll('code'));
+  return enterService(parts, selected, res, cookies, codes);
+}
+
+/**
+ * A code whose browser has too many cookies to bring it: any page of the service can see to that, and Firefox shows it the address
+ * in the history of its tab.
+ */
+async function useUp({ access }: HttpParts, codes: readonly string[]): Promise<Answer> {
+  for (const code of codes.slice(0, 2)) await access.handovers.enter(code, [], '', null);
+  return TOO_LONG;
 }
 
 /**

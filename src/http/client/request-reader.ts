@@ -4,6 +4,7 @@ import { Head, type HttpVersion } from '../head.js';
 import { readHeaderLine } from '../headers/header-line.js';
 import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
+import { HEAD_BYTES, TOO_LONG } from '../request.js';
 
 /** The first line of a request (RFC 9112 section 3). */
 export interface RequestLine {
@@ -22,8 +23,17 @@ export interface RequestHeard {
   end(): void;
 }
 
-/** Bytes of a request's head: more are 431. */
-export const HEAD_BYTES = 16 * 1024;
+/** A request whose head is too long, as far as it was read. Nothing is forwarded of it. */
+export class TooLong extends MalformedMessage {
+  /** Null where not even its first line is there, or something in it is none of HTTP's. */
+  readonly begun: { readonly line: RequestLine; readonly head: Head } | null;
+
+  constructor(begun: TooLong['begun']) {
+    super(`a head of more than ${HEAD_BYTES} bytes`, 431);
+    this.begun = begun;
+  }
+}
+
 /** Empty lines before a request: of more there could be any number, at less cost to who sends them than to us. */
 const MOST_EMPTY = 16;
 
@@ -106,7 +116,7 @@ export class RequestReader {
       const line = this.#readLine(bytes, at, lf - 1);
       if (line.version === known.version) {
         const next = lf + 1 + this.#last.length;
-        refuseTooLong(next - at);
+        this.#refuseTooLong(bytes, at, next - at);
         this.#follow(line, known);
         return next;
       }
@@ -126,7 +136,7 @@ export class RequestReader {
 
   /** @param end - where the end of the last line stands, and the empty line behind it */
   #readWhole(bytes: Buffer, at: number, lf: number, end: number): void {
-    refuseTooLong(end + END_OF_HEAD.length - at);
+    this.#refuseTooLong(bytes, at, end + END_OF_HEAD.length - at);
     const line = this.#readLine(bytes, at, lf - 1);
     const lines = end < lf ? [] : bytes.toString('latin1', lf + 1, end).split('\r\n');
     if (lines.some((one) => DOUBTFUL.test(one)))
@@ -160,13 +170,29 @@ export class RequestReader {
     // What stands behind the head is its body's, and may be anything.
     refuseEarly(end === -1 ? seen : seen.subarray(0, end + END_OF_HEAD.length), before);
     if (end === -1) {
-      if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) refuseTooLong(HEAD_BYTES + 1);
+      if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) this.#refuseTooLong(seen, 0, HEAD_BYTES + 1);
       return bytes.length;
     }
     this.#begun = null;
     this.#begunBytes = 0;
     this.#readWhole(seen, 0, seen.indexOf(LF), end);
     return at + end + END_OF_HEAD.length - before;
+  }
+
+  #refuseTooLong(bytes: Buffer, at: number, length: number): void {
+    if (length > HEAD_BYTES) throw new TooLong(this.#begunHead(bytes.toString('latin1', at, at + HEAD_BYTES)));
+  }
+
+  /** @param text - the beginning of a head: its last line is not whole */
+  #begunHead(text: string): TooLong['begun'] {
+    const [first, ...lines] = text.split('\r\n').slice(0, -1);
+    try {
+      const line = readRequestLine(first ?? '');
+      if (line.method === 'CONNECT') return null;
+      return { line, head: new Head(line.version, lines.map(readHeaderLine), this.#domain, TOO_LONG) };
+    } catch {
+      return null;
+    }
   }
 
   #follow(line: RequestLine, head: Head): void {
@@ -222,10 +248,6 @@ const HEAD = Buffer.from('HEAD ');
 
 function isHead(bytes: Buffer, at: number): boolean {
   return bytes[at] === HEAD[0] && bytes.subarray(at, at + HEAD.length).equals(HEAD);
-}
-
-function refuseTooLong(length: number): void {
-  if (length > HEAD_BYTES) throw new MalformedMessage(`a head of more than ${HEAD_BYTES} bytes`, 431);
 }
 
 /** What cannot become a head is not waited for. */

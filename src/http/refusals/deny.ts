@@ -22,6 +22,8 @@ export interface Refusal {
   readonly session?: string;
   /** When to ask again, seconds. */
   readonly retryAfter?: number;
+  /** Where a person in a browser can do something about it, at this host. */
+  readonly way?: { readonly href: string; readonly text: string };
   /** The methods that a 405 names. */
   readonly allow?: readonly string[];
 }
@@ -154,10 +156,11 @@ function page(refusal: Refusal): string {
     .join('');
   const heading = escapeHtml(STATUS_CODES[refusal.status] ?? 'Refused');
   const hint = refusal.hint ? `<p class="do">${escapeHtml(sentence(refusal.hint))}</p>` : '';
+  const way = refusal.way ? `<p><a href="${escapeHtml(refusal.way.href)}">${escapeHtml(refusal.way.text)}</a></p>` : '';
   return [
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
     `<title>${refusal.status} ${heading}</title><style>${STYLE}</style></head><body><main>`,
-    `<h1>${heading}</h1><p>${escapeHtml(sentence(refusal.detail))}</p>${hint}<dl>${list}</dl></main>`,
+    `<h1>${heading}</h1><p>${escapeHtml(sentence(refusal.detail))}</p>${hint}${way}<dl>${list}</dl></main>`,
     '<footer>Daypass: access for one task and a short time</footer></body></html>\n',
   ].join('');
 }
