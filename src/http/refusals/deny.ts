@@ -176,15 +176,29 @@ export function escapeHtml(text: string): string {
 }
 
 /**
- * The headers of every refusal. Its address may hold a hand-over code, which the service's own pages shall not learn:
- * `sandbox` makes it no page of their origin, whose service workers could list it, and `no-referrer` keeps its address out of
- * `navigation.entries()`.
+ * What keeps a refusal apart from other pages. At a service's host its address may hold a hand-over code, which the service's own pages
+ * shall not learn: `sandbox` makes it no page of their origin, whose service workers could list it.
+ */
+const APART = { policy: '; sandbox', headers: {} };
+/**
+ * At the gateway's own host: whoever opened it in a window learns no more of that than of a page, such as whether its visitor may open a
+ * service. Browsers take no page that has both.
+ */
+const OWN_APART = { policy: '', headers: { 'cross-origin-opener-policy': 'same-origin' } };
+
+/**
+ * The headers of every refusal. `no-referrer` keeps its address out of `navigation.entries()`.
  * @param challenge - what a 401 asks for
  */
-function ownHeaders({ status, retryAfter, allow }: Refusal, challenge = BEARER_CHALLENGE): Record<string, string> {
+function ownHeaders(
+  { status, retryAfter, allow }: Refusal,
+  challenge = BEARER_CHALLENGE,
+  apart: typeof APART | typeof OWN_APART = APART,
+): Record<string, string> {
   return {
     'cache-control': 'no-store',
-    'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox`,
+    'content-security-policy': `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'${apart.policy}`,
+    ...apart.headers,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     ...(status === 401 ? { 'www-authenticate': challenge } : {}),
@@ -197,9 +211,14 @@ function ownHeaders({ status, retryAfter, allow }: Refusal, challenge = BEARER_C
 export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolean): void {
   const { head } = res.request;
   const { type, body } = wordRefusal(refusal, res.request);
-  const challenge = head.selected.kind === 'service' ? challengeFor(head.headers) : BEARER_CHALLENGE;
+  const { kind } = head.selected;
+  const challenge = kind === 'service' ? challengeFor(head.headers) : BEARER_CHALLENGE;
   if (close) res.keepsAlive = false;
-  res.send(refusal.status, { 'content-type': type, ...ownHeaders(refusal, challenge) }, body);
+  res.send(
+    refusal.status,
+    { 'content-type': type, ...ownHeaders(refusal, challenge, kind === 'gateway' ? OWN_APART : APART) },
+    body,
+  );
 }
 
 /**

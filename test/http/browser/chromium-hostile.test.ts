@@ -144,6 +144,24 @@ t.test('a browser with a login, and pages that would use it', { skip }, async (t
     }
   });
 
+  await t.test(
+    'a page that opens a window of the gateway does not learn from it what its visitor may do',
+    async (t) => {
+      const paths = ['handover?service=x&bind=', 'handover?service=z&bind=', 'requests/', 'elsewhere/', '?'];
+      for (const path of paths.map((one) => `${one}${'A'.repeat(43)}`)) {
+        await page.goto(`${origins.y}/`);
+        const [popup] = await Promise.all([
+          context.waitForEvent('page'),
+          page.evaluate(`window.popup = window.open('${origins.home}/${path}'); 0`),
+        ]);
+        await popup.waitForSelector('h1, h2, title', { state: 'attached' });
+        await page.waitForFunction('window.popup.closed');
+        t.pass(path);
+        await popup.close();
+      }
+    },
+  );
+
   await t.test('a page has nothing of another service fetched ahead with the login of who looks at it', async (t) => {
     const live = await context.cookies(origins.x);
     // One that is looked at: nothing is fetched ahead for others.
