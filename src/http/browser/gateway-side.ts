@@ -12,6 +12,7 @@ import { backChannelLogout, DIRECTORY_PAGES } from './directory.js';
 import { foreignRequest, isNavigation } from './foreign.js';
 import { serveForget } from './forget.js';
 import { shortBody } from './form.js';
+import { plainInstant } from './instant.js';
 import { homePage, LOGIN_PAGE, loggedOutPage, sendOn, sendPage, welcomePage } from './pages.js';
 import { PASSKEY_PAGES } from './passkey-side.js';
 import { FORGET } from './place.js';
@@ -97,7 +98,7 @@ async function home(visit: Visit): Promise<Answer> {
   const listed = grants
     .filter(({ service }) => parts.gate.serves(service, 'http'))
     .map(({ service, role, expiresAt }) => ({
-      ...{ service, role, until: new Date(expiresAt).toISOString() },
+      ...{ service, role, until: plainInstant(expiresAt) },
       href: `${parts.scheme}://${service}.${host}${BEGIN}`,
     }));
   return sendPage(res, homePage(login.principal, listed, login.source === 'passkey'));

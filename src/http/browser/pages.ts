@@ -173,7 +173,7 @@ export function homePage(principal: string, grants: readonly Listed[], hasPasske
   };
 }
 
-/** A passkey as the page lists it; times as ISO 8601. */
+/** A passkey as the page lists it; times as people read them. */
 export interface ListedPasskey {
   readonly id: string;
   readonly created: string;

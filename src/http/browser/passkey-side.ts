@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { iso } from '../../clock.js';
 import type { Login } from '../../identity/logins.js';
 import type { Begun, Finish } from '../../identity/passkeys.js';
 import { readJson } from '../../json.js';
@@ -9,6 +8,7 @@ import { valuesOf } from '../headers/headers.js';
 import { clientOf } from '../whence.js';
 import { CEREMONY_COOKIE, cookiesNamed, sessionCookie, setCookie } from './cookies.js';
 import { shortBody } from './form.js';
+import { plainInstant } from './instant.js';
 import { INVITE_PAGE, passkeysPage, sendJson, sendOn, sendPage } from './pages.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
 import { loginOf, type Page, tooOften, type Visit } from './visit.js';
@@ -38,7 +38,7 @@ async function listPasskeys(visit: Visit): Promise<Answer> {
   if (login === null) return sendOn(res, '/');
   const { passkeys } = parts.access;
   const listed = (await passkeys.list(login.principal)).map(({ id, createdAt, usedAt }) => ({
-    ...{ id, created: iso(createdAt), used: iso(usedAt) },
+    ...{ id, created: plainInstant(createdAt), used: usedAt === null ? null : plainInstant(usedAt) },
   }));
   return sendPage(res, passkeysPage(listed, await passkeys.isFresh(login)));
 }

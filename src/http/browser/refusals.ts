@@ -27,7 +27,7 @@ export const refuse = {
   notLoggedIn: (): Refusal =>
     refusalFor('malformed', 'This browser is not logged in at the gateway.', {
       rule: 'a login',
-      hint: "log in at the gateway's own page with your passkey, or ask an operator for a login link (daypass login-link <you>); then open the service again",
+      hint: "log in at the gateway's own page, and run daypass login again",
     }),
   linkOver: (): Refusal =>
     refusalFor('malformed', 'This login link was used already, or is too old.', {

@@ -4,6 +4,7 @@ import { STANDS } from '../../access/rows.js';
 import type { Sheet } from '../../access/sheet.js';
 import { neutral } from '../../recording/neutral.js';
 import { escapeHtml } from '../refusals/deny.js';
+import { instant, plainInstant } from './instant.js';
 import type { Page } from './pages.js';
 
 /** What somebody wrote into a form. */
@@ -54,7 +55,13 @@ function said(text: string): string {
   return `<bdi>${escapeHtml(neutral(text))}</bdi>`;
 }
 
-function wrong({ message, hint }: Found): string {
+/** For somebody whose login was over when they sent a form: what they wrote is shown, so that they need not think of it again. */
+export function undecidedNote({ comment }: Filled): string {
+  const wrote = comment === '' ? '' : `<p class="said">You wrote: ${said(comment)}</p>`;
+  return `${wrong({ message: 'This browser is not logged in any more.', hint: 'Log in, and decide again.' })}${wrote}`;
+}
+
+function wrong({ message, hint }: Pick<Found, 'message' | 'hint'>): string {
   const mend = hint === undefined ? '' : `<p>${said(hint)}</p>`;
   return `<div class="note wrong" role="alert"><p><strong>Not decided.</strong> ${said(message)}</p>${mend}</div>`;
 }
@@ -63,9 +70,9 @@ function standing({ request, owner }: Sheet): string {
   const { state, needed, given, decideBy, reviewDue, reviewedAt, id } = request;
   const words = `<p><strong>The request ${STANDS[state]}.</strong></p>`;
   if (state === 'pending')
-    return `${words}<p>Approvals: ${given} of ${needed}, by ${said(owner)}. It lapses ${time(decideBy)}.</p>`;
+    return `${words}<p>Approvals: ${given} of ${needed}, by ${said(owner)}. It lapses ${instant(decideBy)}.</p>`;
   if (reviewDue === null || reviewedAt !== null) return words;
-  return `${words}<p>It is to be reviewed by ${time(reviewDue)}: <code>daypass review ${escapeHtml(id)}</code></p>`;
+  return `${words}<p>It is to be reviewed by ${instant(reviewDue)}: <code>daypass review ${escapeHtml(id)}</code></p>`;
 }
 
 const KINDS = {
@@ -76,8 +83,9 @@ const KINDS = {
 
 function facts({ request, allowed, nda }: Sheet): string {
   const { principal, service, lane, kind, hours, sponsor, role, seconds, startsAt, endsAt, clock } = request;
-  const begins = clock === 'start' ? time(startsAt) : `at its first use, from ${time(startsAt)} to ${time(endsAt)}`;
-  const until = clock === 'start' ? `, until ${time(startsAt + allowed.seconds * 1000)}` : '';
+  const begins =
+    clock === 'start' ? instant(startsAt) : `at its first use, from ${instant(startsAt)} to ${instant(endsAt)}`;
+  const until = clock === 'start' ? `, until ${instant(startsAt + allowed.seconds * 1000)}` : '';
   const list: readonly (readonly [string, string])[] = [
     ['person', said(principal)],
     ['service', `${said(service)}, lane ${escapeHtml(lane)}`],
@@ -112,7 +120,7 @@ function decisions(approvals: readonly ApprovalView[]): string {
     ];
     const to = left.length === 0 ? '' : ` to less (${left.join(', ')})`;
     const verb = one.outcome === 'approve' ? `agreed${to}` : 'refused';
-    return `<li>${said(one.approver)} ${verb}, ${time(one.at)}: ${said(one.comment)}</li>`;
+    return `<li>${said(one.approver)} ${verb}, ${instant(one.at)}: ${said(one.comment)}</li>`;
   });
   return `<h2>Decisions</h2><ul>${rows.join('')}</ul>`;
 }
@@ -180,7 +188,7 @@ const SHORTER = [900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400, 172_8
 
 function durations({ startsAt, clock }: RequestDetail, most: number, chosen: string): string {
   const words = (seconds: number) =>
-    `${lasting(seconds)}${clock === 'start' ? `, until ${plainTime(startsAt + seconds * 1000)}` : ''}`;
+    `${lasting(seconds)}${clock === 'start' ? `, until ${plainInstant(startsAt + seconds * 1000)}` : ''}`;
   const whole = `<option value="">${words(most)}</option>`;
   const shorter = SHORTER.filter((seconds) => seconds < most).toReversed();
   return whole + shorter.map((one) => option(String(one), `shorter: ${words(one)}`, chosen)).join('');
@@ -194,17 +202,4 @@ const DAY = 86_400;
 
 function lasting(seconds: number): string {
   return seconds >= DAY && seconds % DAY === 0 ? `${seconds / DAY}d` : wordSeconds(seconds);
-}
-
-function time(at: number): string {
-  return `<time datetime="${isoOf(at)}">${plainTime(at)}</time>`;
-}
-
-function plainTime(at: number): string {
-  return `${isoOf(at).slice(0, 16).replace('T', ' ')} UTC`;
-}
-
-/** A time that is none is shown as such, and denies nothing here: what decides looks again. */
-function isoOf(at: number): string {
-  return Number.isFinite(at) ? new Date(at).toISOString() : 'unknown';
 }

@@ -13,7 +13,7 @@ import { fieldOf, shortBody } from './form.js';
 import { sendOn, sendPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';
 import { type Answer, refusalOfFault, refuse } from './refusals.js';
-import { type Filled, type Found, NOTHING, requestPage } from './request-page.js';
+import { type Filled, type Found, NOTHING, requestPage, undecidedNote } from './request-page.js';
 import { loginOf, type Page, type Visit } from './visit.js';
 
 /** What the page of a request asks: the very functions of the API, which judge, change and audit. */
@@ -51,11 +51,11 @@ export function requestPageAt(asked: string): Page | undefined {
 
 /** Whoever is not logged in is led through a login and back, to nothing but this very page. */
 async function asPerson(visit: Visit, id: string, answer: (asking: Asking) => Promise<Answer>): Promise<Answer> {
-  const { parts, res, target, secret } = visit;
+  const { parts, secret } = visit;
   const { desk, access, rates, clock, monotonic } = parts;
   if (desk === undefined) return refuse.nothingHere();
   const login = await loginOf(visit);
-  if (login === null || secret === null) return sendPage(res, welcomePage(access.directory !== null, target), [], 401);
+  if (login === null || secret === null) return strange(visit);
   const wait = rates.take(`person ${login.principal}`, 'pages of requests', OFTEN, monotonic());
   if (wait > 0) return refuse.requestsTooOften(wait);
   try {
@@ -66,6 +66,16 @@ async function asPerson(visit: Visit, id: string, answer: (asking: Asking) => Pr
     if (refusal !== null) return refusal;
     throw thrown;
   }
+}
+
+/** Whoever sent a form when their login was over is told that it decided nothing. */
+async function strange({ parts, req, res, target }: Visit): Promise<Answer> {
+  const page = welcomePage(parts.access.directory !== null, target);
+  if (req.method !== 'POST') return sendPage(res, page, [], 401);
+  const body = await shortBody(req, LONGEST);
+  if (!body.ok) return body.answer;
+  const note = undecidedNote(filledIn(new URLSearchParams(body.text)));
+  return sendPage(res, { ...page, title: `Not decided: ${page.title}`, body: note + page.body }, [], 401);
 }
 
 /** @param found - what is to be said of a decision that was not made, with what was written for it */

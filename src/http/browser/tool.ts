@@ -1,4 +1,5 @@
 import { fieldOf, shortBody } from './form.js';
+import { plainInstant } from './instant.js';
 import { sendOn, sendPage, toolPage, welcomePage } from './pages.js';
 import { isProof, proofOf } from './proof.js';
 import { type Answer, refuse } from './refusals.js';
@@ -33,7 +34,7 @@ async function showTool(visit: Visit): Promise<Answer> {
   if (login === null || secret === null) return sendPage(res, welcomePage(parts.access.directory !== null, target));
   const as = query.get('as');
   if (as !== null && as !== login.principal) return sendBack(visit, asked, { error: 'wrong_account' });
-  const until = new Date(login.expiresAt).toISOString();
+  const until = plainInstant(login.expiresAt);
   return sendPage(
     res,
     toolPage({ ...asked, principal: login.principal, until, token: proofOf(secret, boundTo(asked)) }),

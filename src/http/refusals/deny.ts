@@ -135,12 +135,12 @@ export const STYLE =
   'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}' +
   'button{font:inherit;color:#fff;background:#1f4e9e;border:0;border-radius:6px;padding:.45rem 1rem;cursor:pointer}' +
   'button:hover{background:#173d7d}.no{background:#a3261d}.no:hover{background:#7d1c15}' +
-  'button:focus-visible,a:focus-visible,textarea:focus-visible,select:focus-visible{outline:3px solid #9dbcf0;outline-offset:2px}' +
+  'button:focus-visible,a:focus-visible,textarea:focus-visible,select:focus-visible{outline:3px solid #1f4e9e;outline-offset:2px}' +
   'h2{font-size:1.05rem;margin:1.75rem 0 .25rem}ul{margin:.5rem 0;padding-left:1.25rem}li,.said{overflow-wrap:anywhere}' +
   'label{display:block;margin:.75rem 0 .25rem;font-weight:600}' +
   'textarea,select{font:inherit;color:inherit;background:#fff;width:100%;box-sizing:border-box;padding:.45rem;border:1px solid #6b7480;border-radius:6px}' +
   '.note{border-left:4px solid #b06000;background:#fdf6ec;padding:.5rem 1rem;margin:1rem 0}.wrong{border-color:#a3261d;background:#fdf1f0}' +
-  'footer{margin-top:1rem;font-size:.8rem;color:#8a93a1}' +
+  'footer{margin-top:1rem;font-size:.8rem;color:#5b6472}' +
   '@media(max-width:30rem){body{margin:1rem auto;padding:0 .75rem}main{padding:1.25rem}dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}';
 export const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 

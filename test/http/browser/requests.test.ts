@@ -118,6 +118,22 @@ t.test(
   },
 );
 
+t.test('who is logged out while they write is told that nothing was decided, and finds what they wrote', async (t) => {
+  const id = await askedBy(gateway, 'alice');
+  const lee = await visitorOf(gateway, 'lee');
+  const token = tokenIn((await lee.look(`/requests/${id}`)).body);
+  await gateway.operator('POST', '/v1/logouts', { principal: 'lee', reason: 'left', by: 'ops' });
+  const form = { token, answer: 'approve', comment: 'go <b>ahead</b>\u202e' };
+  const late = await lee.send(`/requests/${id}`, form);
+  t.match(late, { status: 401, body: /role="alert".*Not decided\..*You wrote:.*go &#60;b&#62;ahead.*Not logged in/s });
+  t.ok(late.body.includes(`href="/login/oidc?to=${encodeURIComponent(`/requests/${id}`)}"`), 'and is led back');
+  t.notMatch(late.body, /<b>|\u202e/);
+  const foreign = { 'sec-fetch-site': 'same-site', origin: 'http://web.localhost' };
+  t.notMatch((await lee.send(`/requests/${id}`, form, foreign)).body, 'ahead', 'no other page has it show anything');
+  t.notMatch((await lee.look(`/requests/${id}`)).body, 'Not decided');
+  t.match(await (await api('lee'))('GET', `/requests/${id}`), { body: { state: 'pending' } });
+});
+
 t.test('a link that is opened while logged out leads through the company directory and back', async (t) => {
   const id = await askedBy(gateway, 'alice');
   provider.accounts.set('u-9', { preferred_username: 'lena', groups: ['leads'] });
