@@ -125,18 +125,32 @@ export class Handovers {
     return { secret, expiresAt: expiresAt.getTime(), bind, principal: String(principal), ended: Number(ended) };
   }
 
+  /**
+   * What keeps somebody out of a service who has a grant for it: its hours, in words. Null when nothing of that kind does.
+   */
+  async hoursOf({ principal }: Login, service: string): Promise<string | null> {
+    for (const { id } of await this.#newest(principal, service)) {
+      const check = await this.#parts.grants.check(id);
+      if (!check.ok && check.reason === 'outside_hours') return check.message;
+    }
+    return null;
+  }
+
   /** The ledger proposes, the whole check decides: nobody is sent on with a grant that does not let them in. */
   async #newestGrant(principal: string, service: string): Promise<string | null> {
-    const { grants } = this.#parts;
-    const listed = this.#inForce(await grants.list({ principal, service, active: true }));
     let isKnown = true;
-    for (const { id } of listed.slice(0, TRIED)) {
-      const check = await grants.check(id);
+    for (const { id } of await this.#newest(principal, service)) {
+      const check = await this.#parts.grants.check(id);
       if (check.ok) return id;
       if (check.reason === 'store_unavailable') isKnown = false;
     }
     if (isKnown) return null;
     throw new DaypassError('store_unavailable', 'Whether a grant lets somebody in could not be checked.');
+  }
+
+  async #newest(principal: string, service: string): Promise<readonly GrantView[]> {
+    const listed = await this.#parts.grants.list({ principal, service, active: true });
+    return this.#inForce(listed).slice(0, TRIED);
   }
 
   #inForce(listed: readonly GrantView[]): readonly GrantView[] {

@@ -112,7 +112,7 @@ async function handOver(visit: Visit): Promise<Answer> {
   // The way on is this very request, as it was normalised: a login leads back to it, and to nowhere else.
   if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, target), [], 401);
   const code = await parts.access.handovers.begin(login, service, bind);
-  if (code === null) return refuse.noGrant(service);
+  if (code === null) return refuse.noGrant(service, await parts.access.handovers.hoursOf(login, service));
   return sendOn(res, `${parts.scheme}://${service}.${host}${ENTER}?code=${code}`);
 }
 

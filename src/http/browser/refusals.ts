@@ -52,10 +52,13 @@ export const refuse = {
     detail: 'You are not logged in with a passkey.',
     hint: 'log in with one',
   }),
-  noGrant: (service: string): Refusal => ({
-    ...{ status: 403, reason: 'unknown_grant', rule: 'a grant for the service' },
-    detail: `You have no access to ${service} at the moment.`,
-    hint: 'ask your sponsor for a grant',
+  /** @param hours - what is to be said of the hours of a grant that there is; null without one */
+  noGrant: (service: string, hours: string | null): Refusal => ({
+    ...(hours === null
+      ? { status: 403, reason: 'unknown_grant', rule: 'a grant for the service' }
+      : { status: 403, reason: 'outside_hours', rule: 'the hours of a grant' }),
+    detail: `You have no access to ${service} at the moment.${hours === null ? '' : ` ${hours}`}`,
+    hint: hours === null ? 'ask your sponsor for a grant' : 'open it again then',
   }),
   foreign: (why: string): Refusal => ({
     ...{ status: 403, reason: 'foreign_origin', rule: "the gateway's own pages alone" },
