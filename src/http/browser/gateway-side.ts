@@ -111,6 +111,8 @@ async function handOver(visit: Visit): Promise<Answer> {
   const login = await loginOf(visit);
   // The way on is this very request, as it was normalised: a login leads back to it, and to nowhere else.
   if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, target), [], 401);
+  const wait = parts.rates.take(`person ${login.principal}`, 'hand-overs', OFTEN, parts.monotonic());
+  if (wait > 0) return refuse.handoversTooOften(wait);
   const code = await parts.access.handovers.begin(login, service, bind);
   if (code === null) return refuse.noGrant(service, await parts.access.handovers.hoursOf(login, service));
   return sendOn(res, `${parts.scheme}://${service}.${host}${ENTER}?code=${code}`);
@@ -139,5 +141,7 @@ async function logOut(visit: Visit): Promise<Answer> {
   return elsewhere === null ? sendOn(visit.res, '/', cookies) : sendPage(visit.res, loggedOutPage(elsewhere), cookies);
 }
 
+/** How often one person may be handed over: each time leaves a row in the ledger for a week. */
+const OFTEN = { count: 300, seconds: 60 };
 /** `code=` and 43 characters. */
 const LONGEST = 64;

@@ -83,6 +83,9 @@ export const refuse = {
       hint: 'try again in a moment',
     }),
   /** @param wait - milliseconds */
+  handoversTooOften: (wait: number): Refusal =>
+    tooMany('You have opened services too often.', 'hand-overs of one person', wait),
+  /** @param wait - milliseconds */
   requestsTooOften: (wait: number): Refusal =>
     tooMany('You have asked for too many pages of requests.', 'pages of requests of one person', wait),
   notDecided: (): Refusal =>

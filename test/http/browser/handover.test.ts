@@ -251,3 +251,17 @@ t.test('some tabs with long addresses, and any with short ones, come in where th
   t.ok(most < 14_000, `${most} bytes of cookies`);
   t.ok(pages.every((page, n) => page === [...long, ...short][n]));
 });
+
+t.test('one person is not handed over without end, since each time leaves a row in the ledger', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  for (const principal of ['alice', 'bob']) await gateway.issue({ service: 'web', principal });
+  const [alice, bob] = [browser(), browser()];
+  await alice.logIn(await linkFor(gateway));
+  await bob.logIn(await linkFor(gateway, 'bob'));
+  const way = `/handover?service=web&bind=${'A'.repeat(43)}`;
+  const hand = (who: typeof alice) => who.ask('localhost', way, { headers: NAVIGATION });
+  let last = await hand(alice);
+  for (let times = 1; last.status === 303 && times < 2_000; times += 1) last = await hand(alice);
+  t.match(last, { status: 429, headers: { 'retry-after': /^[1-9]/ }, body: /opened services too often/ });
+  t.equal((await hand(bob)).status, 303);
+});
