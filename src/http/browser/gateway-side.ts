@@ -56,7 +56,10 @@ export async function serveGatewayHost(
   const headers = req.headers;
   const target = readTarget(req.target);
   const machine = target.ok ? MACHINES[`${req.method} ${target.path}`] : undefined;
-  if (machine !== undefined) return { refusal: await machine({ parts, req, res }) };
+  if (machine !== undefined) {
+    letSend(req, res);
+    return { refusal: await machine({ parts, req, res }) };
+  }
   if (!target.ok) return null;
   if (target.path === FORGET)
     return { refusal: serveForget(parts, req, res, (req.header('host') ?? '').toLowerCase()) };
@@ -76,7 +79,13 @@ export async function serveGatewayHost(
   if (more.length > 0) return { refusal: refuse.twoCookies() };
   const query = new URLSearchParams(target.query);
   const asked = target.path + target.query;
+  letSend(req, res);
   return { refusal: await page({ parts, req, res, host, target: asked, query, secret }) };
+}
+
+/** Whoever waits for a word before the body gets it. */
+function letSend({ head }: ClientRequest, res: ClientResponse): void {
+  if (head.expectation === 'continue') res.writeContinue();
 }
 
 /** HEAD is answered as GET, without a body (RFC 9110 section 9.3.2). */

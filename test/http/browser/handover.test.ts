@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { waitUntil } from '../../support/wait.js';
+import { raw } from '../gateway.js';
 import { linkFor, NAVIGATION, openingOf, SAME_ORIGIN, startBrowsing, TestBrowser } from './fixture.js';
 
 const WEB = 'web.localhost';
@@ -250,6 +251,30 @@ t.test('some tabs with long addresses, and any with short ones, come in where th
   const { most, pages } = await tabsAtOnce(t, [...long, ...short]);
   t.ok(most < 14_000, `${most} bytes of cookies`);
   t.ok(pages.every((page, n) => page === [...long, ...short][n]));
+});
+
+t.test('whoever waits for a word before they send a form or an object is given it', async (t) => {
+  const { gateway } = await startBrowsing(t);
+  const own = `Host: localhost:${gateway.ports.http}\r\nExpect: 100-continue\r\nConnection: close\r\n`;
+  const asked: readonly (readonly [path: string, body: string, headers: string, answer: RegExp])[] = [
+    ['/login', `code=${await linkFor(gateway)}`, 'Sec-Fetch-Site: same-origin\r\n', /^HTTP\/1\.1 303 /m],
+    [
+      '/api/v1/tokens',
+      '{"code":"x","verifier":"y"}',
+      'Content-Type: application/json\r\n',
+      /^HTTP\/1\.1 400 [\s\S]*code_over/m,
+    ],
+  ];
+  for (const [path, body, headers, answer] of asked) {
+    const client = raw(
+      t,
+      gateway.ports.http,
+      `POST ${path} HTTP/1.1\r\n${own}${headers}Content-Length: ${body.length}\r\n\r\n`,
+    );
+    await client.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+    client.socket.write(body);
+    t.match(await client.ended, answer, path);
+  }
 });
 
 t.test('one person is not handed over without end, since each time leaves a row in the ledger', async (t) => {
