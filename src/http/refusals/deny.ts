@@ -133,7 +133,7 @@ export const STYLE =
   'h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.do{color:#374151}' +
   'dl{margin:1.5rem 0 0;font-size:.85rem;color:#5b6472;display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem}' +
   'dd{margin:0;font-family:ui-monospace,monospace;overflow-wrap:anywhere}' +
-  'button{font:inherit;color:#fff;background:#1f4e9e;border:0;border-radius:6px;padding:.45rem 1rem;cursor:pointer}' +
+  'button{font:inherit;color:#fff;background:#1f4e9e;border:1px solid transparent;border-radius:6px;padding:.45rem 1rem;cursor:pointer}' +
   'button:hover{background:#173d7d}.no{background:#a3261d}.no:hover{background:#7d1c15}' +
   'button:focus-visible,a:focus-visible,textarea:focus-visible,select:focus-visible{outline:3px solid #1f4e9e;outline-offset:2px}' +
   'h2{font-size:1.05rem;margin:1.75rem 0 .25rem}ul{margin:.5rem 0;padding-left:1.25rem}li,.said{overflow-wrap:anywhere}' +
