@@ -49,6 +49,41 @@ t.test('A3: a cookie that somebody else set under our name is refused, or nobody
   t.same(service.seen, ['GET /']);
 });
 
+/** What browsers do not take for a blank, and programs do: before a name, it hides `__Host-` from browsers alone. */
+const BLANKS = ['\u00a0', '\u0085', '\u00e2\u0080\u0080', '\u00c2\u00a0', '\u00ef\u00bb\u00bf', '\u00a0 '];
+
+t.test('A3: what a sibling hides from browsers behind a blank that is none is not our cookie', async (t) => {
+  const { alice, browser, cookie, service, gateway } = await loggedIn(t);
+  const mallory = browser();
+  await gateway.issue({ service: 'web', principal: 'mallory' });
+  await mallory.logIn(await linkFor(gateway, 'mallory'));
+  const begun = await mallory.ask(WEB, '/', { headers: NAVIGATION });
+  for (const blank of BLANKS) {
+    const posing = (held: string) => ({ ...NAVIGATION, cookie: `a=1; ${blank}${held}` });
+    const home = await mallory.ask('localhost', '/', { headers: posing(mallory.cookies('localhost')) });
+    t.match(home.body, 'Not logged in', 'nobody is logged in as somebody else');
+    const beside = `${alice.cookies('localhost')}; ${blank}__Host-daypass=evil`;
+    t.match(
+      (await alice.ask('localhost', '/', { headers: { ...NAVIGATION, cookie: beside } })).body,
+      'Logged in as alice',
+    );
+    t.equal((await alice.ask(WEB, '/', { headers: { ...posing(cookie), ...SAME_ORIGIN } })).status, 401);
+    const handed = await mallory.ask('localhost', begun.location.replace(/^http:\/\/[^/]+/, ''), {
+      headers: NAVIGATION,
+    });
+    const entry = handed.location.replace(/^http:\/\/[^/]+/, '');
+    t.equal(
+      (await mallory.ask(WEB, entry, { headers: posing(mallory.cookies(WEB)) })).status,
+      400,
+      'nor brought along',
+    );
+    const sent = `${blank}__Host-daypass=x; b=2; ${blank}__Secure-own=x; ${blank}__HOST-own=x; __Host-own=1; ${blank}c=3; ${cookie}`;
+    const own = await alice.ask(WEB, '/', { headers: { ...SAME_ORIGIN, cookie: sent } });
+    t.equal(Buffer.from(JSON.parse(own.body).cookie, 'utf8').toString('utf8'), `b=2; __Host-own=1; ${blank}c=3`);
+  }
+  t.equal(service.seen.length, BLANKS.length);
+});
+
 t.test('A3: a session counts at its own service alone, and a login at none', async (t) => {
   const { alice, cookie, service } = await loggedIn(t);
   const login = alice.cookies('localhost');

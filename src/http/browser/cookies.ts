@@ -1,3 +1,5 @@
+import { trimmed } from '../headers/header-line.js';
+
 /**
  * The gateway's cookies. `__Host-` keeps them to one host: browsers take one only with Secure, with `Path=/` and without a
  * Domain, so that no sibling host can set or see it (RFC 6265bis section 4.1.3.2).
@@ -13,6 +15,12 @@ export const CEREMONY_COOKIE = '__Host-dp-ceremony';
 const OURS = new RegExp(`^(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)$`, 'i');
 /** A nameless cookie is sent back as its value alone: one that spells our name would come back as ours. */
 const SETS_OURS = new RegExp(`^[\\s=]*(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)\\s*(?:[=;]|$)`, 'i');
+
+/**
+ * What a host beside this one may set for both: browsers look for `__Host-` at the beginning of a name, and U+00A0 is no blank to
+ * them. To services that take it for one (Python's `strip`, Java's and JavaScript's `trim`) it would be their own cookie.
+ */
+const POSES = /^[^!-~]+__(?:host|secure)-/i;
 
 /**
  * The values of all cookies of a name, in order: more than one means that somebody else set one.
@@ -36,10 +44,13 @@ export function cookiesBeginning(values: readonly string[], beginning: string): 
   return found;
 }
 
-/** A Cookie header's value without our cookies, in any spelling; empty when there are no others. As it is when ours are not in it. */
+/**
+ * A Cookie header's value without our cookies, in any spelling, and without what poses as a cookie of this host alone; empty when
+ * there are no others. As it is when those are not in it.
+ */
 export function withoutOurCookies(value: string): string {
   const cookies = cookiesOf(value);
-  const kept = cookies.filter((cookie) => !OURS.test(nameOf(cookie)));
+  const kept = cookies.filter((cookie) => !OURS.test(nameOf(cookie)) && !POSES.test(cookie));
   return kept.length === cookies.length ? value : kept.join('; ');
 }
 
@@ -58,18 +69,19 @@ export function sessionCookie({ secret, expiresAt }: { secret: string; expiresAt
   return setCookie(SESSION_COOKIE, secret, (expiresAt - now) / 1_000);
 }
 
+/** Blanks and tabs alone are left out around names and values, as browsers do (RFC 6265 section 5.2). */
 function cookiesOf(value: string): string[] {
   return value
     .split(';')
-    .map((cookie) => cookie.trim())
+    .map(trimmed)
     .filter((cookie) => cookie !== '');
 }
 
 function nameOf(cookie: string): string {
   const end = cookie.indexOf('=');
-  return (end === -1 ? cookie : cookie.slice(0, end)).trim();
+  return trimmed(end === -1 ? cookie : cookie.slice(0, end));
 }
 
 function contentOf(cookie: string): string {
-  return cookie.slice(cookie.indexOf('=') + 1).trim();
+  return trimmed(cookie.slice(cookie.indexOf('=') + 1));
 }

@@ -9,7 +9,12 @@ import { DOMAIN, fetchFrom, launchProfile, logIn, skip, socketFrom, startOverTls
 
 /** Servers that are none of the gateway's: below its domain without TLS, and beside it with. */
 async function startEvil(t: Test, tls: { readonly cert: string; readonly key: string }): Promise<string[]> {
-  const answer: RequestListener = (_req, res) => res.setHeader('content-type', 'text/html').end('evil');
+  // Browsers see no `__Host-` at the beginning of this name.
+  const tossed = ['daypass', 'dp-state-a', 'dp-flow'].map(
+    (name) => `\u00a0__Host-${name}=evil; Domain=example.test; Secure; Path=/`,
+  );
+  const answer: RequestListener = (_req, res) =>
+    res.setHeader('content-type', 'text/html').setHeader('set-cookie', tossed).end('evil');
   const [below, beside] = [createServer(answer), createTlsServer(tls, answer)];
   return [`http://evil.${DOMAIN}:${await listen(t, below)}/`, `https://evil.example.test:${await listen(t, beside)}/`];
 }
