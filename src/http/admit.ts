@@ -196,7 +196,7 @@ function admitBrowser(
   if (browser === null && again) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
   if (browser === null) {
     away('malformed');
-    return { ok: false, refusal: NOT_LOGGED_IN };
+    return { ok: false, refusal: method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN };
   }
   const entry = admit(gate, selected, browser, client);
   if (!(entry instanceof Promise)) return entry;
@@ -211,6 +211,15 @@ function known(gate: Gate, service: string): string {
 const NOT_LOGGED_IN = refusalFor('malformed', 'You are not logged in here.', {
   hint: 'open a page of this service in the browser, or send the handle of your grant in Authorization: Bearer',
 });
+
+/** For whoever filled in a form meanwhile. */
+const LOGGED_OUT_AMID = refusalFor(
+  'malformed',
+  'You are not logged in here any more. What you sent did not reach the service.',
+  {
+    hint: 'open a page of this service in another tab and log in; then send it again',
+  },
+);
 
 const TWO_HANDLES = refusalFor('malformed', 'The request presents more than one credential.', {
   hint: 'send one; an Authorization of your own for the service passes where its policy says pass_authorization: true',

@@ -69,6 +69,8 @@ t.test(
     t.match(await page.textContent('main'), 'no access to x', 'and there is no way back in');
     t.same(service.seen.slice(before), []);
 
+    const writing = await context.newPage();
+    await writing.goto(`${y}/form`);
     await page.goto(`${home}/`);
     await page.click('button');
     // Not its address, which is the same before and after.
@@ -77,6 +79,13 @@ t.test(
     await other.goto(`${y}/after`);
     t.match(await other.textContent('h1'), 'Not logged in');
     t.equal(other.url().startsWith(`${home}/handover`), true);
+    await writing.click('button');
+    await writing.waitForURL(`${y}/done`);
+    t.match(await writing.textContent('main'), 'What you sent did not reach the service');
+    await logIn(page, gateway, home);
+    await other.goto(`${y}/again`);
+    await writing.reload();
+    t.equal(await writing.title(), 'POST /done', 'it can be sent again behind a login in another tab');
   },
 );
 
