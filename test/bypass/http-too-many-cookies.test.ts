@@ -60,32 +60,39 @@ t.test('A8: of a request whose head is too long nothing but what deletes cookies
   t.same(service.seen, []);
 });
 
-t.test('D29: cookies are deleted on the word of the host’s own page alone', async (t) => {
-  const { gateway, browser } = await startBrowsing(t);
+t.test('D29: cookies are deleted on the word of the gateway’s own page alone, never by a service’s', async (t) => {
+  const { gateway, service, browser } = await startBrowsing(t);
   const alice = browser();
-  const own = (host: string) => ({ ...NAVIGATION, 'sec-fetch-site': 'same-origin', origin: `http://${host}` });
-  for (const host of ['localhost', WEB]) {
-    const at = `${host}:${gateway.ports.http}`;
-    const foreign: Record<string, string>[] = [
-      {},
-      { ...own(at), origin: 'https://evil.test' },
-      { ...own(at), origin: `http://shop.${at}` },
-      { ...own(at), 'sec-fetch-site': 'same-site' },
-      { ...own(at), 'sec-fetch-site': 'none' },
-      { origin: 'null' },
-    ];
-    for (const cookie of [{}, LARGE]) {
-      for (const headers of foreign) {
-        const refused = await alice.ask(host, FORGET, { method: 'POST', headers: { ...headers, ...cookie } });
-        t.same([refused.status, refused.headers['clear-site-data']], [403, undefined], JSON.stringify(headers));
-      }
-      const page = await alice.ask(host, FORGET, { headers: { ...NAVIGATION, ...cookie } });
-      t.match(page.body, `<form method="post" action="${FORGET}">`);
-      t.equal(page.headers['clear-site-data'], undefined, 'a look deletes nothing');
-      t.match(page.headers['content-security-policy'], "frame-ancestors 'none'");
-      t.equal((await alice.ask(host, FORGET, { method: 'PUT', headers: own(at) })).status, 405);
-      const done = await alice.ask(host, FORGET, { method: 'POST', headers: { ...own(at), ...cookie } });
-      t.match(done, { status: 200, headers: { 'clear-site-data': '"cookies"' } });
+  const home = `localhost:${gateway.ports.http}`;
+  const from = (host: string) => ({ ...NAVIGATION, 'sec-fetch-site': 'same-origin', origin: `http://${host}` });
+  const foreign: Record<string, string>[] = [
+    {},
+    from('evil.test'),
+    from(`web.${home}`),
+    { ...from(home), 'sec-fetch-site': 'same-site' },
+    { ...from(home), 'sec-fetch-site': 'none' },
+    { origin: 'null' },
+  ];
+  for (const cookie of [{}, LARGE]) {
+    const ask = (host: string, method: string, headers: Record<string, string>) =>
+      alice.ask(host, FORGET, { method, headers: { ...headers, ...cookie } });
+    for (const headers of foreign) {
+      const refused = await ask('localhost', 'POST', headers);
+      t.same([refused.status, refused.headers['clear-site-data']], [403, undefined], JSON.stringify(headers));
+    }
+    const page = await ask('localhost', 'GET', NAVIGATION);
+    t.match(page.body, `<form method="post" action="${FORGET}">`);
+    t.equal(page.headers['clear-site-data'], undefined, 'a look deletes nothing');
+    t.match(page.headers['content-security-policy'], "frame-ancestors 'none'");
+    t.equal((await ask('localhost', 'PUT', from(home))).status, 405);
+    const done = await ask('localhost', 'POST', from(home));
+    t.match(done, { status: 200, headers: { 'clear-site-data': '"cookies"' } });
+    for (const headers of [...foreign, from(home)]) {
+      const led = await ask(WEB, 'GET', headers);
+      t.same([led.location, led.headers['clear-site-data']], [`http://${home}${FORGET}`, undefined]);
+      const posted = await ask(WEB, 'POST', headers);
+      t.same([posted.status, posted.headers['clear-site-data']], [405, undefined]);
     }
   }
+  t.same(service.seen, []);
 });

@@ -61,8 +61,8 @@ export async function serveGatewayHost(
     return { refusal: await machine({ parts, req, res }) };
   }
   if (!target.ok) return null;
-  if (target.path === FORGET)
-    return { refusal: serveForget(parts, req, res, (req.header('host') ?? '').toLowerCase()) };
+  const host = (req.header('host') ?? '').toLowerCase();
+  if (target.path === FORGET) return { refusal: serveForget(parts, { req, res, host }) };
   if (req.head.isCut) return { refusal: TOO_LONG };
   if (isApiPath(target.path)) return { refusal: await serveApi(parts, req, res, target) };
   const page = pageAt(req.method, target.path);
@@ -72,7 +72,6 @@ export async function serveGatewayHost(
   }
   const isLook = req.method !== 'POST';
   if (isLook && !isNavigation('GET', headers)) return null;
-  const host = (req.header('host') ?? '').toLowerCase();
   const foreign = isLook ? null : foreignRequest('POST', headers, `${parts.scheme}://${host}`);
   if (foreign !== null) return { refusal: refuse.foreign(foreign) };
   const [secret = null, ...more] = cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE);

@@ -92,29 +92,22 @@ export function loggedOutPage(elsewhere: string): Page {
   };
 }
 
-/** What a person is asked whose browser sends more cookies than there is room for. @param host - without a port */
-export function forgetPage(host: string): Page {
-  return {
-    title: 'Delete cookies',
-    body:
-      `<h1>Delete the cookies of ${escapeHtml(host)}?</h1>` +
-      '<p>Your browser may be keeping more cookies for this site than it can send. If pages here say 431, delete them.</p>' +
-      '<p>You are logged out by that, here and, in most browsers, at all sites of the same domain.</p>' +
-      `<form method="post" action="${FORGET}"><p><button>Delete the cookies</button></p></form>`,
-  };
-}
+/** What a person is asked whose browser sends more cookies than there is room for. */
+export const FORGET_PAGE: Page = {
+  title: 'Delete cookies',
+  body:
+    '<h1>Delete your cookies here?</h1>' +
+    '<p>Your browser may be keeping more cookies for this gateway than it can send. If pages say 431, delete them.</p>' +
+    '<p>That logs you out: here, of all services, and in most browsers of other sites of the same domain, too.</p>' +
+    `<form method="post" action="${FORGET}"><p><button>Delete the cookies</button></p></form>`,
+};
 
-/** Afterwards. @param above - the address of the same page at the gateway's own host; null there */
-export function forgottenPage(above: string | null): Page {
-  const more =
-    above === null
-      ? '<p>If pages still say 431, delete the cookies of the domain above this one in the settings of your browser.</p>'
-      : `<p>If pages still say 431, <a href="${escapeHtml(above)}">delete those of the gateway, too</a>.</p>`;
-  return {
-    title: 'Cookies deleted',
-    body: `<h1>The cookies were deleted</h1><p><a href="/">Begin again</a></p>${more}`,
-  };
-}
+export const FORGOTTEN_PAGE: Page = {
+  title: 'Cookies deleted',
+  body:
+    '<h1>The cookies were deleted</h1><p><a href="/">Begin again</a></p>' +
+    '<p>If pages still say 431, delete the cookies of the domain above this one, and of the service, in the settings of your browser.</p>',
+};
 
 /** What a person is asked when a command line wants to act for them. */
 export interface ToolQuestion {

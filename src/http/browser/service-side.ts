@@ -8,7 +8,7 @@ import { TOO_LONG } from '../request.js';
 import { readTarget } from '../rules/path.js';
 import { cookiesNamed, SESSION_COOKIE, sessionCookie, setCookie } from './cookies.js';
 import { isNavigation } from './foreign.js';
-import { serveForget } from './forget.js';
+import { leadToForget } from './forget.js';
 import { sendOn } from './pages.js';
 import { FORGET, gatewayHost, isOwnPath, OWN_PATHS } from './place.js';
 import { type Answer, refuse } from './refusals.js';
@@ -58,7 +58,7 @@ export async function serveOwnTarget(
   const headers = req.headers;
   const target = readTarget(req.target);
   const path = target.ok ? target.path : '';
-  if (path === FORGET) return serveForget(parts, req, res, selected.host);
+  if (path === FORGET) return leadToForget(parts, { req, res, host: gatewayHost(selected.host, selected.name) });
   if ((path !== ENTER && path !== BEGIN) || !parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
   const codes = path === ENTER ? new URLSearchParams(target.ok ? target.query : '').getAll('code') : [];
   if (req.head.isCut) return useUp(parts, codes);

@@ -23,7 +23,8 @@ t.test('a browser that a sibling locked out by cookies is freed by two presses',
       t.match(await page.textContent('h1'), 'Request Header Fields Too Large', attributes);
     }
     await page.click('a');
-    t.match(await page.textContent('h1'), `Delete the cookies of x.${DOMAIN}?`);
+    t.match(await page.textContent('h1'), 'Delete your cookies here?');
+    t.equal(page.url(), `${home}/.daypass/forget`);
     await page.click('button');
     await page.waitForSelector('h1:has-text("were deleted")');
     t.same(await context.cookies(), []);
@@ -57,7 +58,7 @@ t.test('no page of another host has a browser’s cookies deleted', { skip }, as
       `fetch('${address}', { method: 'POST', mode: 'no-cors', credentials: 'include' }).then(() => {}, () => {})`,
     );
     await tab.evaluate(`[document.forms[0].action, document.title] = ['${address}', '']; document.forms[0].submit()`);
-    await tab.waitForSelector('h1:has-text("Forbidden")');
+    await tab.waitForSelector(`h1:has-text("${at % 2 === 0 ? 'Forbidden' : 'Method Not Allowed'}")`);
     const still = await context.cookies(x);
     t.same(
       still.filter(({ name }) => !name.startsWith('large')),
