@@ -170,6 +170,88 @@ t.test('A1: where Zope goes on to, a rule is met by the parameters that it goes 
   t.equal(further?.payload?.text, 'GET /folder/list?kind=book&a=%20');
 });
 
+t.test(
+  'A1: a path in a query is where SvelteKit and CodeIgniter go on to, and has to be allowed as such',
+  async (t) => {
+    const shut = { route: 'POST /orders/:id/shut', query: { now: { absent: true } } };
+    const allow = [...ORDERS, 'GET /', 'POST /orders/:id/retry', 'GET /index.php', 'GET /public/:name', shut];
+    const { echo, gateway, ask } = await serviceWith(t, allow);
+    for (const [line, ...queries] of [
+      [
+        'POST /orders/7',
+        '/delete',
+        '%2Fdelete',
+        '/%64elete',
+        'a=1&/delete',
+        '/delete&a=1',
+        '/retry&/delete',
+        '/delete&/retry',
+      ],
+      [
+        'POST /orders/7',
+        '/retry=1',
+        '/retry;/delete',
+        'a;/delete',
+        '/',
+        '/retry/',
+        '/../8/retry',
+        '//retry',
+        '/shut&now=1',
+      ],
+      [
+        'GET /',
+        '/admin/users',
+        '/admin/users?a=1',
+        '/public/../admin',
+        '/public/x?/admin',
+        '/public/x%3F/admin',
+        '/admin&a=1',
+      ],
+      ['GET /index.php', '/admin/users', '/public/x'],
+    ] as const)
+      for (const query of queries) t.match(await ask(`${line}?${query}`), /^HTTP\/1\.1 40[03] /, `${line}?${query}`);
+    t.equal(echo.requests.length, 0);
+    for (const line of [
+      'POST /orders/7?/retry',
+      'POST /orders/7?a=%2Fdelete&b=/x',
+      'GET /?/public/x',
+      'GET /?/',
+      'GET /?a/b',
+    ])
+      t.match(await ask(line), /^HTTP\/1\.1 200 /, line);
+    const [first, second] = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
+    t.match(second?.facts, { verb: 'POST', on: ['/orders/7/retry'], rule: 'POST /orders/:id/retry', of: first?.seq });
+  },
+);
+
+t.test(
+  'A1: POST of a document with its id in the query is Elasticsearch’s PUT, and has to be allowed as such',
+  async (t) => {
+    const { echo, ask } = await serviceWith(t, ['POST /orders/_doc', 'PUT /orders/_doc/9', 'POST /orders/:word']);
+    for (const query of [
+      'id=7',
+      'id=7&op_type=index',
+      'a=1&%69d=%37',
+      'id=9&id=7',
+      'id=9;id=7',
+      'id=',
+      'id',
+      'id=../_doc/9',
+    ])
+      for (const path of ['/orders/_doc', '/orders/%5Fdoc'])
+        t.match(await ask(`POST ${path}?${query}`), /^HTTP\/1\.1 40[03] /, query);
+    t.equal(echo.requests.length, 0);
+    for (const line of [
+      '/orders/_doc?id=9',
+      '/orders/_doc?refresh=true',
+      '/orders/_doc',
+      '/orders/7?id=7',
+      '/orders/_doc?ids=7',
+    ])
+      t.match(await ask(`POST ${line}`), /^HTTP\/1\.1 200 /, line);
+  },
+);
+
 t.test('A1: what a header asks for in place of the method has to be allowed: Icinga, Payload', async (t) => {
   const { echo, gateway, ask } = await serviceWith(t, [...ORDERS, 'POST /public/**', ...ANYTHING]);
   for (const name of ['X-HTTP-Method-Override', 'X-Payload-HTTP-Method-Override', 'x_method_override', 'X-HTTP-Method'])

@@ -121,13 +121,17 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     '/find??kind=book',
     '/find?kind=book&kind:list=all', // Zope: kind
     '/find?kind%3Aint=1&kind=book',
+    '/find?kind=book&kind.x=all', // Rocket: no kind at all
+    '/find?kind.=all&kind=book',
+    '/find?kind=book&%2Ekind=all',
+    '/find?kind=book&.kind.x:y=all',
     `/find?kind=book${others}`, // left out by some, from a thousand on
     `/find?${'&'.repeat(200)}kind=book`,
   ])
     t.match(await ask(`GET ${target}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, target.slice(0, 40));
   t.match(await ask(`GET /find?kind=book${others.slice(0, 500)}`), /^HTTP\/1\.1 200 /);
   t.match(
-    await ask('GET /find?kind=book&name:exact=a&name:not=b'),
+    await ask('GET /find?kind=book&name:exact=a&name:not=b&at.from=1&at.to=2'),
     /^HTTP\/1\.1 200 /,
     'FHIR’s, of which no rule says anything',
   );

@@ -13,20 +13,22 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   const { target } = action;
   if (!target.ok) return NOTHING;
   const told = tellingIn(action.headers);
-  if (told.length === 0 && !mayAsk(target.query)) return NOTHING;
+  if (told.length === 0 && !mayAsk(target)) return NOTHING;
   const ways = [
     copied(action, told, basePath),
     mounted(action, target),
     tunnelled(action, told, target),
     traversed(action, target),
+    led(action, target),
+    identified(action, target),
   ].filter((others) => others.length > 0);
   // Each by itself is decided; what they mean together (another method there, too?) nobody can tell, and nobody needs.
   return ways.length > 1 ? [{ ...action, target: MANY }] : (ways[0] ?? NOTHING);
 }
 
 /** Whether a query holds a word of those that are looked for: most hold none, and are not taken apart. */
-function mayAsk(query: string): boolean {
-  return query !== '' && /mount|method|action/i.test(unescaped(query));
+function mayAsk({ path, query }: ReadTarget): boolean {
+  return query !== '' && (DOCUMENTS.test(path) || /mount|method|action|[?&;]\//i.test(unescaped(query)));
 }
 
 const MANY: Target = { ok: false, why: 'it leads to several others' };
@@ -138,13 +140,52 @@ function traversed(action: RequestAction, { path, query }: ReadTarget): RequestA
     const ends = words.flatMap((word, at) => (at > 0 && GOES_ON.test(word) ? [at] : []));
     return ends.map((at) => words.slice(0, at).join(':') || value);
   });
-  // What the other object is told, and a rule for it may ask for.
+  const told = queryWithout(query, (at) => further[at]?.length !== 0);
+  return further.flat().map((name) => ({ ...action, target: readServiceTarget(`${folder}/${escaped(name)}${told}`) }));
+}
+
+/**
+ * A path in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
+ * as `/admin/users`, and Piwigo has all its pages so: what stands there is taken for what would stand behind the path.
+ */
+function led(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  const parameters = parametersOf(query);
+  const at = parameters.findIndex(([name]) => name.startsWith('/'));
+  const [name, value] = parameters[at] ?? [];
+  if (name === undefined) return [];
+  // SvelteKit takes the first of several; CodeIgniter takes all that stands before a second `?`.
+  const isOne =
+    parameters.filter(([other]) => other.startsWith('/')).length === 1 &&
+    value === '' &&
+    !name.includes('?') &&
+    !query.includes(';');
+  const told = queryWithout(query, (other) => other === at);
+  const target = isOne ? readServiceTarget(`${path.replace(/\/$/, '')}${escaped(name)}${told}`) : MANY;
+  return [{ ...action, target }];
+}
+
+const DOCUMENTS = /.\/_doc\/?$/;
+
+/** Elasticsearch and OpenSearch take from the query what a path lacks: `POST /orders/_doc?id=7` writes what `PUT /orders/_doc/7` does. */
+function identified(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  if (action.method !== 'POST' || !DOCUMENTS.test(path)) return [];
+  const parameters = parametersOf(query);
+  const at = parameters.findIndex(([name]) => name === 'id');
+  const [, id] = parameters[at] ?? [];
+  if (id === undefined) return [];
+  const isOne = parameters.filter(([name]) => name === 'id').length === 1 && !query.includes(';');
+  const told = queryWithout(query, (other) => other === at);
+  const target = isOne ? readServiceTarget(`${path.replace(/\/$/, '')}/${escaped(id)}${told}`) : MANY;
+  return [{ ...action, method: 'PUT', target }];
+}
+
+/** What the other place is told, and a rule for it may ask for. @param isGone - whether the parameter at this place leads there */
+function queryWithout(query: string, isGone: (at: number) => boolean): string {
   const others = query
     .slice(1)
     .split('&')
-    .filter((_, at) => further[at]?.length === 0);
-  const told = others.length === 0 ? '' : `?${others.join('&')}`;
-  return further.flat().map((name) => ({ ...action, target: readServiceTarget(`${folder}/${escaped(name)}${told}`) }));
+    .filter((_, at) => !isGone(at));
+  return others.length === 0 ? '' : `?${others.join('&')}`;
 }
 
 /** Characters that are bytes, as they stand in a path. */

@@ -5,7 +5,7 @@ export type Query =
       readonly values: ReadonlyMap<string, string>;
       /** How each name is written, by what it may be read as: see `readings`. */
       readonly spellings: ReadonlyMap<string, string>;
-      /** The same without what stands behind a `:`, as `kind` for `kind:int` of Zope: whoever makes something else of it has many. */
+      /** The same of what a name may be a part of: see `stems`. Whoever makes something else of it has many. */
       readonly converted: ReadonlyMap<string, string>;
     }
   | { readonly ok: false; readonly why: string };
@@ -36,7 +36,7 @@ export function readQuery(query: string): Query {
       if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
       spellings.set(plain, name);
     }
-    if (name.includes(':')) converted.set(folded(name.slice(0, name.indexOf(':'))), name);
+    for (const stem of stems(name)) converted.set(folded(stem), name);
     values.set(name, value);
   }
   return { ok: true, values, spellings, converted };
@@ -44,6 +44,13 @@ export function readQuery(query: string): Query {
 
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
 const MOST_READ = 200;
+
+/** What Zope takes for `kind` in `kind:int`, and Rocket in `kind.x`, `kind.` and `.kind`. */
+function stems(name: string): string[] {
+  const plain = name.replace(/^\.+/, '');
+  const parts = [':', '.'].filter((mark) => plain.includes(mark)).map((mark) => plain.slice(0, plain.indexOf(mark)));
+  return plain === name ? parts : [plain, ...parts];
+}
 
 /** What services may take a name for: in PHP `kind[x` is `kind_x`, and `kind ` is `kind_`. */
 function readings(name: string): Set<string> {
