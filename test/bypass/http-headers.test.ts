@@ -67,6 +67,7 @@ t.test('A4: no client says to a service who it is, where it comes from or which 
     ...['X-Rewrite-URL', 'X-Rewrite-Path', 'X-Auth-Request-User', 'X_Auth_Request_Email', 'X-Authenticated-User'],
     ...['X-Authenticated-Userid', 'X-WEBAUTH-USER', 'X-Goog-Authenticated-User-Email', 'X-Ms-Client-Principal'],
     ...['X-authentik-username', 'X_Authentik_Groups', 'X-Pomerium-Claim-Email', 'X-Vouch-User', 'X-Consumer-Username'],
+    ...['X-Streamlit-User', 'kubeflow-userid', 'iv-user', 'IV_GROUPS', 'SM_USER', 'OAM_REMOTE_USER', 'Osso-User-Dn'],
     ...['X-Consumer-Groups', 'X-Amzn-Mtls-Clientcert-Subject', 'X-MS-TOKEN-AAD-ID-TOKEN', 'X-Apigateway-Api-Userinfo'],
     ...[
       'Content_Length',

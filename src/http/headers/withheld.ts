@@ -1,7 +1,8 @@
 /**
  * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
  * proxy believe; `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy); where an application begins, by which gunicorn takes
- * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise).
+ * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise); whom older Streamlit (1.38), Kubeflow, and the proxies of
+ * IBM, SiteMinder and Oracle call the person.
  */
 const NAMES = new Set([
   'host',
@@ -29,6 +30,16 @@ const NAMES = new Set([
   'x-cluster-client-ip',
   'cf-connecting-ip',
   'fastly-client-ip',
+  'x-streamlit-user',
+  'kubeflow-userid',
+  'iv-user',
+  'iv-groups',
+  'iv-creds',
+  'sm-user',
+  'sm-universalid',
+  'oam-remote-user',
+  'osso-user-dn',
+  'osso-user-guid',
 ]);
 
 /**
