@@ -24,7 +24,9 @@ async function serviceWith(t: Test, allow: readonly unknown[], basePath = '') {
 
 t.test('A1: what S3 copies by a header has to be readable by its own path', async (t) => {
   const { echo, gateway, ask } = await serviceWith(t, ORDERS);
-  for (const name of ['x-amz-copy-source', 'X_Amz_Copy_Source', 'X-Amz-Copy.Source', 'X-Copy-From', 'x-ms-copy-source'])
+  const links = ['X-Symlink-Target', 'X_Object_Manifest', 'x-oss-symlink-target'];
+  const sources = ['x-amz-copy-source', 'X_Amz_Copy_Source', 'X-Amz-Copy.Source', 'X-Copy-From', 'x-ms-copy-source'];
+  for (const name of [...sources, ...links])
     for (const source of ['/private/x', 'private/x', 'private/x?versionId=1', 'http://127.0.0.1/private/x'])
       t.match(await ask('PUT /public/y', `${name}: ${source}\r\n`), /^HTTP\/1\.1 403 [\s\S]*out_of_scope/, name);
   for (const source of ['/public/../private/x', 'public%2F..%2Fprivate%2Fx', '//private/x', '/.daypass/x', ''])
@@ -67,6 +69,41 @@ t.test('A1: what is copied stands below what the service has before all paths', 
   t.equal(echo.requests.length, 0);
   t.match(await ask('PUT /y', 'x-amz-copy-source: bucket/x\r\n'), /^HTTP\/1\.1 200 /);
 });
+
+t.test(
+  'A1: what SeaweedFS is told in a query to copy or move has to be one that may be read, and deleted',
+  async (t) => {
+    const allow = [...ORDERS, 'POST /public/**', 'GET /mine/:name', 'DELETE /mine/:name'];
+    const { echo, ask } = await serviceWith(t, allow);
+    for (const query of [
+      ...[
+        'cp.from=/private/x',
+        'mv.from=/private/x',
+        'mv.from=/public/x',
+        'a=1&%63p.from=%2Fprivate%2Fx',
+        'cp.from=/x;cp.from=/mine/x',
+      ],
+      ...[
+        'cp.from=/mine/../private/x',
+        'cp.from=/mine/x&cp.from=/private/x',
+        'cp.from=/mine/x&mv.from=/mine/x',
+        'mv.from=/mine/',
+      ],
+    ])
+      for (const method of ['POST', 'PUT'])
+        t.match(await ask(`${method} /public/y?${query}`), /^HTTP\/1\.1 40[03] /, query);
+    t.match(await ask('PUT /public/y?cp.from=/mine/x', 'x-amz-copy-source: /mine/x\r\n'), /^HTTP\/1\.1 400 /);
+    t.equal(echo.requests.length, 0);
+    for (const query of [
+      'cp.from=/public/x',
+      'mv.from=/mine/x',
+      'cp.from=%2Fmine%2Fa%20b',
+      'up.from=/private/x',
+      'a=cp.from',
+    ])
+      t.match(await ask(`POST /public/y?${query}`), /^HTTP\/1\.1 200 /, query);
+  },
+);
 
 t.test('A1: what a registry mounts from another repository has to be readable there', async (t) => {
   const allow = ['GET /v2/mine/**', 'POST /v2/mine/**', 'GET /v2/shared/app/blobs/:digest'];

@@ -15,7 +15,7 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   const told = tellingIn(action.headers);
   if (told.length === 0 && !mayAsk(target)) return NOTHING;
   const ways = [
-    copied(action, told, basePath),
+    copied(action, told, target, basePath),
     mounted(action, target),
     tunnelled(action, told, target),
     traversed(action, target),
@@ -28,7 +28,9 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
 
 /** Whether a query holds a word of those that are looked for: most hold none, and are not taken apart. */
 function mayAsk({ path, query }: ReadTarget): boolean {
-  return query !== '' && (DOCUMENTS.test(path) || /mount|method|action|[?&;]\//i.test(unescaped(query)));
+  return (
+    query !== '' && (DOCUMENTS.test(path) || /mount|method|action|(?:cp|mv)\.from|[?&;]\//i.test(unescaped(query)))
+  );
 }
 
 const MANY: Target = { ok: false, why: 'it leads to several others' };
@@ -39,7 +41,7 @@ const NOTHING: readonly never[] = [];
 function tellingIn(headers: readonly Header[]): readonly Header[] {
   const known = TELLING.get(headers);
   if (known !== undefined) return known;
-  const named = headers.filter(([name]) => /copy|rename|method/i.test(name));
+  const named = headers.filter(([name]) => /copy|rename|symlink|manifest|method/i.test(name));
   const listed = named.length === 0 ? null : connectionList(headers);
   const telling = named.filter(([name]) => isForwarded(name, canonical(name)) && !listed?.has(name.toLowerCase()));
   TELLING.set(headers, telling);
@@ -50,20 +52,29 @@ const TELLING = new WeakMap<readonly Header[], readonly Header[]>();
 
 /**
  * `X-Amz-Copy-Source` of S3, and those of its likes: what is read, and becomes what is written. What is renamed (`X-Ms-Rename-Source` of
- * Azure's Data Lake, `X-Amz-Rename-Source`) is not there any more.
+ * Azure's Data Lake, `X-Amz-Rename-Source`) is not there any more. Swift gives out what `X-Symlink-Target` and
+ * `X-Object-Manifest` name whenever it is asked for what is written; SeaweedFS is told in a query: `?cp.from=` and `?mv.from=`.
  */
-const SOURCE = /^x-(?:[a-z]+-)*(?:copy-(?:source|from)|(rename)-source)$/;
+const SOURCE =
+  /^(?:x-(?:[a-z]+-)*(?:copy-source|copy-from|rename-source|symlink-target|object-manifest)|(?:cp|mv)\.from)$/;
 
-function copied(action: RequestAction, told: readonly Header[], basePath: string): RequestAction[] {
-  const sources = told.flatMap(([name, value]) => {
-    const [all, rename] = SOURCE.exec(canonical(name)) ?? [];
-    return all === undefined ? [] : [{ value, methods: rename === undefined ? ['GET'] : ['GET', 'DELETE'] }];
-  });
-  const [source, another] = sources;
+function copied(
+  action: RequestAction,
+  told: readonly Header[],
+  { query }: ReadTarget,
+  basePath: string,
+): RequestAction[] {
+  const said = [
+    ...told.map(([name, value]) => [canonical(name), value] as const),
+    ...parametersOf(query).map(([name, value]) => [name, escaped(value)] as const),
+  ];
+  const [source, another] = said.filter(([name]) => SOURCE.test(name));
   if (source === undefined) return [];
   if (another !== undefined) return [{ ...action, target: MANY }];
-  const target = sourceOf(source.value, basePath);
-  return source.methods.map((method) => ({ ...action, method, target }));
+  const [name, value] = source;
+  const target = sourceOf(value, basePath);
+  const methods = /^mv|rename/.test(name) ? ['GET', 'DELETE'] : ['GET'];
+  return methods.map((method) => ({ ...action, method, target }));
 }
 
 /** The slash before it may be missing, and it may be a whole address. It is the service's path, with what rules do not name. */
