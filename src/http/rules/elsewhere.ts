@@ -1,0 +1,90 @@
+import type { RequestAction } from '../action.js';
+import { escapeOf } from './escapes.js';
+import type { Parameters } from './parameters.js';
+import { readServiceTarget, type Target } from './path.js';
+
+/* Where queries lead: a service that reads one so carries out what another path would ask for. */
+
+/** Nobody can tell where, and no rule is for it. */
+export const MANY: Target = { ok: false, why: 'it leads to several others' };
+
+/** Whether a query may lead elsewhere: most do not, and are not taken apart. @param query - with its escapes undone */
+export function mayLead(path: string, query: string): boolean {
+  return DOCUMENTS.test(path) || /mount|method|action|[?&;]\//i.test(query);
+}
+
+const API = '/v2/';
+/** Behind the name of a repository. */
+const UPLOADS = /.\/blobs\/uploads\/?$/;
+
+/**
+ * A registry gives one repository what another one has (OCI distribution specification, "Mounting a blob from another repository"):
+ * `POST /v2/mine/blobs/uploads/?mount=sha256:…&from=theirs`.
+ */
+export function mounted(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
+  const at = path.indexOf(API);
+  if (at === -1 || !UPLOADS.test(path.slice(at + API.length))) return [];
+  const from = parameters.one((name) => name === 'from');
+  const digest = parameters.one((name) => name === 'mount');
+  if (from === null || digest === null) return [];
+  if (from === 'many' || digest === 'many') return [{ ...action, method: 'GET', target: MANY }];
+  const api = path.slice(0, at + API.length);
+  const target = readServiceTarget(`${api}${escaped(from.value)}/blobs/${escaped(digest.value)}`);
+  return [{ ...action, method: 'GET', target }];
+}
+
+/** The converters of Zope that have it go on to another object; `.x` is that of a picture that was clicked on. */
+const GOES_ON = /^(?:default_)?(?:method|action)(?:\.[xy])*$/;
+/** Nobody needs more than one. */
+const MOST = 8;
+
+/** Zope and Plone carry out `/folder?list:method=` as `/folder/list`, and the same for `:method=list`. */
+export function traversed(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
+  const further = parameters.all.flatMap(([name, value], at) => {
+    const words = name.split(':');
+    return words.flatMap((word, end) => (end > 0 && GOES_ON.test(word) ? [{ at, words, end, value }] : []));
+  });
+  if (further.length === 0) return [];
+  if (further.length > MOST || parameters.mayBeOthers) return [{ ...action, target: MANY }];
+  const places = new Set(further.map(({ at }) => at));
+  const told = parameters.without((at) => places.has(at));
+  return further.map(({ words, end, value }) => {
+    const name = words.slice(0, end).join(':') || value;
+    return { ...action, target: below(path, `/${name}`, told) };
+  });
+}
+
+/**
+ * A path in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
+ * as `/admin/users`, and Piwigo has all its pages so: what stands there is taken for what would stand behind the path.
+ */
+export function led(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
+  const place = parameters.one((name) => name.startsWith('/'));
+  if (place === null) return [];
+  // SvelteKit takes the first of several; CodeIgniter takes all that stands before a second `?`.
+  if (place === 'many' || place.value !== '' || place.name.includes('?')) return [{ ...action, target: MANY }];
+  const told = parameters.without((at) => at === place.at);
+  return [{ ...action, target: below(path, place.name, told) }];
+}
+
+const DOCUMENTS = /.\/_doc\/?$/;
+
+/** Elasticsearch and OpenSearch take from the query what a path lacks: `POST /orders/_doc?id=7` writes what `PUT /orders/_doc/7` does. */
+export function identified(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
+  if (action.method !== 'POST' || !DOCUMENTS.test(path)) return [];
+  const id = parameters.one((name) => name === 'id');
+  if (id === null) return [];
+  if (id === 'many') return [{ ...action, method: 'PUT', target: MANY }];
+  const told = parameters.without((at) => at === id.at);
+  return [{ ...action, method: 'PUT', target: below(path, `/${id.value}`, told) }];
+}
+
+/** @param told - the query that is left: what the other place is told, and a rule for it may ask for */
+function below(path: string, more: string, told: string): Target {
+  return readServiceTarget(`${path.replace(/\/$/, '')}${escaped(more)}${told}`);
+}
+
+/** Characters that are bytes, as they stand in a path. */
+export function escaped(text: string): string {
+  return text.replace(/[^A-Za-z0-9._~:/-]/g, escapeOf);
+}
