@@ -94,3 +94,28 @@ t.test('given back and paused, it holds back who sends much, and notices who lea
   client.resetAndDestroy();
   await closed(accepted);
 });
+
+t.test('given back and read a little at a time, the rest put back, it holds back who sends much', async (t) => {
+  const { client, accepted } = await ends(t);
+  const reading = OwnReading.of(accepted, () => true);
+  if (reading === null) return void t.fail('the names are others: see OwnReading');
+  reading.giveBack();
+  const [much, little] = [16 * 1024 * 1024, 64];
+  let [bytes, most, turns] = [0, 0, 0];
+  accepted.on('data', (chunk: Buffer) => {
+    const isSlow = turns < 1_000; // then all of the rest, to see that none is missing
+    const taken = isSlow ? chunk.subarray(0, little) : chunk;
+    bytes += taken.byteLength;
+    turns += 1;
+    if (taken.byteLength === chunk.byteLength) return;
+    accepted.pause();
+    accepted.unshift(chunk.subarray(taken.byteLength));
+    most = Math.max(most, accepted.readableLength);
+    setImmediate(() => accepted.resume());
+  });
+  client.end(Buffer.alloc(much));
+  await once(accepted, 'end');
+  t.equal(bytes, much, 'nothing is lost');
+  const atMost = accepted.readableHighWaterMark + 128 * 1024;
+  t.ok(most <= atMost, `${most} bytes waited, and may be ${atMost}`);
+});

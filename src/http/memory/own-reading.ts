@@ -45,8 +45,16 @@ export class OwnReading extends Reading {
       return this.#socket.push(Buffer.from(bytes));
     };
     // Where Node reads into a given buffer a pause stops that at once, and nobody would notice that the client left.
-    // Other streams take what fits while they are paused.
-    Object.assign(this.#socket, { pause: Duplex.prototype.pause });
+    // Other streams take what fits while they are paused. And it reads on at every `resume` and `read`, however much waits: of who
+    // is read a little at a time, and has the rest put back, all that is ever sent would be held here.
+    const { pause, read, resume } = Duplex.prototype;
+    const socket = this.#socket;
+    const isFull = () => socket.readableLength >= socket.readableHighWaterMark;
+    Object.assign(socket, {
+      pause,
+      read: (size?: number) => (isFull() ? read.call(socket, size) : Socket.prototype.read.call(socket, size)),
+      resume: () => (isFull() ? resume.call(socket) : Socket.prototype.resume.call(socket)),
+    });
   }
 }
 
