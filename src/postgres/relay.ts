@@ -10,6 +10,7 @@ import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Delivery } from './delivery.js';
+import { Intake } from './intake.js';
 import { Outbox } from './outbox.js';
 import { Overtime } from './overtime.js';
 import { isAsPinned } from './pinned.js';
@@ -20,7 +21,6 @@ import type { Upstream } from './upstream.js';
 import { noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer } from './wire/backend-framer.js';
 import { FramingError } from './wire/framing.js';
-import { FrontendFramer } from './wire/frontend-framer.js';
 
 /** What a relay is made of. */
 export interface RelayParts {
@@ -46,7 +46,7 @@ export class Relay implements Connection {
   readonly #upstream: Upstream;
   readonly #passage: Passage<PostgresAction>;
   readonly #log: Log;
-  readonly #fromClient = new FrontendFramer();
+  readonly #fromClient: Intake;
   readonly #fromServer = new BackendFramer();
   readonly #clientSide: ClientSide;
   readonly #serverSide: ServerSide;
@@ -57,13 +57,13 @@ export class Relay implements Connection {
   readonly #finished: () => void;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
-  /** The client is read no further while its frames wait to be recorded, or the upstream takes no more. */
-  #waiting = false;
-  #congested = false;
+  /** What is sent in one turn goes in one write. */
+  #isGathering = false;
   #over = false;
 
   constructor({ client, upstream, passage, began, catalog, clock, log, finished }: RelayParts) {
     this.client = client;
+    this.#fromClient = new Intake(client);
     this.#upstream = upstream;
     this.#passage = passage;
     this.#log = log;
@@ -77,8 +77,8 @@ export class Relay implements Connection {
     });
     const outbox = new Outbox(passage, {
       send: (bytes) => this.#send(bytes),
-      pause: () => this.#pauseClient(true),
-      resume: () => this.#pauseClient(false),
+      pause: () => this.#fromClient.wait('record'),
+      resume: () => this.#fromClient.goOn('record'),
     });
     this.#outbox = outbox;
     this.#clientSide = new ClientSide(talk, outbox, () => this.#leave());
@@ -100,10 +100,7 @@ export class Relay implements Connection {
     client.on('error', () => client.destroy());
     client.on('close', () => this.#leave());
     upstream.on('data', (chunk: Buffer) => this.#onServer(chunk));
-    upstream.on('drain', () => {
-      this.#congested = false;
-      this.#flow();
-    });
+    upstream.on('drain', () => this.#fromClient.goOn('server'));
     upstream.on('error', () => upstream.destroy());
     upstream.on('close', () => this.#upstreamGone());
     this.policyChanged();
@@ -185,7 +182,7 @@ export class Relay implements Connection {
   #onClient(chunk: Buffer): void {
     if (this.#over || !this.#passage.session.isLive()) return;
     try {
-      this.#fromClient.push(chunk, this.#clientSide);
+      this.#fromClient.read(chunk, this.#clientSide);
     } catch (thrown) {
       const isFraming = thrown instanceof FramingError;
       const reason = isFraming && thrown.tooLarge ? 'too_large' : 'malformed';
@@ -218,21 +215,21 @@ export class Relay implements Connection {
   }
 
   #send(bytes: Buffer): void {
-    if (this.#over || this.#upstream.socket.destroyed) return;
-    if (this.#upstream.socket.write(bytes)) return;
-    this.#congested = true;
-    this.#flow();
+    const { socket } = this.#upstream;
+    if (this.#over || socket.destroyed) return;
+    this.#gather(socket);
+    if (!socket.write(bytes)) this.#fromClient.wait('server');
   }
 
-  #pauseClient(waiting: boolean): void {
-    this.#waiting = waiting;
-    this.#flow();
-  }
-
-  #flow(): void {
-    if (this.#over) return; // what still comes is dropped, and must come
-    if (this.#waiting || this.#congested) this.client.pause();
-    else if (this.client.isPaused()) this.client.resume();
+  /** Of thousands of messages that may go on at once each would be a write of its own. */
+  #gather(socket: Duplex): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    socket.cork();
+    process.nextTick(() => {
+      this.#isGathering = false;
+      socket.uncork();
+    });
   }
 
   /**
@@ -276,6 +273,7 @@ export class Relay implements Connection {
   /** Nothing is passed on any more. */
   #stop(): void {
     this.#over = true;
+    this.#fromClient.stop();
     this.#delivery.stop();
     this.#overtime.stop();
   }

@@ -1,10 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
-import { goOnLater } from '../../src/http/later.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
 import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
 import { Metrics } from '../../src/metrics.js';
+import { goOnLater } from '../../src/session/later.js';
 import { waitUntil } from '../support/wait.js';
 import { serve } from './bare-server.js';
 import { bareService } from './raw-service.js';

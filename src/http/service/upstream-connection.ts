@@ -1,8 +1,8 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { errorOf } from '../../errors.js';
+import { goOnLater, isMostlyFraming } from '../../session/later.js';
 import type { BodySink } from '../body/body.js';
 import type { LastHead } from '../last-head.js';
-import { goOnLater, isMostlyFraming } from '../later.js';
 import { MalformedMessage } from '../malformed.js';
 import { type Kept, Reading } from '../memory/reading.js';
 import { OutlivedWrites } from './outlived-writes.js';

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../../policy/decision.js';
+import { goOnLater } from '../../session/later.js';
 import type { Session } from '../../session/session.js';
 import type { MessageAction } from '../action.js';
-import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
 import { closePayload } from './frames.js';

@@ -1,5 +1,5 @@
+import { goOnLater } from '../../session/later.js';
 import type { Session } from '../../session/session.js';
-import { goOnLater } from '../later.js';
 import { settingsOf } from '../rules/decide.js';
 import { FrameWatch } from './frame-watch.js';
 import { textFrame } from './plain-frame.js';

@@ -29,6 +29,8 @@ const MOST: Readonly<Record<string, number>> = {
 const MOST_OF = new Int32Array(256).fill(UNKNOWN);
 for (const type of Object.values(FRONTEND)) MOST_OF[type] = MOST[String.fromCharCode(type)] ?? SMALL;
 
+const NOTHING = Buffer.alloc(0);
+
 /** What a client's side hears. A frame is the whole message, header included, and is valid until the handler returns. */
 export interface FrontendHandler {
   message(type: number, frame: Buffer): void;
@@ -49,18 +51,20 @@ export class FrontendFramer {
 
   /**
    * Feeds received bytes.
+   * @param messages - how many may begin in them
+   * @returns what was not looked at: to be fed again, before anything else is
    * @throws FramingError on an unknown type, a length below 4, or one above the cap of its type
    */
-  push(chunk: Buffer, handler: FrontendHandler): void {
+  push(chunk: Buffer, handler: FrontendHandler, messages = Number.POSITIVE_INFINITY): Buffer {
     let rest = chunk;
     if (this.#left > 0) rest = this.#pass(rest, handler, false);
-    if (rest.length === 0) return;
+    if (rest.length === 0) return rest;
     if (this.#held.length > 0) {
       this.#held.add(rest);
-      if (!this.#complete(handler)) return;
+      if (!this.#complete(handler)) return NOTHING;
       rest = this.#held.take();
     }
-    this.#split(rest, handler);
+    return this.#split(rest, handler, messages);
   }
 
   /** Whether the collected parts hold a whole message (or the header of one that is not collected). */
@@ -71,9 +75,10 @@ export class FrontendFramer {
     return this.#held.length >= total || passesInPieces(head[0]!, total);
   }
 
-  #split(bytes: Buffer, handler: FrontendHandler): void {
+  #split(bytes: Buffer, handler: FrontendHandler, messages: number): Buffer {
     let at = 0;
-    while (bytes.length - at >= HEADER) {
+    for (let begun = 0; bytes.length - at >= HEADER; begun += 1) {
+      if (begun === messages) return bytes.subarray(at);
       const type = bytes[at]!;
       const total = totalLength(bytes, at, handler);
       if (passesInPieces(type, total)) {
@@ -87,6 +92,7 @@ export class FrontendFramer {
       at += total;
     }
     if (at < bytes.length) this.#held.add(bytes.subarray(at));
+    return NOTHING;
   }
 
   #pass(bytes: Buffer, handler: FrontendHandler, starts: boolean): Buffer {

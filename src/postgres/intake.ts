@@ -1,0 +1,54 @@
+import type { Duplex } from 'node:stream';
+import { goOnLater } from '../session/later.js';
+import { FrontendFramer, type FrontendHandler } from './wire/frontend-framer.js';
+
+/**
+ * Messages that are looked at in one turn of the event loop. Of the shortest 13,000 come in one read, each of which is judged, held and
+ * sent on: four clients that sent nothing but Syncs kept everybody else waiting for 15 s.
+ */
+const AT_A_TIME = 512;
+
+/** Why a client is read no further: what it sent waits for its record, the server takes no more, or others have their turn. */
+export type Reason = 'record' | 'server' | 'turn';
+
+/** What a client sends, cut into messages: some of them in each turn, and none while there is a reason to wait. */
+export class Intake {
+  readonly #client: Duplex;
+  readonly #framer = new FrontendFramer();
+  readonly #reasons = new Set<Reason>();
+  #over = false;
+
+  constructor(client: Duplex) {
+    this.#client = client;
+  }
+
+  /** @throws FramingError on what is no message */
+  read(chunk: Buffer, handler: FrontendHandler): void {
+    const rest = this.#framer.push(chunk, handler, AT_A_TIME);
+    if (rest.length === 0 || this.#over) return;
+    this.wait('turn');
+    this.#client.unshift(rest); // put back, since the end of what it sends stands behind that
+    goOnLater(() => this.goOn('turn'));
+  }
+
+  wait(reason: Reason): void {
+    this.#reasons.add(reason);
+    this.#pace();
+  }
+
+  goOn(reason: Reason): void {
+    this.#reasons.delete(reason);
+    this.#pace();
+  }
+
+  /** From here on what comes is dropped, and must come. */
+  stop(): void {
+    this.#over = true;
+  }
+
+  #pace(): void {
+    if (this.#over) return;
+    if (this.#reasons.size > 0) this.#client.pause();
+    else if (this.#client.isPaused()) this.#client.resume();
+  }
+}

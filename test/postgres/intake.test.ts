@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { Intake } from '../../src/postgres/intake.js';
+import { portOf } from '../support/ports.js';
+import { sync } from '../support/wire.js';
+
+/** Both ends of an accepted connection. */
+async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect(portOf(server.address()), '127.0.0.1');
+  const [accepted]: Socket[] = await once(server, 'connection');
+  if (accepted === undefined) throw new Error('nobody came');
+  t.teardown(() => {
+    for (const socket of [client, accepted]) socket.destroy();
+    server.close();
+  });
+  return { client, accepted };
+}
+
+/** What is heard of a client, and how many messages in the turn of the event loop in which it was most. */
+function heardOf(t: Test, accepted: Socket) {
+  const intake = new Intake(accepted);
+  const heard = { messages: 0, most: 0, hasEnded: false };
+  let inTurn = 0;
+  let next = setImmediate(function count() {
+    inTurn = 0;
+    next = setImmediate(count);
+  });
+  t.teardown(() => clearImmediate(next));
+  const message = () => {
+    heard.messages += 1;
+    inTurn += 1;
+    heard.most = Math.max(heard.most, inTurn);
+  };
+  accepted.on('data', (chunk: Buffer) => intake.read(chunk, { message, copyData: () => {} }));
+  accepted.once('end', () => (heard.hasEnded = true));
+  return { intake, heard };
+}
+
+t.test(
+  'of thousands of messages that come at once few are looked at in one turn, and all before the end',
+  async (t) => {
+    const { client, accepted } = await ends(t);
+    const { heard } = heardOf(t, accepted);
+    client.end(Buffer.concat(Array.from({ length: 100_000 }, () => sync())));
+    await once(accepted, 'end');
+    t.equal(heard.messages, 100_000);
+    t.ok(heard.most <= 1_024, `${heard.most} in one turn`);
+  },
+);
+
+t.test('a client is read on only when there is no reason left to wait', async (t) => {
+  const { client, accepted } = await ends(t);
+  const { intake, heard } = heardOf(t, accepted);
+  intake.wait('record');
+  intake.wait('server');
+  client.end(sync());
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  intake.goOn('record');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.match(heard, { messages: 0, hasEnded: false });
+  intake.goOn('server');
+  await once(accepted, 'end');
+  t.equal(heard.messages, 1);
+});
