@@ -28,6 +28,7 @@ import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
+import { MessageMemory } from '../session/message-memory.js';
 import type { ApiDoor } from './browser/api-side.js';
 import { originOf, schemeOf } from './browser/place.js';
 import type { RequestDesk } from './browser/request-side.js';
@@ -41,7 +42,6 @@ import { Faults } from './refusals/faults.js';
 import { Rates } from './rules/rate.js';
 import { Upstreams } from './service/upstream.js';
 import type { UpstreamLimits } from './service/upstream-pool.js';
-import { MessageMemory } from './websocket/message-memory.js';
 import { UNFINISHED } from './websocket/unfinished.js';
 import { clientAt } from './whence.js';
 

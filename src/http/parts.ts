@@ -3,13 +3,13 @@ import type { Carried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
+import type { MessageMemory } from '../session/message-memory.js';
 import type { ApiDoor } from './browser/api-side.js';
 import type { RequestDesk } from './browser/request-side.js';
 import type { Identity } from './identity.js';
 import type { Faults } from './refusals/faults.js';
 import type { Rates } from './rules/rate.js';
 import type { Upstreams } from './service/upstream.js';
-import type { MessageMemory } from './websocket/message-memory.js';
 
 /** What requests and WebSockets alike need of the process around them. */
 export interface HttpParts {

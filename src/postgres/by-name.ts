@@ -66,7 +66,7 @@ export class ByName {
   /**
    * PREPARE and DECLARE give names of their own: proposed until the server has completed them.
    * @param statements - what is about to run, as far as that is known
-   * @returns null when there is no room for them; a role that may do anything is not refused for it, the name is not tracked
+   * @returns null when there is no room for them; a role that may do anything is refused only for want of memory, otherwise the name is not tracked
    */
   define(statements: readonly Prepared[]): readonly Definition[] | null {
     if (!statements.some(definesNames)) return NOTHING;
@@ -76,8 +76,11 @@ export class ByName {
         if (defines === null || body === null) continue;
         const { kind, name } = defines;
         const names = kind === 'statement' ? this.#talk.statements : this.#talk.portals;
-        if (names.mayDefine(name)) defined.push(this.#propose(kind, name, text, body));
-        else if (!this.#mayDoAnything) {
+        const tracked = names.mayDefine(name);
+        if (!tracked && this.#mayDoAnything) continue;
+        const one = tracked ? this.#propose(kind, name, text, body) : null;
+        if (one !== null) defined.push(one);
+        else {
           withdraw(defined);
           return null;
         }
@@ -86,16 +89,17 @@ export class ByName {
     return defined;
   }
 
-  #propose(kind: 'statement' | 'cursor', name: string, text: string, body: Statement): Definition {
+  /** @returns null when there is no memory for it */
+  #propose(kind: 'statement' | 'cursor', name: string, text: string, body: Statement): Definition | null {
     const { statements, portals, taken } = this.#talk;
     const meaning: Prepared = { text, analysis: { ok: true, statements: [body] } };
     if (kind === 'statement') {
-      statements.define(name, meaning);
+      if (!statements.define(name, meaning)) return null;
       const confirm = () => statements.confirm(name, meaning);
       return { body, confirm, withdraw: () => statements.withdraw(name, meaning) };
     }
     const portal: Portal = { statements: [meaning], parameters: [] };
-    portals.define(name, portal);
+    if (!portals.define(name, portal)) return null;
     const confirm = () => {
       portals.confirm(name, portal);
       taken.begins(name, mayHold(portal));

@@ -182,10 +182,11 @@ export class ClientSide implements FrontendHandler {
   #parseOf(message: Pick<ParseMessage, 'name' | 'madeTypes'>, statement: Prepared, frame: Buffer): void {
     const { madeTypes } = message;
     const action = { ...this.#action(statement, [], 'parse'), ...(madeTypes.length > 0 ? { madeTypes } : {}) };
-    const tracked = this.#talk.statements.hasRoom(message.name);
+    const { statements } = this.#talk;
+    const tracked = statements.hasRoom(message.name);
     const decision = tracked || this.#mayDoAnything ? this.#decisions.make(action) : TOO_MANY_NAMES;
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
-    if (tracked) this.#talk.statements.propose(message.name, statement);
+    if (tracked && !statements.propose(message.name, statement)) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
     this.#planned.add(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
   }
@@ -205,7 +206,7 @@ export class ClientSide implements FrontendHandler {
     const decision = this.#named.missing(bound) === null ? this.#decisions.of(action) : PLANNED;
     if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
     const portal: Portal = { statements, parameters };
-    if (tracked) this.#talk.portals.propose(name, portal);
+    if (tracked && !this.#talk.portals.propose(name, portal)) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
     this.#planned.supersededBy(bound, null);
     this.#planned.add(action);
     this.#forward(frame, { kind: 'bind', name, statement, portal });

@@ -4,7 +4,7 @@ import type { CatalogSource } from './catalog/keeper.js';
 import { CopyData } from './copy-data.js';
 import type { PostgresAction } from './decide.js';
 import { type Expectation, Expectations } from './expectations.js';
-import { Names, type Portal, type Prepared } from './names.js';
+import { Names, type Portal, type Prepared, type Room, weightOfPortal, weightOfStatement } from './names.js';
 import { type PostgresRole, postgresRole } from './role.js';
 import { Taken } from './taken.js';
 
@@ -15,8 +15,8 @@ export class Conversation {
   /** What the upstream's database holds. */
   readonly catalog: CatalogSource;
   readonly expectations = new Expectations();
-  readonly statements = new Names<Prepared>();
-  readonly portals = new Names<Portal>();
+  readonly statements: Names<Prepared>;
+  readonly portals: Names<Portal>;
   readonly taken = new Taken();
   /** The server waits for COPY data: only CopyData, CopyDone, CopyFail, Flush and Sync are legal. */
   copyIn = false;
@@ -30,7 +30,10 @@ export class Conversation {
   /** How many of the messages that wait for an answer are still held back. */
   #unsent = 0;
 
-  constructor(passage: Passage<PostgresAction>, catalog: CatalogSource, clock: Clock) {
+  /** @param room - for what its names stand for */
+  constructor(passage: Passage<PostgresAction>, catalog: CatalogSource, clock: Clock, room: Room) {
+    this.statements = new Names<Prepared>(weightOfStatement, room);
+    this.portals = new Names<Portal>(weightOfPortal, room);
     this.passage = passage;
     this.catalog = catalog;
     this.clock = clock;

@@ -22,6 +22,11 @@ export class Intake {
     this.#client = client;
   }
 
+  /** What is held of a message that is not whole. */
+  get held(): FrontendFramer['held'] {
+    return this.#framer.held;
+  }
+
   /** @throws FramingError on what is no message */
   read(chunk: Buffer, handler: FrontendHandler): void {
     const rest = this.#framer.push(chunk, handler, AT_A_TIME);

@@ -9,6 +9,7 @@ import { DENIALS } from '../policy/reason.js';
 import type { Connection } from '../session/connection.js';
 import type { CancelKey, CancelKeys } from './cancel.js';
 import type { Catalogs, HeldCatalog } from './catalog/keeper.js';
+import type { SessionsMemory } from './memory.js';
 import { startupParameters } from './parameters.js';
 import { asShown } from './pinned.js';
 import { postgresProtocol } from './protocol.js';
@@ -26,6 +27,7 @@ export interface JoiningParts {
   readonly catalogs: Catalogs;
   /** How long the handshake with an upstream may take, milliseconds. */
   readonly dialLimit: number;
+  readonly memory: SessionsMemory;
 }
 
 /** A client with its connection to the database, and the catalog that is held for it. */
@@ -135,7 +137,7 @@ export class Joining {
   }
 
   #start(joined: Joined, minor: 0 | 2): void {
-    const { clock, log, keys } = this.#parts;
+    const { clock, log, keys, memory } = this.#parts;
     const { client, upstream, passage, catalog } = joined;
     const { session } = passage;
     let key: CancelKey | null = null;
@@ -145,7 +147,7 @@ export class Joining {
       if (key !== null) keys.withdraw(key);
       detach();
     };
-    const relay = new Relay({ ...joined, clock, log, finished });
+    const relay = new Relay({ ...joined, clock, log, memory, finished });
     key = keys.issue(() => relay.cancel(), upstream.pid, minor === 2 ? LONG_KEY : SHORT_KEY);
     detach = session.attach(relay);
     relay.checkStart();

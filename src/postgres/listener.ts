@@ -39,6 +39,7 @@ import { Catalogs } from './catalog/keeper.js';
 import { tlsServerEndPoint } from './channel-binding.js';
 import { StartupRefused } from './input.js';
 import { Joining, reportOf } from './joining.js';
+import { type MemoryLimits, SessionsMemory } from './memory.js';
 import { openConnection, refusalOfStart, refuseConnection } from './startup.js';
 import { loadCatalog } from './upstream-catalog.js';
 
@@ -58,6 +59,8 @@ export interface PostgresParts {
   readonly handshakeLimit?: number;
   /** The same with an upstream. */
   readonly dialLimit?: number;
+  /** What all sessions may take of the memory; see there. */
+  readonly memory?: MemoryLimits | undefined;
 }
 
 /** A certificate (its chain behind it) and its key: PEM texts. */
@@ -156,7 +159,8 @@ class Door {
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
     this.#keys = new CancelKeys(neighbours);
     const { dialLimit = HANDSHAKE_LIMIT } = parts;
-    this.#joining = new Joining({ clock, log, keys: this.#keys, catalogs: this.#catalogs, dialLimit });
+    const memory = new SessionsMemory(parts.memory);
+    this.#joining = new Joining({ clock, log, keys: this.#keys, catalogs: this.#catalogs, dialLimit, memory });
     neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, clock.monotonic(), client));
   }
 

@@ -29,6 +29,28 @@ export interface Definition {
   withdraw(): void;
 }
 
+/** The memory for what names stand for. */
+export interface Room {
+  /** @returns whether so many bytes more may be kept */
+  take(bytes: number): boolean;
+  give(bytes: number): void;
+}
+
+const ENDLESS: Room = { take: () => true, give: () => {} };
+
+/** Roughly what is kept of a statement, bytes: its text, and as much again for what was found in it. */
+export function weightOfStatement({ text, analysis }: Prepared): number {
+  return 512 + (analysis.ok ? 4 : 2) * text.length;
+}
+
+/** The same of a portal; what it runs is its own, since the name of that may come to mean something else. */
+export function weightOfPortal({ statements, parameters }: Portal): number {
+  let weight = 256;
+  for (const statement of statements) weight += weightOfStatement(statement);
+  for (const parameter of parameters) weight += 32 + 2 * (parameter?.length ?? 0);
+  return weight;
+}
+
 /** How many names one session may keep: a client cannot fill the gateway's memory with them. */
 const MOST_NAMES = 10_000;
 /** How many meanings one name may have when it is used: judging all of them must not take long. */
@@ -48,6 +70,14 @@ export class Names<T> {
   readonly #unnamed: Meanings<T> = { key: '', confirmed: undefined, pending: [], newest: undefined };
   /** What has a newest meaning; but for the empty name. */
   readonly #fresh = new Set<Meanings<T>>();
+  readonly #weigh: (meaning: T) => number;
+  readonly #room: Room;
+
+  /** @param weigh - how much a meaning takes of the room, bytes */
+  constructor(weigh: (meaning: T) => number, room = ENDLESS) {
+    this.#weigh = weigh;
+    this.#room = room;
+  }
 
   /**
    * Everything the name may stand for; empty when the server cannot know it.
@@ -88,19 +118,26 @@ export class Names<T> {
     return this.hasRoom(given) && (this.#find(given)?.pending.length ?? 0) < MOST_MEANINGS;
   }
 
-  /** The client asked the server to give the name this meaning, by a message that fails with everything behind it. */
-  propose(given: string, meaning: T): void {
+  /**
+   * The client asked the server to give the name this meaning, by a message that fails with everything behind it.
+   * @returns false when there is no memory for it: it is not known then
+   */
+  propose(given: string, meaning: T): boolean {
+    if (!this.#room.take(this.#weigh(meaning))) return false;
     const name = this.#findOrMake(given);
     name.pending.push(meaning);
     name.newest = meaning;
     if (name !== this.#unnamed) this.#fresh.add(name);
+    return true;
   }
 
-  /** SQL text asks for it: whether and when it comes about is not known. */
-  define(given: string, meaning: T): void {
+  /** SQL text asks for it: whether and when it comes about is not known. @returns as `propose` */
+  define(given: string, meaning: T): boolean {
+    if (!this.#room.take(this.#weigh(meaning))) return false;
     const name = this.#findOrMake(given);
     name.newest = undefined;
     name.pending.push(meaning);
+    return true;
   }
 
   /** The client asked the server to close the name. */
@@ -124,11 +161,14 @@ export class Names<T> {
 
   /**
    * The server did. A meaning that was never proposed is not kept: there was no room for it.
-   * @param known - what it turned out to be, when that is more exact
+   * @param known - what it turned out to be, when that is more exact: no more than it was
    */
   confirm(given: string, meaning: T, known: T = meaning): void {
     const name = this.#find(given);
-    if (name !== undefined && settle(name, meaning)) name.confirmed = known;
+    if (name === undefined || !settle(name, meaning)) return;
+    this.#forget(name);
+    if (known !== meaning) this.#room.give(this.#weigh(meaning) - this.#weigh(known));
+    name.confirmed = known;
   }
 
   /** The server did not. */
@@ -136,14 +176,14 @@ export class Names<T> {
     const name = this.#find(given);
     if (name === undefined) return;
     if (name.newest === meaning) name.newest = undefined;
-    settle(name, meaning);
+    if (settle(name, meaning)) this.#room.give(this.#weigh(meaning));
     this.#tidy(name);
   }
 
   /** The server closed every name, but for the unnamed one: DEALLOCATE ALL leaves it. */
   closeAll(): void {
     for (const name of this.#named.values()) {
-      name.confirmed = undefined;
+      this.#forget(name);
       this.#tidy(name);
     }
   }
@@ -152,18 +192,31 @@ export class Names<T> {
   close(given: string): void {
     const name = this.#find(given);
     if (name === undefined) return;
-    name.confirmed = undefined;
+    this.#forget(name);
     this.#tidy(name);
   }
 
   /** The server closed every name whose meaning does not satisfy `survives`. Only when nothing is under way. */
   retain(survives: (meaning: T) => boolean): void {
-    keep(this.#unnamed, survives);
+    this.#keep(this.#unnamed, survives);
     for (const name of this.#named.values()) {
-      keep(name, survives);
+      this.#keep(name, survives);
       this.#tidy(name);
     }
     if (this.#fresh.size > 0) this.#fresh.clear();
+  }
+
+  #keep(name: Meanings<T>, survives: (meaning: T) => boolean): void {
+    name.newest = undefined;
+    if (name.confirmed !== undefined && !survives(name.confirmed)) this.#forget(name);
+    if (name.pending.length === 0) return;
+    for (const meaning of name.pending) if (!survives(meaning)) this.#room.give(this.#weigh(meaning));
+    name.pending = name.pending.filter(survives);
+  }
+
+  #forget(name: Meanings<T>): void {
+    if (name.confirmed !== undefined) this.#room.give(this.#weigh(name.confirmed));
+    name.confirmed = undefined;
   }
 
   #find(given: string): Meanings<T> | undefined {
@@ -209,13 +262,6 @@ function settle<T>({ pending }: Meanings<T>, meaning: T): boolean {
   if (at === 0) pending.shift();
   else if (at !== -1) pending.splice(at, 1);
   return at !== -1;
-}
-
-function keep<T>(name: Meanings<T>, survives: (meaning: T) => boolean): void {
-  const { confirmed, pending } = name;
-  name.newest = undefined;
-  if (confirmed !== undefined && !survives(confirmed)) name.confirmed = undefined;
-  if (pending.length > 0) name.pending = pending.filter(survives);
 }
 
 /** NAMEDATALEN less its NUL: the server compares the names of protocol messages by so many bytes, and ignores the rest. */

@@ -37,7 +37,12 @@ export class Outbox {
 
   /** Whether frames wait to be released or recorded. */
   get isEmpty(): boolean {
-    return this.#heldBytes === 0 && this.#waitingBytes === 0;
+    return this.bytes === 0;
+  }
+
+  /** How much waits, bytes. */
+  get bytes(): number {
+    return this.#heldBytes + this.#waitingBytes;
   }
 
   hold(frame: Buffer): void {

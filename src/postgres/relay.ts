@@ -11,16 +11,18 @@ import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Delivery } from './delivery.js';
 import { Intake } from './intake.js';
+import type { SessionMemory, SessionsMemory } from './memory.js';
 import { Outbox } from './outbox.js';
 import { Overtime } from './overtime.js';
 import { isAsPinned } from './pinned.js';
+import { faultReport } from './reports.js';
 import { type PostgresRole, postgresRole } from './role.js';
 import { LONGEST_ROW } from './sampled.js';
 import { LedAstray, ServerSide } from './server-side.js';
 import type { Upstream } from './upstream.js';
 import { noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer } from './wire/backend-framer.js';
-import { FramingError } from './wire/framing.js';
+import { FramingError, NoRoom } from './wire/framing.js';
 
 /** What a relay is made of. */
 export interface RelayParts {
@@ -32,6 +34,7 @@ export interface RelayParts {
   readonly catalog: CatalogSource;
   readonly clock: Clock;
   readonly log: Log;
+  readonly memory: SessionsMemory;
   /** Called once when the connection is over, for whatever cause. */
   readonly finished: () => void;
 }
@@ -54,6 +57,7 @@ export class Relay implements Connection {
   readonly #outbox: Outbox;
   readonly #delivery: Delivery;
   readonly #overtime: Overtime;
+  readonly #memory: SessionMemory;
   readonly #finished: () => void;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
@@ -61,7 +65,7 @@ export class Relay implements Connection {
   #isGathering = false;
   #over = false;
 
-  constructor({ client, upstream, passage, began, catalog, clock, log, finished }: RelayParts) {
+  constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
     this.client = client;
     this.#fromClient = new Intake(client);
     this.#upstream = upstream;
@@ -70,7 +74,8 @@ export class Relay implements Connection {
     this.#finished = finished;
     this.#delivery = new Delivery(client, upstream.socket, passage.session, this.#fromServer);
     this.#settled = began;
-    const talk = new Conversation(passage, catalog, clock);
+    this.#memory = memory.of(passage.session.grant.principal, () => this.#refuse(new NoRoom()));
+    const talk = new Conversation(passage, catalog, clock, this.#memory.names);
     this.#talk = talk;
     this.#overtime = new Overtime(talk, () => {
       if (!this.#over) void upstream.cancel();
@@ -100,7 +105,10 @@ export class Relay implements Connection {
     client.on('error', () => client.destroy());
     client.on('close', () => this.#leave());
     upstream.on('data', (chunk: Buffer) => this.#onServer(chunk));
-    upstream.on('drain', () => this.#fromClient.goOn('server'));
+    upstream.on('drain', () => {
+      this.#mayHold();
+      this.#fromClient.goOn('server');
+    });
     upstream.on('error', () => upstream.destroy());
     upstream.on('close', () => this.#upstreamGone());
     this.policyChanged();
@@ -183,16 +191,27 @@ export class Relay implements Connection {
     if (this.#over || !this.#passage.session.isLive()) return;
     try {
       this.#fromClient.read(chunk, this.#clientSide);
+      if (!this.#over && !this.#mayHold()) throw new NoRoom();
     } catch (thrown) {
-      const isFraming = thrown instanceof FramingError;
-      const reason = isFraming && thrown.tooLarge ? 'too_large' : 'malformed';
-      const of = { session: this.#passage.session.id };
-      if (isFraming) this.#log.warn({ ...of, reason, rule: 'well-formed messages', err: thrown.message }, 'refused');
-      else this.#log.error({ ...of, err: thrown }, 'the relay failed');
-      const sqlstate = isFraming ? (thrown.tooLarge ? '54000' : '08P01') : 'XX000';
-      const message = `Daypass: ${isFraming ? thrown.message : 'internal error'}`;
-      this.#break({ severity: 'FATAL', sqlstate, message });
+      this.#refuse(thrown);
     }
+  }
+
+  /** Ends this connection for what its client sent. */
+  #refuse(thrown: unknown): void {
+    const of = { session: this.#passage.session.id };
+    if (thrown instanceof FramingError) {
+      const reason = thrown.tooLarge ? 'too_large' : 'malformed';
+      const rule = thrown instanceof NoRoom ? 'memory of sessions' : 'well-formed messages';
+      this.#log.warn({ ...of, reason, rule, err: thrown.message }, 'refused');
+    } else this.#log.error({ ...of, err: thrown }, 'the relay failed');
+    this.#break(faultReport(thrown));
+  }
+
+  /** @returns whether there is memory for what waits */
+  #mayHold(): boolean {
+    const { bytes, most } = this.#fromClient.held;
+    return this.#memory.holds(bytes + this.#outbox.bytes + this.#upstream.socket.writableLength, most);
   }
 
   #onServer(chunk: Buffer): void {
@@ -274,6 +293,7 @@ export class Relay implements Connection {
   #stop(): void {
     this.#over = true;
     this.#fromClient.stop();
+    this.#memory.end();
     this.#delivery.stop();
     this.#overtime.stop();
   }

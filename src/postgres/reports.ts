@@ -1,6 +1,7 @@
 import type { Refusal } from './expectations.js';
 import type { Overrun } from './limits.js';
-import { errorResponse } from './wire/backend.js';
+import { errorResponse, type Report } from './wire/backend.js';
+import { FramingError, NoRoom } from './wire/framing.js';
 
 /*
  * What a client hears in the place of an answer of the server's. Pure.
@@ -8,6 +9,17 @@ import { errorResponse } from './wire/backend.js';
 
 /** program_limit_exceeded */
 export const OVER_LIMIT = '54000';
+/** out_of_memory */
+const OUT_OF_MEMORY = '53200';
+
+/** The end of a session for what its client sent, or for a fault of our own. */
+export function faultReport(thrown: unknown): Report {
+  if (!(thrown instanceof FramingError))
+    return { severity: 'FATAL', sqlstate: 'XX000', message: 'Daypass: internal error' };
+  const tooLarge = thrown instanceof NoRoom ? OUT_OF_MEMORY : OVER_LIMIT;
+  const sqlstate = thrown.tooLarge ? tooLarge : '08P01';
+  return { severity: 'FATAL', sqlstate, message: `Daypass: ${thrown.message}` };
+}
 
 /** A refusal, as the error that the replaced message was answered with. */
 export function refusalReport({ sqlstate, decision }: Refusal): Buffer {

@@ -1,13 +1,13 @@
 import type { Duplex } from 'node:stream';
 import type { Decision } from '../../policy/decision.js';
 import { goOnLater } from '../../session/later.js';
+import type { MemoryShare } from '../../session/message-memory.js';
 import type { Session } from '../../session/session.js';
 import type { MessageAction } from '../action.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
 import { closePayload } from './frames.js';
 import { maskedFrame } from './masked-frame.js';
-import type { MemoryShare } from './message-memory.js';
 import { Outbox } from './outbox.js';
 import { CODES, type Ending, type FaultyEnding } from './parting.js';
 import type { RelayParts } from './relay-parts.js';

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { Passage } from '../../gate/passage.js';
+import type { MessageMemory } from '../../session/message-memory.js';
 import type { HttpAction, RequestAction } from '../action.js';
 import type { Instants } from '../record/result.js';
 import type { Faults } from '../refusals/faults.js';
-import type { MessageMemory } from './message-memory.js';
 
 /** What a relay is made of. */
 export interface RelayParts {

@@ -15,6 +15,13 @@ export class FramingError extends Error {
   }
 }
 
+/** There is no memory for a legal message: others have large ones under way, or more than there is is kept for this client. */
+export class NoRoom extends FramingError {
+  constructor() {
+    super('this session needs more memory than there is for it now: connect again later', true);
+  }
+}
+
 /** Bytes of a type and a length. */
 export const HEADER = 5;
 /** PostgreSQL itself never allocates more than this for a message (MaxAllocSize). */

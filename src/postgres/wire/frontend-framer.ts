@@ -48,6 +48,13 @@ export class FrontendFramer {
   /** Of a message that passes in pieces: its type, and how much of it is to come. */
   #passing = 0;
   #left = 0;
+  /** Of the one that is held, as far as its header is known. */
+  #most = 0;
+
+  /** What is held of a message that is not whole, and how long that one is, bytes. */
+  get held(): { readonly bytes: number; readonly most: number } {
+    return { bytes: this.#held.length, most: this.#most };
+  }
 
   /**
    * Feeds received bytes.
@@ -72,6 +79,7 @@ export class FrontendFramer {
     const head = this.#held.head(HEADER);
     if (head === undefined) return false;
     const total = totalLength(head, 0, handler);
+    this.#most = total;
     return this.#held.length >= total || passesInPieces(head[0]!, total);
   }
 
@@ -87,6 +95,7 @@ export class FrontendFramer {
         at = bytes.length - this.#pass(bytes.subarray(at), handler, true).length;
         continue;
       }
+      this.#most = total;
       if (bytes.length - at < total) break;
       handler.message(type, total === bytes.length ? bytes : bytes.subarray(at, at + total));
       at += total;

@@ -12,7 +12,7 @@ interface Person {
 }
 
 /**
- * The memory for large messages: a client's message is held whole before it goes on, and until its service has taken it. A few hundred
+ * The memory for large messages, or for what else clients have kept here: a message is held whole before it goes on, and until its service has taken it. A few hundred
  * clients that send large ones at once would otherwise take all there is. Several people together cannot take it from another one,
  * either: where it is full, who takes most makes room for who would have less.
  */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { MessageMemory } from '../../src/http/websocket/message-memory.js';
+import { MessageMemory } from '../../src/session/message-memory.js';
 
 /** A memory of 100, and shares of it that tell when they are crowded out. */
 function memory() {
