@@ -7,6 +7,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { closeFrame, textFrame } from '../../src/http/websocket/plain-frame.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import { portOf } from '../support/ports.js';
+import { waitUntil } from '../support/wait.js';
 import {
   type GatewayOptions,
   HastyClock,
@@ -30,13 +31,17 @@ async function opened(t: Test, role: Omit<RoleBlock, 'allow'> = {}, options: Gat
   const gateway = await startGateway(t, { web: { url, roles: { viewer: { allow: ['WS /live'], ...role } } } }, options);
   const { handle, id } = gateway.issue('web', { forMs });
   const headers = { 'daypass-handle': handle, host: 'web.localhost' };
-  const client = dialWebSocket(gateway.port, '/live', { headers });
-  client.on('error', () => {});
-  t.teardown(() => client.terminate());
-  await once(client, 'open');
+  const another = async () => {
+    const client = dialWebSocket(gateway.port, '/live', { headers });
+    client.on('error', () => {});
+    t.teardown(() => client.terminate());
+    await once(client, 'open');
+    return client;
+  };
+  const client = await another();
   const [service] = sockets;
   if (service === undefined) throw new Error('nothing reached the service');
-  return { gateway, client, service, id };
+  return { gateway, client, service, sockets, another, id };
 }
 
 /** Bytes in pieces of their own, so that messages are cut anywhere. */
@@ -243,4 +248,21 @@ t.test('of the smallest messages no more are taken than the record keeps up with
     t.ok(got < 10_000, `${options.mode}: ${got} passed unrecorded`);
     await unlock();
   }
+});
+
+t.test('many WebSockets of one session share what may wait for the record, and go on when it is written', async (t) => {
+  const { gateway, client, sockets, another } = await opened(t, {}, { stallAfter: 600_000 });
+  const clients = [client, ...(await Promise.all(Array.from({ length: 63 }, another)))];
+  await gateway.events();
+  const unlock = await lockLedger(gateway);
+  const each = 1_000;
+  let got = 0;
+  for (const one of clients) one.on('message', () => (got += 1));
+  t.equal(sockets.length, clients.length);
+  for (const one of sockets) one.write(Buffer.concat(Array.from({ length: each }, () => textFrame('x'.repeat(1_000)))));
+  await untilWaiting(gateway);
+  await pause(1_000); // as long as more might pass
+  t.ok(got < 16_000, `${got} messages stand before everybody else's record`);
+  await unlock();
+  await waitUntil('all of it came', () => got === clients.length * each);
 });

@@ -11,9 +11,14 @@ import type { ControlFrame, DataFrame } from './frames.js';
 
 /** A text of the service up to this size stands in the record, bytes; of anything else its size and digest do. */
 const MOST_TEXT = 64 * 1024;
-/** How much may be recorded and not yet safe before the record is hurried, and before the service has to wait; bytes. */
-const HURRY = 128 * 1024;
+/**
+ * How much may be recorded and not yet safe before the service has to wait, bytes: on one WebSocket, and on all of a session, which
+ * share that: of 256 that a service floods 128 MiB stood before everybody else's record, and others were told that there is none (503).
+ */
 const MOST_UNSAFE = 512 * 1024;
+const MOST_OF_SESSION = 8 * 1024 * 1024;
+/** At this part of it the record is hurried. */
+const HURRY = 1 / 4;
 /** What an event takes besides its text, roughly, bytes. */
 const EVENT = 300;
 
@@ -54,7 +59,11 @@ export class ServiceMessages implements FrameTap {
 
   /** Whether nothing more of the service should be read for now. */
   get isFull(): boolean {
-    return this.#unsafe >= MOST_UNSAFE;
+    return this.#unsafe >= this.#most;
+  }
+
+  get #most(): number {
+    return Math.min(MOST_UNSAFE, MOST_OF_SESSION / Math.max(1, this.#passage.session.connections));
   }
 
   piece(frame: DataFrame, bytes: Buffer, isLast: boolean): void {
@@ -121,12 +130,18 @@ export class ServiceMessages implements FrameTap {
 
   #keepPace(bytes: number): void {
     this.#unsafe += bytes;
-    if (this.#waiting || this.#unsafe < HURRY) return;
+    this.#hurry();
+  }
+
+  /** As long as it is full, something waits for the record: whoever waits for that is called. */
+  #hurry(): void {
+    if (this.#waiting || this.#unsafe < this.#most * HURRY) return;
     this.#waiting = true;
     const safe = this.#unsafe;
     this.#passage.release(() => {
       this.#waiting = false;
       this.#unsafe -= safe;
+      this.#hurry();
       this.#paced();
     });
   }
