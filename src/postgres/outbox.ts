@@ -3,7 +3,10 @@ import type { PostgresAction } from './decide.js';
 
 /** More than this is not held back for a Sync: it is released as it is (DETAILS.md, Postgres relay), bytes. */
 const MOST_HELD = 64 * 1024;
-/** What a client may have waiting for its record before it is read no further, bytes. */
+/**
+ * What a client may have waiting before it is read no further, bytes: of its frames, and of their record, which is longer than short
+ * frames are, and than what is sent in the place of refused ones.
+ */
 const MOST_WAITING = 1024 * 1024;
 
 /** Where released frames go, and how the client is slowed down. */
@@ -26,6 +29,9 @@ export class Outbox {
   /** Each held frame begins where the one before it ends: they are sent as they were received, without a copy. */
   #inOnePiece = true;
   #waitingBytes = 0;
+  #waitingRecord = 0;
+  /** What the record had when something was released last. */
+  #recordedBytes = 0;
 
   /** Called before anything leaves: what is not in the record yet is put there. */
   beforeRelease: () => void = () => {};
@@ -56,14 +62,23 @@ export class Outbox {
   release(then: () => void = () => {}): void {
     this.beforeRelease();
     const bytes = this.#take();
+    const { appendedBytes } = this.#passage.session.recording;
+    const recorded = appendedBytes - this.#recordedBytes;
+    this.#recordedBytes = appendedBytes;
     this.#waitingBytes += bytes.length;
-    if (this.#waitingBytes > MOST_WAITING) this.#ends.pause();
+    this.#waitingRecord += recorded;
+    if (this.#isFull) this.#ends.pause();
     this.#passage.release(() => {
       this.#waitingBytes -= bytes.length;
+      this.#waitingRecord -= recorded;
       if (bytes.length > 0) this.#ends.send(bytes);
       then();
-      if (this.#waitingBytes <= MOST_WAITING) this.#ends.resume();
+      if (!this.#isFull) this.#ends.resume();
     });
+  }
+
+  get #isFull(): boolean {
+    return this.#waitingBytes > MOST_WAITING || this.#waitingRecord > MOST_WAITING;
   }
 
   #take(): Buffer {

@@ -65,6 +65,8 @@ export class SessionLog {
   rowWritten = false;
   hash: Buffer;
   committedSeq = 0;
+  /** How much was ever appended, roughly, bytes: whoever proposes much has to wait for it. */
+  appendedBytes = 0;
   readonly #sink: Sink;
   /** What came since the recorder took something last. */
   #next: Stretch | null = null;
@@ -96,7 +98,9 @@ export class SessionLog {
     }
     this.#next ??= new Stretch(this.row.id, [this.#sink.listen(this.row.id)]);
     this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload, later });
-    this.#count(roughSize(facts, payload));
+    const size = roughSize(facts, payload);
+    this.appendedBytes += size;
+    this.#count(size);
     this.#sink.dirty(this, false);
     return seq;
   }
