@@ -4,7 +4,7 @@ import { parseWebAddress } from '../../src/config/address.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
 import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
 import { Metrics } from '../../src/metrics.js';
-import { goOnLater } from '../../src/session/later.js';
+import { goOnLater, Turns } from '../../src/session/later.js';
 import { waitUntil } from '../support/wait.js';
 import { serve } from './bare-server.js';
 import { bareService } from './raw-service.js';
@@ -27,6 +27,20 @@ function most(happened: readonly number[]): number {
   const counts = new Map<number, number>();
   for (const turn of happened) counts.set(turn, (counts.get(turn) ?? 0) + 1);
   return Math.max(...counts.values());
+}
+
+/** Connections to a service on this machine. */
+function poolTo(t: Test, port: number) {
+  const url = parseWebAddress(`http://127.0.0.1:${port}`);
+  if (url === undefined) throw new Error('no address');
+  const pool = new UpstreamPool(
+    (onread) => ({ socket: connect({ host: '127.0.0.1', port, onread }), ready: 'connect' }),
+    new Metrics().service('web', 'http'),
+    { connect: 5_000, response: 60_000 },
+    500,
+  );
+  t.teardown(() => pool.destroy());
+  return { pool, addressed: new HttpUpstream(url, []).addressedAs('') };
 }
 
 const CHUNKS = 400_000;
@@ -75,6 +89,61 @@ t.test('a client that sends its body in tiny chunks is read once in a turn, and 
   t.equal(most(reads), 1);
 });
 
+/** So many have so much to send at once, and so much of it may be read in one turn: 4 MiB of all, and 256 KiB of each. */
+const MANY = 24;
+const MiB = 1024 * 1024;
+const IN_TURN = 4 * MiB + MANY * (256 + 64) * 1024;
+
+/** How much was read in the turn in which it was most, bytes. */
+function mostRead(read: readonly { turn: number; bytes: number }[]): number {
+  const sums = new Map<number, number>();
+  for (const { turn, bytes } of read) sums.set(turn, (sums.get(turn) ?? 0) + bytes);
+  return Math.max(...sums.values());
+}
+
+t.test('who reads bodies alone is not stopped; where many do, each stops when others have read enough', async (t) => {
+  const [read, reads] = [64 * 1024, 32]; // as the system gives it, and how often in one turn
+  const takes = (turns: Turns) => {
+    let taken = 0;
+    for (let i = 0; i < reads; i += 1) {
+      taken += read;
+      if (turns.isOver(read, read)) break;
+    }
+    return taken;
+  };
+  const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 0));
+  const alone = new Turns();
+  for (let turn = 0; turn < 4; turn += 1) {
+    await nextTurn();
+    t.equal(takes(alone), read * reads);
+  }
+  await nextTurn();
+  const all = Array.from({ length: MANY }, () => takes(new Turns()));
+  const sum = all.reduce((one, other) => one + other, 0);
+  t.ok(sum <= IN_TURN, `${sum} bytes`);
+});
+
+t.test('of many long bodies that are at hand no more is read in one turn than others can wait for', async (t) => {
+  const turn = turns(t);
+  const read: { turn: number; bytes: number }[] = [];
+  const { client } = await serve(t, (req, res) => {
+    const data = ({ bytes: { length }, release }: { bytes: Buffer; release(): void }) => {
+      read.push({ turn: turn(), bytes: length });
+      release();
+    };
+    req.receive({ data, end: () => res.send(200, {}, 'all of it'), fail() {} });
+  });
+  const head = `POST /in HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${4 * MiB}\r\n\r\n`;
+  const all = Array.from({ length: MANY }, () => client(head));
+  for (const { socket } of all) socket.write(Buffer.alloc(4 * MiB));
+  await Promise.all(all.map((one) => one.sees(/all of it$/)));
+  t.equal(
+    read.reduce((sum, { bytes }) => sum + bytes, 0),
+    MANY * 4 * MiB,
+  );
+  t.ok(mostRead(read) <= IN_TURN, `${mostRead(read)} bytes`);
+});
+
 t.test(
   'of many clients whose requests are answered at once and stand in line, few are heard in each turn',
   async (t) => {
@@ -101,16 +170,7 @@ t.test('a service that answers in tiny chunks is read once in a turn, and all of
     socket.write(TINY);
     socket.write('0\r\n\r\n');
   });
-  const url = parseWebAddress(`http://127.0.0.1:${service.port}`);
-  if (url === undefined) throw new Error('no address');
-  const addressed = new HttpUpstream(url, []).addressedAs('');
-  const pool = new UpstreamPool(
-    (onread) => ({ socket: connect({ host: '127.0.0.1', port: service.port, onread }), ready: 'connect' }),
-    new Metrics().service('web', 'http'),
-    { connect: 5_000, response: 60_000 },
-    500,
-  );
-  t.teardown(() => pool.destroy());
+  const { pool, addressed } = poolTo(t, service.port);
   const reads: number[] = [];
   let bytes = 0;
   await new Promise<void>((resolve, reject) => {
@@ -125,4 +185,30 @@ t.test('a service that answers in tiny chunks is read once in a turn, and all of
   });
   t.equal(bytes, CHUNKS);
   t.equal(most(reads), 1);
+});
+
+t.test('of many long answers that are at hand no more is read in one turn than others can wait for', async (t) => {
+  const turn = turns(t);
+  const service = await bareService(t, (_, socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${4 * MiB}\r\n\r\n`);
+    socket.write(Buffer.alloc(4 * MiB));
+  });
+  const { pool, addressed } = poolTo(t, service.port);
+  const read: { turn: number; bytes: number }[] = [];
+  const ask = () =>
+    new Promise<void>((resolve, reject) => {
+      const onBody = (piece: Buffer, isLast: boolean) => {
+        read.push({ turn: turn(), bytes: piece.length });
+        if (isLast) resolve();
+        return true;
+      };
+      const heard = { onStart: () => true, onHead: () => {}, onPause: () => {}, onError: reject };
+      pool.send({ method: 'GET', path: '/', addressed, lines: '', body: null }, { ...heard, onBody });
+    });
+  await Promise.all(Array.from({ length: MANY }, ask));
+  t.equal(
+    read.reduce((sum, { bytes }) => sum + bytes, 0),
+    MANY * 4 * MiB,
+  );
+  t.ok(mostRead(read) <= IN_TURN, `${mostRead(read)} bytes`);
 });

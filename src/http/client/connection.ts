@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../clock.js';
 import { letGo } from '../../session/connection.js';
-import { goOnLater, isMostlyFraming } from '../../session/later.js';
+import { goOnLater, Turns } from '../../session/later.js';
 import type { Head } from '../head.js';
 import { MalformedMessage } from '../malformed.js';
 import { OwnReading } from '../memory/own-reading.js';
@@ -62,6 +62,7 @@ export class ClientConnection implements RequestHeard {
   #isYielding = false;
   /** How much of a body was in what is being read, bytes. */
   #told = 0;
+  readonly #turns = new Turns();
   /** The next request is looked at in the next turn. */
   #isResting = false;
   /** The request that takes the connection over. */
@@ -172,7 +173,7 @@ export class ClientConnection implements RequestHeard {
     this.#unread = this.#unread === null ? bytes : Buffer.concat([this.#unread, bytes]);
     this.#told = 0;
     this.#readOn();
-    if (this.#request?.isComplete === false && isMostlyFraming(bytes.byteLength, this.#told)) this.#yield();
+    if (this.#request?.isComplete === false && this.#turns.isOver(bytes.byteLength, this.#told)) this.#yield();
   };
 
   #yield(): void {

@@ -1,6 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { errorOf } from '../../errors.js';
-import { goOnLater, isMostlyFraming } from '../../session/later.js';
+import { goOnLater, Turns } from '../../session/later.js';
 import type { BodySink } from '../body/body.js';
 import type { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
@@ -97,6 +97,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   #isYielding = false;
   /** How much of a body was in what is being read, bytes. */
   #told = 0;
+  readonly #turns = new Turns();
   #error: Error | null = null;
   /** Since when it waits for what it waits for: a round of the owner's clock. */
   since: number;
@@ -282,7 +283,7 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
       this.destroy(errorOf(thrown));
     }
     if (this.#hasHead) this.#call?.handler.onPause();
-    if (this.#call !== null && isMostlyFraming(length, this.#told)) this.#yield();
+    if (this.#call !== null && this.#turns.isOver(length, this.#told)) this.#yield();
     // TLS tells all that came at once, also after it was stopped: the rest of an answer, behind which nobody asks for more.
     if (this.#isFlowing && this.#isStopped) this.#readOn();
     this.#isStopped = !this.#isFlowing || this.#isYielding;
