@@ -61,8 +61,12 @@ export class Relay implements Connection {
   readonly #finished: () => void;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
-  /** What is sent in one turn goes in one write. */
-  #isGathering = false;
+  /** What is sent in this turn behind the first of it goes in one write: of thousands of messages each would be one of its own. */
+  #sentInTurn = 0;
+  readonly #endTurn = (): void => {
+    if (this.#sentInTurn > 1) this.#upstream.socket.uncork();
+    this.#sentInTurn = 0;
+  };
   #over = false;
 
   constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
@@ -236,19 +240,10 @@ export class Relay implements Connection {
   #send(bytes: Buffer): void {
     const { socket } = this.#upstream;
     if (this.#over || socket.destroyed) return;
-    this.#gather(socket);
+    this.#sentInTurn += 1;
+    if (this.#sentInTurn === 1) process.nextTick(this.#endTurn);
+    else if (this.#sentInTurn === 2) socket.cork(); // not for the first: one message alone is sooner there without
     if (!socket.write(bytes)) this.#fromClient.wait('server');
-  }
-
-  /** Of thousands of messages that may go on at once each would be a write of its own. */
-  #gather(socket: Duplex): void {
-    if (this.#isGathering) return;
-    this.#isGathering = true;
-    socket.cork();
-    process.nextTick(() => {
-      this.#isGathering = false;
-      socket.uncork();
-    });
   }
 
   /**

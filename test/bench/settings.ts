@@ -13,7 +13,7 @@ export interface Settings {
   readonly sessions: number;
   /** Processes of the gateway in `http`. */
   readonly workers: number;
-  /** Only these ways or modes; all when empty. */
+  /** Only these ways and works; all where none is named. */
   readonly only: readonly string[];
   /** Where CPU profiles of the gateway go. */
   readonly profile: string | undefined;
