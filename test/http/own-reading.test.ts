@@ -1,26 +1,11 @@
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { OwnReading } from '../../src/http/memory/own-reading.js';
-import { portOf } from '../support/ports.js';
+import { acceptedEnds } from '../support/accepted.js';
 import { closed, waitUntil } from '../support/wait.js';
 
-/** Both ends of an accepted connection. */
-async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = connect(portOf(server.address()), '127.0.0.1');
-  const [accepted]: Socket[] = await once(server, 'connection');
-  if (accepted === undefined) throw new Error('nobody came');
-  t.teardown(() => {
-    for (const socket of [client, accepted]) socket.destroy();
-    server.close();
-  });
-  return { client, accepted };
-}
-
 t.test('the Node that runs this reads accepted connections into memory of ours', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   const heard: string[] = [];
   const memory = new Set<ArrayBufferLike>();
   const reading = OwnReading.of(accepted, (bytes) => {
@@ -51,7 +36,7 @@ t.test('the Node that runs this reads accepted connections into memory of ours',
 });
 
 t.test('much is read into pages, and what is kept of them stays', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   const sent = Buffer.from(Array.from({ length: 400_000 }, (_, at) => at % 251));
   const kept: Buffer[] = [];
   const reading = OwnReading.of(accepted, (bytes) => {
@@ -64,7 +49,7 @@ t.test('much is read into pages, and what is kept of them stays', async (t) => {
 });
 
 t.test('what was read by others is not taken over', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   accepted.pause();
   client.write('early');
   accepted.read(0);
@@ -77,7 +62,7 @@ t.test('what was read by others is not taken over', async (t) => {
 });
 
 t.test('given back and paused, it holds back who sends much, and notices who leaves', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   const reading = OwnReading.of(accepted, () => true);
   if (reading === null) return void t.fail('the names are others: see OwnReading');
   reading.giveBack();
@@ -96,7 +81,7 @@ t.test('given back and paused, it holds back who sends much, and notices who lea
 });
 
 t.test('given back and read a little at a time, the rest put back, it holds back who sends much', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   const reading = OwnReading.of(accepted, () => true);
   if (reading === null) return void t.fail('the names are others: see OwnReading');
   reading.giveBack();

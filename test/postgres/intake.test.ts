@@ -1,23 +1,9 @@
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { Intake } from '../../src/postgres/intake.js';
-import { portOf } from '../support/ports.js';
+import { acceptedEnds } from '../support/accepted.js';
 import { sync } from '../support/wire.js';
-
-/** Both ends of an accepted connection. */
-async function ends(t: Test): Promise<{ client: Socket; accepted: Socket }> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = connect(portOf(server.address()), '127.0.0.1');
-  const [accepted]: Socket[] = await once(server, 'connection');
-  if (accepted === undefined) throw new Error('nobody came');
-  t.teardown(() => {
-    for (const socket of [client, accepted]) socket.destroy();
-    server.close();
-  });
-  return { client, accepted };
-}
 
 /** What is heard of a client, and how many messages in the turn of the event loop in which it was most. */
 function heardOf(t: Test, accepted: Socket) {
@@ -42,7 +28,7 @@ function heardOf(t: Test, accepted: Socket) {
 t.test(
   'of thousands of messages that come at once few are looked at in one turn, and all before the end',
   async (t) => {
-    const { client, accepted } = await ends(t);
+    const { client, accepted } = await acceptedEnds(t);
     const { heard } = heardOf(t, accepted);
     client.end(Buffer.concat(Array.from({ length: 100_000 }, () => sync())));
     await once(accepted, 'end');
@@ -52,7 +38,7 @@ t.test(
 );
 
 t.test('a client is read on only when there is no reason left to wait', async (t) => {
-  const { client, accepted } = await ends(t);
+  const { client, accepted } = await acceptedEnds(t);
   const { intake, heard } = heardOf(t, accepted);
   intake.wait('record');
   intake.wait('server');
