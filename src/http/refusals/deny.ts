@@ -207,16 +207,27 @@ function ownHeaders(
   };
 }
 
+/**
+ * Browsers ask for the icon of every page that they show, of a host that refused it, too: each would be a refusal in the record, and twenty
+ * pages the alert of a burst of them. A browser asks once in so long.
+ */
+const ICON_KEPT = { 'cache-control': 'private, max-age=3600' };
+
+function isIcon({ method, target }: Refused, { status }: Refusal): boolean {
+  return status === 403 && method === 'GET' && target === '/favicon.ico';
+}
+
 /** Answers a request with a refusal. @param close - no other request may follow */
 export function sendRefusal(res: ClientResponse, refusal: Refusal, close: boolean): void {
   const { head } = res.request;
   const { type, body } = wordRefusal(refusal, res.request);
   const { kind } = head.selected;
   const challenge = kind === 'service' ? challengeFor(head.headers) : BEARER_CHALLENGE;
+  const kept = isIcon(res.request, refusal) ? ICON_KEPT : {};
   if (close) res.keepsAlive = false;
   res.send(
     refusal.status,
-    { 'content-type': type, ...ownHeaders(refusal, challenge, kind === 'gateway' ? OWN_APART : APART) },
+    { 'content-type': type, ...ownHeaders(refusal, challenge, kind === 'gateway' ? OWN_APART : APART), ...kept },
     body,
   );
 }
