@@ -5,6 +5,7 @@ import type { Address } from './config/address.js';
 import type { GatewayConfig, TlsSettings } from './config/gateway.js';
 import { DaypassError, messageOf } from './errors.js';
 import type { Gate } from './gate/gate.js';
+import { Strangers } from './gate/strangers.js';
 import type { KeyRing, SigningKey } from './grant/keys.js';
 import { Identity } from './http/identity.js';
 import { type HttpOptions, startHttp } from './http/listener.js';
@@ -49,7 +50,7 @@ export async function openDoors(
   const { config, clock, metrics, log, lifecycle } = base;
   const { listen, domain, tls, proxies, public: outside } = config;
   const identity = new Identity(key, () => clock.wall(), keys);
-  const serving = { gate, log, clock };
+  const serving = { gate, log, clock, strangers: new Strangers({ log, metrics }) };
   const secured = tls?.http === true ? tls : undefined;
   const door = { ...listen.http, domain, tls: secured, publicUrl: outside.url, proxies: proxies.http, ...pages };
   const starting = startHttp({ ...serving, ...door, identity, access, metrics });

@@ -6,7 +6,7 @@
 import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { ALERT_KINDS, type AlertKind } from './config/alerts.js';
 import { ServiceMeter, ServiceTallies } from './service-meter.js';
-import { Tally } from './tally.js';
+import { type Count, Tally } from './tally.js';
 
 /** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
 const CUT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -61,6 +61,8 @@ export class Metrics {
   readonly #apiAnswers = new Tally(['status']);
   readonly #commitFailures = new Tally([]);
   readonly #alerts = new Tally(['kind']);
+  readonly #strangers = new Tally(['protocol']);
+  readonly #strangersClosed = new Tally(['protocol']);
   readonly #meters = new Map<string, ServiceMeter>();
   readonly #lateness: Histogram;
   readonly #revocations: Histogram;
@@ -101,6 +103,9 @@ export class Metrics {
     this.#commitFailures.of({});
     this.#counter('daypass_alerts_total', 'Alerts raised for somebody to look at.', this.#alerts);
     for (const kind of ALERT_KINDS) this.#alerts.of({ kind });
+    this.#gauge('daypass_strangers', 'Connections of clients that were not let in.', this.#strangers);
+    this.#counter('daypass_strangers_closed_total', 'Those that were closed to make room.', this.#strangersClosed);
+    for (const protocol of ['http', 'postgres']) this.#strangersClosed.of({ protocol });
     this.#dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
       help: 'Until a connection to a service could be used, its login included.',
@@ -169,6 +174,16 @@ export class Metrics {
    */
   refusedOverHttp(service: string, status: number, reason: string): void {
     this.#refusals.of({ service, status: String(status), reason }).value += 1;
+  }
+
+  /** Connections of clients that were not let in, as many as there are. */
+  strangers(protocol: string): Count {
+    return this.#strangers.of({ protocol });
+  }
+
+  /** One of them was closed to make room for others. */
+  strangerClosed(protocol: string): void {
+    this.#strangersClosed.of({ protocol }).value += 1;
   }
 
   /** The API answered somebody over the network. */

@@ -123,8 +123,10 @@ function identify(app: ApiApp, parts: NetworkParts, visitOf: (raw: IncomingMessa
     if (request.method !== 'GET' && request.method !== 'POST') throw notAMethod(reply);
     if (request.routeOptions.config.open === true) return within(await stranger(request), reply);
     try {
-      const who = () => whoAsks(parts, visitOf(request.raw), request);
+      const visit = visitOf(request.raw);
+      const who = () => whoAsks(parts, visit, request);
       request.actor = await who();
+      visit.letIn();
       request.again = who;
     } catch (thrown) {
       if (isStranger(thrown)) within(await stranger(request), reply);

@@ -104,6 +104,7 @@ function serveEntered(
     refuse(asking, entry.refusal, selected.kind === 'invalid' || req.hasBody);
     return;
   }
+  req.letIn();
   const { admission } = entry;
   // Before the decision, so that nothing can come between it and its release.
   const asserting = parts.identity.assertion(admission.session);

@@ -25,6 +25,7 @@ import type { Clock } from '../clock.js';
 import type { HttpProxies } from '../config/proxies.js';
 import type { TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
+import { KNOWN, Strangers } from '../gate/strangers.js';
 import type { BrowserAccess } from '../identity/browser-access.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
@@ -76,6 +77,8 @@ export interface HttpOptions {
   readonly messageTimeout?: number | undefined;
   /** Of its own, which nobody scrapes, when not given. */
   readonly metrics?: Metrics;
+  /** Where clients are counted that were not let in; of its own unless given. */
+  readonly strangers?: Strangers | undefined;
 }
 
 /** A listener that is up. */
@@ -95,13 +98,13 @@ const BUFFERED = 256 * 1024;
 
 /** Starts to serve HTTP and WebSocket. Rejects when the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpListener> {
-  const { gate, log, clock, domain } = options;
+  const { gate, log, clock, domain, metrics = new Metrics() } = options;
   const upstreams = new Upstreams(options.upstreamLimits);
   const monotonic = () => clock.monotonic();
   const parts: HttpParts = {
     gate,
     log,
-    faults: new Faults(log, options.metrics ?? new Metrics()),
+    faults: new Faults(log, metrics),
     upstreams,
     identity: options.identity,
     access: options.access,
@@ -117,10 +120,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     messages: new MessageMemory(options.messageMemory),
     messageTimeout: options.messageTimeout ?? UNFINISHED,
   };
-  const { tls, proxies, headTimeout = HEAD_TIMEOUT } = options;
+  const { tls, proxies, headTimeout = HEAD_TIMEOUT, strangers = new Strangers({ log, metrics }) } = options;
   const shared = { domain, headTimeout, buffered: BUFFERED };
   const unsecured = (socket: Socket, error: MalformedMessage) => tellUnsecured(parts, socket, error);
-  const server = new HttpServer({ ...shared, tls, unsecured, handler: handlerOf(parts, proxies) });
+  const guestOf = (socket: Socket) =>
+    speaksForMany(socket, proxies) ? KNOWN : strangers.came(socket, clientAt(socket), 'http');
+  const server = new HttpServer({ ...shared, tls, unsecured, guestOf, handler: handlerOf(parts, proxies) });
   const door = doorOf(server, options, parts);
   const sockets = new Set<Socket>();
   door.on('connection', (socket) => {
@@ -140,6 +145,11 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     return stopServer(door, sockets, upstreams);
   };
   return { address, replaceCertificate: (given) => server.replaceCertificate(given), take, stop };
+}
+
+/** A listed proxy has its own clients on one connection, one after the other: it is for the proxy to keep strangers out. */
+function speaksForMany({ remoteAddress = '' }: Socket, proxies: HttpProxies | undefined): boolean {
+  return proxies !== undefined && proxies.client !== 'proxy-protocol' && proxies.from.has(remoteAddress);
 }
 
 /** What listens: the server itself, or what stands before it. */

@@ -30,7 +30,9 @@ import { DaypassError, messageOf } from '../errors.js';
 import type { Carried, TakeCarried } from '../gate/carried.js';
 import type { Gate } from '../gate/gate.js';
 import { takeProxyHeader } from '../gate/proxied.js';
+import { type Guest, KNOWN, Strangers } from '../gate/strangers.js';
 import type { Log } from '../log.js';
+import { Metrics } from '../metrics.js';
 import type { DenialReason } from '../policy/reason.js';
 import { SECURED } from '../session/secured.js';
 import { askedAtPort, askedInTunnel } from './asked.js';
@@ -55,6 +57,8 @@ export interface PostgresParts {
   readonly proxies?: { readonly from: ListedProxies } | undefined;
   /** Given when several processes share the port. */
   readonly neighbours?: Neighbours | undefined;
+  /** Where clients are counted that were not let in; of its own unless given. */
+  readonly strangers?: Strangers | undefined;
   /** How long the handshake with a client may take, milliseconds; 10,000 unless told. */
   readonly handshakeLimit?: number;
   /** The same with an upstream. */
@@ -81,8 +85,6 @@ export interface PostgresListener {
 
 /** No phase before the session may last longer than this, however slowly a client sends (THREATS.md C18), milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
-/** Connections that are not admitted yet, all together. */
-const MOST_HANDSHAKES = 1_000;
 
 /** Listens for PostgreSQL clients. */
 export async function startPostgres(parts: PostgresParts): Promise<PostgresListener> {
@@ -149,11 +151,13 @@ class Door {
   readonly #keys: CancelKeys;
   readonly #catalogs: Catalogs;
   readonly #joining: Joining;
+  readonly #strangers: Strangers;
   readonly #handshakes = new Set<Duplex>();
 
   constructor(parts: PostgresParts) {
     this.#parts = parts;
     const { clock, log, neighbours } = parts;
+    this.#strangers = parts.strangers ?? new Strangers({ log, metrics: new Metrics() });
     this.#handshakeLimit = parts.handshakeLimit ?? HANDSHAKE_LIMIT;
     this.#catalogs = new Catalogs(loadCatalog, clock, log);
     this.#secured = parts.tls === undefined ? null : securedBy(parts.tls);
@@ -179,10 +183,6 @@ class Door {
     const { stream: raw } = arrived;
     let peer = arrived;
     raw.on('error', () => raw.destroy());
-    if (this.#handshakes.size >= MOST_HANDSHAKES) {
-      this.#logRefused(peer, 'too_large', 'connections that are not admitted yet');
-      return void raw.destroy();
-    }
     this.#handshakes.add(raw);
     let socket = raw;
     const timer = setTimeout(() => raw.destroy(), this.#handshakeLimit);
@@ -191,7 +191,8 @@ class Door {
       const secured = (encrypted: Duplex) => {
         socket = encrypted.on('error', () => encrypted.destroy());
       };
-      await this.#admit(peer, secured, () => clearTimeout(timer));
+      const guest = peer.carried === null ? this.#strangers.came(raw, peer.address ?? '', 'postgres') : KNOWN;
+      await this.#admit(peer, guest, secured, () => clearTimeout(timer));
     } catch (thrown) {
       const refusal = refusalOfStart(thrown);
       if (refusal.report !== null) this.#logRefused(peer, refusal.reason, refusal.rule, refusal.message);
@@ -226,7 +227,7 @@ class Door {
     this.#parts.log.warn({ client, reason, rule, err }, 'a connection was refused');
   }
 
-  async #admit(peer: Peer, secured: (socket: Duplex) => void, admitted: () => void): Promise<void> {
+  async #admit(peer: Peer, guest: Guest, secured: (socket: Duplex) => void, admitted: () => void): Promise<void> {
     // The certificate may be replaced while the client logs in: its proof is bound to the one it was shown.
     const { stream: raw, client, address, carried } = peer;
     const shown = carried === null ? this.#secured : null;
@@ -239,10 +240,12 @@ class Door {
     const { socket, parameters, minor, login } = opening;
     const binding = socket instanceof TLSSocket ? (shown?.binding ?? null) : null;
     const asked = carried === null ? askedAtPort(parameters, login, binding) : askedInTunnel(parameters, carried);
+    guest.asks();
     const answer = await this.#parts.gate.admit({ protocol: 'postgres', ...asked, client, address });
     admitted();
     if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
+    guest.letIn();
     carried?.began(answer.admission.session);
     await this.#joining.join(socket, parameters, answer.admission, minor);
   }

@@ -41,7 +41,7 @@ export async function startWithPeople(t: Test, options: Partial<GatewayOptions> 
   return { gateway, ask, login, as: async (subject: string) => browserOf(gateway, await login(subject)) };
 }
 
-export async function addPeople({ ledger }: TestGateway): Promise<void> {
+export async function addPeople({ ledger }: Pick<TestGateway, 'ledger'>): Promise<void> {
   for (const [subject, groups, kind = 'employee'] of PEOPLE) {
     const contractor = kind === 'contractor';
     await ledger.query(

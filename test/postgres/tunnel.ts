@@ -8,7 +8,7 @@ import { linkFor } from '../http/browser/fixture.js';
 import type { TestGateway } from '../support/gateway.js';
 
 /** A token as `daypass login` gets one. */
-export async function tokenOf(gateway: TestGateway, subject: string): Promise<string> {
+export async function tokenOf(gateway: Pick<TestGateway, 'operator' | 'ports'>, subject: string): Promise<string> {
   const body = JSON.stringify({ link: await linkFor(gateway, subject), client: 'test' });
   const headers = { 'content-type': 'application/json' };
   const made = await askApi(gateway.ports.http, { method: 'POST', path: '/api/v1/tokens', body, headers });

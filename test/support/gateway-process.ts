@@ -51,6 +51,8 @@ export interface ProcessOptions extends GatewayOptions {
   readonly ledger: Database;
   /** Processes that serve; one unless told. */
   readonly workers?: number;
+  /** How many descriptors each process may have; as many as this one unless told. */
+  readonly descriptors?: number;
 }
 
 /** Starts a gateway process and waits until it serves. Killed, whatever its state, when `t` ends. */
@@ -63,7 +65,9 @@ export async function startGatewayProcess(t: Test, options: ProcessOptions): Pro
   const lines = new Lines();
   const args = ['--config', configDirectory, '--data', dataDirectory];
   if (options.workers !== undefined) args.push('--workers', String(options.workers));
-  const launch = () => Served.start(args, env, lines);
+  const { descriptors } = options;
+  const limited = descriptors === undefined ? [] : ['prlimit', `--nofile=${descriptors}:${descriptors}`];
+  const launch = () => Served.start([...limited, process.execPath, CLI, 'serve', ...args], env, lines);
   let run = await launch();
   t.teardown(async () => {
     await run.end('SIGKILL');
@@ -143,8 +147,12 @@ class Served {
     });
   }
 
-  static async start(args: readonly string[], env: Readonly<Record<string, string>>, lines: Lines): Promise<Served> {
-    const child = spawn(process.execPath, [CLI, 'serve', ...args], {
+  static async start(
+    [command = '', ...args]: readonly string[],
+    env: Readonly<Record<string, string>>,
+    lines: Lines,
+  ): Promise<Served> {
+    const child = spawn(command, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '../../clock.js';
+import { type Guest, KNOWN } from '../../gate/strangers.js';
 import { letGo } from '../../session/connection.js';
 import { goOnLater, Turns } from '../../session/later.js';
 import type { Head } from '../head.js';
@@ -47,6 +48,7 @@ const LINGERS = 5_000;
 export class ClientConnection implements RequestHeard {
   readonly socket: Socket;
   readonly #parts: ConnectionParts;
+  readonly #guest: Guest;
   readonly #reader: RequestReader;
   #request: ClientRequest | null = null;
   #response: ClientResponse | null = null;
@@ -76,9 +78,10 @@ export class ClientConnection implements RequestHeard {
   /** What of the answer waits for the client, as far as that was looked at, bytes. */
   #untaken = 0;
 
-  constructor(socket: Socket, parts: ConnectionParts) {
+  constructor(socket: Socket, parts: ConnectionParts, guest: Guest = KNOWN) {
     this.socket = socket;
     this.#parts = parts;
+    this.#guest = guest;
     this.#reader = new RequestReader(this, parts.domain);
     this.#since = systemClock.monotonic();
     parts.connections.add(this);
@@ -134,7 +137,8 @@ export class ClientConnection implements RequestHeard {
   }
 
   head(line: RequestLine, head: Head): void {
-    const request = new ClientRequest(line, head, this.socket, this.#readOn);
+    this.#guest.asks();
+    const request = new ClientRequest(line, head, this.socket, this.#guest, this.#readOn);
     if (line.method === 'CONNECT' || head.wantsUpgrade) {
       this.#reader.stop();
       this.#takesOver = request;
@@ -254,6 +258,7 @@ export class ClientConnection implements RequestHeard {
     this.#since = systemClock.monotonic();
     const request = this.#request;
     if (request === null) return;
+    if (!request.isLetIn) this.#guest.turnedAway();
     if (this.#response?.keepsAlive !== true) return this.#endGently();
     if (request.isComplete) this.#next();
     else request.drop();

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Guest } from '../../gate/strangers.js';
 import type { Header } from '../action.js';
 import { Asked } from '../asked.js';
 import type { Head, HttpVersion } from '../head.js';
@@ -38,6 +39,9 @@ export class ClientRequest {
   /** What is known of its way, and how it is told of. */
   readonly asked = new Asked();
   owner: RequestOwner | null = null;
+  /** Its client may come in. */
+  isLetIn = false;
+  readonly #guest: Guest;
   readonly #readOn: () => void;
   #receiver: BodyReceiver | null = null;
   #held: Kept[] = [];
@@ -48,11 +52,12 @@ export class ClientRequest {
   #isTold = false;
 
   /** @param readOn - called when more of its body can be taken */
-  constructor({ method, target }: RequestLine, head: Head, socket: Socket, readOn: () => void) {
+  constructor({ method, target }: RequestLine, head: Head, socket: Socket, guest: Guest, readOn: () => void) {
     this.method = method;
     this.target = target;
     this.head = head;
     this.socket = socket;
+    this.#guest = guest;
     this.isComplete = !this.hasBody;
     this.#readOn = readOn;
   }
@@ -63,6 +68,12 @@ export class ClientRequest {
 
   get headers(): readonly Header[] {
     return this.head.headers;
+  }
+
+  /** Its client was found to be somebody who may come in. */
+  letIn(): void {
+    this.isLetIn = true;
+    this.#guest.letIn();
   }
 
   /** The first value of a header, by its name in lower case. */

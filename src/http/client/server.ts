@@ -1,6 +1,7 @@
 import { createServer, type Server as NetServer, type ServerOpts as NetServerOpts, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { systemClock } from '../../clock.js';
+import { type Guest, KNOWN } from '../../gate/strangers.js';
 import { carriedBy } from '../../session/connection.js';
 import { SECURED } from '../../session/secured.js';
 import { MalformedMessage } from '../malformed.js';
@@ -17,6 +18,8 @@ export interface ServerOptions {
   readonly buffered: number;
   /** PEM texts; without them HTTP is plain. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Who is at the other end of a connection; nobody that is counted unless given. */
+  readonly guestOf?: (socket: Socket) => Guest;
   /** Hears of a connection that is closed since no TLS came about on it. */
   readonly unsecured?: (socket: Socket, error: MalformedMessage) => void;
 }
@@ -38,17 +41,27 @@ interface Open {
   readonly speaker: ClientConnection;
 }
 
+/** A connection on which TLS comes about. */
+interface Raw {
+  readonly socket: Socket;
+  readonly guest: Guest;
+}
+
 /** HTTP/1.1 on the clients' side (RFC 9112), plain or over TLS. */
 export class HttpServer {
   /** How connections for it are accepted. */
   readonly settings: NetServerOpts;
   readonly #parts: ConnectionParts;
+  readonly #guestOf: (socket: Socket) => Guest;
   readonly #tls: TlsServer | null;
+  /** What TLS is spoken on, by its ends. */
+  readonly #raw = new Map<string, Raw>();
   readonly #open = new Set<Open>();
   readonly #clock: NodeJS.Timeout;
 
   constructor(options: ServerOptions) {
-    const { handler, domain, headTimeout, tls } = options;
+    const { handler, domain, headTimeout, tls, guestOf = () => KNOWN } = options;
+    this.#guestOf = guestOf;
     this.#parts = { handler, domain, headTimeout, connections: new Set() };
     const probed = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBES };
     this.settings = { noDelay: true, allowHalfOpen: true, highWaterMark: options.buffered, ...probed };
@@ -68,14 +81,18 @@ export class HttpServer {
 
   /** Serves what comes on a connection, which speaks TLS first where this server does. */
   accept(socket: Socket): void {
-    if (this.#tls === null) return this.serve(socket);
+    const guest = this.#guestOf(socket);
+    if (this.#tls === null) return this.serve(socket, guest);
     socket.allowHalfOpen = false; // whoever ends its side amid the handshake has left
+    const ends = endsOf(socket);
+    this.#raw.set(ends, { socket, guest });
+    socket.once('close', () => this.#raw.delete(ends));
     this.#tls.emit('connection', socket);
   }
 
   /** Serves what comes on a connection that needs no TLS. @param carrier - the one below, if it has that behind it */
-  serve(socket: Socket, carrier = socket): void {
-    const open = { socket, carrier, speaker: new ClientConnection(socket, this.#parts) };
+  serve(socket: Socket, guest: Guest = KNOWN, carrier = socket): void {
+    const open = { socket, carrier, speaker: new ClientConnection(socket, this.#parts, guest) };
     this.#open.add(open);
     socket.once('close', () => this.#open.delete(open));
   }
@@ -98,25 +115,17 @@ export class HttpServer {
   ): TlsServer {
     const secured = { ...tls, ...SECURED, handshakeTimeout, allowHalfOpen: true } as const;
     const server = createTlsServer({ ...secured, ALPNProtocols: SPOKEN, highWaterMark: buffered });
-    const raw = new Map<string, Socket>();
-    server.on('connection', (socket: Socket) => {
-      const ends = endsOf(socket);
-      raw.set(ends, socket);
-      socket.once('close', () => raw.delete(ends));
-    });
     server.on('secureConnection', (socket) => {
-      const carrier = raw.get(endsOf(socket));
-      if (carrier === undefined) socket.destroy();
-      else {
-        carriedBy(socket, carrier);
-        carries(carrier, socket);
-        socket.allowHalfOpen = true;
-        this.serve(socket, carrier);
-      }
+      const raw = this.#raw.get(endsOf(socket));
+      if (raw === undefined) return void socket.destroy();
+      carriedBy(socket, raw.socket);
+      carries(raw.socket, socket);
+      socket.allowHalfOpen = true;
+      this.serve(socket, raw.guest, raw.socket);
     });
     server.on('tlsClientError', (error, socket) => {
       const fault = faultOfHandshake(error);
-      if (fault !== null) unsecured?.(raw.get(endsOf(socket)) ?? socket, fault);
+      if (fault !== null) unsecured?.(this.#raw.get(endsOf(socket))?.socket ?? socket, fault);
       socket.destroy();
     });
     return server;

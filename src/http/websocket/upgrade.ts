@@ -44,6 +44,7 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
     if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, req, entry.refusal);
   }
+  req.letIn();
   return serveAdmitted({ parts, req, socket, arrivedAt, wish: wished.wish }, entry.admission);
 }
 
