@@ -57,8 +57,8 @@ const TELLING = new WeakMap<readonly Header[], readonly Header[]>();
  * Azure's Data Lake, `X-Amz-Rename-Source`) is not there any more. Swift gives out what `X-Symlink-Target` and
  * `X-Object-Manifest` name whenever it is asked for what is written; SeaweedFS is told in a query: `?cp.from=` and `?mv.from=`.
  */
-const SOURCE =
-  /^(?:x-(?:[a-z]+-)*(?:copy-source|copy-from|rename-source|symlink-target|object-manifest)|(?:cp|mv)\.from)$/;
+const SOURCE = /^x-(?:[a-z]+-)*(?:copy-source|copy-from|rename-source|symlink-target|object-manifest)$/;
+const QUERIED_SOURCE = /^(?:cp|mv)\.from$/;
 
 function copied(
   action: RequestAction,
@@ -66,11 +66,12 @@ function copied(
   parameters: Parameters,
   basePath: string,
 ): RequestAction[] {
-  const said = [
-    ...told.map(([name, value]) => [canonical(name), value] as const),
-    ...parameters.all.map(([name, value]) => [name, escaped(value)] as const),
+  const headers = told.map(([name, value]) => [canonical(name), value] as const);
+  const queried = parameters.all.filter(([name]) => QUERIED_SOURCE.test(name));
+  const [source, another] = [
+    ...headers.filter(([name]) => SOURCE.test(name)),
+    ...queried.map(([name, value]) => [name, escaped(value)] as const),
   ];
-  const [source, another] = said.filter(([name]) => SOURCE.test(name));
   if (source === undefined) return [];
   if (another !== undefined) return [{ ...action, target: MANY }];
   const [name, value] = source;

@@ -41,8 +41,13 @@ export class Parameters {
   }
 }
 
+/** Taken apart before escapes are undone: `a%3Db:method=` has the name `a=b:method`. */
 function parameterOf(part: string): readonly [string, string] {
-  const plain = unescaped(part.replaceAll('+', ' '));
-  const at = plain.indexOf('=');
-  return at === -1 ? [plain, ''] : [plain.slice(0, at), plain.slice(at + 1)];
+  const at = part.indexOf('=');
+  const [name, value] = at === -1 ? [part, ''] : [part.slice(0, at), part.slice(at + 1)];
+  return [plainOf(name), plainOf(value)];
+}
+
+function plainOf(text: string): string {
+  return unescaped(text.replaceAll('+', ' '));
 }
