@@ -194,6 +194,15 @@ t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
     t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 200 /, query);
 });
 
+t.test('A1: where Zope goes on to is nobody’s to say in another character set', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /folder/**']);
+  for (const query of [':method:utf-7=%2BAC4ALg-/secret', ':action:int:utf-7=%2BAC4ALg-/secret', ':method:utf_7.x=a'])
+    t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 400 /, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of [':method=list', 'list:method:utf-7=%2BAC4ALg-/secret', 'a:utf-7=%2BAC4ALg-'])
+    t.match(await ask(`GET /folder?${query}`), /^HTTP\/1\.1 200 /, query);
+});
+
 t.test('A1: where Zope goes on to, a rule is met by the parameters that it goes on with', async (t) => {
   const list = {
     route: 'GET /folder/list',

@@ -38,20 +38,28 @@ const GOES_ON = /^(?:default_)?(?:method|action)(?:\.[xy])*$/;
 /** Nobody needs more than one. */
 const MOST = 8;
 
-/** Zope and Plone carry out `/folder?list:method=` as `/folder/list`, and the same for `:method=list`. */
+/**
+ * Zope and Plone carry out `/folder?list:method=` as `/folder/list`, and the same for `:method=list`. What stands behind may have them
+ * read that value in another character set: in `:method:utf-7=%2BAC4ALg-` it is two dots.
+ */
 export function traversed(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
   const further = parameters.all.flatMap(([name, value], at) => {
     const words = name.split(':');
     return words.flatMap((word, end) => (end > 0 && GOES_ON.test(word) ? [{ at, words, end, value }] : []));
   });
   if (further.length === 0) return [];
-  if (further.length > MOST || parameters.mayBeOthers) return [{ ...action, target: MANY }];
+  const isRecoded = further.some(({ words, end }) => nameOf(words, end) === '' && end < words.length - 1);
+  if (further.length > MOST || parameters.mayBeOthers || isRecoded) return [{ ...action, target: MANY }];
   const places = new Set(further.map(({ at }) => at));
   const told = parameters.without((at) => places.has(at));
   return further.map(({ words, end, value }) => {
-    const name = words.slice(0, end).join(':') || value;
+    const name = nameOf(words, end) || value;
     return { ...action, target: below(path, `/${name}`, told) };
   });
+}
+
+function nameOf(words: readonly string[], end: number): string {
+  return words.slice(0, end).join(':');
 }
 
 /**
