@@ -138,6 +138,26 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
   t.equal(echo.requests.length, 2);
 });
 
+t.test('A1: a parameter with a dot is one of its own where the rule names it besides, as of Solr', async (t) => {
+  const query = { q: 'book', 'q.op': { one_of: ['AND'], optional: true }, 'q.alt': { absent: true } };
+  const { echo, ask } = await serviceWith(t, [{ route: 'GET /select', query }]);
+  for (const further of [
+    'q.op=OR',
+    'q.alt=x',
+    'q.op.x=AND',
+    'q.op=AND&q.x=1',
+    'q.x=1&q.op=AND',
+    'Q.op=AND',
+    'q.=a',
+    'q:op=AND',
+  ])
+    for (const asked of [`q=book&${further}`, `${further}&q=book`])
+      t.match(await ask(`GET /select?${asked}`), /^HTTP\/1\.1 40[03] /, asked);
+  t.equal(echo.requests.length, 0);
+  for (const asked of ['q=book&q.op=AND', 'q.op=AND&q=book', 'q=book'])
+    t.match(await ask(`GET /select?${asked}`), /^HTTP\/1\.1 200 /, asked);
+});
+
 t.test(
   'A1: what a body says in place of a query parameter that a rule names reaches no service that may take it',
   async (t) => {

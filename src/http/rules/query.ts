@@ -5,12 +5,12 @@ export type Query =
       readonly values: ReadonlyMap<string, string>;
       /** How each name is written, by what it may be read as: see `readings`. */
       readonly spellings: ReadonlyMap<string, string>;
-      /** The same of what a name may be a part of: see `stems`. Whoever makes something else of it has many. */
-      readonly converted: ReadonlyMap<string, string>;
+      /** What names may be taken for besides, and how each is written: see `stemsOf`. */
+      readonly stems: readonly (readonly [stem: string, name: string])[];
     }
   | { readonly ok: false; readonly why: string };
 
-const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map(), converted: new Map() };
+const NOTHING: Query = { ok: true, values: new Map(), spellings: new Map(), stems: [] };
 
 /**
  * Reads a query for rules that name parameters (WHATWG URL, application/x-www-form-urlencoded). What frameworks read in
@@ -23,7 +23,7 @@ export function readQuery(query: string): Query {
   if (query.includes(';')) return refuse('the query holds ";", which separates parameters for some');
   const values = new Map<string, string>();
   const spellings = new Map<string, string>();
-  const converted = new Map<string, string>();
+  const stems: [stem: string, name: string][] = [];
   const parts = query.slice(1).split('&');
   if (parts.length > MOST_READ) return refuse(`the query holds more than ${MOST_READ} parameters`);
   for (const part of parts) {
@@ -36,17 +36,17 @@ export function readQuery(query: string): Query {
       if (spellings.has(plain)) return refuse(`the query parameter ${JSON.stringify(plain.slice(0, 40))} stands twice`);
       spellings.set(plain, name);
     }
-    for (const stem of stems(name)) converted.set(folded(stem), name);
+    for (const stem of stemsOf(name)) stems.push([folded(stem), name]);
     values.set(name, value);
   }
-  return { ok: true, values, spellings, converted };
+  return { ok: true, values, spellings, stems };
 }
 
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
 const MOST_READ = 200;
 
 /** What Zope takes for `kind` in `kind:int`, and Rocket in `kind.x`, `kind.` and `.kind`. */
-function stems(name: string): string[] {
+function stemsOf(name: string): string[] {
   const plain = name.replace(/^\.+/, '');
   const parts = [':', '.'].filter((mark) => plain.includes(mark)).map((mark) => plain.slice(0, plain.indexOf(mark)));
   return plain === name ? parts : [plain, ...parts];

@@ -165,15 +165,22 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
   if (asked.hasBody && !queryOnly) return IN_BODY;
   for (const { name, value, optional } of conditions) {
-    const spelled = [query.spellings, query.converted].map((known) => known.get(folded(name)) ?? name);
-    if (spelled.some((other) => other !== name))
+    const plain = folded(name);
+    if ((query.spellings.get(plain) ?? name) !== name)
       return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
+    // One that the rule names besides is no other spelling: `q.op` beside `q` of Solr.
+    const isOther = (other: string) => conditions.every((one) => one.name !== other);
+    if (query.stems.some(([stem, other]) => stem === plain && isOther(other)))
+      return { kind: 'ambiguous', words: `the query parameter ${name} may be meant by another`, hint: NAME_BOTH };
     const given = query.values.get(name);
     if (given === undefined ? !optional : !value.fits(given))
       return other(`the query parameter ${name} ${faultOf(value, given)}`);
   }
   return null;
 }
+
+const NAME_BOTH =
+  'send none that begins with its name and "." or ":", or ask the owner of the service to name that one in the rule, too';
 
 /** PHP, Go, Rails, Sinatra, Tornado and others take a field of a form, or a member of JSON, before the query's parameter. */
 const IN_BODY: Why = {
