@@ -1,6 +1,7 @@
 import { type RequestLine, RequestReader } from '../../src/http/client/request-reader.js';
 import type { Head } from '../../src/http/head.js';
 import { MalformedMessage } from '../../src/http/malformed.js';
+import type { Refusal } from '../../src/http/refusals/deny.js';
 
 /** Requests as text, each character a byte. */
 export const get = (...lines: readonly string[]) =>
@@ -109,7 +110,7 @@ class Hearing {
   readonly whole: Whole[] = [];
   readonly heads: Head[] = [];
   isOver = false;
-  fault: string | null = null;
+  fault: Refusal | null = null;
   #line: RequestLine | null = null;
   #body = '';
 
@@ -118,7 +119,7 @@ class Hearing {
     this.#body = '';
     this.heads.push(head);
     const takesOver = line.method === 'CONNECT' || head.wantsUpgrade;
-    this.fault = head.fault?.detail ?? null;
+    this.fault = head.fault;
     if (this.fault === null && (head.framing === 0 || takesOver)) this.#add(takesOver);
     this.isOver ||= takesOver || this.fault !== null;
   }
@@ -154,7 +155,8 @@ export function read(pieces: readonly Buffer[]): Read {
     if (!(thrown instanceof MalformedMessage)) throw thrown;
     return { whole, heads, why: thrown.message, status: thrown.status, isOver: true };
   }
-  return { whole, heads, why: hearing.fault, status: hearing.fault === null ? null : 400, isOver: hearing.isOver };
+  const { fault, isOver } = hearing;
+  return { whole, heads, why: fault?.detail ?? null, status: fault?.status ?? null, isOver };
 }
 
 export const bytesOf = (text: string) => Buffer.from(text, 'latin1');

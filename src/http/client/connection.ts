@@ -9,7 +9,7 @@ import { MalformedMessage } from '../malformed.js';
 import { OwnReading } from '../memory/own-reading.js';
 import { lasting } from '../memory/reading.js';
 import { ClientRequest, DROPPED } from './request.js';
-import { type RequestHeard, type RequestLine, RequestReader, TooLong } from './request-reader.js';
+import { type RequestHeard, type RequestLine, RequestReader } from './request-reader.js';
 import { ClientResponse, KEEP_ALIVE } from './response.js';
 
 /** Who serves what comes on connections. */
@@ -202,8 +202,7 @@ export class ClientConnection implements RequestHeard {
     try {
       this.#readAll();
     } catch (thrown) {
-      if (thrown instanceof TooLong && thrown.begun !== null) this.#cutShort(thrown.begun);
-      else if (thrown instanceof MalformedMessage) this.#unreadable(thrown);
+      if (thrown instanceof MalformedMessage) this.#unreadable(thrown);
       else this.#failed(thrown);
     } finally {
       this.#isReading = false;
@@ -289,12 +288,6 @@ export class ClientConnection implements RequestHeard {
     this.#isPaused = false;
     this.socket.end();
     this.socket.resume();
-  }
-
-  /** A head that is too long is answered by what its beginning says; the rest of it is never read. */
-  #cutShort({ line, head }: NonNullable<TooLong['begun']>): void {
-    this.#unread = null;
-    this.head(line, head);
   }
 
   #unreadable(error: MalformedMessage): void {

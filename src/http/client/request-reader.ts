@@ -23,17 +23,6 @@ export interface RequestHeard {
   end(): void;
 }
 
-/** A request whose head is too long, as far as it was read. Nothing is forwarded of it. */
-export class TooLong extends MalformedMessage {
-  /** Null where not even its first line is there, or something in it is none of HTTP's. */
-  readonly begun: { readonly line: RequestLine; readonly head: Head } | null;
-
-  constructor(begun: TooLong['begun']) {
-    super(`a head of more than ${HEAD_BYTES} bytes`, 431);
-    this.begun = begun;
-  }
-}
-
 /** Empty lines before a request: of more there could be any number, at less cost to who sends them than to us. */
 const MOST_EMPTY = 16;
 
@@ -116,15 +105,17 @@ export class RequestReader {
       const line = this.#readLine(bytes, at, lf - 1);
       if (line.version === known.version) {
         const next = lf + 1 + this.#last.length;
-        this.#refuseTooLong(bytes, at, next - at);
+        if (next - at > HEAD_BYTES) return this.#cutShort(bytes, at);
         this.#follow(line, known);
         return next;
       }
     }
     const end = bytes.indexOf(END_OF_HEAD, lf - 1);
     if (end === -1) return this.#readOnHead(bytes, at);
+    const next = end + END_OF_HEAD.length;
+    if (next - at > HEAD_BYTES) return this.#cutShort(bytes, at);
     this.#readWhole(bytes, at, lf, end);
-    return end + END_OF_HEAD.length;
+    return next;
   }
 
   /** Clients are known that send an empty line behind a body (RFC 9112 section 2.2). @returns where it stopped */
@@ -136,7 +127,6 @@ export class RequestReader {
 
   /** @param end - where the end of the last line stands, and the empty line behind it */
   #readWhole(bytes: Buffer, at: number, lf: number, end: number): void {
-    this.#refuseTooLong(bytes, at, end + END_OF_HEAD.length - at);
     const line = this.#readLine(bytes, at, lf - 1);
     const lines = end < lf ? [] : bytes.toString('latin1', lf + 1, end).split('\r\n');
     if (lines.some((one) => DOUBTFUL.test(one)))
@@ -170,7 +160,7 @@ export class RequestReader {
     // What stands behind the head is its body's, and may be anything.
     refuseEarly(end === -1 ? seen : seen.subarray(0, end + END_OF_HEAD.length), before);
     if (end === -1) {
-      if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) this.#refuseTooLong(seen, 0, HEAD_BYTES + 1);
+      if (at + taken < bytes.length || this.#begunBytes === HEAD_BYTES) this.#cutShort(seen, 0);
       return bytes.length;
     }
     this.#begun = null;
@@ -179,12 +169,20 @@ export class RequestReader {
     return at + end + END_OF_HEAD.length - before;
   }
 
-  #refuseTooLong(bytes: Buffer, at: number, length: number): void {
-    if (length > HEAD_BYTES) throw new TooLong(this.#begunHead(bytes.toString('latin1', at, at + HEAD_BYTES)));
+  /** A head that is too long is heard as far as it goes, for what is answered all the same; nothing is read behind it. @returns where it stopped */
+  #cutShort(bytes: Buffer, at: number): number {
+    const text = bytes.toString('latin1', at, at + HEAD_BYTES);
+    const begun = this.#readBeginning(text);
+    if (begun === null) throw new MalformedMessage(`a head of more than ${HEAD_BYTES} bytes`, 431);
+    this.#heard.head(begun.line, begun.head);
+    return bytes.length;
   }
 
-  /** @param text - the beginning of a head: its last line is not whole */
-  #begunHead(text: string): TooLong['begun'] {
+  /**
+   * @param text - the beginning of a head: its last line is not whole
+   * @returns null where not even its first line is there, or something in it is none of HTTP's
+   */
+  #readBeginning(text: string): { readonly line: RequestLine; readonly head: Head } | null {
     const [first, ...lines] = text.split('\r\n').slice(0, -1);
     try {
       const line = readRequestLine(first ?? '');
