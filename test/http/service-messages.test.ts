@@ -52,6 +52,19 @@ async function dribble(socket: Socket, bytes: Buffer, size: number) {
   }
 }
 
+t.test('what was recorded before others came keeps no WebSocket waiting', async (t) => {
+  const { client, service, another } = await opened(t);
+  const got: number[] = [];
+  client.on('message', (data) => got.push(String(data).length));
+  // Not enough for the record to be hurried; beside 128 others it is too much.
+  service.write(Buffer.concat([unmasked(0x81, 'x'.repeat(50_000)), unmasked(0x81, 'x'.repeat(50_000))]));
+  await waitUntil('both came', () => got.length === 2);
+  for (let at = 0; at < 128; at += 1) await another();
+  const message = unmasked(0x81, 'a message in two pieces');
+  await dribble(service, message, 10);
+  await waitUntil('the message came', () => got.length === 3);
+});
+
 t.test('what a service says is recorded message by message: text redacted, the rest by size and digest', async (t) => {
   const { gateway, client, service } = await opened(t);
   const binary = Buffer.alloc(300, 0xff);

@@ -57,9 +57,12 @@ export class ServiceMessages implements FrameTap {
     this.#paced = paced;
   }
 
-  /** Whether nothing more of the service should be read for now. */
+  /**
+   * Whether nothing more of the service should be read for now. Only as long as something waits for the record, or nobody would be called:
+   * where others came meanwhile, less may be too much than was when it was recorded.
+   */
   get isFull(): boolean {
-    return this.#unsafe >= this.#most;
+    return this.#waiting && this.#unsafe >= this.#most;
   }
 
   get #most(): number {
@@ -133,7 +136,7 @@ export class ServiceMessages implements FrameTap {
     this.#hurry();
   }
 
-  /** As long as it is full, something waits for the record: whoever waits for that is called. */
+  /** What is recorded while it waits is waited for behind that. */
   #hurry(): void {
     if (this.#waiting || this.#unsafe < this.#most * HURRY) return;
     this.#waiting = true;
