@@ -273,6 +273,30 @@ t.test(
   },
 );
 
+t.test('A1: of several paths in a query each has to be allowed, as many as Liferay’s pages put together', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ['GET /combo', 'GET /combo/o/**']);
+  const files = Array.from({ length: 200 }, (_, at) => `/o/module-${at}/a.js`);
+  const [first] = files;
+  for (const query of [
+    `${first}&/admin/x.js`,
+    `/admin/x.js&${first}`,
+    `${files.join('&')}&/o/more.js`,
+    `${first}&/o/../../admin`,
+    `${first};/o/b.js`,
+    `${first}&/o/b.js=1`,
+    `${first}&/o/b.js?x`,
+  ])
+    t.match(await ask(`GET /combo?t=1&${query}`), /^HTTP\/1\.1 40[03] /, query.slice(0, 40));
+  t.equal(echo.requests.length, 0);
+  t.match(await ask(`GET /combo?browserId=other&t=1&${files.join('&')}`), /^HTTP\/1\.1 200 /);
+  const passed = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
+  t.equal(passed.length, 201);
+  t.match(passed[200], {
+    facts: { on: ['/combo/o/module-199/a.js'] },
+    payload: { text: /a\.js\?browserId=other&t=1$/ },
+  });
+});
+
 t.test(
   'A1: POST of a document with its id in the query is Elasticsearch’s PUT, and has to be allowed as such',
   async (t) => {

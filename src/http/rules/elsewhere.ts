@@ -62,17 +62,27 @@ function nameOf(words: readonly string[], end: number): string {
   return words.slice(0, end).join(':');
 }
 
+/** Liferay's own pages have it put up to a hundred files together. */
+const MOST_TOGETHER = 200;
+
 /**
- * A path in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
- * as `/admin/users`, and Piwigo has all its pages so: what stands there is taken for what would stand behind the path.
+ * Paths in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
+ * as `/admin/users`, and Piwigo has all its pages so: what stands there is taken for what would stand behind the path. Of several, these
+ * take the first; Liferay gives out all of them (`/combo?t=1&/o/a.js&/o/b.js`).
  */
 export function led(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
-  const place = parameters.one((name) => name.startsWith('/'));
-  if (place === null) return [];
-  // SvelteKit takes the first of several; CodeIgniter takes all that stands before a second `?`.
-  if (place === 'many' || place.value !== '' || place.name.includes('?')) return [{ ...action, target: MANY }];
-  const told = parameters.without((at) => at === place.at);
-  return [{ ...action, target: below(path, place.name, told) }];
+  const names = new Map<number, string>();
+  let isClear = !parameters.mayBeOthers;
+  for (const [at, [name, value]] of parameters.all.entries()) {
+    if (!name.startsWith('/')) continue;
+    names.set(at, name);
+    // CodeIgniter takes all that stands before a second `?`.
+    isClear &&= value === '' && !name.includes('?');
+  }
+  if (names.size === 0) return [];
+  if (!isClear || names.size > MOST_TOGETHER) return [{ ...action, target: MANY }];
+  const told = parameters.without((at) => names.has(at));
+  return [...names.values()].map((name) => ({ ...action, target: below(path, name, told) }));
 }
 
 const DOCUMENTS = /.\/_doc\/?$/;
