@@ -67,8 +67,9 @@ const MOST_TOGETHER = 200;
 
 /**
  * Paths in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
- * as `/admin/users`, and Piwigo has all its pages so: what stands there is taken for what would stand behind the path. Of several, these
- * take the first; Liferay gives out all of them (`/combo?t=1&/o/a.js&/o/b.js`).
+ * as `/admin/users`: what stands there is taken for what would stand behind the path. Of several, these take the first; Liferay gives out
+ * all of them (`/combo?t=1&/o/a.js&/o/b.js`). Who takes a path without a slash before it (Piwigo, XenForo) is not looked at: it may be
+ * any name.
  */
 export function led(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
   const names = new Map<number, string>();
