@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
+import { collect } from '../support/collect.js';
 import { closed } from '../support/wait.js';
 import { raw, startGateway } from './gateway.js';
 import { bareService, rawService } from './raw-service.js';
@@ -30,6 +31,27 @@ t.test('who asks for a WebSocket and for 100 Continue has both, in this order', 
   const shut = await startGateway(t, { web: { url: 'http://127.0.0.1:1', roles: ROLES } });
   const refused = raw(t, shut.port, opening(shut.issue('web').handle, 'Expect: 100-continue\r\n'));
   t.match(await refused.ended, /^HTTP\/1\.1 502 /, 'without the 101 there is no 100, either');
+});
+
+t.test('what a service sends right behind an opening is not held as long as the WebSocket is open', async (t) => {
+  const [opened, size] = [50, 40_000];
+  const { url } = await bareService(t, (received, socket) => {
+    const key = /sec-websocket-key: (\S+)/i.exec(received.toString('latin1'))?.[1] ?? '';
+    const head = `HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`;
+    socket.write(Buffer.concat([Buffer.from(head), unmasked(0x82, `${'x'.repeat(size)}!`)]));
+  });
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const open = () => raw(t, gateway.port, opening(handle)).sees(/x!$/);
+  const held = () => {
+    collect();
+    return process.memoryUsage().arrayBuffers;
+  };
+  await open();
+  const before = held();
+  for (let at = 0; at < opened; at += 1) await open();
+  const each = (held() - before) / opened;
+  t.ok(each < size / 4, `${each} bytes of each`);
 });
 
 /** Which line the client is answered with when the service says this, given what `Sec-WebSocket-Accept` has to say. */

@@ -71,7 +71,7 @@ export function dialWebSocket(
     if (fault !== null) fail(fault);
   });
   req.on('upgrade', (response, socket, rest) => {
-    socket.on('error', () => {});
+    socket.on('error', ignore);
     const head = headOf(response);
     const fault = settled || !strictly.isRead ? 'too late, or no head' : faultOf101(head, key, options.wish);
     if (fault === null) {
@@ -99,6 +99,9 @@ export function dialWebSocket(
     req.destroy();
   };
 }
+
+/** Made once: one that is made beside what came behind an opening would hold that as long as the WebSocket is open. */
+function ignore(): void {}
 
 /** Has an answer read along, before anything is made of it. */
 function readAlong(socket: Socket, answer: OpeningAnswer, fail: (why: string) => void): void {
