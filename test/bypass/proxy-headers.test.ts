@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { type HttpProxies, ListedProxies } from '../../src/config/proxies.js';
 import { takeProxyHeader } from '../../src/gate/proxied.js';
 import { MOST_HEADER, readProxyHeader } from '../../src/gate/proxy-header.js';
-import { pairs } from '../../src/http/headers/headers.js';
+import type { Header } from '../../src/http/action.js';
 import { clientOf, noteWhence, protoOf } from '../../src/http/whence.js';
 import { startEcho } from '../http/echo.js';
 import { listen, rawOver, startGateway } from '../http/gateway.js';
@@ -23,6 +23,13 @@ const CLIENT = { address: '203.0.113.7', port: 4711 };
 const LINE = Buffer.from('PROXY TCP4 203.0.113.7 127.0.0.1 4711 7070\r\n');
 
 type Told = Readonly<{ client: string; proto: string }>;
+
+/** Pairs from Node's flat list of names and values. */
+function pairs(raw: readonly string[]): Header[] {
+  const headers: Header[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) headers.push([raw[at] ?? '', raw[at + 1] ?? '']);
+  return headers;
+}
 
 /** A server that answers with what it takes for its client. */
 async function startTelling(t: Test, client: HttpProxies['client']) {

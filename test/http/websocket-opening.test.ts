@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { acceptFor } from '../../src/http/websocket/handshake.js';
 import { collect } from '../support/collect.js';
-import { closed } from '../support/wait.js';
+import { closed, waitUntil } from '../support/wait.js';
 import { raw, startGateway } from './gateway.js';
 import { bareService, rawService } from './raw-service.js';
 import { masked, unmasked } from './ws-frames.js';
@@ -129,4 +129,27 @@ t.test('subprotocols: what Kubernetes calls its own passes both ways; what is no
   for (const names of ['', 'a,', 'a, a', 'a b', 'a;b', 'a"b"', 'a=b', 'a:b', '(a)', 'a\x80'])
     t.match(await asking(names).ended, /^HTTP\/1\.1 400 /, JSON.stringify(names));
   t.equal(heads.length, 1, 'of which the service hears nothing');
+});
+
+t.test('a 101 and what stands behind it are read the same, wherever they are split', async (t) => {
+  const long = unmasked(0x82, Buffer.alloc(200_000, 'x'));
+  for (const size of [1, 5, 1_000_000]) {
+    const { url } = await bareService(t, async (received, socket) => {
+      const key = /sec-websocket-key: (\S+)/i.exec(received.toString('latin1'))?.[1] ?? '';
+      const head = `HTTP/1.1 103 E\r\n\r\n${SWITCHES}\r\nSec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n`;
+      const bytes = Buffer.concat([Buffer.from(head), unmasked(0x81, 'hello')]);
+      socket.setNoDelay(true);
+      for (let at = 0; at < bytes.byteLength; at += size) {
+        socket.write(Buffer.concat([bytes.subarray(at, at + size), ...(size > bytes.byteLength ? [long] : [])]));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      if (size <= bytes.byteLength) socket.write(long);
+    });
+    const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+    const client = raw(t, gateway.port, opening(gateway.issue('web').handle));
+    const given = Buffer.concat([unmasked(0x81, 'hello'), long]).toString('latin1');
+    const behind = () => client.text().slice(client.text().indexOf('\r\n\r\n') + 4);
+    await waitUntil('all has come', () => behind().length >= given.length);
+    t.ok(behind() === given, `in pieces of ${size}`);
+  }
 });

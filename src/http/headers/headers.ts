@@ -230,13 +230,6 @@ export function connectionList(headers: readonly Header[]): ReadonlySet<string> 
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** Pairs from Node's flat list of names and values. */
-export function pairs(raw: readonly string[]): Header[] {
-  const headers: Header[] = [];
-  for (let at = 0; at + 1 < raw.length; at += 2) headers.push([raw[at] ?? '', raw[at + 1] ?? '']);
-  return headers;
-}
-
 /** The members of a list of tokens, in lower case; empty ones are none (RFC 9110 section 5.6.1). */
 export function membersOf(values: readonly string[]): string[] {
   const members = values.flatMap((value) => value.split(','));

@@ -16,16 +16,12 @@ export class OutlivedWrites {
   readonly #onFailed: () => void;
   /** Has the system say whether it would write. Under TLS there would be something to write. */
   readonly #ask: () => void;
-  #hasLeft: boolean;
+  #hasLeft = false;
   #error: Error | null = null;
 
-  /**
-   * @param onFailed - told of a failure that is outlived; the socket's end, or an error of its reading side, comes later
-   * @param hasLeft - whether something was written already, see `begin`
-   */
-  constructor(socket: Duplex, onFailed: () => void, hasLeft = false) {
+  /** @param onFailed - told of a failure that is outlived; the socket's end, or an error of its reading side, comes later */
+  constructor(socket: Duplex, onFailed: () => void) {
     this.#socket = socket;
-    this.#hasLeft = hasLeft;
     this.#onFailed = onFailed;
     const write = socket._write.bind(socket);
     this.#ask = () => {
@@ -86,7 +82,7 @@ export class OutlivedWrites {
 const givenUp = new WeakSet<Duplex>();
 
 /** The same for a connection on which both sides speak as they like: it is closed once all is read that had come. */
-export function outliveWrites(socket: Duplex): void {
+export function outliveWrites(socket: Duplex): OutlivedWrites {
   const close = () => {
     if (writes.error !== null && socket.readableEnded) socket.destroy();
   };
@@ -94,8 +90,9 @@ export function outliveWrites(socket: Duplex): void {
     givenUp.add(socket);
     close();
   };
-  const writes = new OutlivedWrites(socket, failed, true);
+  const writes = new OutlivedWrites(socket, failed);
   socket.once('end', close);
+  return writes;
 }
 
 /** Whether what waits to be written never goes on, though what had come may still be read. */

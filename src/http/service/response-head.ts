@@ -23,6 +23,7 @@ export interface PassedOn {
 
 /** The head of a service's answer, and what follows from it alone. */
 export class ResponseHead {
+  readonly version: '1.0' | '1.1';
   readonly status: number;
   readonly headers: readonly Header[];
   readonly framing: Framing;
@@ -41,6 +42,7 @@ export class ResponseHead {
 
   /** @throws MalformedMessage when the headers do not say for certain where the body ends */
   constructor(version: '1.0' | '1.1', status: number, headers: readonly Header[]) {
+    this.version = version;
     this.status = status;
     this.headers = headers;
     this.framing = framingOf(version, headers);

@@ -1,12 +1,12 @@
 import { ChunkReader } from '../body/chunks.js';
 import { LastHead } from '../last-head.js';
 import { MalformedMessage } from '../malformed.js';
-import { faultOfInterim } from './informational.js';
+import { faultOfInformational, faultOfInterim } from './informational.js';
 import { type ResponseHead, readResponseHead } from './response-head.js';
 
 /** Who hears an answer as it is read. The bytes are the reader's: what is kept of them is copied. */
 export interface ResponseHeard {
-  /** A head; informational ones (1xx) come before the one that counts. */
+  /** A head; informational ones (1xx) come before the one that counts, which is a 101 where it was asked for. */
   head(head: ResponseHead): void;
   /** Bytes of the body. With `isLast` the answer is whole: exactly once, without bytes where none are left. */
   body(bytes: Buffer, isLast: boolean): void;
@@ -30,6 +30,7 @@ export class ResponseReader {
   readonly #chunks = new ChunkReader();
   #state: State = 'done';
   #method = '';
+  #maySwitch = false;
   #left = 0;
   #informational = 0;
   /** The beginning of a head that is not whole yet. */
@@ -41,9 +42,13 @@ export class ResponseReader {
     this.#last = last;
   }
 
-  /** An answer to this request comes next. */
-  begin(method: string): void {
+  /**
+   * An answer to this request comes next.
+   * @param maySwitch - a 101 was asked for: what stands behind its head is no HTTP
+   */
+  begin(method: string, maySwitch = false): void {
     this.#method = method;
+    this.#maySwitch = maySwitch;
     this.#state = 'head';
     this.#informational = 0;
     this.#begunBytes = 0;
@@ -130,8 +135,10 @@ export class ResponseReader {
 
   #informed(head: ResponseHead): void {
     this.#informational += 1;
-    const fault = faultOfInterim(head.status, this.#informational);
+    const isSwitch = this.#maySwitch && head.status === 101;
+    const fault = isSwitch ? faultOfInformational(head) : faultOfInterim(head, this.#informational);
     if (fault !== null) throw new MalformedMessage(fault);
+    if (isSwitch) this.#state = 'done';
     this.#heard.head(head);
   }
 

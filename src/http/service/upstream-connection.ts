@@ -8,7 +8,7 @@ import { type Kept, Reading } from '../memory/reading.js';
 import { OutlivedWrites } from './outlived-writes.js';
 import type { ResponseHead } from './response-head.js';
 import { type ResponseHeard, ResponseReader } from './response-reader.js';
-import { hasSaidItsEnd, UNSAID } from './said-end.js';
+import { tellEnd } from './said-end.js';
 import { type Forward, isLast, requestHead } from './upstream-request.js';
 
 /** Opens a connection. @param session - what TLS is resumed with, of this very owner */
@@ -67,8 +67,6 @@ export class UpstreamTimeout extends Error {}
 
 /** What a connection reads into while nothing large comes, bytes: answers of services are mostly small. */
 const OWN_BYTES = 16 * 1024;
-
-const KEEP_ALIVE_PROBES = 60_000;
 
 /** One connection to a service, for the requests of one session, one after the other. */
 export class UpstreamConnection implements ResponseHeard, BodySink {
@@ -250,14 +248,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
   }
 
   #listened({ socket, ready }: Dialled): Socket {
-    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES);
     socket.once(ready, () => this.#connected());
     socket.on('session', (given: Buffer) => this.#owner.tlsSession(given));
     socket.on('drain', () => this.#call?.forward.body?.resume());
-    socket.on('end', () => {
-      const isSaid = hasSaidItsEnd(socket, this.#isStopped);
-      this.#writes.whenTold(() => this.#ended(isSaid));
-    });
+    socket.on('end', () => tellEnd(socket, this.#writes, this.#isStopped, (fault) => this.#ended(fault)));
     socket.on('error', (error) => {
       this.#error ??= error;
     });
@@ -296,11 +290,10 @@ export class UpstreamConnection implements ResponseHeard, BodySink {
     this.#call?.forward.body?.destroy();
   }
 
-  /** @param isSaid - by the service */
-  #ended(isSaid: boolean): void {
+  /** @param fault - why it is no end that the service has said */
+  #ended(fault: Error | null): void {
     try {
-      if (this.#writes.isReset()) throw this.#writes.error;
-      if (!isSaid) throw new Error(UNSAID);
+      if (fault !== null) throw fault;
       this.#reader.finish();
       this.destroy(new Error('the service closed the connection'));
     } catch (thrown) {

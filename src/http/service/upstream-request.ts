@@ -26,11 +26,16 @@ export function isSendable({ method, path, addressed, lines }: Forward): boolean
   return lines !== null && METHOD.test(method) && PATH.test(addressed.basePath + path);
 }
 
-/** The head of a request that may be sent; how its body ends follows from the body alone, whatever the method (A6). */
-export function requestHead({ method, path, addressed, lines, body }: Forward): string {
+/**
+ * The head of a request that may be sent; how its body ends follows from the body alone, whatever the method (A6).
+ * @param connection - what becomes of its connection
+ */
+export function requestHead(
+  { method, path, addressed, lines, body }: Forward,
+  connection: 'close' | 'keep-alive' | 'upgrade' = isLast(method, body) ? 'close' : 'keep-alive',
+): string {
   const { host, basePath } = addressed;
   const target = basePath + path;
-  const connection = isLast(method, body) ? 'close' : 'keep-alive';
   return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}${framingOf(method, body)}\r\n`;
 }
 

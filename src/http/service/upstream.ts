@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type OnReadOpts } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import { lookupOnce as lookup } from '../../lookup.js';
@@ -6,7 +6,7 @@ import type { Session } from '../../session/session.js';
 import { PAGE_BYTES } from '../memory/pages.js';
 import { reachedAt } from './reached.js';
 import { type HttpUpstream, upstreamOf } from './target.js';
-import type { AnswerHandler, Dial } from './upstream-connection.js';
+import type { AnswerHandler, Dialled } from './upstream-connection.js';
 import { type Sent, type UpstreamLimits, UpstreamPool } from './upstream-pool.js';
 import type { Forward } from './upstream-request.js';
 
@@ -15,7 +15,7 @@ const UPSTREAM_LIMITS: UpstreamLimits = { connect: 5_000, response: 60_000 };
 /** How often it is looked whether something takes too long, milliseconds: four times within the shorter of its limits. */
 const [OFTEN, SELDOM] = [10, 500];
 
-interface Dialled {
+interface Serving {
   readonly upstream: HttpUpstream;
   readonly pool: UpstreamPool;
 }
@@ -26,7 +26,7 @@ interface Dialled {
  */
 export class Upstreams {
   readonly #limits: UpstreamLimits;
-  readonly #dialled = new Map<Session, Dialled>();
+  readonly #dialled = new Map<Session, Serving>();
   /** Those of `#dialled`, and such as finish what they have begun. */
   readonly #pools = new Set<UpstreamPool>();
   readonly #round: number;
@@ -60,7 +60,7 @@ export class Upstreams {
     if (existing?.upstream === upstream) return existing.pool;
     // A reloaded policy may show the service another certificate, or give it more time: what is under way finishes as it began.
     existing?.pool.close();
-    const pool = new UpstreamPool(dialTo(upstream), session.meter, this.limitsOf(upstream), this.#round);
+    const pool = new UpstreamPool(wayTo(admission), session.meter, this.limitsOf(upstream), this.#round);
     this.#dialled.set(session, { upstream, pool });
     this.#pools.add(pool);
     this.#rounds ??= setInterval(() => this.#look(), this.#round).unref();
@@ -82,18 +82,31 @@ export class Upstreams {
   }
 }
 
-/** The way to a service. Its certificate is verified, whatever else is configured. */
-function dialTo({ url, tls }: HttpUpstream): Dial {
+/**
+ * Opens a connection to a service.
+ * @param reading - what it reads into, and who hears of that; null where its stream is read
+ * @param session - what TLS is resumed with, of its very owner
+ */
+type Way = (reading: OnReadOpts | null, session: Buffer | null) => Dialled;
+
+const KEEP_ALIVE_PROBES = 60_000;
+
+/** The way to the service of an admitted session. Its certificate is verified, whatever else is configured. */
+export function wayTo(admission: Admission): Way {
+  const { url, tls } = upstreamOf(admission);
   const { host, port, isSecure, servername } = reachedAt(url);
   if (!isSecure) {
     return (onread) => {
-      const buffered = { onread, highWaterMark: PAGE_BYTES };
-      return { socket: connect({ host, port, lookup, ...buffered }), ready: 'connect' };
+      const buffered = onread === null ? {} : { onread, highWaterMark: PAGE_BYTES };
+      const socket = connect({ host, port, lookup, ...buffered });
+      return { socket: socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES), ready: 'connect' };
     };
   }
   const secured = { ...tls, servername, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] };
   return (onread, session) => {
-    const resumed = { onread, ...(session === null ? {} : { session }) };
-    return { socket: connectTls({ host, port, lookup, ...secured, ...resumed }), ready: 'secureConnect' };
+    const read = onread === null ? {} : { onread };
+    const resumed = session === null ? {} : { session };
+    const socket = connectTls({ host, port, lookup, ...secured, ...read, ...resumed });
+    return { socket: socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES), ready: 'secureConnect' };
   };
 }

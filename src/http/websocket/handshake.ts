@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import type { Header } from '../action.js';
-import { isCredentialProtocol, membersOf, pairs, privately, responseHeaders, valuesOf } from '../headers/headers.js';
+import { isCredentialProtocol, membersOf, privately, responseHeaders, valuesOf } from '../headers/headers.js';
 import type { Refusal } from '../refusals/deny.js';
+import type { ResponseHead } from '../service/response-head.js';
 import type { Addressed } from '../service/target.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -59,31 +60,9 @@ export function acceptFor(key: string): string {
     .digest('base64');
 }
 
-/** The head of a service's answer. */
-export interface AnswerHead {
-  readonly version: string;
-  readonly status: number;
-  readonly headers: readonly Header[];
-}
-
-/**
- * What is wrong with the head of an informational answer, the 101 among them; null when nothing is.
- * RFC 9110 sections 8.6 and 15.2, RFC 9112 section 6.1: HTTP/1.0 knows no such answer, and none has a body. That of a service
- * which says otherwise would begin for one reader where for another the frames do. `Content-Length: 0` alone is harmless:
- * many services send it, and all readers agree on it.
- */
-export function faultOfInformational({ version, headers }: AnswerHead): string | null {
-  if (version !== '1.1') return 'an informational answer that is not of HTTP/1.1';
-  const lengths = valuesOf(headers, 'content-length');
-  const isFramed = lengths.length > 1 || lengths.some((value) => value !== '0');
-  return isFramed || valuesOf(headers, 'transfer-encoding').length > 0 ? 'an informational answer with a body' : null;
-}
-
-/** Why a service's 101 is not one; null when it is (RFC 6455 section 4.1; A7). */
-export function faultOf101(head: AnswerHead, key: string, wish: Wish): string | null {
+/** Why a service's 101, which has no body, opens nothing; null when it does (RFC 6455 section 4.1; A7). */
+export function faultOf101(head: ResponseHead, key: string, wish: Wish): string | null {
   const { headers } = head;
-  const fault = head.status === 101 ? faultOfInformational(head) : 'an upgrade without 101';
-  if (fault !== null) return fault;
   const one = (name: string) => {
     const values = valuesOf(headers, name);
     return values.length === 1 ? values[0] : undefined;
@@ -116,9 +95,8 @@ export function responseTo(wish: Wish, headers: readonly Header[], service: Addr
 }
 
 /** A service's answer other than 101, as the client has it: a plain one, behind which the connection ends. */
-export function declinedTo(response: IncomingMessage, body: Buffer, service: Addressed): Buffer {
-  const kept = withoutHandshake(privately(responseHeaders(pairs(response.rawHeaders), service)));
-  const status = response.statusCode ?? 502;
+export function declinedTo({ status, headers }: ResponseHead, body: Buffer, service: Addressed): Buffer {
+  const kept = withoutHandshake(privately(responseHeaders(headers, service)));
   // RFC 9110 section 8.6: of an answer that has no body none is told of.
   const length: Header[] = status === 204 || status === 304 ? [] : [['Content-Length', String(body.byteLength)]];
   return Buffer.concat([Buffer.from(headOf(status, [...kept, ...length, ['Connection', 'close']]), 'latin1'), body]);

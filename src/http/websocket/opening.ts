@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Admission } from '../../gate/admission.js';
 import type { Passage } from '../../gate/passage.js';
@@ -13,9 +12,10 @@ import { type Instants, timesOf } from '../record/result.js';
 import { rawRefusal, refusalOf, refusalOfCut, sendRawRefusal } from '../refusals/deny.js';
 import { failureStatus, noWebSocket } from '../refusals/failures.js';
 import { serviceFault } from '../refusals/faults.js';
+import type { ResponseHead } from '../service/response-head.js';
 import { type Addressed, upstreamOf } from '../service/target.js';
 import { clientOf, protoOf } from '../whence.js';
-import { DECLINED_BYTES, resultOfDeclined } from './declined.js';
+import { resultOfDeclined } from './declined.js';
 import { declinedTo, responseTo, type Wish, withoutHandshake } from './handshake.js';
 import { WebSocketRelay } from './relay.js';
 import { type Cancel, dialWebSocket } from './ws-upstream.js';
@@ -76,18 +76,13 @@ export class Opening implements Connection {
     this.#forwardedAt = from;
     this.#cancel = dialWebSocket(
       admission,
-      { path: path + query, host: this.#addressed.host, headers, wish, limits },
+      { path: path + query, addressed: this.#addressed, headers, wish, limits },
       {
-        opened: (upstream, answer, head) => {
-          this.#answered(from);
-          this.#opened(upstream, answer, head);
-        },
-        declined: (response) => {
-          this.#answered(from);
-          this.#declined(response);
-        },
+        answered: () => this.#answered(from),
+        opened: (upstream, answer, rest) => this.#opened(upstream, answer, rest),
+        declined: (head, body) => this.#declined(head, body),
         failed: (why, timeout) => {
-          meter.dialFailed();
+          if (this.#answeredAt === null) meter.dialFailed();
           this.#failed(why, timeout);
         },
       },
@@ -122,7 +117,7 @@ export class Opening implements Connection {
     sendRawRefusal(this.client, req, refusalOf(decision, id));
   }
 
-  #opened(upstream: Duplex, answer: readonly Header[], head: Buffer): void {
+  #opened(upstream: Duplex, answer: readonly Header[], rest: Buffer): void {
     const { parts, req, passage, path, seq, wish, action } = this.#parts;
     const { session } = passage;
     if (this.#done || !session.isLive()) {
@@ -152,50 +147,25 @@ export class Opening implements Connection {
       faults: parts.faults,
       memory: parts.messages,
       messageTimeout: parts.messageTimeout,
-    }).start(head);
+    }).start(rest);
   }
 
-  /** The service says no in its own words: passed on as a plain answer, bounded, and the connection ends. */
-  #declined(response: IncomingMessage): void {
-    const { passage, seq } = this.#parts;
-    const body: Buffer[] = [];
-    let bytes = 0;
-    const answer = () => {
-      if (this.#done || !passage.session.isLive()) return;
-      if (!response.complete) {
-        this.#failed('closed', false);
-        return;
-      }
-      this.#release();
-      const said = Buffer.concat(body);
-      const at = { ...this.#at(), done: this.#parts.parts.monotonic() };
-      const addressed = this.#addressed;
-      const { facts, payload } = resultOfDeclined({
-        seq,
-        response,
-        body: said,
-        session: passage.session,
-        addressed,
-        at,
-      });
-      passage.result(seq, facts, payload);
-      const plain = declinedTo(response, said, addressed);
-      passage.session.sightings.bytes(plain);
-      passage.session.deliver(this.client, plain);
-      // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
-      this.client.once('close', passage.session.attach(this));
-      this.client.end(() => this.client.destroy());
-    };
-    response.on('data', (chunk: Buffer) => {
-      bytes += chunk.byteLength;
-      if (bytes <= DECLINED_BYTES) body.push(chunk);
-      else this.#failed('a refusal that is too long', false);
-    });
-    const { parts, admission } = this.#parts;
-    const { response: most } = parts.upstreams.limitsOf(upstreamOf(admission));
-    response.setTimeout(most, () => this.#failed('half an answer', true));
-    response.once('end', answer);
-    response.once('error', () => this.#failed('closed', false));
+  /** The service says no in its own words: passed on as a plain answer, and the connection ends. */
+  #declined(head: ResponseHead, body: Buffer): void {
+    const { passage, seq, parts } = this.#parts;
+    const { session } = passage;
+    if (this.#done || !session.isLive()) return;
+    this.#release();
+    const addressed = this.#addressed;
+    const at = { ...this.#at(), done: parts.monotonic() };
+    const { facts, payload } = resultOfDeclined({ seq, head, body, session, addressed, at });
+    passage.result(seq, facts, payload);
+    const plain = declinedTo(head, body, addressed);
+    session.sightings.bytes(plain);
+    session.deliver(this.client, plain);
+    // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
+    this.client.once('close', session.attach(this));
+    this.client.end(() => this.client.destroy());
   }
 
   #failed(why: string, timeout: boolean): void {

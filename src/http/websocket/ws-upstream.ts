@@ -1,173 +1,193 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientRequest, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { messageOf } from '../../errors.js';
 import type { Admission } from '../../gate/admission.js';
-import { lookupOnce as lookup } from '../../lookup.js';
 import type { Header } from '../action.js';
-import { pairs } from '../headers/headers.js';
+import { headerLines } from '../headers/header-line.js';
 import { readIntoOurs } from '../memory/own-reading.js';
-import { faultOfInterim } from '../service/informational.js';
-import { outliveWrites } from '../service/outlived-writes.js';
-import { reachedAt } from '../service/reached.js';
-import { hasSaidItsEnd, UNSAID } from '../service/said-end.js';
-import { upstreamOf } from '../service/target.js';
+import { type OutlivedWrites, outliveWrites } from '../service/outlived-writes.js';
+import type { ResponseHead } from '../service/response-head.js';
+import { type ResponseHeard, ResponseReader } from '../service/response-reader.js';
+import { tellEnd } from '../service/said-end.js';
+import type { Addressed } from '../service/target.js';
+import { wayTo } from '../service/upstream.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
-import { type AnswerHead, faultOf101, faultOfInformational, type Wish } from './handshake.js';
-import { OpeningAnswer } from './opening-answer.js';
+import { type Forward, isSendable, requestHead } from '../service/upstream-request.js';
+import { faultOf101, type Wish } from './handshake.js';
 
-/** What comes of asking a service for a WebSocket; exactly one of them is called, once. */
+/** What a service is asked for. */
+export interface Asked {
+  readonly path: string;
+  readonly addressed: Addressed;
+  readonly headers: readonly Header[];
+  readonly wish: Wish;
+  readonly limits: UpstreamLimits;
+}
+
+/** What comes of asking a service for a WebSocket; exactly one of `opened`, `declined` and `failed` is called, once. */
 export interface DialHandler {
-  /** A valid 101: `head` is what the service sent right behind it. */
-  opened(socket: Duplex, headers: readonly Header[], head: Buffer): void;
-  /** Any other answer: nothing is tunnelled. */
-  declined(response: IncomingMessage): void;
+  /** The head of its answer was read: of a valid 101, or of any other one. */
+  answered(): void;
+  /** A valid 101: `rest` is what the service sent right behind it. */
+  opened(socket: Duplex, headers: readonly Header[], rest: Buffer): void;
+  /** Any other answer, whole: nothing is tunnelled. */
+  declined(head: ResponseHead, body: Buffer): void;
   failed(why: string, timeout: boolean): void;
 }
 
 /** Cancels a dial under way. */
 export type Cancel = () => void;
 
+/** How much of an answer other than 101 is passed on, bytes. */
+const DECLINED_BYTES = 64 * 1024;
+
 /**
  * Asks a service for a WebSocket, on a connection of its own that is never used for anything else (A5). The key is ours, and
  * no extension is offered: compressed messages could not be recorded as they are.
  */
-export function dialWebSocket(
-  admission: Admission,
-  options: { path: string; host: string; headers: readonly Header[]; wish: Wish; limits: UpstreamLimits },
-  handler: DialHandler,
-): Cancel {
+export function dialWebSocket(admission: Admission, asked: Asked, handler: DialHandler): Cancel {
   const key = randomBytes(16).toString('base64');
-  const headers = { ...collected([...options.headers, ...ownHeaders(key, options.wish)]), host: options.host };
-  const req = open(admission, options.path, headers);
-  let settled = false;
-  const settle = (act: () => void) => {
-    if (settled) return;
-    settled = true;
-    clearTimeout(timer);
-    clearTimeout(connecting);
-    act();
-  };
-  const fail = (why: string, timeout = false) => {
-    settle(() => {
-      handler.failed(why, timeout);
-      req.destroy();
-    });
-  };
-  const timer = setTimeout(() => fail('no answer in time', true), options.limits.response);
-  const connecting = setTimeout(() => fail('no connection in time', true), options.limits.connect);
-  const strictly = new OpeningAnswer();
-  req.once('socket', (socket) => {
-    readAlong(socket, strictly, fail);
-    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
-  });
-  let informational = 0;
-  req.on('information', (answer) => {
-    informational += 1;
-    const fault = faultOfInterim(answer.statusCode, informational) ?? faultOfInformational(headOf(answer));
-    if (fault !== null) fail(fault);
-  });
-  req.on('upgrade', (response, socket, rest) => {
-    socket.on('error', ignore);
-    const head = headOf(response);
-    const fault = settled || !strictly.isRead ? 'too late, or no head' : faultOf101(head, key, options.wish);
-    if (fault === null) {
-      readIntoOurs(socket);
-      outliveWrites(socket); // a service may say its last, and close, while it is written to
-      socket.allowHalfOpen = true; // or end its side alone, and still read what is on its way
-      settle(() => handler.opened(socket, head.headers, rest));
-    } else {
-      socket.destroy();
-      fail(fault);
-    }
-  });
-  req.on('response', (response) => {
-    // Node gives a 101 without Upgrade out as a plain answer.
-    if ((response.statusCode ?? 0) < 200 || !strictly.isRead) fail('a 101 without Upgrade, or no head');
-    else {
-      breakWhereCut(response);
-      settle(() => handler.declined(response));
-    }
-  });
-  req.on('error', (error) => fail(error.message));
-  req.end();
-  return () => {
-    settle(() => {});
-    req.destroy();
-  };
+  const lines = headerLines([...asked.headers, ...ownHeaders(key, asked.wish)]);
+  const forward = { method: 'GET', path: asked.path, addressed: asked.addressed, lines, body: null };
+  if (!isSendable(forward)) {
+    handler.failed('not a request', false);
+    return () => {};
+  }
+  const dialling = new Dialling(admission, { ...asked, key, forward }, handler);
+  return () => dialling.cancel();
 }
 
-/** Made once: one that is made beside what came behind an opening would hold that as long as the WebSocket is open. */
-function ignore(): void {}
+/** What can be sent, and by what its answer is judged. */
+interface Sendable extends Pick<Asked, 'wish' | 'limits'> {
+  readonly key: string;
+  readonly forward: Forward;
+}
 
-/** Has an answer read along, before anything is made of it. */
-function readAlong(socket: Socket, answer: OpeningAnswer, fail: (why: string) => void): void {
-  const came = (bytes: Buffer) => {
+/** One opening, from its connection to the answer: read as any answer is, and only then given away. */
+class Dialling implements ResponseHeard {
+  readonly #asked: Sendable;
+  readonly #handler: DialHandler;
+  readonly #socket: Socket;
+  readonly #writes: OutlivedWrites;
+  readonly #reader = new ResponseReader(this);
+  #timer: NodeJS.Timeout;
+  #head: ResponseHead | null = null;
+  readonly #body: Buffer[] = [];
+  #bytes = 0;
+  #isWhole = false;
+  #isOver = false;
+
+  constructor(admission: Admission, asked: Sendable, handler: DialHandler) {
+    this.#asked = asked;
+    this.#handler = handler;
+    this.#timer = setTimeout(() => this.#fail('no connection in time', true), asked.limits.connect);
+    const { socket, ready } = wayTo(admission)(null, null);
+    this.#socket = socket;
+    socket.once(ready, () => this.#connected());
+    socket.on('end', this.#onEnd);
+    socket.on('error', this.#onError);
+    socket.on('close', this.#onClose);
+    // A service may say its last, and close, while it is written to: now, and when it is open. Behind our own listener of the end.
+    this.#writes = outliveWrites(socket);
+  }
+
+  cancel(): void {
+    this.#settle();
+    this.#socket.destroy();
+  }
+
+  head(head: ResponseHead): void {
+    if (head.status < 200 && head.status !== 101) return;
+    const { key, wish } = this.#asked;
+    const fault = head.status === 101 ? faultOf101(head, key, wish) : null;
+    if (fault !== null) throw new Error(fault);
+    this.#head = head;
+    this.#handler.answered();
+  }
+
+  body(bytes: Buffer, isLast: boolean): void {
+    this.#bytes += bytes.byteLength;
+    if (this.#bytes > DECLINED_BYTES) throw new Error('a refusal that is too long');
+    this.#body.push(Buffer.from(bytes));
+    this.#isWhole = isLast;
+  }
+
+  #connected(): void {
+    const { forward, limits } = this.#asked;
+    clearTimeout(this.#timer);
+    const late = () => this.#fail(this.#head === null ? 'no answer in time' : 'half an answer', true);
+    this.#timer = setTimeout(late, limits.response);
+    this.#socket.on('data', this.#onData);
+    this.#reader.begin('GET', true);
+    this.#socket.write(requestHead(forward, 'upgrade'), 'latin1');
+  }
+
+  readonly #onData = (bytes: Buffer) => this.#read(bytes, () => this.#reader.push(bytes));
+
+  readonly #onEnd = () => {
+    tellEnd(this.#socket, this.#writes, false, (fault) =>
+      this.#read(NOTHING, () => {
+        if (fault !== null) throw fault;
+        this.#reader.finish();
+        return 0;
+      }),
+    );
+  };
+
+  readonly #onError = (error: Error) => this.#fail(error.message);
+
+  readonly #onClose = () => this.#fail('the service closed the connection');
+
+  /** @param read - says how many of these bytes stand behind the answer */
+  #read(bytes: Buffer, read: () => number): void {
+    let behind: number;
     try {
-      answer.push(bytes);
-      if (answer.isRead) socket.off('data', came);
+      behind = read();
     } catch (thrown) {
-      socket.off('data', came);
-      fail(messageOf(thrown));
+      return this.#fail(messageOf(thrown));
     }
-  };
-  socket.prependListener('data', came);
+    const head = this.#head;
+    if (head === null || this.#isOver) return;
+    if (head.status === 101) this.#open(head, bytes.subarray(bytes.byteLength - behind));
+    else if (this.#isWhole) this.#decline(head);
+    else this.#timer.refresh();
+  }
+
+  #open({ headers }: ResponseHead, rest: Buffer): void {
+    const socket = this.#socket;
+    this.#settle();
+    readIntoOurs(socket);
+    socket.allowHalfOpen = true; // a service may end its side alone, and still read what is on its way
+    this.#handler.opened(socket, headers, rest);
+  }
+
+  #decline(head: ResponseHead): void {
+    this.cancel();
+    this.#handler.declined(head, Buffer.concat(this.#body));
+  }
+
+  #fail(why: string, timeout = false): void {
+    if (this.#isOver) return;
+    this.cancel();
+    this.#handler.failed(why, timeout);
+  }
+
+  /** Nothing is heard from here on; nothing of this stays with the connection, which may last for days. */
+  #settle(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#reader.stop();
+    this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    this.#socket.on('error', unheard).off('error', this.#onError);
+  }
 }
 
-/** An answer that its end delimits is whole only if the service said that end: Node takes any, a reset too. */
-function breakWhereCut(response: IncomingMessage): void {
-  const { socket } = response;
-  const broken = (error: Error) => {
-    if (!response.complete) response.destroy(error);
-  };
-  socket.prependListener('error', broken);
-  socket.prependOnceListener('end', () => {
-    if (!hasSaidItsEnd(socket)) broken(new Error(UNSAID));
-  });
-}
+const NOTHING = Buffer.alloc(0);
 
-function headOf(answer: Pick<IncomingMessage, 'httpVersion' | 'statusCode' | 'rawHeaders'>): AnswerHead {
-  return { version: answer.httpVersion, status: answer.statusCode ?? 0, headers: pairs(answer.rawHeaders) };
-}
-
-function open(admission: Admission, path: string, headers: OutgoingHttpHeaders): ClientRequest {
-  const { url, tls } = upstreamOf(admission);
-  const { host, port, isSecure, servername } = reachedAt(url);
-  const request = isSecure ? httpsRequest : httpRequest;
-  return request({
-    // Node would take the name to ask for, and to verify, from the Host header.
-    ...(isSecure ? { ...tls, servername, rejectUnauthorized: true } : {}),
-    host,
-    port,
-    lookup,
-    method: 'GET',
-    path: `${url.basePath}${path}`,
-    headers,
-    agent: false,
-  });
-}
+function unheard(): void {}
 
 function ownHeaders(key: string, { protocols }: Wish): Header[] {
   const offered: Header[] = protocols.length > 0 ? [['sec-websocket-protocol', protocols.join(', ')]] : [];
-  return [
-    ['connection', 'Upgrade'],
-    ['upgrade', 'websocket'],
-    ['sec-websocket-version', '13'],
-    ['sec-websocket-key', key],
-    ...offered,
-  ];
-}
-
-function collected(headers: readonly Header[]): Record<string, string[]> {
-  const map: Record<string, string[]> = Object.create(null);
-  for (const [name, value] of headers) {
-    const key = name.toLowerCase();
-    const values = map[key];
-    if (values === undefined) map[key] = [value];
-    else values.push(value);
-  }
-  return map;
+  return [['upgrade', 'websocket'], ['sec-websocket-version', '13'], ['sec-websocket-key', key], ...offered];
 }
