@@ -4,7 +4,8 @@ import type { CatalogSource } from './catalog/keeper.js';
 import { CopyData } from './copy-data.js';
 import type { PostgresAction } from './decide.js';
 import { type Expectation, Expectations } from './expectations.js';
-import { Names, type Portal, type Prepared, type Room, weightOfPortal, weightOfStatement } from './names.js';
+import { Kept, type Room } from './kept.js';
+import { Names, type Portal, type Prepared } from './names.js';
 import { type PostgresRole, postgresRole } from './role.js';
 import { Taken } from './taken.js';
 
@@ -32,8 +33,9 @@ export class Conversation {
 
   /** @param room - for what its names stand for */
   constructor(passage: Passage<PostgresAction>, catalog: CatalogSource, clock: Clock, room: Room) {
-    this.statements = new Names<Prepared>(weightOfStatement, room);
-    this.portals = new Names<Portal>(weightOfPortal, room);
+    const kept = new Kept(room);
+    this.statements = new Names(kept.statements);
+    this.portals = new Names(kept.portals);
     this.passage = passage;
     this.catalog = catalog;
     this.clock = clock;

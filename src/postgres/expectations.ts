@@ -1,6 +1,8 @@
 import type { Decision } from '../policy/decision.js';
 import type { PostgresAction } from './decide.js';
+import { weightOfExpectation } from './kept.js';
 import type { Definition, Portal, Prepared } from './names.js';
+import { Queue } from './queue.js';
 
 /** What the server is going to answer, one entry for each message it was sent, in order. */
 export type Expectation =
@@ -49,19 +51,24 @@ export interface Refusal {
  * message that caused it.
  */
 export class Expectations {
-  #queue: Expectation[] = [];
-  #from = 0;
+  readonly #queue = new Queue<Expectation>();
   #results = 0;
+  #weight = 0;
   /** The server skips what it is sent until a Sync. */
   #skipping = false;
 
   get head(): Expectation | undefined {
-    return this.#queue[this.#from];
+    return this.#queue.head;
   }
 
   /** How many are not answered yet. */
   get size(): number {
-    return this.#queue.length - this.#from;
+    return this.#queue.size;
+  }
+
+  /** Roughly what is kept of them here, bytes. */
+  get weight(): number {
+    return this.#weight;
   }
 
   /** Whether one of them is the answer to an Execute or a Query. */
@@ -75,24 +82,21 @@ export class Expectations {
     this.#skipping = false;
     this.#queue.push(expectation);
     if (hasResult(expectation)) this.#results += 1;
+    this.#weight += weightOfExpectation(expectation);
     return true;
   }
 
   /** Everything that is not answered yet, in order. */
   unanswered(): readonly Expectation[] {
-    return this.#queue.slice(this.#from);
+    return this.#queue.all();
   }
 
   /** The head was answered. */
   pop(): Expectation | undefined {
-    const head = this.#queue[this.#from];
+    const head = this.#queue.shift();
     if (head === undefined) return undefined;
     if (hasResult(head)) this.#results -= 1;
-    this.#from += 1;
-    if (this.#from > 64 && this.#from * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#from);
-      this.#from = 0;
-    }
+    this.#weight -= weightOfExpectation(head);
     return head;
   }
 
@@ -106,11 +110,10 @@ export class Expectations {
 
   /** A COPY FROM began inside a pipeline: the server swallows the Syncs it was sent before the data. */
   swallowSyncs(): void {
-    const [head, ...rest] = this.#queue.slice(this.#from);
+    const [head, ...rest] = this.#queue.all();
     if (head === undefined) return;
     const next = rest.findIndex((one) => one.kind !== 'sync');
-    this.#queue = [head, ...(next === -1 ? [] : rest.slice(next))];
-    this.#from = 0;
+    this.#queue.replace([head, ...(next === -1 ? [] : rest.slice(next))]);
   }
 }
 

@@ -1,3 +1,4 @@
+import { Queue } from './queue.js';
 import type { Analysis, Statement } from './sql/analysis.js';
 import { FramingError } from './wire/framing.js';
 
@@ -29,27 +30,14 @@ export interface Definition {
   withdraw(): void;
 }
 
-/** The memory for what names stand for. */
-export interface Room {
-  /** @returns whether so many bytes more may be kept */
-  take(bytes: number): boolean;
-  give(bytes: number): void;
+/** Who keeps what names stand for. */
+export interface Keeper<T> {
+  /** @returns whether there is memory for it */
+  take(meaning: T): boolean;
+  give(meaning: T): void;
 }
 
-const ENDLESS: Room = { take: () => true, give: () => {} };
-
-/** Roughly what is kept of a statement, bytes: its text, and as much again for what was found in it. */
-export function weightOfStatement({ text, analysis }: Prepared): number {
-  return 512 + (analysis.ok ? 4 : 2) * text.length;
-}
-
-/** The same of a portal; what it runs is its own, since the name of that may come to mean something else. */
-export function weightOfPortal({ statements, parameters }: Portal): number {
-  let weight = 256;
-  for (const statement of statements) weight += weightOfStatement(statement);
-  for (const parameter of parameters) weight += 32 + 2 * (parameter?.length ?? 0);
-  return weight;
-}
+const ENDLESS: Keeper<unknown> = { take: () => true, give: () => {} };
 
 /** How many names one session may keep: a client cannot fill the gateway's memory with them. */
 const MOST_NAMES = 10_000;
@@ -67,16 +55,13 @@ const MOST_MEANINGS = 100;
 export class Names<T> {
   readonly #named = new Map<string, Meanings<T>>();
   /** The empty name, which nearly every statement uses: nothing is made for it each time. */
-  readonly #unnamed: Meanings<T> = { key: '', confirmed: undefined, pending: [], newest: undefined };
+  readonly #unnamed: Meanings<T> = { key: '', confirmed: undefined, pending: new Queue(), newest: undefined };
   /** What has a newest meaning; but for the empty name. */
   readonly #fresh = new Set<Meanings<T>>();
-  readonly #weigh: (meaning: T) => number;
-  readonly #room: Room;
+  readonly #keeper: Keeper<T>;
 
-  /** @param weigh - how much a meaning takes of the room, bytes */
-  constructor(weigh: (meaning: T) => number, room = ENDLESS) {
-    this.#weigh = weigh;
-    this.#room = room;
+  constructor(keeper: Keeper<T> = ENDLESS) {
+    this.#keeper = keeper;
   }
 
   /**
@@ -86,10 +71,9 @@ export class Names<T> {
   candidates(given: string): readonly T[] {
     const name = this.#find(given);
     if (name?.newest !== undefined) return [name.newest];
-    const all = allOf(name);
-    if (all.length > MOST_MEANINGS)
+    if (name !== undefined && name.pending.size + (name.confirmed === undefined ? 0 : 1) > MOST_MEANINGS)
       throw new FramingError('too much is unanswered: read the answers before sending on', true);
-    return all;
+    return allOf(name);
   }
 
   /** Everything that was ever asked for and not refused, the newest last. */
@@ -100,7 +84,9 @@ export class Names<T> {
   /** As `candidates`, for who is judged by none of them: the newest, as many as may be judged. */
   newest(given: string): readonly T[] {
     const name = this.#find(given);
-    return name?.newest === undefined ? allOf(name).slice(-MOST_MEANINGS) : [name.newest];
+    if (name === undefined) return [];
+    if (name.newest !== undefined) return [name.newest];
+    return name.pending.size < MOST_MEANINGS ? allOf(name) : name.pending.last(MOST_MEANINGS);
   }
 
   /** What the server has said the name stands for; read while it answers, that is what it stands for there. */
@@ -115,7 +101,7 @@ export class Names<T> {
 
   /** Whether SQL may give the name one more meaning while the server has not said what became of the others. */
   mayDefine(given: string): boolean {
-    return this.hasRoom(given) && (this.#find(given)?.pending.length ?? 0) < MOST_MEANINGS;
+    return this.hasRoom(given) && (this.#find(given)?.pending.size ?? 0) < MOST_MEANINGS;
   }
 
   /**
@@ -123,7 +109,7 @@ export class Names<T> {
    * @returns false when there is no memory for it: it is not known then
    */
   propose(given: string, meaning: T): boolean {
-    if (!this.#room.take(this.#weigh(meaning))) return false;
+    if (!this.#keeper.take(meaning)) return false;
     const name = this.#findOrMake(given);
     name.pending.push(meaning);
     name.newest = meaning;
@@ -133,7 +119,7 @@ export class Names<T> {
 
   /** SQL text asks for it: whether and when it comes about is not known. @returns as `propose` */
   define(given: string, meaning: T): boolean {
-    if (!this.#room.take(this.#weigh(meaning))) return false;
+    if (!this.#keeper.take(meaning)) return false;
     const name = this.#findOrMake(given);
     name.newest = undefined;
     name.pending.push(meaning);
@@ -165,10 +151,12 @@ export class Names<T> {
    */
   confirm(given: string, meaning: T, known: T = meaning): void {
     const name = this.#find(given);
-    if (name === undefined || !settle(name, meaning)) return;
+    if (name === undefined || !name.pending.remove(meaning)) return;
     this.#forget(name);
-    if (known !== meaning) this.#room.give(this.#weigh(meaning) - this.#weigh(known));
     name.confirmed = known;
+    if (known === meaning) return;
+    this.#keeper.give(meaning);
+    this.#keeper.take(known);
   }
 
   /** The server did not. */
@@ -176,7 +164,7 @@ export class Names<T> {
     const name = this.#find(given);
     if (name === undefined) return;
     if (name.newest === meaning) name.newest = undefined;
-    if (settle(name, meaning)) this.#room.give(this.#weigh(meaning));
+    if (name.pending.remove(meaning)) this.#keeper.give(meaning);
     this.#tidy(name);
   }
 
@@ -209,13 +197,14 @@ export class Names<T> {
   #keep(name: Meanings<T>, survives: (meaning: T) => boolean): void {
     name.newest = undefined;
     if (name.confirmed !== undefined && !survives(name.confirmed)) this.#forget(name);
-    if (name.pending.length === 0) return;
-    for (const meaning of name.pending) if (!survives(meaning)) this.#room.give(this.#weigh(meaning));
-    name.pending = name.pending.filter(survives);
+    if (name.pending.size === 0) return;
+    const pending = name.pending.all();
+    for (const meaning of pending) if (!survives(meaning)) this.#keeper.give(meaning);
+    name.pending.replace(pending.filter(survives));
   }
 
   #forget(name: Meanings<T>): void {
-    if (name.confirmed !== undefined) this.#room.give(this.#weigh(name.confirmed));
+    if (name.confirmed !== undefined) this.#keeper.give(name.confirmed);
     name.confirmed = undefined;
   }
 
@@ -227,14 +216,14 @@ export class Names<T> {
     const known = this.#find(given);
     if (known !== undefined) return known;
     const key = keyOf(given);
-    const made: Meanings<T> = { key, confirmed: undefined, pending: [], newest: undefined };
+    const made: Meanings<T> = { key, confirmed: undefined, pending: new Queue(), newest: undefined };
     this.#named.set(key, made);
     return made;
   }
 
   /** A name that stands for nothing takes no room. */
   #tidy(name: Meanings<T>): void {
-    if (name.confirmed !== undefined || name.pending.length > 0 || name.newest !== undefined) return;
+    if (name.confirmed !== undefined || name.pending.size > 0 || name.newest !== undefined) return;
     this.#named.delete(name.key);
     this.#fresh.delete(name);
   }
@@ -246,7 +235,7 @@ interface Meanings<T> {
   readonly key: string;
   confirmed: T | undefined;
   /** What was asked for and is not answered, in order. */
-  pending: T[];
+  readonly pending: Queue<T>;
   /** The newest meaning, if it was given one since the last Sync. */
   newest: T | undefined;
 }
@@ -254,14 +243,7 @@ interface Meanings<T> {
 function allOf<T>(name: Meanings<T> | undefined): readonly T[] {
   if (name === undefined) return [];
   // A copy: what was asked for once must not change under the asker.
-  return name.confirmed === undefined ? [...name.pending] : [name.confirmed, ...name.pending];
-}
-
-function settle<T>({ pending }: Meanings<T>, meaning: T): boolean {
-  const at = pending.indexOf(meaning);
-  if (at === 0) pending.shift();
-  else if (at !== -1) pending.splice(at, 1);
-  return at !== -1;
+  return name.confirmed === undefined ? name.pending.all() : [name.confirmed, ...name.pending.all()];
 }
 
 /** NAMEDATALEN less its NUL: the server compares the names of protocol messages by so many bytes, and ignores the rest. */
@@ -269,8 +251,8 @@ const COMPARED = 63;
 
 /** What the server tells names apart by: two names that are one to it are one here (THREATS.md B11). */
 export function keyOf(name: string): string {
-  // One that is not UTF-8, a character for each byte (`readParse`).
-  if (name.startsWith('\0')) return name.slice(0, COMPARED + 1);
+  // One that is not UTF-8, a character for each byte (`readParse`). A mere slice would keep all of it.
+  if (name.startsWith('\0')) return Buffer.from(name.slice(0, COMPARED + 1), 'latin1').toString('latin1');
   if (name.length <= COMPARED && isAscii(name)) return name;
   return Buffer.from(name).subarray(0, COMPARED).toString('latin1');
 }

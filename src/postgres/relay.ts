@@ -212,10 +212,11 @@ export class Relay implements Connection {
     this.#break(faultReport(thrown));
   }
 
-  /** @returns whether there is memory for what waits */
+  /** @returns whether there is memory for what waits, and for what is not answered */
   #mayHold(): boolean {
     const { bytes, most } = this.#fromClient.held;
-    return this.#memory.holds(bytes + this.#outbox.bytes + this.#upstream.socket.writableLength, most);
+    const waiting = bytes + this.#outbox.bytes + this.#upstream.socket.writableLength;
+    return this.#memory.holds(waiting, most) && this.#memory.awaits(this.#talk.expectations.weight);
   }
 
   #onServer(chunk: Buffer): void {
@@ -224,6 +225,7 @@ export class Relay implements Connection {
     try {
       const { midMessage } = this.#fromServer;
       this.#delivery.give(this.#fromServer.push(chunk, this.#serverSide), midMessage);
+      this.#memory.awaits(this.#talk.expectations.weight);
     } catch (thrown) {
       const overLimit = thrown instanceof FramingError && thrown.tooLarge;
       const astray = thrown instanceof LedAstray;

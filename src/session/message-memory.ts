@@ -12,9 +12,9 @@ interface Person {
 }
 
 /**
- * The memory for large messages, or for what else clients have kept here: a message is held whole before it goes on, and until its service has taken it. A few hundred
- * clients that send large ones at once would otherwise take all there is. Several people together cannot take it from another one,
- * either: where it is full, who takes most makes room for who would have less.
+ * The memory for large messages, or for what else clients have kept here: a message is held whole before it goes on, and until its
+ * service has taken it. A few hundred clients that send large ones at once would otherwise take all there is. Several people together
+ * cannot take it from another one, either: where it is full, who takes most makes room for who would have less.
  */
 export class MessageMemory {
   readonly #most: number;
@@ -107,11 +107,16 @@ export class MemoryShare {
     this.taken = bytes;
   }
 
-  /** For its memory alone: gives back all, and takes no more. @returns how much that was, bytes */
-  crowdOut(): number {
-    const { taken } = this;
+  /** Gives back all, and takes no more. */
+  end(): void {
     this.#isOver = true;
     this.keep(0);
+  }
+
+  /** For its memory alone. @returns how much was given back, bytes */
+  crowdOut(): number {
+    const { taken } = this;
+    this.end();
     this.#crowdedOut();
     return taken;
   }

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
+import { Kept, weightOfStatement } from '../../src/postgres/kept.js';
 import type { MemoryLimits } from '../../src/postgres/memory.js';
-import { weightOfPortal, weightOfStatement } from '../../src/postgres/names.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
-import { close, cstring, front, int32, loggedIn, parse, shapes, sync } from '../support/wire.js';
+import { bind, close, cstring, execute, front, int32, loggedIn, parse, shapes, sync } from '../support/wire.js';
 import { facing, honest, READY } from './hostile.js';
 
 const KiB = 1024;
@@ -26,7 +26,7 @@ function inFrontOf(t: Test, memory: MemoryLimits, answers: readonly Buffer[]) {
 t.test('names take no more memory than there is for them, and none when they are closed', async (t) => {
   const [parsed, closed] = [front('1'), front('3')];
   const answers = [parsed, READY, SYNTAX_ERROR, READY, closed, READY, parsed, READY];
-  const { gatewayPort, handle } = await inFrontOf(t, { names: 64 * KiB }, answers);
+  const { gatewayPort, handle } = await inFrontOf(t, { texts: 64 * KiB }, answers);
   const { client } = await loggedIn(t, gatewayPort, handle);
   const heard = async (message: Buffer) => {
     client.send(message, sync());
@@ -40,7 +40,7 @@ t.test('names take no more memory than there is for them, and none when they are
 });
 
 t.test('what a session kept is there for others when it has ended', async (t) => {
-  const { gatewayPort, handle } = await inFrontOf(t, { names: 64 * KiB }, [front('1'), READY]);
+  const { gatewayPort, handle } = await inFrontOf(t, { texts: 64 * KiB }, [front('1'), READY]);
   for (let i = 0; i < 4; i += 1) {
     const { client } = await loggedIn(t, gatewayPort, handle);
     client.send(parse('a', `select '${'x'.repeat(10 * KiB)}'`), sync());
@@ -50,10 +50,59 @@ t.test('what a session kept is there for others when it has ended', async (t) =>
   }
 });
 
-t.test('a portal weighs its parameters and what it runs, however it is called later', async (t) => {
+/** What a session keeps, in a room without end. */
+function kept() {
+  const room = { bytes: 0 };
+  const change = (bytes: number) => {
+    room.bytes += bytes;
+    return true;
+  };
+  const { statements, portals } = new Kept({ take: change, give: (bytes) => void change(-bytes) });
+  return { room, statements, portals };
+}
+
+t.test('a statement weighs once, however many portals run it, and until the last of them is gone', async (t) => {
+  const { room, statements, portals } = kept();
+  const statement = { text: 'x'.repeat(10_000), analysis: analyse('select 1') };
+  const first = { statements: [statement], parameters: ['x'.repeat(1_000), null] };
+  const second = { statements: [statement, { ...statement }], parameters: [] };
+  statements.take(statement);
+  t.ok(room.bytes >= weightOfStatement(statement));
+  portals.take(first);
+  t.ok(room.bytes > 2_000 + weightOfStatement(statement) && room.bytes < 2 * weightOfStatement(statement));
+  portals.take(second);
+  t.ok(room.bytes > 2 * weightOfStatement(statement));
+  statements.give(statement);
+  portals.give(first);
+  t.ok(room.bytes > 2 * weightOfStatement(statement), 'its name is forgotten, but not what runs it');
+  portals.give(second);
+  t.equal(room.bytes, 0);
+});
+
+t.test('a statement that is refused for want of memory is not kept, nor counted', async (t) => {
+  const { statements } = new Kept({ take: () => false, give: (bytes) => t.equal(bytes, 256) });
   const statement = { text: 'select 1', analysis: analyse('select 1') };
-  const portal = { statements: [statement], parameters: ['x'.repeat(1_000), null] };
-  t.ok(weightOfPortal(portal) > 2_000 + weightOfStatement(statement));
+  t.notOk(statements.take(statement));
+  statements.give(statement);
+});
+
+t.test('of thousands of Binds under way each counts by itself, and what they run once', async (t) => {
+  const silent = honest(() => {});
+  const { gatewayPort, handle } = await facing(t, silent, 10_000, 'master', {}, { memory: { texts: 2 * MiB } });
+  const { client } = await loggedIn(t, gatewayPort, handle);
+  const pipeline = Array.from({ length: 2_000 }, (_, i) => [bind('', 'a', String(i)), execute('')]).flat();
+  client.send(parse('a', `select $1 ${' '.repeat(10_000)}`), ...pipeline, sync());
+  const refused = Promise.race([client.rest(), new Promise((resolve) => setTimeout(resolve, 500, 'nothing'))]);
+  t.equal(await refused, 'nothing');
+});
+
+t.test('what is answered makes room for what comes next', async (t) => {
+  const { gatewayPort, handle } = await inFrontOf(t, { texts: 8 * MiB }, []);
+  const { client } = await loggedIn(t, gatewayPort, handle);
+  for (let i = 0; i < 12; i += 1) {
+    client.send(front('Q', Buffer.alloc(MiB, 'x'), Buffer.of(0)));
+    t.equal(shapes(await client.until()), 'Z:I');
+  }
 });
 
 t.test('of one person large messages under way find no more room together than there is for one person', async (t) => {

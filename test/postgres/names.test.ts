@@ -2,7 +2,7 @@ import t from 'tap';
 import { Names } from '../../src/postgres/names.js';
 
 t.test('a name stands for everything it could be until the server says which', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   t.same(names.candidates('s'), [], 'nothing, before it is given');
   names.propose('s', 'first');
   names.sync();
@@ -18,7 +18,7 @@ t.test('a name stands for everything it could be until the server says which', a
 });
 
 t.test('what was asked for once does not change under the asker', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   names.propose('s', 'first');
   const then = names.candidates('s');
   names.propose('s', 'second');
@@ -26,7 +26,7 @@ t.test('what was asked for once does not change under the asker', async (t) => {
 });
 
 t.test('closing a name does not forget what is on its way to it', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   names.propose('s', 'old');
   names.confirm('s', 'old');
   names.propose('s', 'new');
@@ -35,7 +35,7 @@ t.test('closing a name does not forget what is on its way to it', async (t) => {
 });
 
 t.test('withdrawing takes one meaning out, once, and nothing that is not there', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   names.withdraw('s', 'never');
   names.propose('s', 'same');
   names.propose('s', 'same');
@@ -48,18 +48,18 @@ t.test('withdrawing takes one meaning out, once, and nothing that is not there',
 });
 
 t.test('a client cannot fill the memory with names, nor with meanings of one name', async (t) => {
-  const names = new Names<number>(() => 1);
+  const names = new Names<number>();
   for (let n = 0; n < 10_000; n += 1) if (names.hasRoom(`s${n}`)) names.propose(`s${n}`, n);
   t.notOk(names.hasRoom('one more'));
   t.ok(names.hasRoom('s1'), 'though what it has may change');
-  const meanings = new Names<number>(() => 1);
+  const meanings = new Names<number>();
   for (let n = 0; n < 100; n += 1) meanings.define('s', n);
   t.notOk(meanings.mayDefine('s'));
   t.ok(meanings.mayDefine('another'));
 });
 
 t.test('between two Syncs the newest meaning is the one: were it not, what uses it would be skipped', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   names.propose('s', 'old');
   names.confirm('s', 'old');
   names.propose('s', 'new');
@@ -79,7 +79,7 @@ t.test('between two Syncs the newest meaning is the one: were it not, what uses 
 });
 
 t.test('a client that never waits for an answer cannot make judging long', async (t) => {
-  const names = new Names<number>(() => 1);
+  const names = new Names<number>();
   for (let n = 0; n <= 100; n += 1) names.propose('s', n);
   t.same(names.candidates('s'), [100]);
   names.sync();
@@ -90,7 +90,7 @@ t.test('a client that never waits for an answer cannot make judging long', async
 });
 
 t.test('a name outside of ASCII is one name, whichever way it is given and used', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   names.define('é', 'by SQL');
   t.same(names.candidates('é'), ['by SQL']);
   names.confirm('é', 'by SQL');
@@ -103,7 +103,7 @@ t.test('a name outside of ASCII is one name, whichever way it is given and used'
 });
 
 t.test('a name that stands for nothing any more leaves its room to others', async (t) => {
-  const names = new Names<number>(() => 1);
+  const names = new Names<number>();
   for (let n = 0; n < 10_000; n += 1) names.propose(`s${n}`, n);
   t.notOk(names.hasRoom('one more'));
   names.withdraw('s1', 1);
@@ -118,7 +118,7 @@ t.test('a name that stands for nothing any more leaves its room to others', asyn
 });
 
 t.test('only what survives the end of a transaction is kept', async (t) => {
-  const names = new Names<string>(() => 1);
+  const names = new Names<string>();
   for (const meaning of ['with hold', 'plain']) {
     names.propose(meaning, meaning);
     names.confirm(meaning, meaning);

@@ -4,6 +4,7 @@ import { numberBlindKey } from './key.js';
 import { parseText } from './parser.js';
 import { statementOf } from './statement.js';
 import { isFields, listOf } from './tree.js';
+import { weightOfAnalysis } from './weight.js';
 
 export { loadParser } from './parser.js';
 
@@ -20,9 +21,7 @@ const OPERATOR_RUN = /[~!@#^&|`?+\-*/%<>=]{257}/;
 const MAX_KEPT_TEXT = 65_536;
 // Of each of the two caches.
 const MAX_KEPT = 2_000;
-const MAX_KEPT_BYTES = 4 * 1_048_576;
-// Rough bytes of an entry besides its text.
-const ENTRY_OVERHEAD = 512;
+const MAX_KEPT_BYTES = 8 * 1_048_576;
 
 // Two, since a key that is a text and a key that is blind to numbers look alike and mean different things.
 const byText = new SizedCache<Analysis>(MAX_KEPT, MAX_KEPT_BYTES);
@@ -43,8 +42,8 @@ export function analyse(text: string): Analysis {
   const analysis = analyseAnew(text);
   // What failed is not kept: a parser that was not ready may be so the next time.
   if (!analysis.ok) return analysis;
-  // Two bytes a code unit for the key, as much again for what was found in it.
-  const size = ENTRY_OVERHEAD + 4 * text.length;
+  // Two bytes a code unit for the key, as much again for the names in it.
+  const size = 4 * text.length + weightOfAnalysis(analysis);
   if (blindKey !== null && isNumberBlind(analysis)) byBlindKey.set(blindKey, analysis, size);
   else byText.set(text, analysis, size);
   return analysis;

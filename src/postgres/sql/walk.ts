@@ -26,24 +26,26 @@ export class Walker {
   readonly #references: { readonly fields: readonly string[]; readonly star: boolean; readonly scope: Scope }[] = [];
   readonly #attributes: { readonly name: string; readonly of: Fields | null; readonly scope: Scope }[] = [];
   readonly #stretches = new Map<Fields, Stretch>();
+  /** What may be meant at each place, once everything is walked. */
+  readonly #visible = new Map<Scope, readonly Source[]>();
 
   /** What is written like a column; complete once everything is walked. */
   get references(): readonly Reference[] {
-    const visible = new Map<Scope, readonly Source[]>();
-    return this.#references.map(({ fields, star, scope }) => {
-      const items = visible.get(scope) ?? visibleFrom(scope);
-      visible.set(scope, items);
-      return { fields, star, own: scope.items, visible: items };
-    });
+    return this.#references.map(({ fields, star, scope }) => this.#reference(fields, star, scope));
   }
 
   /** The fields taken from expressions; complete once everything is walked. */
   get attributes(): readonly Attribute[] {
     return this.#attributes.map(({ name, of, scope }) => {
       const fields = of === null ? null : namesOf(of.fields);
-      const bare = fields?.length === 1 ? fields : null;
-      return { name, of: bare && { fields: bare, star: false, own: scope.items, visible: visibleFrom(scope) } };
+      return { name, of: fields?.length === 1 ? this.#reference(fields, false, scope) : null };
     });
+  }
+
+  #reference(fields: readonly string[], star: boolean, scope: Scope): Reference {
+    const visible = this.#visible.get(scope) ?? visibleFrom(scope);
+    this.#visible.set(scope, visible);
+    return { fields, star, own: scope.items, visible };
   }
 
   /** Notes why the effect is unknown; the first reason stays. */

@@ -1,0 +1,62 @@
+import t from 'tap';
+import { weightOfStatement } from '../../src/postgres/kept.js';
+import { SessionsMemory } from '../../src/postgres/memory.js';
+import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
+import { facing, honest, READY } from '../postgres/hostile.js';
+import { cstring, front, loggedIn, parse, shapes, sync } from '../support/wire.js';
+
+/*
+ * Nobody takes the gateway's memory by what they keep there: statements under names, and statements that wait for an answer.
+ */
+const MiB = 1024 * 1024;
+
+await loadParser();
+
+t.test('C19: statements that the server has not answered take no more memory than there is for them', async (t) => {
+  const silent = honest(() => {});
+  const { gatewayPort, handle } = await facing(t, silent, 10_000, 'master', {}, { memory: { texts: 8 * MiB } });
+  const large = front('Q', Buffer.alloc(MiB, 'x'), Buffer.of(0));
+  const { client } = await loggedIn(t, gatewayPort, handle);
+  for (let i = 0; i < 3; i += 1) client.send(large);
+  const heard = client.rest();
+  t.equal(await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 200, 'nothing'))]), 'nothing');
+  for (let i = 0; i < 3; i += 1) client.send(large);
+  t.match(shapes(await heard), /^E:53200$/);
+});
+
+t.test('C19: a statement that names columns again and again has to find room for what is kept of it', async (t) => {
+  const syntaxError = front(
+    'E',
+    cstring('SERROR'),
+    cstring('C42601'),
+    cstring('Mwhat was sent in its place'),
+    Buffer.of(0),
+  );
+  const answers = [front('1'), READY, syntaxError, READY];
+  const server = honest((it, asked) => it.send(answers[asked - 1] ?? READY));
+  const { gatewayPort, handle } = await facing(t, server, 10_000, 'master', {}, { memory: { texts: 8 * MiB } });
+  const { client } = await loggedIn(t, gatewayPort, handle);
+  const columns = (n: number) => `select coalesce(${'a,'.repeat(20_000)}a), ${n}`;
+  client.send(parse('a', columns(1)), sync());
+  t.equal(shapes(await client.until()), '1 Z:I');
+  client.send(parse('b', columns(2)), sync());
+  t.equal(shapes(await client.until()), 'E:54000 Z:I');
+});
+
+t.test('C19: what a statement was found to do weighs as much as it takes', async (t) => {
+  const columns = `select coalesce(${'a,'.repeat(30_000)}a)`;
+  t.ok(weightOfStatement({ text: columns, analysis: analyse(columns) }) > 30_000 * 250);
+  const places = `select 1 from ${'a,'.repeat(700)}a, ${'(select b) s,'.repeat(700)}c`;
+  t.ok(weightOfStatement({ text: places, analysis: analyse(places) }) > 700 * 700 * 8);
+});
+
+t.test('C19: a session that has ended has nothing left to give back', async (t) => {
+  const memory = new SessionsMemory({ texts: MiB });
+  const ended = memory.of('alice', () => {});
+  t.ok(ended.names.take(MiB));
+  ended.end();
+  ended.names.give(MiB);
+  t.notOk(ended.names.take(MiB), 'and takes nothing more');
+  t.notOk(memory.of('bob', () => {}).names.take(MiB + 1));
+  t.ok(memory.of('bob', () => {}).names.take(MiB));
+});
