@@ -136,8 +136,8 @@ export function withdraw(defined: readonly Definition[] | null): void {
 export const TOO_MANY_NAMES = deny(
   'too_large',
   'names of one session',
-  'this session has too many prepared statements',
-  'close some of them',
+  'there is no room for more prepared statements and cursors',
+  'close some of them, in your other sessions too',
 );
 
 /** A denial in PostgreSQL's own codes. */

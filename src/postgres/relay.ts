@@ -10,6 +10,7 @@ import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
 import type { PostgresAction } from './decide.js';
 import { Delivery } from './delivery.js';
+import { Gathered } from './gathered.js';
 import { Intake } from './intake.js';
 import type { SessionMemory, SessionsMemory } from './memory.js';
 import { Outbox } from './outbox.js';
@@ -51,6 +52,7 @@ export class Relay implements Connection {
   readonly #log: Log;
   readonly #fromClient: Intake;
   readonly #fromServer = new BackendFramer();
+  readonly #toServer: Gathered;
   readonly #clientSide: ClientSide;
   readonly #serverSide: ServerSide;
   readonly #talk: Conversation;
@@ -61,18 +63,13 @@ export class Relay implements Connection {
   readonly #finished: () => void;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
-  /** What is sent in this turn behind the first of it goes in one write: of thousands of messages each would be one of its own. */
-  #sentInTurn = 0;
-  readonly #endTurn = (): void => {
-    if (this.#sentInTurn > 1) this.#upstream.socket.uncork();
-    this.#sentInTurn = 0;
-  };
   #over = false;
 
   constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
     this.client = client;
     this.#fromClient = new Intake(client);
     this.#upstream = upstream;
+    this.#toServer = new Gathered(upstream.socket);
     this.#passage = passage;
     this.#log = log;
     this.#finished = finished;
@@ -240,12 +237,8 @@ export class Relay implements Connection {
   }
 
   #send(bytes: Buffer): void {
-    const { socket } = this.#upstream;
-    if (this.#over || socket.destroyed) return;
-    this.#sentInTurn += 1;
-    if (this.#sentInTurn === 1) process.nextTick(this.#endTurn);
-    else if (this.#sentInTurn === 2) socket.cork(); // not for the first: one message alone is sooner there without
-    if (!socket.write(bytes)) this.#fromClient.wait('server');
+    if (this.#over || this.#upstream.socket.destroyed) return;
+    if (!this.#toServer.write(bytes)) this.#fromClient.wait('server');
   }
 
   /**
