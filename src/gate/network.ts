@@ -16,16 +16,17 @@ export function networkOf(address: string): string | null {
  * Whom an address counts as, where requests are counted by address: an IPv6 /64 is one, since whoever has one address of it has
  * them all.
  * @param address - as a socket tells it
+ * @param prefix - how much of an IPv6 address is whose, bits
  */
-export function sourceOf(address: string): string {
+export function sourceOf(address: string, prefix: 48 | 64 = 64): string {
   const [bare = ''] = address.split('%');
   if (isIP(bare) !== 6) return address;
   const groups = groupsOf(bare);
   if (groups.slice(0, 4).every((group) => group === 0)) return address; // IPv4 within IPv6, or this machine
   return `${groups
-    .slice(0, 4)
+    .slice(0, prefix / 16)
     .map((group) => group.toString(16))
-    .join(':')}::/64`;
+    .join(':')}::/${prefix}`;
 }
 
 function networkOfFour(address: string): string {

@@ -31,24 +31,32 @@ export interface StrangersParts {
 const MOST = 4_096;
 /** Of its descriptors a process gives them one in so many: the others are for who is let in, services, the ledger and the store. */
 const SHARE = 4;
+/** Up to so many of one address are no crowd (browsers open six for a page, a tool as many as its pool has), or a share where that is less. */
+const FEW = 16;
+const FEW_SHARE = 8;
+/** Whose an IPv6 address is, bits: a /48 is to be had for nothing, and has as many /64s as there are ports. */
+const NETWORK = 48;
 /** How often it is said at most that some had to go, milliseconds. */
 const EVERY = 60_000;
 
 /**
  * Connections of clients that were not let in: nothing said yet, amid a handshake, amid a request's head, refused and kept alive. There
  * is room for so many at all ports together. For one more than that the oldest goes of whichever address has the most: whoever
- * fills the room makes it for everybody else. Of nobody who was let in anything is ever ended here.
+ * fills the room makes it for everybody else. Where no address has more than a few the oldest of all goes: whoever fills it from
+ * thousands of addresses would otherwise have those go first that come with two. Of nobody who was let in anything is ever ended here.
  */
 export class Strangers {
   readonly #parts: StrangersParts;
   readonly #clock: Clock;
   readonly #most: number;
+  readonly #few: number;
   /** By address, the oldest first. */
   readonly #of = new Map<string, Set<Stranger>>();
   /** Addresses by how many they have; so many the largest crowd is. */
   readonly #crowds: Set<string>[] = [];
   #largest = 0;
-  #size = 0;
+  /** All of them, the oldest first. */
+  readonly #all = new Set<Stranger>();
   #gone = 0;
   #toldAt = Number.NEGATIVE_INFINITY;
 
@@ -56,12 +64,13 @@ export class Strangers {
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
     this.#most = parts.most ?? mostOf(limits());
+    this.#few = Math.min(FEW, Math.ceil(this.#most / FEW_SHARE));
   }
 
   /** Somebody connected. @param address - the client's, as a socket or a listed proxy tells it */
   came(stream: Duplex, address: string, protocol: string): Guest {
     if (stream.destroyed) return KNOWN;
-    const stranger = new Stranger(this, stream, sourceOf(address), protocol);
+    const stranger = new Stranger(this, stream, sourceOf(address, NETWORK), protocol);
     stranger.turnedAway();
     stream.once('close', () => stranger.left());
     return stranger;
@@ -72,9 +81,9 @@ export class Strangers {
     const crowd = this.#of.get(source) ?? new Set();
     this.#of.set(source, crowd.add(stranger));
     this.#sized(source, crowd.size - 1, crowd.size);
-    this.#size += 1;
+    this.#all.add(stranger);
     this.#parts.metrics.strangers(stranger.protocol).value += 1;
-    if (this.#size > this.#most) this.#makeRoom();
+    if (this.#all.size > this.#most) this.#makeRoom();
   }
 
   remove(stranger: Stranger): void {
@@ -83,7 +92,7 @@ export class Strangers {
     if (crowd?.delete(stranger) !== true) return;
     if (crowd.size === 0) this.#of.delete(source);
     this.#sized(source, crowd.size + 1, crowd.size);
-    this.#size -= 1;
+    this.#all.delete(stranger);
     this.#parts.metrics.strangers(stranger.protocol).value -= 1;
   }
 
@@ -102,15 +111,16 @@ export class Strangers {
 
   #makeRoom(): void {
     const [source = ''] = this.#crowds[this.#largest] ?? [];
-    const connections = this.#largest;
-    const [oldest] = this.#of.get(source) ?? [];
+    const [connections, addresses] = [this.#largest, this.#of.size];
+    const [oldest] = connections > this.#few ? (this.#of.get(source) ?? []) : this.#all;
     if (oldest === undefined) return;
     oldest.end();
     this.#parts.metrics.strangerClosed(oldest.protocol);
     this.#gone += 1;
     const now = this.#clock.monotonic();
     if (now - this.#toldAt < EVERY) return;
-    this.#parts.log.warn({ client: source, connections, closed: this.#gone }, 'too many strangers are connected');
+    const told = { client: source, connections, addresses, closed: this.#gone };
+    this.#parts.log.warn(told, 'too many strangers are connected');
     this.#toldAt = now;
     this.#gone = 0;
   }

@@ -171,3 +171,38 @@ t.test('strangers are counted by whom a proxy names; one that asks for many is n
   await waitUntil('there is room again', () => strangers.open() === 4);
   t.equal(proxy.open(), 9);
 });
+
+t.test('whoever fills the ports from thousands of addresses has nobody go first who comes with six', async (t) => {
+  const echo = await startEcho(t);
+  const proxies = { from: new ListedProxies(['127.0.0.2']), client: 'proxy-protocol' } as const;
+  const services = { web: { url: echo.url, roles: { viewer: ['GET /**'] } } };
+  const gateway = await startGateway(t, services, { mostStrangers: 100, proxies });
+  const from = (address: string, says: string) => {
+    const [family, own] = address.includes(':') ? ['TCP6', '::1'] : ['TCP4', '192.0.2.9'];
+    return crowd(t, gateway.port, 1, `PROXY ${family} ${address} ${own} 4711 80\r\n${says}`);
+  };
+  const { handle } = gateway.issue('web');
+  for (const [whose, addressOf] of [
+    ['/64s', (at: number) => `2001:db8:1:${at}::1`],
+    ['IPv4 addresses', (at: number) => `198.51.100.${at}`],
+  ] as const) {
+    const strangers: Awaited<ReturnType<typeof from>>[] = [];
+    for (let at = 0; at < 110; at += 1) strangers.push(await from(addressOf(at), STRANGE));
+    // Amid their heads, as on a slow line; meanwhile more come.
+    const browser = await Promise.all(
+      Array.from({ length: 6 }, async () => (await from('192.0.2.1', STRANGE)).all[0]!),
+    );
+    for (let at = 110; at < 150; at += 1) strangers.push(await from(addressOf(at), STRANGE));
+    const still = () => browser.filter(({ destroyed }) => !destroyed);
+    await waitUntil(
+      'there is room again',
+      () => strangers.filter((one) => one.open() > 0).length + still().length === 100,
+    );
+    t.equal(still().length, 6, whose);
+    for (const socket of still()) {
+      socket.write(`Daypass-Handle: ${handle}\r\n\r\n`);
+      t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200/);
+    }
+    for (const one of strangers) one.leave();
+  }
+});

@@ -41,4 +41,6 @@ t.test('whoever has an IPv6 /64 is one client, not as many as it has addresses',
     ['unknown', 'unknown'],
   ];
   for (const [address, source] of sources) t.equal(sourceOf(address), source, address);
+  t.equal(sourceOf('2001:db8:1:2::1', 48), '2001:db8:1::/48');
+  t.equal(sourceOf('192.0.2.1', 48), '192.0.2.1');
 });

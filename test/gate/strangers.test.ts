@@ -1,8 +1,9 @@
+import { randomInt } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { pino } from 'pino';
 import t from 'tap';
-import { mostOf, Strangers } from '../../src/gate/strangers.js';
+import { type Guest, mostOf, Strangers } from '../../src/gate/strangers.js';
 import { Metrics } from '../../src/metrics.js';
 import { HastyClock } from '../http/gateway.js';
 
@@ -63,11 +64,44 @@ t.test('who was let in is not counted, until they are turned away; who left make
   t.equal(open(), 'e f', 'whoever has gone takes no room');
 });
 
-t.test('all addresses of an IPv6 network are one', async (t) => {
+t.test('who comes with a few is no crowd among thousands that come with one: the oldest of all goes', async (t) => {
+  const { came, open, lines } = room(24);
+  for (let at = 0; at < 22; at += 1) came(`${at}`, `192.0.2.${at}`);
+  for (const name of ['a', 'b', 'c']) came(name, '198.51.100.1');
+  t.match(open(), /^1 2 .* 21 a b c$/);
+  t.match(lines, [{ client: '198.51.100.1', connections: 3, addresses: 23 }]);
+  came('d', '198.51.100.1');
+  t.match(open(), /^1 2 .* 21 b c d$/, 'more than a few are one');
+});
+
+t.test('all addresses of an IPv6 /48 are one', async (t) => {
   const { came, open } = room(3);
-  came('other', '2001:db8:0:1::1');
-  for (const name of ['a', 'b', 'c']) came(name, `2001:db8:0:2::${name}`);
+  came('other', '2001:db8:1::1');
+  for (const name of ['a', 'b', 'c']) came(name, `2001:db8:2:${name}::1`);
   t.equal(open(), 'other b c');
+});
+
+t.test('it counts whom there is, whatever they do, and has nobody behind them', async (t) => {
+  const { came, streams, metrics } = room(40);
+  const guests: Guest[] = [];
+  const strange = async () =>
+    Number(/^daypass_strangers\{protocol="http"\} (-?\d+)$/m.exec(await metrics.registry.metrics())?.[1]);
+  for (let at = 0; at < 5_000; at += 1) {
+    guests.push(came(`${at}`, `192.0.2.${randomInt(at % 1_000 < 500 ? 3 : 200)}`));
+    for (let turns = 0; turns < 3; turns += 1) {
+      const guest = guests[guests.length - 1 - randomInt(Math.min(guests.length, 60))];
+      [guest?.asks, guest?.letIn, guest?.turnedAway][randomInt(3)]?.call(guest);
+    }
+    if (at % 3 === 0) streams.get(`${at - randomInt(Math.min(at + 1, 60))}`)?.destroy();
+    if (at % 100 === 0) await turn();
+    if (at % 500 === 0) t.ok((await strange()) <= 40);
+  }
+  for (const guest of guests) guest.turnedAway();
+  t.equal(await strange(), 40, 'whoever has gone is not counted');
+  for (const stream of streams.values()) stream.destroy();
+  await turn();
+  await turn();
+  t.equal(await strange(), 0);
 });
 
 t.test('it is said once for a burst, and each is counted', async (t) => {
