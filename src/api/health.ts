@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 /** One thing the gateway needs to work, by name. Answers null when it is there, else why not, in a few words. */
 export type HealthCheck = () => string | null;
@@ -29,6 +30,9 @@ export interface Health {
   close(): Promise<void>;
 }
 
+/** How many may be connected: whoever fills this port must not have all descriptors of the process. */
+const MOST = 128;
+
 /** What is missing, by name; empty when the gateway is ready. A check that throws counts as missing. */
 export function missing(checks: Checks): Record<string, string> {
   const found: Record<string, string> = {};
@@ -52,6 +56,7 @@ export async function startHealth({ host, port, checks, down = () => ({}), metri
     if (path !== '/readyz') return answer(response, 404, { error: 'there are /livez, /readyz and /metrics here' });
     return void readyz(response, checks);
   });
+  server.on('connection', roomFor(MOST));
   server.headersTimeout = 5_000;
   server.requestTimeout = 5_000;
   server.listen(port, host);
@@ -65,6 +70,19 @@ export async function startHealth({ host, port, checks, down = () => ({}), metri
       server.closeAllConnections();
       await closed;
     },
+  };
+}
+
+/** For one more than that the oldest goes: a probe is answered at once, so the oldest are those that ask nothing. */
+function roomFor(most: number): (socket: Socket) => void {
+  const open = new Set<Socket>();
+  return (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [oldest = socket] = open;
+    if (open.size <= most) return;
+    open.delete(oldest);
+    oldest.destroy();
   };
 }
 

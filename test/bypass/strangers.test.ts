@@ -22,8 +22,9 @@ const TLS_BEGUN = Buffer.from('1603010200010001fc0303', 'hex');
 /** Connections from one address that say this and wait, one after the other, so that the gateway takes them in that order. */
 async function crowd(t: Test, port: number, count: number, says: string | Buffer, localAddress = '127.0.0.2') {
   const all: Socket[] = [];
+  const host = localAddress === '::1' ? '::1' : '127.0.0.1';
   for (let at = 0; at < count; at += 1) {
-    const socket = connect({ port, host: '127.0.0.1', localAddress }).on('error', () => {});
+    const socket = connect({ port, host, localAddress }).on('error', () => {});
     t.teardown(() => socket.destroy());
     all.push(socket.resume());
     await once(socket, 'connect');
@@ -95,6 +96,19 @@ t.test('strangers who fill the ports of a gateway keep nobody out', async (t) =>
   const { sum } = await scrape(`http://[::1]:${health}`);
   t.ok(sum('daypass_strangers_closed_total', { protocol: 'http' }) > 900);
   t.ok(sum('daypass_strangers_closed_total', { protocol: 'postgres' }) > 600);
+});
+
+t.test('strangers who fill the health port keep nobody out, and no probe', async (t) => {
+  const [ledger, service] = [await ledgerDatabase(t), await startService(t)];
+  const services = { web: webPolicy(service.url) };
+  const gateway = await startGatewayProcess(t, { ledger, services, descriptors: 400 });
+  const { http, health } = gateway.ports;
+  const { handle } = await gateway.issue({ service: 'web' });
+  const strangers = await crowd(t, health, 450, 'GET / HTTP/1.1\r\n', '::1');
+  const answer = await raw(t, http, asking(handle)).sees(/\r\n\r\n/);
+  t.match(answer, /^HTTP\/1\.1 200/);
+  t.equal((await fetch(`http://[::1]:${health}/readyz`)).status, 200);
+  t.ok(strangers.open() <= 128);
 });
 
 t.test('whoever has a login at the API stays, as long as they show it', async (t) => {
