@@ -64,6 +64,8 @@ function nameOf(words: readonly string[], end: number): string {
 
 /** Liferay's own pages have it put up to a hundred files together. */
 const MOST_TOGETHER = 200;
+/** What all of them together are told besides, characters: it is recorded with each. */
+const MOST_TOLD = 64 * 1024;
 
 /**
  * Paths in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
@@ -83,6 +85,7 @@ export function led(action: RequestAction, path: string, parameters: Parameters)
   if (names.size === 0) return [];
   if (!isClear || names.size > MOST_TOGETHER) return [{ ...action, target: MANY }];
   const told = parameters.without((at) => names.has(at));
+  if (names.size * told.length > MOST_TOLD) return [{ ...action, target: MANY }];
   return [...names.values()].map((name) => ({ ...action, target: below(path, name, told) }));
 }
 
