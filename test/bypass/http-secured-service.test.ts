@@ -219,3 +219,26 @@ t.test(
     }
   },
 );
+
+t.test('a certificate of ours that is too weak for TLS fails what was asked for, and nothing else', async (t) => {
+  const folder = await mkdtemp('/tmp/dp-authority-');
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const made = 'req -x509 -newkey rsa:512 -nodes -subj /CN=weak -keyout weak.key -out weak.pem';
+  await command('openssl', made.split(' '), { cwd: folder });
+  const client = { cert: { file: join(folder, 'weak.pem') }, key: { file: join(folder, 'weak.key') } };
+  const upstreamLimits = { connect: 100, response: 100 };
+  const web = { url: 'https://127.0.0.1:1', tls: { client }, roles: ROLES };
+  const gateway = await startGateway(t, { web }, { upstreamLimits });
+  const { handle } = gateway.issue('web');
+  const get = () => raw(t, gateway.port, ask('GET /x', 'web', handle, 'Connection: close\r\n')).ended;
+  t.match(await get(), /^HTTP\/1\.1 502 /);
+  t.match(await raw(t, gateway.port, ask('GET /live', 'web', handle, UPGRADE)).ended, /^HTTP\/1\.1 502 /);
+  // An opening whose time to connect went on had the whole gateway fail at its end.
+  await new Promise((resolve) => setTimeout(resolve, 2 * upstreamLimits.connect));
+  t.match(await get(), /^HTTP\/1\.1 502 /);
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+  t.strictSame(
+    results.map(({ facts }) => facts.reason),
+    Array(3).fill('upstream_unavailable'),
+  );
+});

@@ -13,7 +13,7 @@ import { tellEnd } from '../service/said-end.js';
 import type { Addressed } from '../service/target.js';
 import { wayTo } from '../service/upstream.js';
 import type { UpstreamLimits } from '../service/upstream-pool.js';
-import { type Forward, isSendable, requestHead } from '../service/upstream-request.js';
+import { type Forward, isSendable, requestHead, UnsendableRequest } from '../service/upstream-request.js';
 import { faultOf101, type Wish } from './handshake.js';
 
 /** What a service is asked for. */
@@ -50,12 +50,14 @@ export function dialWebSocket(admission: Admission, asked: Asked, handler: DialH
   const key = randomBytes(16).toString('base64');
   const lines = headerLines([...asked.headers, ...ownHeaders(key, asked.wish)]);
   const forward = { method: 'GET', path: asked.path, addressed: asked.addressed, lines, body: null };
-  if (!isSendable(forward)) {
-    handler.failed('not a request', false);
+  try {
+    if (!isSendable(forward)) throw new UnsendableRequest('not a request');
+    const dialling = new Dialling(admission, { ...asked, key, forward }, handler);
+    return () => dialling.cancel();
+  } catch (thrown) {
+    handler.failed(messageOf(thrown), false); // TLS takes no certificate of ours that is too weak for it
     return () => {};
   }
-  const dialling = new Dialling(admission, { ...asked, key, forward }, handler);
-  return () => dialling.cancel();
 }
 
 /** What can be sent, and by what its answer is judged. */
@@ -81,9 +83,9 @@ class Dialling implements ResponseHeard {
   constructor(admission: Admission, asked: Sendable, handler: DialHandler) {
     this.#asked = asked;
     this.#handler = handler;
-    this.#timer = setTimeout(() => this.#fail('no connection in time', true), asked.limits.connect);
     const { socket, ready } = wayTo(admission)(null, null);
     this.#socket = socket;
+    this.#timer = setTimeout(() => this.#fail('no connection in time', true), asked.limits.connect);
     socket.once(ready, () => this.#connected());
     socket.on('end', this.#onEnd);
     socket.on('error', this.#onError);
