@@ -54,6 +54,17 @@ t.test('what a service sends right behind an opening is not held as long as the 
   t.ok(each < size / 4, `${each} bytes of each`);
 });
 
+t.test('who leaves right behind the request for a WebSocket has none open', async (t) => {
+  const { url, sockets } = await rawService(t);
+  const gateway = await startGateway(t, { web: { url, roles: ROLES } });
+  for (let times = 0; times < 30; times += 1) {
+    const client = raw(t, gateway.port, opening(gateway.issue('web').handle));
+    client.socket.end();
+    await client.ended;
+  }
+  await waitUntil('the service is left', () => sockets.every(({ closed }) => closed));
+});
+
 /** Which line the client is answered with when the service says this, given what `Sec-WebSocket-Accept` has to say. */
 async function answered(t: Test, answer: (accept: string) => string) {
   const { url, sockets } = await bareService(t, (received, socket) => {

@@ -55,6 +55,8 @@ async function serveAdmitted(asking: Asking, admission: Admission): Promise<void
   // Before the decision, so that nothing can come between it and its release.
   const assertion = await parts.identity.assertion(session);
   if (socket.destroyed) return;
+  // Its client has ended its side while nobody listened to that: nobody else would hear of it any more.
+  if (socket.readableEnded) return void socket.destroy();
   if (!session.isLive()) return sendRawRefusal(socket, req, tellEnd(parts, req, session));
   const action = actionOf(req, 'WS', clientOf(req), admission);
   const passage = passageOf(session, parts.log);
