@@ -35,7 +35,7 @@ import { exitsWhenDone } from '../support/lingering.js';
 import { portOf } from '../support/ports.js';
 import type { Database } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
-import { anyPair, authorityOf, dial, overTls, speaksTls } from './over-tls.js';
+import { anyPair, authorityOf, dial, overTls, speaksFromNow } from './over-tls.js';
 
 /** What a test's policy says. */
 export interface ServiceText {
@@ -174,7 +174,7 @@ export async function startGateway(
     ...(headTimeout === undefined ? {} : { headTimeout }),
     ...(upstreamLimits === undefined ? {} : { upstreamLimits }),
   });
-  if (tls !== undefined) speaksTls(http.address.port, tls.cert);
+  speaksFromNow(http.address.port, tls?.cert);
   let stopped = false;
   const stop = async () => {
     if (stopped) return;

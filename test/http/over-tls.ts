@@ -37,9 +37,10 @@ export function anyPair(): Promise<Pair> {
 /** The certificates of gateways that speak TLS, by their ports. */
 const certificates = new Map<number, string>();
 
-/** Clients of this port speak TLS from here on. */
-export function speaksTls(port: number, certificate: string): void {
-  certificates.set(port, certificate);
+/** What clients of this port speak from here on: it may have been another gateway's. @param certificate - of TLS; undefined for plain */
+export function speaksFromNow(port: number, certificate: string | undefined): void {
+  if (certificate === undefined) certificates.delete(port);
+  else certificates.set(port, certificate);
 }
 
 /** The connections under those that speak TLS. */
