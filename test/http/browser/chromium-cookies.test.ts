@@ -1,11 +1,15 @@
 import type { Page } from 'playwright-core';
 import t from 'tap';
+import { waitUntil } from '../../support/wait.js';
 import { DOMAIN, launchProfile, logIn, skip, startOverTls } from './chromium-fixture.js';
 
 /** A page of a sibling has the browser keep as many cookies as that allows, each as large as it may be. */
-function fill(page: Page, attributes: string): Promise<unknown> {
-  return page.evaluate(`for (let at = 0; at < 200; at += 1)
+async function fill(page: Page, attributes: string): Promise<void> {
+  await page.evaluate(`for (let at = 0; at < 200; at += 1)
     document.cookie = 'large' + at + '=' + 'x'.repeat(4_080) + '; Secure; Path=/; ${attributes}'`);
+  // The script goes on before they are kept.
+  const large = async () => (await page.context().cookies()).filter(({ name }) => name.startsWith('large'));
+  await waitUntil('they are kept', async () => (await large()).length > 100);
 }
 
 t.test('a browser that a sibling locked out by cookies is freed by two presses', { skip }, async (t) => {
