@@ -1,4 +1,4 @@
-import { connect, type OnReadOpts } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import { lookupOnce as lookup } from '../../lookup.js';
@@ -89,7 +89,12 @@ export class Upstreams {
  */
 type Way = (reading: OnReadOpts | null, session: Buffer | null) => Dialled;
 
+/** Of a service of which nothing is heard for so long the system asks whether it is still there, milliseconds. */
 const KEEP_ALIVE_PROBES = 60_000;
+
+function probed(socket: Socket): Socket {
+  return socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES);
+}
 
 /** The way to the service of an admitted session. Its certificate is verified, whatever else is configured. */
 export function wayTo(admission: Admission): Way {
@@ -98,15 +103,16 @@ export function wayTo(admission: Admission): Way {
   if (!isSecure) {
     return (onread) => {
       const buffered = onread === null ? {} : { onread, highWaterMark: PAGE_BYTES };
-      const socket = connect({ host, port, lookup, ...buffered });
-      return { socket: socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES), ready: 'connect' };
+      return { socket: probed(connect({ host, port, lookup, ...buffered })), ready: 'connect' };
     };
   }
   const secured = { ...tls, servername, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] };
   return (onread, session) => {
     const read = onread === null ? {} : { onread };
     const resumed = session === null ? {} : { session };
-    const socket = connectTls({ host, port, lookup, ...secured, ...read, ...resumed });
-    return { socket: socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_PROBES), ready: 'secureConnect' };
+    return {
+      socket: probed(connectTls({ host, port, lookup, ...secured, ...read, ...resumed })),
+      ready: 'secureConnect',
+    };
   };
 }
