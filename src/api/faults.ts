@@ -74,6 +74,7 @@ const STATUS: Readonly<Record<string, number>> = {
   not_acknowledged: 422,
   key_used_differently: 422,
   upgrade_required: 426,
+  too_many_connections: 429,
   too_many_requests: 429,
   channel_failed: 424,
   shutting_down: 503,

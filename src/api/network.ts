@@ -122,16 +122,16 @@ function identify(app: ApiApp, parts: NetworkParts, visitOf: (raw: IncomingMessa
     void reply.headers(OWN_HEADERS);
     if (request.method !== 'GET' && request.method !== 'POST') throw notAMethod(reply);
     if (request.routeOptions.config.open === true) return within(await stranger(request), reply);
+    const visit = visitOf(request.raw);
+    const who = () => whoAsks(parts, visit, request);
     try {
-      const visit = visitOf(request.raw);
-      const who = () => whoAsks(parts, visit, request);
       request.actor = await who();
-      visit.letIn();
       request.again = who;
     } catch (thrown) {
       if (isStranger(thrown)) within(await stranger(request), reply);
       throw thrown;
     }
+    if (!visit.letIn(actorIn(request).subject)) throw crowded();
     within(await person(request), reply);
   });
 }
@@ -146,6 +146,11 @@ function within(limited: Limited, reply: FastifyReply): void {
   if (limited.isAllowed || !limited.isExceeded) return;
   void reply.header('retry-after', String(limited.ttlInSeconds));
   throw new DaypassError('too_many_requests', 'Too many requests.', { hint: `Wait ${limited.ttlInSeconds} s.` });
+}
+
+function crowded(): DaypassError {
+  const message = 'You have more connections here than there is room for.';
+  return new DaypassError('too_many_connections', message, { hint: 'Close some, and try again.' });
 }
 
 function notAMethod(reply: FastifyReply): DaypassError {

@@ -22,8 +22,8 @@ export interface Visit {
   readonly csrf: readonly string[];
   /** The values of all its Origin and Sec-Fetch-Site headers: a browser sends one. */
   readonly origins: readonly string[];
-  /** To be called once it is known who asks, and that they may. */
-  readonly letIn: () => void;
+  /** To be called once it is known who asks, and that they may. @returns false where they have too many connections for this one */
+  readonly letIn: (person: string) => boolean;
   /** Given for the opening of a WebSocket (RFC 6455 section 4.2.1), which was found well-formed. */
   readonly upgrade?: Upgrade | undefined;
 }

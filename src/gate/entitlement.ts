@@ -47,6 +47,11 @@ export function mismatch(
   return closed === null ? null : refusal('outside_hours', closed);
 }
 
+/** Why somebody who may come in does not: each connection of one person takes from the room for all. */
+export function crowded(): Decision {
+  return refusal('too_many', 'you have more connections here than there is room for', 'close some, and try again');
+}
+
 /** Why nothing of what the grant allowed is left in its service's policy; null when something is. */
 export function nothingLeft(grant: Grant, policy: ServicePolicy): Decision | null {
   const { role, only } = grant;

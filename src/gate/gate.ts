@@ -14,12 +14,13 @@ import { Registry } from '../session/registry.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
-import { mismatch, nothingLeft, refusal } from './entitlement.js';
+import { crowded, mismatch, nothingLeft, refusal } from './entitlement.js';
 import type { Networks } from './networks.js';
 import type { Policies } from './policies.js';
 import { Refusals } from './refusals.js';
 import { beginRecord } from './session-record.js';
 import { SharedAdmissions } from './shared-admissions.js';
+import type { Guest } from './strangers.js';
 
 /** A client that asks to be let in to one service. */
 export interface AdmitRequest {
@@ -33,6 +34,8 @@ export interface AdmitRequest {
   readonly client: string;
   /** The same without a port; `client` has none when not given. */
   readonly address?: string | undefined;
+  /** Its connection, where that is for this admission alone. */
+  readonly guest?: Guest;
   /** How it comes, where that is not by the service's own port or host. */
   readonly via?: 'tunnel';
   /** One session for all connections of the handle, or of the browser, through this gateway (HTTP), instead of one for each. */
@@ -281,6 +284,7 @@ export class Gate implements GrantWatcher {
     // Whoever is in is cut when it waits too long; the next of them would only bring more that waits.
     if (live === undefined && !this.#parts.recorder.hasRoom(0))
       return refuse('recorder_unavailable', 'too much waits to be recorded');
+    if (request.guest?.letIn(grant.principal) === false) return { ok: false, decision: crowded() };
     const admission = live ?? this.#begin(request, holder, grant, policy);
     this.#note(admission.session, request.address ?? request.client);
     return { ok: true, admission };

@@ -1,22 +1,24 @@
-import { readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { type Clock, systemClock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Metrics } from '../metrics.js';
 import { letGo } from '../session/connection.js';
+import { descriptors } from './descriptors.js';
 import { sourceOf } from './network.js';
+import { Shares } from './shares.js';
 
 /** A connection at a protocol's port, from its first byte to its last. */
 export interface Guest {
   /** All that is needed to ask whether its client may come in is there. */
   asks(): void;
-  letIn(): void;
+  /** @returns false where that person has too many connections for one more; its client is still a stranger then */
+  letIn(person: string): boolean;
   /** What was asked last was not for somebody who may come in. */
   turnedAway(): void;
 }
 
 /** Whoever is known otherwise, and not counted: a tunnel, a listed proxy that speaks for many. */
-export const KNOWN: Guest = { asks() {}, letIn() {}, turnedAway() {} };
+export const KNOWN: Guest = { asks() {}, letIn: () => true, turnedAway() {} };
 
 /** Who hears of strangers that had to go. */
 export interface StrangersParts {
@@ -24,6 +26,8 @@ export interface StrangersParts {
   readonly metrics: Metrics;
   /** How many may be connected; by the machine unless told. */
   readonly most?: number | undefined;
+  /** The room of those who were let in. */
+  readonly shares?: Shares | undefined;
   readonly clock?: Clock;
 }
 
@@ -50,6 +54,7 @@ export class Strangers {
   readonly #clock: Clock;
   readonly #most: number;
   readonly #few: number;
+  readonly shares: Shares;
   /** By address, the oldest first. */
   readonly #of = new Map<string, Set<Stranger>>();
   /** Addresses by how many they have; so many the largest crowd is. */
@@ -63,7 +68,8 @@ export class Strangers {
   constructor(parts: StrangersParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
-    this.#most = parts.most ?? mostOf(limits());
+    this.#most = parts.most ?? mostOf(descriptors());
+    this.shares = parts.shares ?? new Shares();
     this.#few = Math.min(FEW, Math.ceil(this.#most / FEW_SHARE));
   }
 
@@ -132,6 +138,8 @@ class Stranger implements Guest {
   readonly #all: Strangers;
   readonly #stream: Duplex;
   #isStrange = false;
+  /** Who was let in; null as long as nobody was. */
+  #person: string | null = null;
   #isOver = false;
 
   constructor(all: Strangers, stream: Duplex, source: string, protocol: string) {
@@ -145,39 +153,41 @@ class Stranger implements Guest {
     if (this.#isStrange) this.#all.renew(this);
   }
 
-  letIn(): void {
-    if (!this.#isStrange) return;
-    this.#isStrange = false;
-    this.#all.remove(this);
+  letIn(person: string): boolean {
+    if (person === this.#person || this.#isOver) return true;
+    if (!this.#all.shares.take(person)) return false;
+    this.#cease();
+    this.#person = person;
+    return true;
   }
 
   turnedAway(): void {
     if (this.#isStrange || this.#isOver) return;
+    this.#cease();
     this.#isStrange = true;
     this.#all.add(this);
   }
 
   left(): void {
     this.#isOver = true;
-    this.letIn();
+    this.#cease();
   }
 
   end(): void {
     this.left();
     letGo(this.#stream);
   }
-}
 
-/** How many strangers there is room for. @param limits - those of the process, as Linux tells them; empty where nobody does */
-export function mostOf(limits: string): number {
-  const [, descriptors = 'unlimited'] = /^Max open files +(\d+)/m.exec(limits) ?? [];
-  return descriptors === 'unlimited' ? MOST : Math.min(MOST, Math.ceil(Number(descriptors) / SHARE));
-}
-
-function limits(): string {
-  try {
-    return readFileSync('/proc/self/limits', 'utf8');
-  } catch {
-    return '';
+  /** From here on it is neither a stranger's nor anybody's. */
+  #cease(): void {
+    if (this.#isStrange) this.#all.remove(this);
+    if (this.#person !== null) this.#all.shares.giveBack(this.#person);
+    this.#isStrange = false;
+    this.#person = null;
   }
+}
+
+/** How many strangers there is room for. @param of - the file descriptors that the process may have */
+export function mostOf(of: number): number {
+  return Math.min(MOST, Math.ceil(of / SHARE));
 }

@@ -16,7 +16,7 @@ import { actionOf, passageOf, propose } from './judge.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, refusalOf, sendRefusal } from './refusals/deny.js';
 import { refuseOnceRecorded } from './refusals/refuse.js';
-import { tellEnd, tellFault } from './refusals/tell.js';
+import { tellCrowded, tellEnd, tellFault } from './refusals/tell.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './service/target.js';
 import { clientOf, protoOf } from './whence.js';
@@ -104,10 +104,14 @@ function serveEntered(
     refuse(asking, entry.refusal, selected.kind === 'invalid' || req.hasBody);
     return;
   }
-  req.letIn();
   const { admission } = entry;
+  const { session } = admission;
+  if (!req.letIn(session.grant.principal)) {
+    refuse(asking, tellCrowded(parts, req, session), true);
+    return;
+  }
   // Before the decision, so that nothing can come between it and its release.
-  const asserting = parts.identity.assertion(admission.session);
+  const asserting = parts.identity.assertion(session);
   if (typeof asserting !== 'string')
     return asserting.then((assertion) => serveAdmitted(parts, asking, admission, assertion));
   serveAdmitted(parts, asking, admission, asserting);

@@ -241,11 +241,10 @@ class Door {
     const binding = socket instanceof TLSSocket ? (shown?.binding ?? null) : null;
     const asked = carried === null ? askedAtPort(parameters, login, binding) : askedInTunnel(parameters, carried);
     guest.asks();
-    const answer = await this.#parts.gate.admit({ protocol: 'postgres', ...asked, client, address });
+    const answer = await this.#parts.gate.admit({ protocol: 'postgres', ...asked, client, address, guest });
     admitted();
     if (login.kind === 'scram') login.end();
     if (!answer.ok) return refuseConnection(socket, reportOf(answer.decision));
-    guest.letIn();
     carried?.began(answer.admission.session);
     await this.#joining.join(socket, parameters, answer.admission, minor);
   }

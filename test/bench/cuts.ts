@@ -149,7 +149,9 @@ async function idleConnections(
   for (let open = 0; open < settings.idle; open += each) {
     const gateway = gateways[(open / each) % gateways.length];
     if (gateway === undefined) throw new Error('no gateway');
-    const { handle } = await gateway.issue({ service: 'echo', for: '1h' });
+    // Of several people: one may have as many connections as are free.
+    const principal = `person-${(open / each) % 10}`;
+    const { handle } = await gateway.issue({ service: 'echo', for: '1h', principal });
     await load.ask({ do: 'open', port: gateway.ports.http, handle, connections: each });
   }
   const after = await settledAll(gateways);

@@ -28,7 +28,7 @@ export interface ApiVisit {
   /** The values of all its Origin and Sec-Fetch-Site headers: a browser sends one. */
   readonly origins: readonly string[];
   /** To be called once it is known who asks, and that they may. */
-  readonly letIn: () => void;
+  readonly letIn: (person: string) => boolean;
   /** Given for the opening of a WebSocket. */
   readonly upgrade?: { readonly socket: Socket; readonly head: Buffer };
 }
@@ -75,7 +75,7 @@ function visitOf(scheme: HttpParts['scheme'], req: ClientRequest): ApiVisit {
   const own = `${scheme}://${(req.header('host') ?? '').toLowerCase()}`;
   return {
     client: clientOf(req),
-    letIn: () => req.letIn(),
+    letIn: (person) => req.letIn(person),
     authorizations: valuesOf(headers, 'authorization'),
     logins: cookiesNamed(valuesOf(headers, 'cookie'), SESSION_COOKIE),
     foreign: foreignRequest(req.method, headers, own),

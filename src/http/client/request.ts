@@ -70,10 +70,10 @@ export class ClientRequest {
     return this.head.headers;
   }
 
-  /** Its client was found to be somebody who may come in. */
-  letIn(): void {
-    this.isLetIn = true;
-    this.#guest.letIn();
+  /** Its client was found to be somebody who may come in. @returns false where they have too many connections for this one */
+  letIn(person: string): boolean {
+    this.isLetIn = this.#guest.letIn(person);
+    return this.isLetIn;
   }
 
   /** The first value of a header, by its name in lower case. */

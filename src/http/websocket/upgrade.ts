@@ -10,7 +10,7 @@ import { actionOf, passageOf, propose } from '../judge.js';
 import type { HttpParts } from '../parts.js';
 import { refusalOf, sendRawRefusal } from '../refusals/deny.js';
 import { refuseOnceRecorded } from '../refusals/refuse.js';
-import { tellEnd, tellFault } from '../refusals/tell.js';
+import { tellCrowded, tellEnd, tellFault } from '../refusals/tell.js';
 import { faultOf } from '../request.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
@@ -44,7 +44,8 @@ export async function serveUpgrade(parts: HttpParts, req: ClientRequest, socket:
     if (selected.kind === 'gateway' || isOwnTarget(target)) tellFault(parts, req, entry.refusal);
     return sendRawRefusal(socket, req, entry.refusal);
   }
-  req.letIn();
+  const { session } = entry.admission;
+  if (!req.letIn(session.grant.principal)) return sendRawRefusal(socket, req, tellCrowded(parts, req, session));
   return serveAdmitted({ parts, req, socket, arrivedAt, wish: wished.wish }, entry.admission);
 }
 
