@@ -5,7 +5,15 @@ import { type Address, isLoopback } from './address.js';
 import { type AlertSettings, alertsSchema } from './alerts.js';
 import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
-import { isCertificate, isPrivateKey, isSigningKey, isVerificationKey, keyMatches } from './pem.js';
+import {
+  isCertificate,
+  isPrivateKey,
+  isSigningKey,
+  isStrongEnough,
+  isVerificationKey,
+  keyMatches,
+  TOO_WEAK,
+} from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
 import { type ProxySettings, proxiesSchema } from './proxies.js';
 import { PUBLIC_PROBLEM, type PublicSettings, publicFits, publicSchema } from './public.js';
@@ -88,7 +96,8 @@ function shapeOf(sources: values.Sources) {
         key: secret.refine(isPrivateKey, { error: 'not an unencrypted PEM private key', abort: true }),
         http: z.boolean().default(true),
       })
-      .refine(keyMatches, 'the key does not belong to the certificate')
+      .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
+      .refine(isStrongEnough, TOO_WEAK)
       .optional(),
     public: publicSchema(schemas).default({}),
     proxies: proxiesSchema.default({}),

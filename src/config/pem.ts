@@ -1,4 +1,13 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+
+/** A certificate and its key, as PEM. */
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export const TOO_WEAK = 'TLS does not take this certificate: its key is too short, or its signature too weak';
 
 const BLOCK = /-----BEGIN ([^-]+)-----[\s\S]*?-----END \1-----/g;
 
@@ -31,9 +40,19 @@ export function isVerificationKey(text: string): boolean {
 }
 
 /** Whether a private key belongs to a certificate. */
-export function keyMatches(pair: { readonly cert: string; readonly key: string }): boolean {
+export function keyMatches(pair: Pair): boolean {
   const key = readKey(pair.key);
   return key !== undefined && readCertificate(pair.cert)?.checkPrivateKey(key) === true;
+}
+
+/** Whether TLS takes a certificate and its key: OpenSSL has its own idea of what is too weak (SSL_CTX_set_security_level(3)). */
+export function isStrongEnough(pair: Pair): boolean {
+  try {
+    createSecureContext(pair);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readCertificate(text: string): X509Certificate | undefined {

@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http';
 import { z } from 'zod';
-import { isCertificate, isPrivateKey, keyMatches } from '../config/pem.js';
+import { isCertificate, isPrivateKey, isStrongEnough, keyMatches, TOO_WEAK } from '../config/pem.js';
 import type { Compiled, Problem } from '../config/protocol.js';
 import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
@@ -98,7 +98,8 @@ function tlsSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
   const pem = secret.refine(isCertificate, 'not a PEM certificate');
   const own = z
     .strictObject({ cert: pem, key: secret.refine(isPrivateKey, 'not an unencrypted PEM private key') })
-    .refine(keyMatches, 'the key does not belong to the certificate');
+    .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
+    .refine(isStrongEnough, TOO_WEAK);
   return z
     .strictObject({ ca: pem.optional(), client: own.optional() })
     .transform(({ ca, client }): UpstreamTls => ({ ...(ca === undefined ? {} : { ca }), ...client }));

@@ -26,9 +26,9 @@ function problems(directory: string, gateway: string, env: Env = {}): string[] {
   return load(directory, gateway, env).problems.map(({ line, column, message }) => `${line}:${column} ${message}`);
 }
 
-function selfSigned(directory: string): { cert: string; key: string } {
+function selfSigned(directory: string, kind = 'ed25519'): { cert: string; key: string } {
   const pair = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') };
-  const options = ['-newkey', 'ed25519', '-nodes', '-days', '1', '-subj', '/CN=gw.test'];
+  const options = ['-newkey', kind, '-nodes', '-days', '1', '-subj', '/CN=gw.test'];
   execFileSync('openssl', ['req', '-x509', ...options, '-keyout', pair.key, '-out', pair.cert], { stdio: 'ignore' });
   return pair;
 }
@@ -70,6 +70,8 @@ t.test('a certificate, its key, and whether they belong together are looked at w
     '3:39 not an unencrypted PEM private key',
   ]);
   t.strictSame(problems(directory, tls('cert.pem', 'other.pem')), ['3:6 the key does not belong to the certificate']);
+  selfSigned(directory, 'rsa:512');
+  t.match(problems(directory, tls('cert.pem', 'key.pem')), [/^3:6 TLS does not take this certificate/]);
 });
 
 t.test('two listeners may not share an address, but each may ask for a free port', async (t) => {
