@@ -10,7 +10,7 @@ import type { Logins } from './identity/logins.js';
 
 export interface LeavingParts extends LedgerAccess, Pick<OffboardingParts, 'grants' | 'closeAccount'> {
   readonly signingKey: SigningKey;
-  readonly gate: Pick<Gate, 'registry'>;
+  readonly gate: Pick<Gate, 'live'>;
   readonly logins: Pick<Logins, 'logOut'>;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly clock: Clock;
@@ -26,7 +26,7 @@ export function openLeaving(parts: LeavingParts) {
   const ownerOf = (service: string) => policies.get(service)?.owner;
   const closeOuts = new CloseOuts({ pool, signingKey, ownerOf, clock });
   const liveHere = (subject: string) => {
-    const theirs = gate.registry.all().filter(({ grant }) => grant.principal === subject);
+    const theirs = gate.live.registry.all().filter(({ grant }) => grant.principal === subject);
     return [...new Set(theirs.map(({ grant }) => grant.id))];
   };
   const offboarding = new Offboarding({

@@ -22,6 +22,7 @@ import { messageOf } from './errors.js';
 import { type Foundation, foundation, KEEPING_LIMIT, type Places, version } from './foundation.js';
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
+import type { LiveSessions } from './gate/live.js';
 import { OrderedEnds } from './gate/ordered-ends.js';
 import type { GrantAuthority } from './grant/authority.js';
 import { startGrantWatch } from './grant/watch.js';
@@ -98,14 +99,14 @@ async function openGate(base: Foundation, { store, ledger, grants }: Grants, rec
   const { recorder, networks } = recording;
   const gate = new Gate({ grants, policies, recorder, networks, clock, log, metrics });
   grants.onChange((id, revokedAt) => {
-    if (revokedAt === undefined) gate.recheck(id);
-    else gate.over(id, 'revoked', revokedAt);
+    if (revokedAt === undefined) gate.live.recheck(id);
+    else gate.live.over(id, 'revoked', revokedAt);
   });
-  lifecycle.onStop('deadlines', () => gate.deadlines.stop());
+  lifecycle.onStop('deadlines', () => gate.live.deadlines.stop());
   const staleness = config.stalenessSeconds * 1000;
-  const watch = await startGrantWatch({ store, ledger, watcher: gate, staleness, clock, log });
+  const watch = await startGrantWatch({ store, ledger, watcher: gate.live, staleness, clock, log });
   lifecycle.onStop('grant watch', () => watch.stop());
-  const ends = new OrderedEnds({ pool, store, registry: gate.registry, log });
+  const ends = new OrderedEnds({ pool, store, registry: gate.live.registry, log });
   await ends.start();
   lifecycle.onStop('ends of sessions', () => ends.stop());
   return { gate, watch, ends };
@@ -116,7 +117,7 @@ type Recording = Awaited<ReturnType<typeof openRecording>>;
 type Alerting = ReturnType<typeof openAlerting>;
 
 /** Logins and sessions of browsers. */
-function openAccess(base: Foundation, { grants }: Grants, watcher: Gate) {
+function openAccess(base: Foundation, { grants }: Grants, watcher: LiveSessions) {
   const { config, clock, log, lifecycle } = base;
   const staleness = config.stalenessSeconds * 1000;
   // Anybody may make it ask: what grants and revocations need is not what they wait for.
@@ -162,7 +163,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const access = openAccess(base, granted, gate);
+  const access = openAccess(base, granted, gate.live);
   const { grants } = granted;
   const { logins, tokens, people, accounts, passkeys } = access;
   const startedAt = new Date(clock.wall()).toISOString();
@@ -174,7 +175,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     httpsOnly: config.tls?.http === true,
     scheme: schemeOf(domain, config.tls?.http === true, config.public.url),
     public: config.public,
-    liveSessions: gate.registry.all().length,
+    liveSessions: gate.live.registry.all().length,
     notReady: Object.keys(missing(checks)),
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
@@ -247,9 +248,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     draining = true;
     // The listeners stay open until the end: whoever comes is told why, in the client's own protocol.
     gate.stopAdmitting();
-    log.info({ sessions: gate.registry.all().length, drain: config.drainSeconds }, 'the gateway stops');
+    log.info({ sessions: gate.live.registry.all().length, drain: config.drainSeconds }, 'the gateway stops');
     await untilIdle(gate, config.drainSeconds * 1000);
-    gate.cutAll('shutdown');
+    gate.live.cutAll('shutdown');
   });
   void warnOfUpstreams(policies.all(), log);
   log.info(
@@ -290,7 +291,7 @@ async function startLedger(dataDirectory: string, log: Log, lifecycle: Lifecycle
 /** Resolves when no session is live, or after `limit` milliseconds. */
 async function untilIdle(gate: Gate, limit: number): Promise<void> {
   const deadline = systemClock.monotonic() + limit;
-  while (gate.registry.all().some((session) => session.connections > 0) && systemClock.monotonic() < deadline) {
+  while (gate.live.registry.all().some((session) => session.connections > 0) && systemClock.monotonic() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -101,7 +101,7 @@ async function reloadPolicies(
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
   else {
     metrics.serves(policies.all());
-    gate.policiesChanged();
+    gate.live.policiesChanged();
     log.info({ services }, 'the policies were reloaded');
     void warnOfUpstreams(policies.all(), log);
   }

@@ -23,7 +23,7 @@ export interface Recordings {
   /** Nobody's way to a service may wait for what is read with it. */
   readonly pool: Pool;
   readonly protocols: readonly Protocol[];
-  readonly gate: Pick<Gate, 'registry'>;
+  readonly gate: Pick<Gate, 'live'>;
   readonly policies: Pick<Policies, 'get' | 'all'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -91,7 +91,7 @@ export function recordingRoutes(app: ApiApp, parts: Recordings): void {
       const { id } = request.params;
       const session = await readSession(pool, id);
       await remember(pool, request, 'show', id);
-      return { ...sessionJson(session), liveHere: gate.registry.get(id) !== undefined };
+      return { ...sessionJson(session), liveHere: gate.live.registry.get(id) !== undefined };
     },
   );
 

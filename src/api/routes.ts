@@ -31,7 +31,7 @@ export interface RouteParts extends Reviewing, AuditBook, NoticeBook {
   readonly grants: Pick<GrantAuthority, 'list' | 'show' | 'revoke'>;
   readonly people: People;
   readonly policies: Pick<Policies, 'get' | 'all'>;
-  readonly gate: Pick<Gate, 'registry'>;
+  readonly gate: Pick<Gate, 'live'>;
   readonly ends: Pick<OrderedEnds, 'endHere' | 'order'>;
   readonly status: () => GatewayStatus;
 }

@@ -37,7 +37,7 @@ export function sessionRoutes(app: ApiApp, parts: Ending): void {
       const { id } = request.params;
       const { reason } = request.body;
       const { subject: by, via } = actorIn(request);
-      if (gate.registry.get(id) === undefined) {
+      if (gate.live.registry.get(id) === undefined) {
         await checkOpen(parts, id);
         if (await ends.order({ session: id, by, via, reason })) return { id, state: 'ended' as const };
         void reply.code(202);

@@ -12,6 +12,6 @@ export function workerRoutes(app: FastifyInstance, { gate }: ApiParts, { missing
   // Unlike a look at the session this is no viewing, so it is not recorded.
   app.get('/v1/sessions/:id/here', async (request) => {
     const { id } = checked(sessionPath, request.params);
-    return { here: gate.registry.get(id) !== undefined };
+    return { here: gate.live.registry.get(id) !== undefined };
   });
 }

@@ -1,25 +1,23 @@
 import type { Clock } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { messageOf } from '../errors.js';
-import type { Grant, GrantCheck, GrantSource, GrantWatcher } from '../grant/grant.js';
+import type { Grant, GrantCheck, GrantSource } from '../grant/grant.js';
 import { isGrantId } from '../grant/handle.js';
 import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import type { Decision } from '../policy/decision.js';
-import type { CutReason, DenialReason } from '../policy/reason.js';
+import type { DenialReason } from '../policy/reason.js';
 import type { Facts } from '../recording/event.js';
 import type { Recorder } from '../recording/recorder.js';
-import { Deadlines } from '../session/deadlines.js';
-import { Registry } from '../session/registry.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
 import { crowded, mismatch, nothingLeft, refusal } from './entitlement.js';
+import { LiveSessions } from './live.js';
 import type { Networks } from './networks.js';
 import type { Policies } from './policies.js';
 import { Refusals } from './refusals.js';
 import { beginRecord } from './session-record.js';
-import { SharedAdmissions } from './shared-admissions.js';
 import type { Guest } from './strangers.js';
 
 /** A client that asks to be let in to one service. */
@@ -61,24 +59,21 @@ export interface GateParts {
 /** How often a grant that keeps changing while it is being checked is checked again. */
 const CHECKS = 3;
 
-/**
- * The gate: the one place where a credential becomes an admission, and where live sessions hear of their grant's changes.
- */
-export class Gate implements GrantWatcher {
-  readonly deadlines: Deadlines;
-  readonly registry = new Registry();
+/** The gate: the one place where a credential becomes an admission. */
+export class Gate {
+  readonly live: LiveSessions;
   readonly #parts: GateParts;
   readonly #metrics: Metrics;
   readonly #refusals: Refusals;
-  readonly #shared = new SharedAdmissions();
   #isOpen = true;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
     this.#metrics = parts.metrics ?? new Metrics();
-    this.deadlines = new Deadlines(parts.clock);
+    const { policies, clock, log } = parts;
+    this.live = new LiveSessions({ check: (id) => this.#check(id), policies, clock, log, metrics: this.#metrics });
     this.#refusals = new Refusals(parts.recorder, parts.clock, this.#metrics);
-    parts.recorder.pressed = () => this.deadlines.pressed;
+    parts.recorder.pressed = () => this.live.deadlines.pressed;
   }
 
   /** Lets a client in, or says why not. Never throws; every refusal is one log line. */
@@ -105,7 +100,7 @@ export class Gate implements GrantWatcher {
   admitted(service: string, credential: Exclude<Credential, null>, client: string): Admission | null {
     const presented = present(credential);
     if (presented === null || presented.key === null) return null;
-    const admission = this.#shared.find(presented.id, service, presented.holder);
+    const admission = this.live.shared.find(presented.id, service, presented.holder);
     if (admission === undefined || presented.holds(admission.session.grant) !== true) return null;
     if (!admission.session.isLive()) return null;
     this.#note(admission.session, client);
@@ -126,17 +121,6 @@ export class Gate implements GrantWatcher {
     return this.#parts.policies.get(service)?.upstream;
   }
 
-  /** The browser sessions that live sessions were opened by. */
-  holders(): string[] {
-    const held = this.registry.all().map(({ holder }) => holder);
-    return [...new Set(held)].filter((holder) => holder !== '');
-  }
-
-  /** Cuts what these browser sessions opened. */
-  endHolders(holders: ReadonlySet<string>, reason: CutReason): void {
-    for (const session of this.registry.all()) if (holders.has(session.holder)) session.cut(reason);
-  }
-
   /** Whether anybody is let in: not from the moment on that the gateway stops. */
   get isOpen(): boolean {
     return this.#isOpen;
@@ -145,54 +129,6 @@ export class Gate implements GrantWatcher {
   /** Stops admitting (`shutdown`); live sessions go on until they are cut. */
   stopAdmitting(): void {
     this.#isOpen = false;
-  }
-
-  /** Cuts every live session. */
-  cutAll(reason: CutReason): void {
-    for (const session of this.registry.all()) session.cut(reason);
-  }
-
-  /** The policies were replaced: live sessions are judged by the new ones from here on. */
-  policiesChanged(): void {
-    for (const session of this.registry.all()) session.repolicy(this.#parts.policies.get(session.policy.name));
-  }
-
-  heldIds(): string[] {
-    return this.registry.heldIds();
-  }
-
-  recheck(id: string): void {
-    this.registry.touch(id);
-    if (this.registry.ofGrant(id).length === 0) return;
-    const heardAt = this.#parts.clock.wall();
-    void this.#check(id).then((check) => this.#apply(id, check, heardAt));
-  }
-
-  over(id: string, reason: 'revoked' | 'suspended', revokedAt?: number): void {
-    this.registry.touch(id);
-    const said = { ok: false, reason, message: '' } as const;
-    this.#apply(id, revokedAt === undefined ? said : { ...said, revokedAt }, this.#parts.clock.wall());
-  }
-
-  stale(): void {
-    this.cutAll('stale');
-  }
-
-  tick(): void {
-    this.deadlines.serve();
-    this.#shared.endIdle(this.#parts.clock.monotonic());
-  }
-
-  #apply(id: string, check: GrantCheck, heardAt: number): void {
-    for (const session of this.registry.ofGrant(id)) {
-      if (check.ok) session.renew(check.grant);
-      else if (check.reason === 'suspended' || check.reason === 'unknown_grant') session.cut(check.reason);
-      else if (check.reason === 'revoked') {
-        session.cut('revoked');
-        this.#metrics.cutAfterRevocation(this.#parts.clock.wall() - (check.revokedAt ?? heardAt));
-      } else if (check.reason === 'expired' || check.reason === 'outside_hours') session.isLive();
-      else this.#parts.log.warn({ grant: id, reason: check.reason }, 'a live grant could not be read again');
-    }
   }
 
   async #admit(request: AdmitRequest): Promise<Admitted> {
@@ -215,7 +151,7 @@ export class Gate implements GrantWatcher {
     if (presented === null || !isGrantId(presented.id))
       return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
     if (request.shared !== true || presented.key === null) return this.#open(request, presented);
-    return this.#shared.openOnce(presented, request.service, () => this.#open(request, presented));
+    return this.live.shared.openOnce(presented, request.service, () => this.#open(request, presented));
   }
 
   /** A check that breaks its word and throws is an outage: nothing opens on an error (THREATS.md B13). */
@@ -239,7 +175,7 @@ export class Gate implements GrantWatcher {
   }
 
   async #open(request: AdmitRequest, presented: Presented): Promise<Admitted> {
-    const watch = this.registry.watch(presented.id);
+    const watch = this.live.registry.watch(presented.id);
     try {
       // Subscribe, then check, then arm: a change that arrives during the check makes it be asked again.
       for (let round = 0; round < CHECKS; round += 1) {
@@ -254,7 +190,7 @@ export class Gate implements GrantWatcher {
       }
       return refuse('store_unavailable', 'the grant is changing');
     } finally {
-      this.registry.unwatch(presented.id, watch);
+      this.live.registry.unwatch(presented.id, watch);
     }
   }
 
@@ -279,7 +215,7 @@ export class Gate implements GrantWatcher {
     if (policy?.protocol !== request.protocol) return refuse('unknown_service', 'the service is gone');
     const gone = nothingLeft(grant, policy);
     if (gone !== null) return { ok: false, decision: gone };
-    const existing = request.shared === true ? this.#shared.find(grant.id, policy.name, holder) : undefined;
+    const existing = request.shared === true ? this.live.shared.find(grant.id, policy.name, holder) : undefined;
     const live = existing?.session.isLive() ? existing : undefined;
     // Whoever is in is cut when it waits too long; the next of them would only bring more that waits.
     if (live === undefined && !this.#parts.recorder.hasRoom(0))
@@ -305,26 +241,17 @@ export class Gate implements GrantWatcher {
       policy,
       recording,
       meter,
-      deadlines: this.deadlines,
+      deadlines: this.live.deadlines,
       clock,
       log,
-      ended: (s) => this.#ended(s),
+      ended: (s) => this.live.ended(s),
     });
-    this.registry.add(session);
+    this.live.registry.add(session);
     const admission = mintAdmission(session);
-    if (request.shared === true) this.#shared.add(admission);
+    if (request.shared === true) this.live.shared.add(admission);
     const { principal, role } = grant;
     log.info({ session: id, grant: grant.id, service: policy.name, principal, role, client }, 'session opened');
     return admission;
-  }
-
-  #ended(session: Session): void {
-    const { end, meter } = session;
-    meter.ended(end?.reason ?? '');
-    if (end?.reason === 'expired' || end?.reason === 'hours_over')
-      this.#metrics.cutLate(Math.max(0, (end.cutAt ?? 0) - (end.dueAt ?? 0)));
-    this.registry.remove(session);
-    this.#shared.remove(session);
   }
 }
 

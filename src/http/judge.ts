@@ -69,7 +69,7 @@ export function propose(parts: HttpParts, passage: Passage<HttpAction>, action: 
 /** What is under way of a grant: a browser that begins anew has another session, and no more room. */
 function underWay({ gate }: HttpParts, { grant }: Session): number {
   let sum = 0;
-  for (const { connections } of gate.registry.ofGrant(grant.id)) sum += connections;
+  for (const { connections } of gate.live.registry.ofGrant(grant.id)) sum += connections;
   return sum;
 }
 

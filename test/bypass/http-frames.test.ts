@@ -122,7 +122,7 @@ for (const [how, ending] of [
     }
     client.socket.pause();
     gateway.revoke(id);
-    await waitUntil('it is cut', async () => gateway.gate.registry.all().length === 0);
+    await waitUntil('it is cut', async () => gateway.gate.live.registry.all().length === 0);
     most = Number.POSITIVE_INFINITY;
     client.socket.resume();
     await client.ended;

@@ -35,7 +35,7 @@ t.test('the very head that was let in is refused once its grant is revoked', asy
   const client = raw(t, gateway.port, ask('web', handle));
   await client.sees(/HTTP\/1\.1 200/);
   gateway.revoke(id);
-  await waitUntil('the session is cut', () => gateway.gate.registry.all().length === 0);
+  await waitUntil('the session is cut', () => gateway.gate.live.registry.all().length === 0);
   client.socket.write(ask('web', handle));
   await client.sees(/HTTP\/1\.1 200[\s\S]*HTTP\/1\.1 401/);
   t.equal(echo.requests.length, 1);

@@ -75,7 +75,7 @@ t.test('a client whose WebSocket was declined cannot keep its connection', async
   const socket = atGateway.find(({ remotePort }) => remotePort === client.localPort);
   await waitUntil('the gateway lets go of it', () => socket?.destroyed === true);
   await waitUntil('its session has nothing under way', () =>
-    [...gateway.gate.registry.ofGrant(id)].every(({ connections }) => connections === 0),
+    [...gateway.gate.live.registry.ofGrant(id)].every(({ connections }) => connections === 0),
   );
   t.pass('nothing is left of it');
 });

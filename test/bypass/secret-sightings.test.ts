@@ -30,7 +30,7 @@ t.test('D27: a password is seen wherever the bytes of two rows are cut, and its 
     client.send(terminate());
     await client.closed;
   }
-  gate.cutAll('shutdown');
+  gate.live.cutAll('shutdown');
   await recorder.drain(5_000);
   const events = await readEvents(database);
   const seen = events.filter(({ kind, facts }) => kind === 'notice' && facts.about === 'secret_seen');

@@ -164,7 +164,7 @@ t.test('who was let in once, and is not any more, is a stranger', async (t) => {
     }),
   );
   gateway.revoke(id);
-  await waitUntil('the session is cut', () => gateway.gate.registry.all().length === 0);
+  await waitUntil('the session is cut', () => gateway.gate.live.registry.all().length === 0);
   const open = () => hoard.filter(({ socket }) => !socket.destroyed).length;
   t.equal(open(), 12);
   for (const { socket } of hoard) socket.write(asking(handle));

@@ -78,13 +78,13 @@ function inThisProcess({ gate, grants, recorder }: World, lines: readonly Record
     lines,
     descriptors: () => held(process).descriptors,
     memory: async () => (await settledBytes()) / 2 ** 20,
-    liveSessions: async () => gate.registry.all().length,
+    liveSessions: async () => gate.live.registry.all().length,
     revoke: async (id) => {
       grants.revoke(id);
       return { status: 200 };
     },
     stop: async () => {
-      gate.cutAll('shutdown');
+      gate.live.cutAll('shutdown');
       return { code: (await recorder.drain(30_000)) ? 0 : 1, signal: null };
     },
   };
@@ -99,7 +99,7 @@ async function allEnd(t: Test, world: World, checker: Checker, saw: string[]): P
     if (n % 250 === 249) await answered(all.slice(-250));
   }
   for (const { client } of all) checker.follow(client);
-  t.equal(gate.registry.all().length, GRANTS, 'all are open, and were answered once');
+  t.equal(gate.live.registry.all().length, GRANTS, 'all are open, and were answered once');
   const due = Date.now() + NOTICE;
   for (const [n, one] of all.entries()) one.endAt(due + Math.floor((n * 1_000) / GRANTS));
   const starved = starvation();
@@ -107,7 +107,7 @@ async function allEnd(t: Test, world: World, checker: Checker, saw: string[]): P
   const feed = setInterval(() => {
     for (const { give } of all) give();
   }, 250);
-  while (gate.registry.all().length > 0) await pause(20);
+  while (gate.live.registry.all().length > 0) await pause(20);
   clearInterval(feed);
 
   t.ok(
@@ -137,7 +137,7 @@ async function allEnd(t: Test, world: World, checker: Checker, saw: string[]): P
   );
   // The end may come within a write, which is not taken back then.
   t.equal(told.length, after.length, 'none was given a byte after its end that its receipt does not tell of');
-  t.equal(gate.deadlines.size, 0, 'no deadline is left');
+  t.equal(gate.live.deadlines.size, 0, 'no deadline is left');
   grants.held.clear();
 }
 

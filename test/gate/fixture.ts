@@ -122,8 +122,8 @@ export async function startGate(t: Test, policy: ServicePolicy, options: { clock
   const log = options.log ?? createLog('debug', (line) => lines.push(JSON.parse(line)));
   const gate = new Gate({ grants, policies, recorder, clock, log });
   t.teardown(() => {
-    gate.cutAll('shutdown');
-    gate.deadlines.stop();
+    gate.live.cutAll('shutdown');
+    gate.live.deadlines.stop();
   });
   return { gate, grants, policies, recorder, database, clock, log, lines };
 }

@@ -110,11 +110,11 @@ t.test('a revocation, a cut and the end of the grant close the test protocol in 
       'revoked',
       (id: string) => {
         grants.revoke(id);
-        gate.recheck(id);
+        gate.live.recheck(id);
       },
     ],
-    ['ended', () => gate.registry.all()[0]?.cut('ended')],
-    ['stale', () => gate.stale()],
+    ['ended', () => gate.live.registry.all()[0]?.cut('ended')],
+    ['stale', () => gate.live.stale()],
   ] as const) {
     const { handle, grant } = grants.add();
     const { next } = await open(handle);
@@ -122,7 +122,7 @@ t.test('a revocation, a cut and the end of the grant close the test protocol in 
     end(grant.id);
     t.equal(await next(), `cut ${reason}`);
     t.equal(await next(), '(end)');
-    t.same(gate.registry.all(), []);
+    t.same(gate.live.registry.all(), []);
   }
   // On a busy machine it may have ended before it was let in: then another one, which lasts longer.
   for (let lasts = 300, said = ''; said !== 'welcome'; lasts *= 2) {
@@ -143,7 +143,7 @@ t.test('two roles with the same text get their own decisions, and a new policy g
   policies.replace(
     new Map([['echo', policyOf('echo', { reader: new Set(['write']), writer: new Set([]) }, { version: 'v2' })]]),
   );
-  gate.policiesChanged();
+  gate.live.policiesChanged();
   for (const one of [reader, writer]) one.send('write it');
   t.same([await reader.next(), await writer.next()], ['echo write it', 'denied out_of_scope']);
 });
@@ -158,20 +158,20 @@ t.test(
       rounds += 1;
       if (rounds > 1) return;
       grants.revoke(id); // after the answer was read, before it is given
-      gate.recheck(id);
+      gate.live.recheck(id);
     };
     const { next } = await open(handle);
     t.equal(await next(), 'refused revoked');
     t.equal(rounds, 2, 'asked again');
-    t.same(gate.registry.ofGrant(grant.id), []);
-    t.same(gate.heldIds(), [], 'nothing is held for it any more');
+    t.same(gate.live.registry.ofGrant(grant.id), []);
+    t.same(gate.live.heldIds(), [], 'nothing is held for it any more');
   },
 );
 
 t.test('a grant that never stops changing is refused in the end', async (t) => {
   const { open, grants, gate } = await echoGateway(t);
   const { handle } = grants.add();
-  grants.during = (id) => gate.recheck(id);
+  grants.during = (id) => gate.live.recheck(id);
   t.equal(await (await open(handle)).next(), 'refused store_unavailable');
 });
 
@@ -184,7 +184,7 @@ t.test('a check that throws or rejects is a denial, of an admission and of nothi
     throw new Error('the store has gone mad');
   };
   t.equal(await (await open(handle)).next(), 'refused store_unavailable');
-  gate.recheck(grant.id); // a rejection nobody waits for must not end the process
+  gate.live.recheck(grant.id); // a rejection nobody waits for must not end the process
   await new Promise((resolve) => setImmediate(resolve));
   live.send('read on');
   t.equal(await live.next(), 'echo read on', 'what is live lives on until staleness says otherwise');
@@ -196,7 +196,7 @@ t.test('what is no handle of this service is refused with its reason', async (t)
   const session = grants.add();
   const first = await open(session.handle);
   t.equal(await first.next(), 'welcome');
-  const id = gate.registry.all()[0]?.id ?? '';
+  const id = gate.live.registry.all()[0]?.id ?? '';
   const cases: [string, string][] = [
     ['', 'malformed'],
     [handle.slice(0, -1), 'malformed'],

@@ -23,11 +23,11 @@ t.test('each browser has a session of its own beside that of the handle, all bou
     t.equal(gate.admitted('echo', credential, '127.0.0.1')?.session.grant.id, grant.id, 'the next one does not wait');
   }
   t.equal(sessions.size, 3);
-  t.same(gate.holders().sort(), ['one', 'two']);
+  t.same(gate.live.holders().sort(), ['one', 'two']);
   grants.revoke(grant.id);
-  gate.recheck(grant.id);
+  gate.live.recheck(grant.id);
   await new Promise((resolve) => setImmediate(resolve));
-  t.same(gate.registry.all(), [], 'the end of the grant is the end of all of them');
+  t.same(gate.live.registry.all(), [], 'the end of the grant is the end of all of them');
 });
 
 t.test('what a browser opened ends with its login, and nothing else does', async (t) => {
@@ -36,9 +36,9 @@ t.test('what a browser opened ends with its login, and nothing else does', async
   const one = browser(grant, 'one');
   for (const credential of [handle, one, browser(grant, 'two')]) await gate.admit({ ...asking, credential });
   const session = gate.admitted('echo', one, '127.0.0.1')?.session;
-  gate.endHolders(new Set(['one']), 'logged_out');
+  gate.live.endHolders(new Set(['one']), 'logged_out');
   t.equal(session?.end?.reason, 'logged_out');
-  t.same(gate.holders(), ['two']);
+  t.same(gate.live.holders(), ['two']);
   t.ok(gate.admitted('echo', handle, '127.0.0.1'));
   t.equal(gate.admitted('echo', one, '127.0.0.1'), null);
 });
@@ -52,5 +52,5 @@ t.test('a browser that logs out while it is being let in is not', async (t) => {
   };
   const answer = await gate.admit({ ...asking, credential: one });
   t.equal(answer.ok, false);
-  t.same(gate.registry.all(), []);
+  t.same(gate.live.registry.all(), []);
 });

@@ -92,8 +92,8 @@ t.test('the gate tells of every network: of a new session, and of a shared one t
   };
   const gate = new Gate({ ...parts, networks });
   t.teardown(() => {
-    gate.cutAll('shutdown');
-    gate.deadlines.stop();
+    gate.live.cutAll('shutdown');
+    gate.live.deadlines.stop();
   });
   const { handle } = parts.grants.add();
   const request = { protocol: 'echo', service: 'echo', credential: handle };

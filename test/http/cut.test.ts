@@ -186,7 +186,7 @@ t.test('while too much waits to be recorded nobody else is let in, and it passes
   await waitUntil('too much waits', () => gateway.recorder.queuedBytes > 32 * 1024);
   const refused = await raw(t, gateway.port, get('/next', next.handle, 'Connection: close\r\n')).ended;
   t.match(refused, /^HTTP\/1\.1 503 [\s\S]*"reason":"recorder_unavailable"[\s\S]*again in a moment/);
-  t.equal(gateway.gate.registry.all().length, 1, 'and nothing more waits for it');
+  t.equal(gateway.gate.live.registry.all().length, 1, 'and nothing more waits for it');
   await unlock();
   for (const client of waiting) await client.sees(/you asked for/);
   t.match(await raw(t, gateway.port, get('/next', next.handle, 'Connection: close\r\n')).ended, /^HTTP\/1\.1 200 /);

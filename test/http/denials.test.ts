@@ -82,7 +82,7 @@ t.test('whatever is under way when its session is cut is told why, and its conne
       const head = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n${rest}`;
       const client = raw(t, gateway.port, `${line} HTTP/1.1\r\n${head}\r\n`);
       await echo.request((seen) => echo.requests.indexOf(seen) >= before);
-      for (const session of gateway.gate.registry.ofGrant(id)) session.cut(reason);
+      for (const session of gateway.gate.live.registry.ofGrant(id)) session.cut(reason);
       const answer = await client.ended;
       const words = `${reason}: ${line}`;
       t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*"reason":"${reason}"`), words);

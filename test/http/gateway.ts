@@ -147,7 +147,7 @@ export async function startGateway(
   const access = openBrowserAccess({
     pool,
     grants: book,
-    watcher: gate,
+    watcher: gate.live,
     staleness: 15_000,
     clock,
     log,
@@ -179,10 +179,10 @@ export async function startGateway(
   const stop = async () => {
     if (stopped) return;
     stopped = true;
-    gate.cutAll('shutdown');
+    gate.live.cutAll('shutdown');
     await http.stop();
     access.stop();
-    gate.deadlines.stop();
+    gate.live.deadlines.stop();
     await recorder.drain(2_000);
     recorder.close();
     await pool.end();
@@ -203,18 +203,18 @@ export async function startGateway(
     },
     revoke: (id) => {
       grants.delete(id);
-      gate.recheck(id);
+      gate.live.recheck(id);
     },
     renew: (id, forMs) => {
       const grant = grants.get(id);
       if (grant === undefined) throw new Error(`no grant ${id}`);
       grants.set(id, { ...grant, expiresAt: clock.wall() + forMs, renewals: grant.renewals + 1 });
-      gate.recheck(id);
+      gate.live.recheck(id);
     },
     reload: (service, text) => {
       texts.set(service, text);
       policies.replace(compiled());
-      gate.policiesChanged();
+      gate.live.policiesChanged();
     },
     events: async () => {
       if (!stopped && !(await recorder.drain(5_000))) throw new Error('the recorder did not drain');

@@ -184,7 +184,7 @@ t.test('what kubectl has under way when its session is cut says so', async (t) =
     const head = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n${more}`;
     const client = raw(t, gateway.port, `${line} HTTP/1.1\r\n${head}\r\n`);
     await echo.request((seen) => echo.requests.indexOf(seen) >= before);
-    for (const session of gateway.gate.registry.ofGrant(id)) session.cut('revoked');
+    for (const session of gateway.gate.live.registry.ofGrant(id)) session.cut('revoked');
     const said = statusIn(t, await client.ended, line);
     t.match(said, {
       message: /the grant was revoked.*\(Daypass: revoked, session /,

@@ -49,7 +49,7 @@ t.test('the head of a response that is given as the end comes is in the receipt'
   const { handle } = gateway.issue('web');
   const client = raw(t, gateway.port, `GET / HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`);
   await client.sees(/\r\n\r\n/);
-  gateway.gate.tick();
+  gateway.gate.live.tick();
   const counted = await bytesAfterDue(gateway);
   t.ok(counted >= 'x-of-the-service: a value\r\n'.length, `${counted} bytes`);
 });
@@ -69,6 +69,6 @@ t.test('the 101 of a WebSocket that is given as the end comes is in the receipt'
   const lines = ['GET /live HTTP/1.1', 'Host: web.localhost', `Daypass-Handle: ${handle}`, ...asked, key];
   const client = raw(t, gateway.port, `${lines.join('\r\n')}\r\n\r\n`);
   const head = /^HTTP\/1\.1 101 [\s\S]*?\r\n\r\n/.exec(await client.sees(/\r\n\r\n/))?.[0] ?? '';
-  gateway.gate.tick();
+  gateway.gate.live.tick();
   t.equal(await bytesAfterDue(gateway), head.length);
 });

@@ -171,7 +171,7 @@ t.test('in-band warnings are said between messages, only where the role asks for
   /** As if the time were over until the last warning before the end. */
   const goOn = (of: TestGateway) => {
     clock.ahead += 50_500;
-    of.gate.tick();
+    of.gate.live.tick();
   };
   const { gateway, client, service, id } = await opened(t, { websocket: { warnings } }, { clock });
   const got: string[] = [];

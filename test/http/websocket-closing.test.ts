@@ -148,7 +148,7 @@ t.test('a client whose frames wait for their record when its service leaves is n
   await closed(client);
   await unlock();
   await waitUntil('its session knows it no more', async () =>
-    gateway.gate.registry.all().every((one) => one.connections === 0),
+    gateway.gate.live.registry.all().every((one) => one.connections === 0),
   );
 });
 
@@ -228,11 +228,11 @@ t.test('a client that does not close is nothing under way, and goes with its ses
   await waitUntil('the close came', async () => seen().length === 1);
   client.allowHalfOpen = true; // so it does not end its side
   service.end();
-  const [session] = gateway.gate.registry.all();
+  const [session] = gateway.gate.live.registry.all();
   await waitUntil('nothing is under way', async () => session?.connections === 0);
   t.equal(session?.isAlone, false);
   gateway.revoke(id);
-  await waitUntil('its session is over', async () => gateway.gate.registry.all().length === 0);
+  await waitUntil('its session is over', async () => gateway.gate.live.registry.all().length === 0);
   const gone = closed(client);
   client.write(masked(TEXT, 'is anybody there?')); // whoever has read to the end notices a reset when it writes
   await gone;
@@ -282,7 +282,7 @@ for (const [how, close] of [
         .subarray(-10)
         .equals(unmasked(CLOSE, closing(4000, 'enough'))),
     );
-    const [session] = gateway.gate.registry.all();
+    const [session] = gateway.gate.live.registry.all();
     await waitUntil('both connections are closed', async () => session?.isAlone === true);
     const results = (await gateway.events()).filter((event) => event.facts.messages !== undefined);
     t.match(results, [{ facts: { status: '4000', bytesOut: 60_014 } }]);

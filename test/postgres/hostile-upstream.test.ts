@@ -258,7 +258,7 @@ t.test('a server that misbehaves during the handshake hurts only the session it 
       }
       const failed = lines.slice(told).filter(({ msg }) => msg === 'no upstream connection');
       t.equal(failed.length, 2, 'one log line each');
-      t.same(gate.registry.all(), []);
+      t.same(gate.live.registry.all(), []);
       await recorder.drain(2_000);
       const sessions = await database.query('select end_reason from daypass.sessions order by id offset $1', [before]);
       t.same(sessions, [{ end_reason: 'upstream_closed' }, { end_reason: 'upstream_closed' }]);
@@ -427,7 +427,7 @@ t.test('a server that dies between statements, in a row or in an answer is told 
       t.equal((await client.bytes(bytes.length)).length, bytes.length);
       await t.rejects(client.bytes(1), 'nothing is written into a half-sent message');
     }
-    t.same(gate.registry.all(), []);
+    t.same(gate.live.registry.all(), []);
   }
 });
 
@@ -482,7 +482,7 @@ t.test(
       const left = await client.bytes(LARGE.length - 8);
       goOn();
       await client.closed;
-      t.same(gate.registry.all(), []);
+      t.same(gate.live.registry.all(), []);
       t.ok(left.equals(LARGE.subarray(0, -8)), name);
       await t.rejects(client.bytes(1), 'no farewell inside the half-sent row, and no answer');
     }

@@ -20,7 +20,7 @@ t.test('a client of short messages waits for the record as well, and goes on wit
     10_000,
   );
   await loggedIn(t, gatewayPort, handle);
-  const [session] = gate.registry.all();
+  const [session] = gate.live.registry.all();
   if (session === undefined) return void t.fail('nobody is in');
   const locker = await database.client();
   await locker.query('begin; lock table daypass.blocks in access exclusive mode');

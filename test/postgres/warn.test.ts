@@ -29,8 +29,8 @@ t.test(
     const begun = await client.bytes(50);
     const extended = { ...grant, renewals: 1, expiresAt: grant.expiresAt + 60_000 };
     grants.held.set(grant.id, { ok: true, grant: extended });
-    gate.recheck(grant.id);
-    while (gate.registry.all()[0]?.expiresAt !== extended.expiresAt)
+    gate.live.recheck(grant.id);
+    while (gate.live.registry.all()[0]?.expiresAt !== extended.expiresAt)
       await new Promise((resolve) => setImmediate(resolve));
     const server = upstream;
     if (server === undefined) throw new Error('nothing was asked');

@@ -26,7 +26,7 @@ t.test(
     const { session: live, clock, gate, admit } = await session(t);
     t.equal(live.expiresAt, CLOSES);
     clock.pass(3_599_999);
-    gate.tick();
+    gate.live.tick();
     t.ok(live.isLive());
     clock.pass(1);
     t.notOk(live.isLive());
@@ -54,9 +54,9 @@ t.test(
     });
     const nothing = told.length;
     clock.pass(3_600_000 - 60_000);
-    gate.tick();
+    gate.live.tick();
     clock.pass(60_000);
-    gate.tick();
+    gate.live.tick();
     t.equal(nothing, 0);
     t.match(told, [
       /the hours of your access end in 60 s, at 2026-11-30T17:00:00/,
@@ -83,7 +83,7 @@ t.test('what is left of a grant is told to its end, or to that of its hours when
 t.test('a grant that ends within its hours ends as expired', async (t) => {
   const { session: live, clock, gate } = await session(t, { expiresAt: CLOSES - 1_000 });
   clock.pass(3_599_000);
-  gate.tick();
+  gate.live.tick();
   t.match(live.end, { reason: 'expired', dueAt: CLOSES - 1_000 });
 });
 
@@ -96,7 +96,7 @@ t.test('a renewal moves the end of the grant, and not that of its hours', async 
   t.equal(live.expiresAt, CLOSES);
   t.equal(live.grant.renewals, 2);
   clock.pass(3_600_000);
-  gate.tick();
+  gate.live.tick();
   t.match(live.end, { reason: 'hours_over' });
 });
 
@@ -111,7 +111,7 @@ t.test('a suspended grant cuts its live sessions', async (t) => {
   const { session: live, gate, grants, grant, admit } = await session(t);
   grants.held.set(grant.id, { ok: false, reason: 'suspended', message: 'The grant is suspended.' });
   const cut = new Promise<CutReason | string | undefined>((resolve) => live.whenEnded(() => resolve(live.end?.reason)));
-  gate.recheck(grant.id);
+  gate.live.recheck(grant.id);
   t.equal(await cut, 'suspended');
   t.match(await admit(), { ok: false, decision: { reason: 'suspended' } });
 });
@@ -121,7 +121,7 @@ t.test('a narrowed grant has its rules alone, also after a reload, and nothing w
   t.same(live.role, new Set(['list']));
   const reload = (version: string, words: readonly string[]) => {
     policies.replace(new Map([['echo', policyOf('echo', { reader: new Set(words) }, { version })]]));
-    gate.policiesChanged();
+    gate.live.policiesChanged();
   };
   reload('v2', ['read', 'list', 'drop']);
   t.same(live.role, new Set(['list']));

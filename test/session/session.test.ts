@@ -141,7 +141,7 @@ t.test('a policy without the role cuts the session; one with it is in force for 
   live.attach(new TestConnection('a', done));
   const put = (version: string, roles: Record<string, unknown>) => {
     policies.replace(new Map([['echo', policyOf('echo', roles, { version })]]));
-    gate.policiesChanged();
+    gate.live.policiesChanged();
   };
   put('v2', { reader: 'new rules' });
   t.equal(live.role, 'new rules');
@@ -156,7 +156,7 @@ t.test('a secret that was replaced under the same text is sent from then on, and
   const put = (password: string, over: Partial<ServicePolicy> = {}) => {
     const secrets = [new SoughtSecret('file token', [`${password} secret`])];
     policies.replace(new Map([['echo', policyOf('echo', ROLES, { upstream: { password }, secrets, ...over })]]));
-    gate.policiesChanged();
+    gate.live.policiesChanged();
   };
   put('second');
   t.match(live.policy, { upstream: { password: 'second' } });
@@ -184,7 +184,7 @@ t.test('an address, an account or an authority that only the text is the same of
     const { session: live, policies, gate } = await session(t, 60, before);
     const put = (upstream: unknown) => {
       policies.replace(new Map([['echo', policyOf('echo', ROLES, { upstream })]]));
-      gate.policiesChanged();
+      gate.live.policiesChanged();
     };
     put({ ...before });
     t.equal(live.end, null);
@@ -199,7 +199,7 @@ t.test('warnings come before the end, each once, and never after it', async (t) 
   live.attach(connection);
   for (let passed = 0; passed < 600_000; passed += 1_000) {
     clock.pass(1_000);
-    gate.tick();
+    gate.live.tick();
   }
   t.match(connection.warnings, [/ends in 300 s/, /ends in 60 s/, /ends in 10 s/]);
   t.equal(connection.warnings.length, 3);

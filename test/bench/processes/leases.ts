@@ -76,7 +76,7 @@ async function answer(question: Message): Promise<Message> {
     'select (extract(epoch from cut_at - due_at) * 1000)::float8 as late from sessions where due_at >= to_timestamp($1 / 1000.0)',
     [ends - 1],
   );
-  return { late: rows.map((row) => row.late), live: gate.registry.all().length };
+  return { late: rows.map((row) => row.late), live: gate.live.registry.all().length };
 }
 
 async function hold(socket: Socket): Promise<void> {
