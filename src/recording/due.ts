@@ -9,7 +9,7 @@ import type { Batch, RowWrite } from './writer.js';
 export interface Due {
   readonly log: SessionLog;
   /** Null when its row alone is to be written. */
-  readonly taken: { readonly stretch: Stretch; readonly before: Buffer } | null;
+  readonly taken: { readonly stretch: Stretch; readonly before: Buffer; readonly bytes: number } | null;
   /** Its row is to be written, with this receipt. */
   readonly rowDue: boolean;
   readonly receipt: Receipt | null;
@@ -25,9 +25,12 @@ export interface Taken {
 
 /** Takes what a log has to write. */
 export function dueOf(log: SessionLog): Due {
+  const taken = log.take();
+  // Its end is said with the last of its events.
+  const receipt = log.hasEvents ? null : log.receipt;
   const rowDue = !log.rowWritten;
-  log.rowWritten = true;
-  return { log, taken: log.take(), rowDue, receipt: log.receipt };
+  log.rowWritten = receipt === log.receipt;
+  return { log, taken, rowDue, receipt };
 }
 
 /** The row that is due with a block; null when none is. */

@@ -1,3 +1,4 @@
+import { Backlog } from './backlog.js';
 import { genesis } from './chain.js';
 import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
@@ -68,10 +69,11 @@ export class SessionLog {
   /** How much was ever appended, roughly, bytes: whoever proposes much has to wait for it. */
   appendedBytes = 0;
   readonly #sink: Sink;
-  /** What came since the recorder took something last. */
-  #next: Stretch | null = null;
+  readonly #listen = () => this.#sink.listen(this.row.id);
+  /** What the recorder has not taken yet. */
+  readonly #backlog: Backlog;
   #pendingBytes = 0;
-  /** The chain's value before what comes next; null while what was taken is not encoded to its end. */
+  /** The chain's value before that; null while what was taken is not encoded to its end. */
   #chain: Buffer | null;
   #lastSeq = 0;
   #waiters: Waiter[] = [];
@@ -82,6 +84,7 @@ export class SessionLog {
   constructor(row: SessionRow, sink: Sink) {
     this.row = row;
     this.#sink = sink;
+    this.#backlog = new Backlog(row.id);
     this.hash = genesis(row.id);
     this.#chain = this.hash;
   }
@@ -96,9 +99,8 @@ export class SessionLog {
       later?.();
       return seq;
     }
-    this.#next ??= new Stretch(this.row.id, [this.#sink.listen(this.row.id)]);
-    this.#next.push({ seq, at: this.#sink.wall(), kind, facts, payload, later });
     const size = roughSize(facts, payload);
+    this.#backlog.push({ seq, at: this.#sink.wall(), kind, facts, payload, later }, size, this.#listen);
     this.appendedBytes += size;
     this.#count(size);
     this.#sink.dirty(this, false);
@@ -130,8 +132,12 @@ export class SessionLog {
     return this.#waiters[0]?.since ?? null;
   }
 
+  get hasEvents(): boolean {
+    return !this.#backlog.isEmpty;
+  }
+
   get hasPending(): boolean {
-    return this.#next !== null || (this.receipt !== null && !this.rowWritten && !this.#givenUp);
+    return this.hasEvents || (this.receipt !== null && !this.rowWritten && !this.#givenUp);
   }
 
   /** Closes the log: its last event, and the receipt for the row. */
@@ -144,15 +150,13 @@ export class SessionLog {
   }
 
   /**
-   * For the recorder: encodes some of what came since it took something last.
+   * For the recorder: encodes some of what it has not taken.
    * @returns how much it was, bytes; 0 when there is nothing to encode, or not yet
    * @throws for an event that cannot be encoded
    */
   encode(most: number): number {
-    if (this.#next === null || this.#chain === null || this.#next.fresh === 0) return 0;
-    const size = this.#next.encode(this.#chain, most);
-    // What was counted was guessed: escapes make up to six bytes of one character.
-    const more = this.#next.bytes - this.#pendingBytes;
+    if (this.#chain === null) return 0;
+    const { size, more } = this.#backlog.encode(this.#chain, most);
     if (more > 0) this.#count(more);
     return size;
   }
@@ -164,28 +168,23 @@ export class SessionLog {
 
   /** Whether so much waits to be encoded that it should not wait until it is written. */
   get hasMany(): boolean {
-    return this.#chain !== null && this.#next !== null && this.#next.fresh >= MANY;
+    return this.#chain !== null && this.#backlog.hasFresh(MANY);
   }
 
   /** For the recorder: takes what is to be written next, with the chain's value before it. `encoded` is to be called once it is. */
-  take(): { readonly stretch: Stretch; readonly before: Buffer } | null {
-    const [stretch, before] = [this.#next, this.#chain];
-    this.#forget();
-    if (stretch === null) return null;
+  take(): { readonly stretch: Stretch; readonly before: Buffer; readonly bytes: number } | null {
+    const before = this.#chain;
+    const part = this.#backlog.take();
+    if (part === null) return null;
     if (before === null) throw new Error('what was taken before is not encoded');
+    this.#count(-part.bytes);
     this.#chain = null;
-    return { stretch, before };
+    return { ...part, before };
   }
 
   /** For the recorder: what was taken is encoded, and what comes next continues the chain at `hash`. */
   encoded(hash: Buffer): void {
     this.#chain = hash;
-  }
-
-  #forget(): void {
-    this.#next = null;
-    this.#sink.queued(-this.#pendingBytes);
-    this.#pendingBytes = 0;
   }
 
   /** For the recorder: everything up to `seq` is committed and the chain stands at `hash`. */
@@ -209,8 +208,7 @@ export class SessionLog {
     this.#givenUp = this.#failed;
     this.#failed = true;
     this.#waiters = [];
-    this.#next?.lost();
-    this.#forget();
+    this.#count(-this.#backlog.lost());
     this.#chain = this.hash;
     if (!this.#givenUp) {
       this.#lastSeq = this.committedSeq;
@@ -231,8 +229,12 @@ export class SessionLog {
   ): void {
     const first = events[0]?.seq ?? head.lastSeq + 1;
     const by = head.lastSeq + 1 - first;
-    const parts = [taken.unwound(events), ...(this.#next === null ? [] : [this.#next.unwound()])];
-    this.#next = Stretch.moved(this.row.id, parts, by, (event) => shifted(event, first, by));
+    const { parts, bytes } = this.#backlog.unwound();
+    const all = [taken.unwound(events), ...parts];
+    this.#backlog.restart(
+      Stretch.moved(this.row.id, all, by, (event) => shifted(event, first, by)),
+      bytes,
+    );
     this.#chain = head.hash;
     this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, seq: waiter.seq + by }));
     this.#lastSeq += by;

@@ -34,16 +34,18 @@ const BUFFER_BYTES = 64 * 1024 * 1024;
 const BUFFERED_FLUSH = 100;
 /** With more than this queued, bytes, they are written at once: what waits is carried along by each collection of the young. */
 const MANY_BYTES = 512 * 1024;
-/** Sessions in one commit: packing them holds up everything else, cuts included. */
+/** Sessions in one commit, and how much, bytes: packing them holds up everything else, cuts included. */
 const MOST_LOGS = 128;
+const MOST_BYTES = 2 * 1024 * 1024;
 /** How long a batch gives way to what is more urgent, at the most, milliseconds. */
 const GIVE_WAY = 200;
 const RETRY_FIRST = 50;
 const RETRY_MOST = 1_000;
 
 /**
- * Writes the logs of all sessions of this gateway. One commit is under way at a time and takes everything that became due
- * meanwhile (group commit), so a busy gateway commits rarely and a quiet one at once.
+ * Writes the logs of all sessions of this gateway. One commit is under way at a time and takes what became due meanwhile (group
+ * commit), so a busy gateway commits rarely and a quiet one at once. Of one session, and of all, it takes so much: nobody waits until all
+ * of somebody else's is packed.
  *
  * A batch that fails for want of a connection is written again, unchanged, until it succeeds: nothing is lost while the
  * process lives. One that fails for its content is written session by session, so that one bad event cannot fail
@@ -164,7 +166,7 @@ export class Recorder implements Sink {
   }
 
   async #flush(): Promise<void> {
-    const taken = await this.#take();
+    const { taken, isAll } = await this.#take();
     if (taken.length > 0) await this.#write(taken);
     this.#flushing = null;
     for (const log of this.#waiting) {
@@ -172,21 +174,31 @@ export class Recorder implements Sink {
       if (!log.waiting) this.#waiting.delete(log);
     }
     if (this.#dirty.size > 0) {
-      if (this.#waiting.size > 0 || taken.length >= MOST_LOGS) this.#flushSoon();
+      if (this.#waiting.size > 0 || !isAll) this.#flushSoon();
       else this.#flushLater();
     }
   }
 
-  async #take(): Promise<Taken[]> {
+  async #take(): Promise<{ readonly taken: readonly Taken[]; readonly isAll: boolean }> {
     const due: Due[] = [];
+    let bytes = 0;
     for (const log of this.#dirty) {
-      if (due.length >= MOST_LOGS) break;
+      if (due.length >= MOST_LOGS || bytes >= MOST_BYTES) break;
       this.#dirty.delete(log);
-      if (log.hasPending) due.push(dueOf(log));
+      if (!log.hasPending) continue;
+      const one = dueOf(log);
+      due.push(one);
+      bytes += one.taken?.bytes ?? 0;
+    }
+    let isAll = this.#dirty.size === 0;
+    for (const { log } of due) {
+      if (!log.hasPending) continue;
+      this.#dirty.add(log); // behind the others
+      isAll = false;
     }
     const taken: Taken[] = [];
     for (const one of due) taken.push(await this.#pack(one));
-    return taken;
+    return { taken, isAll };
   }
 
   /** Packs what a log has to write. What cannot be put into a block is lost to a gap, which is packed instead. */

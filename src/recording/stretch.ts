@@ -58,6 +58,11 @@ export class Stretch {
     return { events: this.#events, actions: this.#actions };
   }
 
+  /** Whether one of its events cannot be encoded. */
+  get isStuck(): boolean {
+    return this.#isStuck;
+  }
+
   /** How many events can be encoded now; none behind one that cannot. */
   get fresh(): number {
     return this.#isStuck ? 0 : this.#fresh.length;

@@ -123,7 +123,7 @@ t.test('what comes, and an end that comes, while a large block is packed is of t
   const { recorder } = await startRecorder(t, pool);
   const log = open(recorder, { mode: 'buffered' });
   const text = `select '${'x'.repeat(300)}'`;
-  for (let n = 0; n < 3_000; n += 1) act(log, text);
+  for (let n = 0; n < 900; n += 1) act(log, text);
   const written = recorder.drain(60_000);
   // The first piece is packed behind this turn; the others while this goes on.
   await new Promise((resolve) => setImmediate(resolve));
@@ -137,8 +137,118 @@ t.test('what comes, and an end that comes, while a large block is packed is of t
        as ends, s.end_reason from sessions s where s.id = $1`,
     [log.row.id],
   );
-  t.same(rows, [{ last_seq: 3_003, ends: [3_001, 3_003], end_reason: 'client_left' }]);
+  t.same(rows, [{ last_seq: 903, ends: [901, 903], end_reason: 'client_left' }]);
 });
+
+/** Some of what takes several blocks: 500 bytes an event, roughly. */
+const MUCH = `select '${'x'.repeat(300)}'`;
+
+t.test('who has much to write has it written in several commits, and others have theirs in between', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const much = open(recorder);
+  const first = safe(much);
+  await until(database, WAITS);
+  for (let n = 0; n < 6_000; n += 1) act(much, MUCH);
+  const half: boolean[] = [];
+  much.whenSafe(() => half.push(true));
+  close(much);
+  const little = open(recorder);
+  const done = safe(little);
+  await holder.query('commit');
+  await Promise.all([first, done]);
+  t.ok(much.committedSeq < 3_000, `${much.committedSeq} of 6000 before`);
+  t.same(half, []);
+  const end = 'select ended_at from sessions where id = $1';
+  t.same(
+    (await pool.query(end, [much.row.id])).rows,
+    [{ ended_at: null }],
+    'its end is not said before the last of it',
+  );
+  t.ok(await recorder.drain(20_000));
+  t.same(half, [true]);
+  t.equal(recorder.queuedBytes, 0);
+  t.same((await verifySession(pool, much.row.id)).findings, []);
+  const { rows } = await pool.query(
+    `select s.last_seq::int, s.end_reason, (select count(*)::int from blocks b where b.session_id = s.id) as blocks
+     from sessions s where s.id = $1`,
+    [much.row.id],
+  );
+  t.match(rows, [{ last_seq: 6_002, end_reason: 'client_left' }]);
+  t.ok(rows[0].blocks >= 6, `${rows[0].blocks} blocks`);
+  t.same(
+    (await eventsOf(pool, much.row.id)).map(({ seq }) => seq),
+    Array.from({ length: 6_002 }, (_, at) => at + 1),
+  );
+});
+
+t.test('many who have much to write share no commit that is larger than it may be', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const first = safe(open(recorder));
+  await until(database, WAITS);
+  const all = Array.from({ length: 12 }, () => open(recorder, { mode: 'buffered' }));
+  for (const log of all) for (let n = 0; n < 1_200; n += 1) act(log, MUCH);
+  const done = safe(open(recorder));
+  await holder.query('commit');
+  await Promise.all([first, done]);
+  t.ok(await recorder.drain(20_000));
+  const { rows } = await pool.query(
+    'select sum(last_seq - first_seq + 1)::int as events from blocks group by xmin::text order by 1 desc limit 1',
+  );
+  t.ok(rows[0].events < 7_000, `${rows[0].events} events`);
+  for (const log of all) t.same((await verifySession(pool, log.row.id)).findings, []);
+});
+
+t.test('much that goes on behind the block of another gateway is all there', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
+  log.onStall = () => close(log, 'recorder_stalled');
+  for (let n = 0; n < 4_000; n += 1) act(log, MUCH);
+  await safe(log);
+  t.ok(await recorder.drain(20_000));
+  t.equal(recorder.queuedBytes, 0);
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+  const { rows } = await pool.query('select end_reason, last_seq from sessions');
+  t.same(rows, [{ end_reason: 'recorder_stalled', last_seq: '4004' }]);
+});
+
+t.test(
+  'of much that cannot all be written what was committed stays, and a gap takes the place of the rest',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const { recorder } = await startRecorder(t, pool);
+    const log = open(recorder);
+    for (let n = 0; n < 2_500; n += 1) act(log, MUCH);
+    log.append('action', {
+      get verb(): string {
+        throw new Error('boom');
+      },
+    });
+    for (let n = 0; n < 2_500; n += 1) act(log, MUCH);
+    let cut = 0;
+    log.onStall = () => {
+      cut += 1;
+      close(log, 'recorder_stalled');
+    };
+    t.ok(await recorder.drain(20_000));
+    t.equal(cut, 1);
+    t.equal(recorder.queuedBytes, 0);
+    const events = await eventsOf(pool, log.row.id);
+    const actions = events.filter(({ kind }) => kind === 'action').length;
+    t.ok(actions > 900 && actions <= 2_500, `${actions} actions`);
+    t.match(events.at(-2), { kind: 'gap', facts: { about: 'not_recorded', events: 5_002 - 1 - actions } });
+    t.equal(events.at(-1)?.kind, 'close');
+    t.same((await verifySession(pool, log.row.id)).findings, []);
+  },
+);
 
 t.test('a large block holds nothing else up while it is packed', async (t) => {
   const { pool } = await freshLedger(t);
