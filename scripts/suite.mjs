@@ -2,13 +2,14 @@
 //
 // Not by `tap run`: it loads hooks for coverage and mocks, which we have no use for, into every process of Node below it, a
 // gateway too. Those more than trebled the time until a gateway serves.
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import t from 'tap';
 import { root } from './build.mjs';
 import { processesFor } from './order.mjs';
 
-/** Most of what a test file does is to wait; more than this, and on two cores it begins to wait for the others. */
-const JOBS = 2;
+/** Of three seconds that a test file takes it waits one: a core is idle where only as many are under way as there are cores. */
+const JOBS = Math.min(availableParallelism(), 3) + 1;
 /** A process's, seconds: to its own tap, and to ours, which kills it. */
 const TIMEOUT = 300;
 const SEVERAL = join(root, 'scripts/several.mjs');
