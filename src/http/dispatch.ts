@@ -16,7 +16,7 @@ import { actionOf, passageOf, propose } from './judge.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, refusalOf, sendRefusal } from './refusals/deny.js';
 import { refuseOnceRecorded } from './refusals/refuse.js';
-import { tellCrowded, tellEnd, tellFault } from './refusals/tell.js';
+import { tellCrowded, tellEnded, tellFault } from './refusals/tell.js';
 import { faultOf } from './request.js';
 import { upstreamOf } from './service/target.js';
 import { clientOf, protoOf } from './whence.js';
@@ -123,7 +123,7 @@ function serveAdmitted(parts: HttpParts, asking: AskingRequest, admission: Admis
   const { session } = admission;
   if (res.isGone || req.asked.isBroken) return;
   if (!session.isLive()) {
-    const end = tellEnd(parts, req, session);
+    const end = tellEnded(parts, req, session);
     if (askAgain(res, end.reason)) req.drop();
     else refuse(asking, end);
     return;

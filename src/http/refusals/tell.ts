@@ -12,7 +12,7 @@ export function tellFault({ faults }: HttpParts, req: ClientRequest, refusal: Re
 }
 
 /** The refusal of a request whose session ended while it was on its way in. */
-export function tellEnd(parts: HttpParts, req: ClientRequest, session: Session): Refusal {
+export function tellEnded(parts: HttpParts, req: ClientRequest, session: Session): Refusal {
   return tellOf(parts, req, session, refusalOfEnd(session), 'a live session');
 }
 

@@ -10,7 +10,7 @@ import { actionOf, passageOf, propose } from '../judge.js';
 import type { HttpParts } from '../parts.js';
 import { refusalOf, sendRawRefusal } from '../refusals/deny.js';
 import { refuseOnceRecorded } from '../refusals/refuse.js';
-import { tellCrowded, tellEnd, tellFault } from '../refusals/tell.js';
+import { tellCrowded, tellEnded, tellFault } from '../refusals/tell.js';
 import { faultOf } from '../request.js';
 import { readTarget } from '../rules/path.js';
 import { clientOf } from '../whence.js';
@@ -58,7 +58,7 @@ async function serveAdmitted(asking: Asking, admission: Admission): Promise<void
   if (socket.destroyed) return;
   // Its client has ended its side while nobody listened to that: nobody else would hear of it any more.
   if (socket.readableEnded) return void socket.destroy();
-  if (!session.isLive()) return sendRawRefusal(socket, req, tellEnd(parts, req, session));
+  if (!session.isLive()) return sendRawRefusal(socket, req, tellEnded(parts, req, session));
   const action = actionOf(req, 'WS', clientOf(req), admission);
   const passage = passageOf(session, parts.log);
   const { decision, seq } = propose(parts, passage, action);
