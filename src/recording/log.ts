@@ -132,6 +132,11 @@ export class SessionLog {
     return this.#waiters[0]?.since ?? null;
   }
 
+  /** How much was not taken yet, roughly, bytes. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
   get hasEvents(): boolean {
     return !this.#backlog.isEmpty;
   }

@@ -37,6 +37,8 @@ const MANY_BYTES = 512 * 1024;
 /** Sessions in one commit, and how much, bytes: packing them holds up everything else, cuts included. */
 const MOST_LOGS = 128;
 const MOST_BYTES = 2 * 1024 * 1024;
+/** Who has no more than this to write, bytes, never waits for those who have. */
+const LITTLE = MOST_BYTES / MOST_LOGS;
 /** How long a batch gives way to what is more urgent, at the most, milliseconds. */
 const GIVE_WAY = 200;
 const RETRY_FIRST = 50;
@@ -183,7 +185,8 @@ export class Recorder implements Sink {
     const due: Due[] = [];
     let bytes = 0;
     for (const log of this.#dirty) {
-      if (due.length >= MOST_LOGS || bytes >= MOST_BYTES) break;
+      if (due.length >= MOST_LOGS) break;
+      if (bytes >= MOST_BYTES && log.pendingBytes > LITTLE) continue;
       this.#dirty.delete(log);
       if (!log.hasPending) continue;
       const one = dueOf(log);
