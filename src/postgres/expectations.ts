@@ -1,8 +1,8 @@
 import type { Decision } from '../policy/decision.js';
+import { Queue } from '../queue.js';
 import type { PostgresAction } from './decide.js';
 import { weightOfExpectation } from './kept.js';
 import type { Definition, Portal, Prepared } from './names.js';
-import { Queue } from './queue.js';
 
 /** What the server is going to answer, one entry for each message it was sent, in order. */
 export type Expectation =

@@ -1,4 +1,4 @@
-import { Queue } from './queue.js';
+import { Queue } from '../queue.js';
 import type { Analysis, Statement } from './sql/analysis.js';
 import { FramingError } from './wire/framing.js';
 

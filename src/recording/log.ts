@@ -1,3 +1,4 @@
+import { Queue } from '../queue.js';
 import { Backlog } from './backlog.js';
 import { genesis } from './chain.js';
 import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
@@ -76,7 +77,7 @@ export class SessionLog {
   /** The chain's value before that; null while what was taken is not encoded to its end. */
   #chain: Buffer | null;
   #lastSeq = 0;
-  #waiters: Waiter[] = [];
+  readonly #waiters = new Queue<Waiter>();
   #failed = false;
   /** Not even the gap could be written: what is appended from here on is dropped. */
   #givenUp = false;
@@ -114,7 +115,7 @@ export class SessionLog {
   whenSafe(go: () => void): void {
     if (this.#failed) return;
     const seq = this.#lastSeq;
-    if (this.#waiters.length === 0 && this.#isSafe(seq)) {
+    if (this.#waiters.size === 0 && this.#isSafe(seq)) {
       go();
       return;
     }
@@ -124,12 +125,12 @@ export class SessionLog {
 
   /** Whether something waits to become safe. */
   get waiting(): boolean {
-    return this.#waiters.length > 0;
+    return this.#waiters.size > 0;
   }
 
   /** Since when (monotonic milliseconds) the oldest waiter waits; null when none does. */
   get waitingSince(): number | null {
-    return this.#waiters[0]?.since ?? null;
+    return this.#waiters.head?.since ?? null;
   }
 
   /** How much was not taken yet, roughly, bytes. */
@@ -201,7 +202,10 @@ export class SessionLog {
 
   /** For the recorder: lets go of the waiters whose events have become safe. */
   wake(): void {
-    while (this.#waiters.length > 0 && this.#isSafe(this.#waiters[0]!.seq)) this.#waiters.shift()!.go();
+    for (let next = this.#waiters.head; next !== undefined && this.#isSafe(next.seq); next = this.#waiters.head) {
+      this.#waiters.shift();
+      next.go();
+    }
   }
 
   /**
@@ -212,7 +216,7 @@ export class SessionLog {
     const lost = this.#lastSeq - this.committedSeq;
     this.#givenUp = this.#failed;
     this.#failed = true;
-    this.#waiters = [];
+    this.#waiters.replace([]);
     this.#count(-this.#backlog.lost());
     this.#chain = this.hash;
     if (!this.#givenUp) {
@@ -241,7 +245,7 @@ export class SessionLog {
       bytes,
     );
     this.#chain = head.hash;
-    this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, seq: waiter.seq + by }));
+    this.#waiters.replace(this.#waiters.all().map((waiter) => ({ ...waiter, seq: waiter.seq + by })));
     this.#lastSeq += by;
     this.committedSeq = head.lastSeq;
     this.hash = head.hash;

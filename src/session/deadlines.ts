@@ -1,4 +1,5 @@
 import { type Clock, wallAhead } from '../clock.js';
+import { Queue } from '../queue.js';
 
 /** Something that ends at an instant. The three fields after the first belong to the heap. */
 export interface Due {
@@ -39,7 +40,7 @@ const STEP = 20;
 export class Deadlines {
   readonly #clock: Clock;
   readonly #heap: Due[] = [];
-  readonly #rest: (() => void)[] = [];
+  readonly #rest = new Queue<() => void>();
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
   /** Wall clock less monotonic clock, as the heap was ordered by. */
@@ -81,7 +82,7 @@ export class Deadlines {
   /** Whether an end is overdue by more than a turn of the event loop usually takes: others give way then. */
   get pressed(): boolean {
     const head = this.#heap[0];
-    return this.#rest.length > 0 || (head !== undefined && this.#clock.monotonic() - head.key > LATE);
+    return this.#rest.size > 0 || (head !== undefined && this.#clock.monotonic() - head.key > LATE);
   }
 
   /** Whether a deadline has come, by either clock. */
@@ -108,7 +109,7 @@ export class Deadlines {
     try {
       callEach(next, () => this.#clock.monotonic() < until);
     } finally {
-      if (this.#rest.length > 0) setImmediate(() => this.#finish(REST));
+      if (this.#rest.size > 0) setImmediate(() => this.#finish(REST));
       this.#armedFor = Number.POSITIVE_INFINITY;
       this.#arm();
     }
@@ -123,7 +124,7 @@ export class Deadlines {
         () => --left > 0,
       );
     } finally {
-      if (this.#rest.length > 0) setImmediate(() => this.#finish(REST));
+      if (this.#rest.size > 0) setImmediate(() => this.#finish(REST));
     }
   }
 

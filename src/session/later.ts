@@ -1,6 +1,9 @@
+import { Queue } from '../queue.js';
+
 /** How many connections go on in one turn of the event loop. */
 const AT_ONCE = 16;
-const waiting: (() => void)[] = [];
+const waiting = new Queue<() => void>();
+let isDue = false;
 
 /**
  * Has a connection go on in a later turn, in its order, and few of them in each: where every byte costs work (bodies in tiny chunks, tiny
@@ -9,14 +12,24 @@ const waiting: (() => void)[] = [];
  */
 export function goOnLater(goOn: () => void): void {
   waiting.push(goOn);
-  if (waiting.length === 1) setImmediate(next);
+  soon();
+}
+
+function soon(): void {
+  if (isDue) return;
+  isDue = true;
+  setImmediate(next);
 }
 
 function next(): void {
-  const some = waiting.slice(0, AT_ONCE);
-  for (const goOn of some) goOn(); // who goes on may come to wait anew, behind all
-  waiting.splice(0, some.length);
-  if (waiting.length > 0) setImmediate(next);
+  isDue = false;
+  // Who goes on may come to wait anew, behind all.
+  const some = Math.min(AT_ONCE, waiting.size);
+  try {
+    for (let went = 0; went < some; went += 1) waiting.shift()?.();
+  } finally {
+    if (waiting.size > 0) soon();
+  }
 }
 
 /** From so many bytes in one read on it is asked what they were, bytes. */
