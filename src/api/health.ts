@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { descriptors } from '../gate/descriptors.js';
 
 /** One thing the gateway needs to work, by name. Answers null when it is there, else why not, in a few words. */
 export type HealthCheck = () => string | null;
@@ -30,8 +31,9 @@ export interface Health {
   close(): Promise<void>;
 }
 
-/** How many may be connected: whoever fills this port must not have all descriptors of the process. */
+/** How many may be connected: whoever fills this port must not have all descriptors of the process, of which it is given one in so many. */
 const MOST = 128;
+const SHARE = 16;
 
 /** What is missing, by name; empty when the gateway is ready. A check that throws counts as missing. */
 export function missing(checks: Checks): Record<string, string> {
@@ -56,7 +58,7 @@ export async function startHealth({ host, port, checks, down = () => ({}), metri
     if (path !== '/readyz') return answer(response, 404, { error: 'there are /livez, /readyz and /metrics here' });
     return void readyz(response, checks);
   });
-  server.on('connection', roomFor(MOST));
+  server.on('connection', roomFor(Math.min(MOST, Math.ceil(descriptors() / SHARE))));
   server.headersTimeout = 5_000;
   server.requestTimeout = 5_000;
   server.listen(port, host);

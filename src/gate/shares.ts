@@ -2,17 +2,26 @@ import { descriptors } from './descriptors.js';
 
 /** Connections of people at once: idle, and through TLS to a service, each takes some 40 KB. */
 const MOST = 32_768;
-/** Of its descriptors a process gives them this part. Each takes two, its client's and its service's. */
-const PART = 3 / 8;
+/** Of its descriptors a process gives them this part. Each takes two, its client's and its service's; some are for the process itself. */
+const PART = 3 / 10;
+
+/** A connection to a service that nobody uses at the moment. */
+export interface Resting {
+  /** Its place is needed: it is closed. */
+  giveWay(): void;
+}
 
 /**
  * Connections of people who were let in. There is room for so many in a process, and a person may have as many of them as are
- * free: one alone half of the room, of two each a third. Whoever comes next always finds some, and nobody's are ever ended for it.
+ * free: one alone half of the room, of two each a third. So one alone keeps nobody out, and nobody's are ever ended for it. What rests
+ * between a person's requests is there beside them, once for each of their grants: it may take what is free, and gives way.
  */
 export class Shares {
   readonly #most: number;
   readonly #taken = new Map<string, number>();
   #all = 0;
+  /** Who rests longest first. */
+  readonly #resting = new Set<Resting>();
 
   /** @param most - how many there is room for; by the machine unless told */
   constructor(most = Math.min(MOST, Math.floor(descriptors() * PART))) {
@@ -25,6 +34,7 @@ export class Shares {
     if (taken >= this.#most - this.#all) return false;
     this.#taken.set(person, taken + 1);
     this.#all += 1;
+    this.#makeRoom();
     return true;
   }
 
@@ -33,5 +43,23 @@ export class Shares {
     if (left > 0) this.#taken.set(person, left);
     else this.#taken.delete(person);
     this.#all -= 1;
+  }
+
+  rests(one: Resting): void {
+    this.#resting.add(one);
+    this.#makeRoom();
+  }
+
+  /** It is used again, or closed. */
+  wakes(one: Resting): void {
+    this.#resting.delete(one);
+  }
+
+  #makeRoom(): void {
+    for (const one of this.#resting) {
+      if (this.#all + this.#resting.size <= this.#most) return;
+      this.#resting.delete(one);
+      one.giveWay();
+    }
   }
 }

@@ -99,7 +99,8 @@ const BUFFERED = 256 * 1024;
 /** Starts to serve HTTP and WebSocket. Rejects when the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const { gate, log, clock, domain, metrics = new Metrics() } = options;
-  const upstreams = new Upstreams(options.upstreamLimits);
+  const { tls, proxies, headTimeout = HEAD_TIMEOUT, strangers = new Strangers({ log, metrics }) } = options;
+  const upstreams = new Upstreams(options.upstreamLimits, strangers.shares);
   const monotonic = () => clock.monotonic();
   const parts: HttpParts = {
     gate,
@@ -120,7 +121,6 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     messages: new MessageMemory(options.messageMemory),
     messageTimeout: options.messageTimeout ?? UNFINISHED,
   };
-  const { tls, proxies, headTimeout = HEAD_TIMEOUT, strangers = new Strangers({ log, metrics }) } = options;
   const shared = { domain, headTimeout, buffered: BUFFERED };
   const unsecured = (socket: Socket, error: MalformedMessage) => tellUnsecured(parts, socket, error);
   const guestOf = (socket: Socket) =>

@@ -4,7 +4,8 @@ import t from 'tap';
 import { WebSocket } from 'ws';
 import { addPeople, DUTIES } from '../api/ground.js';
 import { startService, webPolicy } from '../http/browser/fixture.js';
-import { raw } from '../http/gateway.js';
+import { raw, startGateway } from '../http/gateway.js';
+import { bareService } from '../http/raw-service.js';
 import { scrape } from '../metrics/scrape.js';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { tokenOf } from '../postgres/tunnel.js';
@@ -78,4 +79,24 @@ t.test('one person who opens all they can keeps nobody else out', async (t) => {
   const { sum } = await scrape(`http://[::1]:${health}`);
   t.ok(sum('daypass_admissions_total', { reason: 'too_many' }) > 0);
   t.ok(gateway.lines.some(({ reason }) => reason === 'too_many'));
+});
+
+t.test('nor do they with connections to a service, which rest there for each of their grants', async (t) => {
+  const kept = 'HTTP/1.1 200 OK\r\nKeep-Alive: timeout=600\r\nContent-Length: 0\r\n\r\n';
+  const service = await bareService(t, (_, socket) => socket.write(kept));
+  const services = { web: { url: service.url, roles: { viewer: ['GET /**'] } } };
+  const gateway = await startGateway(t, services, { mostOfPeople: 20 });
+  const clients = Array.from({ length: 10 }, () => raw(t, gateway.port, ''));
+  for (let grants = 1; grants <= 5; grants += 1) {
+    const { handle } = gateway.issue('web');
+    for (const { socket } of clients) socket.write(ask(`Daypass-Handle: ${handle}`));
+    await Promise.all(clients.map(({ sees }) => sees(new RegExp(`(?:HTTP/1\\.1 200[^]*){${grants}}`))));
+  }
+  const open = () => service.sockets.filter(({ destroyed }) => !destroyed).length;
+  await waitUntil('what rests has given way', () => open() === 10);
+  const { handle } = gateway.issue('web', { principal: 'bob' });
+  for (let more = 1; more <= 5; more += 1) {
+    await raw(t, gateway.port, ask(`Daypass-Handle: ${handle}`)).sees(/^HTTP\/1\.1 200/);
+    await waitUntil('there is no more than room', () => open() === 10 - more);
+  }
 });

@@ -44,3 +44,19 @@ t.test('whatever comes and goes: never more than the room, and all of it is free
   for (const person of held) shares.giveBack(person);
   t.equal(fill(shares, 'alice'), 20);
 });
+
+t.test('what rests takes what is free, and the longest at rest gives way first', async (t) => {
+  const shares = new Shares(4);
+  const gone: string[] = [];
+  const resting = ['a', 'b', 'c', 'd', 'e'].map((name) => ({ giveWay: () => void gone.push(name) }));
+  for (const one of resting) shares.rests(one);
+  t.same(gone, ['a']);
+  shares.wakes(resting[1]!);
+  t.ok(shares.take('alice'), 'it keeps nobody out');
+  t.same(gone, ['a'], 'and what is used again is nowhere in the way');
+  t.ok(shares.take('bob'));
+  t.same(gone, ['a', 'c']);
+  shares.giveBack('alice');
+  shares.rests(resting[1]!);
+  t.same(gone, ['a', 'c']);
+});

@@ -11,6 +11,7 @@ import { scopeOf } from '../../src/config/scope.js';
 import { valueSchemas } from '../../src/config/values.js';
 import { Gate } from '../../src/gate/gate.js';
 import { Policies } from '../../src/gate/policies.js';
+import { Shares } from '../../src/gate/shares.js';
 import { Strangers } from '../../src/gate/strangers.js';
 import type { Grant, GrantCheck } from '../../src/grant/grant.js';
 import { confirmationOf, formatHandle, mintId, mintSecret } from '../../src/grant/handle.js';
@@ -106,6 +107,8 @@ export interface GatewayOptions {
   readonly proxies?: HttpProxies;
   /** How many strangers there is room for. */
   readonly mostStrangers?: number;
+  /** For how many connections of people. */
+  readonly mostOfPeople?: number;
   /** Why the grants of these ids are not to be used, as the store would say. */
   readonly refused?: ReadonlyMap<string, DenialReason>;
 }
@@ -157,7 +160,7 @@ export async function startGateway(
   const { headTimeout, upstreamLimits, messageMemory, messageTimeout, proxies } = options;
   const tls = options.tls ?? (overTls.clients ? await anyPair() : undefined);
   const http = await startHttp({
-    strangers: new Strangers({ log, metrics, most: options.mostStrangers }),
+    strangers: new Strangers({ log, metrics, most: options.mostStrangers, shares: new Shares(options.mostOfPeople) }),
     gate,
     access,
     log,

@@ -1,5 +1,6 @@
 import { systemClock } from '../../clock.js';
 import { errorOf } from '../../errors.js';
+import { Shares } from '../../gate/shares.js';
 import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
 import { copied, type Kept } from '../memory/reading.js';
@@ -80,6 +81,7 @@ export class UpstreamPool implements ConnectionOwner {
   readonly #meter: ServiceMeter;
   readonly #limits: UpstreamLimits;
   readonly #round: number;
+  readonly #shares: Shares;
   readonly #connections = new Set<UpstreamConnection>();
   readonly #dialling = new Map<UpstreamConnection, { readonly sending: Sending; readonly from: number }>();
   readonly #resting: UpstreamConnection[] = [];
@@ -88,12 +90,16 @@ export class UpstreamPool implements ConnectionOwner {
   #isClosed = false;
   #isDestroyed = false;
 
-  /** @param round - how often `look` is called, milliseconds */
-  constructor(dial: Dial, meter: ServiceMeter, limits: UpstreamLimits, round: number) {
+  /**
+   * @param round - how often `look` is called, milliseconds
+   * @param shares - where its connections rest
+   */
+  constructor(dial: Dial, meter: ServiceMeter, limits: UpstreamLimits, round: number, shares = new Shares()) {
     this.#dialTo = dial;
     this.#meter = meter;
     this.#limits = limits;
     this.#round = round;
+    this.#shares = shares;
   }
 
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
@@ -149,12 +155,14 @@ export class UpstreamPool implements ConnectionOwner {
     if (rests <= 0 || this.#isClosed) return connection.destroy(new Error('the service does not keep connections'));
     connection.restsUntil = this.now + Math.floor(rests / this.#round);
     this.#resting.push(connection);
+    this.#shares.rests(connection);
   }
 
   closed(connection: UpstreamConnection, error: Error, call: Call | null, isAnswered: boolean): void {
     this.#connections.delete(connection);
     const at = this.#resting.indexOf(connection);
     if (at !== -1) this.#resting.splice(at, 1);
+    this.#shares.wakes(connection);
     const dialled = this.#dialling.get(connection);
     this.#dialling.delete(connection);
     if (dialled !== undefined) {
@@ -204,6 +212,7 @@ export class UpstreamPool implements ConnectionOwner {
    */
   #choose(connection: UpstreamConnection, sending: Sending): void {
     sending.on = connection;
+    this.#shares.wakes(connection);
     this.#chosen.push({ connection, sending });
     if (this.#chosen.length === 1) setImmediate(() => this.#sendChosen());
   }

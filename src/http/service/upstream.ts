@@ -1,6 +1,7 @@
 import { connect, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
+import { Shares } from '../../gate/shares.js';
 import { lookupOnce as lookup } from '../../lookup.js';
 import type { Session } from '../../session/session.js';
 import { PAGE_BYTES } from '../memory/pages.js';
@@ -26,14 +27,16 @@ interface Serving {
  */
 export class Upstreams {
   readonly #limits: UpstreamLimits;
+  readonly #shares: Shares;
   readonly #dialled = new Map<Session, Serving>();
   /** Those of `#dialled`, and such as finish what they have begun. */
   readonly #pools = new Set<UpstreamPool>();
   readonly #round: number;
   #rounds: NodeJS.Timeout | null = null;
 
-  constructor(limits: UpstreamLimits = UPSTREAM_LIMITS) {
+  constructor(limits: UpstreamLimits = UPSTREAM_LIMITS, shares = new Shares()) {
     this.#limits = limits;
+    this.#shares = shares;
     this.#round = Math.max(OFTEN, Math.min(SELDOM, limits.connect / 4, limits.response / 4));
   }
 
@@ -60,7 +63,8 @@ export class Upstreams {
     if (existing?.upstream === upstream) return existing.pool;
     // A reloaded policy may show the service another certificate, or give it more time: what is under way finishes as it began.
     existing?.pool.close();
-    const pool = new UpstreamPool(wayTo(admission), session.meter, this.limitsOf(upstream), this.#round);
+    const limits = this.limitsOf(upstream);
+    const pool = new UpstreamPool(wayTo(admission), session.meter, limits, this.#round, this.#shares);
     this.#dialled.set(session, { upstream, pool });
     this.#pools.add(pool);
     this.#rounds ??= setInterval(() => this.#look(), this.#round).unref();
