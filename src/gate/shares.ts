@@ -5,7 +5,7 @@ const MOST = 32_768;
 /** Of its descriptors a process gives them this part. Each takes two, its client's and its service's; some are for the process itself. */
 const PART = 3 / 10;
 
-/** A connection to a service that nobody uses at the moment. */
+/** A connection to a service that nobody uses, or nobody any more. */
 export interface Resting {
   /** Its place is needed: it is closed. */
   giveWay(): void;

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { addPeople, DUTIES } from '../api/ground.js';
 import { startService, webPolicy } from '../http/browser/fixture.js';
 import { raw, startGateway } from '../http/gateway.js';
-import { bareService } from '../http/raw-service.js';
+import { bareService, rawService } from '../http/raw-service.js';
 import { scrape } from '../metrics/scrape.js';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { tokenOf } from '../postgres/tunnel.js';
@@ -16,6 +16,9 @@ import { waitUntil } from '../support/wait.js';
 
 const ask = (credential: string, host = 'web.localhost', path = '/') =>
   `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${credential}\r\n\r\n`;
+
+const OPENING =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
 
 t.test('one person who opens all they can keeps nobody else out', async (t) => {
   const [ledger, orders, service] = [await ledgerDatabase(t), await ordersDatabase(t), await startService(t)];
@@ -79,6 +82,28 @@ t.test('one person who opens all they can keeps nobody else out', async (t) => {
   const { sum } = await scrape(`http://[::1]:${health}`);
   t.ok(sum('daypass_admissions_total', { reason: 'too_many' }) > 0);
   t.ok(gateway.lines.some(({ reason }) => reason === 'too_many'));
+});
+
+t.test('nor by WebSockets that they leave, and the service goes on with', async (t) => {
+  const service = await rawService(t);
+  const services = { web: { url: service.url, roles: { viewer: ['WS /**'] } } };
+  const gateway = await startGateway(t, services, { mostOfPeople: 4 });
+  const { handle } = gateway.issue('web');
+  for (let at = 0; at < 12; at += 1) {
+    const { socket, sees } = raw(t, gateway.port, ask(`Daypass-Handle: ${handle}\r\n${OPENING}`));
+    await sees(/^HTTP\/1\.1 101/);
+    const itsOwn = service.sockets[at]!;
+    itsOwn.allowHalfOpen = true;
+    socket.destroy();
+    await waitUntil('it is left', () => itsOwn.readableEnded || itsOwn.destroyed);
+  }
+  const goesOn = () => {
+    const open = service.sockets.filter(({ destroyed }) => !destroyed);
+    for (const socket of open) socket.write(Buffer.from('8100', 'hex'));
+    return open.length;
+  };
+  // None is waited for for a minute, which each may take otherwise.
+  await waitUntil('what was left gives way', () => goesOn() <= 4, { seconds: 20 });
 });
 
 t.test('nor do they with connections to a service, which rest there for each of their grants', async (t) => {

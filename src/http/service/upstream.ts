@@ -1,4 +1,5 @@
 import { connect, type OnReadOpts, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { Admission } from '../../gate/admission.js';
 import { Shares } from '../../gate/shares.js';
@@ -48,6 +49,14 @@ export class Upstreams {
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
   dispatch(admission: Admission, forward: Forward, handler: AnswerHandler): Sent {
     return this.#of(admission).send(forward, handler);
+  }
+
+  /** A connection that its user has given up, and that may take its time to end. */
+  left(connection: Duplex): void {
+    if (connection.destroyed) return;
+    const resting = { giveWay: () => void connection.destroy() };
+    connection.once('close', () => this.#shares.wakes(resting));
+    this.#shares.rests(resting);
   }
 
   /** Ends everything at once. */

@@ -145,6 +145,7 @@ export class Opening implements Connection {
       opening: action,
       monotonic: parts.monotonic,
       faults: parts.faults,
+      upstreams: parts.upstreams,
       memory: parts.messages,
       messageTimeout: parts.messageTimeout,
     }).start(rest);

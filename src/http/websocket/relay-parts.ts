@@ -4,6 +4,7 @@ import type { MessageMemory } from '../../session/message-memory.js';
 import type { HttpAction, RequestAction } from '../action.js';
 import type { Instants } from '../record/result.js';
 import type { Faults } from '../refusals/faults.js';
+import type { Upstreams } from '../service/upstream.js';
 
 /** What a relay is made of. */
 export interface RelayParts {
@@ -17,6 +18,8 @@ export interface RelayParts {
   readonly at: Omit<Instants, 'done'>;
   readonly opening: RequestAction;
   readonly faults: Faults;
+  /** Where connections to services are left. */
+  readonly upstreams: Pick<Upstreams, 'left'>;
   /** Where large messages are held. */
   readonly memory: MessageMemory;
   /** How long a message may stand unfinished while nothing more of it comes, milliseconds. */

@@ -142,9 +142,10 @@ export class WebSocketRelay implements Connection {
 
   /** However this ends but by a cut or by a broken service: it is recorded, and both are left, the client told why if it can be. */
   #finish(facts: Facts, said: Pick<Ending, 'code' | 'message'> | null): void {
-    const { upstream } = this.#parts;
+    const { upstream, upstreams } = this.#parts;
     this.#stop(facts, takesNoMore(upstream));
     leaveGently(upstream);
+    upstreams.left(upstream);
     this.#leaveClient(said);
   }
 
