@@ -299,6 +299,18 @@ t.test('A1: of several paths in a query each has to be allowed, as many as Lifer
   });
 });
 
+t.test('A1: several paths in a query behind a long one would be read, and recorded, for seconds', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ['GET /**']);
+  const path = '/%C3%A9'.repeat(1_900);
+  const names = Array.from({ length: 200 }, (_, at) => `/${at}`);
+  const methods = Array.from({ length: 8 }, (_, at) => `${at}:method=`);
+  for (const query of [names.join('&'), names.slice(0, 2).join('&'), methods.join('&')])
+    t.match(await ask(`GET ${path}?${query}`), /^HTTP\/1\.1 400 [\s\S]*several others/, query.slice(0, 20));
+  t.equal(echo.requests.length, 0);
+  t.equal((await gateway.events()).filter(({ kind }) => kind === 'action').length, 3);
+  t.match(await ask(`GET ${path}?/delete`), /^HTTP\/1\.1 200 /, 'one is one more');
+});
+
 t.test(
   'A1: POST of a document with its id in the query is Elasticsearch’s PUT, and has to be allowed as such',
   async (t) => {

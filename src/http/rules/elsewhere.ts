@@ -37,6 +37,8 @@ export function mounted(action: RequestAction, path: string, parameters: Paramet
 const GOES_ON = /^(?:default_)?(?:method|action)(?:\.[xy])*$/;
 /** Nobody needs more than one. */
 const MOST = 8;
+/** What stands before and behind the names of several, with each of them once, characters: so often it is read, and recorded. */
+const MOST_REPEATED = 16 * 1024;
 
 /**
  * Zope and Plone carry out `/folder?list:method=` as `/folder/list`, and the same for `:method=list`. What stands behind may have them
@@ -52,6 +54,7 @@ export function traversed(action: RequestAction, path: string, parameters: Param
   if (further.length > MOST || parameters.mayBeOthers || isRecoded) return [{ ...action, target: MANY }];
   const places = new Set(further.map(({ at }) => at));
   const told = parameters.without((at) => places.has(at));
+  if (further.length * (path.length + told.length) > MOST_REPEATED) return [{ ...action, target: MANY }];
   return further.map(({ words, end, value }) => {
     const name = nameOf(words, end) || value;
     return { ...action, target: below(path, `/${name}`, told) };
@@ -64,8 +67,6 @@ function nameOf(words: readonly string[], end: number): string {
 
 /** Liferay's own pages have it put up to a hundred files together. */
 const MOST_TOGETHER = 200;
-/** What all of them together are told besides, characters: it is recorded with each. */
-const MOST_TOLD = 64 * 1024;
 
 /**
  * Paths in the query. SvelteKit carries out `POST /orders/7?/delete` as the action `delete` of that page, CodeIgniter `GET /?/admin/users`
@@ -85,7 +86,7 @@ export function led(action: RequestAction, path: string, parameters: Parameters)
   if (names.size === 0) return [];
   if (!isClear || names.size > MOST_TOGETHER) return [{ ...action, target: MANY }];
   const told = parameters.without((at) => names.has(at));
-  if (names.size * told.length > MOST_TOLD) return [{ ...action, target: MANY }];
+  if (names.size * (path.length + told.length) > MOST_REPEATED) return [{ ...action, target: MANY }];
   return [...names.values()].map((name) => ({ ...action, target: below(path, name, told) }));
 }
 
