@@ -50,8 +50,9 @@ export function traversed(action: RequestAction, path: string, parameters: Param
     return words.flatMap((word, end) => (end > 0 && GOES_ON.test(word) ? [{ at, words, end, value }] : []));
   });
   if (further.length === 0) return [];
-  const isRecoded = further.some(({ words, end }) => nameOf(words, end) === '' && end < words.length - 1);
-  if (further.length > MOST || parameters.mayBeOthers || isRecoded) return [{ ...action, target: MANY }];
+  // Of thousands each name would be put together to be thrown away.
+  const isClear = further.length <= MOST && !parameters.mayBeOthers && !further.some(mayBeRecoded);
+  if (!isClear) return [{ ...action, target: MANY }];
   const places = new Set(further.map(({ at }) => at));
   const told = parameters.without((at) => places.has(at));
   if (further.length * (path.length + told.length) > MOST_REPEATED) return [{ ...action, target: MANY }];
@@ -59,6 +60,11 @@ export function traversed(action: RequestAction, path: string, parameters: Param
     const name = nameOf(words, end) || value;
     return { ...action, target: below(path, `/${name}`, told) };
   });
+}
+
+/** It is the value that names the object, and a converter behind it may say in which character set. */
+function mayBeRecoded({ words, end }: { readonly words: readonly string[]; readonly end: number }): boolean {
+  return nameOf(words, end) === '' && end < words.length - 1;
 }
 
 function nameOf(words: readonly string[], end: number): string {
