@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { goOnLater } from '../session/later.js';
+import { turnOf } from '../session/person-turns.js';
 import { FrontendFramer, type FrontendHandler } from './wire/frontend-framer.js';
 
 /**
@@ -14,12 +14,15 @@ export type Reason = 'record' | 'server' | 'turn';
 /** What a client sends, cut into messages: some of them in each turn, and none while there is a reason to wait. */
 export class Intake {
   readonly #client: Duplex;
+  readonly #person: string;
   readonly #framer = new FrontendFramer();
   readonly #reasons = new Set<Reason>();
   #over = false;
 
-  constructor(client: Duplex) {
+  /** @param person - whose client it is */
+  constructor(client: Duplex, person: string) {
     this.#client = client;
+    this.#person = person;
   }
 
   /** What is held of a message that is not whole. */
@@ -29,11 +32,14 @@ export class Intake {
 
   /** @throws FramingError on what is no message */
   read(chunk: Buffer, handler: FrontendHandler): void {
-    const rest = this.#framer.push(chunk, handler, AT_A_TIME);
+    const turn = turnOf(this.#person);
+    const push = (isOver: () => boolean) =>
+      this.#framer.push(chunk, handler, (messages) => messages >= AT_A_TIME || isOver());
+    const rest = turn.isOver ? chunk : turn.work(push);
     if (rest.length === 0 || this.#over) return;
     this.wait('turn');
     this.#client.unshift(rest); // put back, since the end of what it sends stands behind that
-    goOnLater(() => this.goOn('turn'));
+    turn.later(() => this.goOn('turn'));
   }
 
   wait(reason: Reason): void {

@@ -67,7 +67,8 @@ export class Relay implements Connection {
 
   constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
     this.client = client;
-    this.#fromClient = new Intake(client);
+    const person = passage.session.grant.principal;
+    this.#fromClient = new Intake(client, person);
     this.#upstream = upstream;
     this.#toServer = new Gathered(upstream.socket);
     this.#passage = passage;
@@ -75,7 +76,7 @@ export class Relay implements Connection {
     this.#finished = finished;
     this.#delivery = new Delivery(client, upstream.socket, passage.session, this.#fromServer);
     this.#settled = began;
-    this.#memory = memory.of(passage.session.grant.principal, () => this.#refuse(new NoRoom()));
+    this.#memory = memory.of(person, () => this.#refuse(new NoRoom()));
     const talk = new Conversation(passage, catalog, clock, this.#memory.names);
     this.#talk = talk;
     this.#overtime = new Overtime(talk, () => {

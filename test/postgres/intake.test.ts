@@ -7,7 +7,7 @@ import { sync } from '../support/wire.js';
 
 /** What is heard of a client, and how many messages in the turn of the event loop in which it was most. */
 function heardOf(t: Test, accepted: Socket) {
-  const intake = new Intake(accepted);
+  const intake = new Intake(accepted, 'alice');
   const heard = { messages: 0, most: 0, hasEnded: false };
   let inTurn = 0;
   let next = setImmediate(function count() {
@@ -51,3 +51,33 @@ t.test('a client is read on only when there is no reason left to wait', async (t
   await once(accepted, 'end');
   t.equal(heard.messages, 1);
 });
+
+/** Takes long to look at, as a statement does that is long and new. */
+function laboriously(): void {
+  for (const from = performance.now(); performance.now() - from < 10; );
+}
+
+t.test(
+  'one person with many connections, all of whose messages are laborious, is not in front of everybody',
+  async (t) => {
+    const order: string[] = [];
+    const ends = async (person: string, work: () => void) => {
+      const { client, accepted } = await acceptedEnds(t);
+      const intake = new Intake(accepted, person);
+      const message = () => {
+        order.push(person);
+        work();
+      };
+      accepted.on('data', (chunk: Buffer) => intake.read(chunk, { message, copyData: () => {} }));
+      return { client, accepted };
+    };
+    const crowd = await Promise.all(Array.from({ length: 20 }, () => ends('mallory', laboriously)));
+    const alone = await ends('alice', () => {});
+    const all = [...crowd, alone];
+    const over = Promise.all(all.map(({ accepted }) => once(accepted, 'end')));
+    for (const { client } of all) client.end(Buffer.concat([sync(), sync()]));
+    await over;
+    t.equal(order.length, 42, 'all of them were heard');
+    t.ok(order.lastIndexOf('alice') < 20, `${order.lastIndexOf('alice')} before the last of another person`);
+  },
+);

@@ -30,6 +30,7 @@ const MOST_OF = new Int32Array(256).fill(UNKNOWN);
 for (const type of Object.values(FRONTEND)) MOST_OF[type] = MOST[String.fromCharCode(type)] ?? SMALL;
 
 const NOTHING = Buffer.alloc(0);
+const never = () => false;
 
 /** What a client's side hears. A frame is the whole message, header included, and is valid until the handler returns. */
 export interface FrontendHandler {
@@ -58,11 +59,11 @@ export class FrontendFramer {
 
   /**
    * Feeds received bytes.
-   * @param messages - how many may begin in them
+   * @param isEnough - asked before each message but the first, with how many began: whether to stop there
    * @returns what was not looked at: to be fed again, before anything else is
    * @throws FramingError on an unknown type, a length below 4, or one above the cap of its type
    */
-  push(chunk: Buffer, handler: FrontendHandler, messages = Number.POSITIVE_INFINITY): Buffer {
+  push(chunk: Buffer, handler: FrontendHandler, isEnough: (messages: number) => boolean = never): Buffer {
     let rest = chunk;
     if (this.#left > 0) rest = this.#pass(rest, handler, false);
     if (rest.length === 0) return rest;
@@ -71,7 +72,7 @@ export class FrontendFramer {
       if (!this.#complete(handler)) return NOTHING;
       rest = this.#held.take();
     }
-    return this.#split(rest, handler, messages);
+    return this.#split(rest, handler, isEnough);
   }
 
   /** Whether the collected parts hold a whole message (or the header of one that is not collected). */
@@ -83,10 +84,10 @@ export class FrontendFramer {
     return this.#held.length >= total || passesInPieces(head[0]!, total);
   }
 
-  #split(bytes: Buffer, handler: FrontendHandler, messages: number): Buffer {
+  #split(bytes: Buffer, handler: FrontendHandler, isEnough: (messages: number) => boolean): Buffer {
     let at = 0;
     for (let begun = 0; bytes.length - at >= HEADER; begun += 1) {
-      if (begun === messages) return bytes.subarray(at);
+      if (begun > 0 && isEnough(begun)) return bytes.subarray(at);
       const type = bytes[at]!;
       const total = totalLength(bytes, at, handler);
       if (passesInPieces(type, total)) {
