@@ -26,6 +26,8 @@ import { FRONTEND, type FrontendHandler } from './wire/frontend-framer.js';
 import { parse, query } from './wire/frontend-writer.js';
 import { LongMessageReader } from './wire/long-message.js';
 
+/** How much may come to be recorded when what is held leaves, UTF-16 code units. */
+const MOST_PLANNED = 256 * 1024;
 /** What the server is sent in place of a refused message: nothing it could run. It answers with an error, which becomes ours. */
 const UNPARSABLE = 'refused by the gateway';
 const REFUSED_QUERY = query(UNPARSABLE);
@@ -253,6 +255,7 @@ export class ClientSide implements FrontendHandler {
   #forward(frame: Buffer, expectation: Expectation): void {
     if (!this.#talk.expect(expectation)) recordSkipped(this.#talk, expectation);
     this.#outbox.hold(frame);
+    if (this.#planned.length > MOST_PLANNED) this.#outbox.release();
   }
 
   /**

@@ -34,12 +34,14 @@ export class Intake {
   read(chunk: Buffer, handler: FrontendHandler): void {
     const turn = turnOf(this.#person);
     const push = (isOver: () => boolean) =>
-      this.#framer.push(chunk, handler, (messages) => messages >= AT_A_TIME || isOver());
+      this.#framer.push(chunk, handler, (messages) => messages >= AT_A_TIME || this.#reasons.has('record') || isOver());
     const rest = turn.isOver ? chunk : turn.work(push);
     if (rest.length === 0 || this.#over) return;
-    this.wait('turn');
+    if (!this.#reasons.has('record')) {
+      this.wait('turn');
+      turn.later(() => this.goOn('turn'));
+    }
     this.#client.unshift(rest); // put back, since the end of what it sends stands behind that
-    turn.later(() => this.goOn('turn'));
   }
 
   wait(reason: Reason): void {

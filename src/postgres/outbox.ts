@@ -3,11 +3,13 @@ import type { PostgresAction } from './decide.js';
 
 /** More than this is not held back for a Sync: it is released as it is (DETAILS.md, Postgres relay), bytes. */
 const MOST_HELD = 64 * 1024;
-/**
- * What a client may have waiting before it is read no further, bytes: of its frames, and of their record, which is longer than short
- * frames are, and than what is sent in the place of refused ones.
- */
+/** What a client may have waiting before it is read no further, bytes. */
 const MOST_WAITING = 1024 * 1024;
+/**
+ * The same of its record, which is longer than short frames are, and than what is sent in the place of refused ones. What one client has to
+ * be recorded stands before everybody else's record.
+ */
+const MOST_UNRECORDED = 256 * 1024;
 
 /** Where released frames go, and how the client is slowed down. */
 export interface OutboxEnds {
@@ -55,16 +57,20 @@ export class Outbox {
     if (this.#held.length > 0 && !follows(frame, this.#held[this.#held.length - 1]!)) this.#inOnePiece = false;
     this.#held.push(frame);
     this.#heldBytes += frame.length;
-    if (this.#heldBytes > MOST_HELD) this.release();
+    if (this.#heldBytes > MOST_HELD || this.#unreleased > MOST_UNRECORDED) this.release();
+  }
+
+  /** What was recorded since the last release, bytes: ten bytes that run a long statement once more are as long as that in the record. */
+  get #unreleased(): number {
+    return this.#passage.session.recording.appendedBytes - this.#recordedBytes;
   }
 
   /** Sends what is held as soon as it is recorded; `then` runs right after. */
   release(then: () => void = () => {}): void {
     this.beforeRelease();
     const bytes = this.#take();
-    const { appendedBytes } = this.#passage.session.recording;
-    const recorded = appendedBytes - this.#recordedBytes;
-    this.#recordedBytes = appendedBytes;
+    const recorded = this.#unreleased;
+    this.#recordedBytes += recorded;
     this.#waitingBytes += bytes.length;
     this.#waitingRecord += recorded;
     if (this.#isFull) this.#ends.pause();
@@ -78,7 +84,7 @@ export class Outbox {
   }
 
   get #isFull(): boolean {
-    return this.#waitingBytes > MOST_WAITING || this.#waitingRecord > MOST_WAITING;
+    return this.#waitingBytes > MOST_WAITING || this.#waitingRecord > MOST_UNRECORDED;
   }
 
   #take(): Buffer {

@@ -13,6 +13,12 @@ export const PLANNED = allow('allowed to be planned; decided again when it is ru
  */
 export class Planned {
   #actions: PostgresAction[] = [];
+  #length = 0;
+
+  /** How long their record is going to be, roughly: texts and parameters, UTF-16 code units. */
+  get length(): number {
+    return this.#length;
+  }
 
   get actions(): readonly PostgresAction[] {
     return this.#actions;
@@ -21,6 +27,7 @@ export class Planned {
   /** @param action - a Parse or a Bind that was allowed */
   add(action: PostgresAction): void {
     this.#actions.push(action);
+    this.#length += lengthOf(action);
   }
 
   /**
@@ -31,8 +38,8 @@ export class Planned {
     const isOther = (one: PostgresAction) =>
       one.analysis !== analysis || one.text !== text || (one.via === 'bind' && one.parameters !== parameters);
     // Nearly always there is just the one: no other list is made for it.
-    if (this.#actions.length === 1 && !isOther(this.#actions[0]!)) this.#actions.pop();
-    else if (this.#actions.length > 0) this.#actions = this.#actions.filter(isOther);
+    if (this.#actions.length === 1 && !isOther(this.#actions[0]!)) this.#replace([]);
+    else if (this.#actions.length > 0) this.#replace(this.#actions.filter(isOther));
   }
 
   /**
@@ -42,10 +49,19 @@ export class Planned {
   record(passage: Passage<PostgresAction>): void {
     const actions = this.#actions;
     if (actions.length === 0) return;
-    this.#actions = [];
+    this.#replace([]);
     for (const action of actions) {
       const { decision } = passage.propose(action, PLANNED);
       if (decision.outcome !== 'allow') throw new FramingError('what is to be prepared cannot be recorded');
     }
   }
+
+  #replace(actions: PostgresAction[]): void {
+    this.#actions = actions;
+    this.#length = actions.reduce((all, one) => all + lengthOf(one), 0);
+  }
+}
+
+function lengthOf({ text, parameters = [] }: PostgresAction): number {
+  return parameters.reduce((all, one) => all + (one?.length ?? 0), text.length);
 }

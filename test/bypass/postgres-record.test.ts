@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto';
+import { inflateRawSync } from 'node:zlib';
 import t from 'tap';
 import { decide, describeSql, type PostgresAction } from '../../src/postgres/decide.js';
 import { postgresProtocol } from '../../src/postgres/protocol.js';
 import { analyse, loadParser, MAX_TEXT } from '../../src/postgres/sql/analyse.js';
+import { facing, honest } from '../postgres/hostile.js';
 import { READER, roleOf } from '../postgres/role.js';
+import { waitUntil } from '../support/wait.js';
+import { bind, execute, loggedIn, parse, sync } from '../support/wire.js';
 
 await loadParser();
 
@@ -49,4 +53,18 @@ t.test('a text of any length that a role may run is recorded whole', (t) => {
   const text = `select '${'x'.repeat(2 * MAX_TEXT)}' -- no password`;
   t.same(postgresProtocol.describe(actionOf(text), role).payload, { text });
   t.end();
+});
+
+t.test('a long statement that is run again and again leaves no record that is too long to be read', async (t) => {
+  const silent = honest(() => {});
+  const { gatewayPort, handle, database } = await facing(t, silent, 10_000);
+  const { client } = await loggedIn(t, gatewayPort, handle);
+  const again = (message: Buffer) => Buffer.concat(Array.from({ length: 300 }, () => message));
+  const long = parse('', `select '${'x'.repeat(MAX_TEXT / 2)}'`);
+  client.send(long, bind('', ''), again(execute('')), again(Buffer.concat([bind('', ''), sync()])));
+  const blocks = () =>
+    database.query<{ payload: Buffer; last: string }>('select payload, last_seq as last from daypass.blocks');
+  await waitUntil('all of it is recorded', async () => (await blocks()).some(({ last }) => Number(last) > 600));
+  const most = Math.max(...(await blocks()).map(({ payload }) => inflateRawSync(payload).length));
+  t.ok(most < 1024 * 1024, `${most} bytes in one block`);
 });
