@@ -19,7 +19,18 @@ export interface Portal {
 
 /** Whether the portal may outlive its transaction: WITH HOLD, or a text that says so somewhere. */
 export function mayHold(portal: Portal): boolean {
-  return portal.statements.some(({ text }) => /hold/i.test(text));
+  return portal.statements.some(saysHold);
+}
+
+/** Looked for once: thousands of portals run one long statement, and all are asked for at the end of each transaction. */
+const saying = new WeakMap<Prepared, boolean>();
+
+function saysHold(statement: Prepared): boolean {
+  const known = saying.get(statement);
+  if (known !== undefined) return known;
+  const says = /hold/i.test(statement.text);
+  saying.set(statement, says);
+  return says;
 }
 
 /** A name that SQL (PREPARE, DECLARE) gives a meaning: in doubt until the server has completed the statement. */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Names } from '../../src/postgres/names.js';
+import { mayHold, Names, type Portal } from '../../src/postgres/names.js';
 
 t.test('a name stands for everything it could be until the server says which', async (t) => {
   const names = new Names<string>();
@@ -128,4 +128,22 @@ t.test('only what survives the end of a transaction is kept', async (t) => {
   t.same(names.candidates('with hold'), ['with hold']);
   t.same(names.candidates('plain'), []);
   t.same(names.candidates('both'), ['with hold']);
+});
+
+t.test('a long statement is looked through once for whether its portals may hold, however many they are', (t) => {
+  let reads = 0;
+  const statement = {
+    analysis: { ok: true, statements: [] } as const,
+    get text() {
+      reads += 1;
+      return "select 'hold'";
+    },
+  };
+  const portals = new Names<Portal>();
+  for (let n = 0; n < 100; n += 1) portals.propose(`p${n}`, { statements: [statement], parameters: [] });
+  portals.retain(mayHold);
+  portals.retain(mayHold);
+  t.equal(portals.all('p99').length, 1);
+  t.equal(reads, 1);
+  t.end();
 });
