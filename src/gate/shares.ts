@@ -5,10 +5,10 @@ const MOST = 32_768;
 /** Of its descriptors a process gives them this part. Each takes two, its client's and its service's; some are for the process itself. */
 const PART = 3 / 10;
 
-/** A connection to a service that nobody uses, or nobody any more. */
-export interface Resting {
-  /** Its place is needed: it is closed. */
-  giveWay(): void;
+/** What may have connections to a service that nobody uses any more, or not at the moment. */
+export interface Giver {
+  /** Closes the one that has rested longest. @returns false where none rests */
+  giveWay(): boolean;
 }
 
 /**
@@ -20,8 +20,8 @@ export class Shares {
   readonly #most: number;
   readonly #taken = new Map<string, number>();
   #all = 0;
-  /** Who rests longest first. */
-  readonly #resting = new Set<Resting>();
+  readonly #givers = new Set<Giver>();
+  #resting = 0;
 
   /** @param most - how many there is room for; by the machine unless told */
   constructor(most = Math.min(MOST, Math.floor(descriptors() * PART))) {
@@ -45,21 +45,27 @@ export class Shares {
     this.#all -= 1;
   }
 
-  rests(one: Resting): void {
-    this.#resting.add(one);
+  join(giver: Giver): void {
+    this.#givers.add(giver);
+  }
+
+  leave(giver: Giver): void {
+    this.#givers.delete(giver);
+  }
+
+  /** One connection of a giver rests from here on. */
+  rests(): void {
+    this.#resting += 1;
     this.#makeRoom();
   }
 
-  /** It is used again, or closed. */
-  wakes(one: Resting): void {
-    this.#resting.delete(one);
+  /** One is used again, or closed. */
+  wakes(): void {
+    this.#resting -= 1;
   }
 
   #makeRoom(): void {
-    for (const one of this.#resting) {
-      if (this.#all + this.#resting.size <= this.#most) return;
-      this.#resting.delete(one);
-      one.giveWay();
-    }
+    if (this.#all + this.#resting <= this.#most) return;
+    for (const giver of this.#givers) while (this.#all + this.#resting > this.#most && giver.giveWay());
   }
 }

@@ -48,15 +48,29 @@ t.test('whatever comes and goes: never more than the room, and all of it is free
 t.test('what rests takes what is free, and the longest at rest gives way first', async (t) => {
   const shares = new Shares(4);
   const gone: string[] = [];
-  const resting = ['a', 'b', 'c', 'd', 'e'].map((name) => ({ giveWay: () => void gone.push(name) }));
-  for (const one of resting) shares.rests(one);
+  const resting: string[] = [];
+  const giveWay = () => {
+    const first = resting.shift();
+    if (first === undefined) return false;
+    gone.push(first);
+    shares.wakes();
+    return true;
+  };
+  const rests = (name: string) => {
+    resting.push(name);
+    shares.rests();
+  };
+  shares.join({ giveWay: () => false });
+  shares.join({ giveWay });
+  for (const name of ['a', 'b', 'c', 'd', 'e']) rests(name);
   t.same(gone, ['a']);
-  shares.wakes(resting[1]!);
+  t.equal(resting.shift(), 'b');
+  shares.wakes();
   t.ok(shares.take('alice'), 'it keeps nobody out');
   t.same(gone, ['a'], 'and what is used again is nowhere in the way');
   t.ok(shares.take('bob'));
   t.same(gone, ['a', 'c']);
   shares.giveBack('alice');
-  shares.rests(resting[1]!);
+  rests('b');
   t.same(gone, ['a', 'c']);
 });

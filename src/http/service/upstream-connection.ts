@@ -1,6 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { errorOf } from '../../errors.js';
-import type { Resting } from '../../gate/shares.js';
 import { goOnLater, Turns } from '../../session/later.js';
 import type { BodySink } from '../body/body.js';
 import type { LastHead } from '../last-head.js';
@@ -70,7 +69,7 @@ export class UpstreamTimeout extends Error {}
 const OWN_BYTES = 16 * 1024;
 
 /** One connection to a service, for the requests of one session, one after the other. */
-export class UpstreamConnection implements ResponseHeard, BodySink, Resting {
+export class UpstreamConnection implements ResponseHeard, BodySink {
   readonly #owner: ConnectionOwner;
   readonly #reader: ResponseReader;
   // Its own, and not everybody's: TLS may tell of bytes amid a write.
@@ -184,10 +183,6 @@ export class UpstreamConnection implements ResponseHeard, BodySink, Resting {
     this.#error ??= error;
     this.#reader.stop();
     this.#socket.destroy();
-  }
-
-  giveWay(): void {
-    this.destroy(new Error('its place is needed'));
   }
 
   /** Ends it for the sake of a request that it has, or would have had: nothing is heard of that any more. */

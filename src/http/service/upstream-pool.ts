@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.js';
 import { errorOf } from '../../errors.js';
-import { Shares } from '../../gate/shares.js';
+import { type Giver, Shares } from '../../gate/shares.js';
 import type { ServiceMeter } from '../../service-meter.js';
 import { LastHead } from '../last-head.js';
 import { copied, type Kept } from '../memory/reading.js';
@@ -73,7 +73,7 @@ const OVER = new Error('the session is over');
 const NOTHING_SENT: Sent = { abort: () => {}, resume: () => {}, keep: copied, isRepeated: false };
 
 /** The connections of one session to its service, each for one request at a time (A5). */
-export class UpstreamPool implements ConnectionOwner {
+export class UpstreamPool implements ConnectionOwner, Giver {
   readonly lastHead = new LastHead<ResponseHead>();
   /** Rounds of the clock that were told by `look`. */
   now = 0;
@@ -100,6 +100,7 @@ export class UpstreamPool implements ConnectionOwner {
     this.#limits = limits;
     this.#round = round;
     this.#shares = shares;
+    shares.join(this);
   }
 
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
@@ -121,6 +122,7 @@ export class UpstreamPool implements ConnectionOwner {
   /** Nothing new is sent; what is under way finishes. */
   close(): void {
     this.#isClosed = true;
+    this.#shares.leave(this);
     for (const connection of [...this.#resting])
       connection.destroy(new Error('the policy of the service is another one'));
   }
@@ -129,6 +131,7 @@ export class UpstreamPool implements ConnectionOwner {
   destroy(): void {
     this.#isClosed = true;
     this.#isDestroyed = true;
+    this.#shares.leave(this);
     for (const connection of [...this.#connections]) connection.destroy(OVER);
   }
 
@@ -140,6 +143,14 @@ export class UpstreamPool implements ConnectionOwner {
     }
     for (const connection of this.#connections) this.#hurry(connection);
     return !this.#isClosed || this.#connections.size > 0;
+  }
+
+  giveWay(): boolean {
+    const connection = this.#resting.shift();
+    if (connection === undefined) return false;
+    this.#shares.wakes();
+    connection.destroy(new Error('its place is needed'));
+    return true;
   }
 
   opened(connection: UpstreamConnection): void {
@@ -155,14 +166,16 @@ export class UpstreamPool implements ConnectionOwner {
     if (rests <= 0 || this.#isClosed) return connection.destroy(new Error('the service does not keep connections'));
     connection.restsUntil = this.now + Math.floor(rests / this.#round);
     this.#resting.push(connection);
-    this.#shares.rests(connection);
+    this.#shares.rests();
   }
 
   closed(connection: UpstreamConnection, error: Error, call: Call | null, isAnswered: boolean): void {
     this.#connections.delete(connection);
     const at = this.#resting.indexOf(connection);
-    if (at !== -1) this.#resting.splice(at, 1);
-    this.#shares.wakes(connection);
+    if (at !== -1) {
+      this.#resting.splice(at, 1);
+      this.#shares.wakes();
+    }
     const dialled = this.#dialling.get(connection);
     this.#dialling.delete(connection);
     if (dialled !== undefined) {
@@ -212,7 +225,7 @@ export class UpstreamPool implements ConnectionOwner {
    */
   #choose(connection: UpstreamConnection, sending: Sending): void {
     sending.on = connection;
-    this.#shares.wakes(connection);
+    this.#shares.wakes();
     this.#chosen.push({ connection, sending });
     if (this.#chosen.length === 1) setImmediate(() => this.#sendChosen());
   }

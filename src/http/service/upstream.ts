@@ -54,9 +54,19 @@ export class Upstreams {
   /** A connection that its user has given up, and that may take its time to end. */
   left(connection: Duplex): void {
     if (connection.destroyed) return;
-    const resting = { giveWay: () => void connection.destroy() };
-    connection.once('close', () => this.#shares.wakes(resting));
-    this.#shares.rests(resting);
+    let isLeft = true;
+    const giveWay = () => {
+      if (!isLeft) return false;
+      isLeft = false;
+      this.#shares.leave(giver);
+      this.#shares.wakes();
+      connection.destroy();
+      return true;
+    };
+    const giver = { giveWay };
+    connection.once('close', giveWay);
+    this.#shares.join(giver);
+    this.#shares.rests();
   }
 
   /** Ends everything at once. */
