@@ -109,6 +109,7 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
   const rules = [
     { route: 'GET /find', query: { kind: 'book' } },
     { route: 'GET /under', query: { kind_x: 'book', kind_: { one_of: ['book'], optional: true } } },
+    { route: 'GET /may', query: { kind: { one_of: ['book'], optional: true }, all: { absent: true } } },
   ];
   const { echo, ask } = await serviceWith(t, rules);
   const others = Array.from({ length: 200 }, (_, at) => `&p${at}=1`).join('');
@@ -125,6 +126,12 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     '/find?kind.=all&kind=book',
     '/find?kind=book&%2Ekind=all',
     '/find?kind=book&.kind.x:y=all',
+    '/find?kind=book&]kind=all', // Rack up to 2.2: kind
+    '/find?%5D%5B]kind=all&kind=book',
+    '/may?!kind=all', // Spring, where there is no other
+    '/may?kind=book&%21all=1',
+    '/may?_kind=on',
+    '/may?!kind.x=all',
     `/find?kind=book${others}`, // left out by some, from a thousand on
     `/find?${'&'.repeat(200)}kind=book`,
   ])

@@ -45,9 +45,9 @@ export function readQuery(query: string): Query {
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
 const MOST_READ = 200;
 
-/** What Zope takes for `kind` in `kind:int`, and Rocket in `kind.x`, `kind.` and `.kind`. */
+/** What Zope takes for `kind` in `kind:int`, Rocket in `kind.x`, `kind.` and `.kind`, Spring in `!kind` and `_kind` where `kind` is missing. */
 function stemsOf(name: string): string[] {
-  const plain = name.replace(/^\.+/, '');
+  const plain = name.replace(/^(?:\.+|[!_])/, '');
   const parts = [':', '.'].filter((mark) => plain.includes(mark)).map((mark) => plain.slice(0, plain.indexOf(mark)));
   return plain === name ? parts : [plain, ...parts];
 }
@@ -61,14 +61,14 @@ function readings(name: string): Set<string> {
 }
 
 /**
- * What most of them take it for: case is nothing to some, `a[]`, `a[b]` and `[a]` are `a` to some, `.` and blanks are `_` to
- * PHP; blanks around it are cut off, and a `?` before it by `URLSearchParams`.
+ * What most of them take it for: case is nothing to some, `a[]`, `a[b]`, `[a]` and `]a` are `a` to some (Rack up to 2.2), `.` and
+ * blanks are `_` to PHP; blanks around it are cut off, and a `?` before it by `URLSearchParams`.
  */
 export function folded(name: string): string {
   const plain = name
     .toLowerCase()
     .trim()
-    .replace(/^[?[]+/, '')
+    .replace(/^[?[\]]+/, '')
     .replace(/[[\]].*$/s, '');
   return plain.trim().replace(/[. ]/g, '_');
 }

@@ -180,7 +180,7 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
 }
 
 const NAME_BOTH =
-  'send none that begins with its name and "." or ":", or ask the owner of the service to name that one in the rule, too';
+  'send none with its name and ".", ":", "!" or "_" beside it, or ask the owner of the service to name that one in the rule, too';
 
 /** PHP, Go, Rails, Sinatra, Tornado and others take a field of a form, or a member of JSON, before the query's parameter. */
 const IN_BODY: Why = {
