@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.js';
 import { Queue } from '../queue.js';
 
 /** How many connections go on in one turn of the event loop. */
@@ -42,8 +43,13 @@ const MANY = 16 * 1024;
 const MOST_IN_TURN = 4 * 1024 * 1024;
 const AT_A_TIME = 256 * 1024;
 
+/** Some bodies are looked through for what they ask for, some bytes of them dozens of times: no turn takes longer for it, milliseconds. */
+const LONGEST_TURN = 10;
+
 /** What was read of bodies in this turn, on all connections, bytes. */
 let readInTurn = 0;
+/** When the first of it had been read, on the monotonic clock. */
+let turnBegan = 0;
 
 /** What is read of bodies on one connection, in its turns. */
 export class Turns {
@@ -55,12 +61,16 @@ export class Turns {
    * @param data - how much of it was body
    */
   isOver(came: number, data: number): boolean {
-    if (readInTurn === 0) setImmediate(endTurn);
+    const now = systemClock.monotonic();
+    if (readInTurn === 0) {
+      turnBegan = now;
+      setImmediate(endTurn);
+    }
     readInTurn += came;
     this.#read += data;
     const isMuch = readInTurn > MOST_IN_TURN && this.#read >= AT_A_TIME;
     const isMostlyFraming = came >= MANY && 2 * data < came;
-    if (!isMuch && !isMostlyFraming) return false;
+    if (!isMuch && !isMostlyFraming && now - turnBegan < LONGEST_TURN) return false;
     this.#read = 0;
     return true;
   }

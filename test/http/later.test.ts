@@ -123,6 +123,24 @@ t.test('who reads bodies alone is not stopped; where many do, each stops when ot
   t.ok(sum <= IN_TURN, `${sum} bytes`);
 });
 
+t.test('where each piece of a body takes long, hardly more than one is read in a turn', async (t) => {
+  const turn = turns(t);
+  const reads: number[] = [];
+  const { client } = await serve(t, (req, res) => {
+    const data = ({ release }: { release(): void }) => {
+      reads.push(turn());
+      for (const from = performance.now(); performance.now() - from < 20; );
+      release();
+    };
+    req.receive({ data, end: () => res.send(200, {}, 'all of it'), fail() {} });
+  });
+  const { socket, sees } = client(`POST /in HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${2 * MiB}\r\n\r\n`);
+  socket.write(Buffer.alloc(2 * MiB));
+  await sees(/all of it$/);
+  t.ok(reads.length > 8);
+  t.ok(most(reads) <= 2, 'the first of a turn is not timed');
+});
+
 t.test('of many long bodies that are at hand no more is read in one turn than others can wait for', async (t) => {
   const turn = turns(t);
   const read: { turn: number; bytes: number }[] = [];

@@ -131,7 +131,7 @@ export class PartsReader implements FormReader {
     for (let place = PLACE.exec(text); place !== null; place = PLACE.exec(text)) {
       const [, star, name, id] = place;
       from = place.index;
-      if (id !== undefined && namesMethod(`${unescaped(id)}=`)) asked.push(UNKNOWN);
+      if (id !== undefined && isNameOf(id)) asked.push(UNKNOWN);
       if (name !== undefined && isMethodsName(name, star === '*')) asked.push(UNKNOWN);
       if (id !== undefined || name !== undefined) continue;
       const part = text.slice(place.index, place.index + LONGEST);
@@ -175,7 +175,7 @@ function namesMethodIn(head: string): boolean {
   const joined = head.replace(/[\r\n]+/g, ''); // PHP adds a line without a colon to the one before
   if (!/method|[%*\\]|=\?/i.test(joined)) return false;
   if (/(?<!file)name\*\d/i.test(head)) return true; // in pieces (RFC 2231), which nobody needs for an honest name
-  if ([...head.matchAll(CONTENT_ID)].some(([, id = '']) => namesMethod(`${unescaped(id)}=`))) return true;
+  if ([...head.matchAll(CONTENT_ID)].some(([, id = '']) => isNameOf(id))) return true;
   return [head, joined].some((text) => [...text.matchAll(NAME)].some(isNameOfMethod));
 }
 
@@ -189,10 +189,15 @@ function isMethodsName(name: string, isExtended: boolean): boolean {
   if (text.includes('=?')) return true; // an encoded word (RFC 2047), which Tomcat reads
   if (!isExtended || !text.includes("'")) {
     const [word = ''] = /[^\s']+/.exec(text) ?? []; // PHP drops what stands behind a quote, or a blank
-    return [text, word].some((one) => namesMethod(`${unescaped(one)}=`));
+    return [text, word].some(isNameOf);
   }
   const [set = ''] = text.split("'");
-  return (set !== '' && !isAsciiSet(set)) || namesMethod(`${unescaped(text.slice(text.lastIndexOf("'") + 1))}=`);
+  return (set !== '' && !isAsciiSet(set)) || isNameOf(text.slice(text.lastIndexOf("'") + 1));
+}
+
+/** Places may stand in one another, and each is looked at: escapes are undone where there may be something behind them. */
+function isNameOf(raw: string): boolean {
+  return IN_NAMES.test(raw) && namesMethod(`${unescaped(raw)}=`);
 }
 
 /** Slim's is in upper case. */
