@@ -87,14 +87,15 @@ export class Joining {
 
   async #dial(admission: Admission, parameters: ReadonlyMap<string, string>): Promise<Upstream> {
     const { clock } = this.#parts;
-    const { meter } = admission.session;
+    const { session } = admission;
+    const { meter } = session;
     const from = clock.monotonic();
     try {
       const upstream = await dial(admission, parameters, this.#parts.dialLimit);
       meter.dialled(clock.monotonic() - from);
       return upstream;
     } catch (thrown) {
-      meter.dialFailed();
+      if (session.end === null) meter.dialFailed();
       throw thrown;
     }
   }

@@ -37,7 +37,7 @@ export interface Upstream {
 }
 
 /**
- * Connects to the database of an admission's role and logs in with the injected credentials.
+ * Connects to the database of an admission's role and logs in with the injected credentials, as long as the session lives.
  * @param limit - how long the upstream may take, milliseconds
  * @throws DaypassError `upstream_unavailable` (nobody answers, or not in time) or `upstream_auth`
  */
@@ -46,8 +46,9 @@ export async function dial(
   parameters: ReadonlyMap<string, string>,
   limit = HANDSHAKE_LIMIT,
 ): Promise<Upstream> {
-  const target = postgresRole(admission.session.role).upstream;
-  const { socket, ...greeting } = await logIn(target, parameters, limit);
+  const { session } = admission;
+  const target = postgresRole(session.role).upstream;
+  const { socket, ...greeting } = await logIn(target, parameters, limit, (givesUp) => session.whenEnded(givesUp));
   const pid = greeting.key?.pid ?? null;
   return { ...greeting, pid, socket, ...canceller(target, socket, greeting.key) };
 }
@@ -61,20 +62,27 @@ export interface LoggedIn extends Greeting {
  * Connects to a database and logs in: the one way to where the password goes. A session gets there by `dial` alone, which
  * asks for its admission; the gateway's own questions have no session.
  * @param limit - how long the upstream may take, milliseconds
+ * @param meanwhile - is given what to call when nobody waits for it any more
  * @throws DaypassError `upstream_unavailable` (nobody answers, or not in time) or `upstream_auth`
  */
 export async function logIn(
   target: PostgresTarget,
   parameters: ReadonlyMap<string, string>,
   limit: number,
+  meanwhile: (giveUp: () => void) => void = () => {},
 ): Promise<LoggedIn> {
   const startup = new Map([...parameters, ['user', target.user], ['database', target.database]]);
   let socket: Socket | null = null;
+  let isOver = false;
   const timer = setTimeout(() => socket?.destroy(new Error('no answer in time')), limit);
   try {
-    socket = await open(target, (made) => {
+    const opening = open(target, (made) => {
       socket = made;
     });
+    meanwhile(() => {
+      if (!isOver) socket?.destroy(new Error('nobody waits for it'));
+    });
+    socket = await opening;
     socket.write(startupMessage(startup));
     const replies = new Replies(socket);
     const greeting = await authenticate(replies, socket, target);
@@ -85,6 +93,7 @@ export async function logIn(
     if (thrown instanceof DaypassError) throw thrown;
     throw new DaypassError('upstream_unavailable', 'the database cannot be reached', { cause: thrown });
   } finally {
+    isOver = true;
     clearTimeout(timer);
   }
 }

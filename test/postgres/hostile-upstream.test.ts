@@ -1,7 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { askUpstream } from '../../src/postgres/upstream-client.js';
-import { cstring, fields, front, int16, int32, loggedIn, query, shapes, type WireClient } from '../support/wire.js';
+import { waitUntil } from '../support/wait.js';
+import {
+  cstring,
+  fields,
+  front,
+  int16,
+  int32,
+  loggedIn,
+  query,
+  shapes,
+  start,
+  type WireClient,
+  wire,
+} from '../support/wire.js';
 import {
   challenge,
   facing,
@@ -488,3 +501,16 @@ t.test(
     }
   },
 );
+
+t.test('whoever leaves while a silent database is asked to let them in is not waited for', async (t) => {
+  for (const script of [() => {}, attacks.find(([what]) => /asks for SASL/.test(what))![1]]) {
+    const { gatewayPort, handle, connections } = await facing(t, script, 600_000);
+    const client = await wire(t, gatewayPort);
+    client.send(start({ user: 'alice', database: 'orders-db' }));
+    await client.message();
+    client.send(front('p', cstring(handle)));
+    await waitUntil('the database is asked', () => connections.length > 0);
+    client.socket.destroy();
+    await waitUntil('nobody waits for it', () => connections.every(({ destroyed }) => destroyed), { seconds: 20 });
+  }
+});
