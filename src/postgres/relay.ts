@@ -64,6 +64,8 @@ export class Relay implements Connection {
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
   #over = false;
+  /** The server is being told of a cancel request of the client's. */
+  #isCancelling = false;
 
   constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
     this.client = client;
@@ -181,11 +183,15 @@ export class Relay implements Connection {
     for (const [name, value] of this.#upstream.parameters) this.#checkSetting(name, value);
   }
 
-  /** Passes the client's own cancel request on: behind the statement it is about, which may still wait for its record. */
+  /**
+   * Passes the client's own cancel request on: behind the statement it is about, which may still wait for its record. One at a time:
+   * each takes a connection of its own, for two seconds where the server is silent.
+   */
   cancel(): void {
-    if (this.#over || !this.#passage.session.isLive()) return;
+    if (this.#over || this.#isCancelling || !this.#passage.session.isLive()) return;
+    this.#isCancelling = true;
     this.#passage.release(() => {
-      if (!this.#over) void this.#upstream.cancel();
+      if (!this.#over) void this.#upstream.cancel().then(() => (this.#isCancelling = false));
     });
   }
 

@@ -9,6 +9,7 @@ import {
   int16,
   int32,
   loggedIn,
+  packet,
   query,
   shapes,
   start,
@@ -513,4 +514,23 @@ t.test('whoever leaves while a silent database is asked to let them in is not wa
     client.socket.destroy();
     await waitUntil('nobody waits for it', () => connections.every(({ destroyed }) => destroyed), { seconds: 20 });
   }
+});
+
+t.test('a silent database is told of one cancel request of a client at a time', async (t) => {
+  const silent: Script = (server) => {
+    server.socket.allowHalfOpen = true;
+    return honest(() => {})(server);
+  };
+  const { gatewayPort, handle, connections } = await facing(t, silent);
+  const { client, hello } = await loggedIn(t, gatewayPort, handle);
+  const { body } = hello.find(({ type }) => type === 'K')!;
+  client.send(query('select 1'));
+  const before = connections.length;
+  for (let times = 0; times < 5; times += 1) {
+    const canceller = await wire(t, gatewayPort);
+    canceller.send(packet(80877102, body));
+    await canceller.closed;
+  }
+  await waitUntil('it is told', () => connections.length > before);
+  t.equal(connections.length, before + 1);
 });
