@@ -10,6 +10,8 @@ const MOST_WAITING = 1024 * 1024;
  * be recorded stands before everybody else's record.
  */
 const MOST_UNRECORDED = 256 * 1024;
+/** How often it may have asked for what waits to leave: each Flush of five bytes is held here as well. */
+const MOST_RELEASES = 1024;
 
 /** Where released frames go, and how the client is slowed down. */
 export interface OutboxEnds {
@@ -32,6 +34,7 @@ export class Outbox {
   #inOnePiece = true;
   #waitingBytes = 0;
   #waitingRecord = 0;
+  #releases = 0;
   /** What the record had when something was released last. */
   #recordedBytes = 0;
 
@@ -73,10 +76,12 @@ export class Outbox {
     this.#recordedBytes += recorded;
     this.#waitingBytes += bytes.length;
     this.#waitingRecord += recorded;
+    this.#releases += 1;
     if (this.#isFull) this.#ends.pause();
     this.#passage.release(() => {
       this.#waitingBytes -= bytes.length;
       this.#waitingRecord -= recorded;
+      this.#releases -= 1;
       if (bytes.length > 0) this.#ends.send(bytes);
       then();
       if (!this.#isFull) this.#ends.resume();
@@ -84,6 +89,7 @@ export class Outbox {
   }
 
   get #isFull(): boolean {
+    if (this.#releases > MOST_RELEASES) return true;
     return this.#waitingBytes > MOST_WAITING || this.#waitingRecord > MOST_UNRECORDED;
   }
 

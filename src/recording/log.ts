@@ -35,10 +35,10 @@ export interface Receipt {
 export interface Sink {
   /** There is something to write for this log. */
   dirty(log: SessionLog, urgent: boolean): void;
-  /** Whether the bounded buffer takes more. @param own - how much of it a session has already, bytes: none has all of it */
-  hasRoom(own: number): boolean;
-  /** Counts queued bytes in or out. */
-  queued(bytes: number): void;
+  /** Whether the bounded buffer takes more of this person's sessions. */
+  hasRoom(person: string): boolean;
+  /** Counts queued bytes of a person's sessions in or out. */
+  queued(person: string, bytes: number): void;
   /** Begins to hear what is encoded for a session's next block. */
   listen(sessionId: string): Hearing;
   monotonic(): number;
@@ -169,7 +169,7 @@ export class SessionLog {
 
   #count(bytes: number): void {
     this.#pendingBytes += bytes;
-    this.#sink.queued(bytes);
+    this.#sink.queued(this.row.principal, bytes);
   }
 
   /** Whether so much waits to be encoded that it should not wait until it is written. */
@@ -253,7 +253,7 @@ export class SessionLog {
   }
 
   #isSafe(seq: number): boolean {
-    return this.row.mode === 'buffered' ? this.#sink.hasRoom(this.#pendingBytes) : this.committedSeq >= seq;
+    return this.committedSeq >= seq || (this.row.mode === 'buffered' && this.#sink.hasRoom(this.row.principal));
   }
 }
 

@@ -30,6 +30,8 @@ export interface RecorderOptions {
 
 const STALL_AFTER = 5_000;
 const BUFFER_BYTES = 64 * 1024 * 1024;
+/** The part of it that one person's sessions may take. */
+const PART = 1 / 4;
 /** Buffered events are written at least this often, milliseconds. */
 const BUFFERED_FLUSH = 100;
 /** With more than this queued, bytes, they are written at once: what waits is carried along by each collection of the young. */
@@ -64,6 +66,7 @@ export class Recorder implements Sink {
   #flushTimer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
   #queuedBytes = 0;
+  readonly #queuedOf = new Map<string, number>();
   #closed = false;
   /** Whether something more urgent than writing is late; asked before each batch. */
   pressed: () => boolean = () => false;
@@ -91,12 +94,16 @@ export class Recorder implements Sink {
     else this.#flushLater();
   }
 
-  hasRoom(own: number): boolean {
-    return this.#queuedBytes < this.#bufferBytes && own < this.#bufferBytes / 2;
+  hasRoom(person = ''): boolean {
+    const theirs = this.#queuedOf.get(person) ?? 0;
+    return this.#queuedBytes < this.#bufferBytes && theirs < this.#bufferBytes * PART;
   }
 
-  queued(bytes: number): void {
+  queued(person: string, bytes: number): void {
     this.#queuedBytes += bytes;
+    const theirs = (this.#queuedOf.get(person) ?? 0) + bytes;
+    if (theirs > 0) this.#queuedOf.set(person, theirs);
+    else this.#queuedOf.delete(person);
   }
 
   listen(sessionId: string): Hearing {

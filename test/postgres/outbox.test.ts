@@ -6,7 +6,7 @@ import { Outbox } from '../../src/postgres/outbox.js';
 import { postgresProtocol } from '../../src/postgres/protocol.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
 import { waitUntil } from '../support/wait.js';
-import { loggedIn, parse, sync } from '../support/wire.js';
+import { flush, loggedIn, parse, sync } from '../support/wire.js';
 import { facing, honest, READY } from './hostile.js';
 
 await loadParser();
@@ -57,4 +57,14 @@ t.test('a client of short messages waits for the record as well, and goes on wit
   t.ok(refused < 200, `${refused} long ones that are refused`);
   await locker.query('rollback');
   await waitUntil('these as well', () => sent === all + refused * sync().length && !isPaused);
+  await locker.query('begin; lock table daypass.blocks in access exclusive mode');
+  passage.propose({ text, analysis, contained: [], via: 'query', catalog: undefined }, NO);
+  let flushes = 0;
+  for (; !isPaused && flushes < 10_000; flushes += 1) {
+    outbox.hold(flush());
+    outbox.release();
+  }
+  t.ok(flushes < 2_000, `${flushes} that only ask for an answer`);
+  await locker.query('rollback');
+  await waitUntil('and these', () => !isPaused);
 });
