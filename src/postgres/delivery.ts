@@ -12,8 +12,10 @@ export class Delivery {
   readonly #framer: BackendFramer;
   /** Looks for our own secrets in what the client is given of the server's. */
   readonly #said: SightedStream;
-  /** What the server answers while a statement is being stopped. */
+  /** What the server answers while statements are being stopped. */
   #held: Buffer[] | null = null;
+  /** How many statements are being stopped: several results that are over a limit may come in one read. */
+  #holds = 0;
   /** What the client was given so far ends in the middle of a message. */
   #midMessage = false;
   /** What the client is to be told as soon as a message of the server's has ended. */
@@ -38,12 +40,15 @@ export class Delivery {
     else keep(this.#held, pieces, continues);
   }
 
-  /** Holds what the server says from here on. @returns what gives it, and goes on */
+  /** Holds what the server says from here on. @returns what gives it, and goes on, unless it is held for another cause as well */
   hold(): () => void {
-    const held: Buffer[] = [];
+    const held = this.#held ?? [];
     this.#held = held;
+    this.#holds += 1;
     this.#upstream.pause();
     return () => {
+      this.#holds -= 1;
+      if (this.#holds > 0) return;
       this.#held = null;
       if (!this.#over) this.#deliver(held);
     };
