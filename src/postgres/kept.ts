@@ -1,4 +1,4 @@
-import type { Expectation } from './expectations.js';
+import type { ExecuteExpectation, Expectation, QueryExpectation } from './expectations.js';
 import type { Keeper, Portal, Prepared } from './names.js';
 import { weightOfAnalysis } from './sql/weight.js';
 
@@ -13,6 +13,8 @@ export interface Room {
 const NAME = 256;
 const ENTRY = 64;
 const ACTION = 256;
+/** A place in a list: of one name thousands of statements may be meant, as long as the server has not said which. */
+const PLACE = 8;
 
 /** Roughly what is kept of a statement, bytes: its text, as much again for the names in it, and what was found there. */
 export function weightOfStatement({ text, analysis }: Pick<Prepared, 'text' | 'analysis'>): number {
@@ -29,9 +31,11 @@ function weightOfParameters(parameters: Portal['parameters'] = []): number {
 export function weightOfExpectation(one: Expectation): number {
   switch (one.kind) {
     case 'query':
-      return ACTION + weightOfStatement(one.action) + weightOfParameters(one.action.parameters);
+      return (
+        ACTION + weightOfStatement(one.action) + weightOfParameters(one.action.parameters) + weightOfContained(one)
+      );
     case 'execute':
-      return ACTION + 2 * one.portal.length;
+      return ACTION + 2 * one.portal.length + weightOfContained(one);
     case 'parse':
     case 'close':
       return ENTRY + 2 * one.name.length;
@@ -42,6 +46,14 @@ export function weightOfExpectation(one: Expectation): number {
     default:
       return 0; // one for all
   }
+}
+
+function weightOfContained({ action }: QueryExpectation | ExecuteExpectation): number {
+  return PLACE * action.contained.length;
+}
+
+function weightOfPortal({ statements, parameters }: Portal): number {
+  return NAME + PLACE * statements.length + weightOfParameters(parameters);
 }
 
 /**
@@ -62,8 +74,8 @@ export class Kept {
   };
 
   readonly portals: Keeper<Portal> = {
-    take: ({ statements, parameters }) => this.#take(NAME + weightOfParameters(parameters), statements),
-    give: ({ statements, parameters }) => this.#give(NAME + weightOfParameters(parameters), statements),
+    take: (portal) => this.#take(weightOfPortal(portal), portal.statements),
+    give: (portal) => this.#give(weightOfPortal(portal), portal.statements),
   };
 
   #take(own: number, statements: readonly Prepared[]): boolean {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { Kept, weightOfStatement } from '../../src/postgres/kept.js';
+import { Kept, weightOfExpectation, weightOfStatement } from '../../src/postgres/kept.js';
 import type { MemoryLimits } from '../../src/postgres/memory.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
 import { bind, close, cstring, execute, front, int32, loggedIn, parse, shapes, sync } from '../support/wire.js';
@@ -111,4 +111,16 @@ t.test('of one person large messages under way find no more room together than t
   const clients = [await loggedIn(t, gatewayPort, handle), await loggedIn(t, gatewayPort, handle)];
   for (const { client } of clients) client.send(half);
   t.match(shapes(await Promise.race(clients.map(({ client }) => client.rest()))), /^E:53200$/);
+});
+
+t.test('a message whose name may mean thousands of statements weighs as many', (t) => {
+  const analysis = analyse('select 1');
+  const contained = Array.from({ length: 5_000 }, () => analysis);
+  const action = { text: 'select 1', analysis, contained, via: 'execute' } as const;
+  t.ok(weightOfExpectation({ kind: 'execute', seq: 1, action, portal: '', defined: [] }) >= 40_000);
+  const { room, portals } = kept();
+  const statement = { text: 'select 1', analysis };
+  portals.take({ statements: contained.map(() => statement), parameters: [] });
+  t.ok(room.bytes >= 40_000);
+  t.end();
 });
