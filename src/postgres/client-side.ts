@@ -142,10 +142,10 @@ export class ClientSide implements FrontendHandler {
    * @returns the first refusal
    */
   judgeAgain(): Decision | null {
-    const { expectations, passage } = this.#talk;
-    const sent = expectations.unanswered().flatMap((one) => ('action' in one ? [one.action] : []));
+    const { catalog } = this.#decisions;
+    const sent = this.#talk.expectations.unanswered().flatMap((one) => ('action' in one ? [one.action] : []));
     for (const action of [...sent, ...this.#planned.actions]) {
-      const decision = passage.judge({ ...action, catalog: this.#decisions.catalog });
+      const decision = this.#decisions.again({ ...action, catalog });
       if (decision.outcome !== 'allow') return decision;
     }
     return null;

@@ -1,4 +1,4 @@
-import type { Decision } from '../policy/decision.js';
+import { allow, type Decision } from '../policy/decision.js';
 import { advise } from './advice.js';
 import type { Catalog } from './catalog/catalog.js';
 import { lacks } from './catalog/lacks.js';
@@ -13,10 +13,18 @@ interface Made {
   readonly decision: Decision;
 }
 
+/** What was found allowed beside others, when all that waits was decided once more. */
+interface Again extends Omit<Made, 'decision'> {
+  readonly allowed: WeakSet<Analysis>;
+}
+
+const ALLOWED = allow('all of it was allowed');
+
 /** What the statements of one session are decided, each by the policy and the catalog in force when it comes. */
 export class Decisions {
   readonly #talk: Conversation;
   readonly #made = new WeakMap<Analysis, Made>();
+  #again: Again = { role: null, catalog: null, allowed: new WeakSet() };
 
   constructor(talk: Conversation) {
     this.#talk = talk;
@@ -39,6 +47,24 @@ export class Decisions {
     if (known !== undefined && known.role === role && known.catalog === catalog) return known.decision;
     const decision = this.make(action);
     this.#made.set(analysis, { role, catalog, decision });
+    return decision;
+  }
+
+  /**
+   * Decides what was allowed before, by the policy that has come. Hundreds of thousands that wait are mostly a few statements:
+   * what all its parts were allowed for is not decided once more.
+   */
+  again(action: PostgresAction): Decision {
+    const { analysis, contained, via, catalog } = action;
+    const { role } = this.#talk.passage.session;
+    if (via === 'parse') return this.make(action); // it may declare types
+    if (contained.length === 0) return this.of(action);
+    if (this.#again.role !== role || this.#again.catalog !== catalog)
+      this.#again = { role, catalog, allowed: new WeakSet() };
+    const { allowed } = this.#again;
+    if (allowed.has(analysis) && contained.every((one) => allowed.has(one))) return ALLOWED;
+    const decision = this.make(action);
+    if (decision.outcome === 'allow') for (const one of [analysis, ...contained]) allowed.add(one);
     return decision;
   }
 

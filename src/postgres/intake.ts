@@ -8,8 +8,8 @@ import { FrontendFramer, type FrontendHandler } from './wire/frontend-framer.js'
  */
 const AT_A_TIME = 512;
 
-/** Why a client is read no further: what it sent waits for its record, the server takes no more, or others have their turn. */
-export type Reason = 'record' | 'server' | 'turn';
+/** Why a client is read no further: what it sent waits for its record, the server takes no more or answers too little, or others have their turn. */
+export type Reason = 'record' | 'server' | 'answers' | 'turn';
 
 /** What a client sends, cut into messages: some of them in each turn, and none while there is a reason to wait. */
 export class Intake {

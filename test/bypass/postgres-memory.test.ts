@@ -1,9 +1,16 @@
 import t from 'tap';
+import { systemClock } from '../../src/clock.js';
+import { Passage } from '../../src/gate/passage.js';
+import { Conversation } from '../../src/postgres/conversation.js';
+import { Decisions } from '../../src/postgres/decisions.js';
 import { weightOfStatement } from '../../src/postgres/kept.js';
 import { SessionsMemory } from '../../src/postgres/memory.js';
+import { postgresProtocol } from '../../src/postgres/protocol.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
 import { facing, honest, READY } from '../postgres/hostile.js';
-import { cstring, front, loggedIn, parse, shapes, sync } from '../support/wire.js';
+import { READER, roleOf } from '../postgres/role.js';
+import { waitUntil } from '../support/wait.js';
+import { bind, cstring, execute, flush, front, loggedIn, parse, shapes, sync } from '../support/wire.js';
 
 /*
  * Nobody takes the gateway's memory by what they keep there: statements under names, and statements that wait for an answer.
@@ -59,4 +66,51 @@ t.test('C19: a session that has ended has nothing left to give back', async (t) 
   t.notOk(ended.names.take(MiB), 'and takes nothing more');
   t.notOk(memory.of('bob', () => {}).names.take(MiB + 1));
   t.ok(memory.of('bob', () => {}).names.take(MiB));
+});
+
+t.test(
+  'C19: a client that is not answered is read no further, before its end would be the record of thousands',
+  async (t) => {
+    let heard = 0;
+    const silent = honest((_, asked) => {
+      heard = asked;
+    });
+    const { gatewayPort, handle } = await facing(t, silent, 10_000);
+    const { client } = await loggedIn(t, gatewayPort, handle);
+    client.send(parse('', 'select 1'), bind('', ''), flush());
+    for (let i = 0; i < 40; i += 1) client.send(Buffer.concat(Array.from({ length: 1_000 }, () => execute(''))));
+    await waitUntil('many are on their way', () => heard > 8_000);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    t.ok(heard < 16_000, `${heard} messages`);
+  },
+);
+
+t.test('C19: when the policy changes thousands that wait are decided as often as they are statements', async (t) => {
+  const { gate, gatewayPort, handle, log } = await facing(
+    t,
+    honest((server) => server.send(READY)),
+    10_000,
+  );
+  await loggedIn(t, gatewayPort, handle);
+  const [session] = gate.registry.all();
+  if (session === undefined) return void t.fail('nobody is in');
+  const passage = new Passage(session, postgresProtocol, log);
+  let judged = 0;
+  const judge = passage.judge.bind(passage);
+  passage.judge = (action) => {
+    judged += 1;
+    return judge(action);
+  };
+  const catalog = { current: () => null, wanted: () => {}, changed: () => {} };
+  const room = { take: () => true, give: () => {} };
+  const decisions = new Decisions(new Conversation(passage, catalog, systemClock, room));
+  const [one, other] = [analyse('execute a'), analyse('select 1')];
+  for (let i = 0; i < 1_000; i += 1) {
+    decisions.again({ text: 'select 1', analysis: other, contained: [], via: 'execute' });
+    decisions.again({ text: 'execute a', analysis: one, contained: [other, other], via: 'query' });
+  }
+  t.equal(judged, 2);
+  session.role = roleOf(READER);
+  decisions.again({ text: 'execute a', analysis: one, contained: [other], via: 'query' });
+  t.equal(judged, 3, 'by another policy anew');
 });
