@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { turnOf } from '../session/person-turns.js';
+import { notRead, readOn } from '../session/unread.js';
 import { FrontendFramer, type FrontendHandler } from './wire/frontend-framer.js';
 
 /**
@@ -57,11 +58,17 @@ export class Intake {
   /** From here on what comes is dropped, and must come. */
   stop(): void {
     this.#over = true;
+    readOn(this.#client);
   }
 
   #pace(): void {
     if (this.#over) return;
-    if (this.#reasons.size > 0) this.#client.pause();
-    else if (this.#client.isPaused()) this.#client.resume();
+    if (this.#reasons.size > 0) {
+      this.#client.pause();
+      notRead(this.#client);
+    } else if (this.#client.isPaused()) {
+      readOn(this.#client);
+      this.#client.resume();
+    }
   }
 }

@@ -29,7 +29,7 @@ import { FramingError, NoRoom } from './wire/framing.js';
  * How many messages may be unanswered before a client is read no further. Each that runs something is recorded when the connection ends:
  * of 400,000 the record of all others stood behind that for longer than it may.
  */
-const MOST_UNANSWERED = 8 * 1024;
+const MOST_UNANSWERED = 4 * 1024;
 
 /** What a relay is made of. */
 export interface RelayParts {

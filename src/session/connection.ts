@@ -39,6 +39,11 @@ export function carriedBy(inner: Duplex, carrier: Socket): void {
   carriers.set(inner, carriers.get(carrier) ?? carrier);
 }
 
+/** What a stream is carried by: itself, where that is nothing else. */
+export function carrierOf(stream: Duplex): Duplex {
+  return carriers.get(stream) ?? stream;
+}
+
 /**
  * Ends a stream politely, and surely: destroyed when everything is flushed; let go of when the limit has passed.
  * @param dropsInput - until the peer ends too, or the limit, what it sends is read, for whoever reads it to drop: a peer amid
@@ -59,14 +64,14 @@ export function endSurely(stream: Duplex, dropsInput = false): void {
  * the system, which hands them on for as long as the reader likes, also after the end of the grant.
  */
 export function letGo(stream: Duplex): void {
-  const carrier = carriers.get(stream) ?? stream;
+  const carrier = carrierOf(stream);
   if (stream.writableLength > 0 || carrier.writableLength > 0) reset(stream);
   else stream.destroy();
 }
 
 /** Destroys a stream by a TCP reset, which no reader can take for an end; in a turn or two of the event loop where its end is being said. */
 export function reset(stream: Duplex): void {
-  const carrier = carriers.get(stream) ?? stream;
+  const carrier = carrierOf(stream);
   if (carrier instanceof Socket && !(carrier instanceof TLSSocket)) resetCarrier(stream, carrier, TURNS);
   else stream.destroy();
 }
