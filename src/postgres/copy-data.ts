@@ -11,7 +11,8 @@ export class CopyData {
   #first: Buffer[] = [];
 
   add(piece: Buffer): void {
-    if (this.bytes < MOST_KEPT) this.#first.push(piece.subarray(0, MOST_KEPT - this.bytes));
+    // A copy: the piece is a part of what was received with it, which would be kept alive.
+    if (this.bytes < MOST_KEPT) this.#first.push(Buffer.from(piece.subarray(0, MOST_KEPT - this.bytes)));
     this.bytes += piece.length;
   }
 

@@ -2,6 +2,7 @@ import t from 'tap';
 import { systemClock } from '../../src/clock.js';
 import { Passage } from '../../src/gate/passage.js';
 import { Conversation } from '../../src/postgres/conversation.js';
+import { CopyData } from '../../src/postgres/copy-data.js';
 import { Decisions } from '../../src/postgres/decisions.js';
 import { weightOfStatement } from '../../src/postgres/kept.js';
 import { SessionsMemory } from '../../src/postgres/memory.js';
@@ -9,6 +10,7 @@ import { postgresProtocol } from '../../src/postgres/protocol.js';
 import { analyse, loadParser } from '../../src/postgres/sql/analyse.js';
 import { facing, honest, READY } from '../postgres/hostile.js';
 import { READER, roleOf } from '../postgres/role.js';
+import { collect } from '../support/collect.js';
 import { waitUntil } from '../support/wait.js';
 import { bind, cstring, execute, flush, front, loggedIn, parse, shapes, sync } from '../support/wire.js';
 
@@ -117,3 +119,15 @@ t.test('C19: when the policy changes thousands that wait are decided as often as
   decisions.again({ text: 'execute a', analysis: one, contained: [other], via: 'query' });
   t.equal(judged, 3, 'by another policy anew');
 });
+
+t.test(
+  'C19: of the data of a COPY that comes a byte at a time no more is kept than stands in the record',
+  async (t) => {
+    const copy = new CopyData();
+    for (let i = 0; i < 200; i += 1) copy.add(Buffer.allocUnsafeSlow(MiB).subarray(0, 1));
+    collect();
+    const { arrayBuffers } = process.memoryUsage();
+    t.ok(arrayBuffers < 100 * MiB, `${arrayBuffers} bytes`);
+    t.equal(copy.bytes, 200);
+  },
+);
