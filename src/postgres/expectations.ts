@@ -46,6 +46,12 @@ export interface Refusal {
 }
 
 /**
+ * How many may be unanswered before a client is read no further. Each that runs something is recorded when the connection ends: of 400,000
+ * the record of all others stood behind that for longer than it may.
+ */
+const MOST = 4 * 1024;
+
+/**
  * The answers that are still to come. It follows the extended query protocol's rule that an error makes the server skip
  * everything up to the next Sync (section "Extended Query"), so that each error, result and confirmation is told of the
  * message that caused it.
@@ -64,6 +70,10 @@ export class Expectations {
   /** How many are not answered yet. */
   get size(): number {
     return this.#queue.size;
+  }
+
+  get areMany(): boolean {
+    return this.size > MOST;
   }
 
   /** Roughly what is kept of them here, bytes. */

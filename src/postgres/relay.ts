@@ -25,12 +25,6 @@ import { noticeResponse, type Report } from './wire/backend.js';
 import { BackendFramer } from './wire/backend-framer.js';
 import { FramingError, NoRoom } from './wire/framing.js';
 
-/**
- * How many messages may be unanswered before a client is read no further. Each that runs something is recorded when the connection ends:
- * of 400,000 the record of all others stood behind that for longer than it may.
- */
-const MOST_UNANSWERED = 4 * 1024;
-
 /** What a relay is made of. */
 export interface RelayParts {
   readonly client: Duplex;
@@ -214,7 +208,7 @@ export class Relay implements Connection {
 
   /** What it sent leaves all the same: a server may hold an answer back until more has come. */
   #waitForAnswers(): void {
-    if (this.#over || this.#talk.expectations.size <= MOST_UNANSWERED) return;
+    if (this.#over || !this.#talk.expectations.areMany) return;
     this.#fromClient.wait('answers');
     this.#outbox.release();
   }
@@ -244,7 +238,7 @@ export class Relay implements Connection {
       const { midMessage } = this.#fromServer;
       this.#delivery.give(this.#fromServer.push(chunk, this.#serverSide), midMessage);
       this.#memory.awaits(this.#talk.expectations.weight);
-      if (this.#talk.expectations.size <= MOST_UNANSWERED) this.#fromClient.goOn('answers');
+      if (!this.#talk.expectations.areMany) this.#fromClient.goOn('answers');
     } catch (thrown) {
       const overLimit = thrown instanceof FramingError && thrown.tooLarge;
       const astray = thrown instanceof LedAstray;
