@@ -150,7 +150,7 @@ async function idleConnections(
     const gateway = gateways[(open / each) % gateways.length];
     if (gateway === undefined) throw new Error('no gateway');
     // Of several people: one may have as many connections as are free.
-    const principal = `person-${(open / each) % 10}`;
+    const principal = `person-${open / each}`;
     const { handle } = await gateway.issue({ service: 'echo', for: '1h', principal });
     await load.ask({ do: 'open', port: gateway.ports.http, handle, connections: each });
   }
