@@ -5,7 +5,7 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { unpackBlock } from './block.js';
 import { decodeEvent } from './chain.js';
-import { batchOf, counted, type Due, dueOf, rowOf, type Taken } from './due.js';
+import { batchOf, counted, type Due, dueOf, rowOf, type Taken, takeDue } from './due.js';
 import { Encoding, GIVE_WAY_STEP } from './encoding.js';
 import { isContentFault } from './faults.js';
 import { type Hearing, type Listen, listenAll } from './hearing.js';
@@ -36,11 +36,6 @@ const PART = 1 / 4;
 const BUFFERED_FLUSH = 100;
 /** With more than this queued, bytes, they are written at once: what waits is carried along by each collection of the young. */
 const MANY_BYTES = 512 * 1024;
-/** Sessions in one commit, and how much, bytes: packing them holds up everything else, cuts included. */
-const MOST_LOGS = 128;
-const MOST_BYTES = 2 * 1024 * 1024;
-/** Who has no more than this to write, bytes, never waits for those who have. */
-const LITTLE = MOST_BYTES / MOST_LOGS;
 /** How long a batch gives way to what is more urgent, at the most, milliseconds. */
 const GIVE_WAY = 200;
 const RETRY_FIRST = 50;
@@ -48,8 +43,8 @@ const RETRY_MOST = 1_000;
 
 /**
  * Writes the logs of all sessions of this gateway. One commit is under way at a time and takes what became due meanwhile (group
- * commit), so a busy gateway commits rarely and a quiet one at once. Of one session, and of all, it takes so much: nobody waits until all
- * of somebody else's is packed.
+ * commit), so a busy gateway commits rarely and a quiet one at once. Of one session, of one person, and of all, it takes so much: nobody
+ * waits until all of somebody else's is packed.
  *
  * A batch that fails for want of a connection is written again, unchanged, until it succeeds: nothing is lost while the
  * process lives. One that fails for its content is written session by session, so that one bad event cannot fail
@@ -189,17 +184,7 @@ export class Recorder implements Sink {
   }
 
   async #take(): Promise<{ readonly taken: readonly Taken[]; readonly isAll: boolean }> {
-    const due: Due[] = [];
-    let bytes = 0;
-    for (const log of this.#dirty) {
-      if (due.length >= MOST_LOGS) break;
-      if (bytes >= MOST_BYTES && log.pendingBytes > LITTLE) continue;
-      this.#dirty.delete(log);
-      if (!log.hasPending) continue;
-      const one = dueOf(log);
-      due.push(one);
-      bytes += one.taken?.bytes ?? 0;
-    }
+    const due = takeDue(this.#dirty);
     let isAll = this.#dirty.size === 0;
     for (const { log } of due) {
       if (!log.hasPending) continue;

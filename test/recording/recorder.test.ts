@@ -205,6 +205,31 @@ t.test('of many who have much to write a commit takes some, and of who has littl
   for (const log of all) t.same((await verifySession(pool, log.row.id)).findings, []);
 });
 
+t.test('a person with many sessions that have something to write stands in front of nobody else', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  for (const [sessions, events] of [
+    [12, 1_200],
+    [300, 1],
+  ] as const) {
+    const holder = await database.client();
+    await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+    const first = safe(open(recorder));
+    await until(database, WAITS);
+    const theirs = Array.from({ length: sessions }, () => open(recorder, { principal: 'mallory' }));
+    for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
+    const other = open(recorder);
+    for (let n = 0; n < 100; n += 1) act(other, MUCH);
+    const done = safe(other);
+    await holder.query('commit');
+    await Promise.all([first, done]);
+    const written = theirs.filter(({ committedSeq }) => committedSeq > 0).length;
+    t.ok(written < Math.min(sessions, 128), `${written} of ${sessions} in front`);
+    t.ok(await recorder.drain(20_000));
+    t.equal(theirs.filter((log) => log.hasPending).length, 0, 'and all of theirs is written, too');
+  }
+});
+
 t.test('much that goes on behind the block of another gateway is all there', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
