@@ -106,6 +106,31 @@ t.test('nor by WebSockets that they leave, and the service goes on with', async 
   await waitUntil('what was left gives way', () => goesOn() <= 4, { seconds: 20 });
 });
 
+t.test('what was said on a WebSocket before it was left reaches its service in a full room, too', async (t) => {
+  const service = await rawService(t);
+  const services = { web: { url: service.url, roles: { viewer: ['WS /**'] } } };
+  const gateway = await startGateway(t, services, { mostOfPeople: 2 });
+  const open = async (principal: string) => {
+    const { handle } = gateway.issue('web', { principal });
+    const client = raw(t, gateway.port, ask(`Daypass-Handle: ${handle}\r\n${OPENING}`));
+    await client.sees(/^HTTP\/1\.1 101/);
+    return client.socket;
+  };
+  await open('bob');
+  const client = await open('alice');
+  const itsOwn = service.sockets[1]!;
+  itsOwn.pause();
+  const length = 6 * 1024 * 1024; // more than the system holds
+  const head = Buffer.from('82ff000000000000000000000000', 'hex'); // binary, masked by nothing
+  head.writeUInt32BE(length, 6);
+  client.end(Buffer.concat([head, Buffer.alloc(length)]));
+  await once(client, 'close');
+  let came = 0;
+  itsOwn.on('data', (chunk: Buffer) => (came += chunk.length)).resume();
+  await once(itsOwn, 'close');
+  t.equal(came, head.length + length);
+});
+
 t.test('nor do they with connections to a service, which rest there for each of their grants', async (t) => {
   const kept = 'HTTP/1.1 200 OK\r\nKeep-Alive: timeout=600\r\nContent-Length: 0\r\n\r\n';
   const service = await bareService(t, (_, socket) => socket.write(kept));

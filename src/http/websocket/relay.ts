@@ -145,8 +145,11 @@ export class WebSocketRelay implements Connection {
     const { upstream, upstreams } = this.#parts;
     this.#stop(facts, takesNoMore(upstream));
     leaveGently(upstream);
-    upstreams.left(upstream);
     this.#leaveClient(said);
+    // Until its client is gone it has that one's room, and nothing has to give way for it.
+    const left = () => upstreams.left(upstream);
+    if (this.client.closed) left();
+    else this.client.once('close', left);
   }
 
   #leaveClient(said: Pick<Ending, 'code' | 'message'> | null): void {
