@@ -1,4 +1,4 @@
-import type { FreshEvent } from './event.js';
+import type { FreshEvent, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
 import { Stretch, type Unwound } from './stretch.js';
 
@@ -17,14 +17,23 @@ export interface Part {
 /** What a session has to write that was not taken yet, in stretches for one block each. */
 export class Backlog {
   readonly #sessionId: string;
+  readonly #queued: (bytes: number) => void;
   #parts: Part[] = [];
+  #bytes = 0;
 
-  constructor(sessionId: string) {
+  /** @param queued - is told what comes and what goes, roughly, bytes */
+  constructor(sessionId: string, queued: (bytes: number) => void) {
     this.#sessionId = sessionId;
+    this.#queued = queued;
   }
 
   get isEmpty(): boolean {
     return this.#parts.length === 0;
+  }
+
+  /** How much stands in it, roughly, bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Whether so many events can be encoded now; none behind one that cannot. */
@@ -47,57 +56,60 @@ export class Backlog {
     }
     last.stretch.push(event);
     last.bytes += bytes;
+    this.#count(bytes);
   }
 
   /**
    * Encodes some of it.
    * @param before - the chain's value before all of it
    * @param most - bytes, after which it stops
-   * @returns how much it was, and by how much more it was than had been guessed, bytes
+   * @returns how much it was, bytes; 0 when there is nothing to encode
    * @throws for an event that cannot be encoded
    */
-  encode(before: Buffer, most: number): { readonly size: number; readonly more: number } {
+  encode(before: Buffer, most: number): number {
     let chain = before;
     for (const part of this.#parts) {
       const { stretch } = part;
       if (stretch.fresh > 0) {
         const size = stretch.encode(chain, most);
-        // Escapes make up to six bytes of one character.
+        // What was counted was guessed: escapes make up to six bytes of one character.
         const more = Math.max(0, stretch.bytes - part.bytes);
         part.bytes += more;
-        return { size, more };
+        if (more > 0) this.#count(more);
+        return size;
       }
       if (stretch.isStuck) break;
       chain = stretch.hashAfter(chain);
     }
-    return { size: 0, more: 0 };
+    return 0;
   }
 
   /** Takes what is to be written next. */
   take(): Part | null {
-    return this.#parts.shift() ?? null;
+    const part = this.#parts.shift();
+    if (part === undefined) return null;
+    this.#count(-part.bytes);
+    return part;
   }
 
-  /** Puts this before everything else. */
-  restart(stretch: Stretch, bytes: number): void {
-    this.#parts = [{ stretch, bytes }];
+  /**
+   * All of it comes behind what was taken last, further back in the record, as one stretch.
+   * @param taken - counted out when it was taken
+   */
+  moveBehind(taken: Unwound, by: number, move: (event: RecordedEvent) => RecordedEvent): void {
+    const all = [taken, ...this.#parts.map(({ stretch }) => stretch.unwound())];
+    this.#parts = [{ stretch: Stretch.moved(this.#sessionId, all, by, move), bytes: this.#bytes }];
   }
 
-  /** None of it will ever be in the ledger. @returns how much it was, bytes */
-  lost(): number {
+  /** None of it will ever be in the ledger. */
+  lost(): void {
     for (const { stretch } of this.#parts) stretch.lost();
-    return this.#clear();
-  }
-
-  /** All that stands in it, and how much that was, bytes. */
-  unwound(): { readonly parts: readonly Unwound[]; readonly bytes: number } {
-    const parts = this.#parts.map(({ stretch }) => stretch.unwound());
-    return { parts, bytes: this.#clear() };
-  }
-
-  #clear(): number {
-    const bytes = this.#parts.reduce((sum, part) => sum + part.bytes, 0);
     this.#parts = [];
-    return bytes;
+    this.#count(-this.#bytes);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#queued(bytes);
   }
 }

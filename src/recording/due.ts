@@ -1,5 +1,5 @@
 import type { Block } from './block.js';
-import type { Receipt, SessionLog } from './log.js';
+import type { Receipt, SessionLog, TakenPart } from './log.js';
 import type { Stretch } from './stretch.js';
 import type { Batch, RowWrite } from './writer.js';
 
@@ -17,7 +17,7 @@ const MOST_OF_PERSON = MOST_BYTES / 4;
 export interface Due {
   readonly log: SessionLog;
   /** Null when its row alone is to be written. */
-  readonly taken: { readonly stretch: Stretch; readonly before: Buffer; readonly bytes: number } | null;
+  readonly taken: TakenPart | null;
   /** Its row is to be written, with this receipt. */
   readonly rowDue: boolean;
   readonly receipt: Receipt | null;

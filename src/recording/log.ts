@@ -1,9 +1,9 @@
 import { Queue } from '../queue.js';
-import { Backlog } from './backlog.js';
+import { Backlog, type Part } from './backlog.js';
 import { genesis } from './chain.js';
 import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
-import { Stretch } from './stretch.js';
+import type { Stretch } from './stretch.js';
 
 /** A session as its row says it. Times are milliseconds since the epoch. */
 export interface SessionRow {
@@ -45,6 +45,11 @@ export interface Sink {
   wall(): number;
 }
 
+/** What the recorder took to be written, and the chain's value before it. */
+export interface TakenPart extends Part {
+  readonly before: Buffer;
+}
+
 interface Waiter {
   readonly seq: number;
   readonly since: number;
@@ -73,7 +78,6 @@ export class SessionLog {
   readonly #listen = () => this.#sink.listen(this.row.id);
   /** What the recorder has not taken yet. */
   readonly #backlog: Backlog;
-  #pendingBytes = 0;
   /** The chain's value before that; null while what was taken is not encoded to its end. */
   #chain: Buffer | null;
   #lastSeq = 0;
@@ -85,7 +89,7 @@ export class SessionLog {
   constructor(row: SessionRow, sink: Sink) {
     this.row = row;
     this.#sink = sink;
-    this.#backlog = new Backlog(row.id);
+    this.#backlog = new Backlog(row.id, (bytes) => sink.queued(row.principal, bytes));
     this.hash = genesis(row.id);
     this.#chain = this.hash;
   }
@@ -103,7 +107,6 @@ export class SessionLog {
     const size = roughSize(facts, payload);
     this.#backlog.push({ seq, at: this.#sink.wall(), kind, facts, payload, later }, size, this.#listen);
     this.appendedBytes += size;
-    this.#count(size);
     this.#sink.dirty(this, false);
     return seq;
   }
@@ -135,7 +138,7 @@ export class SessionLog {
 
   /** How much was not taken yet, roughly, bytes. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#backlog.bytes;
   }
 
   get hasEvents(): boolean {
@@ -161,15 +164,7 @@ export class SessionLog {
    * @throws for an event that cannot be encoded
    */
   encode(most: number): number {
-    if (this.#chain === null) return 0;
-    const { size, more } = this.#backlog.encode(this.#chain, most);
-    if (more > 0) this.#count(more);
-    return size;
-  }
-
-  #count(bytes: number): void {
-    this.#pendingBytes += bytes;
-    this.#sink.queued(this.row.principal, bytes);
+    return this.#chain === null ? 0 : this.#backlog.encode(this.#chain, most);
   }
 
   /** Whether so much waits to be encoded that it should not wait until it is written. */
@@ -178,12 +173,11 @@ export class SessionLog {
   }
 
   /** For the recorder: takes what is to be written next, with the chain's value before it. `encoded` is to be called once it is. */
-  take(): { readonly stretch: Stretch; readonly before: Buffer; readonly bytes: number } | null {
+  take(): TakenPart | null {
     const before = this.#chain;
     const part = this.#backlog.take();
     if (part === null) return null;
     if (before === null) throw new Error('what was taken before is not encoded');
-    this.#count(-part.bytes);
     this.#chain = null;
     return { ...part, before };
   }
@@ -217,7 +211,7 @@ export class SessionLog {
     this.#givenUp = this.#failed;
     this.#failed = true;
     this.#waiters.replace([]);
-    this.#count(-this.#backlog.lost());
+    this.#backlog.lost();
     this.#chain = this.hash;
     if (!this.#givenUp) {
       this.#lastSeq = this.committedSeq;
@@ -238,12 +232,7 @@ export class SessionLog {
   ): void {
     const first = events[0]?.seq ?? head.lastSeq + 1;
     const by = head.lastSeq + 1 - first;
-    const { parts, bytes } = this.#backlog.unwound();
-    const all = [taken.unwound(events), ...parts];
-    this.#backlog.restart(
-      Stretch.moved(this.row.id, all, by, (event) => shifted(event, first, by)),
-      bytes,
-    );
+    this.#backlog.moveBehind(taken.unwound(events), by, (event) => shifted(event, first, by));
     this.#chain = head.hash;
     this.#waiters.replace(this.#waiters.all().map((waiter) => ({ ...waiter, seq: waiter.seq + by })));
     this.#lastSeq += by;

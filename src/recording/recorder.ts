@@ -10,6 +10,7 @@ import { Encoding, GIVE_WAY_STEP } from './encoding.js';
 import { isContentFault } from './faults.js';
 import { type Hearing, type Listen, listenAll } from './hearing.js';
 import { SessionLog, type SessionRow, type Sink } from './log.js';
+import { Room } from './room.js';
 import type { Stretch } from './stretch.js';
 import { type Head, readHeads, writeBatch } from './writer.js';
 
@@ -30,8 +31,6 @@ export interface RecorderOptions {
 
 const STALL_AFTER = 5_000;
 const BUFFER_BYTES = 64 * 1024 * 1024;
-/** The part of it that one person's sessions may take. */
-const PART = 1 / 4;
 /** Buffered events are written at least this often, milliseconds. */
 const BUFFERED_FLUSH = 100;
 /** With more than this queued, bytes, they are written at once: what waits is carried along by each collection of the young. */
@@ -60,8 +59,9 @@ export class Recorder implements Sink {
   readonly #stallTimer: NodeJS.Timeout;
   #flushTimer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> | null = null;
-  #queuedBytes = 0;
-  readonly #queuedOf = new Map<string, number>();
+  readonly #room: Room;
+  /** With more than this queued, bytes, it is written at once. */
+  readonly #many: number;
   #closed = false;
   /** Whether something more urgent than writing is late; asked before each batch. */
   pressed: () => boolean = () => false;
@@ -70,6 +70,9 @@ export class Recorder implements Sink {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    const { bufferBytes = BUFFER_BYTES } = options;
+    this.#room = new Room(bufferBytes);
+    this.#many = Math.min(MANY_BYTES, bufferBytes / 4);
     this.#metrics = options.metrics ?? new Metrics();
     this.#listen = options.listen ?? listenAll([]);
     this.#stallTimer = setInterval(() => this.#endStalled(), 100);
@@ -85,20 +88,16 @@ export class Recorder implements Sink {
     this.#dirty.add(log);
     if (log.hasMany) this.#encoding.soon(log);
     if (log.waiting) this.#waiting.add(log);
-    if (urgent || this.#queuedBytes > Math.min(MANY_BYTES, this.#bufferBytes / 4)) this.#flushSoon();
+    if (urgent || this.#room.bytes > this.#many) this.#flushSoon();
     else this.#flushLater();
   }
 
-  hasRoom(person = ''): boolean {
-    const theirs = this.#queuedOf.get(person) ?? 0;
-    return this.#queuedBytes < this.#bufferBytes && theirs < this.#bufferBytes * PART;
+  hasRoom(person?: string): boolean {
+    return this.#room.has(person);
   }
 
   queued(person: string, bytes: number): void {
-    this.#queuedBytes += bytes;
-    const theirs = (this.#queuedOf.get(person) ?? 0) + bytes;
-    if (theirs > 0) this.#queuedOf.set(person, theirs);
-    else this.#queuedOf.delete(person);
+    this.#room.count(person, bytes);
   }
 
   listen(sessionId: string): Hearing {
@@ -115,7 +114,7 @@ export class Recorder implements Sink {
 
   /** Bytes that wait to be written, roughly. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#room.bytes;
   }
 
   /**
@@ -140,10 +139,6 @@ export class Recorder implements Sink {
     this.#closed = true;
     clearInterval(this.#stallTimer);
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
-  }
-
-  get #bufferBytes(): number {
-    return this.#options.bufferBytes ?? BUFFER_BYTES;
   }
 
   /** One turn of the event loop later, so that everything decided in this turn shares the commit. */
