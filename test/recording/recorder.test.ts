@@ -5,10 +5,11 @@ import { readEvents } from '../../src/recording/blocks.js';
 import { genesis } from '../../src/recording/chain.js';
 import { openDatabase } from '../../src/recording/database.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
+import type { SessionLog } from '../../src/recording/log.js';
 import { migrate } from '../../src/recording/migrate.js';
 import { verifySession } from '../../src/recording/verify-database.js';
 import { writeBatch } from '../../src/recording/writer.js';
-import { freshDatabase, startPostgres } from '../support/postgres.js';
+import { type Database, freshDatabase, startPostgres } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
 import {
   act,
@@ -31,6 +32,18 @@ async function eventsOf(pool: Pool, session: string): Promise<RecordedEvent[]> {
   const events: RecordedEvent[] = [];
   for await (const event of readEvents(pool, session)) events.push(event);
   return events;
+}
+
+/** Has the recorder stand amid the commit of what this log has. @returns has that go on, and resolves when it is safe */
+async function amidCommit(database: Database, log: SessionLog): Promise<() => Promise<void>> {
+  const holder = await database.client();
+  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const first = safe(log);
+  await until(database, WAITS);
+  return async () => {
+    await holder.query('commit');
+    await first;
+  };
 }
 
 t.test('nothing that waits for the record goes on before Postgres has committed it', async (t) => {
@@ -80,13 +93,9 @@ t.test('a batch gives way to cuts that are late, and not for ever', async (t) =>
 t.test('what becomes due during a commit shares the next one', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const holder = await database.client();
-  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
-  const first = safe(open(recorder));
-  await until(database, WAITS);
+  const goOn = await amidCommit(database, open(recorder));
   const rest = Array.from({ length: 30 }, () => safe(open(recorder)));
-  await holder.query('commit');
-  await Promise.all([first, ...rest]);
+  await Promise.all([goOn(), ...rest]);
   const { rows } = await pool.query(
     'select count(*)::int as blocks, count(distinct xmin::text)::int as commits from blocks',
   );
@@ -146,19 +155,15 @@ const MUCH = `select '${'x'.repeat(300)}'`;
 t.test('who has much to write has it written in several commits, and others have theirs in between', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const holder = await database.client();
-  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
   const much = open(recorder);
-  const first = safe(much);
-  await until(database, WAITS);
+  const goOn = await amidCommit(database, much);
   for (let n = 0; n < 6_000; n += 1) act(much, MUCH);
   const half: boolean[] = [];
   much.whenSafe(() => half.push(true));
   close(much);
   const little = open(recorder);
   const done = safe(little);
-  await holder.query('commit');
-  await Promise.all([first, done]);
+  await Promise.all([goOn(), done]);
   t.ok(much.committedSeq < 3_000, `${much.committedSeq} of 6000 before`);
   t.same(half, []);
   const end = 'select ended_at from sessions where id = $1';
@@ -187,15 +192,11 @@ t.test('who has much to write has it written in several commits, and others have
 t.test('of many who have much to write a commit takes some, and of who has little all', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const holder = await database.client();
-  await holder.query('begin; lock table daypass.blocks in access exclusive mode');
-  const first = safe(open(recorder));
-  await until(database, WAITS);
+  const goOn = await amidCommit(database, open(recorder));
   const all = Array.from({ length: 12 }, () => open(recorder, { mode: 'buffered' }));
   for (const log of all) for (let n = 0; n < 1_200; n += 1) act(log, MUCH);
   const done = safe(open(recorder));
-  await holder.query('commit');
-  await Promise.all([first, done]);
+  await Promise.all([goOn(), done]);
   t.ok(all.filter(({ committedSeq }) => committedSeq > 0).length <= 4, 'who has little is not behind them all');
   t.ok(await recorder.drain(20_000));
   const { rows } = await pool.query(
@@ -212,17 +213,13 @@ t.test('a person with many sessions that have something to write stands in front
     [12, 1_200],
     [300, 1],
   ] as const) {
-    const holder = await database.client();
-    await holder.query('begin; lock table daypass.blocks in access exclusive mode');
-    const first = safe(open(recorder));
-    await until(database, WAITS);
+    const goOn = await amidCommit(database, open(recorder));
     const theirs = Array.from({ length: sessions }, () => open(recorder, { principal: 'mallory' }));
     for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
     const other = open(recorder);
     for (let n = 0; n < 100; n += 1) act(other, MUCH);
     const done = safe(other);
-    await holder.query('commit');
-    await Promise.all([first, done]);
+    await Promise.all([goOn(), done]);
     const written = theirs.filter(({ committedSeq }) => committedSeq > 0).length;
     t.ok(written < Math.min(sessions, 128), `${written} of ${sessions} in front`);
     t.ok(await recorder.drain(20_000));
