@@ -3,6 +3,7 @@ import type { Log } from '../log.js';
 import { type Decision, deny } from '../policy/decision.js';
 import { type Facts, joined, type Payload } from '../recording/event.js';
 import type { Session } from '../session/session.js';
+import type { Unsaid } from '../session/unsaid.js';
 import type { ActionFacts, Protocol } from './protocol.js';
 
 /** An action with its decision, as it stands in the record. */
@@ -35,11 +36,10 @@ export class Passage<Action> {
   readonly session: Session;
   readonly #protocol: Protocol<unknown, Action>;
   readonly #log: Log;
-  #last: { facts: Facts | null; decision: Decision | null; decided: Facts } = {
-    facts: null,
-    decision: null,
-    decided: {},
-  };
+  /** As decided last, and as it may be recorded. */
+  #last: { facts: Facts; decision: Decision; unsaid: Unsaid; decided: Facts } | null = null;
+  /** The same of a result. */
+  #lastResult: { facts: Facts; unsaid: Unsaid; safe: Facts } | null = null;
 
   constructor(session: Session, protocol: Protocol<unknown, Action>, log: Log) {
     this.session = session;
@@ -67,9 +67,8 @@ export class Passage<Action> {
     const decision = described === null && judged.outcome !== 'deny' ? UNDESCRIBED : judged;
     const { facts, payload } = described ?? { facts: { verb: 'unknown' } };
     const { outcome } = decision;
-    const { unsaid } = this.session;
-    const decided = unsaid.facts(this.#withDecision(facts, decision));
-    const seq = this.session.recording.append('action', decided, unsaid.payload(payload ?? null));
+    const decided = this.#withDecision(facts, decision);
+    const seq = this.session.recording.append('action', decided, this.session.unsaid.payload(payload ?? null));
     this.session.meter.decided(outcome, decision.reason);
     if (outcome !== 'allow') this.#logRefusal(decided);
     return { decision, seq };
@@ -92,16 +91,27 @@ export class Passage<Action> {
     if (recording.receipt !== null) return;
     // Facts that name their action already are kept as they are.
     const known = facts.of === of ? facts : joined(facts, { of });
-    recording.append('result', unsaid.facts(known), unsaid.payload(payload));
+    recording.append('result', this.#resultFacts(known), unsaid.payload(payload));
   }
 
   /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */
   #withDecision(facts: Facts, decision: Decision): Facts {
-    if (this.#last.facts === facts && this.#last.decision === decision) return this.#last.decided;
+    const { unsaid } = this.session;
+    const last = this.#last;
+    if (last?.facts === facts && last.decision === decision && last.unsaid === unsaid) return last.decided;
     const { outcome, rule, reason } = decision;
-    const decided = joined(facts, reason === null ? { outcome, rule } : { outcome, rule, reason });
-    this.#last = { facts, decision, decided };
+    const decided = unsaid.facts(joined(facts, reason === null ? { outcome, rule } : { outcome, rule, reason }));
+    this.#last = { facts, decision, unsaid, decided };
     return decided;
+  }
+
+  #resultFacts(facts: Facts): Facts {
+    const { unsaid } = this.session;
+    const last = this.#lastResult;
+    if (last?.facts === facts && last.unsaid === unsaid) return last.safe;
+    const safe = unsaid.facts(facts);
+    this.#lastResult = { facts, unsaid, safe };
+    return safe;
   }
 
   /** Null when the protocol finds no words for it: what the record could not say must not happen. */

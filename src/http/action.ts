@@ -1,3 +1,4 @@
+import type { MessageFacts } from './record/message-facts.js';
 import type { Target } from './rules/path.js';
 
 /** A header as it stood in the request: name and value. */
@@ -24,9 +25,8 @@ export interface MessageAction {
   readonly kind: 'message';
   /** The request that opened its socket: what allows that allows the message. */
   readonly opening: RequestAction;
-  /** The sequence number of the recorded opening: of two sockets at one path the record tells whose message it is. */
-  readonly of?: number;
-  readonly path: string;
+  /** Of what its socket's client says. */
+  readonly facts: MessageFacts;
   readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
   readonly data: Buffer;
 }

@@ -58,17 +58,23 @@ export function encodeEvent(event: RecordedEvent): EncodedEvent {
   return { header: payload === '' ? `${header}}` : `${header},"p":"${digestOfPayload(payload)}"}`, payload };
 }
 
-/** An action that comes again has the same facts, which are written once for as long as nothing else comes between. */
+/** What comes again has the same facts, which are written once for as long as nothing else of its kind comes between. */
 function encodeFacts({ kind, facts }: RecordedEvent): string {
-  if (kind !== 'action') return withoutHandles(JSON.stringify(facts));
-  if (facts === lastFacts) return lastEncoded;
-  lastEncoded = withoutHandles(JSON.stringify(facts));
-  lastFacts = facts;
-  return lastEncoded;
+  const last = kind === 'action' ? lastAction : lastOther;
+  if (facts !== last.facts) {
+    last.encoded = withoutHandles(JSON.stringify(facts));
+    last.facts = facts;
+  }
+  return last.encoded;
 }
 
-let lastFacts: Facts | null = null;
-let lastEncoded = '';
+interface Written {
+  facts: Facts | null;
+  encoded: string;
+}
+
+const lastAction: Written = { facts: null, encoded: '' };
+const lastOther: Written = { facts: null, encoded: '' };
 
 /** Reads an event back. Throws `SyntaxError` on anything that is not one. */
 export function decodeEvent(encoded: EncodedEvent): RecordedEvent {

@@ -7,6 +7,7 @@ import { codingOf } from '../../src/http/packed/coding.js';
 import { bodySample, describe } from '../../src/http/record/describe.js';
 import { holdsHandle } from '../../src/http/record/disguised.js';
 import { CREDENTIAL_PART } from '../../src/http/record/looks.js';
+import { MessageFacts } from '../../src/http/record/message-facts.js';
 import { redactBody, redactHeaders, redactQuery } from '../../src/http/record/redact.js';
 import { SECRET_PART } from '../../src/http/record/secret-names.js';
 import { isWorthALook } from '../../src/http/record/worth-a-look.js';
@@ -211,7 +212,7 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
       const wrapped = `before ${spelled} after`;
       const binary = Buffer.concat([Buffer.from([255, 0]), Buffer.from(wrapped)]);
       const message = (kind: 'text' | 'binary', data: Buffer) =>
-        describe({ kind: 'message', opening: OPENING, path: '/live', frame: kind, data });
+        describe({ kind: 'message', opening: OPENING, facts: new MessageFacts('/live', undefined), frame: kind, data });
       const frame = (kind: 'text' | 'binary', data: Buffer) => message(kind, data).payload ?? {};
       const recorded = [
         redactBody(wrapped, 'text/plain'),
@@ -231,7 +232,7 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
     const wide = describe({
       kind: 'message',
       opening: OPENING,
-      path: '/live',
+      facts: new MessageFacts('/live', undefined),
       frame: 'binary',
       data: Buffer.from(`\xff${handle}`, 'utf16le'),
     });

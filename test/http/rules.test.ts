@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { standInSchemas } from '../../src/config/values.js';
 import type { RequestAction } from '../../src/http/action.js';
 import { httpProtocol } from '../../src/http/protocol.js';
+import { MessageFacts } from '../../src/http/record/message-facts.js';
 import { readServiceTarget } from '../../src/http/rules/path.js';
 import type { Decision } from '../../src/policy/decision.js';
 
@@ -314,7 +315,7 @@ t.test('a message is judged as the request that opened its socket', async (t) =>
     httpProtocol.decide(role, {
       kind: 'message',
       opening: opening(target),
-      path: '/live',
+      facts: new MessageFacts('/live', undefined),
       frame: 'text',
       data: Buffer.alloc(0),
     });

@@ -24,11 +24,12 @@ function describeRequest({ method, target, rawTarget, client, headers, injected,
   };
 }
 
-function describeMessage({ path, of, frame, data: bytes }: MessageAction): ActionFacts {
+function describeMessage({ facts: known, frame, data: bytes }: MessageAction): ActionFacts {
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
-  const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : undefined;
-  const facts = { verb: 'message', on: [redactPath(path)], frame, bytes: bytes.byteLength, sha256, of };
+  if (text !== null && !isLong && frame !== 'binary')
+    return { facts: known.of(frame, bytes.byteLength), payload: { text: redactText(text) } };
+  const facts = known.of(frame, bytes.byteLength, { sha256: digestOf(bytes), whole: true });
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text) } };
 }

@@ -6,6 +6,7 @@ import type { HttpRole } from '../rules/decide.js';
 import { readServiceTarget } from '../rules/path.js';
 import { folded } from '../rules/query.js';
 import { fitsRoute } from '../rules/rule.js';
+import { MessageFacts } from './message-facts.js';
 
 /** What stands in a record where something was cut out. */
 const HIDDEN = /\[redacted\]|dp_[0-9A-Za-z]{22}_?\[/;
@@ -62,7 +63,13 @@ export class HttpRecaller implements Recaller<HttpRole, HttpAction> {
     const frame = FRAMES.find((one) => one === facts.frame);
     if (opening === undefined || frame === undefined)
       return { ok: false, why: 'the record does not tell which socket the message was for' };
-    const action: HttpAction = { kind: 'message', opening: opening.action, path, frame, data: Buffer.alloc(0) };
+    const action: HttpAction = {
+      kind: 'message',
+      opening: opening.action,
+      facts: new MessageFacts(path, facts.of),
+      frame,
+      data: Buffer.alloc(0),
+    };
     return { ok: true, action, needsHidden: (role) => looksAt(role, opening.action, opening.hidden) };
   }
 }

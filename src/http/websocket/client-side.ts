@@ -4,6 +4,7 @@ import { goOnLater } from '../../session/later.js';
 import type { MemoryShare } from '../../session/message-memory.js';
 import type { Session } from '../../session/session.js';
 import type { MessageAction } from '../action.js';
+import { MessageFacts } from '../record/message-facts.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
 import { closePayload } from './frames.js';
@@ -46,6 +47,7 @@ export class ClientSide {
   readonly #client: Duplex;
   readonly #session: Session;
   readonly #ends: ClientSideEnds;
+  readonly #facts: MessageFacts;
   readonly #frames: ClientFrames;
   readonly #memory: MemoryShare;
   readonly #outbox: Outbox;
@@ -71,6 +73,7 @@ export class ClientSide {
     this.#client = parts.client;
     this.#session = parts.passage.session;
     this.#ends = ends;
+    this.#facts = new MessageFacts(parts.path, parts.seq);
     this.#memory = parts.memory.share(this.#session.grant.principal, () => ends.crowdedOut(NO_ROOM));
     this.#frames = new ClientFrames(settingsOf(this.#session.role).maxMessage, {
       frame: (frame, data) => this.#frame(frame, data),
@@ -157,8 +160,8 @@ export class ClientSide {
   /** The client is read while nothing of it waits for its record or for the service. */
   #pace(): void {
     if (this.#stopped) return;
-    if (this.#outbox.isClear) this.#client.resume();
-    else this.#client.pause();
+    if (!this.#outbox.isClear) this.#client.pause();
+    else if (this.#client.isPaused()) this.#client.resume();
   }
 
   /** Decides and records one frame, and sends it on once it is safe. */
@@ -183,8 +186,9 @@ export class ClientSide {
 
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
   #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
-    const { passage, path, opening, seq } = this.#parts;
-    const { decision } = passage.propose({ kind: 'message', opening, of: seq, path, frame, data }, this.#judge());
+    const { passage, opening } = this.#parts;
+    const action: MessageAction = { kind: 'message', opening, facts: this.#facts, frame, data };
+    const { decision } = passage.propose(action, this.#judge());
     if (decision.outcome === 'allow') return true;
     const { message, reason, outcome } = decision;
     this.#refuse({ code: CODES.refused, message, reason: reason ?? outcome });

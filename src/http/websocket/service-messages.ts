@@ -5,7 +5,8 @@ import type { HttpAction } from '../action.js';
 import { BodyTap } from '../body/tap.js';
 import { lasting } from '../memory/reading.js';
 import { messageText } from '../record/content.js';
-import { redactPath, redactText } from '../record/redact.js';
+import { MessageFacts } from '../record/message-facts.js';
+import { redactText } from '../record/redact.js';
 import type { FrameTap } from './frame-watch.js';
 import type { ControlFrame, DataFrame } from './frames.js';
 
@@ -36,7 +37,7 @@ interface Said {
  */
 export class ServiceMessages implements FrameTap {
   readonly #passage: Passage<HttpAction>;
-  readonly #on: readonly string[];
+  readonly #facts: MessageFacts;
   readonly #seq: number;
   readonly #paced: () => void;
   /** Across the frames of a message, too: their heads are not in between. */
@@ -52,7 +53,7 @@ export class ServiceMessages implements FrameTap {
   constructor(passage: Passage<HttpAction>, opening: { path: string; seq: number }, paced: () => void) {
     this.#passage = passage;
     this.#sighted = passage.session.sightings.stream();
-    this.#on = [redactPath(opening.path)];
+    this.#facts = new MessageFacts(opening.path, opening.seq, 'service');
     this.#seq = opening.seq;
     this.#paced = paced;
   }
@@ -115,19 +116,9 @@ export class ServiceMessages implements FrameTap {
 
   #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole }: Said): void {
     const payload = text === null ? null : { text: redactText(text, whole) };
-    const of = this.#seq;
-    // One literal: see `joined`.
-    const facts = {
-      verb: 'message',
-      on: this.#on,
-      from: 'service',
-      frame,
-      bytes,
-      sha256: sha256 ?? undefined,
-      whole: whole ? undefined : false,
-      of,
-    };
-    this.#passage.result(of, facts, payload);
+    const facts =
+      sha256 === null && whole ? this.#facts.of(frame, bytes) : this.#facts.of(frame, bytes, { sha256, whole });
+    this.#passage.result(this.#seq, facts, payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }
 
