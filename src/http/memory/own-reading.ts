@@ -42,7 +42,11 @@ export class OwnReading extends Reading {
   giveBack(): void {
     this.#heard = (bytes) => {
       this.expectLittle();
-      return this.#socket.push(Buffer.from(bytes));
+      const chunk = Buffer.from(bytes);
+      // What a stream that flows does with it, without looking each time whether to read more: this is never asked for more.
+      if (!this.#socket.readableFlowing || this.#socket.readableLength > 0) return this.#socket.push(chunk);
+      this.#socket.emit('data', chunk);
+      return true;
     };
     // Where Node reads into a given buffer a pause stops that at once, and nobody would notice that the client left.
     // Other streams take what fits while they are paused. And it reads on at every `resume` and `read`, however much waits: of who
