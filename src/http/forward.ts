@@ -156,7 +156,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   #give(bytes: number, write: () => boolean): boolean {
     const head = this.#headBytes;
     this.#headBytes = 0;
-    return this.#session.give(head + bytes, write);
+    return this.#session.toClients.give(head + bytes, write);
   }
 
   onBody(bytes: Buffer, isLast: boolean): boolean {

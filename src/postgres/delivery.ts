@@ -83,7 +83,7 @@ export class Delivery {
     for (let i = 0; i < pieces.length && !this.#over; i += 1) {
       const piece = pieces[i]!;
       this.#said.push(piece);
-      if (!this.#session.deliver(this.#client, piece)) this.#upstream.pause();
+      if (!this.#session.toClients.deliver(this.#client, piece)) this.#upstream.pause();
       // A deadline that came just now has cut the session instead: what the client has is what it had.
       if (this.#session.end === null) this.#midMessage = i === pieces.length - 1 && this.#framer.midMessage;
       this.#tellUntold();

@@ -156,7 +156,7 @@ export class Joining {
     const hello = [authenticationOk()];
     for (const [name, value] of upstream.parameters) hello.push(parameterStatus(name, asShown(session, name, value)));
     hello.push(backendKeyData(key.pid, key.secret), readyForQuery(upstream.status));
-    session.deliver(client, Buffer.concat(hello));
+    session.toClients.deliver(client, Buffer.concat(hello));
     relay.start();
   }
 }

@@ -85,9 +85,9 @@ export class Deadlines {
     return this.#rest.size > 0 || (head !== undefined && this.#clock.monotonic() - head.key > LATE);
   }
 
-  /** Whether a deadline has come, by either clock. */
-  isOver(due: Due): boolean {
-    return this.#clock.wall() >= due.expiresAt || this.#clock.monotonic() >= due.dueMonotonic;
+  /** Whether a deadline has come, by either clock. @param within - or comes within so many milliseconds */
+  isOver(due: Due, within = 0): boolean {
+    return this.#clock.wall() + within >= due.expiresAt || this.#clock.monotonic() + within >= due.dueMonotonic;
   }
 
   /**

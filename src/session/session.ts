@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { samePlace, sameUpstream } from '../config/same-upstream.js';
@@ -12,11 +13,16 @@ import type { ServiceMeter } from '../service-meter.js';
 import type { Connection } from './connection.js';
 import { Connections } from './connections.js';
 import type { Deadlines, Due } from './deadlines.js';
+import { letWritesGo } from './held-writes.js';
 import { Sightings } from './sightings.js';
 import { attempt } from './steps.js';
+import { type Lasting, ToClients } from './to-clients.js';
 import { Unsaid } from './unsaid.js';
 import { Warnings } from './warnings.js';
 import { wordCut } from './words.js';
+
+/** A turn of the event loop takes less, milliseconds. */
+const LONGEST_TURN = 100;
 
 /** How a session's end stands in its record. */
 export interface End {
@@ -45,13 +51,14 @@ export interface SessionParts {
  * One admitted session and its lease: the hold on its grant that a deadline ends, renewal moves and revocation cuts. It owns
  * the ordered cut, so that every protocol ends the same way.
  */
-export class Session implements Due {
+export class Session implements Due, Lasting {
   readonly id: string;
   readonly holder: string;
   readonly recording: SessionLog;
   readonly meter: ServiceMeter;
   /** Hears what the service says: whoever gives it to a client tells it of the bytes. */
   readonly sightings: Sightings;
+  readonly toClients = new ToClients(this);
   /** What is recorded of its actions and their results goes through here. */
   unsaid: Unsaid;
   expiresAt = 0;
@@ -70,7 +77,6 @@ export class Session implements Due {
   readonly #whenEnded: (() => void)[] = [];
   /** The secrets of its policy, and those that were replaced while it lived: what is connected since before that was sent them. */
   #sought: readonly SoughtSecret[];
-  #bytesAfterDue = 0;
   #expires = { at: Number.NaN, text: '' };
   /** What it is cut with when its deadline comes. */
   #ends: Lease['end'] = 'expired';
@@ -115,31 +121,26 @@ export class Session implements Due {
    */
   isLive(): boolean {
     if (this.end !== null) return false;
-    if (!this.#parts.deadlines.isOver(this)) return true;
+    if (!this.isOver) return true;
     this.cut(this.#ends, this.expiresAt);
     return false;
   }
 
-  /**
-   * Gives upstream-origin bytes to a client's socket, if the session may still pass anything.
-   * @returns false when the socket asks for a pause, or nothing was written
-   */
-  deliver(client: { write(chunk: Uint8Array): boolean }, chunk: Uint8Array): boolean {
-    return this.give(chunk.byteLength, () => client.write(chunk));
+  /** Whether its deadline has come. */
+  get isOver(): boolean {
+    return this.#parts.deadlines.isOver(this);
   }
 
-  /**
-   * The one way of upstream-origin bytes to a client, heads of answers included. The deadline is asked before the bytes are
-   * given, and again after: those of a write that was not over when the end came are in the receipt, as given after it. What
-   * the system had been given before, and sends later, is not: the cut takes it back where it can (`letGo`).
-   * @param bytes - how many `write` gives
-   * @returns false when `write` asks for a pause, or was not called
-   */
-  give(bytes: number, write: () => boolean): boolean {
-    if (!this.isLive()) return false;
-    const flowing = write();
-    if (this.#parts.deadlines.isOver(this)) this.#bytesAfterDue += bytes;
-    return flowing;
+  /** Whether what may pass now still may at the end of this turn of the event loop. */
+  get lastsTurn(): boolean {
+    return this.end === null && !this.#parts.deadlines.isOver(this, LONGEST_TURN);
+  }
+
+  /** After a pause of the process within a turn what waited in it may not go, and nothing can be said behind it. */
+  mayGo(stream: Writable): boolean {
+    if (this.end !== null || !this.isOver) return true;
+    stream.destroy();
+    return this.isLive();
   }
 
   /** Calls `done` once when the session has ended: what was kept for it is let go. At once when it has ended already. */
@@ -234,6 +235,8 @@ export class Session implements Due {
   /** Everything of a cut but its receipt. @returns whether there was something to cut */
   #sever(reason: CutReason, dueAt?: number): boolean {
     if (this.end !== null) return false;
+    letWritesGo(); // what was given before the end
+    if (this.end !== null) return false;
     const now = this.#parts.clock.wall();
     this.end = { reason, dueAt: dueAt ?? now, cutAt: now };
     const until = reason === this.#ends ? this.expiresAt : null;
@@ -255,7 +258,7 @@ export class Session implements Due {
     this.#warnings.cancel();
     this.#connections.clear();
     for (const done of this.#whenEnded) attempt(this.#parts.log, done);
-    const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.#bytesAfterDue };
+    const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.toClients.bytesAfterDue };
     this.recording.close(receipt, {
       ...receipt,
       dueAt: iso(end.dueAt),
@@ -272,7 +275,7 @@ export class Session implements Due {
         due_at: iso(end.dueAt),
         cut_at: iso(end.cutAt),
         late_ms: end.dueAt === null || end.cutAt === null ? undefined : end.cutAt - end.dueAt,
-        bytes_after_due: this.#bytesAfterDue,
+        bytes_after_due: this.toClients.bytesAfterDue,
       },
       'session ended',
     );

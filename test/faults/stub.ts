@@ -114,7 +114,7 @@ export async function stubbed(
     policyChanged: () => {},
   });
   const give = () => {
-    if (session.end === null) session.deliver(stub, ROW);
+    if (session.end === null) session.toClients.deliver(stub, ROW);
   };
   const passage = new Passage(session, echoProtocol, log);
   passage.propose(`say ${token}`);

@@ -60,7 +60,7 @@ export function serveEcho(gate: Gate, upstreamPort: number, log: Log): Server {
       warn: (message) => client.write(`warning ${message}\n`),
       policyChanged: () => {},
     });
-    upstream.on('data', (chunk) => session.deliver(client, chunk));
+    upstream.on('data', (chunk) => session.toClients.deliver(client, chunk));
     client.on('close', () => session.finish('client_left'));
     passage.release(() => client.write('welcome\n'));
     for (let next = await lines.next(); !next.done; next = await lines.next())

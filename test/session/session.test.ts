@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import t, { type Test } from 'tap';
 import type { ServicePolicy } from '../../src/config/protocol.js';
 import { SoughtSecret } from '../../src/config/secret.js';
@@ -85,11 +85,11 @@ t.test('after a pause of the process nothing is delivered past the deadline, tho
   live.attach(new TestConnection('a', done));
   const written: string[] = [];
   const socket = { write: (chunk: Uint8Array) => written.push(String(chunk)) > 0 };
-  t.ok(live.deliver(socket, Buffer.from('before')));
+  t.ok(live.toClients.deliver(socket, Buffer.from('before')));
   clock.pass(59_999);
-  t.ok(live.deliver(socket, Buffer.from('last')));
+  t.ok(live.toClients.deliver(socket, Buffer.from('last')));
   clock.pass(1);
-  t.notOk(live.deliver(socket, Buffer.from('late')));
+  t.notOk(live.toClients.deliver(socket, Buffer.from('late')));
   t.same(written, ['before', 'last']);
   t.match(live.end, { reason: 'expired', dueAt: live.expiresAt, cutAt: live.expiresAt });
   t.equal(done[0], 'a sever', 'and the session is cut right there');
@@ -99,11 +99,91 @@ t.test('bytes of a write during which the end came are in the receipt as given a
   const { session: live, clock } = await session(t, 60);
   const slow = { write: () => clock.pass(2) === undefined };
   clock.pass(59_990);
-  live.deliver(slow, Buffer.from('before'));
+  live.toClients.deliver(slow, Buffer.from('before'));
   clock.pass(7);
-  live.deliver(slow, Buffer.from('while'));
-  live.deliver(slow, Buffer.from('after'));
-  live.give(1_000, () => t.fail('nothing is written after the end'));
+  live.toClients.deliver(slow, Buffer.from('while'));
+  live.toClients.deliver(slow, Buffer.from('after'));
+  live.toClients.give(1_000, () => t.fail('nothing is written after the end'));
+  t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 'while'.length });
+});
+
+/** A stream that tells what the system is given, and when. */
+function toldOf(into: string[]): Writable {
+  const took = (chunks: { chunk: Buffer }[]) => into.push(chunks.map(({ chunk }) => String(chunk)).join('+'));
+  return new Writable({
+    write: (chunk, _, done) => {
+      took([{ chunk }]);
+      done();
+    },
+    writev: (chunks, done) => {
+      took(chunks);
+      done();
+    },
+  });
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+t.test('what may wait goes at the end of the turn, and before the deadline at once', async (t) => {
+  const { session: live, clock } = await session(t, 60);
+  const went: string[] = [];
+  const [one, other] = [toldOf(went), toldOf(went)];
+  live.toClients.deliverInTurn(one, Buffer.from('a'));
+  live.toClients.deliverInTurn(other, Buffer.from('b'));
+  live.toClients.deliverInTurn(one, Buffer.from('c'));
+  t.same(went, [], 'not yet');
+  await turn();
+  t.same(went, ['a+c', 'b']);
+  live.toClients.deliverInTurn(one, Buffer.alloc(5_000, 'd'));
+  t.equal(went.length, 3, 'much goes at once');
+  clock.pass(59_950);
+  live.toClients.deliverInTurn(one, Buffer.from('e'));
+  t.equal(went.at(-1), 'e', 'the end may come in this turn');
+  clock.pass(50);
+  t.notOk(live.toClients.deliverInTurn(one, Buffer.from('f')));
+  await turn();
+  t.equal(went.at(-1), 'e');
+  t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 0 });
+});
+
+t.test('what was given before a cut in the same turn goes before the farewell', async (t) => {
+  const { session: live } = await session(t, 60);
+  const went: string[] = [];
+  const client = toldOf(went);
+  const connection = new TestConnection('a', []);
+  connection.farewell = () => void went.push('farewell');
+  live.attach(connection);
+  live.toClients.deliverInTurn(client, Buffer.from('given'));
+  live.cut('revoked');
+  live.toClients.deliverInTurn(client, Buffer.from('late'));
+  await turn();
+  t.same(went, ['given', 'farewell']);
+  t.match(live.recording.receipt, { reason: 'revoked', bytesAfterDue: 0 });
+});
+
+t.test('bytes that wait while the process stands still past the end do not go', async (t) => {
+  for (const isNoticedBefore of [true, false]) {
+    const { session: live, clock, done } = await session(t, 60);
+    live.attach(new TestConnection('a', done));
+    const went: string[] = [];
+    const client = toldOf(went);
+    live.toClients.deliverInTurn(client, Buffer.from('waited'));
+    clock.pass(60_000);
+    if (isNoticedBefore) t.notOk(live.isLive());
+    await turn();
+    t.same(went, []);
+    t.ok(client.destroyed);
+    t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 0 });
+    t.equal(done.filter((one) => one === 'a sever').length, 1);
+  }
+});
+
+t.test('bytes of a held write during which the end comes are in the receipt', async (t) => {
+  const { session: live, clock } = await session(t, 60);
+  const slow = new Writable({ write: (_chunk, _, done) => done(void clock.pass(60_000)) });
+  live.toClients.deliverInTurn(slow, Buffer.from('while'));
+  await turn();
+  t.notOk(live.isLive());
   t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 'while'.length });
 });
 

@@ -128,7 +128,7 @@ export class Opening implements Connection {
     const before = req.head.expectation === 'continue' ? CONTINUE : '';
     const response = before + responseTo(wish, answer, this.#addressed, session.expires);
     session.sightings.text(response);
-    session.deliver(this.client, Buffer.from(response, 'latin1'));
+    session.toClients.deliver(this.client, Buffer.from(response, 'latin1'));
     // The end came just now: nothing was given, and this was cut with the session.
     if (session.end !== null) {
       upstream.destroy();
@@ -163,7 +163,7 @@ export class Opening implements Connection {
     passage.result(seq, facts, payload);
     const plain = declinedTo(head, body, addressed);
     session.sightings.bytes(plain);
-    session.deliver(this.client, plain);
+    session.toClients.deliver(this.client, plain);
     // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
     this.client.once('close', session.attach(this));
     this.client.end(() => this.client.destroy());

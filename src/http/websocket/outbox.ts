@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Passage } from '../../gate/passage.js';
+import { holdWrites } from '../../session/held-writes.js';
 import type { HttpAction } from '../action.js';
 
 /** What hears of how they get on. */
@@ -75,9 +76,11 @@ export class Outbox {
     if (frames.length === 0 || this.#closed) return;
     this.#ready = [];
     if (this.#upstream.writable) this.handed += frames.length;
-    if (frames.length > 1) this.#upstream.cork();
+    const { session } = this.#passage;
+    const isHeld = session.lastsTurn && holdWrites(this.#upstream, this.bytes, session);
+    if (!isHeld) this.#upstream.cork();
     for (const frame of frames) this.#upstream.write(frame, (error) => this.#passed(frame.byteLength, error));
-    if (frames.length > 1) this.#upstream.uncork();
+    if (!isHeld) this.#upstream.uncork();
   }
 
   /** It is with the system, or lost with the service's connection. */

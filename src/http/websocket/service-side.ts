@@ -118,7 +118,7 @@ export class ServiceSide {
     const { client } = this.#parts;
     this.#closing?.refresh(); // the service is not silent
     this.bytes += bytes.byteLength;
-    this.#session.deliver(client, bytes);
+    this.#session.toClients.deliverInTurn(client, bytes);
   }
 
   /** The service is read while the client takes what it says, and the record keeps up with it. */

@@ -7,14 +7,15 @@ serveBench({}, async (question: Message) => {
   const headers = { host: String(host), authorization: String(authorization) };
   const open = Array.from({ length: Number(connections) }, () => connected(String(url), headers));
   const sockets = await Promise.all(open);
-  const payload = 'x'.repeat(128);
   let echoes = 0;
+  // Each says something else: what was just recorded is not to be known again.
+  const payload = () => `${echoes}`.padEnd(128, 'x');
   for (const socket of sockets) {
     socket.on('message', () => {
       echoes += 1;
-      socket.send(payload);
+      socket.send(payload());
     });
-    socket.send(payload);
+    socket.send(payload());
   }
   const from = process.hrtime.bigint();
   await new Promise((resolve) => setTimeout(resolve, Number(milliseconds)));
