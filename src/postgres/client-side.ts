@@ -94,7 +94,7 @@ export class ClientSide implements FrontendHandler {
         return this.#functionCall(frame);
       case FRONTEND.copyDone:
       case FRONTEND.copyFail:
-        this.#talk.copyIn = false;
+        this.#talk.endsCopy();
         this.#outbox.hold(frame);
         return this.#outbox.release();
       case FRONTEND.terminate:
@@ -106,7 +106,7 @@ export class ClientSide implements FrontendHandler {
   }
 
   copyData(piece: Buffer): void {
-    if (this.#talk.takesCopyData) this.#talk.copy.add(piece);
+    this.#talk.copies(piece);
     this.#outbox.hold(piece);
     this.#outbox.release();
   }

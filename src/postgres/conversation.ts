@@ -3,7 +3,7 @@ import type { Passage } from '../gate/passage.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { CopyData } from './copy-data.js';
 import type { PostgresAction } from './decide.js';
-import { type Expectation, Expectations } from './expectations.js';
+import { type Expectation, Expectations, hasResult } from './expectations.js';
 import { Kept, type Room } from './kept.js';
 import { Names, type Portal, type Prepared } from './names.js';
 import { type PostgresRole, postgresRole } from './role.js';
@@ -21,8 +21,8 @@ export class Conversation {
   readonly taken = new Taken();
   /** The server waits for COPY data: only CopyData, CopyDone, CopyFail, Flush and Sync are legal. */
   copyIn = false;
-  /** What the client sends of a COPY's data. */
-  readonly copy = new CopyData();
+  /** What the client sent of a COPY's data, since it ended one or asked for something that may be one. */
+  copy = new CopyData();
   /** Since when the result under way runs, monotonic milliseconds; 0 when none does. */
   since = 0;
   /** The server ended the session in words of its own (FATAL), and the client has heard them. */
@@ -49,6 +49,7 @@ export class Conversation {
   /** The client sent a message that the server is going to answer. @returns false when the server will skip it */
   expect(expectation: Expectation): boolean {
     if (!this.expectations.add(expectation)) return false;
+    if (hasResult(expectation) && this.copy.bytes > 0) this.copy = new CopyData();
     this.#unsent += 1;
     if (this.since === 0) this.since = this.clock.monotonic();
     return true;
@@ -67,8 +68,19 @@ export class Conversation {
     return answered;
   }
 
-  /** Whether the server may be taking COPY data, or come to: what is sent besides it ignores. */
-  get takesCopyData(): boolean {
+  /** The client sent a part of a COPY's data: when the server takes none, nor may come to, it ignores it. */
+  copies(piece: Buffer): void {
+    if (this.#takesCopyData) this.copy.add(piece);
+  }
+
+  /** The client ended a COPY's data, which the server may not have asked for yet. */
+  endsCopy(): void {
+    if (this.copyIn) this.copyIn = false;
+    else if (this.#takesCopyData) this.expect({ kind: 'copyEnd', copy: this.copy });
+    this.copy = new CopyData();
+  }
+
+  get #takesCopyData(): boolean {
     return this.copyIn || this.expectations.awaitsResult;
   }
 }

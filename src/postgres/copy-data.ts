@@ -3,10 +3,8 @@ import type { Payload } from '../recording/event.js';
 /** How much of it the record keeps, bytes. */
 const MOST_KEPT = 8 * 1024;
 
-/** The data of a COPY from the client. Some of it may come before the server has said that a COPY began. */
+/** The data of a COPY from the client. Some of it may come before the server has said that a COPY began, or all. */
 export class CopyData {
-  /** The result under way is that of a COPY from the client. */
-  underWay = false;
   bytes = 0;
   #first: Buffer[] = [];
 
@@ -16,15 +14,13 @@ export class CopyData {
     this.bytes += piece.length;
   }
 
-  /** Its first part, for the record. */
-  sample(): Payload {
-    return { copy: Buffer.concat(this.#first).toString('utf8') };
+  /** How much of it is kept, bytes. */
+  get kept(): number {
+    return Math.min(this.bytes, MOST_KEPT);
   }
 
-  /** What was counted belongs to no COPY any more. */
-  forget(): void {
-    this.underWay = false;
-    this.bytes = 0;
-    this.#first = [];
+  /** Its first part, for the record; null of one without data. */
+  sample(): Payload | null {
+    return this.bytes === 0 ? null : { copy: Buffer.concat(this.#first).toString('utf8') };
   }
 }

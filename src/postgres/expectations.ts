@@ -1,5 +1,6 @@
 import type { Decision } from '../policy/decision.js';
 import { Queue } from '../queue.js';
+import type { CopyData } from './copy-data.js';
 import type { PostgresAction } from './decide.js';
 import { weightOfExpectation } from './kept.js';
 import type { Definition, Portal, Prepared } from './names.js';
@@ -14,7 +15,9 @@ export type Expectation =
   | ExecuteExpectation
   /** A refused message, in whose place the server got one it cannot parse: its error becomes ours. */
   | { readonly kind: 'refused'; readonly simple: boolean; readonly refusal: Refusal }
-  | { readonly kind: 'sync' };
+  | { readonly kind: 'sync' }
+  /** Here the client ended a COPY's data before it was asked for any. Nothing answers it. */
+  | { readonly kind: 'copyEnd'; readonly copy: CopyData };
 
 /** A Query: one result for each statement of its text. */
 export interface QueryExpectation {
@@ -101,8 +104,14 @@ export class Expectations {
     return this.#queue.all();
   }
 
-  /** The head was answered. */
+  /** The head was answered. What ends data behind it that it did not ask for ends nothing: the server ignores it. */
   pop(): Expectation | undefined {
+    const head = this.#shift();
+    while (this.head?.kind === 'copyEnd') this.#shift();
+    return head;
+  }
+
+  #shift(): Expectation | undefined {
     const head = this.#queue.shift();
     if (head === undefined) return undefined;
     if (hasResult(head)) this.#results -= 1;
@@ -118,15 +127,22 @@ export class Expectations {
     return skipped;
   }
 
-  /** A COPY FROM began inside a pipeline: the server swallows the Syncs it was sent before the data. */
-  swallowSyncs(): void {
+  /**
+   * The head takes a COPY's data: the server swallows the Syncs it was sent before that has ended.
+   * @returns what stands behind them: the end of the data, or what was sent in its place; undefined when that is to come
+   */
+  takeData(): Expectation | undefined {
     const [head, ...rest] = this.#queue.all();
-    if (head === undefined) return;
-    const next = rest.findIndex((one) => one.kind !== 'sync');
-    this.#queue.replace([head, ...(next === -1 ? [] : rest.slice(next))]);
+    const at = rest.findIndex(({ kind }) => kind !== 'sync');
+    const next = at === -1 ? undefined : rest[at];
+    const behind = at === -1 ? [] : rest.slice(next?.kind === 'copyEnd' ? at + 1 : at);
+    if (head !== undefined) this.#queue.replace([head, ...behind]);
+    if (next?.kind === 'copyEnd') this.#weight -= weightOfExpectation(next);
+    return next;
   }
 }
 
-function hasResult({ kind }: Expectation): boolean {
+/** Whether a COPY's data may come to be asked for, or a result to be given. */
+export function hasResult({ kind }: Expectation): boolean {
   return kind === 'execute' || kind === 'query';
 }

@@ -41,6 +41,8 @@ export function weightOfExpectation(one: Expectation): number {
       return ENTRY + 2 * one.name.length;
     case 'bind':
       return ENTRY + 2 * (one.name.length + one.statement.length);
+    case 'copyEnd':
+      return ENTRY + one.copy.kept;
     case 'refused':
       return ACTION + 2 * one.refusal.decision.message.length;
     default:

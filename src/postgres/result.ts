@@ -40,11 +40,11 @@ export class Result {
   }
 
   /** Written out in one piece: what is put together of parts is slow to make and slow to read. */
-  facts(of: number, status: string, tag: string, ms: number, copy: CopyData): Facts {
+  facts(of: number, status: string, tag: string, ms: number, copy: CopyData | null): Facts {
     const { bytes: bytesOut, overrun } = this;
     const rows = this.#rowsBy(tag);
-    if (!copy.underWay && overrun === null) return { status, tag, rows, bytesOut, ms, of };
-    const copied = copy.underWay ? { bytesIn: copy.bytes } : {};
+    if (copy === null && overrun === null) return { status, tag, rows, bytesOut, ms, of };
+    const copied = copy === null ? {} : { bytesIn: copy.bytes };
     const limit = overrun === null ? {} : { limit: overrun.key };
     return { status, tag, rows, bytesOut, ...copied, ...limit, ms, of };
   }

@@ -1,5 +1,6 @@
 import { withdraw } from './by-name.js';
 import type { Conversation } from './conversation.js';
+import type { CopyData } from './copy-data.js';
 import type { Expectation } from './expectations.js';
 import { type Overrun, overrun } from './limits.js';
 import { mayHold, type Portal } from './names.js';
@@ -30,6 +31,8 @@ export class ServerSide implements BackendHandler {
   readonly #quiet: () => boolean;
   readonly #stop: () => void;
   readonly #result = new Result();
+  /** The client's data for the result under way, when that is a COPY's. */
+  #copy: CopyData | null = null;
   /** An error took the place of a completed statement: the client hears nothing more until the server is ready again. */
   #muted = false;
   /** A definition was run that may have changed the catalog once its transaction has ended. */
@@ -173,20 +176,20 @@ export class ServerSide implements BackendHandler {
   }
 
   /**
-   * Behind a COPY the server takes nothing but its data: another message it discards, or hangs up. Which answer would
-   * belong to which message is not known any more.
+   * Behind a COPY the server takes nothing but its data up to the end of that: another message it discards, or hangs up.
+   * Which answer would belong to which message is not known any more.
    */
   #copyBegins(head: Expectation | undefined): void {
-    const { expectations } = this.#talk;
+    const talk = this.#talk;
     if (!isRunning(head)) throw outOfTurn('CopyInResponse');
-    if (expectations.unanswered().some((one) => one !== head && one.kind !== 'sync')) {
+    const next = talk.expectations.takeData();
+    if (next !== undefined && next.kind !== 'copyEnd') {
       throw new LedAstray('a message was sent behind a COPY that takes its data first');
     }
     // Its client would not be asked for the data: each side would wait for the other.
     if (this.#muted || this.#result.overrun !== null) throw new FramingError(BEHIND_A_LIMIT, true);
-    this.#talk.copyIn = true;
-    this.#talk.copy.underWay = true;
-    expectations.swallowSyncs();
+    talk.copyIn = next === undefined;
+    this.#copy = next?.copy ?? talk.copy;
   }
 
   #complete(frame: Buffer): Buffer | undefined {
@@ -230,8 +233,7 @@ export class ServerSide implements BackendHandler {
       this.#redefined = false;
       this.#talk.catalog.changed();
     }
-    if (expectations.head === undefined) this.#talk.copy.forget();
-    else this.#talk.since = this.#talk.clock.monotonic();
+    if (expectations.head !== undefined) this.#talk.since = this.#talk.clock.monotonic();
     if (status === IDLE) this.#talk.taken.transactionEnded();
     if (status === IDLE && expectations.head === undefined && this.#quiet()) {
       portals.retain(mayHold);
@@ -277,14 +279,14 @@ export class ServerSide implements BackendHandler {
   #recordResult(running: Running, status: string, tag: string): void {
     const talk = this.#talk;
     const result = this.#result;
-    const { copy } = talk;
+    const copy = this.#copy;
     const now = talk.clock.monotonic();
     const ms = talk.since === 0 ? 0 : Math.round((now - talk.since) * 1000) / 1000;
-    const sample = copy.underWay && copy.bytes > 0 ? copy.sample() : result.takeSample();
+    const sample = copy?.sample() ?? result.takeSample();
     talk.passage.result(running.seq, result.facts(running.seq, status, tag, ms, copy), sample);
     if (result.rows > 0) talk.taken.add(sourcesUnderWay(talk, running), result.rows, result.bytes);
     result.next();
-    if (copy.underWay) copy.forget();
+    this.#copy = null;
     talk.since = now;
   }
 }

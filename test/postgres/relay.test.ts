@@ -357,6 +357,39 @@ t.test('a COPY both ways says its rows and bytes, and what is sent beside one is
 });
 
 t.test(
+  'data that comes whole before it is asked for is that of its COPY, and what is sent behind it is answered',
+  async (t) => {
+    const gateway = await copying(t);
+    const { client } = gateway;
+    const data = (text: string) => front('d', Buffer.from(text));
+    const [copy, done] = [query('copy inbox from stdin'), front('c')];
+    const byExecute = [parse('', 'copy inbox from stdin'), bind('', ''), execute('')];
+    client.send(copy, data('1\n'), done, ...byExecute, data('2\n'), data('3\n'), done, sync(), query('select 1'));
+    t.equal(shapes(await client.until('Z', 3)), 'G C:COPY 1 Z:I 1 2 G C:COPY 2 Z:I T D C:SELECT 1 Z:I');
+    client.send(query('select 1'), data('nobody\n'), done, ...byExecute, sync(), data('x\n'), done, sync(), copy, done);
+    t.equal(shapes(await client.until('Z', 3)), 'T D C:SELECT 1 Z:I 1 2 G E:22P02 Z:I G C:COPY 0 Z:I');
+    client.send(query('copy missing from stdin'), data('4\n'), done, ...byExecute, front('f', cstring('no')), sync());
+    t.equal(shapes(await client.until('Z', 2)), 'E:42501 Z:I 1 2 G E:57014 Z:I');
+    t.same(await gateway.rows(), [1, 2, 3]);
+    client.socket.destroy();
+    await gateway.stop();
+    const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+    t.match(
+      results.map(({ facts: { status, bytesIn }, payload }) => [status, bytesIn, payload]),
+      [
+        ['00000', 7, { copy: /1\n$/ }],
+        ['00000', 14, { copy: /2\n.*3\n$/s }],
+        ['00000', undefined, null],
+        ['00000', undefined, null],
+        ['22P02', 7, { copy: /x\n$/ }],
+        ['00000', 0, null],
+        ['57014', 0, null],
+      ],
+    );
+  },
+);
+
+t.test(
   'a message behind a COPY that takes its data first ends the session: no result is told of the wrong one',
   async (t) => {
     const gateway = await copying(t);
