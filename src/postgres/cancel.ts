@@ -8,7 +8,7 @@ const MOST_CLIENTS = 16;
 interface Entry {
   readonly pid: number;
   readonly secret: Buffer;
-  readonly cancel: () => void;
+  readonly cancel: () => Promise<void>;
   window: number;
   /** By the client's address, in this window. */
   readonly tries: Map<string, number>;
@@ -22,10 +22,10 @@ export interface KeyPlace {
 
 /** The other processes of a gateway that share its port: a cancel request may reach any of them. */
 export interface Neighbours extends KeyPlace {
-  /** Passes a request on to the process that issued such keys. */
-  pass(place: number, pid: number, secret: Uint8Array, client: string): void;
+  /** Passes a request on to the process that issued such keys. Resolves when that has done with it. */
+  pass(place: number, pid: number, secret: Uint8Array, client: string): Promise<void>;
   /** Says who takes the requests that were passed to this process. */
-  onPassed(take: (pid: number, secret: Uint8Array, client: string) => void): void;
+  onPassed(take: (pid: number, secret: Uint8Array, client: string) => Promise<void>): void;
 }
 
 /** A key as the client is given it. */
@@ -54,7 +54,7 @@ export class CancelKeys {
    * Makes a key for a connection: 4 secret bytes under protocol 3.0, up to 256 under 3.2.
    * @param pid - of the server's process; null when the server gave no key out
    */
-  issue(cancel: () => void, pid: number | null, secretBytes = 4): CancelKey {
+  issue(cancel: () => Promise<void>, pid: number | null, secretBytes = 4): CancelKey {
     const entry = {
       pid: pid ?? randomInt(1, 2 ** 31 - 1),
       secret: this.#draw(secretBytes),
@@ -84,15 +84,12 @@ export class CancelKeys {
    * Acts on a CancelRequest. A wrong key counts too, so that a secret cannot be guessed by trying.
    * @param now - monotonic milliseconds
    * @param client - the address it came from: guesses from there do not use up what others may try
-   * @returns whether a cancel was passed on; the client is never told
+   * @returns null when no cancel is passed on; otherwise what resolves when the server has been told
    */
-  use(pid: number, secret: Uint8Array, now: number, client = ''): boolean {
-    let told = false;
-    for (const entry of this.#entries.get(pid) ?? []) {
-      if (!mayTry(entry, now, client) || !isSecretOf(entry, secret)) continue;
-      entry.cancel();
-      told = true;
-    }
+  use(pid: number, secret: Uint8Array, now: number, client = ''): Promise<void> | null {
+    let told: Promise<void> | null = null;
+    for (const entry of this.#entries.get(pid) ?? [])
+      if (mayTry(entry, now, client) && isSecretOf(entry, secret)) told = entry.cancel();
     return told;
   }
 

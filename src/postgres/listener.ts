@@ -165,7 +165,9 @@ class Door {
     const { dialLimit = HANDSHAKE_LIMIT } = parts;
     const memory = new SessionsMemory(parts.memory);
     this.#joining = new Joining({ clock, log, keys: this.#keys, catalogs: this.#catalogs, dialLimit, memory });
-    neighbours?.onPassed((pid, secret, client) => this.#keys.use(pid, secret, clock.monotonic(), client));
+    neighbours?.onPassed(async (pid, secret, client) => {
+      await this.#keys.use(pid, secret, clock.monotonic(), client);
+    });
   }
 
   replaceCertificate(tls: Pair): void {
@@ -234,7 +236,9 @@ class Door {
     const plainAllowed = carried !== null || peer.isLocal;
     const opening = await openConnection(raw, shown?.context ?? null, plainAllowed, secured, carried !== null);
     if (opening.kind === 'cancel') {
-      this.#cancel(opening.pid, opening.secret, address ?? '');
+      // Drivers send the next statement once this connection has ended: the server must have been told by then.
+      const left = new Promise((resolve) => raw.once('close', resolve));
+      await Promise.race([this.#cancel(opening.pid, opening.secret, address ?? ''), left]);
       return void raw.destroy();
     }
     const { socket, parameters, minor, login } = opening;
@@ -249,10 +253,11 @@ class Door {
     await this.#joining.join(socket, parameters, answer.admission, minor);
   }
 
-  #cancel(pid: number, secret: Buffer, client: string): void {
+  /** Resolves when the server has been told, or is not to be. */
+  async #cancel(pid: number, secret: Buffer, client: string): Promise<void> {
     const place = this.#keys.placeOf(secret);
-    if (place !== null) this.#parts.neighbours?.pass(place, pid, secret, client);
-    else this.#keys.use(pid, secret, this.#parts.clock.monotonic(), client);
+    if (place !== null) await this.#parts.neighbours?.pass(place, pid, secret, client);
+    else await this.#keys.use(pid, secret, this.#parts.clock.monotonic(), client);
   }
 }
 

@@ -5,6 +5,7 @@ import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Connection, type Cut, endSurely } from '../session/connection.js';
+import { Cancelling } from './cancelling.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
@@ -59,13 +60,12 @@ export class Relay implements Connection {
   readonly #outbox: Outbox;
   readonly #delivery: Delivery;
   readonly #overtime: Overtime;
+  readonly #cancelling = new Cancelling(() => this.#passCancel());
   readonly #memory: SessionMemory;
   readonly #finished: () => void;
   /** The role that what names mean to the server comes from: as it was when the session began, or could last do anything. */
   #settled: PostgresRole;
   #over = false;
-  /** The server is being told of a cancel request of the client's. */
-  #isCancelling = false;
 
   constructor({ client, upstream, passage, began, catalog, clock, log, memory, finished }: RelayParts) {
     this.client = client;
@@ -183,15 +183,17 @@ export class Relay implements Connection {
     for (const [name, value] of this.#upstream.parameters) this.#checkSetting(name, value);
   }
 
-  /**
-   * Passes the client's own cancel request on: behind the statement it is about, which may still wait for its record. One at a time:
-   * each takes a connection of its own, for two seconds where the server is silent.
-   */
-  cancel(): void {
-    if (this.#over || this.#isCancelling || !this.#passage.session.isLive()) return;
-    this.#isCancelling = true;
-    this.#passage.release(() => {
-      if (!this.#over) void this.#upstream.cancel().then(() => (this.#isCancelling = false));
+  /** Passes the client's own cancel request on. Resolves when the server has been told, or could not be; never behind the session's end. */
+  async cancel(): Promise<void> {
+    if (!this.#over && this.#passage.session.isLive()) await this.#cancelling.ask();
+  }
+
+  /** Behind the statement it is about, which may still wait for its record. */
+  #passCancel(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#passage.release(() => {
+        if (!this.#over) void this.#upstream.cancel().then(resolve);
+      });
     });
   }
 

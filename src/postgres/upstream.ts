@@ -191,7 +191,7 @@ async function sendCancel(target: PostgresTarget, packet: Buffer): Promise<void>
     const opened = await open(target, (made) => {
       socket = made;
     });
-    opened.end(packet);
+    opened.write(packet); // not ended: what stands in between would end it, too, before the server has acted
     opened.resume(); // the server's end is seen only by who reads
     await new Promise((resolve) => opened.once('close', resolve));
   } catch {

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { Member } from './member.js';
-import type { CancelMessage, ServesMessage } from './messages.js';
+import type { PassedMessage, ServesMessage } from './messages.js';
 
 /** How long a worker that ended is waited for before it is started again: doubled each time, milliseconds. */
 const FIRST_PAUSE = 1_000;
@@ -28,7 +28,7 @@ export class Crew {
 
   constructor(options: CrewOptions) {
     this.#options = options;
-    const pass = (message: CancelMessage) => this.#pass(message);
+    const pass = (message: PassedMessage) => this.#pass(message);
     this.members = Array.from({ length: options.count }, (_, index) => new Member(index, pass));
   }
 
@@ -68,8 +68,8 @@ export class Crew {
     await Promise.all(this.members.map(({ ended }) => ended));
   }
 
-  /** To the worker that issues such keys; its own table decides. */
-  #pass(message: CancelMessage): void {
+  /** A cancel request goes to the worker that issues such keys, whose own table decides. */
+  #pass(message: PassedMessage): void {
     this.members[message.place]?.send(message);
   }
 

@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { DaypassError } from '../errors.js';
-import type { CancelMessage, FailedMessage, FromPrimary, FromWorker, ServesMessage } from './messages.js';
+import type { FailedMessage, FromPrimary, FromWorker, PassedMessage, ServesMessage } from './messages.js';
 import { closeUntaken } from './untaken.js';
 import { WORKER_INDEX } from './worker.js';
 
@@ -15,15 +15,16 @@ export interface Ended {
 /** One worker, over all the processes that are it in turn. */
 export class Member {
   readonly index: number;
-  readonly #onCancel: (message: CancelMessage) => void;
+  readonly #pass: (message: PassedMessage) => void;
   #process: Worker | null = null;
   #serves = false;
   /** Resolves when the process of the last start has ended. */
   ended: Promise<Ended> = Promise.resolve({ code: 0, signal: null, lived: 0 });
 
-  constructor(index: number, onCancel: (message: CancelMessage) => void) {
+  /** @param pass - takes what is for another worker */
+  constructor(index: number, pass: (message: PassedMessage) => void) {
     this.index = index;
-    this.#onCancel = onCancel;
+    this.#pass = pass;
   }
 
   /** Whether it serves. */
@@ -68,7 +69,7 @@ export class Member {
     let fault: FailedMessage | null = null;
     return new Promise((resolve, reject) => {
       forked.on('message', (message: FromWorker) => {
-        if (message.kind === 'cancel') this.#onCancel(message);
+        if (message.kind === 'cancel' || message.kind === 'cancelled') this.#pass(message);
         else if (message.kind === 'failed') fault = message;
         else {
           this.#serves = true;

@@ -16,7 +16,21 @@ export interface CancelMessage {
   readonly secret: string;
   /** The address it came from. */
   readonly client: string;
+  /** The worker that passes it on, and what that knows it by. */
+  readonly from: number;
+  readonly id: number;
 }
+
+/** The worker that a CancelRequest was passed on to has done with it. */
+export interface CancelledMessage {
+  readonly kind: 'cancelled';
+  /** Of the worker that passed it on. */
+  readonly place: number;
+  readonly id: number;
+}
+
+/** What goes from one worker to another. */
+export type PassedMessage = CancelMessage | CancelledMessage;
 
 /** Where a worker serves; the ports are the same for all of them. */
 export interface ServesMessage {
@@ -33,5 +47,5 @@ export interface FailedMessage {
   readonly hint?: string | undefined;
 }
 
-export type FromWorker = CancelMessage | ServesMessage | FailedMessage;
-export type FromPrimary = CancelMessage | { readonly kind: 'stop' };
+export type FromWorker = PassedMessage | ServesMessage | FailedMessage;
+export type FromPrimary = PassedMessage | { readonly kind: 'stop' };

@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { join } from 'node:path';
 import { DaypassError, messageOf } from '../errors.js';
 import { createLog, type Log } from '../log.js';
-import { type FromPrimary, type FromWorker, MOST_WORKERS } from './messages.js';
+import { type CancelMessage, type FromPrimary, type FromWorker, MOST_WORKERS } from './messages.js';
 
 /** Says to a process which worker it is; set by the primary alone. */
 export const WORKER_INDEX = 'DAYPASS_WORKER';
@@ -18,6 +18,9 @@ export function workerSocket(dataDirectory: string, index: number): string {
   return join(dataDirectory, `w${index}.sock`);
 }
 
+/** How long another worker may take to do with a cancel request: it tells a database that says nothing for four seconds, milliseconds. */
+const PASSED_LIMIT = 5_000;
+
 /** What a worker runs. */
 export interface Serving {
   readonly addresses: { readonly http: number; readonly postgres: number };
@@ -32,12 +35,15 @@ export class Seat {
   readonly neighbours: {
     readonly index: number;
     readonly places: number;
-    pass(place: number, pid: number, secret: Uint8Array, client: string): void;
-    onPassed(take: (pid: number, secret: Uint8Array, client: string) => void): void;
+    pass(place: number, pid: number, secret: Uint8Array, client: string): Promise<void>;
+    onPassed(take: (pid: number, secret: Uint8Array, client: string) => Promise<void>): void;
   };
   /** Resolves when the worker is to stop. */
   readonly stopAsked: Promise<void>;
-  #takeCancel: (pid: number, secret: Uint8Array, client: string) => void = () => {};
+  #takeCancel: (pid: number, secret: Uint8Array, client: string) => Promise<void> = async () => {};
+  /** What was passed on, until it is done with. */
+  readonly #passed = new Map<number, () => void>();
+  #ids = 0;
 
   constructor(index: number, dataDirectory: string) {
     this.index = index;
@@ -46,7 +52,7 @@ export class Seat {
       index,
       places: MOST_WORKERS,
       pass: (place, pid, secret, client) =>
-        void this.tell({ kind: 'cancel', place, pid, secret: Buffer.from(secret).toString('base64'), client }),
+        this.#pass({ kind: 'cancel', place, pid, secret: Buffer.from(secret).toString('base64'), client }),
       onPassed: (take) => {
         this.#takeCancel = take;
       },
@@ -62,10 +68,35 @@ export class Seat {
     });
   }
 
+  /** Resolves when the other worker has done with it, or says nothing for too long: it may have none such, or be gone. */
+  #pass(message: Omit<CancelMessage, 'from' | 'id'>): Promise<void> {
+    this.#ids += 1;
+    const id = this.#ids;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#done(id), PASSED_LIMIT);
+      this.#passed.set(id, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      void this.tell({ ...message, from: this.index, id });
+    });
+  }
+
+  #done(id: number): void {
+    this.#passed.get(id)?.();
+    this.#passed.delete(id);
+  }
+
+  async #take({ pid, secret, client, from, id }: CancelMessage): Promise<void> {
+    await this.#takeCancel(pid, Buffer.from(secret, 'base64'), client);
+    await this.tell({ kind: 'cancelled', place: from, id });
+  }
+
   #listen(stop: () => void): void {
     process.on('message', (message: FromPrimary) => {
       if (message.kind === 'stop') stop();
-      else this.#takeCancel(message.pid, Buffer.from(message.secret, 'base64'), message.client);
+      else if (message.kind === 'cancel') void this.#take(message);
+      else this.#done(message.id);
     });
     // A terminal and systemd tell every process at once, and the primary tells it again: only the primary hurries us.
     process.on('SIGINT', stop);

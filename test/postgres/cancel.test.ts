@@ -67,6 +67,31 @@ t.test('a wrong secret, a wrong length and a wrong process number cancel nothing
   t.equal(await running(), 1);
 });
 
+t.test(
+  'the connection of a cancel request ends when the server has been told: the next statement is not hit',
+  async (t) => {
+    const orders = await ordersDatabase(t);
+    const { host, port } = orders.database.config;
+    const proxy = await tapProxy(t, host, port);
+    const gateway = await startGateway(t, {
+      services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
+      env: orders.env,
+    });
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+    const key = keyOf(hello);
+    for (let times = 0; times < 8; times += 1) {
+      proxy.forget();
+      const canceller = await wire(t, gateway.ports.postgres);
+      canceller.send(cancelRequest(key.pid, key.secret));
+      await canceller.closed;
+      t.ok(proxy.seen().includes(int32(80877102)), 'the server was told');
+      client.send(query('select pg_sleep(0.02)'));
+      t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+    }
+  },
+);
+
 t.test('psql passes Ctrl-C on', async (t) => {
   const gateway = await gatewayToOrders(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });
@@ -125,7 +150,7 @@ t.test('the key of the server is never seen by the client, nor that of the clien
 t.test('guessing and flooding are limited for each session, each second; a right key counts too', async (t) => {
   const keys = new CancelKeys();
   let cancelled = 0;
-  const count = () => {
+  const count = async () => {
     cancelled += 1;
   };
   const key = keys.issue(count, 42);
@@ -141,7 +166,7 @@ t.test('guessing and flooding are limited for each session, each second; a right
 
 t.test('C22: who guesses at a process number that everybody sees takes the right key from nobody else', (t) => {
   const keys = new CancelKeys();
-  const { pid, secret } = keys.issue(() => {}, 42);
+  const { pid, secret } = keys.issue(async () => {}, 42);
   for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 1_000, '192.0.2.1');
   t.notOk(keys.use(pid, secret, 1_000, '192.0.2.1'));
   t.ok(keys.use(pid, secret, 1_000, '192.0.2.2'));
@@ -153,8 +178,8 @@ t.test('C22: who guesses at a process number that everybody sees takes the right
 t.test('servers of several services give out the same process number: each key cancels its own session', (t) => {
   const keys = new CancelKeys();
   const cancelled: string[] = [];
-  const one = keys.issue(() => void cancelled.push('one'), 42);
-  const other = keys.issue(() => void cancelled.push('other'), 42);
+  const one = keys.issue(async () => void cancelled.push('one'), 42);
+  const other = keys.issue(async () => void cancelled.push('other'), 42);
   t.ok(keys.use(42, other.secret, 0));
   keys.withdraw(other);
   t.notOk(keys.use(42, other.secret, 0));
@@ -165,7 +190,7 @@ t.test('servers of several services give out the same process number: each key c
 
 t.test('each of several processes on one port knows its own keys', async (t) => {
   const processes = [0, 1, 63].map((index) => new CancelKeys({ index, places: 64 }));
-  const issued = processes.map((keys) => Array.from({ length: 500 }, () => keys.issue(() => {}, 42, 32)));
+  const issued = processes.map((keys) => Array.from({ length: 500 }, () => keys.issue(async () => {}, 42, 32)));
   for (const [i, keys] of processes.entries()) {
     for (const [j, others] of issued.entries())
       t.ok(others.every(({ secret }) => keys.placeOf(secret) === (i === j ? null : [0, 1, 63][j])));

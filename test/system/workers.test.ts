@@ -118,7 +118,10 @@ t.test('two workers serve one address, and one grant is used through both', asyn
       );
       await waitUntil('the query runs', async () => (await runningLike(under, `%pg_sleep(30), ${i}`)) > 0);
       const { processID, secretKey } = keyOf(second.client);
-      connect(a.ports.postgres, '127.0.0.1').end(packet(80877102, int32(processID), int32(secretKey)));
+      const request = connect(a.ports.postgres, '127.0.0.1').resume();
+      request.write(packet(80877102, int32(processID), int32(secretKey)));
+      await closed(request);
+      await t.resolves(second.client.query('select pg_sleep(0.05)'), 'which is told when the server was');
       t.equal(await running, '57014');
     }
   });
