@@ -218,7 +218,7 @@ export class Gate {
     const existing = request.shared === true ? this.live.shared.find(grant.id, policy.name, holder) : undefined;
     const live = existing?.session.isLive() ? existing : undefined;
     // Whoever is in is cut when it waits too long; the next of them would only bring more that waits.
-    if (live === undefined && !this.#parts.recorder.hasRoom())
+    if (live === undefined && !this.#parts.recorder.hasRoom(grant.principal))
       return refuse('recorder_unavailable', 'too much waits to be recorded');
     if (request.guest?.letIn(grant.principal) === false) return { ok: false, decision: crowded() };
     const admission = live ?? this.#begin(request, holder, grant, policy);

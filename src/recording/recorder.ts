@@ -92,7 +92,7 @@ export class Recorder implements Sink {
     else this.#flushLater();
   }
 
-  hasRoom(person?: string): boolean {
+  hasRoom(person: string): boolean {
     return this.#room.has(person);
   }
 

@@ -4,12 +4,16 @@ const PART = 1 / 4;
 /** The bounded buffer of what waits to be written, and who has how much of it, roughly, bytes. */
 export class Room {
   readonly #most: number;
+  readonly #part: number;
   readonly #of = new Map<string, number>();
   #bytes = 0;
+  /** The same without what anybody has beyond their part: strict sessions never ask for room, and nobody else is to have less for it. */
+  #taken = 0;
 
   /** @param most - bytes */
   constructor(most: number) {
     this.#most = most;
+    this.#part = most * PART;
   }
 
   /** How much waits. */
@@ -17,15 +21,17 @@ export class Room {
     return this.#bytes;
   }
 
-  /** Whether it takes more; of this person's, where one is named. */
-  has(person = ''): boolean {
-    return this.#bytes < this.#most && (this.#of.get(person) ?? 0) < this.#most * PART;
+  /** Whether it takes more of this person's. */
+  has(person: string): boolean {
+    return this.#taken < this.#most && (this.#of.get(person) ?? 0) < this.#part;
   }
 
   /** Counts a person's bytes in or out. */
   count(person: string, bytes: number): void {
+    const before = this.#of.get(person) ?? 0;
+    const theirs = before + bytes;
     this.#bytes += bytes;
-    const theirs = (this.#of.get(person) ?? 0) + bytes;
+    this.#taken += Math.min(theirs, this.#part) - Math.min(before, this.#part);
     if (theirs > 0) this.#of.set(person, theirs);
     else this.#of.delete(person);
   }

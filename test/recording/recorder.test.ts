@@ -241,6 +241,10 @@ t.test('much that goes on behind the block of another gateway is all there', asy
   t.same((await verifySession(pool, log.row.id)).findings, []);
   const { rows } = await pool.query('select end_reason, last_seq from sessions');
   t.same(rows, [{ end_reason: 'recorder_stalled', last_seq: '4004' }]);
+  const { rows: blocks } = await pool.query(
+    'select max(last_seq - first_seq)::int < 3000 as "small" from blocks where first_seq > 3',
+  );
+  t.same(blocks, [{ small: true }], 'in several blocks, as ever');
 });
 
 t.test(
@@ -428,6 +432,26 @@ t.test('a person whose buffered sessions record much waits alone: nobody has the
   t.ok(await recorder.drain(5_000));
   t.same(passed.sort(), ['little', 'more', 'much']);
 });
+
+t.test(
+  'whose strict sessions have much to write has that beyond their part, and nobody else has less room',
+  async (t) => {
+    const { database, pool } = await freshLedger(t);
+    const { recorder } = await startRecorder(t, pool, { bufferBytes: 10_000 });
+    const goOn = await amidCommit(database, open(recorder));
+    const theirs = open(recorder);
+    act(theirs, 'x'.repeat(20_000));
+    t.equal(recorder.hasRoom('alice'), false);
+    t.equal(recorder.hasRoom('bob'), true);
+    const others = ['bob', 'carol', 'dave'].map((principal) => open(recorder, { principal, mode: 'buffered' }));
+    for (const log of others) act(log, 'x'.repeat(3_000));
+    t.equal(recorder.hasRoom('eve'), false, 'four have all of it');
+    await goOn();
+    t.ok(await recorder.drain(5_000));
+    t.equal(recorder.queuedBytes, 0);
+    t.equal(recorder.hasRoom('alice'), true);
+  },
+);
 
 t.test(
   'a buffered session whose record is written goes on, though others have filled the buffer meanwhile',
