@@ -1,6 +1,6 @@
-import type { FreshEvent, RecordedEvent } from './event.js';
+import type { FreshEvent } from './event.js';
 import type { Hearing } from './hearing.js';
-import { Stretch, type Unwound } from './stretch.js';
+import { Stretch } from './stretch.js';
 
 /**
  * From so many bytes on, roughly, a stretch gets no more. Of one session so much goes into a commit, however much it has to write:
@@ -51,7 +51,7 @@ export class Backlog {
   push(event: FreshEvent, bytes: number, listen: () => Hearing): void {
     let last = this.#parts.at(-1);
     if (last === undefined || last.bytes >= FULL) {
-      last = { stretch: new Stretch(this.#sessionId, [listen()]), bytes: 0 };
+      last = { stretch: new Stretch(this.#sessionId, listen()), bytes: 0 };
       this.#parts.push(last);
     }
     last.stretch.push(event);
@@ -93,12 +93,12 @@ export class Backlog {
   }
 
   /**
-   * All of it comes behind what was taken last, further back in the record, as one stretch.
-   * @param taken - counted out when it was taken
+   * All of it comes behind what was taken last, which was not written, and is moved already.
+   * @param move - the same for the rest
    */
-  moveBehind(taken: Unwound, by: number, move: (event: RecordedEvent) => RecordedEvent): void {
-    const all = [taken, ...this.#parts.map(({ stretch }) => stretch.unwound())];
-    this.#parts = [{ stretch: Stretch.moved(this.#sessionId, all, by, move), bytes: this.#bytes }];
+  putBack(taken: Stretch, move: (stretch: Stretch) => Stretch): void {
+    const rest = this.#parts.map(({ stretch, bytes }) => ({ stretch: move(stretch), bytes }));
+    this.#parts = [{ stretch: taken, bytes: 0 }, ...rest]; // counted out when it was taken, and in as it is encoded
   }
 
   /** None of it will ever be in the ledger. */

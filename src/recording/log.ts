@@ -232,7 +232,8 @@ export class SessionLog {
   ): void {
     const first = events[0]?.seq ?? head.lastSeq + 1;
     const by = head.lastSeq + 1 - first;
-    this.#backlog.moveBehind(taken.unwound(events), by, (event) => shifted(event, first, by));
+    const move = (event: RecordedEvent) => shifted(event, first, by);
+    this.#backlog.putBack(taken.moved(by, move, events), (stretch) => stretch.moved(by, move));
     this.#chain = head.hash;
     this.#waiters.replace(this.#waiters.all().map((waiter) => ({ ...waiter, seq: waiter.seq + by })));
     this.#lastSeq += by;

@@ -2,21 +2,13 @@ import { type Block, OpenBlock } from './block.js';
 import type { FreshEvent, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
 
-/** What stood in a stretch. */
-export interface Unwound {
-  readonly events: readonly RecordedEvent[];
-  /** How many of them, the first ones, were heard. */
-  readonly heard: number;
-  readonly hearings: readonly Hearing[];
-}
-
 /**
  * The events of a session that go into its next block: more than a few as objects just until the recorder has a turn for encoding them,
  * then as bytes. As objects they would live until they are written, long enough for each collection of the young to carry them along.
  */
 export class Stretch {
   readonly #sessionId: string;
-  readonly #hearings: readonly Hearing[];
+  readonly #hearing: Hearing;
   #block: OpenBlock | null = null;
   #fresh: FreshEvent[] = [];
   /** How many of the fresh ones were heard elsewhere. */
@@ -25,32 +17,10 @@ export class Stretch {
   #events = 0;
   #actions = 0;
 
-  /** @param hearings - the last of them hears each event as it is encoded; all are told what becomes of it */
-  constructor(sessionId: string, hearings: readonly Hearing[]) {
+  /** @param hearing - hears each event as it is encoded, and is told what becomes of it */
+  constructor(sessionId: string, hearing: Hearing) {
     this.#sessionId = sessionId;
-    this.#hearings = hearings;
-  }
-
-  /**
-   * What stood in other places, once more: `by` further back in the record.
-   * @param parts - one after the other; all but the last were heard to their end
-   */
-  static moved(
-    sessionId: string,
-    parts: readonly Unwound[],
-    by: number,
-    move: (event: RecordedEvent) => RecordedEvent,
-  ) {
-    const stretch = new Stretch(
-      sessionId,
-      parts.flatMap(({ hearings }) => hearings),
-    );
-    for (const one of stretch.#hearings) one.moved(by);
-    for (const { events, heard } of parts) {
-      for (const event of events) stretch.push({ ...move(event), later: null });
-      stretch.#heard += heard;
-    }
-    return stretch;
+    this.#hearing = hearing;
   }
 
   /** How many events, and how many of them are actions. */
@@ -99,7 +69,7 @@ export class Stretch {
         event.later?.();
         block.add(event);
         encoded += 1;
-        if (encoded > this.#heard) this.#hearings.at(-1)?.hear(event);
+        if (encoded > this.#heard) this.#hearing.hear(event);
       }
       this.#isStuck = false;
     } finally {
@@ -124,19 +94,19 @@ export class Stretch {
   }
 
   /**
-   * All that stands in it, for another stretch; its hearings go with it. Nothing can be done with it any more.
+   * All that stands in it, `by` further back in the record. Nothing can be done with this one any more.
    * @param closed - what stands in its block, of one that is closed
    */
-  unwound(closed: readonly RecordedEvent[] = []): Unwound {
+  moved(by: number, move: (event: RecordedEvent) => RecordedEvent, closed: readonly RecordedEvent[] = []): Stretch {
     const encoded = this.#block?.read() ?? closed;
     this.#block?.drop();
     this.#block = null;
     this.#complete();
-    return {
-      events: [...encoded, ...this.#fresh],
-      heard: encoded.length + this.#heard,
-      hearings: this.#hearings,
-    };
+    this.#hearing.moved(by);
+    const stretch = new Stretch(this.#sessionId, this.#hearing);
+    for (const event of [...encoded, ...this.#fresh]) stretch.push({ ...move(event), later: null });
+    stretch.#heard = encoded.length + this.#heard;
+    return stretch;
   }
 
   /** What is worked out elsewhere is taken, so that it keeps nothing there. */
@@ -152,7 +122,7 @@ export class Stretch {
 
   /** It is in the ledger. */
   committed(): void {
-    for (const one of this.#hearings) one.over(true);
+    this.#hearing.over(true);
   }
 
   /** It never will be in the ledger. */
@@ -160,6 +130,6 @@ export class Stretch {
     this.#complete();
     this.#block?.drop();
     this.#block = null;
-    for (const one of this.#hearings) one.over(false);
+    this.#hearing.over(false);
   }
 }

@@ -265,7 +265,7 @@ t.test('one session that cannot go on behind a foreign block is lost alone', asy
 });
 
 t.test('what was encoded is kept as bytes alone, also while others wait behind it', async (t) => {
-  const stretch = new Stretch('00000000-0000-7000-8000-000000000000', []);
+  const stretch = new Stretch('00000000-0000-7000-8000-000000000000', new Noting());
   const facts = numbers(1, 40).map((n) => ({ n, text: 'x'.repeat(1_000) }));
   const kept = facts.map((one) => new WeakRef(one));
   for (const [at, one] of facts.splice(0).entries())
