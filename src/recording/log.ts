@@ -1,7 +1,7 @@
 import { Queue } from '../queue.js';
 import { Backlog, type Part } from './backlog.js';
 import { genesis } from './chain.js';
-import type { EventKind, Facts, Json, Payload, RecordedEvent } from './event.js';
+import type { EventKind, Facts, FreshEvent, Json, Payload, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
 import type { Stretch } from './stretch.js';
 
@@ -81,6 +81,8 @@ export class SessionLog {
   /** The chain's value before that; null while what was taken is not encoded to its end. */
   #chain: Buffer | null;
   #lastSeq = 0;
+  /** How the record begins, until that is committed: what is lost behind it takes nothing of it along. */
+  #beginning: FreshEvent | null = null;
   readonly #waiters = new Queue<Waiter>();
   #failed = false;
   /** Not even the gap could be written: what is appended from here on is dropped. */
@@ -105,7 +107,9 @@ export class SessionLog {
       return seq;
     }
     const size = roughSize(facts, payload);
-    this.#backlog.push({ seq, at: this.#sink.wall(), kind, facts, payload, later }, size, this.#listen);
+    const event = { seq, at: this.#sink.wall(), kind, facts, payload, later };
+    if (seq === 1 && !this.#failed) this.#beginning = event;
+    this.#backlog.push(event, size, this.#listen);
     this.appendedBytes += size;
     this.#sink.dirty(this, false);
     return seq;
@@ -191,6 +195,7 @@ export class SessionLog {
   committed(seq: number, hash: Buffer): void {
     this.committedSeq = seq;
     this.hash = hash;
+    this.#beginning = null;
     this.wake();
   }
 
@@ -204,18 +209,22 @@ export class SessionLog {
 
   /**
    * For the recorder: what was taken cannot be written as it is. Nothing that waits may go on; a gap takes the place of all
-   * that was not committed, and the session is to be cut. Should the gap not be written either, the log is given up.
+   * that was not committed, but for the beginning, and the session is to be cut. Should that not be written either, it is the gap alone,
+   * and then nothing: the log is given up.
    */
   fail(why: string): void {
-    const lost = this.#lastSeq - this.committedSeq;
-    this.#givenUp = this.#failed;
+    const first = this.#failed ? null : this.#beginning;
+    this.#givenUp = this.#failed && this.#beginning === null;
+    this.#beginning = first;
     this.#failed = true;
     this.#waiters.replace([]);
     this.#backlog.lost();
     this.#chain = this.hash;
     if (!this.#givenUp) {
+      const last = this.#lastSeq;
       this.#lastSeq = this.committedSeq;
-      this.append('gap', { about: 'not_recorded', events: lost, why });
+      if (first !== null) this.append(first.kind, first.facts, first.payload);
+      this.append('gap', { about: 'not_recorded', events: last - this.#lastSeq, why });
       if (this.receipt !== null) this.append('close', { reason: this.receipt.reason });
     }
     this.onStall();

@@ -342,6 +342,31 @@ t.test('an event that cannot be stored cuts its own session, leaves a gap, and h
   t.same((await verifySession(pool, bad.row.id)).findings, []);
 });
 
+t.test('a record whose very first events cannot be stored still begins as every record does', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder);
+  log.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  log.onStall = () => close(log, 'recorder_stalled');
+  const empty = recorder.open(sessionRow());
+  empty.append('open', {
+    get grant(): string {
+      throw new Error('boom');
+    },
+  });
+  empty.onStall = () => close(empty, 'recorder_stalled');
+  t.ok(await recorder.drain(5_000));
+  const kinds = async ({ row }: SessionLog) => (await eventsOf(pool, row.id)).map(({ kind }) => kind);
+  t.same(await kinds(log), ['open', 'gap', 'close']);
+  t.match((await eventsOf(pool, log.row.id))[1]?.facts, { about: 'not_recorded', events: 1, why: 'boom' });
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+  t.same(await kinds(empty), ['gap', 'close'], 'where its beginning cannot be stored either, the gap is all there is');
+});
+
 t.test('what Postgres refuses for its content fails one session alone', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
