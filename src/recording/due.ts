@@ -5,14 +5,6 @@ import type { Batch, RowWrite } from './writer.js';
 
 /** What is written of logs in one batch. */
 
-/** Sessions in one commit, and how much, bytes: packing them holds up everything else, cuts included. */
-const MOST_LOGS = 128;
-const MOST_BYTES = 2 * 1024 * 1024;
-/** Who has no more than this to write, bytes, never waits for those who have. */
-const LITTLE = MOST_BYTES / MOST_LOGS;
-/** So much of it is one person's, as long as others wait. */
-const MOST_OF_PERSON = MOST_BYTES / 4;
-
 /** What a log has to write, as it was when the batch began: what comes while it is packed is of the next. */
 export interface Due {
   readonly log: SessionLog;
@@ -39,29 +31,6 @@ export function dueOf(log: SessionLog): Due {
   const rowDue = !log.rowWritten;
   log.rowWritten = receipt === log.receipt;
   return { log, taken, rowDue, receipt };
-}
-
-/** Takes what goes into the next commit out of `dirty`, whose first ones have waited longest: some of each person, then whatever there is room for. */
-export function takeDue(dirty: Set<SessionLog>): readonly Due[] {
-  const due: Due[] = [];
-  const shares = new Map<string, number>();
-  let bytes = 0;
-  for (const most of [MOST_OF_PERSON, Number.POSITIVE_INFINITY]) {
-    for (const log of dirty) {
-      const { principal } = log.row;
-      const share = shares.get(principal) ?? 0;
-      if (due.length >= MOST_LOGS) break;
-      if (share >= most || (bytes >= MOST_BYTES && log.pendingBytes > LITTLE)) continue;
-      dirty.delete(log);
-      if (!log.hasPending) continue;
-      const one = dueOf(log);
-      due.push(one);
-      const size = one.taken?.bytes ?? 0;
-      bytes += size;
-      shares.set(principal, share + Math.max(size, LITTLE));
-    }
-  }
-  return due;
 }
 
 /** The row that is due with a block; null when none is. */

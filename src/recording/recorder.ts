@@ -5,10 +5,11 @@ import type { Log } from '../log.js';
 import { Metrics } from '../metrics.js';
 import { unpackBlock } from './block.js';
 import { decodeEvent } from './chain.js';
-import { batchOf, counted, type Due, dueOf, rowOf, type Taken, takeDue } from './due.js';
+import { batchOf, counted, type Due, dueOf, rowOf, type Taken } from './due.js';
 import { Encoding, GIVE_WAY_STEP } from './encoding.js';
 import { isContentFault } from './faults.js';
 import { type Hearing, type Listen, listenAll } from './hearing.js';
+import { Lines } from './lines.js';
 import { SessionLog, type SessionRow, type Sink } from './log.js';
 import { Room } from './room.js';
 import type { Stretch } from './stretch.js';
@@ -54,7 +55,7 @@ export class Recorder implements Sink {
   readonly #metrics: Metrics;
   readonly #encoding = new Encoding(() => this.pressed());
   readonly #listen: Listen;
-  readonly #dirty = new Set<SessionLog>();
+  readonly #dirty = new Lines();
   readonly #waiting = new Set<SessionLog>();
   readonly #stallTimer: NodeJS.Timeout;
   #flushTimer: NodeJS.Timeout | null = null;
@@ -124,7 +125,7 @@ export class Recorder implements Sink {
    */
   async drain(within: number): Promise<boolean> {
     const deadline = this.monotonic() + within;
-    while (this.#dirty.size > 0 || this.#flushing !== null) {
+    while (!this.#dirty.isEmpty || this.#flushing !== null) {
       if (this.#closed) return false;
       const left = deadline - this.monotonic();
       if (left <= 0) return false;
@@ -172,15 +173,15 @@ export class Recorder implements Sink {
       if (log.row.mode === 'buffered') this.#guard(log, () => log.wake());
       if (!log.waiting) this.#waiting.delete(log);
     }
-    if (this.#dirty.size > 0) {
+    if (!this.#dirty.isEmpty) {
       if (this.#waiting.size > 0 || !isAll) this.#flushSoon();
       else this.#flushLater();
     }
   }
 
   async #take(): Promise<{ readonly taken: readonly Taken[]; readonly isAll: boolean }> {
-    const due = takeDue(this.#dirty);
-    let isAll = this.#dirty.size === 0;
+    const due = this.#dirty.take();
+    let isAll = this.#dirty.isEmpty;
     for (const { log } of due) {
       if (!log.hasPending) continue;
       this.#dirty.add(log); // behind the others

@@ -227,6 +227,27 @@ t.test('a person with many sessions that have something to write stands in front
   }
 });
 
+t.test('many people with many sessions each stand in front of nobody else either', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  for (const [people, sessions, events] of [
+    [8, 3, 1_200],
+    [8, 32, 1],
+  ] as const) {
+    const goOn = await amidCommit(database, open(recorder));
+    const theirs = Array.from({ length: people * sessions }, (_, n) => open(recorder, { principal: `p${n % people}` }));
+    for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
+    const other = open(recorder);
+    for (let n = 0; n < 100; n += 1) act(other, MUCH);
+    const done = safe(other);
+    await Promise.all([goOn(), done]);
+    const written = theirs.filter(({ committedSeq }) => committedSeq > 0).length;
+    t.ok(written < Math.min(theirs.length - people, 128), `${written} of ${theirs.length} in front`);
+    t.ok(await recorder.drain(20_000));
+    for (const log of theirs) t.equal(log.hasPending, false);
+  }
+});
+
 t.test('much that goes on behind the block of another gateway is all there', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
