@@ -12,6 +12,8 @@ import {
   isStrongEnough,
   isVerificationKey,
   keyMatches,
+  makesHandshakes,
+  NO_HANDSHAKE,
   TOO_WEAK,
 } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
@@ -97,7 +99,8 @@ function shapeOf(sources: values.Sources) {
         http: z.boolean().default(true),
       })
       .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
-      .refine(isStrongEnough, TOO_WEAK)
+      .refine(isStrongEnough, { error: TOO_WEAK, abort: true })
+      .refine(makesHandshakes, NO_HANDSHAKE)
       .optional(),
     public: publicSchema(schemas).default({}),
     proxies: proxiesSchema.default({}),

@@ -9,6 +9,13 @@ interface Pair {
 
 export const TOO_WEAK = 'TLS does not take this certificate: its key is too short, or its signature too weak';
 
+export const NO_HANDSHAKE =
+  'with this key no TLS handshake works: take RSA, or a curve that clients offer (P-256, P-384, P-521)';
+
+/** What TLS signs with, and the curves that its clients offer for it; with any other the key is loaded, and then nobody can connect. */
+const SIGNS = /^(?:rsa|rsa-pss|ed25519|ed448|ec)$/;
+const CURVES = /^(?:prime256v1|secp384r1|secp521r1)$/;
+
 const BLOCK = /-----BEGIN ([^-]+)-----[\s\S]*?-----END \1-----/g;
 
 /** Whether a text is a PEM certificate (or a chain, whose first is the server's), written to its end. */
@@ -53,6 +60,23 @@ export function isStrongEnough(pair: Pair): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether TLS handshakes are made with a key of this kind. */
+export function makesHandshakes({ key }: Pair): boolean {
+  const { asymmetricKeyType: type = '', asymmetricKeyDetails: details } = readKey(key) ?? {};
+  return SIGNS.test(type) && (type !== 'ec' || CURVES.test(details?.namedCurve ?? ''));
+}
+
+/**
+ * Why clients do not believe a certificate at this time; null when its dates are in order. It is no fault of the configuration: what takes
+ * access away must not wait for a new certificate.
+ * @param now - milliseconds since the epoch
+ */
+export function outOfDate(cert: string, now: number): string | null {
+  const { validFrom = '', validTo = '' } = readCertificate(cert) ?? {};
+  if (Date.parse(validTo) <= now) return `the TLS certificate has expired: ${validTo}`;
+  return Date.parse(validFrom) > now ? `the TLS certificate is not valid yet: ${validFrom}` : null;
 }
 
 function readCertificate(text: string): X509Certificate | undefined {

@@ -1,6 +1,14 @@
 import { METHODS } from 'node:http';
 import { z } from 'zod';
-import { isCertificate, isPrivateKey, isStrongEnough, keyMatches, TOO_WEAK } from '../config/pem.js';
+import {
+  isCertificate,
+  isPrivateKey,
+  isStrongEnough,
+  keyMatches,
+  makesHandshakes,
+  NO_HANDSHAKE,
+  TOO_WEAK,
+} from '../config/pem.js';
 import type { Compiled, Problem } from '../config/protocol.js';
 import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
@@ -99,7 +107,8 @@ function tlsSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
   const own = z
     .strictObject({ cert: pem, key: secret.refine(isPrivateKey, 'not an unencrypted PEM private key') })
     .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
-    .refine(isStrongEnough, TOO_WEAK);
+    .refine(isStrongEnough, { error: TOO_WEAK, abort: true })
+    .refine(makesHandshakes, NO_HANDSHAKE);
   return z
     .strictObject({ ca: pem.optional(), client: own.optional() })
     .transform(({ ca, client }): UpstreamTls => ({ ...(ca === undefined ? {} : { ca }), ...client }));

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { check, type PolicyTools } from '../../src/cli/check.js';
 import { testPolicy } from '../../src/cli/policy.js';
 import { letters, SERVICE, writeConfig } from '../config/fixture.js';
+import { validBetween } from '../support/certificate.js';
 
 const SAMPLES = { 'samples.env': 'LETTERS_PASSWORD=hunter2\n' };
 
@@ -14,7 +16,27 @@ t.test('check says how many services there are, with the samples filling in the 
   const config = writeConfig(t.testdir(SAMPLES), { 'services/letters-a.yaml': SERVICE });
   t.strictSame(await check({ config }, tools(config)), { text: 'ok: 1 service', exitCode: 0 });
   const { text } = await check({ config, json: true }, tools(config));
-  t.strictSame(JSON.parse(text), { ok: true, services: ['letters-a'], problems: [] });
+  t.strictSame(JSON.parse(text), { ok: true, services: ['letters-a'], problems: [], warnings: [] });
+});
+
+t.test('check warns of a certificate that has expired, or is not valid yet, and of no other', async (t) => {
+  const config = writeConfig(t.testdir(SAMPLES), { 'services/letters-a.yaml': SERVICE });
+  appendFileSync(`${config}/daypass.yaml`, 'tls: { cert: { file: cert.pem }, key: { file: key.pem } }\n');
+  const past = {
+    from: '20240101000000Z',
+    to: '20240102000000Z',
+    text: /\nwarning: the TLS certificate has expired: Jan +2 .* 2024 GMT$/,
+  };
+  const future = {
+    from: '20480101000000Z',
+    to: '20480102000000Z',
+    text: /\nwarning: the TLS certificate is not valid yet: Jan +1 .* 2048 GMT$/,
+  };
+  for (const { from, to, text } of [past, future, { from: past.from, to: future.to, text: /^ok: 1 service$/ }]) {
+    const pair = await validBetween(from, to);
+    for (const [name, pem] of Object.entries(pair)) writeFileSync(`${config}/${name}.pem`, pem);
+    t.match(await check({ config }, tools(config)), { text, exitCode: 0 });
+  }
 });
 
 t.test('check prints every problem with its place and an indented hint, and fails', async (t) => {

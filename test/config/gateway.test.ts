@@ -72,6 +72,12 @@ t.test('a certificate, its key, and whether they belong together are looked at w
   t.strictSame(problems(directory, tls('cert.pem', 'other.pem')), ['3:6 the key does not belong to the certificate']);
   selfSigned(directory, 'rsa:512');
   t.match(problems(directory, tls('cert.pem', 'key.pem')), [/^3:6 TLS does not take this certificate/]);
+  for (const curve of ['secp256k1', 'secp224r1', 'brainpoolP256r1', 'sect283r1']) {
+    const [parameters, pair] = [`${directory}/curve.pem`, tls('cert.pem', 'key.pem')];
+    execFileSync('openssl', ['ecparam', '-name', curve, '-out', parameters]);
+    selfSigned(directory, `ec:${parameters}`);
+    t.match(problems(directory, pair), [/^3:6 with this key no TLS handshake works: take RSA, or a curve/], curve);
+  }
 });
 
 t.test('two listeners may not share an address, but each may ask for a free port', async (t) => {

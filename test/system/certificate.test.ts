@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { ordersDatabase } from '../postgres/fixture.js';
-import { selfSigned } from '../support/certificate.js';
+import { selfSigned, selfSignedBy, validBetween } from '../support/certificate.js';
 import { psql } from '../support/commands.js';
 import { startGateway } from '../support/gateway.js';
 
@@ -55,8 +55,16 @@ t.test(
       t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 422, body: { problems: [String] } });
       t.same(await both(), before, 'what is half-written is not shown');
     }
+    for (const kind of [['ec', '-pkeyopt', 'ec_paramgen_curve:secp256k1'], ['rsa:512']]) {
+      await put(await selfSignedBy(kind));
+      t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 422, body: { problems: [/TLS/] } });
+      t.same(await both(), before, 'with which nobody could connect is not shown');
+    }
     await put({ ...first, cert: first.cert + second.cert });
     t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 }, 'a whole chain is');
+
+    await put(await validBetween('20240101000000Z', '20240102000000Z'));
+    t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 }, 'nor do policies wait for the dates');
 
     await put(second);
     t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 });
