@@ -133,7 +133,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
     if (this.#eventStream && !mayFollow(head)) return this.#noEventStream();
     const { lines } = head.passedOn(forward.addressed);
     this.#session.sightings.text(lines);
-    if (head.coding !== null) this.#sighted = new PackedSightings(this.#session.sightings, head.coding);
+    if (head.coding !== null) this.#sighted = new PackedSightings(this.#session, head.coding);
     res.begin({
       status: head.status,
       lines: head.expiring(forward.addressed, this.#session.expires),

@@ -18,7 +18,7 @@ function asked(
   more: readonly Header[] = [],
   own = 'POST',
 ): string[] {
-  const methods = FormMethods.of(own, [...typed(type), ...more]);
+  const methods = FormMethods.of('alice', own, [...typed(type), ...more]);
   const found: string[] = [];
   for (let at = 0; at < body.length; at += size) {
     const piece = Buffer.from(body.slice(at, at + size), 'latin1');
@@ -154,11 +154,12 @@ t.test('nothing is found where no service looks for it', async (t) => {
   ] as const)
     for (const size of [body.length, 1, 7]) t.same(asked(body, type, size), [], `${type}: ${body.slice(0, 60)}`);
   t.same(asked('_method=patch', FORM, 99, [], 'PATCH'), [], 'its own');
-  t.equal(FormMethods.of('POST', typed('text/csv')), null);
+  t.equal(FormMethods.of('alice', 'POST', typed('text/csv')), null);
 });
 
 t.test('bodies of other methods are looked through, too: CakePHP takes theirs for forms', async (t) => {
-  for (const own of ['PUT', 'PATCH', 'GET']) t.equal(FormMethods.of(own, []), null, 'without a type it is an upload');
+  for (const own of ['PUT', 'PATCH', 'GET'])
+    t.equal(FormMethods.of('alice', own, []), null, 'without a type it is an upload');
   for (const own of ['PUT', 'PATCH', 'GET']) t.same(asked('_method=delete', FORM, 5, [], own), ['DELETE'], own);
   t.same(asked('_method=post', FORM, 5, [], 'PUT'), ['POST']);
 });
@@ -170,7 +171,7 @@ t.test('what is asked for is open from the end of its name to its own', async (t
     [PARTS, '--b\r\nContent-', 'Disposition: form-data; name="_method"\r\n', '\r\n', 'del', 'ete\r\n'],
     [JSON_TYPE, '{', '"_method"', ':"del', 'ete', '"'],
   ] as const) {
-    const methods = FormMethods.of('POST', typed(type));
+    const methods = FormMethods.of('alice', 'POST', typed(type));
     const isOpen = pieces.map((piece) => {
       let found: readonly string[] = [];
       methods?.push(Buffer.from(piece), false, (asked) => (found = asked));

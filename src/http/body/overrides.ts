@@ -53,7 +53,8 @@ export class Overrides implements BodyGuard {
    * @returns null where no body asks for anything
    */
   static of(parts: HttpParts, passage: Passage<HttpAction>, action: RequestAction, seq: number): Overrides | null {
-    const methods = FormMethods.of(action.method, action.headers);
+    const { principal } = passage.session.grant;
+    const methods = FormMethods.of(principal, action.method, action.headers);
     return methods === null ? null : new Overrides(parts, passage, { ...action, of: seq }, methods);
   }
 

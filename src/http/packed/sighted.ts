@@ -1,3 +1,4 @@
+import type { Session } from '../../session/session.js';
 import type { SightedStream, Sightings } from '../../session/sightings.js';
 import type { Coding } from './coding.js';
 import { Unpacking } from './unpacking.js';
@@ -8,6 +9,7 @@ const MOST_WAITING = 1024 * 1024;
 /** Looks for injected secrets in a packed body that passes: behind it, and never in its way. */
 export class PackedSightings {
   readonly #sightings: Sightings;
+  readonly #person: string;
   readonly #coding: Coding;
   readonly #plain: SightedStream;
   #unpacking: Unpacking | null = null;
@@ -17,8 +19,9 @@ export class PackedSightings {
   #isEnded = false;
   #isOver = false;
 
-  constructor(sightings: Sightings, coding: Coding) {
+  constructor({ sightings, grant }: Pick<Session, 'sightings' | 'grant'>, coding: Coding) {
     this.#sightings = sightings;
+    this.#person = grant.principal;
     this.#coding = coding;
     this.#plain = sightings.stream();
   }
@@ -47,7 +50,7 @@ export class PackedSightings {
       if (this.#isEnded) this.#close();
       return;
     }
-    this.#unpacking ??= Unpacking.of(this.#coding, (bytes) => this.#plain.push(bytes));
+    this.#unpacking ??= Unpacking.of(this.#coding, this.#person, (bytes) => this.#plain.push(bytes));
     if (this.#unpacking === null) return this.#giveUp();
     this.#waitingBytes -= next.byteLength;
     this.#isBusy = true;

@@ -1,5 +1,6 @@
 import zlib from 'node:zlib';
 import type { Coding } from './coding.js';
+import { countMemory, hasMemory } from './memory.js';
 
 /** So much is unpacked at a time, bytes. */
 const PIECE = 32 * 1024;
@@ -17,11 +18,10 @@ const MOST_TIMES = 256;
 
 type Stream = zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress;
 
-let taken = 0;
-
 /** What a packed body is, while it passes. It is unpacked by other threads, a piece at a time. */
 export class Unpacking {
   readonly #stream: Stream;
+  readonly #person: string;
   readonly #mostMemory: number;
   #memory = USUAL;
   readonly #hear: (bytes: Buffer) => void;
@@ -33,23 +33,25 @@ export class Unpacking {
   /** It is not packed as it says, goes on behind its end, is out of all proportion, or of the memory: nobody knows what it is. */
   isBroken = false;
 
-  private constructor(stream: Stream, window: number, hear: (bytes: Buffer) => void) {
+  private constructor(stream: Stream, person: string, window: number, hear: (bytes: Buffer) => void) {
     this.#stream = stream;
+    this.#person = person;
     this.#mostMemory = USUAL + window;
     this.#hear = hear;
-    taken += this.#memory;
+    countMemory(person, this.#memory);
     stream.on('data', (bytes: Buffer) => this.#heard(bytes));
     stream.on('error', () => this.#break());
   }
 
   /**
+   * @param person - whose body it is
    * @param hear - is given what the body is
    * @returns null for what cannot be unpacked here, or not now: too much is under way
    */
-  static of(coding: Coding, hear: (bytes: Buffer) => void): Unpacking | null {
-    if (taken + USUAL > MOST_MEMORY) return null;
+  static of(coding: Coding, person: string, hear: (bytes: Buffer) => void): Unpacking | null {
+    if (!hasMemory(person, USUAL, MOST_MEMORY)) return null;
     const stream = streamOf(coding);
-    return stream === null ? null : new Unpacking(stream, coding === 'br' ? LARGEST_WINDOW : 0, hear);
+    return stream === null ? null : new Unpacking(stream, person, coding === 'br' ? LARGEST_WINDOW : 0, hear);
   }
 
   /**
@@ -71,23 +73,25 @@ export class Unpacking {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#done = null;
-    taken -= this.#memory;
+    countMemory(this.#person, -this.#memory);
     this.#stream.destroy();
   }
 
   #heard(bytes: Buffer): void {
     if (this.#isClosed) return;
     this.#came += bytes.byteLength;
-    if (this.#came > Math.max(FREE, MOST_TIMES * this.#given) || !this.#hasMemory()) return this.#break();
+    if (this.#came > Math.max(FREE, MOST_TIMES * this.#given) || !this.#takesMemory()) return this.#break();
     this.#hear(bytes);
   }
 
   /** Takes what it needs by now; false where that is not there. */
-  #hasMemory(): boolean {
+  #takesMemory(): boolean {
     const more = Math.min(USUAL + this.#came, this.#mostMemory) - this.#memory;
+    if (more === 0) return true;
+    if (!hasMemory(this.#person, more, MOST_WITH_WINDOWS)) return false;
     this.#memory += more;
-    taken += more;
-    return more === 0 || taken <= MOST_WITH_WINDOWS;
+    countMemory(this.#person, more);
+    return true;
   }
 
   #break(): void {

@@ -26,15 +26,18 @@ export class FormMethods {
     this.#readings = readings;
   }
 
-  /** @returns null for a request in whose body nobody looks for a method */
-  static of(method: string, headers: readonly Header[]): FormMethods | null {
+  /**
+   * @param person - whose request it is
+   * @returns null for a request in whose body nobody looks for a method
+   */
+  static of(person: string, method: string, headers: readonly Header[]): FormMethods | null {
     const types = valuesOf(headers, 'content-type');
     if (types.length === 0 && method !== 'POST') return null;
     const plain = readersOf(types);
     if (plain.length === 0) return null;
     const coding = codingAsked(headers);
     // Whoever does not unpack what is said to be packed reads it as it is.
-    const packed = coding === null ? [] : [new PackedReading(coding, readersOf(types))];
+    const packed = coding === null ? [] : [new PackedReading(coding, person, readersOf(types))];
     return new FormMethods(method, [new PlainReading(plain), ...packed]);
   }
 

@@ -49,6 +49,7 @@ const MOST_HELD = 64 * 1024;
 /** What is said to be packed, as somebody reads it who unpacks it. */
 export class PackedReading implements Reading {
   readonly #coding: Coding;
+  readonly #person: string;
   readonly #plain: PlainReading;
   #unpacking: Unpacking | null = null;
   /** Who hears what stands in what came last. */
@@ -57,8 +58,10 @@ export class PackedReading implements Reading {
   /** How much has come since a place for a method began, bytes. */
   #held = 0;
 
-  constructor(coding: Coding, readers: readonly FormReader[]) {
+  /** @param person - whose body it is */
+  constructor(coding: Coding, person: string, readers: readonly FormReader[]) {
     this.#coding = coding;
+    this.#person = person;
     this.#plain = new PlainReading(readers);
   }
 
@@ -85,7 +88,7 @@ export class PackedReading implements Reading {
 
   #begin(bytes: Buffer): Unpacking | null {
     if (this.#coding === 'deflate' && !isZlibAlone(bytes)) return null;
-    return Unpacking.of(this.#coding, (piece) => this.#hear(piece, false));
+    return Unpacking.of(this.#coding, this.#person, (piece) => this.#hear(piece, false));
   }
 
   #hear(piece: Buffer, isLast: boolean): void {

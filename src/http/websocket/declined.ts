@@ -23,7 +23,7 @@ export function resultOfDeclined({ seq, head, body, session, addressed, at }: De
   const tap = new BodyTap(bodies ?? 0);
   tap.whole(body);
   if (head.coding !== null) {
-    const sighted = new PackedSightings(session.sightings, head.coding);
+    const sighted = new PackedSightings(session, head.coding);
     sighted.push(body);
     sighted.end();
   }
