@@ -20,6 +20,7 @@ export class Shares {
   readonly #most: number;
   readonly #taken = new Map<string, number>();
   #all = 0;
+  /** Those of whom something rests, or rested when they were asked last. */
   readonly #givers = new Set<Giver>();
   #resting = 0;
 
@@ -45,18 +46,16 @@ export class Shares {
     this.#all -= 1;
   }
 
-  join(giver: Giver): void {
+  /** One connection of a giver rests from here on. */
+  rests(giver: Giver): void {
+    this.#resting += 1;
     this.#givers.add(giver);
+    this.#makeRoom();
   }
 
+  /** Nothing of a giver will rest any more. */
   leave(giver: Giver): void {
     this.#givers.delete(giver);
-  }
-
-  /** One connection of a giver rests from here on. */
-  rests(): void {
-    this.#resting += 1;
-    this.#makeRoom();
   }
 
   /** One is used again, or closed. */
@@ -65,7 +64,14 @@ export class Shares {
   }
 
   #makeRoom(): void {
-    if (this.#all + this.#resting <= this.#most) return;
-    for (const giver of this.#givers) while (this.#all + this.#resting > this.#most && giver.giveWay());
+    for (const giver of this.#givers) {
+      while (this.#isFull && giver.giveWay());
+      if (!this.#isFull) return;
+      this.#givers.delete(giver); // of ten thousand whose nothing rests each would be asked again, each time
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#all + this.#resting > this.#most;
   }
 }

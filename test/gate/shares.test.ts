@@ -49,6 +49,7 @@ t.test('what rests takes what is free, and the longest at rest gives way first',
   const shares = new Shares(4);
   const gone: string[] = [];
   const resting: string[] = [];
+  const giver = { giveWay: () => giveWay() };
   const giveWay = () => {
     const first = resting.shift();
     if (first === undefined) return false;
@@ -58,10 +59,8 @@ t.test('what rests takes what is free, and the longest at rest gives way first',
   };
   const rests = (name: string) => {
     resting.push(name);
-    shares.rests();
+    shares.rests(giver);
   };
-  shares.join({ giveWay: () => false });
-  shares.join({ giveWay });
   for (const name of ['a', 'b', 'c', 'd', 'e']) rests(name);
   t.same(gone, ['a']);
   t.equal(resting.shift(), 'b');
@@ -73,4 +72,25 @@ t.test('what rests takes what is free, and the longest at rest gives way first',
   shares.giveBack('alice');
   rests('b');
   t.same(gone, ['a', 'c']);
+});
+
+t.test('who has nothing to give is asked once for it', async (t) => {
+  const shares = new Shares(2);
+  let asked = 0;
+  const busy = {
+    giveWay: () => {
+      asked += 1;
+      return false;
+    },
+  };
+  shares.rests(busy);
+  shares.wakes(); // it is used again
+  for (let at = 0; at < 50; at += 1) {
+    const giveWay = () => {
+      shares.wakes();
+      return true;
+    };
+    shares.rests({ giveWay });
+  }
+  t.equal(asked, 1);
 });

@@ -100,7 +100,6 @@ export class UpstreamPool implements ConnectionOwner, Giver {
     this.#limits = limits;
     this.#round = round;
     this.#shares = shares;
-    shares.join(this);
   }
 
   /** Sends one request; everything that comes of it is told to `handler`. Never throws. */
@@ -166,7 +165,7 @@ export class UpstreamPool implements ConnectionOwner, Giver {
     if (rests <= 0 || this.#isClosed) return connection.destroy(new Error('the service does not keep connections'));
     connection.restsUntil = this.now + Math.floor(rests / this.#round);
     this.#resting.push(connection);
-    this.#shares.rests();
+    this.#shares.rests(this);
   }
 
   closed(connection: UpstreamConnection, error: Error, call: Call | null, isAnswered: boolean): void {

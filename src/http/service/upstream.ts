@@ -65,8 +65,7 @@ export class Upstreams {
     };
     const giver = { giveWay };
     connection.once('close', giveWay);
-    this.#shares.join(giver);
-    this.#shares.rests();
+    this.#shares.rests(giver);
   }
 
   /** Ends everything at once. */
