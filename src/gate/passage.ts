@@ -1,6 +1,7 @@
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { type Decision, deny } from '../policy/decision.js';
+import { comeAgain } from '../recording/chain.js';
 import { type Facts, joined, type Payload } from '../recording/event.js';
 import type { Session } from '../session/session.js';
 import type { Unsaid } from '../session/unsaid.js';
@@ -27,6 +28,31 @@ const UNDESCRIBED = deny(
   'the gateway could not describe this for the record',
 );
 
+/** The same facts that are decided the same way are put together, looked through and written once. */
+class LastFacts {
+  #facts: Facts = {};
+  #decision: Decision | null = null;
+  #unsaid: Unsaid | null = null;
+  #safe: Facts = {};
+
+  /** @param decision - null for a result */
+  safe(facts: Facts, decision: Decision | null, unsaid: Unsaid): Facts {
+    if (this.#facts === facts && this.#decision === decision && this.#unsaid === unsaid) {
+      comeAgain(this.#safe);
+      return this.#safe;
+    }
+    this.#facts = facts;
+    this.#decision = decision;
+    this.#unsaid = unsaid;
+    this.#safe = unsaid.facts(decision === null ? facts : decided(facts, decision));
+    return this.#safe;
+  }
+}
+
+function decided(facts: Facts, { outcome, rule, reason }: Decision): Facts {
+  return joined(facts, reason === null ? { outcome, rule } : { outcome, rule, reason });
+}
+
 /**
  * The way of one connection's actions through the gate, always in this order:
  * `propose` (decide, record) → `release` (wait until the record is safe) → the caller forwards → `result`.
@@ -36,10 +62,8 @@ export class Passage<Action> {
   readonly session: Session;
   readonly #protocol: Protocol<unknown, Action>;
   readonly #log: Log;
-  /** As decided last, and as it may be recorded. */
-  #last: { facts: Facts; decision: Decision; unsaid: Unsaid; decided: Facts } | null = null;
-  /** The same of a result. */
-  #lastResult: { facts: Facts; unsaid: Unsaid; safe: Facts } | null = null;
+  readonly #actions = new LastFacts();
+  readonly #results = new LastFacts();
 
   constructor(session: Session, protocol: Protocol<unknown, Action>, log: Log) {
     this.session = session;
@@ -67,7 +91,7 @@ export class Passage<Action> {
     const decision = described === null && judged.outcome !== 'deny' ? UNDESCRIBED : judged;
     const { facts, payload } = described ?? { facts: { verb: 'unknown' } };
     const { outcome } = decision;
-    const decided = this.#withDecision(facts, decision);
+    const decided = this.#actions.safe(facts, decision, this.session.unsaid);
     const seq = this.session.recording.append('action', decided, this.session.unsaid.payload(payload ?? null));
     this.session.meter.decided(outcome, decision.reason);
     if (outcome !== 'allow') this.#logRefusal(decided);
@@ -91,27 +115,7 @@ export class Passage<Action> {
     if (recording.receipt !== null) return;
     // Facts that name their action already are kept as they are.
     const known = facts.of === of ? facts : joined(facts, { of });
-    recording.append('result', this.#resultFacts(known), unsaid.payload(payload));
-  }
-
-  /** The same action that is decided the same way has the same facts, which are kept from one time to the next. */
-  #withDecision(facts: Facts, decision: Decision): Facts {
-    const { unsaid } = this.session;
-    const last = this.#last;
-    if (last?.facts === facts && last.decision === decision && last.unsaid === unsaid) return last.decided;
-    const { outcome, rule, reason } = decision;
-    const decided = unsaid.facts(joined(facts, reason === null ? { outcome, rule } : { outcome, rule, reason }));
-    this.#last = { facts, decision, unsaid, decided };
-    return decided;
-  }
-
-  #resultFacts(facts: Facts): Facts {
-    const { unsaid } = this.session;
-    const last = this.#lastResult;
-    if (last?.facts === facts && last.unsaid === unsaid) return last.safe;
-    const safe = unsaid.facts(facts);
-    this.#lastResult = { facts, unsaid, safe };
-    return safe;
+    recording.append('result', this.#results.safe(known, null, unsaid), unsaid.payload(payload));
   }
 
   /** Null when the protocol finds no words for it: what the record could not say must not happen. */

@@ -54,27 +54,21 @@ export function bytesOfValue(value: string): Buffer {
 export function encodeEvent(event: RecordedEvent): EncodedEvent {
   const payload = event.payload === null ? '' : withoutHandles(JSON.stringify(event.payload));
   // What `JSON.stringify` would make of a `StoredHeader`.
-  const header = `{"n":${event.seq},"t":${event.at},"k":"${event.kind}","f":${encodeFacts(event)}`;
+  const header = `{"n":${event.seq},"t":${event.at},"k":"${event.kind}","f":${written.get(event.facts) ?? write(event.facts)}`;
   return { header: payload === '' ? `${header}}` : `${header},"p":"${digestOfPayload(payload)}"}`, payload };
 }
 
-/** What comes again has the same facts, which are written once for as long as nothing else of its kind comes between. */
-function encodeFacts({ kind, facts }: RecordedEvent): string {
-  const last = kind === 'action' ? lastAction : lastOther;
-  if (facts !== last.facts) {
-    last.encoded = withoutHandles(JSON.stringify(facts));
-    last.facts = facts;
-  }
-  return last.encoded;
+/** Of facts that come again and again: how they are written. */
+const written = new WeakMap<Facts, string>();
+
+/** These facts come again and again: they are written once, and must not change any more. */
+export function comeAgain(facts: Facts): void {
+  if (!written.has(facts)) written.set(facts, write(facts));
 }
 
-interface Written {
-  facts: Facts | null;
-  encoded: string;
+function write(facts: Facts): string {
+  return withoutHandles(JSON.stringify(facts));
 }
-
-const lastAction: Written = { facts: null, encoded: '' };
-const lastOther: Written = { facts: null, encoded: '' };
 
 /** Reads an event back. Throws `SyntaxError` on anything that is not one. */
 export function decodeEvent(encoded: EncodedEvent): RecordedEvent {
