@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream';
 import { type Clock, iso } from '../clock.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { samePlace, sameUpstream } from '../config/same-upstream.js';
@@ -134,13 +133,6 @@ export class Session implements Due, Lasting {
   /** Whether what may pass now still may at the end of this turn of the event loop. */
   get lastsTurn(): boolean {
     return this.end === null && !this.#parts.deadlines.isOver(this, LONGEST_TURN);
-  }
-
-  /** After a pause of the process within a turn what waited in it may not go, and nothing can be said behind it. */
-  mayGo(stream: Writable): boolean {
-    if (this.end !== null || !this.isOver) return true;
-    stream.destroy();
-    return this.isLive();
   }
 
   /** Calls `done` once when the session has ended: what was kept for it is let go. At once when it has ended already. */

@@ -3,10 +3,6 @@ import { type Holder, holdWrites } from './held-writes.js';
 
 /** How long a session lasts. */
 export interface Lasting extends Holder {
-  /** Whether something may still pass; cuts the session when its deadline has come. */
-  isLive(): boolean;
-  /** Whether its deadline has come. */
-  readonly isOver: boolean;
   /** Whether what may pass now still may at the end of this turn of the event loop. */
   readonly lastsTurn: boolean;
 }
@@ -14,8 +10,6 @@ export interface Lasting extends Holder {
 /** The one way of upstream-origin bytes to a session's clients, heads of answers included. */
 export class ToClients {
   readonly #session: Lasting;
-  /** What waits for the end of this turn, bytes. */
-  #held = 0;
   /** Given in writes that were not over when the end came. */
   bytesAfterDue = 0;
 
@@ -47,15 +41,12 @@ export class ToClients {
 
   /** As `deliver`, of bytes that may go at the end of this turn of the event loop, with what others are given in it. */
   deliverInTurn(client: Writable, chunk: Uint8Array): boolean {
-    const { byteLength } = chunk;
     const session = this.#session;
-    if (!session.lastsTurn || !holdWrites(client, byteLength, session, this.#gone)) return this.deliver(client, chunk);
-    this.#held += byteLength;
-    return client.write(chunk);
+    const isHeld = session.lastsTurn && holdWrites(client, chunk.byteLength, session, this.#gone);
+    return isHeld ? client.write(chunk) : this.deliver(client, chunk);
   }
 
-  readonly #gone = (): void => {
-    if (this.#held > 0 && this.#session.isOver) this.bytesAfterDue += this.#held;
-    this.#held = 0;
+  readonly #gone = (bytes: number): void => {
+    if (this.#session.isOver) this.bytesAfterDue += bytes;
   };
 }

@@ -1,7 +1,8 @@
-import { PassThrough, Writable } from 'node:stream';
+import { Duplex, PassThrough, Writable } from 'node:stream';
 import t, { type Test } from 'tap';
 import type { ServicePolicy } from '../../src/config/protocol.js';
 import { SoughtSecret } from '../../src/config/secret.js';
+import { leaveGently } from '../../src/http/websocket/parting.js';
 import type { Connection, Cut } from '../../src/session/connection.js';
 import { policyOf, startGate, TestClock } from '../gate/fixture.js';
 
@@ -108,9 +109,10 @@ t.test('bytes of a write during which the end came are in the receipt as given a
 });
 
 /** A stream that tells what the system is given, and when. */
-function toldOf(into: string[]): Writable {
+function toldOf(into: string[]): Duplex {
   const took = (chunks: { chunk: Buffer }[]) => into.push(chunks.map(({ chunk }) => String(chunk)).join('+'));
-  return new Writable({
+  return new Duplex({
+    read: () => {},
     write: (chunk, _, done) => {
       took([{ chunk }]);
       done();
@@ -166,16 +168,32 @@ t.test('bytes that wait while the process stands still past the end do not go', 
     const { session: live, clock, done } = await session(t, 60);
     live.attach(new TestConnection('a', done));
     const went: string[] = [];
-    const client = toldOf(went);
-    live.toClients.deliverInTurn(client, Buffer.from('waited'));
+    const clients = [toldOf(went), toldOf(went)];
+    for (const client of clients) {
+      const farewell = () => void (client.writable && client.write('farewell'));
+      live.attach({ client, severUpstream: () => {}, farewell, warn: () => {}, policyChanged: () => {} });
+      live.toClients.deliverInTurn(client, Buffer.from('waited'));
+    }
     clock.pass(60_000);
     if (isNoticedBefore) t.notOk(live.isLive());
     await turn();
     t.same(went, []);
-    t.ok(client.destroyed);
+    for (const client of clients) t.ok(client.destroyed);
     t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 0 });
     t.equal(done.filter((one) => one === 'a sever').length, 1);
   }
+});
+
+t.test('nor do they with the end of their stream', async (t) => {
+  const { session: live, clock } = await session(t, 60);
+  const went: string[] = [];
+  const client = toldOf(went);
+  live.toClients.deliverInTurn(client, Buffer.from('waited'));
+  clock.pass(60_000);
+  leaveGently(client);
+  await turn();
+  t.same(went, []);
+  t.match(live.recording.receipt, { reason: 'expired', bytesAfterDue: 0 });
 });
 
 t.test('bytes of a held write during which the end comes are in the receipt', async (t) => {

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { reset } from '../../session/connection.js';
+import { letWritesGo } from '../../session/held-writes.js';
 import type { FrameWatch } from './frame-watch.js';
 import { closeFrame } from './plain-frame.js';
 
@@ -28,6 +29,7 @@ const LINGERS = 60_000;
  * what was written is left to its session's end.
  */
 export function leaveGently(stream: Duplex): void {
+  letWritesGo(); // or the end would have what waits go, however late it is
   if (stream.destroyed) return;
   stream.end(() => {
     const timer = setTimeout(() => reset(stream), LINGERS).unref();
