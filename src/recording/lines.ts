@@ -31,13 +31,17 @@ export class Lines {
   take(): readonly Due[] {
     const due: Due[] = [];
     const shares = new Map<string, number>();
+    const passedOver = new Set<string>();
     let bytes = 0;
     for (const most of ROUNDS) {
       for (const [person, line] of this.#of) {
         let share = shares.get(person) ?? 0;
         for (const log of line) {
           if (share >= most || due.length >= MOST_LOGS) break;
-          if (bytes >= MOST_BYTES && log.pendingBytes > LITTLE) continue;
+          if (bytes >= MOST_BYTES && log.pendingBytes > LITTLE) {
+            if (share === 0) passedOver.add(person);
+            continue;
+          }
           line.delete(log);
           if (!log.hasPending) continue;
           const one = dueOf(log);
@@ -50,15 +54,15 @@ export class Lines {
         if (line.size === 0) this.#of.delete(person);
       }
     }
-    this.#moveBack(shares);
+    this.#moveBack(shares, passedOver);
     return due;
   }
 
-  /** Of whom something was taken goes behind the others. */
-  #moveBack(shares: ReadonlyMap<string, number>): void {
+  /** Of whom something was taken goes behind the others, but not where that was little, and much that stood in front of it has to wait. */
+  #moveBack(shares: ReadonlyMap<string, number>, passedOver: ReadonlySet<string>): void {
     for (const [person, share] of shares) {
       const line = this.#of.get(person);
-      if (share === 0 || line === undefined) continue;
+      if (share === 0 || line === undefined || passedOver.has(person)) continue;
       this.#of.delete(person);
       this.#of.set(person, line);
     }

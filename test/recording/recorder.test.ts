@@ -248,6 +248,33 @@ t.test('many people with many sessions each stand in front of nobody else either
   }
 });
 
+t.test(
+  'who has much to write has a turn, also while others, and they themselves, have more at each commit',
+  async (t) => {
+    const { database, pool } = await freshLedger(t);
+    const { recorder } = await startRecorder(t, pool);
+    const goOn = await amidCommit(database, open(recorder));
+    const others = Array.from({ length: 16 }, (_, n) => open(recorder, { principal: `p${n % 4}` }));
+    for (const log of others) for (let n = 0; n < 2_400; n += 1) act(log, MUCH);
+    const [often, much] = [open(recorder), open(recorder)];
+    for (let n = 0; n < 100; n += 1) act(much, MUCH);
+    let isOver = false;
+    const acts = async () => {
+      while (!isOver) {
+        act(often, 'little');
+        await safe(often);
+      }
+    };
+    const acting = acts();
+    await Promise.all([goOn(), safe(much)]);
+    const unwritten = others.filter((log) => log.hasPending).length;
+    isOver = true;
+    await acting;
+    t.equal(unwritten, others.length, 'before anybody else has written all');
+    t.ok(await recorder.drain(20_000));
+  },
+);
+
 t.test('much that goes on behind the block of another gateway is all there', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
