@@ -6,8 +6,10 @@ export class Cancelling {
   readonly #tell: () => Promise<void>;
   #underWay: Promise<void> | null = null;
   #next: Promise<void> | null = null;
+  #isOver = false;
+  #letGo = () => {};
 
-  /** @param tell - resolves when the server has been told, or could not be */
+  /** @param tell - resolves when the server has been told, or could not be; never, where its session ends before that */
   constructor(tell: () => Promise<void>) {
     this.#tell = tell;
   }
@@ -22,8 +24,19 @@ export class Cancelling {
     return this.#next;
   }
 
+  /** The session is over: nobody waits any more. */
+  stop(): void {
+    this.#isOver = true;
+    this.#letGo();
+  }
+
   #begin(): Promise<void> {
-    this.#underWay = this.#tell().then(() => {
+    const told = new Promise<void>((resolve) => {
+      this.#letGo = resolve;
+      if (this.#isOver) resolve();
+      else void this.#tell().then(resolve);
+    });
+    this.#underWay = told.then(() => {
       this.#underWay = null;
     });
     return this.#underWay;

@@ -185,7 +185,7 @@ export class Relay implements Connection {
 
   /** Passes the client's own cancel request on. Resolves when the server has been told, or could not be; never behind the session's end. */
   async cancel(): Promise<void> {
-    if (!this.#over && this.#passage.session.isLive()) await this.#cancelling.ask();
+    if (this.#passage.session.isLive()) await this.#cancelling.ask();
   }
 
   /** Behind the statement it is about, which may still wait for its record. */
@@ -300,6 +300,7 @@ export class Relay implements Connection {
   /** Nothing is passed on any more. */
   #stop(): void {
     this.#over = true;
+    this.#cancelling.stop();
     this.#fromClient.stop();
     this.#memory.end();
     this.#delivery.stop();

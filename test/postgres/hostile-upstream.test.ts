@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { askUpstream } from '../../src/postgres/upstream-client.js';
+import { lockLedger, untilWaiting } from '../http/gateway.js';
 import { waitUntil } from '../support/wait.js';
 import {
   cstring,
@@ -539,3 +540,28 @@ t.test(
     t.equal(connections.length - before, 2);
   },
 );
+
+t.test('a cancel request behind what waits for its record is not kept beyond the end of its session', async (t) => {
+  const { gatewayPort, handle, database } = await facing(
+    t,
+    honest(() => {}),
+    LIMIT,
+    'master',
+    {},
+    {
+      handshakeLimit: 600_000,
+    },
+  );
+  const { client, hello } = await loggedIn(t, gatewayPort, handle);
+  const { body } = hello.find(({ type }) => type === 'K')!;
+  const unlock = await lockLedger({ database });
+  client.send(query('select 1'));
+  await untilWaiting({ database });
+  const cancellers = await Promise.all([1, 2, 3].map(() => wire(t, gatewayPort)));
+  for (const canceller of cancellers) canceller.send(packet(80877102, body));
+  await new Promise((resolve) => setTimeout(resolve, 200)); // they are asked for one behind the other
+  t.notOk(cancellers.some(({ socket }) => socket.destroyed));
+  client.socket.destroy();
+  await waitUntil('nobody waits', () => cancellers.every(({ socket }) => socket.destroyed), { seconds: 20 });
+  await unlock();
+});
