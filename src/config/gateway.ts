@@ -5,17 +5,7 @@ import { type Address, isLoopback } from './address.js';
 import { type AlertSettings, alertsSchema } from './alerts.js';
 import { type AuditTargets, auditSchema, toAuditTargets } from './audit.js';
 import { type NoticeSettings, noticesSchema, toNoticeSettings } from './notices.js';
-import {
-  isCertificate,
-  isPrivateKey,
-  isSigningKey,
-  isStrongEnough,
-  isVerificationKey,
-  keyMatches,
-  makesHandshakes,
-  NO_HANDSHAKE,
-  TOO_WEAK,
-} from './pem.js';
+import { faultOfPair, isCertificate, isPrivateKey, isSigningKey, isVerificationKey } from './pem.js';
 import { type DutySettings, dutiesSchema, type OidcSettings, oidcSchema } from './people.js';
 import { type ProxySettings, proxiesSchema } from './proxies.js';
 import { PUBLIC_PROBLEM, type PublicSettings, publicFits, publicSchema } from './public.js';
@@ -98,9 +88,7 @@ function shapeOf(sources: values.Sources) {
         key: secret.refine(isPrivateKey, { error: 'not an unencrypted PEM private key', abort: true }),
         http: z.boolean().default(true),
       })
-      .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
-      .refine(isStrongEnough, { error: TOO_WEAK, abort: true })
-      .refine(makesHandshakes, NO_HANDSHAKE)
+      .superRefine(values.faultless(faultOfPair))
       .optional(),
     public: publicSchema(schemas).default({}),
     proxies: proxiesSchema.default({}),

@@ -7,9 +7,10 @@ interface Pair {
   readonly key: string;
 }
 
-export const TOO_WEAK = 'TLS does not take this certificate: its key is too short, or its signature too weak';
+const NOT_ITS_KEY = 'the key does not belong to the certificate';
+const TOO_WEAK = 'TLS does not take this certificate: its key is too short, or its signature too weak';
 
-export const NO_HANDSHAKE =
+const NO_HANDSHAKE =
   'with this key no TLS handshake works: take RSA, or a curve that clients offer (P-256, P-384, P-521)';
 
 /** What TLS signs with, and the curves that its clients offer for it; with any other the key is loaded, and then nobody can connect. */
@@ -46,14 +47,21 @@ export function isVerificationKey(text: string): boolean {
   }
 }
 
+/** Why TLS connections cannot be made with a certificate and its key; null for a pair with which they can. */
+export function faultOfPair(pair: Pair): string | null {
+  if (!keyMatches(pair)) return NOT_ITS_KEY;
+  if (!isStrongEnough(pair)) return TOO_WEAK;
+  return makesHandshakes(pair) ? null : NO_HANDSHAKE;
+}
+
 /** Whether a private key belongs to a certificate. */
-export function keyMatches(pair: Pair): boolean {
+function keyMatches(pair: Pair): boolean {
   const key = readKey(pair.key);
   return key !== undefined && readCertificate(pair.cert)?.checkPrivateKey(key) === true;
 }
 
 /** Whether TLS takes a certificate and its key: OpenSSL has its own idea of what is too weak (SSL_CTX_set_security_level(3)). */
-export function isStrongEnough(pair: Pair): boolean {
+function isStrongEnough(pair: Pair): boolean {
   try {
     createSecureContext(pair);
     return true;
@@ -63,7 +71,7 @@ export function isStrongEnough(pair: Pair): boolean {
 }
 
 /** Whether TLS handshakes are made with a key of this kind. */
-export function makesHandshakes({ key }: Pair): boolean {
+function makesHandshakes({ key }: Pair): boolean {
   const { asymmetricKeyType: type = '', asymmetricKeyDetails: details } = readKey(key) ?? {};
   return SIGNS.test(type) && (type !== 'ec' || CURVES.test(details?.namedCurve ?? ''));
 }

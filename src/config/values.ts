@@ -161,6 +161,14 @@ function textOrEnv<T>({ env }: Sources, parse: (text: string) => T | undefined, 
   });
 }
 
+/** For `superRefine`: what a check finds is the problem. */
+export function faultless<T>(faultOf: (value: T) => string | null): (value: T, context: z.core.$RefinementCtx) => void {
+  return (value, context) => {
+    const message = faultOf(value);
+    if (message !== null) context.addIssue({ code: 'custom', message });
+  };
+}
+
 /** Inside a zod transform: a problem instead of a value. */
 export function refuse(context: z.core.$RefinementCtx, message: string): never {
   context.addIssue({ code: 'custom', message });

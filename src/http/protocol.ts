@@ -1,16 +1,8 @@
 import { METHODS } from 'node:http';
 import { z } from 'zod';
-import {
-  isCertificate,
-  isPrivateKey,
-  isStrongEnough,
-  keyMatches,
-  makesHandshakes,
-  NO_HANDSHAKE,
-  TOO_WEAK,
-} from '../config/pem.js';
+import { faultOfPair, isCertificate, isPrivateKey } from '../config/pem.js';
 import type { Compiled, Problem } from '../config/protocol.js';
-import { durationSchema, hinted, type ValueSchemas } from '../config/values.js';
+import { durationSchema, faultless, hinted, type ValueSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { Header, HttpAction } from './action.js';
@@ -106,9 +98,7 @@ function tlsSchema({ secret }: Pick<ValueSchemas, 'secret'>) {
   const pem = secret.refine(isCertificate, 'not a PEM certificate');
   const own = z
     .strictObject({ cert: pem, key: secret.refine(isPrivateKey, 'not an unencrypted PEM private key') })
-    .refine(keyMatches, { error: 'the key does not belong to the certificate', abort: true })
-    .refine(isStrongEnough, { error: TOO_WEAK, abort: true })
-    .refine(makesHandshakes, NO_HANDSHAKE);
+    .superRefine(faultless(faultOfPair));
   return z
     .strictObject({ ca: pem.optional(), client: own.optional() })
     .transform(({ ca, client }): UpstreamTls => ({ ...(ca === undefined ? {} : { ca }), ...client }));
