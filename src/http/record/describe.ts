@@ -27,9 +27,8 @@ function describeRequest({ method, target, rawTarget, client, headers, injected,
 function describeMessage({ facts: known, frame, data: bytes }: MessageAction): ActionFacts {
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
-  if (text !== null && !isLong && frame !== 'binary')
-    return { facts: known.of(frame, bytes.byteLength), payload: { text: redactText(text) } };
-  const facts = known.of(frame, bytes.byteLength, { sha256: digestOf(bytes), whole: true });
+  const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : null;
+  const facts = known.of(frame, bytes.byteLength, sha256);
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text) } };
 }

@@ -1,14 +1,6 @@
 import type { Facts } from '../../recording/event.js';
 import { redactPath } from './redact.js';
 
-/** What else than its frame and size is to be said of a message. */
-interface More {
-  readonly sha256: string | null;
-  readonly whole: boolean;
-}
-
-const NOTHING_MORE: More = { sha256: null, whole: true };
-
 /**
  * The facts of what one side of a WebSocket says. Of a message that is like the last one they are the same object: it is decided on,
  * looked through and encoded once.
@@ -30,15 +22,19 @@ export class MessageFacts {
     this.#from = from;
   }
 
-  /** @param bytes - how many it has */
-  of(frame: string, bytes: number, more = NOTHING_MORE): Facts {
-    if (more !== NOTHING_MORE) return this.#made(frame, bytes, more);
-    if (this.#last.frame !== frame || this.#last.bytes !== bytes) this.#last = this.#made(frame, bytes, more);
+  /**
+   * @param bytes - how many it has
+   * @param sha256 - of one that is not recorded as it is
+   * @param whole - false for its beginning
+   */
+  of(frame: string, bytes: number, sha256: string | null, whole = true): Facts {
+    if (sha256 !== null || !whole) return this.#made(frame, bytes, sha256, whole);
+    if (this.#last.frame !== frame || this.#last.bytes !== bytes) this.#last = this.#made(frame, bytes, null, true);
     return this.#last;
   }
 
   /** One literal: see `joined`. */
-  #made(frame: string, bytes: number, { sha256, whole }: More): Facts {
+  #made(frame: string, bytes: number, sha256: string | null, whole: boolean): Facts {
     return {
       verb: 'message',
       on: this.#on,

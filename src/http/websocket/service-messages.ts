@@ -116,9 +116,7 @@ export class ServiceMessages implements FrameTap {
 
   #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole }: Said): void {
     const payload = text === null ? null : { text: redactText(text, whole) };
-    const facts =
-      sha256 === null && whole ? this.#facts.of(frame, bytes) : this.#facts.of(frame, bytes, { sha256, whole });
-    this.#passage.result(this.#seq, facts, payload);
+    this.#passage.result(this.#seq, this.#facts.of(frame, bytes, sha256, whole), payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }
 
