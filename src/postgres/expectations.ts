@@ -133,11 +133,15 @@ export class Expectations {
    */
   takeData(): Expectation | undefined {
     const [head, ...rest] = this.#queue.all();
+    if (head === undefined) return undefined;
     const at = rest.findIndex(({ kind }) => kind !== 'sync');
-    const next = at === -1 ? undefined : rest[at];
-    const behind = at === -1 ? [] : rest.slice(next?.kind === 'copyEnd' ? at + 1 : at);
-    if (head !== undefined) this.#queue.replace([head, ...behind]);
-    if (next?.kind === 'copyEnd') this.#weight -= weightOfExpectation(next);
+    const behind = at === -1 ? [] : rest.slice(at);
+    const [next] = behind;
+    if (next?.kind === 'copyEnd') {
+      behind.shift();
+      this.#weight -= weightOfExpectation(next);
+    }
+    this.#queue.replace([head, ...behind]);
     return next;
   }
 }
