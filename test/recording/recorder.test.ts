@@ -7,6 +7,7 @@ import { openDatabase } from '../../src/recording/database.js';
 import type { RecordedEvent } from '../../src/recording/event.js';
 import type { SessionLog } from '../../src/recording/log.js';
 import { migrate } from '../../src/recording/migrate.js';
+import type { Recorder } from '../../src/recording/recorder.js';
 import { verifySession } from '../../src/recording/verify-database.js';
 import { writeBatch } from '../../src/recording/writer.js';
 import { type Database, freshDatabase, startPostgres } from '../support/postgres.js';
@@ -206,6 +207,21 @@ t.test('of many who have much to write a commit takes some, and of who has littl
   for (const log of all) t.same((await verifySession(pool, log.row.id)).findings, []);
 });
 
+/**
+ * Has a session of each of these write so many events, and behind them somebody else a hundred.
+ * @returns of how many of theirs something is in the ledger when all of the other's is
+ */
+async function writtenInFront(database: Database, recorder: Recorder, people: readonly string[], events: number) {
+  const goOn = await amidCommit(database, open(recorder));
+  const theirs = people.map((principal) => open(recorder, { principal }));
+  for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
+  const other = open(recorder);
+  for (let n = 0; n < 100; n += 1) act(other, MUCH);
+  const done = safe(other);
+  await Promise.all([goOn(), done]);
+  return { theirs, written: theirs.filter(({ committedSeq }) => committedSeq > 0).length };
+}
+
 t.test('a person with many sessions that have something to write stands in front of nobody else', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
@@ -213,14 +229,8 @@ t.test('a person with many sessions that have something to write stands in front
     [12, 1_200],
     [300, 1],
   ] as const) {
-    const goOn = await amidCommit(database, open(recorder));
-    const theirs = Array.from({ length: sessions }, () => open(recorder, { principal: 'mallory' }));
-    for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
-    const other = open(recorder);
-    for (let n = 0; n < 100; n += 1) act(other, MUCH);
-    const done = safe(other);
-    await Promise.all([goOn(), done]);
-    const written = theirs.filter(({ committedSeq }) => committedSeq > 0).length;
+    const people = Array.from({ length: sessions }, () => 'mallory');
+    const { theirs, written } = await writtenInFront(database, recorder, people, events);
     t.ok(written < Math.min(sessions, 128), `${written} of ${sessions} in front`);
     t.ok(await recorder.drain(20_000));
     t.equal(theirs.filter((log) => log.hasPending).length, 0, 'and all of theirs is written, too');
@@ -234,14 +244,8 @@ t.test('many people with many sessions each stand in front of nobody else either
     [8, 3, 1_200],
     [8, 32, 1],
   ] as const) {
-    const goOn = await amidCommit(database, open(recorder));
-    const theirs = Array.from({ length: people * sessions }, (_, n) => open(recorder, { principal: `p${n % people}` }));
-    for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
-    const other = open(recorder);
-    for (let n = 0; n < 100; n += 1) act(other, MUCH);
-    const done = safe(other);
-    await Promise.all([goOn(), done]);
-    const written = theirs.filter(({ committedSeq }) => committedSeq > 0).length;
+    const names = Array.from({ length: people * sessions }, (_, n) => `p${n % people}`);
+    const { theirs, written } = await writtenInFront(database, recorder, names, events);
     t.ok(written < Math.min(theirs.length - people, 128), `${written} of ${theirs.length} in front`);
     t.ok(await recorder.drain(20_000));
     for (const log of theirs) t.equal(log.hasPending, false);
