@@ -323,7 +323,7 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
       at: { arrived: arrivedAt, forwarded: this.#forwardedAt, answered: this.#answeredAt, done: monotonic() },
     });
     // Straight to the log: at a cut the session counts as ended already, and its receipt is written after this.
-    if (recording.receipt !== null) known.later?.();
+    if (recording.receipt !== null) known.later?.complete();
     else recording.append('result', known.facts, unsaid.payload(known.payload), known.later);
   }
 }

@@ -60,10 +60,10 @@ export class Backlog {
   }
 
   /**
-   * Encodes some of it.
+   * Encodes some of it, up to what is worked out elsewhere still.
    * @param before - the chain's value before all of it
    * @param most - bytes, after which it stops
-   * @returns how much it was, bytes; 0 when there is nothing to encode
+   * @returns how much it was, bytes; 0 when there is nothing to encode, or not yet
    * @throws for an event that cannot be encoded
    */
   encode(before: Buffer, most: number): number {
@@ -71,7 +71,7 @@ export class Backlog {
     for (const part of this.#parts) {
       const { stretch } = part;
       if (stretch.fresh > 0) {
-        const size = stretch.encode(chain, most);
+        const size = stretch.encode(chain, most, false);
         // What was counted was guessed: escapes make up to six bytes of one character.
         const more = Math.max(0, stretch.bytes - part.bytes);
         part.bytes += more;

@@ -34,7 +34,7 @@ export class Encoding {
    * Rejects for events that cannot be encoded.
    */
   async close(log: SessionLog, stretch: Stretch, before: Buffer): Promise<Block> {
-    for (let size = stretch.encode(before, PIECE); size > 0; size = stretch.encode(before, PIECE))
+    for (let size = stretch.encode(before, PIECE, true); size > 0; size = stretch.encode(before, PIECE, true))
       await this.#did(size);
     log.encoded(stretch.hashAfter(before));
     if (log.hasMany) this.soon(log);

@@ -66,8 +66,15 @@ export interface RecordedEvent {
   readonly payload: Payload | null;
 }
 
+/** What completes the facts of an event before they are looked at: something is worked out elsewhere meanwhile. */
+export interface Later {
+  /** It is worked out. */
+  readonly isThere: boolean;
+  /** Completes them, and waits for it where it is not there. Says the same if it is called again; must not throw. */
+  complete(): void;
+}
+
 /** An event that is not encoded yet. */
 export interface FreshEvent extends RecordedEvent {
-  /** Completes its facts before they are looked at, and says the same if it is called again. It may take a moment, and must not throw. */
-  readonly later: (() => void) | null;
+  readonly later: Later | null;
 }

@@ -1,7 +1,7 @@
 import { Queue } from '../queue.js';
 import { Backlog, type Part } from './backlog.js';
 import { genesis } from './chain.js';
-import type { EventKind, Facts, FreshEvent, Json, Payload, RecordedEvent } from './event.js';
+import type { EventKind, Facts, FreshEvent, Json, Later, Payload, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
 import type { Stretch } from './stretch.js';
 
@@ -100,10 +100,10 @@ export class SessionLog {
    * Adds an event and answers its sequence number. The objects given are kept: do not change them afterwards.
    * @param later - completes the facts before the event is encoded: what is worked out elsewhere need not be waited for
    */
-  append(kind: EventKind, facts: Facts, payload: Payload | null = null, later: (() => void) | null = null): number {
+  append(kind: EventKind, facts: Facts, payload: Payload | null = null, later: Later | null = null): number {
     const seq = ++this.#lastSeq;
     if (this.#givenUp) {
-      later?.();
+      later?.complete();
       return seq;
     }
     const size = roughSize(facts, payload);
@@ -163,7 +163,7 @@ export class SessionLog {
   }
 
   /**
-   * For the recorder: encodes some of what it has not taken.
+   * For the recorder: encodes some of what it has not taken, up to what is worked out elsewhere still.
    * @returns how much it was, bytes; 0 when there is nothing to encode, or not yet
    * @throws for an event that cannot be encoded
    */

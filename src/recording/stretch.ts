@@ -53,10 +53,11 @@ export class Stretch {
    * Encodes some of the fresh events.
    * @param before - the chain's value before the first event of the stretch
    * @param most - bytes, after which it stops
+   * @param waits - for what is worked out elsewhere; otherwise it stops before that
    * @returns how much it was, bytes; 0 when there are no fresh ones
    * @throws for an event that cannot be encoded, and again each time
    */
-  encode(before: Buffer, most: number): number {
+  encode(before: Buffer, most: number, waits: boolean): number {
     if (this.#fresh.length === 0) return 0;
     this.#block ??= new OpenBlock(this.#sessionId, before);
     const block = this.#block;
@@ -66,7 +67,10 @@ export class Stretch {
     try {
       while (encoded < this.#fresh.length && block.bytes - from < most) {
         const event = this.#fresh[encoded]!;
-        event.later?.();
+        if (event.later !== null) {
+          if (!waits && !event.later.isThere) break;
+          event.later.complete();
+        }
         block.add(event);
         encoded += 1;
         if (encoded > this.#heard) this.#hearing.hear(event);
@@ -113,7 +117,7 @@ export class Stretch {
   #complete(): void {
     for (const { later } of this.#fresh) {
       try {
-        later?.();
+        later?.complete();
       } catch {
         // what could not be completed is said to be lost, or found so when it is encoded
       }

@@ -148,10 +148,11 @@ t.test('facts that come later are asked for once, before anybody looks at them, 
   let times = 0;
   const append = (log: ReturnType<typeof open>) => {
     const facts: { digest?: string } = {};
-    log.append('notice', facts, null, () => {
+    const complete = () => {
       times += 1;
       facts.digest = `${times}`;
-    });
+    };
+    log.append('notice', facts, null, { isThere: true, complete });
   };
   const log = open(recorder, { mode: 'buffered' });
   for (const _ of numbers(1, 2 * MANY)) append(log);
@@ -173,6 +174,37 @@ t.test('facts that come later are asked for once, before anybody looks at them, 
   append(bad);
   t.ok(await recorder.drain(5_000));
   t.equal(times, 2, 'of what is lost nothing is left elsewhere');
+});
+
+t.test('what is worked out elsewhere still is waited for when it is written, and not before', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder, { mode: 'buffered' });
+  const facts: Record<string, number>[] = numbers(1, 4 * MANY).map(() => ({}));
+  let there = 0;
+  for (const [at, one] of facts.entries()) {
+    const complete = () => {
+      one.order = at;
+    };
+    log.append('notice', one, null, {
+      get isThere() {
+        return at < there;
+      },
+      complete,
+    });
+  }
+  const completed = () => facts.filter(({ order }) => order !== undefined).length;
+  await turn();
+  t.equal(completed(), 0);
+  there = 2 * MANY;
+  act(log, 'select 1'); // has it looked again
+  await turn();
+  t.equal(completed(), 2 * MANY);
+  t.ok(await recorder.drain(5_000));
+  const orders: unknown[] = [];
+  for await (const { kind, facts } of readEvents(pool, log.row.id)) if (kind === 'notice') orders.push(facts.order);
+  t.same(orders, [...facts.keys()]);
+  t.same((await verifySession(pool, log.row.id)).findings, []);
 });
 
 t.test(
@@ -270,7 +302,7 @@ t.test('what was encoded is kept as bytes alone, also while others wait behind i
   const kept = facts.map((one) => new WeakRef(one));
   for (const [at, one] of facts.splice(0).entries())
     stretch.push({ seq: at + 1, at: 0, kind: 'notice', facts: one, payload: null, later: null });
-  stretch.encode(genesis('x'), 20_000);
+  stretch.encode(genesis('x'), 20_000, true);
   const left = stretch.fresh;
   t.ok(left > 0 && left < 40, `${left} wait`);
   await turn(); // a reference that was looked at is strong until the end of a turn
@@ -333,9 +365,10 @@ t.test(
     for (const n of numbers(2, MANY + 3)) act(heard, `select ${n}`);
     const late = open(recorder);
     await safe(late);
-    late.append('notice', {}, null, () => {
+    const complete = () => {
       throw new Error('boom');
-    });
+    };
+    late.append('notice', {}, null, { isThere: true, complete });
     t.ok(await recorder.drain(5_000));
     const good = open(recorder);
     await safe(good);

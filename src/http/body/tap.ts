@@ -3,6 +3,9 @@ import { type Digest, ShortDigest } from '../hashing/digest.js';
 import { LONG, LongDigest, longDigest } from '../hashing/lane.js';
 import { inOnePiece, type Kept, lasting } from '../memory/reading.js';
 
+/** A digest that another thread may be at still. */
+export type PendingDigest = Pick<BodyTap, 'isThere' | 'sha256'>;
+
 /**
  * Listens to bytes as they pass: counts them, keeps a copy of their beginning and knows the SHA-256 of them all. Of what is
  * kept whole the digest is made only when somebody asks.
@@ -77,7 +80,7 @@ export class BodyTap {
    * As `sha256`, for who can wait: another thread may be at it still.
    * @returns the digest, or what has it once it is needed
    */
-  sha256Later(): string | null | (() => string | null) {
+  sha256Later(): string | null | PendingDigest {
     if (this.#isOver || !(this.#digest instanceof LongDigest)) return this.sha256();
     this.#isOver = true;
     try {
@@ -85,7 +88,12 @@ export class BodyTap {
     } catch {
       return null;
     }
-    return () => this.sha256();
+    return this;
+  }
+
+  /** Whether `sha256` waits for nobody. */
+  get isThere(): boolean {
+    return !(this.#digest instanceof LongDigest) || this.#digest.isThere;
   }
 
   #keep(part: Buffer): void {

@@ -3,7 +3,20 @@ import { Worker } from 'node:worker_threads';
 import { type Page, takePage } from '../memory/pages.js';
 import type { Kept } from '../memory/reading.js';
 import { type Digest, DigestLost } from './digest.js';
-import { AHEAD, DIGEST_BYTES, DONE, GIVEN, makeRing, type Order, ringIn, SLOTS, STREAMS, writeOrder } from './ring.js';
+import {
+  AHEAD,
+  AWAITS,
+  DIGEST_BYTES,
+  DONE,
+  GIVEN,
+  makeRing,
+  type Order,
+  ringIn,
+  SLEEPS,
+  SLOTS,
+  STREAMS,
+  writeOrder,
+} from './ring.js';
 
 /**
  * How long, milliseconds, and how often the other thread is waited for at a time: a thousand times what it should take. In several turns,
@@ -88,6 +101,11 @@ export class Lane {
     return this.#ring.digests.toString('hex', at, at + DIGEST_BYTES);
   }
 
+  /** Whether `digest` waits for nobody. */
+  isDone(ended: number): boolean {
+    return this.isBroken || ((Atomics.load(this.#ring.words, DONE) - ended) | 0) >= 0;
+  }
+
   get #isFree(): boolean {
     if (!this.#isReady || this.isBroken || this.#behind >= MOST_BEHIND) return false;
     return this.#restsUntil === 0 || performance.now() > this.#restsUntil;
@@ -116,7 +134,7 @@ export class Lane {
     writeOrder(this.#ring, this.#given, order);
     this.#given = (this.#given + 1) | 0;
     Atomics.store(this.#ring.words, GIVEN, this.#given);
-    Atomics.notify(this.#ring.words, GIVEN);
+    if (Atomics.load(this.#ring.words, SLEEPS) === 1) Atomics.notify(this.#ring.words, GIVEN);
     return this.#given;
   }
 
@@ -124,7 +142,9 @@ export class Lane {
   #await(count: number): void {
     if (((Atomics.load(this.#ring.words, DONE) - count) | 0) >= 0) return;
     const from = performance.now();
+    Atomics.store(this.#ring.words, AWAITS, 1);
     this.#insist(count);
+    Atomics.store(this.#ring.words, AWAITS, 0);
     const now = performance.now();
     if (now - from >= SLOW) this.#restsUntil = now + RESTS;
   }
@@ -203,6 +223,11 @@ export class LongDigest implements Digest {
     }
   }
 
+  /** Whether `hex` waits for nobody. */
+  get isThere(): boolean {
+    return this.#ended !== null && this.#lane.isDone(this.#ended);
+  }
+
   #gather(bytes: Buffer): void {
     for (let from = 0; from < bytes.byteLength; ) {
       this.#gathered ??= takePage();
@@ -222,6 +247,9 @@ export class LongDigest implements Digest {
   }
 }
 
+/** Asked once: the system is asked each time, and answers the same. */
+const HAS_CORES = availableParallelism() > 1;
+
 /** Bodies from here on are worth the way to another thread, bytes. */
 export const LONG = 1024 * 1024;
 /** The same where nobody waits for the digest at once. Less than this of a page is copied (`Reading.keep`). */
@@ -237,7 +265,7 @@ let nextAt = 0;
  * @param from - what is long, bytes
  */
 export function longDigest(length: number | null, from: number): LongDigest | null {
-  if (length === null || length < from || availableParallelism() === 1) return null;
+  if (length === null || length < from || !HAS_CORES) return null;
   if (lane?.isBroken === true) {
     lane = null;
     nextAt = performance.now() + RESTS;

@@ -5,7 +5,12 @@
 
 /** Places in `words`: how many orders were given, and how many were carried out. Both count on, over 2^31 into the negative. */
 export const [GIVEN, DONE] = [0, 1] as const;
-const FIRST_ORDER = 2;
+/**
+ * Further places: 1 while the thread that hashes sleeps until more is given, and while the other waits until something is done. Nobody is
+ * woken without need, which costs more than an order. Whoever goes to sleep says so first, and looks again then.
+ */
+export const [SLEEPS, AWAITS] = [2, 3] as const;
+const FIRST_ORDER = 4;
 const ORDER_WORDS = 4;
 /** So many orders are given ahead at the most; with more, whoever gives them waits. */
 export const AHEAD = 16;

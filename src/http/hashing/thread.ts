@@ -1,7 +1,7 @@
 /* The thread that hashes: carries out orders one after the other, and sleeps while there are none. */
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { DIGEST_BYTES, DONE, GIVEN, type Order, readOrder, ringIn, SLOTS, STREAMS } from './ring.js';
+import { AWAITS, DIGEST_BYTES, DONE, GIVEN, type Order, readOrder, ringIn, SLEEPS, SLOTS, STREAMS } from './ring.js';
 
 const ring = ringIn(workerData);
 const pages: (Buffer | undefined)[] = Array.from({ length: SLOTS });
@@ -9,10 +9,17 @@ const hashes: (Hash | undefined)[] = Array.from({ length: STREAMS });
 
 parentPort?.postMessage('ready');
 for (let done = Atomics.load(ring.words, DONE); ; done = (done + 1) | 0) {
-  while (Atomics.load(ring.words, GIVEN) === done) Atomics.wait(ring.words, GIVEN, done);
+  while (Atomics.load(ring.words, GIVEN) === done) sleep(done);
   carryOut(readOrder(ring, done));
   Atomics.add(ring.words, DONE, 1);
-  Atomics.notify(ring.words, DONE);
+  if (Atomics.load(ring.words, AWAITS) === 1) Atomics.notify(ring.words, DONE);
+}
+
+/** Until more than so many orders were given. */
+function sleep(given: number): void {
+  Atomics.store(ring.words, SLEEPS, 1);
+  Atomics.wait(ring.words, GIVEN, given);
+  Atomics.store(ring.words, SLEEPS, 0);
 }
 
 function carryOut({ operation, stream, slot, from, to }: Order): void {

@@ -1,6 +1,6 @@
-import type { Facts, Payload } from '../../recording/event.js';
+import type { Facts, Later, Payload } from '../../recording/event.js';
 import type { Header } from '../action.js';
-import type { BodyTap } from '../body/tap.js';
+import type { BodyTap, PendingDigest } from '../body/tap.js';
 import { valuesOf } from '../headers/headers.js';
 import { codingOf } from '../packed/coding.js';
 import { type BodySample, bodySample } from './describe.js';
@@ -48,7 +48,7 @@ interface Result {
   readonly facts: Facts;
   readonly payload: Payload | null;
   /** Puts into the facts what was not there when they were made; waits for it. */
-  readonly later: (() => void) | null;
+  readonly later: Later | null;
 }
 
 /**
@@ -95,8 +95,9 @@ function factsOf({
   else if (request?.isWhole === false) facts.requestWhole = false;
   if (isRepeated) facts.repeated = true;
   if (withheld.length > 0) facts.withheld = withheld.join(', ');
-  const isWhole = typeof requestSha256 !== 'function' && typeof responseSha256 !== 'function';
-  return { facts, later: isWhole ? null : completing(facts, { requestSha256, responseSha256 }) };
+  const [requestLater, responseLater] = [pending(requestSha256), pending(responseSha256)];
+  const isWhole = requestLater === null && responseLater === null;
+  return { facts, later: isWhole ? null : new Completing(facts, requestLater, responseLater) };
 }
 
 /** A digest, or what has it once it is needed; null: there is none. */
@@ -107,16 +108,37 @@ function textOf(known: NonNullable<Sha256>): string {
   return typeof known === 'string' ? known : '';
 }
 
-/** Not where the facts are made: a function there would cost every exchange what only those with long bodies need. */
-function completing(facts: Mutable<Facts>, digests: Readonly<Record<string, Sha256>>): () => void {
-  return () => {
-    for (const [name, known] of Object.entries(digests)) {
-      if (typeof known !== 'function') continue;
-      const sha256 = known();
-      if (sha256 === null) delete facts[name];
-      else facts[name] = sha256;
-    }
-  };
+function pending(known: Sha256): PendingDigest | null {
+  return typeof known === 'string' ? null : known;
+}
+
+/** Facts to which digests are missing that another thread works out. */
+class Completing implements Later {
+  readonly #facts: Mutable<Facts>;
+  readonly #request: PendingDigest | null;
+  readonly #response: PendingDigest | null;
+
+  constructor(facts: Mutable<Facts>, request: PendingDigest | null, response: PendingDigest | null) {
+    this.#facts = facts;
+    this.#request = request;
+    this.#response = response;
+  }
+
+  get isThere(): boolean {
+    return this.#request?.isThere !== false && this.#response?.isThere !== false;
+  }
+
+  complete(): void {
+    this.#put('requestSha256', this.#request);
+    this.#put('responseSha256', this.#response);
+  }
+
+  #put(name: 'requestSha256' | 'responseSha256', digest: PendingDigest | null): void {
+    if (digest === null) return;
+    const sha256 = digest.sha256();
+    if (sha256 === null) delete this.#facts[name];
+    else this.#facts[name] = sha256;
+  }
 }
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
