@@ -81,6 +81,7 @@ const LEAVES = new Set([
   ...[
     'clock.ts',
     'errors.ts',
+    'holdings.ts',
     'json.ts',
     'log.ts',
     'lookup.ts',

@@ -1,3 +1,4 @@
+import { Holdings } from '../holdings.js';
 import { descriptors } from './descriptors.js';
 
 /** Connections of people at once: idle, and through TLS to a service, each takes some 40 KB. */
@@ -18,8 +19,7 @@ export interface Giver {
  */
 export class Shares {
   readonly #most: number;
-  readonly #taken = new Map<string, number>();
-  #all = 0;
+  readonly #taken = new Holdings();
   /** Those of whom something rests, or rested when they were asked last. */
   readonly #givers = new Set<Giver>();
   #resting = 0;
@@ -31,19 +31,14 @@ export class Shares {
 
   /** One more of somebody's. @returns whether there is room for it */
   take(person: string): boolean {
-    const taken = this.#taken.get(person) ?? 0;
-    if (taken >= this.#most - this.#all) return false;
-    this.#taken.set(person, taken + 1);
-    this.#all += 1;
+    if (!this.#taken.leaves(person, 1, this.#most)) return false;
+    this.#taken.add(person, 1);
     this.#makeRoom();
     return true;
   }
 
   giveBack(person: string): void {
-    const left = (this.#taken.get(person) ?? 0) - 1;
-    if (left > 0) this.#taken.set(person, left);
-    else this.#taken.delete(person);
-    this.#all -= 1;
+    this.#taken.add(person, -1);
   }
 
   /** One connection of a giver rests from here on. */
@@ -72,6 +67,6 @@ export class Shares {
   }
 
   get #isFull(): boolean {
-    return this.#all + this.#resting > this.#most;
+    return this.#taken.all + this.#resting > this.#most;
   }
 }

@@ -1,3 +1,5 @@
+import { Holdings } from '../holdings.js';
+
 /** The part of the buffer that one person's sessions may take. */
 const PART = 1 / 4;
 
@@ -5,8 +7,7 @@ const PART = 1 / 4;
 export class Room {
   readonly #most: number;
   readonly #part: number;
-  readonly #of = new Map<string, number>();
-  #bytes = 0;
+  readonly #held = new Holdings();
   /** The same without what anybody has beyond their part: strict sessions never ask for room, and nobody else is to have less for it. */
   #taken = 0;
 
@@ -18,21 +19,17 @@ export class Room {
 
   /** How much waits. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.all;
   }
 
   /** Whether it takes more of this person's. */
   has(person: string): boolean {
-    return this.#taken < this.#most && (this.#of.get(person) ?? 0) < this.#part;
+    return this.#taken < this.#most && this.#held.of(person) < this.#part;
   }
 
   /** Counts a person's bytes in or out. */
   count(person: string, bytes: number): void {
-    const before = this.#of.get(person) ?? 0;
-    const theirs = before + bytes;
-    this.#bytes += bytes;
-    this.#taken += Math.min(theirs, this.#part) - Math.min(before, this.#part);
-    if (theirs > 0) this.#of.set(person, theirs);
-    else this.#of.delete(person);
+    const theirs = this.#held.add(person, bytes);
+    this.#taken += Math.min(theirs, this.#part) - Math.min(theirs - bytes, this.#part);
   }
 }

@@ -1,6 +1,6 @@
 import zlib from 'node:zlib';
+import { Holdings } from '../../holdings.js';
 import type { Coding } from './coding.js';
-import { countMemory, hasMemory } from './memory.js';
 
 /** So much is unpacked at a time, bytes. */
 const PIECE = 32 * 1024;
@@ -15,6 +15,9 @@ const MOST_WITH_WINDOWS = 192 * 1024 * 1024;
 /** Up to so much is unpacked of anything; beyond, of what is no more than so many times as long as what came. */
 const FREE = 1024 * 1024;
 const MOST_TIMES = 256;
+
+/** What each person has of that memory. */
+const memory = new Holdings();
 
 type Stream = zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress;
 
@@ -38,7 +41,7 @@ export class Unpacking {
     this.#person = person;
     this.#mostMemory = USUAL + window;
     this.#hear = hear;
-    countMemory(person, this.#memory);
+    memory.add(person, this.#memory);
     stream.on('data', (bytes: Buffer) => this.#heard(bytes));
     stream.on('error', () => this.#break());
   }
@@ -49,7 +52,7 @@ export class Unpacking {
    * @returns null for what cannot be unpacked here, or not now: too much is under way
    */
   static of(coding: Coding, person: string, hear: (bytes: Buffer) => void): Unpacking | null {
-    if (!hasMemory(person, USUAL, MOST_MEMORY)) return null;
+    if (!memory.leaves(person, USUAL, MOST_MEMORY)) return null;
     const stream = streamOf(coding);
     return stream === null ? null : new Unpacking(stream, person, coding === 'br' ? LARGEST_WINDOW : 0, hear);
   }
@@ -73,7 +76,7 @@ export class Unpacking {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#done = null;
-    countMemory(this.#person, -this.#memory);
+    memory.add(this.#person, -this.#memory);
     this.#stream.destroy();
   }
 
@@ -88,9 +91,9 @@ export class Unpacking {
   #takesMemory(): boolean {
     const more = Math.min(USUAL + this.#came, this.#mostMemory) - this.#memory;
     if (more === 0) return true;
-    if (!hasMemory(this.#person, more, MOST_WITH_WINDOWS)) return false;
+    if (!memory.leaves(this.#person, more, MOST_WITH_WINDOWS)) return false;
     this.#memory += more;
-    countMemory(this.#person, more);
+    memory.add(this.#person, more);
     return true;
   }
 
