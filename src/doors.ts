@@ -3,7 +3,6 @@ import type { GatewayStatus } from './api/parts.js';
 import type { Clock } from './clock.js';
 import type { Address } from './config/address.js';
 import type { GatewayConfig, TlsSettings } from './config/gateway.js';
-import { outOfDate } from './config/pem.js';
 import { DaypassError, messageOf } from './errors.js';
 import type { Gate } from './gate/gate.js';
 import { Strangers } from './gate/strangers.js';
@@ -60,22 +59,14 @@ export async function openDoors(
   const opening = startPostgres({ ...serving, ...listen.postgres, tls, proxies: proxies.postgres, neighbours });
   const postgres = await listening('Postgres', listen.postgres, opening);
   lifecycle.onStop('Postgres', () => postgres.stop());
-  warnOfCertificate(tls, base);
   return {
     ports: { http: http.address.port, postgres: postgres.port },
     take: { postgres: postgres.take, http: http.take },
     showCertificate: (pair: TlsSettings) => {
       http.replaceCertificate(pair);
       postgres.replaceCertificate(pair);
-      warnOfCertificate(pair, base);
     },
   };
-}
-
-/** Clients say no more than that they do not trust it. */
-function warnOfCertificate(tls: TlsSettings | undefined, { clock, log }: Pick<DoorParts, 'clock' | 'log'>): void {
-  const fault = tls === undefined ? null : outOfDate(tls.cert, clock.wall());
-  if (fault !== null) log.warn(fault);
 }
 
 /** `/livez`, `/readyz` and `/metrics`; a worker's are asked by the primary, over its socket. Returns the port. */

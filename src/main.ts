@@ -15,6 +15,7 @@ import { AuditLog } from './audit/log.js';
 import { reloadEntry } from './audit/reload.js';
 import { startAuditStreams } from './audit/streams.js';
 import { systemClock } from './clock.js';
+import { outdated } from './config/certificates.js';
 import type { GatewayConfig } from './config/gateway.js';
 import { connectionsFor } from './connections.js';
 import { boundAddresses, openDoors, openHealth, type Ports } from './doors.js';
@@ -253,6 +254,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     gate.live.cutAll('shutdown');
   });
   void warnOfUpstreams(policies.all(), log);
+  for (const warning of outdated(config.tls, policies.all(), clock.wall())) log.warn(warning);
   log.info(
     { gateway: gatewayId, ...addresses, services: policies.all().map(({ name }) => name) },
     place === undefined ? 'the gateway serves' : 'a worker serves',

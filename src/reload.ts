@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Notices } from './alerts/notices.js';
 import type { Reloaded } from './api/parts.js';
 import type { Clock } from './clock.js';
+import { outdated } from './config/certificates.js';
 import { readEnvFile } from './config/env-file.js';
 import type { TlsSettings } from './config/gateway.js';
 import { type ConfigProblem, type LoadedConfig, loadConfig } from './config/load.js';
@@ -139,7 +140,7 @@ const REMEMBER_WITHIN = 1_000;
 async function replacePolicies(
   options: ConfigurationPlace,
   protocols: readonly Protocol[],
-  { policies, texts, showCertificate, notices }: Live,
+  { policies, texts, showCertificate, notices, clock, log }: Live,
 ): Promise<string[]> {
   try {
     const { services, gateway } = loadPolicies(options, protocols);
@@ -149,6 +150,7 @@ async function replacePolicies(
     if (gateway.tls !== undefined) showCertificate(gateway.tls);
     announce();
     policies.replace(services);
+    for (const warning of outdated(gateway.tls, services.values(), clock.wall())) log.warn(warning);
     return [];
   } catch (thrown) {
     return thrown instanceof ConfigRefused ? thrown.problems.map(problemLine) : [messageOf(thrown)];

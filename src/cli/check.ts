@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { outdated } from '../config/certificates.js';
 import { withEnvFile } from '../config/env-file.js';
 import { type ConfigProblem, type LoadedConfig, loadConfig } from '../config/load.js';
-import { outOfDate } from '../config/pem.js';
 import type { Protocol } from '../gate/protocol.js';
 import type { AccountFinding } from '../postgres/upstream-check.js';
 
@@ -79,17 +79,12 @@ function describeAccount(finding: AccountFinding): string {
 function report(loaded: LoadedConfig, json: boolean): Answer {
   const exitCode = loaded.ok ? 0 : 1;
   const services = loaded.ok ? [...loaded.services.keys()] : [];
-  const warnings = loaded.ok && loaded.gateway.tls !== undefined ? warningsOf(loaded.gateway.tls.cert) : [];
+  // They keep no gateway from starting.
+  const warnings = loaded.ok ? outdated(loaded.gateway.tls, loaded.services.values(), Date.now()) : [];
   if (json) return { text: JSON.stringify({ ok: loaded.ok, services, problems: loaded.problems, warnings }), exitCode };
   if (!loaded.ok) return { text: describeProblems(loaded.problems), exitCode };
   const ok = `ok: ${services.length} ${services.length === 1 ? 'service' : 'services'}`;
   return { text: [ok, ...warnings.map((warning) => `warning: ${warning}`)].join('\n'), exitCode };
-}
-
-/** What keeps no gateway from starting, and its clients from coming. */
-function warningsOf(cert: string): readonly string[] {
-  const fault = outOfDate(cert, Date.now());
-  return fault === null ? [] : [fault];
 }
 
 /** Problems for a person: a line each, its hint indented below. */

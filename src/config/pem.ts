@@ -76,15 +76,11 @@ function makesHandshakes({ key }: Pair): boolean {
   return SIGNS.test(type) && (type !== 'ec' || CURVES.test(details?.namedCurve ?? ''));
 }
 
-/**
- * Why clients do not believe a certificate at this time; null when its dates are in order. It is no fault of the configuration: what takes
- * access away must not wait for a new certificate.
- * @param now - milliseconds since the epoch
- */
+/** Why nobody believes a certificate at this time; null when its dates are in order. @param now - milliseconds since the epoch */
 export function outOfDate(cert: string, now: number): string | null {
   const { validFrom = '', validTo = '' } = readCertificate(cert) ?? {};
-  if (Date.parse(validTo) <= now) return `the TLS certificate has expired: ${validTo}`;
-  return Date.parse(validFrom) > now ? `the TLS certificate is not valid yet: ${validFrom}` : null;
+  if (Date.parse(validTo) <= now) return `has expired: ${validTo}`;
+  return Date.parse(validFrom) > now ? `is not valid yet: ${validFrom}` : null;
 }
 
 function readCertificate(text: string): X509Certificate | undefined {

@@ -44,6 +44,8 @@ export interface ProtocolConfig<Upstream = unknown, Role = unknown> {
   looser(role: Role, than: Role): readonly string[];
   /** Every secret that is injected towards the service, in whatever role: what its answers are searched for. */
   injected(upstream: Upstream, roles: Iterable<Role>): readonly Injected[];
+  /** The certificate that the service is shown, PEM; null where it is shown none. No service is unless this is given. */
+  certificate?(upstream: Upstream): string | null;
 }
 
 /** A service as the gateway serves it: compiled, frozen, replaced whole when its file changes. */
@@ -78,6 +80,8 @@ export interface ServicePolicy<Upstream = unknown, Role = unknown> {
   readonly recording: { readonly mode: 'strict' | 'buffered' };
   /** What is injected towards the service: seen in its answers, it is to be replaced. */
   readonly secrets: readonly SoughtSecret[];
+  /** The certificate that the service is shown, PEM; null where it is shown none. */
+  readonly certificate: string | null;
   /** SHA-256 (hex) of the file's text: what the records name. Secrets are references there, never values. */
   readonly version: string;
   /** The file's text as loaded, kept in the ledger so that a record can be decided again. */

@@ -62,7 +62,8 @@ export function readService(
   if (!frame.ok || findings.length > 0 || roles.compiled.size === 0) return { ok: false, findings };
   const scope = scopeOf(protocol, roles.compiled);
   const secrets = values.names.sought(protocol.injected(upstream.usable?.value, roles.compiled.values()));
-  const compiled = { upstream: upstream.usable?.value, roles: roles.compiled, ...scope, secrets };
+  const certificate = protocol.certificate?.(upstream.usable?.value) ?? null;
+  const compiled = { upstream: upstream.usable?.value, roles: roles.compiled, ...scope, secrets, certificate };
   const policy = toPolicy(frame.value, file.text, compiled);
   const { access } = frame.value;
   return { ok: true, value: access === undefined ? policy : { ...policy, access: toAccessPolicy(access, raw.roles) } };
@@ -71,7 +72,7 @@ export function readService(
 function toPolicy(
   frame: z.output<typeof serviceFrameSchema>,
   text: string,
-  compiled: Pick<ServicePolicy, 'upstream' | 'roles' | 'rulesOf' | 'roleFor' | 'looser' | 'secrets'>,
+  compiled: Pick<ServicePolicy, 'upstream' | 'roles' | 'rulesOf' | 'roleFor' | 'looser' | 'secrets' | 'certificate'>,
 ): ServicePolicy {
   const { service: name, protocol, lane, owner, grants, recording } = frame;
   const [defaultRole = ''] = compiled.roles.keys();

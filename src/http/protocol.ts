@@ -206,6 +206,7 @@ export const httpProtocol: Protocol<HttpRole, HttpAction, HttpUpstream> = {
   },
   looser: ({ settings }, than) => looser(settings, than.settings),
   injected,
+  certificate: ({ tls }) => tls.cert ?? null,
   decide,
   explain,
   describe,

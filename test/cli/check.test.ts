@@ -3,6 +3,7 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { check, type PolicyTools } from '../../src/cli/check.js';
 import { testPolicy } from '../../src/cli/policy.js';
+import { loadProtocols } from '../../src/protocols.js';
 import { letters, SERVICE, writeConfig } from '../config/fixture.js';
 import { validBetween } from '../support/certificate.js';
 
@@ -37,6 +38,25 @@ t.test('check warns of a certificate that has expired, or is not valid yet, and 
     for (const [name, pem] of Object.entries(pair)) writeFileSync(`${config}/${name}.pem`, pem);
     t.match(await check({ config }, tools(config)), { text, exitCode: 0 });
   }
+});
+
+t.test('and of a client certificate that a service is shown', async (t) => {
+  const service = `
+service: shop
+protocol: http
+lane: code
+owner: group:shop
+upstream: { url: "https://shop.internal", tls: { client: { cert: { file: cert.pem }, key: { file: key.pem } } } }
+roles:
+  viewer: { allow: [GET /**] }
+grants: { max_duration: 8h, max_renewals: 1 }
+`;
+  const config = writeConfig(t.testdir(SAMPLES), { 'services/shop.yaml': service });
+  const asked = { loadProtocols, dataDirectory: () => config };
+  const pair = await validBetween('20240101000000Z', '20240102000000Z');
+  for (const [name, pem] of Object.entries(pair)) writeFileSync(`${config}/${name}.pem`, pem);
+  const text = /^ok: 1 service\nwarning: the client certificate of shop has expired: Jan +2 .* 2024 GMT$/;
+  t.match(await check({ config }, asked), { text, exitCode: 0 });
 });
 
 t.test('check prints every problem with its place and an indented hint, and fails', async (t) => {

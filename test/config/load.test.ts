@@ -72,6 +72,7 @@ t.test('a configuration without fault is loaded, compiled and resolved', async (
     grants: { maxDurationSeconds: 14_400, maxRenewals: 1 },
     recording: { mode: 'buffered' },
     secrets: [new SoughtSecret('env LETTERS_PASSWORD', ['hunter2'])],
+    certificate: null,
     version: createHash('sha256').update(SERVICE).digest('hex'),
     text: SERVICE,
   });

@@ -105,6 +105,7 @@ export function policyOf(
     grants: { maxDurationSeconds: 3_600, maxRenewals: 1 },
     recording: { mode: 'strict' },
     secrets: [],
+    certificate: null,
     version: 'v1',
     text: '',
     ...over,

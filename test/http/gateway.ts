@@ -311,6 +311,7 @@ function policyOf(name: string, text: ServiceText, mode: 'strict' | 'buffered' =
     grants: { maxDurationSeconds: 3600, maxRenewals: 1 },
     recording: { mode: text.mode ?? mode },
     secrets: values.names.sought(httpProtocol.injected(upstream, [])),
+    certificate: null,
     version: `version ${versions}`,
     text: '',
   };

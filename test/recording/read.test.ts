@@ -66,7 +66,7 @@ t.test('policy texts are kept once for each version', async (t) => {
       looser: () => [],
       grants: { maxDurationSeconds: 60, maxRenewals: 0 },
     },
-    ...{ recording: { mode: 'strict' }, secrets: [], version: 'v1', text: 'service: orders-db' },
+    ...{ recording: { mode: 'strict' }, secrets: [], certificate: null, version: 'v1', text: 'service: orders-db' },
   };
   await rememberPolicies(pool, [policy, policy]);
   await rememberPolicies(pool, [policy, { ...policy, version: 'v2', text: 'service: orders-db # changed' }]);

@@ -65,6 +65,8 @@ t.test(
 
     await put(await validBetween('20240101000000Z', '20240102000000Z'));
     t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 }, 'nor do policies wait for the dates');
+    const warned = gateway.lines.filter(({ msg }) => /^the TLS certificate has expired: Jan +2 /.test(String(msg)));
+    t.match(warned, [{ level: 40 }]);
 
     await put(second);
     t.match(await gateway.operator('POST', '/v1/reload', {}), { status: 200 });

@@ -31,6 +31,7 @@ const policy: ServicePolicy = {
   grants: { maxDurationSeconds: 3600, maxRenewals: 0 },
   recording: { mode: 'strict' },
   secrets: [],
+  certificate: null,
   version: 'bench',
   text: '',
 };
