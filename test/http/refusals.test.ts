@@ -3,6 +3,7 @@ import { systemClock } from '../../src/clock.js';
 import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway, type TestGateway } from './gateway.js';
+import { bareService } from './raw-service.js';
 
 /** What a client sends, `@` for the lines that say whose it is; what it must be answered, told and counted. */
 interface Case {
@@ -315,6 +316,26 @@ t.test('what is unreadable behind a refused request is a refusal of its own', as
   t.match(await client.ended, /^HTTP\/1\.1 403 [\s\S]*HTTP\/1\.1 400 /);
   t.equal(await counted(gateway), counts + 2);
 });
+
+t.test(
+  'a request that its service answered before its end is not refused as well when its client leaves',
+  async (t) => {
+    const service = await bareService(t, (_, socket) => {
+      socket.write('HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large');
+    });
+    const gateway = await startGateway(t, { web: { url: service.url, roles: { viewer: ['POST /x'] } } });
+    const { handle } = gateway.issue('web');
+    const [lines, counts] = [gateway.lines.length, await counted(gateway)];
+    for (const framing of ['Content-Length: 9000', 'Transfer-Encoding: chunked']) {
+      const client = raw(t, gateway.port, `${to('web', 'POST /x').replace('#', handle)}${framing}\r\n\r\n5\r\nhalf`);
+      await client.sees(/too large$/);
+      client.socket.end();
+      await client.ended;
+    }
+    t.equal(await counted(gateway), counts);
+    t.same(warnings(gateway, lines), []);
+  },
+);
 
 t.test('a fault of the gateway’s own is one 500 without its cause, one log line and one count', async (t) => {
   let broken = false;

@@ -321,9 +321,10 @@ export class ClientConnection implements RequestHeard {
 
   /** The client ended its side: whoever does so in the midst of a request, or of its answer, wants nothing any more. */
   readonly #ended = () => {
-    const isMidst = this.#reader.hasBegun || this.#request?.isComplete === false;
-    if (!this.#isOver && isMidst) this.#unreadable(new MalformedMessage('the end in the midst of a request'));
     const response = this.#response;
+    // What was answered before its end is not refused as well: nobody needs to finish that.
+    const isMidst = response?.isFinished !== true && (this.#reader.hasBegun || this.#request?.isComplete === false);
+    if (!this.#isOver && isMidst) this.#unreadable(new MalformedMessage('the end in the midst of a request'));
     if (response?.hasBegun === true && !response.hasEnded) response.breakOff();
     else this.socket.end();
   };
