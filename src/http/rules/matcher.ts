@@ -9,19 +9,30 @@ export interface Matcher {
 }
 
 /** Every pattern runs in linear time: none has two ways to read the same text. */
-const TYPES: Readonly<Record<string, RegExp>> = {
-  int: /^(?:0|-?[1-9][0-9]{0,18})$/,
-  uuid: /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/,
-  slug: /^[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*$/,
-  date: /^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])$/,
+const TYPES: Readonly<Record<string, Matcher['fits']>> = {
+  int: like(/^(?:0|-?[1-9][0-9]{0,18})$/),
+  uuid: like(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/),
+  slug: like(/^[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*$/),
+  date: isDate,
 };
+
+function like(pattern: RegExp): Matcher['fits'] {
+  return (value) => pattern.test(value);
+}
+
+/** A day of the calendar (RFC 3339 `full-date`): many services take 30 February for 2 March, another one than was decided on. */
+function isDate(value: string): boolean {
+  if (!/^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(value)) return false;
+  const day = new Date(`${value}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(value);
+}
 
 export const TYPE_NAMES = Object.keys(TYPES);
 
 /** A value of one of the types; undefined for a type there is not. */
 export function typed(name: string): Matcher | undefined {
-  const pattern = Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
-  return pattern === undefined ? undefined : { words: `<${name}>`, fits: (value) => pattern.test(value) };
+  const fits = Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
+  return fits === undefined ? undefined : { words: `<${name}>`, fits };
 }
 
 /** One of these values. */
