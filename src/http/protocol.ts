@@ -157,8 +157,10 @@ function addRule(
 
 function actionFromWords(words: readonly string[]): HttpAction {
   // `"GET /orders"` in quotes, as SQL is given, means the same.
-  const [method, target, ...more] = words.length === 1 ? (words[0] ?? '').trim().split(/\s+/) : words;
-  const headers = more.map(headerOfWord);
+  const [verb, target, ...more] = words.length === 1 ? (words[0] ?? '').trim().split(/\s+/) : words;
+  // As rules name it.
+  const method = verb === 'SSE' ? 'GET' : verb;
+  const headers = [...more, ...(verb === 'SSE' ? ['accept:text/event-stream'] : [])].map(headerOfWord);
   if (
     method === undefined ||
     target === undefined ||
@@ -166,7 +168,7 @@ function actionFromWords(words: readonly string[]): HttpAction {
     !(method === 'WS' || METHODS.includes(method))
   ) {
     throw new DaypassError('usage', 'expected a method, a path, and headers if need be', {
-      hint: 'POST /orders/7/retry, WS /live, or GET /events accept:text/event-stream',
+      hint: 'POST /orders/7/retry, WS /live, SSE /events, or GET /orders x-tenant:acme',
     });
   }
   return {

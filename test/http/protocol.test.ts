@@ -60,7 +60,7 @@ t.test('of a request that asks for more than its first line says it is explained
   if (!role.ok) throw new Error(JSON.stringify(role.problems));
   const explain = (path: string) =>
     httpProtocol.explain?.(role.value, httpProtocol.actionFromWords(['POST', path, 'x-http-method-override:DELETE']));
-  t.match(explain('/orders/a'), [{ why: 'it is for POST' }, { why: 'the path is another' }]);
+  t.match(explain('/orders/a'), [{ why: 'it is for POST' }, { why: 'a is no <int>' }]);
   t.match(explain('/orders/7'), [{ why: null }, { why: 'it is for DELETE' }], 'allowed');
   t.match(explain('/other'), [{ why: 'the path is another' }, { why: 'it is for DELETE' }]);
   t.end();
@@ -208,6 +208,8 @@ t.test('words that are no method and path are a usage error', async (t) => {
     t.throws(() => httpProtocol.actionFromWords(words), { code: 'usage' }, JSON.stringify(words));
   const asked = httpProtocol.actionFromWords(['GET', '/x', 'accept:text/html']);
   t.same(httpProtocol.actionFromWords([' GET /x  accept:text/html']), asked, 'in quotes as without');
+  const stream = httpProtocol.actionFromWords(['GET', '/x', 'accept:text/event-stream']);
+  t.same(httpProtocol.actionFromWords(['SSE', '/x']), stream, 'as rules name it');
   const blank = httpProtocol.actionFromWords(['GET', '/x', 'accept: \ttext/html\t ']);
   t.same(blank, asked, 'blanks around a value are none of it, as on the wire');
   for (const header of ['a b:c', ':c', 'a:b\r\nc:d', 'a:\u20ac'])

@@ -73,6 +73,13 @@ t.test('a parameter has the type it names, byte for byte', async (t) => {
   cases(t, 'GET /d/:day<date>', [
     ['GET /d/2026-11-26', true],
     ['GET /d/2026-13-01', false],
+    ['GET /d/2026-02-29', false],
+    ['GET /d/2028-02-29', true],
+    ['GET /d/2026-02-30', false],
+    ['GET /d/2026-04-31', false],
+    ['GET /d/2026-01-00', false],
+    ['GET /d/0001-01-01', true],
+    ['GET /d/+26-01-01', false],
     ['GET /d/26-11-2026', false],
   ]);
 });
@@ -346,12 +353,40 @@ t.test('what is wrong with a rule is said, and limits make no second rule of it'
 });
 
 t.test('who asks about a policy learns why each rule does not apply', async (t) => {
-  const role = roleOf('POST /x', 'GET /y', { route: 'GET /x', query: { a: '1' } }, 'SSE /x', 'GET /x');
+  const role = roleOf(
+    'POST /x',
+    'GET /y',
+    { route: 'GET /x', query: { a: '1' } },
+    'SSE /x',
+    'SSE /y',
+    'GET /:id<int>',
+    'GET /:id<int>/:day<date>',
+    'GET /x',
+  );
   t.same(httpProtocol.explain?.(role, asks('GET /x?a=2')), [
     { rule: 'POST /x', why: 'it is for POST' },
     { rule: 'GET /y', why: 'the path is another' },
-    { rule: 'GET /x, query a=1', why: 'the query parameter a is another' },
-    { rule: 'SSE /x', why: 'it is for event streams: Accept must name text/event-stream' },
+    { rule: 'GET /x, query a=1', why: 'the query parameter a is not 1' },
+    { rule: 'SSE /x', why: 'Accept does not name text/event-stream' },
+    { rule: 'SSE /y', why: 'the path is another' },
+    { rule: 'GET /:id<int>', why: 'x is no <int>' },
+    { rule: 'GET /:id<int>/:day<date>', why: 'the path is another' },
     { rule: 'GET /x', why: null },
   ]);
+});
+
+t.test('of a rule for this method and path it is said what it takes besides', async (t) => {
+  const role = roleOf(
+    { route: 'GET /q', query: { a: { type: 'int' } } },
+    { route: 'GET /h', headers: { 'x-tenant': ['acme', 'globex'] } },
+    'SSE /events',
+  );
+  const refused = (request: string, message: RegExp, hint: string) =>
+    t.match(httpProtocol.decide(role, asks(request)), { reason: 'out_of_scope', message, hint }, request);
+  refused('GET /q', /not allow GET \/q: the query parameter a is missing\.$/, 'it takes GET /q, query a=<int>');
+  refused('GET /q?a=x', /: the query parameter a is not <int>\.$/, 'it takes GET /q, query a=<int>');
+  refused('GET /h', /: the header x-tenant is missing\.$/, 'it takes GET /h, header x-tenant=acme|globex');
+  refused('GET /events', /: Accept does not name text\/event-stream\.$/, 'it takes SSE /events');
+  refused('GET /other', /not allow GET \/other\.$/, 'ask the owner of the service for a role with GET /other');
+  t.match(httpProtocol.decide(role, asks('GET /q?a=1&a=2')), { reason: 'ambiguous_target' });
 });

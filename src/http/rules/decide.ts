@@ -6,7 +6,7 @@ import { besides } from './besides.js';
 import { holdsSlash, SLASH } from './path.js';
 import { DEFAULT_SETTINGS, type RoleSettings } from './role-settings.js';
 import { fitsPath } from './routes.js';
-import { Asked, consider, type Rule, type Why } from './rule.js';
+import { Asked, consider, explainRule, type Rule, type Why } from './rule.js';
 
 /** A compiled role: what it allows, nothing else passes. */
 export class HttpRole {
@@ -91,16 +91,18 @@ function hasPath({ whole }: HttpRole, { segments }: Asked): boolean {
 }
 
 function decideReadable(role: HttpRole, asked: Asked, path: string): Decision {
-  // Why the first rule that would have to be met otherwise was not: it says more than that none allows it.
+  // What a rule for this method and path lacks says more than that none allows it; what cannot be read, or is too large, before that.
   let nearly: { rule: Rule; why: Why } | null = null;
   for (const rule of role.rules) {
     const why = consider(rule, asked);
     if (why === null) return role.whole === role.rules ? rule.allowed : asInWhole(role, rule, asked);
-    if (why.kind !== 'other') nearly ??= { rule, why };
+    if (why.kind === 'other') continue;
+    if (nearly === null || (nearly.why.kind === 'unmet' && why.kind !== 'unmet')) nearly = { rule, why };
   }
   const what = `${asked.method} ${redactPath(path)}`;
   if (nearly === null) return outOfScope(role, what);
   const { rule, why } = nearly;
+  if (why.kind === 'unmet') return outOfScope(role, what, { missing: why.words, hint: `it takes ${rule.text}` });
   if (why.kind === 'ambiguous')
     return ambiguous(rule.text, `The role ${role.name} cannot be applied: ${why.words}.`, why.hint);
   return deny(
@@ -133,7 +135,7 @@ export function explain(role: HttpRole, action: HttpAction): { rule: string; why
   const { target } = refused;
   if (!target.ok || isOwnPath(target.path)) return [];
   const asked = new Asked(refused, target.path, target.query);
-  return role.rules.map((rule) => ({ rule: rule.text, why: consider(rule, asked)?.words ?? null }));
+  return role.rules.map((rule) => ({ rule: rule.text, why: explainRule(rule, asked) }));
 }
 
 const ONE_MEANING = 'every target has one meaning';
@@ -147,11 +149,11 @@ function ambiguous(rule: string, message: string, hint = PLAIN_HINT): Decision {
   return deny('ambiguous_target', rule, message, hint);
 }
 
-function outOfScope(role: HttpRole, what: string): Decision {
+function outOfScope(role: HttpRole, what: string, but?: { missing: string; hint: string }): Decision {
   return deny(
     'out_of_scope',
     `no rule allows ${what}`,
-    `The role ${role.name} does not allow ${what}.`,
-    `ask the owner of the service for a role with ${what}`,
+    `The role ${role.name} does not allow ${what}${but === undefined ? '' : `: ${but.missing}`}.`,
+    but?.hint ?? `ask the owner of the service for a role with ${what}`,
   );
 }

@@ -91,6 +91,15 @@ export function fitsPath({ segments: expected, open }: Route, segments: readonly
   return true;
 }
 
+/** What keeps a path from being a route's where it is nothing but the type of a parameter; null otherwise. */
+export function misfitOf(route: Route, segments: readonly string[]): string | null {
+  const typeless = { ...route, segments: route.segments.map((one) => (typeof one === 'string' ? one : SEGMENT)) };
+  if (!fitsPath(typeless, segments)) return null;
+  const at = route.segments.findIndex((one, i) => typeof one !== 'string' && !one.fits(segments[i] ?? ''));
+  const wanted = route.segments[at];
+  return typeof wanted === 'object' ? `${segments[at]} is no ${wanted.words}` : null;
+}
+
 /** Whether every path of a route is one of another, too. */
 export function coversPath(one: Route, other: Route): boolean {
   const { length } = one.segments;

@@ -3,7 +3,7 @@ import type { RequestAction } from '../action.js';
 import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
-import { coversPath, fitsPath, type Route, segmentsOf, shapeOf } from './routes.js';
+import { coversPath, fitsPath, misfitOf, type Route, segmentsOf, shapeOf } from './routes.js';
 
 /** A query parameter or a header that a rule names. */
 export interface Condition {
@@ -76,9 +76,12 @@ export class Asked {
   }
 }
 
-/** Why a rule does not allow a request. `ambiguous`: it would, were the query read in one of its ways. */
+/**
+ * Why a rule does not allow a request. `unmet`: it is for this method and path, and asks for something beside. `ambiguous`: it would,
+ * were the query read in one of its ways.
+ */
 export interface Why {
-  readonly kind: 'other' | 'ambiguous' | 'too_large';
+  readonly kind: 'other' | 'unmet' | 'ambiguous' | 'too_large';
   readonly words: string;
   /** What can be done about it, where the target itself is as it should be. */
   readonly hint?: string;
@@ -134,29 +137,46 @@ function isAs(one: Condition, other: Condition): boolean {
   return one.value.words === other.value.words && (other.optional || !one.optional);
 }
 
-/** @returns null when the rule allows the request. GET implies HEAD, and nothing else. */
+/** @returns null when the rule allows the request */
 export function consider(rule: Rule, asked: Asked): Why | null {
   const { route } = rule;
-  if (!fitsMethod(route.method, asked)) return other(methodWords(route.method, asked));
-  if (!fitsPath(route, asked.segments)) return other('the path is another');
+  if (!fitsMethod(route.method, asked)) return OTHER_METHOD;
+  if (!fitsPath(route, asked.segments)) return OTHER_PATH;
+  if (!fitsStream(route.method, asked)) return NO_STREAM;
   return unmetQuery(rule, asked) ?? unmetHeader(rule.headers, asked) ?? tooLarge(rule.maxBody, asked);
+}
+
+const OTHER_METHOD: Why = { kind: 'other', words: 'the method is another' };
+const OTHER_PATH: Why = { kind: 'other', words: 'the path is another' };
+const NO_STREAM = unmet('Accept does not name text/event-stream');
+
+/** The same in words for people, who are told more of what most requests are not. */
+export function explainRule(rule: Rule, asked: Asked): string | null {
+  const { route } = rule;
+  const why = consider(rule, asked);
+  if (why === OTHER_METHOD) return `it is for ${route.method}`;
+  return (why === OTHER_PATH ? misfitOf(route, asked.segments) : null) ?? why?.words ?? null;
 }
 
 /** Whether a rule is for this method and path, whatever else it asks for. */
 export function fitsRoute({ route }: Rule, action: RequestAction): boolean {
   if (!action.target.ok) return false;
   const asked = new Asked(action, action.target.path, action.target.query);
-  return fitsMethod(route.method, asked) && fitsPath(route, asked.segments);
+  return fitsMethod(route.method, asked) && fitsPath(route, asked.segments) && fitsStream(route.method, asked);
 }
+
+/** As which method requests may come, too, that a route of this one is for. */
+const IMPLIED: ReadonlyMap<string, string> = new Map([
+  ['GET', 'HEAD'],
+  ['SSE', 'GET'],
+]);
 
 function fitsMethod(method: string, asked: Asked): boolean {
-  if (method === asked.method || (method === 'GET' && asked.method === 'HEAD')) return true;
-  return method === 'SSE' && asked.method === 'GET' && asked.wantsEvents;
+  return method === asked.method || IMPLIED.get(method) === asked.method;
 }
 
-function methodWords(method: string, asked: Asked): string {
-  const events = method === 'SSE' && asked.method === 'GET';
-  return events ? 'it is for event streams: Accept must name text/event-stream' : `it is for ${method}`;
+function fitsStream(method: string, asked: Asked): boolean {
+  return method !== 'SSE' || asked.wantsEvents;
 }
 
 function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why | null {
@@ -174,7 +194,7 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
       return { kind: 'ambiguous', words: `the query parameter ${name} may be meant by another`, hint: NAME_BOTH };
     const given = query.values.get(name);
     if (given === undefined ? !optional : !value.fits(given))
-      return other(`the query parameter ${name} ${faultOf(value, given)}`);
+      return unmet(`the query parameter ${name} ${faultOf(value, given)}`);
   }
   return null;
 }
@@ -194,14 +214,14 @@ function unmetHeader(conditions: readonly Condition[], asked: Asked): Why | null
     const given = asked.header(name);
     if (given === null || given.length > 1) return { kind: 'ambiguous', words: `the header ${name} stands twice` };
     const [only] = given;
-    if (only === undefined ? !optional : !value.fits(only)) return other(`the header ${name} ${faultOf(value, only)}`);
+    if (only === undefined ? !optional : !value.fits(only)) return unmet(`the header ${name} ${faultOf(value, only)}`);
   }
   return null;
 }
 
 function faultOf(value: Matcher, given: string | undefined): string {
   if (given === undefined) return 'is missing';
-  return value === ABSENT ? 'is there' : 'is another';
+  return value === ABSENT ? 'is there' : `is not ${value.words}`;
 }
 
 function tooLarge(most: number | null, asked: Asked): Why | null {
@@ -210,6 +230,6 @@ function tooLarge(most: number | null, asked: Asked): Why | null {
   return declared > most ? { kind: 'too_large', words: `the body has more than ${most} bytes` } : null;
 }
 
-function other(words: string): Why {
-  return { kind: 'other', words };
+function unmet(words: string): Why {
+  return { kind: 'unmet', words };
 }
