@@ -107,12 +107,12 @@ t.test(
     await once(socket, 'open');
     socket.send('hello');
     await once(socket, 'message');
-    socket.close();
+    socket.close(1000, 'done');
     await once(socket, 'close');
     const id = await onlySession(gateway);
     const har = async () => JSON.parse((await read(gateway, `/v1/sessions/${id}/export?by=rex&format=har`)).text);
-    await waitUntil('both messages of the socket in the archive', async () =>
-      (await har()).log.entries.some((one: { _webSocketMessages?: unknown[] }) => one._webSocketMessages?.length === 2),
+    await waitUntil('all of the socket in the archive', async () =>
+      (await har()).log.entries.some((one: { _webSocketMessages?: unknown[] }) => one._webSocketMessages?.length === 4),
     );
     const archive = await har();
     t.equal(archive.log.version, '1.2');
@@ -133,8 +133,10 @@ t.test(
     t.match(by(/\/admin/), { response: { status: 0 }, _daypass: { outcome: 'deny', reason: 'out_of_scope' } });
     t.match(by(/\/live/), {
       _webSocketMessages: [
-        { type: 'send', data: 'hello' },
-        { type: 'receive', data: 'echo hello' },
+        { type: 'send', opcode: 1, data: 'hello' },
+        { type: 'receive', opcode: 1, data: 'echo hello' },
+        { type: 'send', opcode: 8, data: 'done' },
+        { type: 'receive', opcode: 8, data: 'done' },
       ],
     });
     t.notMatch(JSON.stringify(archive), /hush|dp_[0-9A-Za-z]{22}_[0-9A-Za-z]/);

@@ -252,6 +252,8 @@ t.test('events read as a person would tell them', async (t) => {
   const said = { verb: 'message', on: ['/live'], from: 'service', bytes: 5 };
   const text = { ...event, kind: 'result', facts: said, payload: { text: 'hello' } } as const;
   t.equal(httpProtocol.render(text), '← message on /live: hello');
+  const close = { ...text, facts: { ...said, frame: 'close' }, payload: { text: 'done' } } as const;
+  t.equal(httpProtocol.render(close), '← close on /live: done');
   const binary = { ...event, kind: 'action', facts: { ...said, outcome: 'allow', sha256: 'ab12' } } as const;
   t.equal(httpProtocol.render(binary), 'message on /live: (5 bytes, sha256 ab12)');
 });

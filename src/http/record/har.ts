@@ -1,11 +1,14 @@
 import type { Transcript } from '../../gate/protocol.js';
 import { harmlessJson } from '../../log.js';
 import { type Facts, isList, type Json, type Payload, type RecordedEvent } from '../../recording/event.js';
+import { OPCODES } from '../websocket/frames.js';
 
 /** More messages of one socket are counted, not listed. */
 const MOST_MESSAGES = 10_000;
 /** What the messages of all sockets may hold until their entries are written, characters: it is kept in memory till then. */
 const MOST_HELD = 16 * 1024 * 1024;
+
+const BY_NAME: ReadonlyMap<string, number> = new Map(Object.entries(OPCODES));
 
 interface Entry {
   readonly action: RecordedEvent;
@@ -78,7 +81,7 @@ class Entries {
     }
     entry.held += data.length;
     this.#held += data.length;
-    const opcode = facts.frame === 'binary' ? 2 : 1;
+    const opcode = BY_NAME.get(String(facts.frame)) ?? OPCODES.text;
     entry.messages.push({ type: kind === 'action' ? 'send' : 'receive', time: at / 1000, opcode, data });
   }
 
