@@ -163,6 +163,7 @@ export class ClientSide implements FrontendHandler {
 
   #queryOf(statement: Prepared, frame: Buffer): void {
     this.#endSegment();
+    this.#talk.portals.queried();
     const defined = this.#named.define([statement]);
     const action = this.#action(statement, [], 'query');
     const refusal = defined === null ? asRefusal(TOO_MANY_NAMES) : this.#named.missing(statement);
@@ -219,7 +220,8 @@ export class ClientSide implements FrontendHandler {
     const name = readExecute(frame, this.#mayDoAnything);
     const portals = this.#named.meanings(this.#talk.portals, name);
     const portal = portals[portals.length - 1] ?? UNKNOWN_PORTAL;
-    if (portal === UNKNOWN_PORTAL && !this.#mayDoAnything)
+    // No function opens a cursor without a name: of that one we know for everybody.
+    if (portal === UNKNOWN_PORTAL && (name === '' || !this.#mayDoAnything))
       return this.#deny(this.#action(unknown('cursor', name), [], 'execute'), missing('cursor', name));
     const statement = portal.statements[portal.statements.length - 1] ?? unknown('cursor', name);
     const all = portals.length === 1 ? portal.statements : portals.flatMap((one) => one.statements);

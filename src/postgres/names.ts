@@ -67,6 +67,10 @@ export class Names<T> {
   readonly #named = new Map<string, Meanings<T>>();
   /** The empty name, which nearly every statement uses: nothing is made for it each time. */
   readonly #unnamed: Meanings<T> = { key: '', confirmed: undefined, pending: new Queue(), newest: undefined };
+  /** A simple Query was sent, and the server has confirmed nothing that the empty name was given since. */
+  #emptied = false;
+  /** What it was given last since then. */
+  #refilled: T | undefined;
   /** What has a newest meaning; but for the empty name. */
   readonly #fresh = new Set<Meanings<T>>();
   readonly #keeper: Keeper<T>;
@@ -82,6 +86,7 @@ export class Names<T> {
   candidates(given: string): readonly T[] {
     const name = this.#find(given);
     if (name?.newest !== undefined) return [name.newest];
+    if (this.#isEmptied(name)) return [];
     if (name !== undefined && name.pending.size + (name.confirmed === undefined ? 0 : 1) > MOST_MEANINGS)
       throw new FramingError('too much is unanswered: read the answers before sending on', true);
     return allOf(name);
@@ -97,6 +102,7 @@ export class Names<T> {
     const name = this.#find(given);
     if (name === undefined) return [];
     if (name.newest !== undefined) return [name.newest];
+    if (this.#isEmptied(name)) return [];
     return name.pending.size < MOST_MEANINGS ? allOf(name) : name.pending.last(MOST_MEANINGS);
   }
 
@@ -125,6 +131,7 @@ export class Names<T> {
     name.pending.push(meaning);
     name.newest = meaning;
     if (name !== this.#unnamed) this.#fresh.add(name);
+    else this.#refilled = meaning;
     return true;
   }
 
@@ -157,12 +164,27 @@ export class Names<T> {
   }
 
   /**
+   * A simple Query was sent, which the server runs under the empty name. Once it has failed in a transaction, the name leads to what was
+   * freed already: PostgreSQL (18.4) crashes when that is executed, with everybody's connections. So from here on the name stands for
+   * nothing but what is surely put in its place: by the same segment, or by what the server has confirmed.
+   */
+  queried(): void {
+    this.#emptied = true;
+    this.#refilled = undefined;
+  }
+
+  #isEmptied(name: Meanings<T> | undefined): boolean {
+    return this.#emptied && name === this.#unnamed;
+  }
+
+  /**
    * The server did. A meaning that was never proposed is not kept: there was no room for it.
    * @param known - what it turned out to be, when that is more exact: no more than it was
    */
   confirm(given: string, meaning: T, known: T = meaning): void {
     const name = this.#find(given);
     if (name === undefined || !name.pending.remove(meaning)) return;
+    if (meaning === this.#refilled) this.#emptied = false;
     this.#forget(name);
     name.confirmed = known;
     if (known === meaning) return;

@@ -147,3 +147,20 @@ t.test('a long statement is looked through once for whether its portals may hold
   t.equal(reads, 1);
   t.end();
 });
+
+t.test('behind a simple Query the empty name stands for what is surely put in its place', async (t) => {
+  const names = new Names<string>();
+  names.propose('', 'before');
+  names.queried();
+  names.sync();
+  t.same([names.candidates(''), names.newest('')], [[], []]);
+  names.confirm('', 'before');
+  t.same(names.candidates(''), [], 'confirmed behind it, but sent before');
+  t.equal(names.confirmed(''), 'before', 'to the server, which has not come to the Query yet');
+  names.propose('', 'in this segment');
+  t.same(names.candidates(''), ['in this segment']);
+  names.sync();
+  t.same(names.candidates(''), [], 'it may have failed');
+  names.confirm('', 'in this segment');
+  t.same(names.candidates(''), ['in this segment']);
+});
