@@ -4,11 +4,11 @@ import { responseHeaders } from '../../src/http/headers/headers.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
 
 /** What a client is told of a service at `upstream` that answers with this Location; `host`: what it is sent of the client. */
-function told(upstream: string, location: string, host?: string): string | undefined {
+function told(upstream: string, location: string, host?: string, name = 'Location'): string | undefined {
   const address = parseWebAddress(upstream);
   if (address === undefined) throw new Error(`no web address: ${upstream}`);
   const service = new HttpUpstream(address, [], { preservesHost: host !== undefined });
-  return responseHeaders([['Location', location]], service.addressedAs(host ?? 'web.example.test'))[0]?.[1];
+  return responseHeaders([[name, location]], service.addressedAs(host ?? 'web.example.test'))[0]?.[1];
 }
 
 /** Upstream, Location, and the path it becomes. */
@@ -32,6 +32,8 @@ const OWN: readonly (readonly [string, string, string])[] = [
   // Below a base path.
   ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base/x', '/x'],
   ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base', '/'],
+  ['http://127.0.0.1:7803/base', '/base/x?a=1#b', '/x?a=1#b'],
+  ['http://127.0.0.1:7803/base', '/base', '/'],
 ];
 
 t.test('a Location at the host and port of the service becomes a path, whether it says http or https', async (t) => {
@@ -57,11 +59,31 @@ const OTHERS: readonly (readonly [string, string])[] = [
   ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/based/x'],
   ['http://127.0.0.1:7803/base', 'https://127.0.0.1:7803/base/../x'],
   ['http://127.0.0.1:7803', '/x'],
+  ['http://127.0.0.1:7803', '/base/../x'],
+  ['http://127.0.0.1:7803/base', '/x'],
+  ['http://127.0.0.1:7803/base', '/based/x'],
+  ['http://127.0.0.1:7803/base', '/base//evil.test'],
+  ['http://127.0.0.1:7803/base', '/base/\\evil.test'],
+  ['http://127.0.0.1:7803/base', 'x/y'],
   ['http://127.0.0.1:7803', '../x'],
 ];
 
 t.test('a Location at another host or port, or outside the base path, is passed on as it is', async (t) => {
   for (const [upstream, location] of OTHERS) t.equal(told(upstream, location), location, `${upstream} ← ${location}`);
+});
+
+t.test('what else leads a browser, or is kept, becomes a path as well', async (t) => {
+  const upstream = 'http://10.0.0.7:3000';
+  t.equal(told(upstream, `${upstream}/x?y`, undefined, 'Content-Location'), '/x?y');
+  const refreshes: readonly (readonly [string, string])[] = [
+    [`0; url=${upstream}/x?a='b'`, "0; url=/x?a='b'"],
+    [`5;URL = "${upstream}/x"; more`, '5;URL = "/x"; more'],
+    [`1.5, '${upstream}/x'`, "1.5, '/x'"],
+    [`3 ${upstream}/x`, '3 /x'],
+  ];
+  for (const [refresh, becomes] of refreshes) t.equal(told(upstream, refresh, undefined, 'Refresh'), becomes);
+  for (const other of ['5', '5;', '0; url=/x', '0; url=https://evil.test/x', `0; url=${upstream}//evil.test`, ''])
+    t.equal(told(upstream, other, undefined, 'Refresh'), other);
 });
 
 t.test('a service that is sent the host of the client may call itself by it as well', async (t) => {

@@ -135,7 +135,7 @@ export function isForwarded(name: string, plain: string): boolean {
  * The headers a client gets of a service's answer: without those of its connection, and without any in our name. A service
  * speaks for itself alone: its cookies reach no sibling and are none of the gateway's, `Clear-Site-Data` would clear those of
  * all siblings, `Alt-Svc` leads nobody past the gateway, `NEL` has browsers report every address of the host elsewhere, those
- * with a hand-over code among them, and a redirect to its own address leads to where the client knows it. It asks for no password
+ * with a hand-over code among them, and what leads to its own address leads to where the client knows it. It asks for no password
  * that would not reach it.
  */
 export function responseHeaders(headers: readonly Header[], service: ServiceAddress): Header[] {
@@ -152,7 +152,7 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
       const { passed, withheld } = readChallenges(value);
       if (withheld.length === 0) kept.push(header);
       else if (passed !== '') kept.push([name, passed]);
-    } else kept.push(plain === 'location' ? [name, publicLocation(value, service)] : header);
+    } else kept.push(LEADING.has(plain) ? [name, publicAddress(value, service)] : header);
   }
   return kept;
 }
@@ -191,9 +191,22 @@ interface ServiceAddress {
   readonly passesAuthorization: boolean;
 }
 
-/** A whole address at the service itself becomes a path, under which the client reaches the same. */
+/** Headers that hold an address, where a client goes to or which it keeps. */
+const LEADING = new Set(['location', 'content-location', 'refresh']);
+
+/** The address that such a header holds, as a client knows it; `Refresh` says before it after how many seconds (HTML, shared declarative refresh steps). */
+function publicAddress(value: string, service: ServiceAddress): string {
+  const [, before = '', address = '', behind = ''] = REFRESH.exec(value) ?? [];
+  return before === '' ? publicLocation(value, service) : before + publicLocation(address, service) + behind;
+}
+
+const REFRESH = /^(\s*[\d.]+[\s;,]+(?:url\s*=\s*)?["']?)([^"']+)(.*)$/is;
+
+/** An address at the service itself becomes a path under which the client reaches the same. */
 function publicLocation(location: string, { origins, basePath }: ServiceAddress): string {
-  if (!/^\s*(?:https?:)?[\\/]{2}/i.test(location)) return location;
+  // A path alone is the same here and there, but for what stands before all paths of the service.
+  const known = basePath === '' ? /^\s*(?:https?:)?[\\/]{2}/i : /^\s*(?:https?:)?[\\/]/i;
+  if (!known.test(location)) return location;
   // Header values are bytes, which clients take for UTF-8: as characters they would be encoded once more.
   const plain = location.replace(/[\x80-\xff]/g, escapeOf);
   if (!URL.canParse(plain, origins[0])) return location;
