@@ -1,4 +1,5 @@
 import t from 'tap';
+import { prefersHtml } from '../../src/http/refusals/deny.js';
 import type { CutReason, DenialReason } from '../../src/policy/reason.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
@@ -55,6 +56,34 @@ t.test('a grant that lets nobody in is refused with its reason, is counted and t
     }
   }
   t.equal(echo.requests.length, 0, 'the service hears nothing of them');
+});
+
+t.test('a page is for who prefers HTML by weight, then by place', (t) => {
+  const pages = [
+    'text/html',
+    'Text/HTML;level=1',
+    'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
+    'text/html, image/gif, *; q=.2, */*; q=.2',
+    'text/html, application/json',
+    'application/json;q=0.5, text/html',
+    'application/json;q=0, text/html;q=0.1',
+  ];
+  const problems = [
+    '',
+    '*/*',
+    'text/*',
+    'text/html;q=0',
+    'text/html; Q=0.0',
+    'text/html;q=x',
+    'text/html;q=0.1, application/json',
+    'application/problem+json, text/html',
+    'application/json, text/html',
+    'application/json;q=0.5, text/html;q=0.5',
+    'text/htmlx',
+  ];
+  for (const accept of pages) t.ok(prefersHtml(accept), accept);
+  for (const accept of problems) t.notOk(prefersHtml(accept), accept);
+  t.end();
 });
 
 const CUT: readonly (readonly [CutReason, number])[] = [

@@ -8,6 +8,7 @@ import type { Session } from '../../session/session.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
 import { BEARER_CHALLENGE, challengeFor } from '../credential.js';
+import { trimmed } from '../headers/header-line.js';
 import { valuesOf } from '../headers/headers.js';
 import { readsStatus, wordStatus } from './kubernetes.js';
 
@@ -111,15 +112,22 @@ function wordRefusal(refusal: Refusal, refused: Refused | null): Wording {
   return { type: 'application/problem+json', body: `${JSON.stringify(problem)}\n` };
 }
 
-/** Whether `text/html` is asked for by name before JSON; tools that send a wildcard or nothing get JSON. */
+/**
+ * Whether `text/html` is asked for by name and before JSON, by weight (RFC 9110 section 12.5.1), then by place; tools that send a wildcard or
+ * nothing get JSON.
+ */
 export function prefersHtml(accept: string | undefined): boolean {
-  const names = (accept ?? '')
-    .toLowerCase()
-    .split(',')
-    .map((range) => range.split(';')[0]?.trim());
-  const html = names.indexOf('text/html');
-  const json = names.findIndex((name) => name === 'application/json' || name === 'application/problem+json');
-  return html !== -1 && (json === -1 || html < json);
+  const ranges = (accept ?? '').toLowerCase().split(',').map(trimmed);
+  const best = ranges
+    .filter(
+      (range) => /^(?:text\/html|application\/(?:problem\+)?json)[\t ]*(?:;|$)/.test(range) && weightOf(range) > 0,
+    )
+    .sort((one, other) => weightOf(other) - weightOf(one))[0]; // stable: of two that weigh the same the first stays so
+  return best?.startsWith('text/') === true;
+}
+
+function weightOf(range: string): number {
+  return Number(/;[\t ]*q=([\d.]*)/.exec(range)?.[1] ?? 1);
 }
 
 function title({ status, reason }: Refusal): string {
