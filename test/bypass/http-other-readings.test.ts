@@ -110,6 +110,7 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     { route: 'GET /find', query: { kind: 'book' } },
     { route: 'GET /under', query: { kind_x: 'book', kind_: { one_of: ['book'], optional: true } } },
     { route: 'GET /may', query: { kind: { one_of: ['book'], optional: true }, all: { absent: true } } },
+    { route: 'GET /list', query: { status: 'open', size: { one_of: ['1'], optional: true } } },
   ];
   const { echo, ask } = await serviceWith(t, rules);
   const others = Array.from({ length: 200 }, (_, at) => `&p${at}=1`).join('');
@@ -132,17 +133,31 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     '/may?kind=book&%21all=1',
     '/may?_kind=on',
     '/may?!kind.x=all',
+    '/list?status=open&%C5%BFtatus=all', // gorilla/schema: status is all, or open, as it comes
+    '/list?%C5%BFtatus=open',
+    '/list?status=open&statu%C5%BF[]=all',
+    '/list?status=open&s%C4%B1ze=9', // Java: equalsIgnoreCase
+    '/list?status=open&s%C4%B0ze=9',
+    '/list?status=open&%EF%BD%93ize=9',
+    '/list?status=open&si%C2%ADze=9', // .NET's NameValueCollection
+    '/list?status=open&%E2%80%8Bsize=9',
+    '/find?kind=book&%E2%84%AAind=all',
     `/find?kind=book${others}`, // left out by some, from a thousand on
     `/find?${'&'.repeat(200)}kind=book`,
   ])
     t.match(await ask(`GET ${target}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, target.slice(0, 40));
   t.match(await ask(`GET /find?kind=book${others.slice(0, 500)}`), /^HTTP\/1\.1 200 /);
   t.match(
+    await ask('GET /find?kind=book&gr%C3%B6%C3%9Fe=1&gr%C3%B6se=2&k%C3%AFnd=3'),
+    /^HTTP\/1\.1 200 /,
+    'other letters',
+  );
+  t.match(
     await ask('GET /find?kind=book&name:exact=a&name:not=b&at.from=1&at.to=2'),
     /^HTTP\/1\.1 200 /,
     'FHIR’s, of which no rule says anything',
   );
-  t.equal(echo.requests.length, 2);
+  t.equal(echo.requests.length, 3);
 });
 
 t.test('A1: a parameter with a dot is one of its own where the rule names it besides, as of Solr', async (t) => {

@@ -54,7 +54,7 @@ function stemsOf(name: string): string[] {
 
 /** What services may take a name for: in PHP `kind[x` is `kind_x`, and `kind ` is `kind_`. */
 function readings(name: string): Set<string> {
-  const plain = name.toLowerCase().trimStart();
+  const plain = caseless(name).trimStart();
   const open = plain.indexOf('[');
   const php = open === -1 || plain.indexOf(']', open) === -1 ? plain : plain.slice(0, open);
   return new Set([folded(name), php.replace(/[.[ ]/g, '_')]);
@@ -65,12 +65,24 @@ function readings(name: string): Set<string> {
  * blanks are `_` to PHP; blanks around it are cut off, and a `?` before it by `URLSearchParams`.
  */
 export function folded(name: string): string {
-  const plain = name
-    .toLowerCase()
+  const plain = caseless(name)
     .trim()
     .replace(/^[?[\]]+/, '')
     .replace(/[[\]].*$/s, '');
   return plain.trim().replace(/[. ]/g, '_');
+}
+
+/**
+ * Without case, for whoever compares so: to Go's `EqualFold` and Java's `equalsIgnoreCase` `\u017f` is an `s`, to Java `\u0131` and `\u0130`
+ * are an `i`, and .NET's `NameValueCollection` does not see soft hyphens and the like.
+ */
+function caseless(name: string): string {
+  if (/^[ -~]*$/.test(name)) return name.toLowerCase();
+  return name
+    .normalize('NFKD')
+    .replace(/[\u0307\p{DI}]/gu, '')
+    .toUpperCase()
+    .toLowerCase();
 }
 
 function decoded(text: string): string | null {
