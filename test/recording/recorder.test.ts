@@ -128,6 +128,37 @@ t.test('a server that crashes and comes back loses nothing and doubles nothing',
   t.same((await verifySession(pool, log.row.id)).findings, []);
 });
 
+t.test('what a crash left standing is committed once the synchronous standby has it, and not before', async (t) => {
+  const server = await startPostgres(t);
+  const { database, pool } = await freshLedger(t, server);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  const replicatedTo = async (standby: string) => {
+    await database.query(`alter system set synchronous_standby_names = '${standby}'`);
+    await database.query('select pg_reload_conf()');
+    await until(database, `current_setting('synchronous_standby_names') = '${standby}'`);
+  };
+  const waits = `exists (select from pg_stat_activity where application_name = 'recorder-under-test' and wait_event = 'SyncRep')`;
+  await replicatedTo('standby');
+  act(log, 'select 1');
+  let passed = false;
+  const done = safe(log).then(() => {
+    passed = true;
+  });
+  await until(database, waits);
+  await server.crash();
+  await server.restart();
+  const isWaited = async () =>
+    (await database.query<{ waits: boolean }>(`select ${waits} as waits`))[0]?.waits === true;
+  await waitUntil('the standby is waited for, or nobody is', async () => passed || (await isWaited()));
+  t.same(await database.query('select first_seq::int from daypass.blocks'), [{ first_seq: 1 }, { first_seq: 2 }]);
+  t.equal(passed, false);
+  await replicatedTo('');
+  await done;
+  t.same((await verifySession(pool, log.row.id)).findings, []);
+});
+
 t.test('what comes, and an end that comes, while a large block is packed is of the next', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
