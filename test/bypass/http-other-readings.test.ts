@@ -160,6 +160,39 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
   t.equal(echo.requests.length, 3);
 });
 
+t.test('A1: a query that a rule looks at is in no characters but those that it is read in: Django', async (t) => {
+  const query = { status: 'open', all: { absent: true } };
+  const { echo, ask } = await serviceWith(t, [{ route: 'GET /list', query }, 'GET /other']);
+  const hidden = [
+    ['utf-7', '&%2BAHM-tatus=all'],
+    ['UTF-7', '&%2BAGE-ll=1'],
+    ['unicode_escape', '&%5Cx73tatus=all'],
+    ['raw_unicode_escape', '&%5Cu0073tatus=all'],
+    ['cp037', ''],
+    ['utf-16le', ''],
+    ['iso-8859-9', '&s%C4%B1ze=1'],
+  ] as const;
+  for (const [charset, more] of hidden)
+    for (const type of [
+      `text/plain; charset=${charset}`,
+      `x; CHARSET = "${charset}"`,
+      `x;charset*=''${charset}`,
+      `text/plain; charset=utf-8; charset=${charset}`,
+      `text/plain; charset=${charset}; charset=utf-8`,
+    ]) {
+      const answer = await ask(`GET /list?status=open${more}`, `Content-Type: ${type}\r\n`);
+      t.match(answer, /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, `${type} ${more}`);
+    }
+  t.match(await ask('GET /list?status=open', 'Content-Type: x;char\xc2\xadset=utf-7\r\n'), /^HTTP\/1\.1 400 /);
+  t.equal(echo.requests.length, 0);
+  for (const type of ['text/plain', 'application/json; charset=utf-8', 'x;charset="UTF-8"', 'x; charset=utf8']) {
+    const answer = await ask('GET /list?status=open&name=%C3%A9', `Content-Type: ${type}\r\n`);
+    t.match(answer, /^HTTP\/1\.1 200 /, type);
+  }
+  t.match(await ask('GET /list?status=open', 'Content-Type: text/xml; charset=iso-8859-1\r\n'), /^HTTP\/1\.1 200 /);
+  t.match(await ask('GET /other?x', 'Content-Type: text/plain; charset=utf-7\r\n'), /^HTTP\/1\.1 200 /);
+});
+
 t.test('A1: a parameter with a dot is one of its own where the rule names it besides, as of Solr', async (t) => {
   const query = { q: 'book', 'q.op': { one_of: ['AND'], optional: true }, 'q.alt': { absent: true } };
   const { echo, ask } = await serviceWith(t, [{ route: 'GET /select', query }]);

@@ -1,6 +1,7 @@
 import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
 import type { RequestAction } from '../action.js';
 import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
+import { isReadableAs } from '../record/content.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readQuery } from './query.js';
 import { coversPath, fitsPath, misfitOf, type Route, segmentsOf, shapeOf } from './routes.js';
@@ -70,11 +71,20 @@ export class Asked {
     );
   }
 
+  /** Whether what `Content-Type` says of characters, a body's or none, leaves ASCII as it is, and whatever else the query holds. */
+  get isInPlainCharacters(): boolean {
+    const types = valuesOf(this.action.headers, 'content-type');
+    const isRead = /%[89a-f]/i.test(this.#query) ? (type: string) => IN_UTF8.test(type) : isReadableAs;
+    return types.every((type) => /^[\t -~]*$/.test(type) && (!/charset/i.test(type) || isRead(type)));
+  }
+
   /** Whether an event stream is asked for, by name. */
   get wantsEvents(): boolean {
     return (this.header('accept') ?? []).some((value) => /(?:^|,)\s*text\/event-stream\s*(?:;|,|$)/i.test(value));
   }
 }
+
+const IN_UTF8 = /^[^;]*;\s*charset\s*=\s*"?utf-?8"?\s*$/i;
 
 /**
  * Why a rule does not allow a request. `unmet`: it is for this method and path, and asks for something beside. `ambiguous`: it would,
@@ -184,6 +194,7 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
   if (asked.hasBody && !queryOnly) return IN_BODY;
+  if (!asked.isInPlainCharacters) return IN_OTHER_CHARACTERS;
   for (const { name, value, optional } of conditions) {
     const plain = folded(name);
     if ((query.spellings.get(plain) ?? name) !== name)
@@ -207,6 +218,13 @@ const IN_BODY: Why = {
   kind: 'ambiguous',
   words: 'the rule names parameters of the query, and the body may say others',
   hint: 'send no body, or ask the owner of the service whether it reads its query alone (upstream.query_only)',
+};
+
+/** Django and ASP.NET read a query in the character set of `Content-Type`, and so does Tomcat where it is told to: in UTF-7 `+AHM-` is `s`. */
+const IN_OTHER_CHARACTERS: Why = {
+  kind: 'ambiguous',
+  words: 'the rule names parameters of the query, and Content-Type a character set in which they may be others',
+  hint: 'send charset=utf-8, or none',
 };
 
 function unmetHeader(conditions: readonly Condition[], asked: Asked): Why | null {
