@@ -193,6 +193,31 @@ t.test('A1: a query that a rule looks at is in no characters but those that it i
   t.match(await ask('GET /other?x', 'Content-Type: text/plain; charset=utf-7\r\n'), /^HTTP\/1\.1 200 /);
 });
 
+t.test('A1: a parameter that a rule names is in no cookie: PHP’s $_REQUEST', async (t) => {
+  const query = { kind: 'book', all: { absent: true }, kind_x: { one_of: ['1'], optional: true } };
+  const rules = [{ route: 'GET /find', query }, 'GET /other'];
+  const { echo, ask } = await serviceWith(t, rules);
+  for (const cookie of [
+    'kind=all',
+    'a=b; KIND=all',
+    'a=b;\tkind[x]=all',
+    'all',
+    'all=1',
+    'kind[x=2',
+    'kind.x=2',
+    'k%69nd=all',
+    ' kind =all',
+    '%C5%BFx=1; kind%20x=1',
+  ])
+    t.match(await ask('GET /find?kind=book', `Cookie: ${cookie}\r\n`), /^HTTP\/1\.1 400 [\s\S]*cookie/, cookie);
+  t.match(await ask('GET /find?kind=book', 'Cookie: a=b\r\nCookie: kind=all\r\n'), /^HTTP\/1\.1 400 /);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('GET /find?kind=book', 'Cookie: a=kind; kinds=all; c="all"\r\n'), /^HTTP\/1\.1 200 /);
+  t.match(await ask('GET /other?kind=1', 'Cookie: kind=all\r\n'), /^HTTP\/1\.1 200 /, 'of which no rule says anything');
+  const alone = await serviceWith(t, rules, { queryOnly: true });
+  t.match(await alone.ask('GET /find?kind=book', 'Cookie: kind=all\r\n'), /^HTTP\/1\.1 200 /);
+});
+
 t.test('A1: a parameter with a dot is one of its own where the rule names it besides, as of Solr', async (t) => {
   const query = { q: 'book', 'q.op': { one_of: ['AND'], optional: true }, 'q.alt': { absent: true } };
   const { echo, ask } = await serviceWith(t, [{ route: 'GET /select', query }]);

@@ -5,7 +5,7 @@ import { canonical } from '../headers/headers.js';
 import type { HttpRole } from '../rules/decide.js';
 import { readServiceTarget } from '../rules/path.js';
 import { folded } from '../rules/query.js';
-import { fitsRoute } from '../rules/rule.js';
+import { fitsRoute, looksAtCookies } from '../rules/rule.js';
 import { MessageFacts } from './message-facts.js';
 
 /** What stands in a record where something was cut out. */
@@ -106,9 +106,11 @@ function unescaped(name: string): string {
 /** Whether a rule for this very path asks for what is hidden. */
 function looksAt(role: HttpRole, action: RequestAction, { query, headers }: Hidden): boolean {
   if (query.size === 0 && headers.size === 0) return false;
-  return role.rules.some(
-    (rule) =>
-      (rule.query.some(({ name }) => query.has(folded(name))) || rule.headers.some(({ name }) => headers.has(name))) &&
-      fitsRoute(rule, action),
-  );
+  return role.rules.some((rule) => {
+    const asks =
+      rule.query.some(({ name }) => query.has(folded(name))) ||
+      rule.headers.some(({ name }) => headers.has(name)) ||
+      (looksAtCookies(rule) && headers.has('cookie'));
+    return asks && fitsRoute(rule, action);
+  });
 }

@@ -1,3 +1,5 @@
+import { unescaped } from './escapes.js';
+
 /** The parameters of a query as the service will read them, or why two services could read them differently. */
 export type Query =
   | {
@@ -40,6 +42,16 @@ export function readQuery(query: string): Query {
     values.set(name, value);
   }
   return { ok: true, values, spellings, stems };
+}
+
+/**
+ * What the names of cookies may be taken for by who looks for parameters among them, too: PHP's `$_REQUEST` without a `php.ini`, as in its
+ * own image, takes a cookie before the query's parameter.
+ * @param values - of the request's Cookie headers, as bytes
+ */
+export function readCookieNames(values: readonly string[]): ReadonlySet<string> {
+  const names = values.flatMap((value) => value.split(';')).map((cookie) => cookie.split('=', 1)[0] ?? '');
+  return new Set(names.flatMap((name) => [...readings(Buffer.from(unescaped(name), 'latin1').toString())]));
 }
 
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */

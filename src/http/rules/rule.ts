@@ -3,7 +3,7 @@ import type { RequestAction } from '../action.js';
 import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
 import { isReadableAs } from '../record/content.js';
 import { ABSENT, type Matcher } from './matcher.js';
-import { folded, type Query, readQuery } from './query.js';
+import { folded, type Query, readCookieNames, readQuery } from './query.js';
 import { coversPath, fitsPath, misfitOf, type Route, segmentsOf, shapeOf } from './routes.js';
 
 /** A query parameter or a header that a rule names. */
@@ -36,6 +36,7 @@ export class Asked {
   readonly action: RequestAction;
   readonly #query: string;
   #read: Query | null = null;
+  #cookies: ReadonlySet<string> | null = null;
   #listed: ReadonlySet<string> | null = null;
 
   /** @param query - of the same target, with its `?` */
@@ -49,6 +50,12 @@ export class Asked {
   get query(): Query {
     this.#read ??= readQuery(this.#query);
     return this.#read;
+  }
+
+  /** What its cookies may be taken for. */
+  get cookies(): ReadonlySet<string> {
+    this.#cookies ??= readCookieNames(valuesOf(this.action.headers, 'cookie'));
+    return this.#cookies;
   }
 
   /**
@@ -185,11 +192,17 @@ function fitsMethod(method: string, asked: Asked): boolean {
   return method === asked.method || IMPLIED.get(method) === asked.method;
 }
 
+/** Whether it matters to a rule which cookies a request has: one may be taken for a parameter that it names. */
+export function looksAtCookies({ query, queryOnly }: Rule): boolean {
+  return query.length > 0 && !queryOnly;
+}
+
 function fitsStream(method: string, asked: Asked): boolean {
   return method !== 'SSE' || asked.wantsEvents;
 }
 
-function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why | null {
+function unmetQuery(rule: Rule, asked: Asked): Why | null {
+  const { query: conditions, queryOnly } = rule;
   if (conditions.length === 0) return null;
   const { query } = asked;
   if (!query.ok) return { kind: 'ambiguous', words: query.why };
@@ -199,6 +212,7 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
     const plain = folded(name);
     if ((query.spellings.get(plain) ?? name) !== name)
       return { kind: 'ambiguous', words: `the query parameter ${name} is spelled otherwise` };
+    if (looksAtCookies(rule) && asked.cookies.has(plain)) return inCookie(name);
     // One that the rule names besides is no other spelling: `q.op` beside `q` of Solr.
     const isOther = (other: string) => conditions.every((one) => one.name !== other);
     if (query.stems.some(([stem, other]) => stem === plain && isOther(other)))
@@ -213,12 +227,19 @@ function unmetQuery({ query: conditions, queryOnly }: Rule, asked: Asked): Why |
 const NAME_BOTH =
   'send none with its name and ".", ":", "!" or "_" beside it, or ask the owner of the service to name that one in the rule, too';
 
+const ASK_OWNER = 'ask the owner of the service whether it reads its query alone (upstream.query_only)';
+
 /** PHP, Go, Rails, Sinatra, Tornado and others take a field of a form, or a member of JSON, before the query's parameter. */
 const IN_BODY: Why = {
   kind: 'ambiguous',
   words: 'the rule names parameters of the query, and the body may say others',
-  hint: 'send no body, or ask the owner of the service whether it reads its query alone (upstream.query_only)',
+  hint: `send no body, or ${ASK_OWNER}`,
 };
+
+function inCookie(name: string): Why {
+  const words = `the cookie ${name} may be taken for the query parameter`;
+  return { kind: 'ambiguous', words, hint: `send no such cookie, or ${ASK_OWNER}` };
+}
 
 /** Django and ASP.NET read a query in the character set of `Content-Type`, and so does Tomcat where it is told to: in UTF-7 `+AHM-` is `s`. */
 const IN_OTHER_CHARACTERS: Why = {
