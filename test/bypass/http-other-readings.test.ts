@@ -193,6 +193,28 @@ t.test('A1: a query that a rule looks at is in no characters but those that it i
   t.match(await ask('GET /other?x', 'Content-Type: text/plain; charset=utf-7\r\n'), /^HTTP\/1\.1 200 /);
 });
 
+t.test('A1: a cookie names no other method than a role allows: PHP’s $_REQUEST, as of Flight', async (t) => {
+  const { echo, gateway, ask } = await serviceWith(t, ['GET /x', 'POST /x']);
+  for (const cookie of [
+    '_method=DELETE',
+    'a=b; _METHOD=delete',
+    '.method=PUT',
+    '%5fmethod=DELETE',
+    '_method[]=x',
+    '_method',
+  ])
+    for (const method of ['GET', 'POST']) {
+      const answer = await ask(`${method} /x`, `Cookie: ${cookie}\r\n`);
+      t.match(answer, /^HTTP\/1\.1 403 [\s\S]*asks for more/, `${method} ${cookie}`);
+    }
+  t.match(await ask('GET /x', 'Cookie: a=b\r\nCookie: _method=DELETE\r\n'), /^HTTP\/1\.1 403 /);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('POST /x', 'Cookie: _method=GET\r\nContent-Length: 0\r\n'), /^HTTP\/1\.1 200 /, 'which is allowed');
+  t.match(await ask('GET /x', 'Cookie: method=DELETE; a_method=1; x=_method\r\n'), /^HTTP\/1\.1 200 /);
+  const asked = (await gateway.events()).filter(({ facts }) => facts.of !== undefined && facts.verb === 'GET');
+  t.equal(asked.length, 1, 'and recorded as what it asks for');
+});
+
 t.test('A1: a parameter that a rule names is in no cookie: PHP’s $_REQUEST', async (t) => {
   const query = { kind: 'book', all: { absent: true }, kind_x: { one_of: ['1'], optional: true } };
   const rules = [{ route: 'GET /find', query }, 'GET /other'];

@@ -1,8 +1,9 @@
 import type { Header, RequestAction } from '../action.js';
-import { canonical, connectionList, isForwarded } from '../headers/headers.js';
+import { trimmed } from '../headers/header-line.js';
+import { canonical, connectionList, isForwarded, valuesOf } from '../headers/headers.js';
 import { escaped, identified, led, MANY, mayLead, mounted, traversed } from './elsewhere.js';
 import { unescaped } from './escapes.js';
-import { METHODS } from './override.js';
+import { METHODS, namesMethod } from './override.js';
 import { Parameters } from './parameters.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
@@ -45,10 +46,22 @@ function tellingIn(headers: readonly Header[]): readonly Header[] {
   if (known !== undefined) return known;
   const named = headers.filter(([name]) => /copy|rename|symlink|manifest|method/i.test(name));
   const listed = named.length === 0 ? null : connectionList(headers);
-  const telling = named.filter(([name]) => isForwarded(name, canonical(name)) && !listed?.has(name.toLowerCase()));
+  const telling = [
+    ...named.filter(([name]) => isForwarded(name, canonical(name)) && !listed?.has(name.toLowerCase())),
+    ...methodsInCookies(headers),
+  ];
   TELLING.set(headers, telling);
   return telling;
 }
+
+/** A cookie `_method`, which `$_REQUEST` of PHP gives out as a field of that name (see `readCookieNames`), as the header that asks for the same. */
+function methodsInCookies(headers: readonly Header[]): Header[] {
+  const held = valuesOf(headers, 'cookie').map(unescaped);
+  const cookies = held.filter((value) => /method/i.test(value)).flatMap((value) => value.split(';').map(trimmed));
+  return cookies.filter(namesMethod).map((cookie) => [OVERRIDING, cookie.slice(cookie.indexOf('=') + 1)]);
+}
+
+const OVERRIDING = 'x-http-method-override';
 
 const TELLING = new WeakMap<readonly Header[], readonly Header[]>();
 
