@@ -266,8 +266,8 @@ export class Exchange implements Connection, AnswerHandler, RequestOwner, Respon
   }
 
   /** The client broke off, or sent a body that cannot be read: ends the exchange. */
-  unreadable(refusal: Refusal): boolean {
-    this.#stop('protocol_error');
+  unreadable(refusal: Refusal, why: 'client_left' | 'protocol_error'): boolean {
+    this.#stop(why);
     if (this.#parts.res.hasBegun) return false;
     this.#refuse(refusal);
     return true;

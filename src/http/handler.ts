@@ -4,7 +4,7 @@ import type { ClientConnection, RequestHandler } from './client/connection.js';
 import type { ClientRequest } from './client/request.js';
 import type { ClientResponse } from './client/response.js';
 import { serveRequest } from './dispatch.js';
-import type { MalformedMessage } from './malformed.js';
+import { CutShort, type MalformedMessage } from './malformed.js';
 import type { HttpParts } from './parts.js';
 import { type Refusal, rawRefusal, refusalFor, sendRawRefusal, sendRefusal } from './refusals/deny.js';
 import { TOO_LONG } from './request.js';
@@ -90,7 +90,8 @@ function answerUnreadable({ faults }: HttpParts, connection: ClientConnection, e
   const tell = () => faults.tell({ client, status, reason, rule: 'readable request', why: error.message });
   if (request === null) tell();
   else request.asked.unreadable(tell);
-  if (request?.owner?.unreadable(refusal) === true) return;
+  const why = error instanceof CutShort ? 'client_left' : 'protocol_error';
+  if (request?.owner?.unreadable(refusal, why) === true) return;
   if (response?.hasBegun === true) response.breakOff();
   else if (!socket.writable) socket.destroy();
   // And no more: whatever else comes is read and dropped for a while, or a reset would take this back from whoever is amid sending.

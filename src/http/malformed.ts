@@ -9,3 +9,6 @@ export class MalformedMessage extends Error {
     this.status = status;
   }
 }
+
+/** The peer's side ended before its message did: whoever gives up an upload means nothing else by it. */
+export class CutShort extends MalformedMessage {}

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { curl } from '../support/commands.js';
+import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
 
@@ -156,6 +157,27 @@ t.test('a client that breaks off reaches the service as a break', async (t) => {
     (await gateway.events()).find(({ kind }) => kind === 'result'),
     { facts: { reason: 'client_left', bytesOut: 5 } },
   );
+});
+
+t.test('a client that gives up an upload has left, and one whose body cannot be read has not', async (t) => {
+  const echo = await startEcho(t);
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: ROLES } });
+  const { handle } = gateway.issue('web');
+  const head = `POST /upload HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
+  const results = async () => (await gateway.events()).filter(({ kind }) => kind === 'result');
+  for (const [sent, reason] of [
+    ['Content-Length: 10\r\n\r\nhalf', 'client_left'],
+    ['Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n', 'client_left'],
+    ['Transfer-Encoding: chunked\r\n\r\n4\r\nhalfway\r\n', 'protocol_error'],
+  ] as const) {
+    const before = await results();
+    const client = raw(t, gateway.port, head + sent);
+    await waitUntil('it is decided on', async () => (await gateway.events()).length > 2 * before.length + 1);
+    client.socket.end();
+    t.match(await client.ended, /^HTTP\/1\.1 400 /, sent);
+    await waitUntil('its result', async () => (await results()).length > before.length);
+    t.match((await results()).at(-1), { facts: { reason } }, sent);
+  }
 });
 
 t.test('a service that dies in the middle of a body leaves a broken transfer, never a clean end', async (t) => {

@@ -5,7 +5,7 @@ import { type Guest, KNOWN } from '../../gate/strangers.js';
 import { letGo } from '../../session/connection.js';
 import { goOnLater, Turns } from '../../session/later.js';
 import type { Head } from '../head.js';
-import { MalformedMessage } from '../malformed.js';
+import { CutShort, MalformedMessage } from '../malformed.js';
 import { OwnReading } from '../memory/own-reading.js';
 import { lasting } from '../memory/reading.js';
 import { ClientRequest, DROPPED } from './request.js';
@@ -324,7 +324,7 @@ export class ClientConnection implements RequestHeard {
     const response = this.#response;
     // What was answered before its end is not refused as well: nobody needs to finish that.
     const isMidst = response?.isFinished !== true && (this.#reader.hasBegun || this.#request?.isComplete === false);
-    if (!this.#isOver && isMidst) this.#unreadable(new MalformedMessage('the end in the midst of a request'));
+    if (!this.#isOver && isMidst) this.#unreadable(new CutShort('the end in the midst of a request'));
     if (response?.hasBegun === true && !response.hasEnded) response.breakOff();
     else this.socket.end();
   };

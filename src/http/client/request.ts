@@ -18,8 +18,8 @@ export interface BodyReceiver {
 
 /** Who a request is served by. */
 export interface RequestOwner {
-  /** Its body cannot be read any more. @returns whether the client could be told */
-  unreadable(refusal: Refusal): boolean;
+  /** Its body cannot be read any more. @param why - for the record @returns whether the client could be told */
+  unreadable(refusal: Refusal, why: 'client_left' | 'protocol_error'): boolean;
 }
 
 /** How much of a body is kept until somebody takes it, bytes. */
