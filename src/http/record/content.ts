@@ -30,10 +30,10 @@ function lastWholeCharacter(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-/** Whether every character set that a content type may name has ASCII's characters at ASCII's places. */
-export function isReadableAs(type: string): boolean {
+/** Whether every character set that a content type may name is one of these; if nothing is said, has ASCII's characters at ASCII's places. */
+export function isReadableAs(type: string, isOne: (name: string) => boolean = isAsciiSet): boolean {
   const named = [...type.matchAll(/charset([^=;]*)=\s*["']?([^\s;"',]*)/gi)];
-  return named.every(([, more = '', set = '']) => more.trim() === '' && isAsciiSet(set));
+  return named.every(([, more = '', set = '']) => more.trim() === '' && isOne(set));
 }
 
 /** Whether a character set has ASCII's characters at ASCII's places. */

@@ -1,7 +1,7 @@
 import { allow, type Decision, type Obligations, type Rate } from '../../policy/decision.js';
 import type { RequestAction } from '../action.js';
 import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
-import { isReadableAs } from '../record/content.js';
+import { isAsciiSet, isReadableAs } from '../record/content.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readCookieNames, readQuery } from './query.js';
 import { coversPath, fitsPath, misfitOf, type Route, segmentsOf, shapeOf } from './routes.js';
@@ -81,8 +81,8 @@ export class Asked {
   /** Whether what `Content-Type` says of characters, a body's or none, leaves ASCII as it is, and whatever else the query holds. */
   get isInPlainCharacters(): boolean {
     const types = valuesOf(this.action.headers, 'content-type');
-    const isRead = /%[89a-f]/i.test(this.#query) ? (type: string) => IN_UTF8.test(type) : isReadableAs;
-    return types.every((type) => /^[\t -~]*$/.test(type) && (!/charset/i.test(type) || isRead(type)));
+    const isOne = /%[89a-f]/i.test(this.#query) ? isUtf8 : isAsciiSet;
+    return types.every((type) => /^[\t -~]*$/.test(type) && isReadableAs(type, isOne));
   }
 
   /** Whether an event stream is asked for, by name. */
@@ -91,7 +91,9 @@ export class Asked {
   }
 }
 
-const IN_UTF8 = /^[^;]*;\s*charset\s*=\s*"?utf-?8"?\s*$/i;
+function isUtf8(charset: string): boolean {
+  return /^utf-?8$/i.test(charset);
+}
 
 /**
  * Why a rule does not allow a request. `unmet`: it is for this method and path, and asks for something beside. `ambiguous`: it would,
