@@ -86,6 +86,20 @@ t.test('what else leads a browser, or is kept, becomes a path as well', async (t
     t.equal(told(upstream, other, undefined, 'Refresh'), other);
 });
 
+t.test('a cookie for the base path, or below, is for what the client knows it as', async (t) => {
+  const upstream = 'http://10.0.0.7:3000/base';
+  const cookies: readonly (readonly [string, string])[] = [
+    ['a=/base; Path=/base; Secure', 'a=/base; Path=/; Secure'],
+    ['a=b;path = /base/x; Domain=.test', 'a=b;path = /x'],
+    ['a=b; Path=/base/', 'a=b; Path=/'],
+    ['a=b; Path=/based', 'a=b; Path=/based'],
+    ['a=b; Path=/', 'a=b; Path=/'],
+    ['a=b; xpath=/base', 'a=b; xpath=/base'],
+  ];
+  for (const [cookie, becomes] of cookies) t.equal(told(upstream, cookie, undefined, 'Set-Cookie'), becomes);
+  t.equal(told('http://10.0.0.7:3000', 'a=b; Path=/base', undefined, 'Set-Cookie'), 'a=b; Path=/base');
+});
+
 t.test('a service that is sent the host of the client may call itself by it as well', async (t) => {
   const upstream = 'http://10.0.0.7:3000/base';
   for (const host of ['web.gw.test', 'Web.GW.test', 'web.gw.test:443', 'web.gw.test:80'])

@@ -147,7 +147,7 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
     if (NOT_ANSWERED.has(plain) || plain.startsWith('daypass-') || TO_SHARED_CACHES.test(plain)) continue;
     if (listed.size > 0 && listed.has(name.toLowerCase())) continue;
     if (plain === 'set-cookie' || plain === 'set-cookie2') {
-      if (!setsOurs(value)) kept.push([name, value.replace(COOKIE_DOMAIN, '')]);
+      if (!setsOurs(value)) kept.push([name, publicCookie(value, service)]);
     } else if (plain === 'www-authenticate' && !service.passesAuthorization) {
       const { passed, withheld } = readChallenges(value);
       if (withheld.length === 0) kept.push(header);
@@ -183,6 +183,17 @@ export function privately(headers: readonly Header[]): readonly Header[] {
 
 /** The attribute as browsers find it (RFC 6265 section 5.2). */
 const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
+
+/** A cookie that is for no sibling, and for those paths under which the client reaches what the service set it for. */
+function publicCookie(cookie: string, { basePath }: ServiceAddress): string {
+  const own = cookie.replace(COOKIE_DOMAIN, '');
+  if (basePath === '') return own;
+  return own.replace(COOKIE_PATH, (all, attribute: string, path: string) =>
+    `${path}/`.startsWith(`${basePath}/`) ? `${attribute}${path.slice(basePath.length) || '/'}` : all,
+  );
+}
+
+const COOKIE_PATH = /(;[\t ]*path[\t ]*=[\t ]*)([^;]*)/gi;
 
 /** What a service may call itself, and what stands before every path of its own. */
 interface ServiceAddress {
