@@ -32,6 +32,8 @@ const MOST_PLANNED = 256 * 1024;
 const UNPARSABLE = 'refused by the gateway';
 const REFUSED_QUERY = query(UNPARSABLE);
 const REFUSED_PARSE = parse('daypass_refused', UNPARSABLE);
+/** In place of a Parse without a name: as the server does at any such that fails, it forgets what was prepared without one before. */
+const REFUSED_UNNAMED = parse('', UNPARSABLE);
 
 /**
  * What the client sends: every statement is decided when it is parsed and decided again, and recorded, when it is run.
@@ -172,7 +174,7 @@ export class ClientSide implements FrontendHandler {
     if (decision.outcome === 'allow') this.#forward(frame, asked(seq, action, defined ?? NOTHING));
     else {
       withdraw(defined);
-      this.#refuse(true, refusal ?? asRefusal(decision));
+      this.#refuse(REFUSED_QUERY, refusal ?? asRefusal(decision));
     }
     this.#outbox.release();
   }
@@ -188,8 +190,10 @@ export class ClientSide implements FrontendHandler {
     const { statements } = this.#talk;
     const tracked = statements.hasRoom(message.name);
     const decision = tracked || this.#mayDoAnything ? this.#decisions.make(action) : TOO_MANY_NAMES;
-    if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision));
-    if (tracked && !statements.propose(message.name, statement)) return this.#deny(action, asRefusal(TOO_MANY_NAMES));
+    const instead = message.name === '' ? REFUSED_UNNAMED : REFUSED_PARSE;
+    if (decision.outcome !== 'allow') return this.#deny(action, asRefusal(decision), instead);
+    if (tracked && !statements.propose(message.name, statement))
+      return this.#deny(action, asRefusal(TOO_MANY_NAMES), instead);
     this.#planned.add(action);
     this.#forward(frame, { kind: 'parse', name: message.name, statement });
   }
@@ -231,7 +235,7 @@ export class ClientSide implements FrontendHandler {
     const { decision, seq } = this.#talk.passage.propose(action, absent?.decision ?? this.#decisions.of(action));
     if (decision.outcome !== 'allow') {
       withdraw(defined);
-      return this.#refuse(false, absent ?? asRefusal(decision));
+      return this.#refuse(REFUSED_PARSE, absent ?? asRefusal(decision));
     }
     this.#planned.supersededBy(statement, portal.parameters);
     this.#forward(frame, { kind: 'execute', seq, action, portal: name, defined: defined ?? NOTHING });
@@ -250,7 +254,7 @@ export class ClientSide implements FrontendHandler {
       this.#mayDoAnything ? this.#decisions.make(action) : NO_FUNCTION_CALL,
     );
     if (decision.outcome === 'allow') this.#forward(frame, { ...asked(seq, action, NOTHING), call: true });
-    else this.#refuse(true, asRefusal(decision));
+    else this.#refuse(REFUSED_QUERY, asRefusal(decision));
     this.#outbox.release();
   }
 
@@ -264,14 +268,16 @@ export class ClientSide implements FrontendHandler {
    * Refuses a message: it stands in the record and in the log. But behind a refusal the server skips to the Sync, and a name
    * that was refused with it is missing for that reason alone: what runs it says nothing new.
    */
-  #deny(action: PostgresAction, refusal: Refusal): void {
+  #deny(action: PostgresAction, refusal: Refusal, instead = REFUSED_PARSE): void {
     if (!this.#refused || refusal.decision.rule !== NAMES_RULE) this.#talk.passage.propose(action, refusal.decision);
-    this.#refuse(false, refusal);
+    this.#refuse(instead, refusal);
   }
 
-  #refuse(simple: boolean, refusal: Refusal): void {
+  /** @param instead - what the server is sent */
+  #refuse(instead: Buffer, refusal: Refusal): void {
+    const simple = instead === REFUSED_QUERY;
     this.#refused ||= !simple;
-    this.#forward(simple ? REFUSED_QUERY : REFUSED_PARSE, { kind: 'refused', simple, refusal });
+    this.#forward(instead, { kind: 'refused', simple, refusal });
   }
 
   #prepared({ text, validUtf8 }: StatementText): Prepared {

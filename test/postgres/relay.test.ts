@@ -181,6 +181,17 @@ t.test('a name that is parsed twice keeps what the server keeps', async (t) => {
   t.equal(unnamed.find(({ type }) => type === 'D')?.body.toString('latin1', 6), '4', 'the unnamed one is replaced');
 });
 
+t.test(
+  'a Parse without a name that is refused forgets what was prepared without one before, as one that fails',
+  async (t) => {
+    const { client } = await joined(t);
+    client.send(parse('', 'select 1'), sync(), parse('', 'select * from payment_methods'), sync());
+    t.equal(shapes(await client.until('Z', 2)), '1 Z:I E:42501 Z:I');
+    client.send(bind('', ''), execute(''), sync());
+    t.equal(shapes(await client.until()), 'E:26000 Z:I');
+  },
+);
+
 t.test('a portal that is executed twice goes on, and is recorded twice; a closed one is gone', async (t) => {
   const gateway = await joined(t, 'reader', {});
   const { client } = gateway;
