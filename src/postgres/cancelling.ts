@@ -1,5 +1,5 @@
 /**
- * Tells a server of a client's cancel requests, one after the other: each takes a connection of its own, for two seconds where the
+ * Tells a server of a client's cancel requests, one after the other: each takes a connection of its own, for long where the
  * server is silent. Those that come meanwhile are told once, behind it: they may be about a statement that came later.
  */
 export class Cancelling {

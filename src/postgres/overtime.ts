@@ -7,11 +7,12 @@ const GRACE = 500;
 /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
 export class Overtime {
   readonly #talk: Conversation;
-  readonly #cancel: () => void;
+  readonly #cancel: () => Promise<void>;
+  #isCancelling = false;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param cancel - has the server cancel what runs */
-  constructor(talk: Conversation, cancel: () => void) {
+  /** @param cancel - has the server cancel what runs; resolves when it was told, or could not be */
+  constructor(talk: Conversation, cancel: () => Promise<void>) {
     this.#talk = talk;
     this.#cancel = cancel;
   }
@@ -30,7 +31,11 @@ export class Overtime {
   #look(most: number): void {
     const { since, expectations, clock } = this.#talk;
     const { head } = expectations;
-    if (since === 0 || (head?.kind !== 'query' && head?.kind !== 'execute')) return;
-    if (clock.monotonic() - since > most + GRACE) this.#cancel();
+    if (this.#isCancelling || since === 0 || (head?.kind !== 'query' && head?.kind !== 'execute')) return;
+    if (clock.monotonic() - since <= most + GRACE) return;
+    this.#isCancelling = true;
+    void this.#cancel().then(() => {
+      this.#isCancelling = false;
+    });
   }
 }

@@ -81,9 +81,7 @@ export class Relay implements Connection {
     this.#memory = memory.of(person, () => this.#refuse(new NoRoom()));
     const talk = new Conversation(passage, catalog, clock, this.#memory.names);
     this.#talk = talk;
-    this.#overtime = new Overtime(talk, () => {
-      if (!this.#over) void upstream.cancel();
-    });
+    this.#overtime = new Overtime(talk, () => upstream.cancel());
     const outbox = new Outbox(passage, {
       send: (bytes) => this.#send(bytes),
       pause: () => this.#fromClient.wait('record'),

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { DaypassError } from '../errors.js';
 import type { Admission } from '../gate/admission.js';
@@ -12,9 +13,10 @@ import { cancelRequest, sslRequest, startupMessage } from './wire/frontend-write
 
 /** How long an upstream may take to let us in, milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
-const CANCEL_LIMIT = 2_000;
+/** As long as a client's own cancel request is held: one that the server acts on behind that may hit the statement behind, milliseconds. */
+const CANCEL_LIMIT = 10_000;
 /** A statement that had reached the server behind the running one is cancelled too: asked again after these milliseconds. */
-const CANCEL_AGAIN = [0, 25, 100, 250];
+const CANCEL_AGAIN = [0, 25, 75, 150];
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
 const MOST_SECRET = 256;
 
@@ -171,22 +173,35 @@ function serverRefused(message: Buffer): DaypassError {
 }
 
 function canceller(target: PostgresTarget, socket: Socket, key: Greeting['key']): Pick<Upstream, 'cancel' | 'sever'> {
-  const cancel = async () => {
-    if (key !== null) await sendCancel(target, cancelRequest(key.pid, key.secret));
-  };
+  const tell = async () => key === null || (await sendCancel(target, cancelRequest(key.pid, key.secret)));
   return {
-    cancel,
+    cancel: async () => void (await tell()),
     sever: (running) => {
-      if (running) for (const after of CANCEL_AGAIN) after === 0 ? void cancel() : setTimeout(cancel, after).unref();
+      if (running) void tellAgain(tell);
       socket.destroy();
     },
   };
 }
 
-/** Sends a CancelRequest on a connection of its own. There is never an answer; a failure changes nothing. */
-async function sendCancel(target: PostgresTarget, packet: Buffer): Promise<void> {
+/** One after the other, and not to a server that is silent: of many sessions that end at once each would take as many connections. */
+async function tellAgain(tell: () => Promise<boolean>): Promise<void> {
+  for (const after of CANCEL_AGAIN) {
+    if (after > 0) await pause(after, undefined, { ref: false });
+    if (!(await tell())) return;
+  }
+}
+
+/**
+ * Sends a CancelRequest on a connection of its own. There is never an answer; a failure changes nothing.
+ * @returns false for a server that says nothing for too long
+ */
+async function sendCancel(target: PostgresTarget, packet: Buffer): Promise<boolean> {
   let socket: Socket | null = null;
-  const timer = setTimeout(() => socket?.destroy(), CANCEL_LIMIT);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    socket?.destroy();
+  }, CANCEL_LIMIT);
   try {
     const opened = await open(target, (made) => {
       socket = made;
@@ -199,6 +214,7 @@ async function sendCancel(target: PostgresTarget, packet: Buffer): Promise<void>
   } finally {
     clearTimeout(timer);
   }
+  return !isLate;
 }
 
 function once(socket: Socket, event: string): Promise<void> {

@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { CancelKeys } from '../../src/postgres/cancel.js';
 import { startPsql } from '../support/commands.js';
+import { faultProxy } from '../support/fault-proxy.js';
 import { startGateway } from '../support/gateway.js';
 import { tapProxy } from '../support/tap-proxy.js';
 import { fields, int32, loggedIn, packet, query, shapes, type WireMessage, wire } from '../support/wire.js';
@@ -89,6 +91,52 @@ t.test(
       client.send(query('select pg_sleep(0.02)'));
       t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
     }
+  },
+);
+
+/** A gateway whose database can be made to answer nothing for a while. */
+async function behindFaults(t: Test) {
+  const orders = await ordersDatabase(t);
+  const { host, port } = orders.database.config;
+  const proxy = await faultProxy(t, port, host);
+  const gateway = await startGateway(t, {
+    services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
+    env: orders.env,
+  });
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  return { proxy, join: () => loggedIn(t, gateway.ports.postgres, handle), port: gateway.ports.postgres };
+}
+
+t.test('a cancel that a slow server has not acted on is not over: it would hit the next statement', async (t) => {
+  const { proxy, join, port } = await behindFaults(t);
+  const { client, hello } = await join();
+  const { pid, secret } = keyOf(hello);
+  client.send(query('select pg_sleep(20)'));
+  while (!proxy.seen().includes('pg_sleep')) await pause(10);
+  await proxy.set({ kind: 'stop' });
+  const canceller = await wire(t, port);
+  canceller.send(cancelRequest(pid, secret));
+  const first = await Promise.race([canceller.closed.then(() => 'over'), pause(2_500).then(() => 'held')]);
+  t.equal(first, 'held');
+  await proxy.heal();
+  await canceller.closed;
+  client.send(query('select pg_sleep(0.02)'));
+  t.equal(shapes(await client.until('Z', 2)), 'T E:57014 Z:I T D C:SELECT 1 Z:I');
+});
+
+t.test(
+  'a silent server is told once of each session that ends, however often it would be told otherwise',
+  async (t) => {
+    const { proxy, join } = await behindFaults(t);
+    const sessions = await Promise.all(Array.from({ length: 5 }, join));
+    for (const { client } of sessions) client.send(query('select pg_sleep(20)'));
+    while (proxy.seen().toString('latin1').split('pg_sleep').length < 6) await pause(10);
+    await proxy.set({ kind: 'stop' });
+    const before = proxy.open();
+    for (const { client } of sessions) client.socket.destroy();
+    await pause(1_000);
+    t.equal(proxy.open() - before, 5);
+    await proxy.heal();
   },
 );
 
