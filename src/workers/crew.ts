@@ -68,9 +68,11 @@ export class Crew {
     await Promise.all(this.members.map(({ ended }) => ended));
   }
 
-  /** A cancel request goes to the worker that issues such keys, whose own table decides. */
+  /** A cancel request goes to the worker that issues such keys, whose own table decides; where there is none, it is done with. */
   #pass(message: PassedMessage): void {
-    this.members[message.place]?.send(message);
+    const member = this.members[message.place];
+    if (member?.send(message) === true || message.kind === 'cancelled') return;
+    this.members[message.from]?.send({ kind: 'cancelled', place: message.from, id: message.id });
   }
 
   async #keep(member: Member): Promise<void> {

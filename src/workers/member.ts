@@ -57,8 +57,11 @@ export class Member {
     return this.#serving(forked);
   }
 
-  send(message: FromPrimary): void {
-    if (this.#process?.isConnected()) this.#process.send(message, () => {});
+  /** @returns false where there is nobody to take it */
+  send(message: FromPrimary): boolean {
+    if (this.#process?.isConnected() !== true) return false;
+    this.#process.send(message, () => {});
+    return true;
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -18,8 +18,8 @@ export function workerSocket(dataDirectory: string, index: number): string {
   return join(dataDirectory, `w${index}.sock`);
 }
 
-/** How long another worker may take to do with a cancel request: it tells a database that says nothing for four seconds, milliseconds. */
-const PASSED_LIMIT = 5_000;
+/** How long another worker may take to do with a cancel request: as long as its client is held, milliseconds. */
+const PASSED_LIMIT = 10_000;
 
 /** What a worker runs. */
 export interface Serving {
@@ -68,7 +68,7 @@ export class Seat {
     });
   }
 
-  /** Resolves when the other worker has done with it, or says nothing for too long: it may have none such, or be gone. */
+  /** Resolves when the other worker has done with it, or says nothing for too long: it may have gone meanwhile. */
   #pass(message: Omit<CancelMessage, 'from' | 'id'>): Promise<void> {
     this.#ids += 1;
     const id = this.#ids;
