@@ -62,9 +62,13 @@ export async function twinsOver(
   };
 }
 
-/** One of them: alone where nothing is compared, and a file needs no more than one. */
-export async function startTwin(t: Test, setup = ''): Promise<PostgresServer> {
-  const server = await startPostgres(t, { settings: () => QUIET });
+/** One of them: alone where nothing is compared, and a file needs no more than one. @param settings - more of them */
+export async function startTwin(
+  t: Test,
+  setup = '',
+  settings: Readonly<Record<string, string>> = {},
+): Promise<PostgresServer> {
+  const server = await startPostgres(t, { settings: () => ({ ...QUIET, ...settings }) });
   const admin = await connected(t, server.config());
   await admin.query(`create database ${DATABASE} template template0`);
   // JDBC refuses the few rounds that logins of tests have (RFC 7677 section 4).
