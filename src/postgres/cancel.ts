@@ -1,4 +1,5 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { sourceOf } from '../gate/network.js';
 
 /** Cancel requests for one session each second, from one address: whoever sees its process number may guess at its key. */
 const MOST_PER_SECOND = 10;
@@ -10,7 +11,7 @@ interface Entry {
   readonly secret: Buffer;
   readonly cancel: () => Promise<void>;
   window: number;
-  /** By the client's address, in this window. */
+  /** By whom the client's address counts as, in this window. */
   readonly tries: Map<string, number>;
 }
 
@@ -88,8 +89,9 @@ export class CancelKeys {
    */
   use(pid: number, secret: Uint8Array, now: number, client = ''): Promise<void> | null {
     let told: Promise<void> | null = null;
+    const source = sourceOf(client);
     for (const entry of this.#entries.get(pid) ?? [])
-      if (mayTry(entry, now, client) && isSecretOf(entry, secret)) told = entry.cancel();
+      if (mayTry(entry, now, source) && isSecretOf(entry, secret)) told = entry.cancel();
     return told;
   }
 
@@ -103,15 +105,15 @@ export class CancelKeys {
 }
 
 /** Counts a try. */
-function mayTry(entry: Entry, now: number, client: string): boolean {
+function mayTry(entry: Entry, now: number, source: string): boolean {
   const window = Math.floor(now / 1000);
   if (entry.window !== window) {
     entry.window = window;
     entry.tries.clear();
   }
-  const count = (entry.tries.get(client) ?? 0) + 1;
+  const count = (entry.tries.get(source) ?? 0) + 1;
   if (count === 1 && entry.tries.size >= MOST_CLIENTS) return false;
-  entry.tries.set(client, count);
+  entry.tries.set(source, count);
   return count <= MOST_PER_SECOND;
 }
 

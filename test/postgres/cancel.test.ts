@@ -220,6 +220,8 @@ t.test('C22: who guesses at a process number that everybody sees takes the right
   t.ok(keys.use(pid, secret, 1_000, '192.0.2.2'));
   for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 2_000, `198.51.100.${i}`);
   t.notOk(keys.use(pid, secret, 2_000, '192.0.2.2'), 'guesses of many are limited together');
+  for (let i = 0; i < 50; i += 1) keys.use(pid, Buffer.alloc(4), 3_000, `2001:db8:0:1::${i}`);
+  t.ok(keys.use(pid, secret, 3_000, '192.0.2.2'), 'and who has one address of a /64 has them all');
   t.end();
 });
 
