@@ -45,6 +45,9 @@ const ALLOWED = [
   'rollback',
   'savepoint s',
   'rollback to s',
+  'release s',
+  'set transaction isolation level serializable',
+  'rollback and chain',
   'insert into T values (1) returning a + 0',
   'insert into T values (1), (2), (3)',
   'delete from T',
@@ -52,6 +55,7 @@ const ALLOWED = [
   'update T set a = a + 1 returning a + 0',
   'prepare q as select 3',
   'prepare q as insert into T values (7)',
+  'prepare q(int) as delete from T where a = $1',
   'deallocate q',
   'deallocate all',
   'declare k cursor for select id from things order by id',
@@ -67,9 +71,12 @@ const ALLOWED = [
   'explain (costs off) select 1',
   'show application_name',
   'discard plans',
+  'discard all',
+  'table T',
+  'values (1), (2)',
 ];
 /** What runs what stands under a name. */
-const BY_NAME = ['execute q', 'fetch 2 from k', 'move 1 in k'];
+const BY_NAME = ['execute q', 'execute q(1)', 'fetch 2 from k', 'move 1 in k'];
 const REFUSED = [
   'selekt it',
   'select a from secret',
@@ -138,6 +145,9 @@ const WORDS: Vocabulary = {
     'prepare r as select 1; execute r; deallocate r',
     'copy (select 1) to stdout; select 2',
     'commit; select 1',
+    'rollback; declare k cursor with hold for select id from things order by id; fetch 2 from k',
+    'prepare q as select id from things order by id; execute q',
+    'deallocate all; prepare q as delete from T; execute q',
     ...BY_NAME,
     ...BY_NAME,
     ...REFUSED.slice(-4),
@@ -250,9 +260,9 @@ for (const mode of ['strict', 'buffered'] as const)
     const { direct, gateway, parts } = await twinsOver(t, one, other, mode, RULES);
     const admin = (server: PostgresServer) =>
       connected(t, { ...server.config(direct.database), application_name: 'admin' });
-    const admins = [await admin(one), await admin(other)];
+    const admins = await Promise.all(LANES.map(() => Promise.all([one, other].map(admin))));
     await compare(t, async ({ random, seed }, lane) => {
-      for (const one of admins) await one.query(`truncate t${lane}, v${lane}`);
+      for (const one of admins[lane] ?? []) await one.query(`truncate t${lane}, v${lane}`);
       const script = new Pipelines(
         new Random(seed),
         wordsOf(lane, (text) => text),
