@@ -12,6 +12,13 @@ export const SCHEMA = 'daypass';
 const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
 
 /**
+ * So long the server waits for a lock, unless the URL says otherwise: about as long as anybody here waits for an answer. It does not hear
+ * that a connection was dropped while it waits, so whoever asks again and again would leave one behind each time, until there are none
+ * for anybody.
+ */
+const LOCK_WAIT = '-c lock_timeout=10s';
+
+/**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
  * take is its caller's to say, or the pool's: `answerWithin`, milliseconds, holds for each of its queries, those of
  * transactions too. An idle connection that breaks is logged and replaced, never thrown; of one in use its query tells.
@@ -26,7 +33,7 @@ export function openDatabase(
     ...given,
     max: options.max ?? 8,
     application_name: options.applicationName ?? 'daypass',
-    options: [given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
+    options: [LOCK_WAIT, given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
     connectionTimeoutMillis: 2_000,
     idleTimeoutMillis: 30_000,
     ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),

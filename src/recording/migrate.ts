@@ -22,6 +22,7 @@ export async function migrate(pool: pg.Pool): Promise<void> {
   let broken = true;
   try {
     await client.query('begin');
+    await client.query('set local lock_timeout = 0'); // for as long as another takes for it
     await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
     await createSchema(client);
     await run(client);

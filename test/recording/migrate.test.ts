@@ -2,6 +2,10 @@ import t, { type Test } from 'tap';
 import { openDatabase } from '../../src/recording/database.js';
 import { ensurePartitions, migrate } from '../../src/recording/migrate.js';
 import { type Database, freshDatabase } from '../support/postgres.js';
+import { until } from './fixture.js';
+
+/** What is locked by whoever migrates. */
+const MIGRATES = 0x6470_6d69;
 
 async function pool(test: Test, database: Database) {
   const opened = openDatabase(database.url, { max: 2, applicationName: 'migrate-test' });
@@ -18,6 +22,23 @@ t.test('two gateways that start at once both find the schema made, and once only
   t.same(new Set(versions.map((row) => row.version)).size, versions.length);
   const { rows } = await one.query('select count(*)::int as n from grants');
   t.same(rows, [{ n: 0 }], 'the search path leads to the schema');
+});
+
+t.test('the server waits for a lock no longer than anybody does here, but for the schema', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  t.same((await opened.query('show lock_timeout')).rows, [{ lock_timeout: '10s' }]);
+  const hasty = openDatabase(`${database.url}?options=${encodeURIComponent('-c lock_timeout=50')}`);
+  t.teardown(() => hasty.end());
+  const other = await database.client();
+  await other.query('begin');
+  await other.query('select pg_advisory_xact_lock($1)', [MIGRATES]);
+  const waits = `exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`;
+  const migrated = migrate(hasty);
+  await until(database, waits);
+  await t.rejects(hasty.query('select pg_advisory_lock($1)', [MIGRATES]), { code: '55P03' }, 'it would be over');
+  await other.query('commit');
+  await migrated;
 });
 
 t.test('a connection commits to disk before it says so, whatever the server or the URL prefers', async (t) => {
