@@ -19,6 +19,13 @@ const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
 const LOCK_WAIT = '-c lock_timeout=10s';
 
 /**
+ * For a statement that may find standing what it was to write, and says then that it is committed. Its commit may not have been waited for
+ * to its end: after a crash of the server, or a wait that was cancelled, it can be seen before the synchronous standby has it. The
+ * message means nothing; by it the statement writes, and its own commit waits until the standby has all that was written before, too.
+ */
+export const COMMITS_WITH_ALL_BEFORE = `pg_logical_emit_message(true, 'daypass', ''::text)`;
+
+/**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
  * take is its caller's to say, or the pool's: `answerWithin`, milliseconds, holds for each of its queries, those of
  * transactions too. An idle connection that breaks is logged and replaced, never thrown; of one in use its query tells.

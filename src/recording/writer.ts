@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Block } from './block.js';
+import { COMMITS_WITH_ALL_BEFORE } from './database.js';
 import type { Receipt, SessionRow } from './log.js';
 import { type TimedQuery, timed } from './timed.js';
 
@@ -50,13 +51,8 @@ const BLOCK_PARAMETERS = 11;
  */
 const WRITE_BOTH = `/* insert into blocks, sessions */ with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + BLOCK_PARAMETERS}`)}) ${WRITE_BLOCKS}`;
 
-/**
- * A block that stands may be one whose commit nobody waited for to its end: after a crash of the server, or a wait that was cancelled, it
- * can be seen before the synchronous standby has it. The message means nothing; by it this is a transaction that writes, and
- * the commit of one waits for the standby to have all that was written before, too.
- */
 const OTHER_BLOCKS = `
-  select pg_logical_emit_message(true, 'daypass', ''::text), array(
+  select ${COMMITS_WITH_ALL_BEFORE}, array(
     select distinct given.session_id::text
     from unnest($1::uuid[], $2::bigint[], $3::bytea[]) as given(session_id, first_seq, hash_after)
     left join blocks b using (session_id, first_seq)

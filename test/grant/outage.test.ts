@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { MemoryGrantStore } from '../../src/grant/memory.js';
 import { PendingRevocations } from '../../src/grant/pending.js';
 import { RedisGrantStore } from '../../src/grant/redis.js';
+import { commitsGoOn, commitsWait } from '../recording/fixture.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { redisClient, startRedis } from '../support/redis.js';
 import { answers, HandClock, REQUEST, signingKey, silent, startAuthority, startLedger } from './fixture.js';
@@ -191,6 +192,20 @@ t.test(
     await t.rejects(PendingRevocations.open(directory), { code: 'pending_revocations_corrupt' });
   },
 );
+
+t.test('a revocation that a crash left standing is one once the synchronous standby has it', async (t) => {
+  const { postgres, database, ledger, authority } = await gateway(t);
+  const { id } = (await authority.issue(REQUEST)).grant;
+  const revoked = () => ledger.revoke(id, { ...REVOCATION, at: Date.now() });
+  await commitsWait(database);
+  await t.rejects(revoked(), { code: 'ledger_unavailable' }, 'the commit waits for the standby');
+  await postgres.crash();
+  await postgres.restart();
+  t.ok((await ledger.get(id))?.revokedAt, 'it stands');
+  await t.rejects(revoked(), { code: 'ledger_unavailable' }, 'and counts no more than before');
+  await commitsGoOn(database);
+  t.match(await revoked(), { service: REQUEST.service });
+});
 
 t.test('a revocation that can be written nowhere says so, and still holds here', async (t) => {
   const { postgres, authority, dataDirectory } = await gateway(t);

@@ -106,3 +106,28 @@ export async function until(database: Database, sql: string, values: unknown[] =
   };
   await waitUntil(sql, holds, { every: 20 });
 }
+
+/** From here on commits wait for a synchronous standby, which is not there. */
+export async function commitsWait(database: Database): Promise<void> {
+  await database.query(`alter system set synchronous_standby_names = 'standby'`);
+  await database.query('select pg_reload_conf()');
+  const probe = await database.client();
+  await probe.query('set synchronous_commit = on');
+  const [{ pid }] = (await probe.query<{ pid: number }>('select pg_backend_pid() as pid')).rows as [{ pid: number }];
+  // Whoever commits has it from a process of the server's own, which reads its settings in its own time.
+  let isOver = true;
+  await waitUntil('commits wait', async () => {
+    if (isOver) {
+      isOver = false;
+      void probe.query(`select pg_logical_emit_message(true, 'probe', ''::text)`).finally(() => (isOver = true));
+    }
+    const waits = `select pg_cancel_backend(pid) from pg_stat_activity where pid = $1 and wait_event = 'SyncRep'`;
+    return (await database.query(waits, [pid])).length > 0;
+  });
+}
+
+/** Commits wait for nobody any more. */
+export async function commitsGoOn(database: Database): Promise<void> {
+  await database.query('alter system reset synchronous_standby_names');
+  await database.query('select pg_reload_conf()');
+}

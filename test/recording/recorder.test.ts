@@ -15,6 +15,8 @@ import { waitUntil } from '../support/wait.js';
 import {
   act,
   close,
+  commitsGoOn,
+  commitsWait,
   freshLedger,
   open,
   quiet,
@@ -134,13 +136,8 @@ t.test('what a crash left standing is committed once the synchronous standby has
   const { recorder } = await startRecorder(t, pool);
   const log = open(recorder);
   await safe(log);
-  const replicatedTo = async (standby: string) => {
-    await database.query(`alter system set synchronous_standby_names = '${standby}'`);
-    await database.query('select pg_reload_conf()');
-    await until(database, `current_setting('synchronous_standby_names') = '${standby}'`);
-  };
   const waits = `exists (select from pg_stat_activity where application_name = 'recorder-under-test' and wait_event = 'SyncRep')`;
-  await replicatedTo('standby');
+  await commitsWait(database);
   act(log, 'select 1');
   let passed = false;
   const done = safe(log).then(() => {
@@ -154,7 +151,7 @@ t.test('what a crash left standing is committed once the synchronous standby has
   await waitUntil('the standby is waited for, or nobody is', async () => passed || (await isWaited()));
   t.same(await database.query('select first_seq::int from daypass.blocks'), [{ first_seq: 1 }, { first_seq: 2 }]);
   t.equal(passed, false);
-  await replicatedTo('');
+  await commitsGoOn(database);
   await done;
   t.same((await verifySession(pool, log.row.id)).findings, []);
 });
