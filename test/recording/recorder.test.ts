@@ -37,16 +37,18 @@ async function eventsOf(pool: Pool, session: string): Promise<RecordedEvent[]> {
   return events;
 }
 
-/** Has the recorder stand amid the commit of what this log has. @returns has that go on, and resolves when it is safe */
-async function amidCommit(database: Database, log: SessionLog): Promise<() => Promise<void>> {
+/** Has the recorder stand amid the commit of a new log. @returns the log, and what has that go on, and resolves when it is safe */
+async function amidCommit(database: Database, recorder: Recorder) {
   const holder = await database.client();
   await holder.query('begin; lock table daypass.blocks in access exclusive mode');
+  const log = open(recorder); // not before: it is written within a moment
   const first = safe(log);
   await until(database, WAITS);
-  return async () => {
+  const goOn = async () => {
     await holder.query('commit');
     await first;
   };
+  return { log, goOn };
 }
 
 t.test('nothing that waits for the record goes on before Postgres has committed it', async (t) => {
@@ -96,7 +98,7 @@ t.test('a batch gives way to cuts that are late, and not for ever', async (t) =>
 t.test('what becomes due during a commit shares the next one', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const goOn = await amidCommit(database, open(recorder));
+  const { goOn } = await amidCommit(database, recorder);
   const rest = Array.from({ length: 30 }, () => safe(open(recorder)));
   await Promise.all([goOn(), ...rest]);
   const { rows } = await pool.query(
@@ -184,8 +186,7 @@ const MUCH = `select '${'x'.repeat(300)}'`;
 t.test('who has much to write has it written in several commits, and others have theirs in between', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const much = open(recorder);
-  const goOn = await amidCommit(database, much);
+  const { log: much, goOn } = await amidCommit(database, recorder);
   for (let n = 0; n < 6_000; n += 1) act(much, MUCH);
   const half: boolean[] = [];
   much.whenSafe(() => half.push(true));
@@ -221,7 +222,7 @@ t.test('who has much to write has it written in several commits, and others have
 t.test('of many who have much to write a commit takes some, and of who has little all', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
-  const goOn = await amidCommit(database, open(recorder));
+  const { goOn } = await amidCommit(database, recorder);
   const all = Array.from({ length: 12 }, () => open(recorder, { mode: 'buffered' }));
   for (const log of all) for (let n = 0; n < 1_200; n += 1) act(log, MUCH);
   const done = safe(open(recorder));
@@ -240,7 +241,7 @@ t.test('of many who have much to write a commit takes some, and of who has littl
  * @returns of how many of theirs something is in the ledger when all of the other's is
  */
 async function writtenInFront(database: Database, recorder: Recorder, people: readonly string[], events: number) {
-  const goOn = await amidCommit(database, open(recorder));
+  const { goOn } = await amidCommit(database, recorder);
   const theirs = people.map((principal) => open(recorder, { principal }));
   for (const log of theirs) for (let n = 0; n < events; n += 1) act(log, MUCH);
   const other = open(recorder);
@@ -285,7 +286,7 @@ t.test(
   async (t) => {
     const { database, pool } = await freshLedger(t);
     const { recorder } = await startRecorder(t, pool);
-    const goOn = await amidCommit(database, open(recorder));
+    const { goOn } = await amidCommit(database, recorder);
     const others = Array.from({ length: 16 }, (_, n) => open(recorder, { principal: `p${n % 4}` }));
     for (const log of others) for (let n = 0; n < 2_400; n += 1) act(log, MUCH);
     const [often, much] = [open(recorder), open(recorder)];
@@ -543,7 +544,7 @@ t.test(
   async (t) => {
     const { database, pool } = await freshLedger(t);
     const { recorder } = await startRecorder(t, pool, { bufferBytes: 10_000 });
-    const goOn = await amidCommit(database, open(recorder));
+    const { goOn } = await amidCommit(database, recorder);
     const theirs = open(recorder);
     act(theirs, 'x'.repeat(20_000));
     t.equal(recorder.hasRoom('alice'), false);
