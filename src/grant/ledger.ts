@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
-import { COMMITS_WITH_ALL_BEFORE } from '../recording/database.js';
+import { commitsWithAllBefore } from '../recording/database.js';
 import { timed } from '../recording/timed.js';
 import type { Grant } from './grant.js';
 import {
@@ -157,7 +157,7 @@ export class Ledger {
          select id, 'revoke', $2, $3, $4 from hit where set_config('daypass.via', $5, true) is not null
        )
        select service, coalesce((select expires_at from hit), expires_at) as expires_at, exists (select from hit) as ended,
-         ${COMMITS_WITH_ALL_BEFORE}
+         ${commitsWithAllBefore('$1')}
        from grants where id = $1`,
       [id, new Date(act.at), act.by, act.reason, act.via ?? ''],
     );

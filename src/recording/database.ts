@@ -21,9 +21,13 @@ const LOCK_WAIT = '-c lock_timeout=10s';
 /**
  * For a statement that may find standing what it was to write, and says then that it is committed. Its commit may not have been waited for
  * to its end: after a crash of the server, or a wait that was cancelled, it can be seen before the synchronous standby has it. The
- * message means nothing; by it the statement writes, and its own commit waits until the standby has all that was written before, too.
+ * message means nothing; by it the statement writes, and its own commit waits until the standby has all that was written before, too. Nothing
+ * ends that wait, so whoever asks again waits for the lock instead, and not without end: each would leave a connection there.
+ * @param what - of which one statement at a time commits, an SQL expression
  */
-export const COMMITS_WITH_ALL_BEFORE = `pg_logical_emit_message(true, 'daypass', ''::text)`;
+export function commitsWithAllBefore(what: string): string {
+  return `pg_advisory_xact_lock(hashtextextended('daypass commits ' || ${what}, 0)), pg_logical_emit_message(true, 'daypass', ''::text)`;
+}
 
 /**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Block } from './block.js';
-import { COMMITS_WITH_ALL_BEFORE } from './database.js';
+import { commitsWithAllBefore } from './database.js';
 import type { Receipt, SessionRow } from './log.js';
 import { type TimedQuery, timed } from './timed.js';
 
@@ -52,7 +52,7 @@ const BLOCK_PARAMETERS = 11;
 const WRITE_BOTH = `/* insert into blocks, sessions */ with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + BLOCK_PARAMETERS}`)}) ${WRITE_BLOCKS}`;
 
 const OTHER_BLOCKS = `
-  select ${COMMITS_WITH_ALL_BEFORE}, array(
+  select ${commitsWithAllBefore('($1::uuid[])[1]::text')}, array(
     select distinct given.session_id::text
     from unnest($1::uuid[], $2::bigint[], $3::bytea[]) as given(session_id, first_seq, hash_after)
     left join blocks b using (session_id, first_seq)

@@ -203,6 +203,9 @@ t.test('a revocation that a crash left standing is one once the synchronous stan
   await postgres.restart();
   t.ok((await ledger.get(id))?.revokedAt, 'it stands');
   await t.rejects(revoked(), { code: 'ledger_unavailable' }, 'and counts no more than before');
+  await t.rejects(revoked(), { code: 'ledger_unavailable' });
+  const waiting = `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep'`;
+  t.same(await database.query(waiting), [{ n: 1 }], 'who asks again leaves no connection more in that wait');
   await commitsGoOn(database);
   t.match(await revoked(), { service: REQUEST.service });
 });

@@ -596,6 +596,29 @@ t.test('a batch that is written twice stands once', async (t) => {
   t.same(rows, [{ n: 1 }]);
 });
 
+t.test(
+  'of a batch that is found standing one connection waits for the standby, however often it is written',
+  async (t) => {
+    const server = await startPostgres(t);
+    const { database, pool } = await freshLedger(t, server);
+    const row = sessionRow();
+    const event = { seq: 1, at: 1, kind: 'gap' as const, facts: {}, payload: null };
+    const batch = { rows: [], blocks: [packBlock(row.id, genesis(row.id), [event])] };
+    const written = () => writeBatch(pool, row.id, batch);
+    await written();
+    await commitsWait(database);
+    const tries = [written(), written(), written()];
+    const waiting = (kind: string) =>
+      `select count(*)::int from pg_stat_activity where application_name = 'recorder-under-test' and ${kind}`;
+    await until(
+      database,
+      `(${waiting(`wait_event = 'SyncRep'`)}) = 1 and (${waiting(`wait_event_type = 'Lock'`)}) = 2`,
+    );
+    await commitsGoOn(database);
+    for (const one of tries) t.same(await one, new Set());
+  },
+);
+
 t.test('a handle is cut out of every event before it is stored, and out of the index', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
