@@ -189,6 +189,8 @@ t.test('A1: a query that a rule looks at is in no characters but those that it i
     const answer = await ask('GET /list?status=open&name=%C3%A9', `Content-Type: ${type}\r\n`);
     t.match(answer, /^HTTP\/1\.1 200 /, type);
   }
+  const long = `text/plain; ${'charset'.repeat(2_000)}`; // each of them was compared with all behind it, for each rule
+  t.match(await ask('GET /list?status=open', `Content-Type: ${long}\r\n`), /^HTTP\/1\.1 400 /);
   t.match(await ask('GET /list?status=open', 'Content-Type: text/xml; charset=iso-8859-1\r\n'), /^HTTP\/1\.1 200 /);
   t.match(await ask('GET /other?x', 'Content-Type: text/plain; charset=utf-7\r\n'), /^HTTP\/1\.1 200 /);
 });

@@ -30,8 +30,12 @@ function lastWholeCharacter(bytes: Uint8Array): number {
   return bytes.length;
 }
 
+/** Of a longer one nobody can tell what it names, and it would take long to look: no type has so many characters. */
+const LONGEST_TYPE = 1_000;
+
 /** Whether every character set that a content type may name is one of these; if nothing is said, has ASCII's characters at ASCII's places. */
 export function isReadableAs(type: string, isOne: (name: string) => boolean = isAsciiSet): boolean {
+  if (type.length > LONGEST_TYPE) return false;
   const named = [...type.matchAll(/charset([^=;]*)=\s*["']?([^\s;"',]*)/gi)];
   return named.every(([, more = '', set = '']) => more.trim() === '' && isOne(set));
 }

@@ -50,8 +50,8 @@ export function readQuery(query: string): Query {
  * @param values - of the request's Cookie headers, as bytes
  */
 export function readCookieNames(values: readonly string[]): ReadonlySet<string> {
-  const names = values.flatMap((value) => value.split(';')).map((cookie) => cookie.split('=', 1)[0] ?? '');
-  return new Set(names.flatMap((name) => [...readings(Buffer.from(unescaped(name), 'latin1').toString())]));
+  const names = new Set(values.flatMap((value) => value.split(';')).map((cookie) => cookie.split('=', 1)[0] ?? ''));
+  return new Set([...names].flatMap((name) => [...readings(Buffer.from(unescaped(name), 'latin1').toString())]));
 }
 
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
