@@ -32,6 +32,9 @@ export const { version }: { version: string } = JSON.parse(
 /** How long one query of what nobody waits for may take: signs of life, lost sessions, the index. Milliseconds. */
 export const KEEPING_LIMIT = 10_000;
 
+/** Who asks for grants waits a second: ten of waiting for a lock would leave 80 connections of these eight, milliseconds. */
+const LOCKS_WITHIN = 2_000;
+
 /**
  * What everything else stands on: the configuration, the policies in force, the ledger's database.
  * @param startLedger - starts a database where the configuration names none, and answers its URL
@@ -44,7 +47,7 @@ export async function foundation(options: Places, log: Log, lifecycle: Lifecycle
   const protocols = await loadProtocols();
   const { gateway: config, services } = loadPolicies(options, protocols);
   const databaseUrl = config.database ?? (await startLedger());
-  const pool = openDatabase(databaseUrl, { log });
+  const pool = openDatabase(databaseUrl, { log, locksWithin: LOCKS_WITHIN });
   lifecycle.onStop('ledger connections', () => pool.end());
   await examineDatabase(pool);
   await migrate(pool);

@@ -12,11 +12,11 @@ export const SCHEMA = 'daypass';
 const SESSION_SETTINGS = `-c search_path=${SCHEMA} -c synchronous_commit=on`;
 
 /**
- * So long the server waits for a lock, unless the URL says otherwise: about as long as anybody here waits for an answer. It does not hear
- * that a connection was dropped while it waits, so whoever asks again and again would leave one behind each time, until there are none
- * for anybody.
+ * So long the server waits for a lock, unless it or the URL is told otherwise, milliseconds: about as long as anybody here waits for an
+ * answer. It does not hear that a connection was dropped while it waits, so whoever asks again and again would leave one behind each time,
+ * until there are none for anybody.
  */
-const LOCK_WAIT = '-c lock_timeout=10s';
+const LOCK_WAIT = 10_000;
 
 /**
  * For a statement that may find standing what it was to write, and says then that it is committed. Its commit may not have been waited for
@@ -32,19 +32,21 @@ export function commitsWithAllBefore(what: string): string {
 /**
  * Opens a pool on the ledger. Connecting (and waiting for a free connection) takes at most 2 s; how long a query may
  * take is its caller's to say, or the pool's: `answerWithin`, milliseconds, holds for each of its queries, those of
- * transactions too. An idle connection that breaks is logged and replaced, never thrown; of one in use its query tells.
+ * transactions too. `locksWithin`, for who asks again sooner, stands in for `LOCK_WAIT`. An idle connection that breaks is logged and
+ * replaced, never thrown; of one in use its query tells.
  * @param connection - a `postgres://` URL or what `pg` takes
  */
 export function openDatabase(
   connection: string | pg.PoolConfig,
-  options: { max?: number; applicationName?: string; answerWithin?: number; log?: Log } = {},
+  options: { max?: number; applicationName?: string; answerWithin?: number; locksWithin?: number; log?: Log } = {},
 ): pg.Pool {
   const given = typeof connection === 'string' ? fromUrl(connection) : connection;
+  const lockWait = `-c lock_timeout=${options.locksWithin ?? LOCK_WAIT}`;
   const pool = new pg.Pool({
     ...given,
     max: options.max ?? 8,
     application_name: options.applicationName ?? 'daypass',
-    options: [LOCK_WAIT, given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
+    options: [lockWait, given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
     connectionTimeoutMillis: 2_000,
     idleTimeoutMillis: 30_000,
     ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),

@@ -28,7 +28,12 @@ t.test('the server waits for a lock no longer than anybody does here, but for th
   const database = await freshDatabase(t);
   const opened = await pool(t, database);
   t.same((await opened.query('show lock_timeout')).rows, [{ lock_timeout: '10s' }]);
-  const hasty = openDatabase(`${database.url}?options=${encodeURIComponent('-c lock_timeout=50')}`);
+  const sooner = openDatabase(database.url, { locksWithin: 2_000 });
+  t.teardown(() => sooner.end());
+  t.same((await sooner.query('show lock_timeout')).rows, [{ lock_timeout: '2s' }]);
+  const hasty = openDatabase(`${database.url}?options=${encodeURIComponent('-c lock_timeout=50')}`, {
+    locksWithin: 2_000,
+  });
   t.teardown(() => hasty.end());
   const other = await database.client();
   await other.query('begin');
