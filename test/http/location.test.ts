@@ -92,6 +92,7 @@ t.test('a cookie for the base path, or below, is for what the client knows it as
     ['a=/base; Path=/base; Secure', 'a=/base; Path=/; Secure'],
     ['a=b;path = /base/x; Domain=.test', 'a=b;path = /x'],
     ['a=b; Path=/base/', 'a=b; Path=/'],
+    ['a=b; Path=/base ; Secure', 'a=b; Path=/; Secure'],
     ['a=b; Path=/based', 'a=b; Path=/based'],
     ['a=b; Path=/', 'a=b; Path=/'],
     ['a=b; xpath=/base', 'a=b; xpath=/base'],

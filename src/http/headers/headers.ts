@@ -188,9 +188,10 @@ const COOKIE_DOMAIN = /;[\t ]*domain[\t ]*(?:=[^;]*)?(?=;|$)/gi;
 function publicCookie(cookie: string, { basePath }: ServiceAddress): string {
   const own = cookie.replace(COOKIE_DOMAIN, '');
   if (basePath === '') return own;
-  return own.replace(COOKIE_PATH, (all, attribute: string, path: string) =>
-    `${path}/`.startsWith(`${basePath}/`) ? `${attribute}${path.slice(basePath.length) || '/'}` : all,
-  );
+  return own.replace(COOKIE_PATH, (all, attribute: string, value: string) => {
+    const path = trimmed(value); // as browsers do
+    return `${path}/`.startsWith(`${basePath}/`) ? `${attribute}${path.slice(basePath.length) || '/'}` : all;
+  });
 }
 
 const COOKIE_PATH = /(;[\t ]*path[\t ]*=[\t ]*)([^;]*)/gi;
