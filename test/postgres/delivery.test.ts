@@ -25,7 +25,7 @@ t.test(
     delivery.give([Buffer.from('second ')], false);
     other();
     delivery.give([Buffer.from('third')], false);
-    t.equal(String(client.read()), 'first second third');
+    t.equal(String(client.read(client.readableLength)), 'first second third'); // without a size Node 26 gives the first chunk alone
     t.notOk(upstream.isPaused());
   },
 );
