@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { startTwin, twinsOver } from '../postgres/clients/twins.js';
 import type { RecordedLine } from '../support/gateway.js';
 import { connected, type PostgresServer } from '../support/postgres.js';
-import { AT_ONCE, compare, converse, Pipelines, type Vocabulary } from './pipelines.js';
+import { AT_ONCE, compare, converse, Pipelines, USUAL, type Vocabulary } from './pipelines.js';
 import { Random } from './random.js';
 
 const LANES = Array.from({ length: AT_ONCE }, (_, lane) => lane);
@@ -33,18 +33,7 @@ const NOT_ALLOWED = '/*not allowed*/';
 const no = (text: string) => text.replace(' ', ` ${NOT_ALLOWED} `);
 
 const ALLOWED = [
-  'select 1',
-  '',
-  'select id, name from things order by id limit 5',
-  'select n, 1 / (3 - n) from generate_series(1, 5) n',
-  'select 1/0',
-  'select n, repeat(n::text, 30) from generate_series(1, 400) n',
-  'begin',
-  'begin',
-  'commit',
-  'rollback',
-  'savepoint s',
-  'rollback to s',
+  ...USUAL.texts,
   'release s',
   'set transaction isolation level serializable',
   'rollback and chain',
@@ -53,24 +42,9 @@ const ALLOWED = [
   'delete from T',
   'with gone as (delete from T returning a) select count(*) from gone',
   'update T set a = a + 1 returning a + 0',
-  'prepare q as select 3',
   'prepare q as insert into T values (7)',
   'prepare q(int) as delete from T where a = $1',
-  'deallocate q',
-  'deallocate all',
-  'declare k cursor for select id from things order by id',
-  'declare k cursor with hold for select id from things order by id',
-  'close k',
-  'close all',
-  "set application_name = 'x'",
-  "set local application_name = 'y'",
-  'set constraints all deferred',
   'insert into V values (1)',
-  'copy (select n from generate_series(1, 3) n) to stdout',
-  'copy (select 1 / (3 - n) from generate_series(1, 5) n) to stdout',
-  'explain (costs off) select 1',
-  'show application_name',
-  'discard plans',
   'discard all',
   'table T',
   'values (1), (2)',
@@ -127,24 +101,15 @@ const REFUSED_COPIES = ['copy secret from stdin', 'copy missing from stdin', "co
 const WORDS: Vocabulary = {
   texts: [...ALLOWED, ...ALLOWED, ...BY_NAME, ...REFUSED],
   withParameter: [
-    'select $1::int',
-    'select name from things where id < $1::int order by id',
-    'select 1 / $1::int',
+    ...USUAL.withParameter,
     'insert into T values ($1::int)',
     no('delete from secret where a <> $1::int'),
     no('select hidden from things where id = $1::int'),
   ],
   several: [
-    'select 1; select 2',
-    'select 1; select 1/0; select 3',
-    'begin; select 1; commit',
+    ...USUAL.several,
     'insert into T values (4); select 1/0',
     'begin; insert into T values (5)',
-    '; ;',
-    'select 1; begin; select 1/0',
-    'prepare r as select 1; execute r; deallocate r',
-    'copy (select 1) to stdout; select 2',
-    'commit; select 1',
     'rollback; declare k cursor with hold for select id from things order by id; fetch 2 from k',
     'prepare q as select id from things order by id; execute q',
     'deallocate all; prepare q as delete from T; execute q',

@@ -32,6 +32,50 @@ export interface Vocabulary {
   readonly copiesAmong: readonly string[];
 }
 
+/** Words for all that need no more than a table `things`. */
+export const USUAL = {
+  texts: [
+    'select 1',
+    '',
+    'select id, name from things order by id limit 5',
+    'select n, 1 / (3 - n) from generate_series(1, 5) n',
+    'select 1/0',
+    'select n, repeat(n::text, 30) from generate_series(1, 400) n',
+    'begin',
+    'begin',
+    'commit',
+    'rollback',
+    'savepoint s',
+    'rollback to s',
+    'prepare q as select 3',
+    'deallocate q',
+    'deallocate all',
+    'declare k cursor for select id from things order by id',
+    'declare k cursor with hold for select id from things order by id',
+    'close k',
+    'close all',
+    "set application_name = 'x'",
+    "set local application_name = 'y'",
+    'set constraints all deferred',
+    'copy (select n from generate_series(1, 3) n) to stdout',
+    'copy (select 1 / (3 - n) from generate_series(1, 5) n) to stdout',
+    'explain (costs off) select 1',
+    'show application_name',
+    'discard plans',
+  ],
+  withParameter: ['select $1::int', 'select name from things where id < $1::int order by id', 'select 1 / $1::int'],
+  several: [
+    'select 1; select 2',
+    'select 1; select 1/0; select 3',
+    'begin; select 1; commit',
+    '; ;',
+    'select 1; begin; select 1/0',
+    'prepare r as select 1; execute r; deallocate r',
+    'copy (select 1) to stdout; select 2',
+    'commit; select 1',
+  ],
+};
+
 /** What ends a step: no other has so many in a row, and they are answered whatever state the transaction is in. */
 const MARK = 6;
 const mark = Buffer.concat([...Array.from({ length: MARK }, () => close('P', 'mark')), sync()]);

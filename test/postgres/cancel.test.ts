@@ -43,6 +43,22 @@ async function sleeper(t: Test) {
   return { ...gateway, client, key, running, sleep, cancel, handle };
 }
 
+/** A gateway with something between it and its database. */
+async function behind<Proxy extends { readonly port: number }>(
+  t: Test,
+  start: (host: string, port: number) => Promise<Proxy>,
+) {
+  const orders = await ordersDatabase(t);
+  const { host, port } = orders.database.config;
+  const proxy = await start(host, port);
+  const gateway = await startGateway(t, {
+    services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
+    env: orders.env,
+  });
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  return { proxy, join: () => loggedIn(t, gateway.ports.postgres, handle), port: gateway.ports.postgres };
+}
+
 t.test('the key the client was given cancels its statement, and the connection goes on', async (t) => {
   const { client, key, sleep, cancel } = await sleeper(t);
   await sleep();
@@ -72,19 +88,12 @@ t.test('a wrong secret, a wrong length and a wrong process number cancel nothing
 t.test(
   'the connection of a cancel request ends when the server has been told: the next statement is not hit',
   async (t) => {
-    const orders = await ordersDatabase(t);
-    const { host, port } = orders.database.config;
-    const proxy = await tapProxy(t, host, port);
-    const gateway = await startGateway(t, {
-      services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
-      env: orders.env,
-    });
-    const { handle } = await gateway.issue({ service: 'orders-db' });
-    const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+    const { proxy, join, port } = await behind(t, (host, to) => tapProxy(t, host, to));
+    const { client, hello } = await join();
     const key = keyOf(hello);
     for (let times = 0; times < 8; times += 1) {
       proxy.forget();
-      const canceller = await wire(t, gateway.ports.postgres);
+      const canceller = await wire(t, port);
       canceller.send(cancelRequest(key.pid, key.secret));
       await canceller.closed;
       t.ok(proxy.seen().includes(int32(80877102)), 'the server was told');
@@ -94,21 +103,8 @@ t.test(
   },
 );
 
-/** A gateway whose database can be made to answer nothing for a while. */
-async function behindFaults(t: Test) {
-  const orders = await ordersDatabase(t);
-  const { host, port } = orders.database.config;
-  const proxy = await faultProxy(t, port, host);
-  const gateway = await startGateway(t, {
-    services: { 'orders-db': orders.policy({ upstream: `127.0.0.1:${proxy.port}` }) },
-    env: orders.env,
-  });
-  const { handle } = await gateway.issue({ service: 'orders-db' });
-  return { proxy, join: () => loggedIn(t, gateway.ports.postgres, handle), port: gateway.ports.postgres };
-}
-
 t.test('a cancel that a slow server has not acted on is not over: it would hit the next statement', async (t) => {
-  const { proxy, join, port } = await behindFaults(t);
+  const { proxy, join, port } = await behind(t, (host, to) => faultProxy(t, to, host));
   const { client, hello } = await join();
   const { pid, secret } = keyOf(hello);
   client.send(query('select pg_sleep(20)'));
@@ -127,7 +123,7 @@ t.test('a cancel that a slow server has not acted on is not over: it would hit t
 t.test(
   'a silent server is told once of each session that ends, however often it would be told otherwise',
   async (t) => {
-    const { proxy, join } = await behindFaults(t);
+    const { proxy, join } = await behind(t, (host, to) => faultProxy(t, to, host));
     const sessions = await Promise.all(Array.from({ length: 5 }, join));
     for (const { client } of sessions) client.send(query('select pg_sleep(20)'));
     while (proxy.seen().toString('latin1').split('pg_sleep').length < 6) await pause(10);
