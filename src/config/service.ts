@@ -61,9 +61,10 @@ export function readService(
   if (frame.ok) findings.push(...accessFindings(frame.value.access, raw.roles, frame.value.grants.max_duration));
   if (!frame.ok || findings.length > 0 || roles.compiled.size === 0) return { ok: false, findings };
   const scope = scopeOf(protocol, roles.compiled);
-  const secrets = values.names.sought(protocol.injected(upstream.usable?.value, roles.compiled.values()));
-  const certificate = protocol.certificate?.(upstream.usable?.value) ?? null;
-  const compiled = { upstream: upstream.usable?.value, roles: roles.compiled, ...scope, secrets, certificate };
+  const reached = upstream.usable?.value;
+  const secrets = values.names.sought(protocol.injected(reached, roles.compiled.values()));
+  const certificate = protocol.certificate?.(reached) ?? null;
+  const compiled = { upstream: reached, roles: roles.compiled, ...scope, secrets, certificate };
   const policy = toPolicy(frame.value, file.text, compiled);
   const { access } = frame.value;
   return { ok: true, value: access === undefined ? policy : { ...policy, access: toAccessPolicy(access, raw.roles) } };

@@ -15,7 +15,7 @@ import { cancelRequest, sslRequest, startupMessage } from './wire/frontend-write
 const HANDSHAKE_LIMIT = 10_000;
 /** As long as a client's own cancel request is held: one that the server acts on behind that may hit the statement behind, milliseconds. */
 const CANCEL_LIMIT = 10_000;
-/** A statement that had reached the server behind the running one is cancelled too: asked again after these milliseconds. */
+/** A statement that had reached the server behind the running one is cancelled too: asked again so many milliseconds behind the last time. */
 const CANCEL_AGAIN = [0, 25, 75, 150];
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
 const MOST_SECRET = 256;
