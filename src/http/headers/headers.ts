@@ -152,7 +152,8 @@ export function responseHeaders(headers: readonly Header[], service: ServiceAddr
       const { passed, withheld } = readChallenges(value);
       if (withheld.length === 0) kept.push(header);
       else if (passed !== '') kept.push([name, passed]);
-    } else kept.push(LEADING.has(plain) ? [name, publicAddress(value, service)] : header);
+    } else if (plain === 'refresh') kept.push([name, publicRefresh(value, service)]);
+    else kept.push(LEADING.has(plain) ? [name, publicLocation(value, service)] : header);
   }
   return kept;
 }
@@ -203,13 +204,13 @@ interface ServiceAddress {
   readonly passesAuthorization: boolean;
 }
 
-/** Headers that hold an address, where a client goes to or which it keeps. */
-const LEADING = new Set(['location', 'content-location', 'refresh']);
+/** Headers that are an address, where a client goes to or which it keeps. */
+const LEADING = new Set(['location', 'content-location']);
 
-/** The address that such a header holds, as a client knows it; `Refresh` says before it after how many seconds (HTML, shared declarative refresh steps). */
-function publicAddress(value: string, service: ServiceAddress): string {
+/** `Refresh` says before its address after how many seconds (HTML, shared declarative refresh steps). */
+function publicRefresh(value: string, service: ServiceAddress): string {
   const [, before = '', address = '', behind = ''] = REFRESH.exec(value) ?? [];
-  return before === '' ? publicLocation(value, service) : before + publicLocation(address, service) + behind;
+  return address === '' ? value : before + publicLocation(address, service) + behind;
 }
 
 const REFRESH = /^(\s*[\d.]+[\s;,]+(?:url\s*=\s*)?["']?)([^"']+)(.*)$/is;
