@@ -110,6 +110,17 @@ t.test('where redaction took what a rule looks at nobody can tell, and the answe
   t.same(body.why, { 'redaction took what a rule looks at': 2 });
 });
 
+t.test('a request that a cookie made another one is refused again', async (t) => {
+  const gateway = await gatewayOfBoth(t, ['GET /orders']);
+  const { handle } = await gateway.issue({ service: 'orders-web' });
+  t.equal(await gateway.get(handle, '/orders', { cookie: 'theme=dark; _method=delete' }), 403);
+  t.equal(await gateway.get(handle, '/orders', { cookie: 'theme=dark; _method=xyz' }), 403);
+  const { body } = await replay(gateway, WEB(gateway.url, ['GET /orders']));
+  t.match(body, { actions: 2, refused: 0, allowed: 0, undeterminable: 0 });
+  const { body: wider } = await replay(gateway, WEB(gateway.url, ['GET /orders', 'DELETE /orders']));
+  t.match(wider, { refused: 0, allowed: 1, undeterminable: 0 });
+});
+
 t.test('a role that the draft drops refuses everything its holders did', async (t) => {
   const gateway = await gatewayOfBoth(t, ['GET /']);
   const { handle } = await gateway.issue({ service: 'orders-web' });

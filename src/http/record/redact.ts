@@ -1,6 +1,7 @@
 import { REDACTED } from '../../log.js';
 import type { Header } from '../action.js';
 import { canonical, isCredentialProtocol } from '../headers/headers.js';
+import { methodsInCookie } from '../rules/override.js';
 import { beginningWithoutAnyHandle, withoutAnyHandle } from './disguised.js';
 import { CREDENTIAL, CREDENTIAL_PART } from './looks.js';
 import { secretParts } from './multipart.js';
@@ -12,8 +13,8 @@ import { isWorthALook } from './worth-a-look.js';
 const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
 
 /**
- * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. The same lists have the
- * same lines, which are kept from one time to the next: not to be changed.
+ * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. Of cookies it is told which methods
+ * they ask for, since that was decided on. The same lists have the same lines, which are kept from one time to the next: not to be changed.
  * @param injected - canonical names of the headers the gateway injects
  */
 export function redactHeaders(headers: readonly Header[], injected: readonly string[]): readonly string[] {
@@ -27,6 +28,7 @@ export function redactHeaders(headers: readonly Header[], injected: readonly str
 const REDACTED_LINES = new WeakMap<readonly Header[], { injected: readonly string[]; lines: readonly string[] }>();
 
 function redactHeader(plain: string, value: string, injected: readonly string[]): string {
+  if (plain === 'cookie') return [REDACTED, ...methodsInCookie(value).map((method) => `_method=${method}`)].join('; ');
   if (isSecretHeader(plain, injected)) return REDACTED;
   if (plain === 'sec-websocket-protocol') return redactProtocols(value);
   return withoutAnyHandle(without(value, formCuts)); // Referer holds a query, and others may

@@ -1,9 +1,8 @@
 import type { Header, RequestAction } from '../action.js';
-import { trimmed } from '../headers/header-line.js';
 import { canonical, connectionList, isForwarded, valuesOf } from '../headers/headers.js';
 import { escaped, identified, led, MANY, mayLead, mounted, traversed } from './elsewhere.js';
 import { unescaped } from './escapes.js';
-import { METHODS, namesMethod } from './override.js';
+import { METHODS, methodNamed, methodsInCookie } from './override.js';
 import { Parameters } from './parameters.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
@@ -54,11 +53,11 @@ function tellingIn(headers: readonly Header[]): readonly Header[] {
   return telling;
 }
 
-/** A cookie `_method`, which `$_REQUEST` of PHP gives out as a field of that name (see `readCookieNames`), as the header that asks for the same. */
+/** A cookie as the header that asks for the same. */
 function methodsInCookies(headers: readonly Header[]): Header[] {
-  const held = valuesOf(headers, 'cookie').map(unescaped);
-  const cookies = held.filter((value) => /method/i.test(value)).flatMap((value) => value.split(';').map(trimmed));
-  return cookies.filter(namesMethod).map((cookie) => [OVERRIDING, cookie.slice(cookie.indexOf('=') + 1)]);
+  return valuesOf(headers, 'cookie').flatMap((value) =>
+    methodsInCookie(value).map((method): Header => [OVERRIDING, method]),
+  );
 }
 
 const OVERRIDING = 'x-http-method-override';
@@ -100,9 +99,6 @@ function sourceOf(value: string, basePath: string): Target {
   return readServiceTarget(path.slice(basePath.length));
 }
 
-/** No rule is for it. */
-const UNKNOWN = 'UNKNOWN';
-
 /**
  * Frameworks take the method from a header, and Icinga and Payload's own pages ask for what they look up by POST with one that says
  * `GET`. Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise.
@@ -123,6 +119,5 @@ function queried(parameters: Parameters): readonly string[] {
 /** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`. */
 function named([name, value]: Header): readonly string[] {
   if (!/(?:^|-)(?:http-method|method-override)$/.test(canonical(name))) return [];
-  const method = value.trim().toUpperCase();
-  return [METHODS.includes(method) ? method : UNKNOWN];
+  return [methodNamed(value)];
 }

@@ -1,3 +1,4 @@
+import { trimmed } from '../headers/header-line.js';
 import { unescaped } from './escapes.js';
 
 /**
@@ -18,6 +19,20 @@ const OVERRIDE =
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
   return OVERRIDE.test(parameter);
+}
+
+/** The method that a service would read there; no rule is for `UNKNOWN`. */
+export function methodNamed(value: string): string {
+  const method = value.trim().toUpperCase();
+  return METHODS.includes(method) ? method : 'UNKNOWN';
+}
+
+/** What cookies `_method` ask for: `$_REQUEST` of PHP gives them out as fields of that name (see `readCookieNames`). */
+export function methodsInCookie(header: string): readonly string[] {
+  const plain = unescaped(header);
+  if (!/method/i.test(plain)) return [];
+  const cookies = plain.split(';').map(trimmed).filter(namesMethod);
+  return [...new Set(cookies.map((cookie) => methodNamed(cookie.slice(cookie.indexOf('=') + 1))))];
 }
 
 /** @param query - with its `?`, or empty */
