@@ -51,7 +51,7 @@ export class Refusals {
     recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason, ...as }, { text: message });
     this.#metrics.service(policy.name, policy.protocol).decided('deny', reason); // an action in the record is a decision
     const receipt = { endedAt: startedAt, reason: 'refused', dueAt: null, cutAt: null, bytesAfterDue: 0 } as const;
-    recording.close(receipt, { ...receipt, endedAt: new Date(startedAt).toISOString() });
+    recording.close(receipt);
   }
 
   #isDue(key: string): boolean {

@@ -1,8 +1,9 @@
 import type { ServicePolicy } from '../config/protocol.js';
 import type { Grant } from '../grant/grant.js';
 import type { Facts } from '../recording/event.js';
-import type { SessionLog } from '../recording/log.js';
+import type { SessionLog, SessionRow } from '../recording/log.js';
 import type { Recorder } from '../recording/recorder.js';
+import { openingFacts } from '../recording/row-facts.js';
 import { uuid7 } from '../recording/uuid7.js';
 
 /** What a session begins with. */
@@ -21,20 +22,19 @@ export interface Beginning {
  */
 export function beginRecord(recorder: Recorder, beginning: Beginning, holder: Facts = {}): SessionLog {
   const { grant, policy, client, startedAt } = beginning;
-  const { principal, role } = grant;
-  const recording = recorder.open({
+  const row: SessionRow = {
     id: uuid7(startedAt),
     grantId: grant.id,
     service: policy.name,
     protocol: policy.protocol,
-    principal,
-    role,
+    principal: grant.principal,
+    role: grant.role,
     client,
     mode: policy.recording.mode,
     policyVersion: policy.version,
     startedAt,
-  });
-  const who = { grant: grant.id, service: policy.name, principal, role, client, policy: policy.version };
-  recording.append('open', { ...who, ...holder }, { token: grant.token });
+  };
+  const recording = recorder.open(row);
+  recording.append('open', { ...openingFacts(row, recorder.gatewayId), ...holder }, { token: grant.token });
   return recording;
 }

@@ -3,6 +3,7 @@ import { Backlog, type Part } from './backlog.js';
 import { genesis } from './chain.js';
 import type { EventKind, Facts, FreshEvent, Json, Later, Payload, RecordedEvent } from './event.js';
 import type { Hearing } from './hearing.js';
+import { closingFacts } from './row-facts.js';
 import type { Stretch } from './stretch.js';
 
 /** A session as its row says it. Times are milliseconds since the epoch. */
@@ -154,9 +155,9 @@ export class SessionLog {
   }
 
   /** Closes the log: its last event, and the receipt for the row. */
-  close(receipt: Receipt, facts: Facts): void {
+  close(receipt: Receipt): void {
     if (this.receipt !== null) return;
-    this.append('close', facts);
+    this.append('close', closingFacts(receipt));
     this.receipt = receipt;
     this.rowWritten = false;
     this.#sink.dirty(this, true);
@@ -225,7 +226,7 @@ export class SessionLog {
       this.#lastSeq = this.committedSeq;
       if (first !== null) this.append(first.kind, first.facts, first.payload);
       this.append('gap', { about: 'not_recorded', events: last - this.#lastSeq, why });
-      if (this.receipt !== null) this.append('close', { reason: this.receipt.reason });
+      if (this.receipt !== null) this.append('close', closingFacts(this.receipt));
     }
     this.onStall();
   }

@@ -2,6 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import { packBlock } from './block.js';
 import { genesis } from './chain.js';
 import type { RecordedEvent } from './event.js';
+import { closingFacts } from './row-facts.js';
 import { inTransaction } from './transaction.js';
 import { blockColumns, readHeads, WRITE_BLOCKS } from './writer.js';
 
@@ -101,7 +102,7 @@ async function findLost(client: PoolClient, by: string, unseen: number): Promise
 function lastEvents({ gatewayId, seenAt, lastSeq }: Lost, by: string, now: number): RecordedEvent[] {
   const lastSeen = seenAt?.toISOString() ?? null;
   const gap = { about: 'gateway_lost', gateway: gatewayId, lastSeen, closedBy: by };
-  const end = { reason: 'interrupted', endedAt: new Date(now).toISOString() };
+  const end = closingFacts({ reason: 'interrupted', endedAt: now, dueAt: null, cutAt: null, bytesAfterDue: null });
   return [
     { seq: lastSeq + 1, at: now, kind: 'gap', facts: gap, payload: null },
     { seq: lastSeq + 2, at: now, kind: 'close', facts: end, payload: null },

@@ -93,6 +93,10 @@ export class Recorder implements Sink {
     else this.#flushLater();
   }
 
+  get gatewayId(): string {
+    return this.#options.gatewayId;
+  }
+
   hasRoom(person: string): boolean {
     return this.#room.has(person);
   }

@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
 
+/** When an id was made: milliseconds since the epoch. */
+export function timeOfUuid7(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
 /** The most that fits behind the time, 12 bits; a millisecond begins in the lower half, so that there is room to count on. */
 const MOST = 0x0fff;
 /** The last id of this process: its time, and what stands behind that. */

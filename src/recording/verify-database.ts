@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import { readBlocks } from './blocks.js';
+import { closingFacts, type Ending, openingFacts } from './row-facts.js';
 import { ChainCheck, type ChainEnd, type ClaimedSession, type Finding } from './verify.js';
 
 /** What a verification found. */
@@ -19,15 +20,21 @@ const PAGE = 200;
 const MOST = 1_000;
 
 interface Row {
-  id: string;
-  grant_id: string | null;
+  grant_id: string;
   service: string;
+  protocol: string;
   principal: string;
   role: string;
   client: string;
+  mode: 'strict' | 'buffered';
   policy_version: string;
-  ended: boolean;
+  gateway_id: string;
+  started_at: Date;
+  ended_at: Date | null;
   end_reason: string | null;
+  due_at: Date | null;
+  cut_at: Date | null;
+  bytes_after_due: string | null;
   last_seq: string | null;
   last_hash: Buffer | null;
 }
@@ -37,17 +44,14 @@ const IDS = `
   select id from (select id from sessions where id > $1 union select distinct session_id from blocks where session_id > $1) as known
   order by id limit ${PAGE}`;
 
-const ROWS = `
-  select id, grant_id, service, principal, role, client, policy_version, ended_at is not null as ended, end_reason, last_seq,
-    last_hash from sessions where id = any($1)`;
+const ROW = 'select * from sessions where id = $1';
 
 /**
  * Checks one session's record.
  * @throws DaypassError `unknown_session` when there is neither a row nor a block
  */
 export async function verifySession(pool: Pool, session: string): Promise<Verified> {
-  const row = await rowOf(pool, session);
-  const check = await follow(pool, session, row);
+  const { check, row } = await follow(pool, session);
   if (
     row === null &&
     check.events === 0 &&
@@ -56,7 +60,7 @@ export async function verifySession(pool: Pool, session: string): Promise<Verifi
     throw new DaypassError('unknown_session', `There is no session ${session}.`);
   }
   const { events, findings, last } = check;
-  return { sessions: 1, events, findings, open: row?.ended === false ? 1 : 0, last };
+  return { sessions: 1, events, findings, open: row?.closing === null ? 1 : 0, last };
 }
 
 /** Checks every session's record, one after the other. */
@@ -69,12 +73,10 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   while (after !== undefined) {
     const ids: string[] = (await pool.query<{ id: string }>(IDS, [after])).rows.map(({ id }) => id);
     for (const id of ids) {
-      // Read one by one and just before its blocks: a session that ends meanwhile must not look truncated.
-      const row = await rowOf(pool, id);
-      const check = await follow(pool, id, row);
+      const { check, row } = await follow(pool, id);
       sessions += 1;
       events += check.events;
-      if (row?.ended === false) open += 1;
+      if (row?.closing === null) open += 1;
       if (findings.length < MOST) findings.push(...check.findings);
     }
     after = ids[PAGE - 1];
@@ -82,28 +84,37 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   return { sessions, events, findings: findings.slice(0, MOST), open };
 }
 
-async function follow(pool: Pool, session: string, row: ClaimedSession | null): Promise<ChainCheck> {
-  const check = new ChainCheck(session, row);
-  for await (const block of readBlocks(pool, session)) check.block(block);
-  check.end();
-  return check;
+/** Its row is read before its blocks: a session that ends meanwhile must not look truncated, nor closed before its row says so. */
+async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
+  for (let isAgain = false; ; isAgain = true) {
+    const row = await rowOf(pool, session);
+    const check = new ChainCheck(session, row);
+    for await (const block of readBlocks(pool, session)) check.block(block);
+    if (!isAgain && row?.closing === null && check.isClosed) continue;
+    check.end();
+    return { check, row };
+  }
 }
 
 async function rowOf(pool: Pool, session: string): Promise<ClaimedSession | null> {
-  const { rows } = await pool.query<Row>(ROWS, [[session]]);
-  const row = rows[0];
+  const [row] = (await pool.query<Row>(ROW, [session])).rows;
   if (row === undefined) return null;
+  const { grant_id: grantId, service, protocol, principal, role, client, mode, policy_version: policyVersion } = row;
   return {
-    id: row.id,
-    grantId: row.grant_id ?? '',
-    service: row.service,
-    principal: row.principal,
-    role: row.role,
-    client: row.client,
-    policyVersion: row.policy_version,
-    ended: row.ended,
-    endReason: row.end_reason,
+    startedAt: row.started_at.getTime(),
+    opening: openingFacts({ grantId, service, protocol, principal, role, client, mode, policyVersion }, row.gateway_id),
+    closing: row.ended_at === null ? null : closingFacts(endingOf(row, row.ended_at)),
     lastSeq: row.last_seq === null ? null : Number(row.last_seq),
     lastHash: row.last_hash,
+  };
+}
+
+function endingOf(row: Row, endedAt: Date): Ending {
+  return {
+    endedAt: endedAt.getTime(),
+    reason: row.end_reason ?? '',
+    dueAt: row.due_at?.getTime() ?? null,
+    cutAt: row.cut_at?.getTime() ?? null,
+    bytesAfterDue: row.bytes_after_due === null ? null : Number(row.bytes_after_due),
   };
 }

@@ -1,8 +1,10 @@
+import { iso } from '../clock.js';
 import { messageOf } from '../errors.js';
 import { unpackBlock } from './block.js';
 import type { StoredBlock } from './blocks.js';
 import { decodeEvent, type EncodedEvent, genesis, link, payloadMatches } from './chain.js';
 import type { Facts, RecordedEvent } from './event.js';
+import { timeOfUuid7 } from './uuid7.js';
 
 /** What can be wrong with a recording. */
 export type Fault =
@@ -30,15 +32,12 @@ export interface Finding {
 
 /** What the session's row claims; checked against the record. */
 export interface ClaimedSession {
-  readonly id: string;
-  readonly grantId: string;
-  readonly service: string;
-  readonly principal: string;
-  readonly role: string;
-  readonly client: string;
-  readonly policyVersion: string;
-  readonly ended: boolean;
-  readonly endReason: string | null;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** What its first event has to say. */
+  readonly opening: Facts;
+  /** What its last event has to say; null: it goes on. */
+  readonly closing: Facts | null;
   readonly lastSeq: number | null;
   readonly lastHash: Buffer | null;
 }
@@ -63,7 +62,8 @@ export class ChainCheck {
   #hash: Buffer;
   #seq = 0;
   #events = 0;
-  #closedAs: string | null = null;
+  /** The facts of its last event, if that closed it. */
+  #closing: Facts | null = null;
 
   constructor(session: string, claimed: ClaimedSession | null) {
     this.#session = session;
@@ -75,6 +75,11 @@ export class ChainCheck {
   /** How many events were read. */
   get events(): number {
     return this.#events;
+  }
+
+  /** Whether its last event closed it. */
+  get isClosed(): boolean {
+    return this.#closing !== null;
   }
 
   /** How far the chain goes: its last event, and the value behind it (hex). */
@@ -97,11 +102,17 @@ export class ChainCheck {
   end(): readonly Finding[] {
     const claimed = this.#claimed;
     if (this.#seq === 0) this.#find(1, 'missing', 'there is no record at all');
-    else if (claimed?.ended === true) this.#end(claimed);
+    else if (claimed !== null && claimed.closing !== null) this.#end(claimed, claimed.closing);
+    else if (claimed !== null && this.#closing !== null)
+      this.#find(
+        this.#seq,
+        'row_changed',
+        `the record ends as ${said(this.#closing.reason)}; its row says that it goes on`,
+      );
     return this.findings;
   }
 
-  #end(claimed: ClaimedSession): void {
+  #end(claimed: ClaimedSession, closing: Facts): void {
     if (claimed.lastSeq === null || claimed.lastHash === null) {
       this.#find(this.#seq, 'row_changed', 'the session has ended and its row does not say with which event');
     } else if (this.#seq < claimed.lastSeq) {
@@ -112,13 +123,9 @@ export class ChainCheck {
       );
     } else if (this.#seq > claimed.lastSeq || !claimed.lastHash.equals(this.#hash)) {
       this.#find(this.#seq, 'row_changed', 'the end of the chain is not the one the session row names');
-    } else if (this.#closedAs !== claimed.endReason) {
-      this.#find(
-        this.#seq,
-        'row_changed',
-        `the record ends as ${this.#closedAs ?? 'not closed'}; its row says ${claimed.endReason}`,
-      );
-    }
+    } else if (this.#closing === null) {
+      this.#find(this.#seq, 'row_changed', `the record is not closed; its row says ${said(closing.reason)}`);
+    } else this.#compare(this.#seq, closing, this.#closing);
   }
 
   /** Whether the block stands where the one before it ended. */
@@ -189,33 +196,34 @@ export class ChainCheck {
   }
 
   #meaning({ seq, kind, facts }: RecordedEvent): void {
-    if (kind === 'close') this.#closedAs = typeof facts.reason === 'string' ? facts.reason : null;
+    this.#closing = kind === 'close' ? facts : null;
     if (seq !== 1) return;
     if (kind !== 'open') this.#find(1, 'not_opened', `the record begins with ${JSON.stringify(kind)}`);
     else if (this.#claimed !== null) this.#opening(facts, this.#claimed);
   }
 
-  /** Whether the session's row says what was recorded when it was opened. */
-  #opening(facts: Facts, claimed: ClaimedSession): void {
-    const pairs = [
-      ['grant', claimed.grantId],
-      ['service', claimed.service],
-      ['principal', claimed.principal],
-      ['role', claimed.role],
-      ['client', claimed.client],
-      ['policy', claimed.policyVersion],
-    ] as const;
-    for (const [fact, value] of pairs) {
-      if (facts[fact] === value) continue;
-      this.#find(
-        1,
-        'row_changed',
-        `the row's ${fact} is ${JSON.stringify(value)}; recorded was ${JSON.stringify(facts[fact])}`,
-      );
+  /** The time is the session's id's, from which the chain begins. */
+  #opening(facts: Facts, { opening, startedAt }: ClaimedSession): void {
+    this.#compare(1, opening, facts);
+    const began = timeOfUuid7(this.#session);
+    if (began !== startedAt)
+      this.#find(1, 'row_changed', `its row says ${said(iso(startedAt))}; it began at ${said(iso(began))}`);
+  }
+
+  /** Whether the session's row says what was recorded. Older records do not say everything. */
+  #compare(seq: number, claimed: Facts, recorded: Facts): void {
+    for (const fact in claimed) {
+      const [value, was] = [claimed[fact], recorded[fact]];
+      if (was === undefined || value === was) continue;
+      this.#find(seq, 'row_changed', `the row's ${fact} is ${said(value)}; recorded was ${said(was)}`);
     }
   }
 
   #find(seq: number, fault: Fault, message: string): void {
     if (this.findings.length < MOST_FINDINGS) this.findings.push({ session: this.#session, seq, fault, message });
   }
+}
+
+function said(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing';
 }

@@ -250,12 +250,10 @@ export class Session implements Due, Lasting {
     this.#warnings.cancel();
     this.#connections.clear();
     for (const done of this.#whenEnded) attempt(this.#parts.log, done);
-    const receipt = { ...end, endedAt: this.#parts.clock.wall(), bytesAfterDue: this.toClients.bytesAfterDue };
-    this.recording.close(receipt, {
-      ...receipt,
-      dueAt: iso(end.dueAt),
-      cutAt: iso(end.cutAt),
-      endedAt: iso(receipt.endedAt),
+    this.recording.close({
+      ...end,
+      endedAt: this.#parts.clock.wall(),
+      bytesAfterDue: this.toClients.bytesAfterDue,
     });
     this.#parts.log.info(
       {

@@ -8,6 +8,7 @@ import type { SessionLog, SessionRow } from '../../src/recording/log.js';
 import { migrate } from '../../src/recording/migrate.js';
 import { reapSessions } from '../../src/recording/reap.js';
 import { Recorder, type RecorderOptions } from '../../src/recording/recorder.js';
+import { openingFacts } from '../../src/recording/row-facts.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 import { ledgerDatabase } from '../support/ledger.js';
 import type { Database, PostgresServer } from '../support/postgres.js';
@@ -65,8 +66,7 @@ export function sessionRow(over: Partial<SessionRow> = {}): SessionRow {
 export function open(recorder: Recorder, over: Partial<SessionRow> = {}): SessionLog {
   const row = sessionRow(over);
   const log = recorder.open(row);
-  const { grantId: grant, service, principal, role, client, policyVersion: policy } = row;
-  log.append('open', { grant, service, principal, role, client, policy }, { token: 'a.b.c' });
+  log.append('open', openingFacts(row, recorder.gatewayId), { token: 'a.b.c' });
   return log;
 }
 
@@ -76,7 +76,7 @@ export function act(log: SessionLog, text: string, outcome: 'allow' | 'deny' = '
 }
 
 export function close(log: SessionLog, reason = 'client_left'): void {
-  log.close({ endedAt: Date.now(), reason, dueAt: null, cutAt: null, bytesAfterDue: 0 }, { reason });
+  log.close({ endedAt: Date.now(), reason, dueAt: null, cutAt: null, bytesAfterDue: 0 });
 }
 
 /** Resolves when everything appended so far is committed. */

@@ -185,6 +185,37 @@ const TAMPERINGS: readonly Tampering[] = [
     expected: [{ session: 'a', seq: 10, fault: 'row_changed' }],
   },
   {
+    name: 'when it was due, was cut and ended, and what passed after that, is changed',
+    change: ({ pool, a }) =>
+      pool.query(
+        `update sessions set due_at = started_at, cut_at = started_at + interval '30 s', bytes_after_due = 123456,
+           ended_at = ended_at + interval '30 s' where id = $1`,
+        [a],
+      ),
+    expected: Array.from({ length: 4 }, () => ({ session: 'a', seq: 10, fault: 'row_changed' }) as const),
+  },
+  {
+    name: 'when it began is changed',
+    change: ({ pool, a }) =>
+      pool.query(`update sessions set started_at = started_at - interval '1 day' where id = $1`, [a]),
+    expected: [{ session: 'a', seq: 1, fault: 'row_changed' }],
+  },
+  {
+    name: 'its mode, its protocol and its gateway are changed',
+    change: ({ pool, a }) =>
+      pool.query(`update sessions set mode = 'buffered', protocol = 'http', gateway_id = id where id = $1`, [a]),
+    expected: Array.from({ length: 3 }, () => ({ session: 'a', seq: 1, fault: 'row_changed' }) as const),
+  },
+  {
+    name: 'a session that ended is said to go on',
+    change: ({ pool, a }) =>
+      pool.query(
+        'update sessions set ended_at = null, end_reason = null, last_seq = null, last_hash = null where id = $1',
+        [a],
+      ),
+    expected: [{ session: 'a', seq: 10, fault: 'row_changed' }],
+  },
+  {
     name: "the session's row is deleted",
     change: ({ pool, a }) => pool.query('delete from sessions where id = $1', [a]),
     expected: [{ session: 'a', seq: 1, fault: 'no_row' }],
