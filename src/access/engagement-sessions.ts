@@ -1,8 +1,11 @@
 import type { PoolClient } from 'pg';
+import { iso } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import { eventsOf, type StoredBlock } from '../recording/blocks.js';
-import type { RecordedEvent } from '../recording/event.js';
+import type { Facts, Json, RecordedEvent } from '../recording/event.js';
+import { claimedFacts, type StoredSession } from '../recording/row-facts.js';
 import { Summary } from '../recording/summary.js';
+import { timeOfUuid7 } from '../recording/uuid7.js';
 import type { CloseOutDenial, CloseOutSession } from './closeout-record.js';
 
 /** How many sessions are read at a time, and how many blocks of their recordings. */
@@ -12,8 +15,8 @@ const BLOCKS = 32;
 const LISTED = 1_000;
 
 const SESSIONS = `
-  select s.id, s.gateway_id, s.grant_id, s.protocol, s.client, s.mode, s.policy_version, s.started_at, s.ended_at, s.end_reason,
-    s.due_at, s.cut_at, s.bytes_after_due, coalesce(s.last_seq, b.last_seq, 0)::text as last_seq,
+  select s.id, s.gateway_id, s.grant_id, s.service, s.protocol, s.principal, s.role, s.client, s.mode, s.policy_version, s.started_at,
+    s.ended_at, s.end_reason, s.due_at, s.cut_at, s.bytes_after_due, coalesce(s.last_seq, b.last_seq, 0)::text as last_seq,
     encode(coalesce(s.last_hash, b.hash_after), 'hex') as head, i.*
   from sessions s
   left join lateral (
@@ -25,11 +28,12 @@ const SESSIONS = `
     from block_index where session_id = s.id) i on true
   where s.grant_id = any($1) and s.id > $2 order by s.id limit ${PAGE}`;
 
-/** The index says where something was refused; what it does not cover is read whole. */
+/** How each begins and ends, and where something was refused, as the index says; what that does not cover is read whole. */
 const EVIDENCE = `
   select b.session_id, b.first_seq, b.last_seq, b.from_at, b.to_at, b.hash_before, b.hash_after, b.payload, b.format
   from blocks b
-  where b.session_id = any($1) and (b.session_id, b.first_seq) > ($3::uuid, $4::bigint) and (b.session_id = any($2) or exists (
+  where b.session_id = any($1) and (b.session_id, b.first_seq) > ($3::uuid, $4::bigint) and (b.session_id = any($2) or b.first_seq = 1
+    or not exists (select from blocks l where l.session_id = b.session_id and l.first_seq > b.first_seq) or exists (
     select from block_index i where i.session_id = b.session_id and i.denied > 0 and i.first_seq <= b.last_seq
       and i.last_seq >= b.first_seq))
   order by b.session_id, b.first_seq limit ${BLOCKS}`;
@@ -43,8 +47,8 @@ export interface EngagementSessions {
 }
 
 /**
- * Counts come from the index, denials from the recordings themselves, and so do the counts of a session that the index does
- * not cover to its end (a live one, mostly). A few queries for a thousand sessions.
+ * Counts come from the index; denials, how each session began and how it ended from the recordings themselves, and so do the counts of a
+ * session that the index does not cover to its end (a live one, mostly). Some dozen queries for a thousand sessions.
  */
 export async function readEngagementSessions(
   client: PoolClient,
@@ -63,6 +67,9 @@ export async function readEngagementSessions(
 
 /** What the evidence says of one session. */
 interface Reading {
+  /** The facts of its first event, and of its last if that closed it. */
+  opening: Facts | null;
+  closing: Facts | null;
   readonly denials: Map<string, number>;
   /** Counts it anew; null where the index has it. */
   summary: Summary | null;
@@ -75,7 +82,11 @@ async function withDenials(client: PoolClient, rows: readonly Row[], listed: Clo
   const readings = new Map(
     rows.map((row): [string, Reading] => [
       row.id,
-      { denials: new Map(), summary: null, uncounted: uncounted(row), unreadable: false },
+      {
+        opening: null,
+        closing: null,
+        ...{ denials: new Map(), summary: null, uncounted: uncounted(row), unreadable: false },
+      },
     ]),
   );
   const whole = rows.filter(uncounted).map(({ id }) => id);
@@ -103,6 +114,8 @@ function read(block: StoredBlock, reading: Reading, listed: CloseOutDenial[]): v
       reading.summary.add(event);
     }
     const { kind, facts, seq, at } = event;
+    if (seq === 1) reading.opening = facts;
+    reading.closing = kind === 'close' ? facts : null;
     if (kind !== 'action' || facts.outcome !== 'deny') continue;
     const reason = facts.reason ?? 'unknown';
     reading.denials.set(reason, (reading.denials.get(reason) ?? 0) + 1);
@@ -125,16 +138,29 @@ function readable(block: StoredBlock, reading: Reading): readonly RecordedEvent[
   }
 }
 
+/** What stands in the record counts; the row tells what an older one, or one that cannot be read, does not say. */
 function sessionOf(row: Row, reading: Reading | undefined): CloseOutSession {
+  const claimed = claimedFacts(row);
+  const opening = { ...claimed.opening, ...reading?.opening };
+  const closing = { ...claimed.closing, ...reading?.closing };
   const counted = reading?.summary?.row();
   const denials = [...(reading?.denials ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
   return {
     id: row.id,
-    ...{ grant: row.grant_id, protocol: row.protocol, client: row.client, mode: row.mode },
-    ...{ policyVersion: row.policy_version, gateway: row.gateway_id },
-    ...{ from: row.started_at.toISOString(), to: row.ended_at?.toISOString() ?? null, endReason: row.end_reason },
-    ...{ dueAt: row.due_at?.toISOString() ?? null, cutAt: row.cut_at?.toISOString() ?? null },
-    bytesAfterDue: row.bytes_after_due === null ? null : Number(row.bytes_after_due),
+    ...{
+      grant: row.grant_id,
+      protocol: words(opening.protocol),
+      client: words(opening.client),
+      mode: words(opening.mode),
+    },
+    ...{ policyVersion: words(opening.policy), gateway: words(opening.gateway) },
+    ...{
+      from: iso(reading?.opening ? timeOfUuid7(row.id) : row.started_at.getTime()),
+      to: time(closing.endedAt),
+      endReason: closing.reason ?? null,
+    },
+    ...{ dueAt: time(closing.dueAt), cutAt: time(closing.cutAt) },
+    bytesAfterDue: typeof closing.bytesAfterDue === 'number' ? closing.bytesAfterDue : null,
     actions: counted?.actions ?? Number(row.actions),
     rows: counted?.rows ?? Number(row.rows),
     bytesIn: counted?.bytesIn ?? Number(row.bytes_in),
@@ -144,20 +170,16 @@ function sessionOf(row: Row, reading: Reading | undefined): CloseOutSession {
   };
 }
 
-interface Row {
+function words(value: Json | undefined): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function time(value: Json | undefined): string | null {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value)) ? iso(Date.parse(value)) : null;
+}
+
+interface Row extends StoredSession {
   readonly id: string;
-  readonly gateway_id: string;
-  readonly grant_id: string;
-  readonly protocol: string;
-  readonly client: string;
-  readonly mode: string;
-  readonly policy_version: string;
-  readonly started_at: Date;
-  readonly ended_at: Date | null;
-  readonly end_reason: string | null;
-  readonly due_at: Date | null;
-  readonly cut_at: Date | null;
-  readonly bytes_after_due: string | null;
   readonly last_seq: string;
   readonly head: string | null;
   readonly indexed: string;

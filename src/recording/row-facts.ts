@@ -11,10 +11,44 @@ export function openingFacts(row: Omit<SessionRow, 'id' | 'startedAt'>, gateway:
   return { grant: grantId, service, principal, role, client, policy: policyVersion, protocol, mode, gateway };
 }
 
-/** The same of how it ended; `bytesAfterDue` is null where nobody counted. */
+/** How a session ended; `bytesAfterDue` is null where nobody counted. */
+type Ending = Omit<Receipt, 'bytesAfterDue'> & { readonly bytesAfterDue: number | null };
+
+/** The same of how it ended. */
 export function closingFacts({ reason, endedAt, dueAt, cutAt, bytesAfterDue }: Ending): Facts {
   return { reason, dueAt: iso(dueAt), cutAt: iso(cutAt), endedAt: iso(endedAt), bytesAfterDue };
 }
 
-/** How a session ended. Times are milliseconds since the epoch. */
-export type Ending = Omit<Receipt, 'bytesAfterDue'> & { readonly bytesAfterDue: number | null };
+/** A session's row as the database has it, without where its record ends. */
+export interface StoredSession {
+  readonly gateway_id: string;
+  readonly grant_id: string;
+  readonly service: string;
+  readonly protocol: string;
+  readonly principal: string;
+  readonly role: string;
+  readonly client: string;
+  readonly mode: 'strict' | 'buffered';
+  readonly policy_version: string;
+  readonly started_at: Date;
+  readonly ended_at: Date | null;
+  readonly end_reason: string | null;
+  readonly due_at: Date | null;
+  readonly cut_at: Date | null;
+  readonly bytes_after_due: string | null;
+}
+
+/** Both, as a row claims them; `closing` is null where it says that the session goes on. */
+export function claimedFacts(row: StoredSession): { readonly opening: Facts; readonly closing: Facts | null } {
+  const { service, protocol, principal, role, client, mode } = row;
+  const who = { grantId: row.grant_id, service, protocol, principal, role, client, mode };
+  const opening = openingFacts({ ...who, policyVersion: row.policy_version }, row.gateway_id);
+  if (row.ended_at === null) return { opening, closing: null };
+  const bytesAfterDue = row.bytes_after_due === null ? null : Number(row.bytes_after_due);
+  const [endedAt, dueAt, cutAt] = [
+    row.ended_at.getTime(),
+    row.due_at?.getTime() ?? null,
+    row.cut_at?.getTime() ?? null,
+  ];
+  return { opening, closing: closingFacts({ reason: row.end_reason ?? '', endedAt, dueAt, cutAt, bytesAfterDue }) };
+}

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import { readBlocks } from './blocks.js';
-import { closingFacts, type Ending, openingFacts } from './row-facts.js';
+import { claimedFacts, type StoredSession } from './row-facts.js';
 import { ChainCheck, type ChainEnd, type ClaimedSession, type Finding } from './verify.js';
 
 /** What a verification found. */
@@ -19,22 +19,7 @@ export interface Verified {
 const PAGE = 200;
 const MOST = 1_000;
 
-interface Row {
-  grant_id: string;
-  service: string;
-  protocol: string;
-  principal: string;
-  role: string;
-  client: string;
-  mode: 'strict' | 'buffered';
-  policy_version: string;
-  gateway_id: string;
-  started_at: Date;
-  ended_at: Date | null;
-  end_reason: string | null;
-  due_at: Date | null;
-  cut_at: Date | null;
-  bytes_after_due: string | null;
+interface Row extends StoredSession {
   last_seq: string | null;
   last_hash: Buffer | null;
 }
@@ -99,22 +84,10 @@ async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck;
 async function rowOf(pool: Pool, session: string): Promise<ClaimedSession | null> {
   const [row] = (await pool.query<Row>(ROW, [session])).rows;
   if (row === undefined) return null;
-  const { grant_id: grantId, service, protocol, principal, role, client, mode, policy_version: policyVersion } = row;
   return {
+    ...claimedFacts(row),
     startedAt: row.started_at.getTime(),
-    opening: openingFacts({ grantId, service, protocol, principal, role, client, mode, policyVersion }, row.gateway_id),
-    closing: row.ended_at === null ? null : closingFacts(endingOf(row, row.ended_at)),
     lastSeq: row.last_seq === null ? null : Number(row.last_seq),
     lastHash: row.last_hash,
-  };
-}
-
-function endingOf(row: Row, endedAt: Date): Ending {
-  return {
-    endedAt: endedAt.getTime(),
-    reason: row.end_reason ?? '',
-    dueAt: row.due_at?.getTime() ?? null,
-    cutAt: row.cut_at?.getTime() ?? null,
-    bytesAfterDue: row.bytes_after_due === null ? null : Number(row.bytes_after_due),
   };
 }

@@ -120,6 +120,30 @@ t.test('the index may be gone: the recordings count', async (t) => {
   t.match(damaged.record.open.join(' '), /cannot be read/);
 });
 
+t.test(
+  'how a session ended, and all else of it, is what its record says, whatever its row was made to say',
+  async (t) => {
+    const { closeOuts, id, pool, grant } = await engagement(t);
+    const { recorder } = await startRecorder(t, pool);
+    const log = await record(recorder, 3, { grantId: grant.id });
+    await record(recorder, 1, { grantId: grant.id });
+    const before = (await closeOuts.make(OPS, id)).record.sessions;
+    t.match(before, [
+      { endReason: 'client_left', mode: 'strict', bytesAfterDue: 0, dueAt: null, lastSeq: 8 },
+      { lastSeq: 4 },
+    ]);
+    await pool.query(
+      `update sessions set mode = 'buffered', protocol = 'http', gateway_id = id, client = '10.0.0.1', policy_version = 'v2',
+       started_at = started_at - interval '1 day', ended_at = ended_at + interval '30 s', due_at = started_at, cut_at = ended_at,
+       bytes_after_due = 123456, end_reason = 'expired' where id = $1`,
+      [log.row.id],
+    );
+    t.same((await closeOuts.make(OPS, id)).record.sessions, before);
+    await pool.query('update sessions set ended_at = null, end_reason = null where id = $1', [log.row.id]);
+    t.same((await closeOuts.make(OPS, id)).record.sessions, before);
+  },
+);
+
 t.test('ten thousand sessions are read in a few queries', async (t) => {
   const { closeOuts, id, pool, grant } = await engagement(t);
   await pool.query(
