@@ -46,7 +46,7 @@ export class Refusals {
     if (reason === null || !OF_THE_GRANT.has(reason) || !this.#isDue(`${grant.id} ${policy.name} ${reason}`)) return;
     const startedAt = this.#clock.wall();
     const { client, principal } = request;
-    const recording = beginRecord(this.#recorder, { grant, policy, client, startedAt });
+    const recording = beginRecord(this.#recorder, { grant, policy, client, startedAt }, { refused: reason });
     const as = principal === undefined || principal === grant.principal ? {} : { as: principal };
     recording.append('action', { verb: 'connect', outcome: 'deny', rule, reason, ...as }, { text: message });
     this.#metrics.service(policy.name, policy.protocol).decided('deny', reason); // an action in the record is a decision

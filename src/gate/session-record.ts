@@ -18,9 +18,9 @@ export interface Beginning {
 
 /**
  * Begins the record of a session, under an id of its own: its row, and an event that says who it is and holds the grant's token.
- * @param holder - who opened it, where that is not whoever has the handle
+ * @param more - who opened it, where that is not whoever has the handle; why nobody was let in
  */
-export function beginRecord(recorder: Recorder, beginning: Beginning, holder: Facts = {}): SessionLog {
+export function beginRecord(recorder: Recorder, beginning: Beginning, more: Facts = {}): SessionLog {
   const { grant, policy, client, startedAt } = beginning;
   const row: SessionRow = {
     id: uuid7(startedAt),
@@ -35,6 +35,6 @@ export function beginRecord(recorder: Recorder, beginning: Beginning, holder: Fa
     startedAt,
   };
   const recording = recorder.open(row);
-  recording.append('open', { ...openingFacts(row, recorder.gatewayId), ...holder }, { token: grant.token });
+  recording.append('open', { ...openingFacts(row, recorder.gatewayId), ...more }, { token: grant.token });
   return recording;
 }

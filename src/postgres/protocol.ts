@@ -1,6 +1,7 @@
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
-import type { Facts, RecordedEvent } from '../recording/event.js';
+import type { Facts, Payload, RecordedEvent } from '../recording/event.js';
+import { verdictOf } from '../recording/replay.js';
 import { decide, describeSql, type PostgresAction } from './decide.js';
 import { type PostgresUpstream, postgresConfig } from './policy.js';
 import { PostgresRecaller } from './recall.js';
@@ -27,17 +28,18 @@ export const postgresProtocol: Protocol<PostgresRole, PostgresAction, PostgresUp
 /** One event in words for a person. */
 function render({ kind, facts, payload }: RecordedEvent): string {
   if (kind === 'action')
-    return `${decisionOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${lengthOf(payload?.length)}${parametersOf(payload?.parameters)}`;
+    return `${refusalOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${lengthOf(payload?.length)}${parametersOf(payload?.parameters)}`;
   if (kind === 'result')
-    return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}`;
+    return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}${sampleOf(payload)}`;
   return '';
 }
 
 /** Events of statements that were planned and not run in the same breath. */
 const NOT_RUN: Readonly<Record<string, string>> = { parse: '[prepared] ', bind: '[planned] ' };
 
-function decisionOf({ outcome, rule }: Facts): string {
-  return outcome === 'allow' ? '' : `[refused: ${rule}] `;
+function refusalOf(facts: Facts): string {
+  const verdict = verdictOf(facts);
+  return verdict === '' ? '' : `${verdict} `;
 }
 
 function lengthOf(length: unknown): string {
@@ -46,6 +48,13 @@ function lengthOf(length: unknown): string {
 
 function parametersOf(parameters: unknown): string {
   return Array.isArray(parameters) && parameters.length > 0 ? `  -- ${JSON.stringify(parameters)}` : '';
+}
+
+/** The first rows of a result, where the record has them: names of the columns, then each row as JSON. */
+function sampleOf(payload: Payload | null): string {
+  if (!Array.isArray(payload?.results)) return '';
+  const named = Array.isArray(payload.columns) ? [payload.columns.join(', ')] : [];
+  return [...named, ...payload.results.map((row) => JSON.stringify(row))].map((line) => `\n${line}`).join('');
 }
 
 function rowsOf({ status, rows }: Facts): string {

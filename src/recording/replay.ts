@@ -65,7 +65,7 @@ function heading(session: SessionView): string {
 function wordsOf(event: RecordedEvent, renderer: Renderer | undefined): string {
   switch (event.kind) {
     case 'open':
-      return `${text(event.facts.principal)} was let in to ${text(event.facts.service)} as ${text(event.facts.role)}, from ${text(event.facts.client)}`;
+      return `${text(event.facts.principal)} was ${comingOf(event.facts)} ${text(event.facts.service)} as ${text(event.facts.role)}, from ${text(event.facts.client)}`;
     case 'renewed':
       return `access extended until ${text(event.facts.expiresAt)}`;
     case 'policy':
@@ -81,6 +81,17 @@ function wordsOf(event: RecordedEvent, renderer: Renderer | undefined): string {
     default:
       return rendered(event, renderer);
   }
+}
+
+function comingOf({ refused }: Facts): string {
+  return refused === undefined ? 'let in to' : 'turned away from';
+}
+
+/** What became of an action that was not allowed, in brackets; empty for any other. */
+export function verdictOf({ outcome, reason, rule = '' }: Facts): string {
+  if (outcome === 'allow') return '';
+  const verdict = outcome === 'deny' ? 'refused' : (outcome ?? 'undecided');
+  return reason === undefined ? `[${verdict}: ${rule}]` : `[${verdict}, ${reason}: ${rule}]`;
 }
 
 function rendered(event: RecordedEvent, renderer: Renderer | undefined): string {

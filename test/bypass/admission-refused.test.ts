@@ -52,12 +52,14 @@ t.test('a grant that is refused is in the record of the service it asked for, a 
     'each once in a minute, however often it was tried',
   );
   t.same(
-    events.filter(({ kind }) => kind === 'open').map(({ facts }) => [facts.service, facts.principal, facts.grant]),
+    events
+      .filter(({ kind }) => kind === 'open')
+      .map(({ facts }) => [facts.service, facts.principal, facts.grant, facts.refused]),
     [
-      ['orders-db', 'alice', id],
-      ['orders-web', 'alice', id],
-      ['orders-db', 'alice', id],
-      ['orders-web', 'alice', brief.id],
+      ['orders-db', 'alice', id, 'wrong_principal'],
+      ['orders-web', 'alice', id, 'wrong_service'],
+      ['orders-db', 'alice', id, 'revoked'],
+      ['orders-web', 'alice', brief.id, 'expired'],
     ],
   );
   t.equal(gateway.lines.filter(({ msg }) => msg === 'not admitted').length, 15, 'and every one of them is in the log');

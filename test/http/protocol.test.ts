@@ -221,10 +221,10 @@ t.test('events read as a person would tell them', async (t) => {
   const asked = {
     ...event,
     kind: 'action',
-    facts: { verb: 'POST', on: ['/x'], outcome: 'deny', rule: 'no rule allows POST /x' },
+    facts: { verb: 'POST', on: ['/x'], outcome: 'deny', rule: 'no rule allows POST /x', reason: 'out_of_scope' },
     payload: { text: 'POST /x?y' },
   } as const;
-  t.equal(httpProtocol.render(asked), 'POST /x?y  [deny: no rule allows POST /x]');
+  t.equal(httpProtocol.render(asked), 'POST /x?y  [refused, out_of_scope: no rule allows POST /x]');
   const instead = {
     ...asked,
     facts: { verb: 'DELETE', of: 1, outcome: 'allow' },

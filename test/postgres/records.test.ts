@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
+import { postgresProtocol } from '../../src/postgres/protocol.js';
 import { throughGateway } from '../support/gateway.js';
 import { gatewayToOrders } from './fixture.js';
 
@@ -66,6 +67,13 @@ t.test('the first rows of a result are in the record when the role asks for them
   t.match(results[1], { rows: 1, payload: { columns: ['status'], results: [['paid']] } });
   t.equal(results[2]?.payload, null, 'a row that is too long is not kept');
   t.match(results[3]?.payload?.results, [['shown', /^\\x6109/]]);
+  const [first] = events.filter(({ kind }) => kind === 'result');
+  const words = first === undefined ? '' : postgresProtocol.render({ ...first, at: 0, kind: 'result' });
+  t.match(
+    words,
+    /^ {2}→ SELECT 1000, 1000 rows, .* ms\nid, customer, nothing\n\["1","customer 1",null\]\n\["2",/,
+    'replays show them',
+  );
 });
 
 t.test('without it no value of a result is in the record', async (t) => {

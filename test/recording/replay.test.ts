@@ -91,6 +91,11 @@ t.test('a replay begins with who, where and when, and tells every kind of event'
       kind: 'open',
       facts: { principal: 'alice', service: 'orders-db', role: 'reader', client: 'c' },
     });
+    yield event({
+      seq: 1,
+      kind: 'open',
+      facts: { principal: 'bob', service: 'orders-db', role: 'reader', client: 'c', refused: 'expired' },
+    });
     yield event({ seq: 2, payload: { text: 'select 1' } });
     yield event({ seq: 3, kind: 'renewed', facts: { expiresAt: '2026-11-23T09:00:00.000Z' } });
     yield event({ seq: 4, kind: 'policy', facts: { policy: 'v2' } });
@@ -102,6 +107,7 @@ t.test('a replay begins with who, where and when, and tells every kind of event'
   for (const words of [
     'ali\\x1bce',
     'let in to orders-db',
+    'bob was turned away from orders-db',
     'select 1',
     'extended until',
     'policy v2',

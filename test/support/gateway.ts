@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import { parseDuration } from '../../src/config/duration.js';
 import { createLog, type Log } from '../../src/log.js';
 import { type Gateway, serve } from '../../src/main.js';
+import type { RecordedEvent } from '../../src/recording/event.js';
 import { TEST_KEY } from './key.js';
 import { ledgerDatabase } from './ledger.js';
 import { exitsWhenDone } from './lingering.js';
@@ -46,13 +47,8 @@ export interface IssuedGrant {
   readonly expiresAt: string;
 }
 
-export interface RecordedLine {
+export interface RecordedLine extends RecordedEvent {
   readonly session: string;
-  readonly seq: number;
-  readonly at: number;
-  readonly kind: string;
-  readonly facts: Record<string, unknown>;
-  readonly payload: Record<string, unknown> | null;
 }
 
 export interface GatewayOptions {

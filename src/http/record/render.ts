@@ -1,8 +1,9 @@
 import type { Facts, Json, Payload, RecordedEvent } from '../../recording/event.js';
+import { verdictOf } from '../../recording/replay.js';
 
 /** One event of an HTTP session in words. */
 export function render({ kind, facts, payload }: RecordedEvent): string {
-  if (kind === 'action') return renderAction(facts, payload) + verdict(facts);
+  if (kind === 'action') return [renderAction(facts, payload), verdictOf(facts)].filter(Boolean).join('  ');
   if (kind !== 'result')
     return [kind, ...Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`)].join(' ');
   return facts.verb === 'message' ? `← ${renderMessage(facts, payload)}` : renderResult(facts, payload);
@@ -51,8 +52,4 @@ function timings({ queueMs, firstByteMs }: Facts): string {
 function body(mark: string, sample: Json | Payload | null | undefined): string {
   if (typeof sample !== 'object' || sample === null || !('text' in sample)) return '';
   return `\n${mark}${sample.text}${sample.whole === false ? ' …' : ''}`;
-}
-
-function verdict({ outcome, rule }: Facts): string {
-  return outcome === 'allow' ? '' : `  [${outcome ?? 'undecided'}: ${rule ?? ''}]`;
 }
