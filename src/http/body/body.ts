@@ -14,8 +14,13 @@ export class BodyTooLarge extends Error {
 
 /** Bodies up to this size are looked through for something that reads as a request, bytes. */
 const LOOKED_THROUGH = 8 * 1024;
-/** A method with a target behind it, or a version: in every request line there is one of them, however lenient its reader is. */
-const REQUEST_LIKE = /http\/|\w\s+(?:[/*]|https?:)/i;
+/**
+ * A method with a target behind it, or a version: in every request line there is one of them, however lenient its reader is. Python parts
+ * words at separators (0x1c to 0x1f) and at 0x85, too.
+ */
+const REQUEST_LIKE = /http\/|\w[\s\x1c-\x1f\x85]+(?:[/*]|https?:)/i;
+/** HTTP/0.9 has no version and this method alone; its target begins with any character to some (`GET admin`). */
+const OLD_REQUEST_LIKE = /GET[\s\x1c-\x1f\x85]/;
 
 /** Where a request's body goes. */
 export interface BodySink {
@@ -138,5 +143,7 @@ export class RequestBody implements BodyReceiver {
 }
 
 function isInert(body: Buffer | null): boolean {
-  return body !== null && !REQUEST_LIKE.test(body.toString('latin1'));
+  if (body === null) return false;
+  const text = body.toString('latin1');
+  return !REQUEST_LIKE.test(text) && !OLD_REQUEST_LIKE.test(text);
 }
