@@ -6,7 +6,7 @@ import { raw, startGateway } from '../http/gateway.js';
 import { anyPair } from '../http/over-tls.js';
 import { portOf } from '../support/ports.js';
 
-const ROLES = { viewer: ['GET /x', 'WS /live'] };
+const ROLES = { viewer: ['GET /x', 'GET /live', 'WS /live'] };
 const UNTIL_CLOSE = 'HTTP/1.1 200 OK\r\n\r\nhello';
 
 /** How the connection below ends, behind what was said on the secured one. */

@@ -183,8 +183,8 @@ t.test('A1: a rule for WebSockets is not met by an ignored upgrade, nor one for 
     [get(H2C + close), 403, 200],
     [get(WEBSOCKET + close, '1.0'), 403, 200],
     [get(WEBSOCKET.replace('Connection: Upgrade', 'Connection: close')), 403, 200],
-    // The service opens none: what it answers instead is passed on.
-    [get(WEBSOCKET), 200, 403],
+    // The service opens none: its page is for whoever may ask for that.
+    [get(WEBSOCKET), 502, 403],
   ] as const) {
     const answers = [await sockets.send(sent), await gets.send(sent)].map(statusesOf);
     t.same(

@@ -22,7 +22,7 @@ async function asking(t: Test, answers: Readonly<Record<string, string>>, size: 
     }
     socket.end();
   });
-  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /**'] } } });
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['GET /**', 'WS /**'] } } });
   const { handle } = gateway.issue('web');
   const ask = (name: string) =>
     raw(
@@ -62,7 +62,7 @@ t.test('A6: a refusal that its end delimits, on a connection that is reset, is n
   const { url } = await bareService(t, (_received, socket) =>
     socket.write('HTTP/1.1 403 Forbidden\r\n\r\nhello', () => resetConnection(socket)),
   );
-  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /**'] } } });
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['GET /**', 'WS /**'] } } });
   const { handle } = gateway.issue('web');
   for (let times = 0; times < 50; times += 1) {
     const ask = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}\r\n`;
@@ -79,7 +79,11 @@ t.test('a refusal whose service says half of it, and no more, is not waited for 
   for (const half of halves) {
     const { url, sockets } = await bareService(t, (_received, socket) => socket.write(half));
     const upstreamLimits = { connect: 5_000, response: 300 };
-    const gateway = await startGateway(t, { web: { url, roles: { viewer: ['WS /**'] } } }, { upstreamLimits });
+    const gateway = await startGateway(
+      t,
+      { web: { url, roles: { viewer: ['GET /**', 'WS /**'] } } },
+      { upstreamLimits },
+    );
     const { handle } = gateway.issue('web');
     const ask = `GET /live HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n${UPGRADE}\r\n`;
     t.match(await raw(t, gateway.port, ask).ended, /^HTTP\/1\.1 504 (?![\s\S]*hello)/, half);

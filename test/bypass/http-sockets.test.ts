@@ -237,3 +237,26 @@ t.test('what would be read as another header is not sent, though every part of i
     t.match(await raw(t, gateway.port, ask('GET /', handle, more)).ended, /^HTTP\/1\.1 502 /);
   t.same(echo.connections, []);
 });
+
+t.test('A1: who may open a WebSocket alone is given no page of a service that knows none', async (t) => {
+  // As most services it ignores what it does not speak (RFC 9110 section 7.8): what is left is a GET.
+  const echo = await startEcho(t, (req, res) => {
+    const status = Number(/\d+/.exec(req.url ?? '')?.[0]);
+    res.writeHead(status, { 'content-type': 'text/event-stream' }).end(status === 204 ? undefined : 'the page');
+  });
+  const allow = ['WS /**', 'GET /open/**', 'SSE /events/**'];
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: allow } } });
+  const { handle } = gateway.issue('web');
+  const open = (path: string) =>
+    raw(t, gateway.port, ask(`GET ${path}`, handle, `Accept: text/event-stream\r\n${UPGRADE}`)).ended;
+  for (const path of ['/orders/200', '/orders/206', '/events/200']) {
+    const answer = await open(path);
+    t.match(answer, /^HTTP\/1\.1 502 [\s\S]*upstream_unavailable/, path);
+    t.notMatch(answer, /the page/, path);
+  }
+  t.match(await open('/orders/204'), /^HTTP\/1\.1 204 /, 'that there is nothing is no page');
+  t.match(await open('/orders/404'), /^HTTP\/1\.1 404 [\s\S]*the page$/, 'nor is a refusal in its own words');
+  t.match(await open('/open/200'), /^HTTP\/1\.1 200 [\s\S]*the page$/, 'and who may ask for the page has it');
+  const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
+  t.equal(results.filter(({ facts }) => facts.reason === 'upstream_unavailable').length, 3);
+});

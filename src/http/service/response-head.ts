@@ -135,7 +135,12 @@ function keptFor(headers: readonly Header[]): number | null {
   return seconds === undefined ? null : Number(seconds);
 }
 
+/** Whether an answer says no to what was asked for, or gives nothing: it is no page that a GET would have had. */
+export function declines({ status }: ResponseHead): boolean {
+  return status >= 300 || status === 204;
+}
+
 /** Whether an answer may come where an event stream is allowed: one, none, or word that there is none. */
-export function mayFollow({ status, contentType = '' }: ResponseHead): boolean {
-  return status >= 300 || status === 204 || /^text\/event-stream(?:$|[ \t]*;)/i.test(contentType);
+export function mayFollow(head: ResponseHead): boolean {
+  return declines(head) || /^text\/event-stream(?:$|[ \t]*;)/i.test(head.contentType ?? '');
 }

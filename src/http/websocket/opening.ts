@@ -12,7 +12,8 @@ import { type Instants, timesOf } from '../record/result.js';
 import { rawRefusal, refusalOf, refusalOfCut, sendRawRefusal } from '../refusals/deny.js';
 import { failureStatus, noWebSocket } from '../refusals/failures.js';
 import { serviceFault } from '../refusals/faults.js';
-import type { ResponseHead } from '../service/response-head.js';
+import { withoutStream } from '../rules/decide.js';
+import { declines, type ResponseHead } from '../service/response-head.js';
 import { type Addressed, upstreamOf } from '../service/target.js';
 import { clientOf, protoOf } from '../whence.js';
 import { resultOfDeclined } from './declined.js';
@@ -151,11 +152,15 @@ export class Opening implements Connection {
     }).start(rest);
   }
 
-  /** The service says no in its own words: passed on as a plain answer, and the connection ends. */
+  /**
+   * The service says no in its own words: passed on as a plain answer, and the connection ends. Services that know no WebSocket answer
+   * with the page (RFC 9110 section 7.8), which whoever may not ask for it does not get.
+   */
   #declined(head: ResponseHead, body: Buffer): void {
     const { passage, seq, parts } = this.#parts;
     const { session } = passage;
     if (this.#done || !session.isLive()) return;
+    if (!declines(head) && !this.#mayGet()) return this.#failed('a page, where a WebSocket alone is allowed', false);
     this.#release();
     const addressed = this.#addressed;
     const at = { ...this.#at(), done: parts.monotonic() };
@@ -167,6 +172,11 @@ export class Opening implements Connection {
     // Its session's until the client has it all: who takes nothing of it, or does not leave, is not waited for beyond that.
     this.client.once('close', session.attach(this));
     this.client.end(() => this.client.destroy());
+  }
+
+  #mayGet(): boolean {
+    const { passage, action } = this.#parts;
+    return withoutStream(passage.judge({ ...action, method: 'GET' })).outcome === 'allow';
   }
 
   #failed(why: string, timeout: boolean): void {
