@@ -153,6 +153,31 @@ t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and ha
   t.match(await ask('GET /public/log?method=DELETE'), /^HTTP\/1\.1 200 /, 'what is looked for in a log');
 });
 
+t.test('A1: an action that Astro is asked for at any page has to be allowed by its own path', async (t) => {
+  const allow = [...ORDERS, 'POST /_actions/orders.retry', 'GET /orders/:id'];
+  const { echo, gateway, ask } = await serviceWith(t, allow);
+  for (const query of [
+    '_action=admin.wipe',
+    '_action=admin%2Ewipe',
+    'a=1&%5Faction=admin.wipe',
+    '_action=../admin',
+    '_action=orders.retry&_action=admin.wipe',
+    '_action=orders.retry;_action=admin.wipe',
+    '_action=orders.retry%2Fx',
+    '_action=',
+  ])
+    t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 40[03] [\s\S]*asks for more/, query);
+  t.equal(echo.requests.length, 0);
+  t.match(await ask('POST /orders/7?_action=orders.retry&x=1'), /^HTTP\/1\.1 200 /);
+  t.match(await ask('POST /orders/7?a_action=admin.wipe'), /^HTTP\/1\.1 200 /, 'a name of its own');
+  t.match(await ask('GET /orders/7?_action=admin.wipe'), /^HTTP\/1\.1 200 /, 'it is asked for by POST alone');
+  const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+  t.same(
+    actions.filter(({ facts }) => facts.outcome === 'allow').map(({ facts }) => `${facts.verb} ${facts.on}`),
+    ['POST /orders/7', 'POST /_actions/orders.retry', 'POST /orders/7', 'GET /orders/7'],
+  );
+});
+
 t.test('what is asked for besides is held to the size and the rate of its rule', async (t) => {
   const { ask } = await serviceWith(t, [
     'POST /orders/:id',

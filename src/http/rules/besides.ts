@@ -1,6 +1,6 @@
 import type { Header, RequestAction } from '../action.js';
 import { canonical, connectionList, isForwarded, valuesOf } from '../headers/headers.js';
-import { escaped, identified, led, MANY, mayLead, mounted, traversed } from './elsewhere.js';
+import { acted, escaped, identified, led, MANY, mayLead, mounted, traversed } from './elsewhere.js';
 import { unescaped } from './escapes.js';
 import { METHODS, methodNamed, methodsInCookie } from './override.js';
 import { Parameters } from './parameters.js';
@@ -25,6 +25,7 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
     traversed(action, path, parameters),
     led(action, path, parameters),
     identified(action, path, parameters),
+    acted(action, parameters),
   ].filter((others) => others.length > 0);
   // Each by itself is decided; what they mean together (another method there, too?) nobody can tell, and nobody needs.
   return ways.length > 1 ? [{ ...action, target: MANY }] : (ways[0] ?? NOTHING);

@@ -108,6 +108,16 @@ export function identified(action: RequestAction, path: string, parameters: Para
   return [{ ...action, method: 'PUT', target: below(path, `/${id.value}`, told) }];
 }
 
+/** Astro carries out `POST /any/page?_action=admin.wipe`, whatever the page, as what `POST /_actions/admin.wipe` does. */
+export function acted(action: RequestAction, parameters: Parameters): RequestAction[] {
+  if (action.method !== 'POST') return [];
+  const named = parameters.one((name) => name === '_action');
+  if (named === null) return [];
+  if (named === 'many') return [{ ...action, target: MANY }];
+  const told = parameters.without((at) => at === named.at);
+  return [{ ...action, target: below('/_actions', `/${named.value}`, told) }];
+}
+
 /** @param told - the query that is left: what the other place is told, and a rule for it may ask for */
 function below(path: string, more: string, told: string): Target {
   return readServiceTarget(`${path.replace(/\/$/, '')}${escaped(more)}${told}`);
