@@ -169,6 +169,24 @@ t.test('A6: a body that its service leaves unread is not the next request ("CL.0
   t.equal(sockets.length, connections, 'one that holds nothing of the kind is worth no connection of its own');
 });
 
+t.test('A6: a body that its service leaves unread is no part of the next request’s method', async (t) => {
+  const { url, sockets } = await carelessService(t);
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['POST /x', 'PATCH /x'] } } });
+  const { handle } = gateway.issue('web');
+  const ours = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\n`;
+  const connectionsFor = async (body: string) => {
+    const before = sockets.length;
+    const post = `POST /x HTTP/1.1\r\n${ours}Content-Length: ${body.length}\r\n\r\n${body}`;
+    await raw(t, gateway.port, `${post}PATCH /x HTTP/1.1\r\n${ours}Content-Length: 0\r\nConnection: close\r\n\r\n`)
+      .ended;
+    return sockets.length - before;
+  };
+  await connectionsFor('{}');
+  for (const body of ['PROP', ' PROP', '{}\r\nPROP', 'x\n\x1cPROP'])
+    t.equal(await connectionsFor(body), 1, `PROPPATCH of ${JSON.stringify(body)} and PATCH`);
+  for (const body of ['{"a":1}', 'a=1', 'a b', 'PROP\n']) t.equal(await connectionsFor(body), 0, JSON.stringify(body));
+});
+
 t.test('A6: a body that comes behind its head, or in pieces, may still hold a request', async (t) => {
   const { asked, url } = await carelessService(t);
   const gateway = await startGateway(t, { web: { url, roles: { viewer: ['POST /x', 'GET /x'] } } });

@@ -21,6 +21,8 @@ const LOOKED_THROUGH = 8 * 1024;
 const REQUEST_LIKE = /http\/|\w[\s\x1c-\x1f\x85]+(?:[/*]|https?:)/i;
 /** HTTP/0.9 has no version and this method alone; its target begins with any character to some (`GET admin`). */
 const OLD_REQUEST_LIKE = /GET[\s\x1c-\x1f\x85]/;
+/** What stands right before the method of the next request, and makes another of it: `PROP` before `PATCH`. */
+const METHOD_BEGUN = /^[\s\x1c-\x1f\x85]*[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** Where a request's body goes. */
 export interface BodySink {
@@ -145,5 +147,6 @@ export class RequestBody implements BodyReceiver {
 function isInert(body: Buffer | null): boolean {
   if (body === null) return false;
   const text = body.toString('latin1');
-  return !REQUEST_LIKE.test(text) && !OLD_REQUEST_LIKE.test(text);
+  const last = text.slice(Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1);
+  return !REQUEST_LIKE.test(text) && !OLD_REQUEST_LIKE.test(text) && !METHOD_BEGUN.test(last);
 }
