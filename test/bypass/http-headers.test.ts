@@ -68,6 +68,7 @@ t.test('A4: no client says to a service who it is, where it comes from or which 
     ...['X-Authenticated-Userid', 'X-WEBAUTH-USER', 'X-Goog-Authenticated-User-Email', 'X-Ms-Client-Principal'],
     ...['X-authentik-username', 'X_Authentik_Groups', 'X-Pomerium-Claim-Email', 'X-Vouch-User', 'X-Consumer-Username'],
     ...['X-Streamlit-User', 'kubeflow-userid', 'iv-user', 'IV_GROUPS', 'SM_USER', 'OAM_REMOTE_USER', 'Osso-User-Dn'],
+    ...['X-Proxy-User', 'X-Proxy-Roles', 'X-Token-User-Email', 'X_Token_Subject', 'Shib-Session-ID', 'Shib_Identity'],
     ...['X-Consumer-Groups', 'X-Amzn-Mtls-Clientcert-Subject', 'X-MS-TOKEN-AAD-ID-TOKEN', 'X-Apigateway-Api-Userinfo'],
     ...[
       'Content_Length',
