@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { GivenUp } from './given-up.js';
 
 /** The schema that holds everything Daypass writes. */
 export const SCHEMA = 'daypass';
@@ -42,9 +43,11 @@ export function openDatabase(
 ): pg.Pool {
   const given = typeof connection === 'string' ? fromUrl(connection) : connection;
   const lockWait = `-c lock_timeout=${options.locksWithin ?? LOCK_WAIT}`;
+  const max = options.max ?? 8;
+  const givenUp = new GivenUp(max, options.log);
   const pool = new pg.Pool({
     ...given,
-    max: options.max ?? 8,
+    max,
     application_name: options.applicationName ?? 'daypass',
     options: [lockWait, given.options, SESSION_SETTINGS].filter(Boolean).join(' '),
     connectionTimeoutMillis: 2_000,
@@ -52,7 +55,9 @@ export function openDatabase(
     ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
+    verify: (client, done) => void givenUp.examine(client).then(() => done(), done),
   });
+  pool.on('release', (error, client) => givenUp.released(client, Boolean(error)));
   pool.on('error', (error) => options.log?.warn({ error: messageOf(error) }, 'a database connection broke'));
   // Of one that is in use the pool hears nothing. The query under way, or the next, tells; unheard it would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));
