@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { examineConnection } from './examine.js';
 import { GivenUp } from './given-up.js';
 
 /** The schema that holds everything Daypass writes. */
@@ -55,7 +56,10 @@ export function openDatabase(
     ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-    verify: (client, done) => void givenUp.examine(client).then(() => done(), done),
+    verify: (client, done) =>
+      void examineConnection(client)
+        .then(() => givenUp.examine(client))
+        .then(() => done(), done),
   });
   pool.on('release', (error, client) => givenUp.released(client, Boolean(error)));
   pool.on('error', (error) => options.log?.warn({ error: messageOf(error) }, 'a database connection broke'));

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { timed } from './timed.js';
 
 /** What a first connection fails with, by SQLSTATE (PostgreSQL manual, appendix A); all else is `database_unreachable`. */
 const REFUSALS: Readonly<Record<string, readonly [code: string, words: string]>> = {
@@ -9,6 +10,8 @@ const REFUSALS: Readonly<Record<string, readonly [code: string, words: string]>>
 };
 /** The primary key and the default partition of a partitioned table, on which `blocks` stands, are of this version. */
 const OLDEST = 11;
+/** How long a server may take to say what it is, milliseconds. */
+const WITHIN = 2_000;
 const HINT = 'It is the `database` of daypass.yaml: DATABASE_URL in the shipped one.';
 
 /**
@@ -19,15 +22,26 @@ const HINT = 'It is the `database` of daypass.yaml: DATABASE_URL in the shipped 
  */
 export async function examineDatabase(pool: pg.Pool): Promise<void> {
   const { rows } = await pool
-    .query<{ version: string; standby: boolean; read_only: boolean }>(
-      `select current_setting('server_version_num') as version, pg_is_in_recovery() as standby,
-         current_setting('transaction_read_only')::boolean as read_only`,
+    .query<{ version: string; read_only: boolean }>(
+      `select current_setting('server_version_num') as version, current_setting('transaction_read_only')::boolean as read_only`,
     )
     .catch(explained);
   examineVersion(Math.floor(Number(rows[0]?.version) / 10_000));
-  if (rows[0]?.standby === false && rows[0].read_only === false) return;
-  const why = rows[0]?.standby === true ? 'it is a standby' : 'its transactions are read-only';
-  throw new DaypassError('database_read_only', `The database cannot be written: ${why}.`, {
+  if (rows[0]?.read_only !== false) throw readOnly('its transactions are read-only');
+}
+
+/**
+ * Asks a new connection's server whether it is the primary. A standby may answer what is no longer true: that a grant is not suspended,
+ * that a browser is logged in. Its address may lead there at any time, amid a failover.
+ * @throws DaypassError `database_read_only`, or what `pg` does
+ */
+export async function examineConnection(client: pg.PoolClient): Promise<void> {
+  const { rows } = await client.query<{ standby: boolean }>(timed(WITHIN, 'select pg_is_in_recovery() as standby'));
+  if (rows[0]?.standby !== false) throw readOnly('it is a standby');
+}
+
+function readOnly(why: string): DaypassError {
+  return new DaypassError('database_read_only', `The database cannot be written: ${why}.`, {
     hint: `Point the gateway at the primary. ${HINT}`,
   });
 }
@@ -41,6 +55,7 @@ function examineVersion(major: number): void {
 }
 
 function explained(thrown: unknown): never {
+  if (thrown instanceof DaypassError) throw thrown;
   // A host name with several addresses fails with an error for each of them, and with no words of its own.
   const cause: unknown = thrown instanceof AggregateError ? thrown.errors[0] : thrown;
   const sqlstate = cause instanceof Error && 'code' in cause ? String(cause.code) : '';

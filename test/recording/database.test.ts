@@ -1,0 +1,15 @@
+import t from 'tap';
+import { openDatabase } from '../../src/recording/database.js';
+import { connected, startPostgres } from '../support/postgres.js';
+
+t.test('a standby is not asked, since it may answer what is no longer true, until it is the primary', async (t) => {
+  const server = await startPostgres(t, { files: { 'data/standby.signal': '' } });
+  const pool = openDatabase(server.url());
+  t.teardown(() => pool.end());
+  const asked = () => pool.query('select 1 as n');
+  await t.rejects(asked(), { code: 'database_read_only', message: /it is a standby/ });
+  await t.rejects(pool.connect(), { code: 'database_read_only' });
+  const operator = await connected(t, server.config());
+  await operator.query('select pg_promote()');
+  t.same((await asked()).rows, [{ n: 1 }]);
+});
