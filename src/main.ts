@@ -66,6 +66,9 @@ export interface Gateway {
 /** How long one query of what a person in front of a browser waits for may take, unless it says less, milliseconds. */
 const ANSWER_LIMIT = 8_000;
 
+/** How long one query of a look at records may take: a search goes through much, and a ledger that is silent says nothing. Milliseconds. */
+const LOOK_LIMIT = 60_000;
+
 /**
  * Runs a gateway until `stop`.
  * @throws DaypassError for whatever keeps it from starting; what had been started is stopped again
@@ -181,7 +184,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   // A look at records may take long: what grants and revocations need is not what it takes.
-  const reading = connectionsFor('readers', base, { max: 4 });
+  const reading = connectionsFor('readers', base, { max: 4, answerWithin: LOOK_LIMIT });
   const audit = new AuditLog({ pool, reading, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
   const { notices, announcing } = openNotices({ ...base, outbox, status, delivers: !place?.index });

@@ -12,3 +12,18 @@ export function isContentFault(thrown: unknown): boolean {
 export function isDataException(thrown: unknown): boolean {
   return typeof thrown === 'object' && thrown !== null && 'code' in thrown && /^22/.test(String(thrown.code));
 }
+
+/**
+ * Whether the ledger was not there to answer: no connection (08), no room (53), an operator (57), a disk (58), a standby or a read-only
+ * database (25006), a lock (55P03), or what the system says of a connection. What `pg` itself gives up has no code but its words.
+ */
+export function isOutage(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  const code = 'code' in thrown ? String(thrown.code) : '';
+  return OUTAGE_CODES.test(code) || OUTAGE_WORDS.test(thrown.message);
+}
+
+const OUTAGE_CODES =
+  /^((08|53|57|58)[0-9A-Z]{3}|25006|55P03|database_read_only|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|E(HOST|NET)UNREACH)$/;
+const OUTAGE_WORDS =
+  /^(Query read timeout|Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import type { Door } from '../grant/record.js';
 import { pageOf } from './page.js';
+import { timed } from './timed.js';
 
 /** A session as reviewers see it. Times are milliseconds since the epoch. */
 export interface SessionView {
@@ -128,14 +129,15 @@ export interface Looked {
   readonly session: string | null;
 }
 
+/** How long the ledger may take to record that, milliseconds: a little more than its audit log waits for its turn. */
+const WITHIN = 6_000;
+
 /** Records that someone looks at a recording; nothing of it is served before this has resolved (THREATS.md D26). */
 export async function recordViewing(pool: Pool, { by, via, act, session }: Looked): Promise<void> {
   // The door is this transaction's, which is this statement: its line in the audit log is written as it commits.
-  await pool.query(
-    `insert into viewings (by, act, session_id)
-     select $1, $2, $3::uuid where set_config('daypass.via', $4, true) is not null`,
-    [by, act, session, via],
-  );
+  const text = `insert into viewings (by, act, session_id)
+     select $1, $2, $3::uuid where set_config('daypass.via', $4, true) is not null`;
+  await pool.query(timed(WITHIN, text, [by, act, session, via]));
 }
 
 interface Row {

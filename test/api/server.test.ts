@@ -7,12 +7,14 @@ import t from 'tap';
 import { startHealth } from '../../src/api/health.js';
 import { answers, listenOnSocket } from '../../src/api/socket.js';
 import { ordersDatabase } from '../postgres/fixture.js';
-import { until } from '../recording/fixture.js';
+import { commitsGoOn, commitsWait, until } from '../recording/fixture.js';
 import { dataFolder } from '../support/folders.js';
 import { startGateway, throughGateway } from '../support/gateway.js';
+import { startPostgres } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
 import { fetchText } from './fetch-text.js';
 
+const AWAY = { status: 503, body: { error: { code: 'ledger_unavailable', message: /^The ledger did not answer: / } } };
 const ENDED = `exists (select from daypass.sessions where ended_at is not null)`;
 
 t.test('a grant is issued, shown, listed, renewed and revoked, each act with who and why', async (t) => {
@@ -184,6 +186,48 @@ t.test('an operator ends a live session, with the reason in its record', async (
   );
   t.match(events[events.length - 1], { kind: 'close', facts: { reason: 'ended' } });
 });
+
+t.test('while the ledger is away an operator is told so, whatever was asked', async (t) => {
+  const orders = await ordersDatabase(t);
+  const ledgerServer = await startPostgres(t);
+  const { operator } = await startGateway(t, {
+    services: { 'orders-db': orders.policy() },
+    env: orders.env,
+    ledgerServer,
+  });
+  const id = '01a227a7-bed9-771f-a788-cf1831687229';
+  await ledgerServer.crash();
+  for (const path of ['sessions', `sessions/${id}`, `sessions/${id}/replay`, 'search', 'alerts', 'notices', 'grants'])
+    t.match(await operator('GET', `/v1/${path}?by=ops`), AWAY, path);
+  t.match(
+    await operator('POST', `/v1/sessions/${id}/end`, { by: 'ops', reason: 'enough' }),
+    AWAY,
+    'the end of a session',
+  );
+  await ledgerServer.restart();
+  await waitUntil('it answers', async () => (await operator('GET', '/v1/sessions?by=ops')).status === 200);
+});
+
+t.test(
+  'who looks at a recording while commits wait for the standby is told, and does not wait with them',
+  async (t) => {
+    const orders = await ordersDatabase(t);
+    const gateway = await startGateway(t, {
+      services: { 'orders-db': orders.policy() },
+      env: orders.env,
+      ledgerServer: await startPostgres(t),
+    });
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const client = await throughGateway(t, gateway.ports.postgres, handle);
+    await client.query('select 1');
+    await client.end();
+    await until(gateway.ledger, ENDED);
+    const [session] = await gateway.ledger.query('select id from daypass.sessions');
+    await commitsWait(gateway.ledger);
+    t.match(await gateway.operator('GET', `/v1/sessions/${session?.id}/replay?by=ops`), AWAY);
+    await commitsGoOn(gateway.ledger);
+  },
+);
 
 t.test('status and reload answer what is', async (t) => {
   const orders = await ordersDatabase(t);
