@@ -29,7 +29,7 @@ export const { version }: { version: string } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
 );
 
-/** How long one query of what nobody waits for may take: signs of life, lost sessions, the index. Milliseconds. */
+/** How long one query may take that says nothing of its own: signs of life, lost sessions, the index. Milliseconds. */
 export const KEEPING_LIMIT = 10_000;
 
 /** Who asks for grants waits a second: ten of waiting for a lock would leave 80 connections of these eight, milliseconds. */
@@ -47,14 +47,24 @@ export async function foundation(options: Places, log: Log, lifecycle: Lifecycle
   const protocols = await loadProtocols();
   const { gateway: config, services } = loadPolicies(options, protocols);
   const databaseUrl = config.database ?? (await startLedger());
-  const pool = openDatabase(databaseUrl, { log, locksWithin: LOCKS_WITHIN });
+  await prepare(databaseUrl, clock.wall());
+  const pool = openDatabase(databaseUrl, { log, locksWithin: LOCKS_WITHIN, answerWithin: KEEPING_LIMIT });
   lifecycle.onStop('ledger connections', () => pool.end());
-  await examineDatabase(pool);
-  await migrate(pool);
-  await ensurePartitions(pool, clock.wall());
   await rememberPolicies(pool, services.values());
   const policies = new Policies(services);
   return { dataDirectory, clock, metrics, protocols, config, databaseUrl, pool, policies, log, lifecycle };
+}
+
+/** Examines the ledger, and brings its schema to this version: with connections of its own, since that may take long. */
+async function prepare(databaseUrl: string, now: number): Promise<void> {
+  const pool = openDatabase(databaseUrl, { max: 1 });
+  try {
+    await examineDatabase(pool);
+    await migrate(pool);
+    await ensurePartitions(pool, now);
+  } finally {
+    await pool.end();
+  }
 }
 
 export type Foundation = Awaited<ReturnType<typeof foundation>>;

@@ -136,7 +136,7 @@ function openAccess(base: Foundation, { grants }: Grants, watcher: LiveSessions)
 /** What people ask for, and who agrees. */
 function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting, notices: Notices) {
   const { config, policies, clock, metrics, log, lifecycle } = base;
-  const pool = connectionsFor('requests', base, { max: 4 });
+  const pool = connectionsFor('requests', base, { max: 4, answerWithin: KEEPING_LIMIT });
   const engagements = openAccessRequests({
     ...{ pool, grants, policies, audit, clock, log, reviews: config.reviews, notices },
     ...emergencies({ log, metrics, raise, enabled: config.alerts.break_glass.enabled }),

@@ -1,4 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
+import { timed } from './timed.js';
+
+/** How long the ledger may take to take it back, milliseconds. */
+const WITHIN = 1_000;
 
 /** Runs some work in one transaction: committed when it resolves, rolled back when it throws. */
 export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -11,7 +15,7 @@ export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) =>
     broken = false;
     return answer;
   } catch (thrown) {
-    broken = await client.query('rollback').then(
+    broken = await client.query(timed(WITHIN, 'rollback')).then(
       () => false,
       () => true,
     );
