@@ -78,6 +78,10 @@ export class LiveSessions implements GrantWatcher {
     this.#apply(id, revokedAt === undefined ? said : { ...said, revokedAt }, this.#parts.clock.wall());
   }
 
+  known(until: number): void {
+    this.deadlines.knownUntil = until;
+  }
+
   stale(): void {
     this.cutAll('stale');
   }

@@ -68,6 +68,8 @@ export interface GrantWatcher {
    * @param revokedAt - milliseconds since the epoch, where it was revoked
    */
   over(id: string, reason: 'revoked' | 'suspended', revokedAt?: number): void;
+  /** What is known counts until this instant of the monotonic clock, should the process be stopped from now on. */
+  known(until: number): void;
   /** The store could not be asked for longer than `staleness`. */
   stale(): void;
   /** Called about once a second: deadlines are held against both clocks even when a timer sleeps. */

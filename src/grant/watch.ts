@@ -9,6 +9,8 @@ import { Staleness } from './staleness.js';
 import type { GrantStore } from './store.js';
 
 const TICK_MS = 1_000;
+/** So long the process may be busy, or stopped, until what it knows counts no more, however short the staleness is. */
+const LEAST_KNOWN_MS = 5_000;
 
 export interface WatchParts {
   readonly store: GrantStore;
@@ -56,6 +58,7 @@ class Watch implements GrantWatch {
   #feed = false;
   #store = false;
   #skew = 0;
+  #awakeAt: number;
   #pinging = false;
   #subscribing = false;
   #timer: NodeJS.Timeout | undefined;
@@ -63,6 +66,7 @@ class Watch implements GrantWatch {
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
+    this.#awakeAt = parts.clock.monotonic();
     this.#staleness = new Staleness(parts.staleness, parts.clock, () => this.#stale());
     this.#ledger = new LedgerWatch(parts.ledger, parts.watcher, parts.clock, parts.log);
   }
@@ -88,6 +92,7 @@ class Watch implements GrantWatch {
   }
 
   #tick(): void {
+    this.#awake(this.#awakeAt);
     this.#parts.watcher.tick();
     void this.#ping();
     void this.#subscribe();
@@ -119,6 +124,19 @@ class Watch implements GrantWatch {
     this.#feed = false;
     this.#parts.log.warn('the grant feed is interrupted');
     void this.#ping();
+  }
+
+  /**
+   * The process runs, and has not slept since then for too long. Whoever slept does not know what was revoked meanwhile, and may read what
+   * services sent before it reads that: it takes an answer to what was asked since.
+   */
+  #awake(since: number): void {
+    const { staleness, clock, watcher } = this.#parts;
+    const limit = Math.max(staleness, LEAST_KNOWN_MS);
+    const now = clock.monotonic();
+    if (now >= since + limit) return;
+    this.#awakeAt = now;
+    watcher.known(now + limit);
   }
 
   /** What changed while nobody listened was missed. */
@@ -155,6 +173,7 @@ class Watch implements GrantWatch {
   #answered(asked: number): void {
     if (this.#stopped) return;
     this.#staleness.answered(asked);
+    this.#awake(asked);
     if (!this.#store) this.#parts.log.info('the grant store answers');
     this.#store = true;
   }

@@ -43,6 +43,8 @@ export class Deadlines {
   readonly #rest = new Queue<() => void>();
   #timer: NodeJS.Timeout | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
+  /** Until when what is known of grants counts, on the monotonic clock. */
+  knownUntil = Number.POSITIVE_INFINITY;
   /** Wall clock less monotonic clock, as the heap was ordered by. */
   #offset: number;
 
@@ -88,6 +90,11 @@ export class Deadlines {
   /** Whether a deadline has come, by either clock. @param within - or comes within so many milliseconds */
   isOver(due: Due, within = 0): boolean {
     return this.#clock.wall() + within >= due.expiresAt || this.#clock.monotonic() + within >= due.dueMonotonic;
+  }
+
+  /** Whether the process slept for so long that it does not know which grants were revoked meanwhile. @param within - as for `isOver` */
+  isUnknown(within = 0): boolean {
+    return this.#clock.monotonic() + within >= this.knownUntil;
   }
 
   /**

@@ -116,23 +116,26 @@ export class Session implements Due, Lasting {
 
   /**
    * Whether something may still pass. Asked before every write: after a pause of the process the timer is late, this is not.
-   * Cuts the session when its deadline has come.
+   * Cuts the session when its deadline has come, or when the pause was so long that its grant may have been revoked.
    */
   isLive(): boolean {
     if (this.end !== null) return false;
     if (!this.isOver) return true;
-    this.cut(this.#ends, this.expiresAt);
+    if (this.#parts.deadlines.isOver(this)) this.cut(this.#ends, this.expiresAt);
+    else this.cut('stale');
     return false;
   }
 
-  /** Whether its deadline has come. */
+  /** Whether its deadline has come, or its grant is not known any more. */
   get isOver(): boolean {
-    return this.#parts.deadlines.isOver(this);
+    const { deadlines } = this.#parts;
+    return deadlines.isOver(this) || deadlines.isUnknown();
   }
 
   /** Whether what may pass now still may at the end of this turn of the event loop. */
   get lastsTurn(): boolean {
-    return this.end === null && !this.#parts.deadlines.isOver(this, LONGEST_TURN);
+    const { deadlines } = this.#parts;
+    return this.end === null && !deadlines.isOver(this, LONGEST_TURN) && !deadlines.isUnknown(LONGEST_TURN);
   }
 
   /** Calls `done` once when the session has ended: what was kept for it is let go. At once when it has ended already. */

@@ -21,6 +21,7 @@ class Registry extends EventTarget implements GrantWatcher {
   over(id: string, reason: string): void {
     this.dispatchEvent(new Event(`${id} ${reason}`));
   }
+  known(): void {}
   stale(): void {
     this.dispatchEvent(new Event('stale'));
   }

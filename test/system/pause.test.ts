@@ -1,9 +1,12 @@
 import { get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import type { IssuedGrant } from '../support/gateway.js';
+import type { GatewayProcess } from '../support/gateway-process.js';
 import { starvation } from '../support/starvation.js';
+import { waitUntil } from '../support/wait.js';
 import { database, webSocket } from './clients.js';
-import { ground } from './fixture.js';
+import { ground, twoGateways } from './fixture.js';
 
 /** A byte count as it grows, and when it grew last. */
 class Meter {
@@ -39,19 +42,7 @@ t.test(
     const due = Math.min(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
     const last = Math.max(Date.parse(db.expiresAt), Date.parse(web.expiresAt));
 
-    const rows = new Meter(due);
-    const { client, ended } = await database(t, gateway.ports.postgres, db.handle);
-    let fatal = 0;
-    const { connection } = client as unknown as { connection: NodeJS.EventEmitter & { stream: NodeJS.ReadableStream } };
-    connection.on('errorMessage', ({ length }: { length: number }) => (fatal += length + 1));
-    connection.stream.on('data', (chunk: Buffer) => rows.count(chunk));
-    client.query(SLOW).catch(() => {}); // it is cut
-
-    const lines = new Meter(due);
-    const streamed = stream(gateway.ports.http, web.handle, lines);
-    const frames = new Meter(due);
-    const socket = await webSocket(t, gateway.ports.http, web.handle, '/ticks');
-    socket.client.on('message', (data: Buffer) => frames.count(data));
+    const { rows, lines, frames, ended, streamed, socket, farewell } = await streams(t, gateway, { db, web }, due);
 
     await pause(due - BEFORE - Date.now());
     const meters = [rows, lines, frames];
@@ -74,8 +65,8 @@ t.test(
     await ended; // with a farewell only where no row was half-sent
     t.match(await socket.ended, { code: '4001', message: /the grant has expired/ });
     await streamed;
-    t.equal(rows.bytes - (before[0] ?? 0), fatal, 'nothing but the farewell');
-    t.equal(rows.after, fatal);
+    t.equal(rows.bytes - (before[0] ?? 0), farewell(), 'nothing but the farewell');
+    t.equal(rows.after, farewell());
     t.same([lines.after, frames.after], [0, 0]);
     t.same([lines.bytes, frames.bytes], before.slice(1));
 
@@ -93,6 +84,45 @@ t.test(
     }
   },
 );
+
+/** Longer than what was known before counts, milliseconds. */
+const TOO_LONG = 6_000;
+
+t.test('nor one that slept over a revocation, for longer than it may not know of it', async (t) => {
+  const { a, b } = await twoGateways(t, { settings: 'drain: 0s\nstaleness: 1s' });
+  const [db, web] = [await a.issue({ service: 'orders-db' }), await a.issue({ service: 'orders-web' })];
+  const { rows, lines, frames, ended, streamed, socket, farewell } = await streams(t, b, { db, web }, Number.NaN);
+  const meters = [rows, lines, frames];
+  await waitUntil('all three stream', async () => meters.every(({ bytes }) => bytes > 0));
+  b.kill('SIGSTOP');
+  for (const { id } of [db, web])
+    t.match(await a.operator('POST', `/v1/grants/${id}/revoke`, { by: 'root', reason: 'done' }), { status: 200 });
+  await pause(TOO_LONG); // what was in the sockets' buffers has come
+  const before = meters.map(({ bytes }) => bytes);
+  b.kill('SIGCONT');
+  await Promise.all([ended, streamed, socket.ended]);
+  t.equal(rows.bytes - (before[0] ?? 0), farewell(), 'nothing but the farewell');
+  t.same([lines.bytes, frames.bytes], before.slice(1));
+});
+
+/** All that streams of a database and of a web service through a gateway, counted. @param due - for `Meter` */
+async function streams(t: Test, { ports }: GatewayProcess, grants: { db: IssuedGrant; web: IssuedGrant }, due: number) {
+  const { db, web } = grants;
+  const rows = new Meter(due);
+  const { client, ended } = await database(t, ports.postgres, db.handle);
+  let fatal = 0;
+  const { connection } = client as unknown as { connection: NodeJS.EventEmitter & { stream: NodeJS.ReadableStream } };
+  connection.on('errorMessage', ({ length }: { length: number }) => (fatal += length + 1));
+  connection.stream.on('data', (chunk: Buffer) => rows.count(chunk));
+  client.query(SLOW).catch(() => {}); // it is cut
+
+  const lines = new Meter(due);
+  const streamed = stream(ports.http, web.handle, lines);
+  const frames = new Meter(due);
+  const socket = await webSocket(t, ports.http, web.handle, '/ticks');
+  socket.client.on('message', (data: Buffer) => frames.count(data));
+  return { rows, lines, frames, ended, streamed, socket, farewell: () => fatal };
+}
 
 /** Reads the endless stream until it breaks off. */
 function stream(port: number, handle: string, meter: Meter): Promise<void> {
