@@ -185,7 +185,7 @@ export class Gate {
         // Only a yes may have been overtaken; a no stands, and is not kept waiting.
         if (watch.touched && check.ok) continue;
         // Its session would be cut at once: it takes an answer to the watch, which asks every second.
-        if (check.ok && this.live.deadlines.isUnknown())
+        if (check.ok && this.live.deadlines.isUnknown)
           return refuse('store_unavailable', 'grants could not be confirmed for too long');
         const answer = this.#conclude(request, presented, holds, check);
         if (!answer.ok) await this.#recordRefused(request, presented, holds, check, answer.decision);

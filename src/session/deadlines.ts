@@ -92,9 +92,15 @@ export class Deadlines {
     return this.#clock.wall() + within >= due.expiresAt || this.#clock.monotonic() + within >= due.dueMonotonic;
   }
 
-  /** Whether the process slept for so long that it does not know which grants were revoked meanwhile. @param within - as for `isOver` */
-  isUnknown(within = 0): boolean {
-    return this.#clock.monotonic() + within >= this.knownUntil;
+  /** Whether the process slept for so long that it does not know which grants were revoked meanwhile. */
+  get isUnknown(): boolean {
+    return this.#clock.monotonic() >= this.knownUntil;
+  }
+
+  /** Whether something may pass before this deadline: neither has it come, nor is it unknown. @param within - as for `isOver` */
+  mayPass(due: Due, within = 0): boolean {
+    const now = this.#clock.monotonic() + within;
+    return now < due.dueMonotonic && now < this.knownUntil && this.#clock.wall() + within < due.expiresAt;
   }
 
   /**

@@ -128,14 +128,12 @@ export class Session implements Due, Lasting {
 
   /** Whether its deadline has come, or its grant is not known any more. */
   get isOver(): boolean {
-    const { deadlines } = this.#parts;
-    return deadlines.isOver(this) || deadlines.isUnknown();
+    return !this.#parts.deadlines.mayPass(this);
   }
 
   /** Whether what may pass now still may at the end of this turn of the event loop. */
   get lastsTurn(): boolean {
-    const { deadlines } = this.#parts;
-    return this.end === null && !deadlines.isOver(this, LONGEST_TURN) && !deadlines.isUnknown(LONGEST_TURN);
+    return this.end === null && this.#parts.deadlines.mayPass(this, LONGEST_TURN);
   }
 
   /** Calls `done` once when the session has ended: what was kept for it is let go. At once when it has ended already. */
