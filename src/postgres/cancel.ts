@@ -1,7 +1,7 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 import { sourceOf } from '../gate/network.js';
 
-/** Cancel requests for one session each second, from one address: whoever sees its process number may guess at its key. */
+/** Guesses at the key of one session each second, from one address: whoever sees its process number may try. */
 const MOST_PER_SECOND = 10;
 /** From how many addresses they may come each second. */
 const MOST_CLIENTS = 16;
@@ -12,7 +12,7 @@ interface Entry {
   readonly cancel: () => Promise<void>;
   window: number;
   /** By whom the client's address counts as, in this window. */
-  readonly tries: Map<string, number>;
+  readonly guesses: Map<string, number>;
 }
 
 /** One of several processes that share a port: the first secret byte of its keys, divided by `places`, leaves `index`. */
@@ -61,7 +61,7 @@ export class CancelKeys {
       secret: this.#draw(secretBytes),
       cancel,
       window: 0,
-      tries: new Map<string, number>(),
+      guesses: new Map<string, number>(),
     };
     const same = this.#entries.get(entry.pid) ?? new Set();
     this.#entries.set(entry.pid, same.add(entry));
@@ -82,17 +82,19 @@ export class CancelKeys {
   }
 
   /**
-   * Acts on a CancelRequest. A wrong key counts too, so that a secret cannot be guessed by trying.
+   * Acts on a CancelRequest. Right keys are not counted: a program whose statements time out quickly sends many, and the one that
+   * was dropped would leave it waiting. Behind too many guesses a right one is refused as well, or guessing would not be limited.
    * @param now - monotonic milliseconds
    * @param client - the address it came from: guesses from there do not use up what others may try
    * @returns null when no cancel is passed on; otherwise what resolves when the server has been told
    */
   use(pid: number, secret: Uint8Array, now: number, client = ''): Promise<void> | null {
-    let told: Promise<void> | null = null;
     const source = sourceOf(client);
-    for (const entry of this.#entries.get(pid) ?? [])
-      if (mayTry(entry, now, source) && isSecretOf(entry, secret)) told = entry.cancel();
-    return told;
+    const open = [...(this.#entries.get(pid) ?? [])].filter((entry) => mayTry(entry, now, source));
+    const right = open.find((entry) => isSecretOf(entry, secret));
+    if (right !== undefined) return right.cancel();
+    for (const { guesses } of open) guesses.set(source, (guesses.get(source) ?? 0) + 1);
+    return null;
   }
 
   #draw(bytes: number): Buffer {
@@ -104,17 +106,14 @@ export class CancelKeys {
   }
 }
 
-/** Counts a try. */
 function mayTry(entry: Entry, now: number, source: string): boolean {
   const window = Math.floor(now / 1000);
   if (entry.window !== window) {
     entry.window = window;
-    entry.tries.clear();
+    entry.guesses.clear();
   }
-  const count = (entry.tries.get(source) ?? 0) + 1;
-  if (count === 1 && entry.tries.size >= MOST_CLIENTS) return false;
-  entry.tries.set(source, count);
-  return count <= MOST_PER_SECOND;
+  const count = entry.guesses.get(source);
+  return count === undefined ? entry.guesses.size < MOST_CLIENTS : count < MOST_PER_SECOND;
 }
 
 function isSecretOf(entry: Entry, secret: Uint8Array): boolean {
