@@ -37,6 +37,8 @@ import { mayReset, maySet } from './sql/settings.js';
 const READING: readonly RuleKind[] = ['select'];
 const EXPLAINING: readonly RuleKind[] = ['explain', 'select'];
 const COPYING: readonly RuleKind[] = ['copy-out'];
+/** Means the same with quotes, without them, and as an item of a list. */
+const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
 /** What touches nothing but the session. */
 const STEERING: ReadonlySet<Verb> = new Set(['transaction', 'set', 'reset', 'show', 'close', 'deallocate', 'discard']);
 
@@ -222,7 +224,7 @@ export class Judge {
         `${long} in the role ${this.#role.name}`,
         'leave it as it is',
       );
-    if (kind === 'reset' ? mayReset(name) : maySet(name, value ?? '')) return null;
+    if (kind === 'reset' ? mayReset(name) : maySet(name, value)) return null;
     if (this.#keepsPath(setting)) return null;
     const shown = kind === 'reset' ? `resetting ${name}` : `setting ${name}${mayReset(name) ? ' to this value' : ''}`;
     const hint = 'the gateway sets what a restricted role needs when it connects';
@@ -236,10 +238,13 @@ export class Judge {
 
   /**
    * Nothing to search leaves PostgreSQL's own: a name means what it is judged as, or nothing. But a trigger or a default that
-   * finds nothing any more might go on without it: only where nothing is written. Back goes to what the role pins.
+   * finds nothing any more might go on without it: only where nothing is written. Back goes to what the role pins, as does
+   * its own schema by name, which drivers and pools say (JDBC's `setSchema`).
    */
   #keepsPath({ name, value, kind }: Setting): boolean {
-    return name === 'search_path' && (kind === 'reset' || (value === '' && this.#role.readOnly));
+    if (name !== 'search_path') return false;
+    const isPinned = value === this.#schema && PLAIN_NAME.test(value ?? '');
+    return kind === 'reset' || isPinned || (value === '' && this.#role.readOnly);
   }
 
   #transaction({ kind, readWrite }: Transaction): Decision | null {

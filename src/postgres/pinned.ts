@@ -3,8 +3,8 @@ import { type PostgresRole, postgresRole } from './role.js';
 
 /** What the start-up packet pins for every restricted role. */
 const PINNED: Readonly<Record<string, string>> = { client_encoding: 'UTF8', standard_conforming_strings: 'on' };
-/** What must stay as the server reported it first: whose rights apply, and what names mean. */
-const KEPT: ReadonlySet<string> = new Set(['session_authorization', 'is_superuser', 'search_path']);
+/** What must stay as the server reported it first: whose rights apply. */
+const KEPT: ReadonlySet<string> = new Set(['session_authorization', 'is_superuser']);
 
 /**
  * Whether a setting that the server reports (ParameterStatus) is as the role needs it. Pure.
@@ -18,11 +18,19 @@ export function isAsPinned(
 ): boolean {
   if (role.any) return true;
   if (name === 'default_transaction_read_only') return !role.readOnly || value === 'on';
-  // What a role that only reads may empty (judge.ts).
-  if (name === 'search_path' && role.readOnly && /^(?:"")?$/.test(value)) return true;
+  if (name === 'search_path') {
+    // What a role that only reads may empty (judge.ts).
+    const mayBeEmpty = role.readOnly && /^(?:"")?$/.test(value);
+    return mayBeEmpty || unquoted(first.get(name) ?? value) === unquoted(value);
+  }
   if (KEPT.has(name)) return (first.get(name) ?? value) === value;
   const pinned = PINNED[name];
   return pinned === undefined || pinned === value;
+}
+
+/** A plain name is said with quotes as the session begins, and without them when a client has said it again (judge.ts). */
+function unquoted(value: string): string {
+  return value.replace(/^"([a-z_][a-z0-9_]*)"$/, '$1');
 }
 
 /**

@@ -63,6 +63,13 @@ t.test('a reader may read what its rules name, in every way of reading', async (
     'set enable_seqscan = off',
     'reset all',
     'reset statement_timeout',
+    // Drivers and pools
+    'SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL',
+    "select current_setting('jit') as cur, set_config('jit', 'off', false) as new",
+    "select set_config('jit', $1, false)",
+    "SET SESSION search_path TO 'public'",
+    'set search_path to public',
+    "select set_config('search_path', 'public', true)",
     '',
     ';',
     'select * from pg_class; select * from information_schema.tables',

@@ -129,6 +129,7 @@ t.test('statement_timeout is in force from the start, and a client can only shor
     await t.rejects(client.query(text), { code: '42501', message: /1 to 2000 ms/ }, text);
   }
   await t.rejects(client.query("select set_config('statement_timeout', '2001', false)"), { code: '42501' });
+  await t.rejects(client.query("select set_config('statement_timeout', $1, false)", ['1']), { code: '42501' });
   await t.rejects(throughGateway(t, ports.postgres, handle, { options: '-c statement_timeout=0' }), { code: '42501' });
   const quick = await throughGateway(t, ports.postgres, handle, { options: '-c statement_timeout=100' });
   await t.rejects(quick.query('select pg_sleep(30)'), { code: '57014' });

@@ -50,7 +50,7 @@ export interface Write {
 export interface Call {
   readonly schema: string | null;
   readonly name: string;
-  /** Of `set_config` with constants: what it sets. */
+  /** Of `set_config` with a constant for a name: what it sets. */
   readonly sets?: Setting;
 }
 
@@ -91,7 +91,10 @@ export interface TypeUse {
 export interface Setting {
   /** Lower case. Null in RESET ALL. */
   readonly name: string | null;
-  /** The values joined by commas, as SET would store them; null where there is none (RESET, SET … TO DEFAULT, SHOW). */
+  /**
+   * The values joined by commas, as SET would store them. Null where there is none (RESET, SET … TO DEFAULT, SHOW), and of
+   * `set_config` where it may be any.
+   */
   readonly value: string | null;
   readonly kind: 'set' | 'reset' | 'show';
   readonly local: boolean;

@@ -54,7 +54,7 @@ export function other(what: string): Statement {
 
 function callKey(call: Call): string {
   const { sets } = call;
-  return sets === undefined ? relationKey(call) : `${relationKey(call)}\0${sets.name}\0${sets.value}`;
+  return sets === undefined ? relationKey(call) : `${relationKey(call)}\0${sets.name}\0${JSON.stringify(sets.value)}`;
 }
 
 function relationKey({ schema, name }: Relation | Call | TypeUse): string {

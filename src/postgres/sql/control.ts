@@ -45,6 +45,9 @@ export function controlStatement(node: Node, inner: (value: unknown) => Statemen
     case 'FetchStmt':
     case 'ClosePortalStmt':
       return cursorStatement(tag, fields, inner);
+    // Pools say it with each connection that they take back; of a session that may not LISTEN it does nothing.
+    case 'UnlistenStmt':
+      return plain('discard', { what: 'unlisten' });
     case 'LockStmt':
       return fields.mode === ACCESS_SHARE ? lockStatement(fields) : null;
     default:

@@ -18,7 +18,7 @@
  *   transaction ids (txid_current), code of types that a text names (pg_input_is_valid, pg_input_error_info: a domain's checks),
  *   the server's inside (pg_control_*, pg_show_*, WAL positions, shared memory).
  *   current_setting is judged as SHOW (decide.ts). currval and lastval only repeat what this session was given: allowed.
- * - ALLOWED: the rest. pg_sleep is among them, as are has_*_privilege, pg_get_*def and sizes, which psql's \d needs.
+ * - ALLOWED: the rest. pg_sleep is among them, pg_advisory_unlock_all (what pools say when they take a connection back), as are has_*_privilege, pg_get_*def and sizes, which psql's \d needs.
  */
 
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
@@ -147,7 +147,7 @@ export const ALLOWED_FUNCTIONS: ReadonlySet<string> = words(`
   on_pb on_pl on_ppath on_ps on_sb on_sl overlaps overlay parse_ident path path_add path_add_pt path_contain_pt
   path_distance path_div_pt path_inter path_length path_mul_pt path_n_eq path_n_ge path_n_gt path_n_le path_n_lt
   path_npoints path_send path_sub_pt pclose percent_rank percentile_cont percentile_disc
-  pg_available_extension_versions pg_available_extensions pg_backend_pid pg_basetype pg_char_to_encoding
+  pg_advisory_unlock_all pg_available_extension_versions pg_available_extensions pg_backend_pid pg_basetype pg_char_to_encoding
   pg_client_encoding pg_collation_actual_version pg_collation_for pg_collation_is_visible pg_column_compression
   pg_column_is_updatable pg_column_size pg_column_toast_chunk_id pg_conf_load_time pg_conversion_is_visible
   pg_current_snapshot pg_current_xact_id_if_assigned pg_cursor
@@ -236,8 +236,8 @@ const NAMED_FUNCTIONS: ReadonlySet<string> = words(`
   amvalidate brin_bloom_summary_send brin_desummarize_range brin_minmax_multi_summary_send brin_summarize_new_values
   brin_summarize_range current_setting currtid2 gin_clean_pending_list lo_close lo_creat lo_create lo_from_bytea
   lo_get lo_lseek lo_lseek64 lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite
-  nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
-  pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_available_wal_summaries
+  nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_shared
+  pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_available_wal_summaries
   pg_blocking_pids pg_cancel_backend pg_current_xact_id txid_current pg_config pg_control_checkpoint pg_control_init pg_control_recovery
   pg_control_system pg_current_logfile pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn
   pg_ddl_command_send pg_event_trigger_ddl_commands pg_event_trigger_dropped_objects

@@ -2,22 +2,21 @@ import type { Setting } from './analysis.js';
 import { type Fields, isFields, listOf, type Node, namesOf, nodeOf, textOf } from './tree.js';
 
 /**
- * What a call of `set_config` sets, when its three arguments are constants: as good as that SET, whenever and however
- * often it runs.
+ * What a call of `set_config` sets, when it says the name and how long: as good as that SET, whenever and however often it
+ * runs. The value is null where it is no constant: any.
  * @param call - the fields of the call
  * @param only - the one value that the column `name` has at this place (`settingChosen`)
- * @returns null for every other call: nobody knows what it sets
+ * @returns null for every other call: nobody knows which setting it sets
  */
 export function settingOf(call: Fields, only: string | null): Setting | null {
   const args = listOf(call.args).map(nodeOf);
   const [setting, given, local] = args;
   const name = stringOf(setting) ?? (isColumnName(setting) ? only : null);
-  const value = stringOf(given);
   const isLocal = booleanOf(local);
-  if (args.length !== 3 || name === null || value === null || isLocal === null) return null;
+  if (args.length !== 3 || name === null || isLocal === null) return null;
   // VARIADIC, FILTER, OVER and their like: never written, and so nobody looked into what they would do.
   if (Object.keys(call).some((field) => !PLAIN_CALL.has(field))) return null;
-  return { name: name.toLowerCase(), value, kind: 'set', local: isLocal };
+  return { name: name.toLowerCase(), value: stringOf(given), kind: 'set', local: isLocal };
 }
 
 const PLAIN_CALL: ReadonlySet<string> = new Set(['funcname', 'args', 'funcformat', 'location']);

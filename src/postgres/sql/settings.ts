@@ -22,9 +22,9 @@ const PINNED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
 /** The planner's switches: `enable_seqscan` and its like. */
 const SWITCH = /^enable_[a-z_]+$/;
 
-/** Whether SET name = value is harmless for a restricted role. */
-export function maySet(name: string, value: string): boolean {
-  return mayReset(name) && (PINNED.get(name)?.has(value.toLowerCase()) ?? true);
+/** Whether SET name = value is harmless for a restricted role. @param value - null: it may be any */
+export function maySet(name: string, value: string | null): boolean {
+  return mayReset(name) && (PINNED.get(name)?.has(value?.toLowerCase() ?? '') ?? true);
 }
 
 /** Whether RESET name is: it goes back to what the gateway chose when it connected. */

@@ -24,6 +24,14 @@ export const CALLS: Attacks = {
     'set_config() of nothing': "select set_config('search_path', null, false)",
     'set_config() for nobody knows how long': "select set_config('search_path', '', null)",
     'set_config() of what a query says': "select set_config('search_path', (select status from orders limit 1), false)",
+    'set_config() of a list': "select set_config('search_path', 'public, evil', false)",
+    'set_config() of who it is, by a query': "select set_config('role', (select status from orders limit 1), false)",
+    'set_config() of what must be one value, by a query':
+      "select set_config('standard_conforming_strings', (select status from orders limit 1), false)",
+    'set_config() of a wall, by a query':
+      "select set_config('default_transaction_read_only', (select status from orders limit 1), false)",
+    'set_config() of any value beside the one word for it':
+      "select set_config('search_path', null, false), set_config('search_path', 'public', false)",
     'set_config() with FILTER': "select set_config('search_path', '', false) filter (where true)",
     'set_config() of VARIADIC': "select set_config('search_path', '', variadic false)",
     'set_config() beside an allowed one':
@@ -181,9 +189,6 @@ export const CALLS: Attacks = {
   },
   'no rule allows calling pg_catalog.pg_try_advisory_xact_lock_shared': {
     'pg_try_advisory_xact_lock_shared()': 'select pg_try_advisory_xact_lock_shared(1)',
-  },
-  'no rule allows calling pg_catalog.pg_advisory_unlock_all': {
-    'pg_advisory_unlock_all()': 'select pg_advisory_unlock_all()',
   },
   'no rule allows calling pg_catalog.lo_creat': {
     'lo_creat()': 'select lo_creat(-1)',

@@ -45,6 +45,9 @@ export const SESSIONS: Attacks = {
     'SET LOCAL search_path': 'set local search_path = evil',
     'SET SCHEMA': "set schema 'evil'",
     'SET search_path to the temporary': 'set search_path = pg_temp, public',
+    'SET search_path to more than the own schema': 'set search_path = public, evil',
+    'SET search_path to one name that looks like two': "set search_path = 'public, evil'",
+    'SET search_path to another case': 'set search_path = "Public"',
   },
   'no rule allows setting standard_conforming_strings to this value': {
     'SET standard_conforming_strings': 'set standard_conforming_strings = off',
@@ -127,9 +130,6 @@ export const SESSIONS: Attacks = {
   },
   'no rule allows setting evil.setting': {
     'SET of a custom setting': "set evil.setting = 'x'",
-  },
-  'no rule allows unlisten': {
-    UNLISTEN: 'unlisten *',
   },
   'no rule allows select on pg_catalog.pg_file_settings': {
     'the settings in files': 'select * from pg_file_settings',

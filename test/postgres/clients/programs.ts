@@ -185,6 +185,7 @@ public class Steps {
     show("several", () -> { try (Statement s = conn.createStatement()) { s.execute("select 1; select 2"); s.getMoreResults(); return rows(s.getResultSet()); } });
     show("metadata", () -> rows(conn.getMetaData().getTables(null, "public", "order%", new String[] {"TABLE"})));
     show("columns", () -> { ResultSet set = conn.getMetaData().getColumns(null, "public", "orders", null); StringBuilder out = new StringBuilder(); while (set.next()) out.append(set.getString(4)).append(' ').append(set.getString(6)).append(' '); return out; });
+    show("its schema", () -> { conn.setSchema("public"); return conn.getSchema(); });
     show("keys", () -> { ResultSet set = conn.getMetaData().getPrimaryKeys(null, "public", "orders"); return set.next() ? set.getString(4) : "none"; });
     show("a fetch size", () -> {
       conn.setAutoCommit(false);

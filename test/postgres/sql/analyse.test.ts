@@ -276,7 +276,6 @@ t.test('statements that reach beyond relations are nobody’s but any’s', asyn
     'lock table a',
     'listen a',
     'notify a',
-    'unlisten *',
     "prepare transaction 'x'",
     "commit prepared 'x'",
     "rollback prepared 'x'",
