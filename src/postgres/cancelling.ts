@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 /**
  * Tells a server of a client's cancel requests, one after the other: each takes a connection of its own, for long where the
  * server is silent. Those that come meanwhile are told once, behind it: they may be about a statement that came later.
@@ -40,5 +42,29 @@ export class Cancelling {
       this.#underWay = null;
     });
     return this.#underWay;
+  }
+}
+
+/** How long a server may take to act on a cancel request before it is told again, milliseconds. */
+const AGAIN = [10, 40, 150, 300];
+
+/**
+ * Tells a server of a cancel request. One that has not begun to read the statement drops it (PostgreSQL heeds none while it
+ * waits for a command), and would run on: told again while it is at the same.
+ * @param turn - another number each time the server is ready; null while it is at nothing
+ * @param again - tells it so that nothing it answers meanwhile leads to a statement which that would hit
+ */
+export async function tellUntilHeard(
+  turn: () => number | null,
+  tell: () => Promise<void>,
+  again: () => Promise<void>,
+): Promise<void> {
+  const about = turn();
+  await tell();
+  for (const after of AGAIN) {
+    if (about === null || turn() !== about) return;
+    await pause(after, undefined, { ref: false });
+    if (turn() !== about) return;
+    await again();
   }
 }

@@ -25,6 +25,8 @@ export class Conversation {
   copy = new CopyData();
   /** Since when the result under way runs, monotonic milliseconds; 0 when none does. */
   since = 0;
+  /** How often the server was ready for more. */
+  turns = 0;
   /** The server ended the session in words of its own (FATAL), and the client has heard them. */
   dismissed = false;
 

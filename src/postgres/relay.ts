@@ -5,7 +5,7 @@ import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Connection, type Cut, endSurely } from '../session/connection.js';
-import { Cancelling } from './cancelling.js';
+import { Cancelling, tellUntilHeard } from './cancelling.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
@@ -93,7 +93,7 @@ export class Relay implements Connection {
       talk,
       (name, value) => this.#checkSetting(name, value),
       () => outbox.isEmpty,
-      () => this.#stopStatement(),
+      () => void this.#stopStatement(),
     );
   }
 
@@ -168,12 +168,13 @@ export class Relay implements Connection {
   }
 
   /**
-   * Cancels the statement whose result is over a limit. What the server answers waits until it has been told: a cancel that
+   * Cancels the statement under way, whose result is over a limit or whose client asks for it again. What the server answers waits until it has been told: a cancel that
    * comes late must not hit the statement behind.
    */
-  #stopStatement(): void {
+  async #stopStatement(): Promise<void> {
     const goOn = this.#delivery.hold();
-    void this.#upstream.cancel().then(goOn);
+    await this.#upstream.cancel();
+    goOn();
   }
 
   /** Holds what the server reported at its start against what the role pins; cuts the session when it differs. */
@@ -188,9 +189,16 @@ export class Relay implements Connection {
 
   /** Behind the statement it is about, which may still wait for its record. */
   #passCancel(): Promise<void> {
+    const turn = () => (this.#over || this.#talk.expectations.head === undefined ? null : this.#talk.turns);
     return new Promise((resolve) => {
       this.#passage.release(() => {
-        if (!this.#over) void this.#upstream.cancel().then(resolve);
+        if (this.#over) return;
+        const told = tellUntilHeard(
+          turn,
+          () => this.#upstream.cancel(),
+          () => this.#stopStatement(),
+        );
+        void told.then(resolve);
       });
     });
   }

@@ -227,6 +227,7 @@ export class ServerSide implements BackendHandler {
     if (ended?.kind !== 'sync' && ended?.kind !== 'query' && !(ended?.kind === 'refused' && ended.simple)) {
       throw outOfTurn('ReadyForQuery');
     }
+    this.#talk.turns += 1;
     this.#talk.copyIn = false;
     this.#muted = false;
     if (this.#redefined && status === IDLE) {

@@ -136,6 +136,26 @@ t.test(
   },
 );
 
+t.test('a cancel that came before the server had begun to read its statement is not lost', async (t) => {
+  const { proxy, join, port } = await behind(t, (host, to) => tapProxy(t, host, to));
+  const { client, hello } = await join();
+  const { pid, secret } = keyOf(hello);
+  process.kill(pid, 'SIGSTOP'); // the server's own process: what it is sent waits
+  t.teardown(() => process.kill(pid, 'SIGCONT'));
+  proxy.forget();
+  client.send(query('select pg_sleep(3)'));
+  while (!proxy.seen().includes('pg_sleep')) await pause(5);
+  const canceller = await wire(t, port);
+  canceller.send(cancelRequest(pid, secret));
+  while (!proxy.seen().includes(int32(80877102))) await pause(5);
+  await pause(30); // it has its signal by now, and drops it when it wakes: it waits for a command
+  process.kill(pid, 'SIGCONT');
+  t.equal(shapes(await client.until()), 'T E:57014 Z:I');
+  await canceller.closed;
+  client.send(query('select pg_sleep(0.02)'));
+  t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
+});
+
 t.test('psql passes Ctrl-C on', async (t) => {
   const gateway = await gatewayToOrders(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });
