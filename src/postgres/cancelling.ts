@@ -50,21 +50,21 @@ const AGAIN = [10, 40, 150, 300];
 
 /**
  * Tells a server of a cancel request. One that has not begun to read the statement drops it (PostgreSQL heeds none while it
- * waits for a command), and would run on: told again while it is at the same.
+ * waits for a command), and would run on: told again while it is at the same, unless it is silent.
  * @param turn - another number each time the server is ready; null while it is at nothing
  * @param again - tells it so that nothing it answers meanwhile leads to a statement which that would hit
  */
 export async function tellUntilHeard(
   turn: () => number | null,
-  tell: () => Promise<void>,
-  again: () => Promise<void>,
+  tell: () => Promise<boolean>,
+  again: () => Promise<boolean>,
 ): Promise<void> {
   const about = turn();
-  await tell();
+  let answers = await tell();
   for (const after of AGAIN) {
-    if (about === null || turn() !== about) return;
+    if (!answers || about === null || turn() !== about) return;
     await pause(after, undefined, { ref: false });
     if (turn() !== about) return;
-    await again();
+    answers = await again();
   }
 }

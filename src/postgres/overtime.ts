@@ -7,12 +7,12 @@ const GRACE = 500;
 /** The server ends what runs too long; should it not, we do: SET or the upstream's own settings may have got past it. */
 export class Overtime {
   readonly #talk: Conversation;
-  readonly #cancel: () => Promise<void>;
+  readonly #cancel: () => Promise<unknown>;
   #isCancelling = false;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param cancel - has the server cancel what runs; resolves when it was told, or could not be */
-  constructor(talk: Conversation, cancel: () => Promise<void>) {
+  constructor(talk: Conversation, cancel: () => Promise<unknown>) {
     this.#talk = talk;
     this.#cancel = cancel;
   }

@@ -171,10 +171,11 @@ export class Relay implements Connection {
    * Cancels the statement under way, whose result is over a limit or whose client asks for it again. What the server answers waits until it has been told: a cancel that
    * comes late must not hit the statement behind.
    */
-  async #stopStatement(): Promise<void> {
+  async #stopStatement(): Promise<boolean> {
     const goOn = this.#delivery.hold();
-    await this.#upstream.cancel();
+    const answers = await this.#upstream.cancel();
     goOn();
+    return answers;
   }
 
   /** Holds what the server reported at its start against what the role pins; cuts the session when it differs. */

@@ -29,8 +29,8 @@ export interface Upstream {
   readonly status: number;
   /** Of the server's process; null when it did not say. */
   readonly pid: number | null;
-  /** Asks the server to cancel what this connection runs; resolves when the server has been told, or could not be. */
-  cancel(): Promise<void>;
+  /** Asks the server to cancel what this connection runs; resolves when the server has been told, or could not be: false where it was silent. */
+  cancel(): Promise<boolean>;
   /**
    * Destroys the connection.
    * @param running - whether a statement may be running there: it is cancelled too
@@ -175,7 +175,7 @@ function serverRefused(message: Buffer): DaypassError {
 function canceller(target: PostgresTarget, socket: Socket, key: Greeting['key']): Pick<Upstream, 'cancel' | 'sever'> {
   const tell = async () => key === null || (await sendCancel(target, cancelRequest(key.pid, key.secret)));
   return {
-    cancel: async () => void (await tell()),
+    cancel: tell,
     sever: (running) => {
       if (running) void tellAgain(tell);
       socket.destroy();
