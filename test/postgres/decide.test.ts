@@ -64,6 +64,9 @@ t.test('a reader may read what its rules name, in every way of reading', async (
     'reset all',
     'reset statement_timeout',
     // Drivers and pools
+    "SET default_transaction_read_only TO 'on'",
+    'SET default_transaction_read_only TO DEFAULT',
+    'reset default_transaction_read_only',
     'SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL',
     "select current_setting('jit') as cur, set_config('jit', 'off', false) as new",
     "select set_config('jit', $1, false)",
@@ -184,7 +187,6 @@ t.test('a reader is refused whatever writes, steers the server or hides what it 
     'set transaction_read_only = off',
     'set local transaction_read_only to off',
     'set default_transaction_read_only = off',
-    'reset default_transaction_read_only',
     'set transaction read write',
     'begin read write',
     'begin transaction isolation level serializable, read write',

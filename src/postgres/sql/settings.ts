@@ -1,7 +1,7 @@
 /**
  * Settings a restricted role may change for its session. Left out on purpose: what decides whose rights apply or what
  * names mean (role, session_authorization, search_path; judge.ts says when that may be emptied), what keeps a session read-only
- * (transaction_read_only, default_transaction_read_only) and what changes how a text is read (backslash_quote).
+ * (transaction_read_only) and what changes how a text is read (backslash_quote).
  */
 const FREE: ReadonlySet<string> = new Set(
   `application_name bytea_output client_min_messages cursor_tuple_fraction datestyle default_text_search_config
@@ -15,6 +15,8 @@ const FREE: ReadonlySet<string> = new Set(
 const PINNED: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['client_encoding', new Set(['utf8', 'utf-8', 'unicode'])],
   ['standard_conforming_strings', new Set(['on', 'true', '1', 'yes'])],
+  // How psycopg2 makes a session read-only; it goes back by RESET alone, to what the gateway chose.
+  ['default_transaction_read_only', new Set(['on', 'true', '1', 'yes'])],
   // It refuses views and foreign tables: less of it could be less than the account was given.
   ['restrict_nonsystem_relation_kind', new Set(['view, foreign-table'])],
 ]);

@@ -10,7 +10,7 @@ export const SESSIONS: Attacks = {
     'SET transaction_read_only': 'set transaction_read_only = off',
     'SET LOCAL transaction_read_only': 'set local transaction_read_only to off',
   },
-  'no rule allows setting default_transaction_read_only': {
+  'no rule allows setting default_transaction_read_only to this value': {
     'SET default_transaction_read_only': 'set default_transaction_read_only = off',
     'SET LOCAL default_transaction_read_only': 'set local default_transaction_read_only = off',
     'SET of a quoted name': 'set "Default_Transaction_Read_Only" = off',
@@ -81,10 +81,6 @@ export const SESSIONS: Attacks = {
   },
   'no rule allows resetting transaction_read_only': {
     'RESET transaction_read_only': 'reset transaction_read_only',
-  },
-  'no rule allows resetting default_transaction_read_only': {
-    'RESET default_transaction_read_only': 'reset default_transaction_read_only',
-    'SET TO DEFAULT of default_transaction_read_only': 'set default_transaction_read_only to default',
   },
   'no rule allows this form of set': {
     'SET search_path FROM CURRENT': 'set search_path from current',
