@@ -148,13 +148,13 @@ export class ServerSide implements BackendHandler {
         if (head?.kind !== 'describe') return;
         break;
       case BACKEND.portalSuspended:
-      case BACKEND.emptyQuery:
         if (head?.kind !== 'execute') return;
-        this.#recordResult(
-          head,
-          this.#result.overrun === null ? '00000' : OVER_LIMIT,
-          type === BACKEND.portalSuspended ? 'suspended' : '',
-        );
+        this.#recordResult(head, this.#result.overrun === null ? '00000' : OVER_LIMIT, 'suspended');
+        break;
+      case BACKEND.emptyQuery:
+        if (!isRunning(head)) return;
+        this.#recordResult(head, '00000', '');
+        if (head.kind === 'query') return;
         break;
       case BACKEND.functionResult:
         if (head?.kind !== 'query' || head.call !== true) throw outOfTurn('FunctionCallResponse');

@@ -76,6 +76,22 @@ t.test('the first rows of a result are in the record when the role asks for them
   );
 });
 
+t.test('what has no statement has a result all the same, whichever way it is sent', async (t) => {
+  const events = await recorded(t, '', async (client) => {
+    for (const text of ['', ';']) {
+      await client.query(text);
+      await client.query({ text, values: [], name: `empty ${text}` });
+    }
+  });
+  const seqs = events.filter(({ kind, facts }) => kind === 'action' && facts.via !== 'parse').map(({ seq }) => seq);
+  const results = events.filter(({ kind }) => kind === 'result');
+  t.equal(seqs.length, 4);
+  t.same(
+    results.map(({ facts }) => [facts.of, facts.status]),
+    seqs.map((seq) => [seq, '00000']),
+  );
+});
+
 t.test('without it no value of a result is in the record', async (t) => {
   const events = await recorded(t, '', (client) => client.query("select 'se' || 'cret'"));
   t.notMatch(JSON.stringify(events), /secret/);
