@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { NdaJson } from '../api/request-views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
-import { query, tell } from './run.js';
+import { dayArgument, query, tell } from './run.js';
 import { table } from './words.js';
 
 interface RegisterOptions extends DoorOptions {
@@ -40,8 +40,8 @@ function register(): Command {
     .requiredOption('--party <name>', 'whom it binds')
     .requiredOption('--title <text>', 'what it is called')
     .requiredOption('--text-hash <sha256>', 'of the text that was signed (sha256sum <file>)')
-    .requiredOption('--signed-on <date>', '2026-11-27')
-    .requiredOption('--valid-until <date>', 'its last day');
+    .requiredOption('--signed-on <date>', '2026-11-27', dayArgument)
+    .requiredOption('--valid-until <date>', 'its last day', dayArgument);
   return withDoorOptions(command).action((options: RegisterOptions) =>
     withDoor(options, async (door) => {
       const { party, title, textHash, signedOn, validUntil } = options;

@@ -1,7 +1,7 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { personJson } from '../api/people.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
-import { query, tell } from './run.js';
+import { momentArgument, query, tell } from './run.js';
 import { facts, moment, table } from './words.js';
 
 type PersonJson = ReturnType<typeof personJson>;
@@ -224,13 +224,6 @@ function withReason(command: Command): Command {
 
 function pathOf(subject: string): string {
   return `/v1/people/${encodeURIComponent(subject)}`;
-}
-
-/** A date or a whole time → ISO 8601. */
-function momentArgument(text: string): string {
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('A date like 2027-03-01, or a time like 2027-03-01T08:00:00Z.');
-  return new Date(at).toISOString();
 }
 
 function groupsArgument(text: string): readonly string[] {

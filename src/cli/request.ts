@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { RequestJson } from '../api/request-views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { requestWords } from './engagement.js';
-import { durationArgument, tell, timeArgument } from './run.js';
+import { durationArgument, momentArgument, tell } from './run.js';
 
 interface RequestOptions extends DoorOptions {
   readonly service: string;
@@ -25,8 +25,8 @@ export function requestCommand(): Command {
     .option('--role <name>', "in which role; the service's default role when not given")
     .requiredOption('--task <text>', 'what exactly is to be done, one sentence')
     .requiredOption('--for <duration>', 'for how long: 10m, 4h', durationArgument)
-    .option('--from <time>', 'when it is to begin, 2026-11-27T09:00:00Z; now when not given', timeArgument)
-    .option('--to <time>', 'the last moment to begin, where the clock starts at first use', timeArgument)
+    .option('--from <time>', 'when it is to begin, 2026-11-27T09:00:00Z; now when not given', momentArgument)
+    .option('--to <time>', 'the last moment to begin, where the clock starts at first use', momentArgument)
     .option('--hours <text>', 'weekly hours: "Mon-Fri 09:00-18:00 Europe/Berlin"')
     .option('--sponsor <name>', 'another employee than the one your account names')
     .option('--nda <id>', 'under which NDA; the one that is valid longest when not given')

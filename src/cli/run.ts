@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
+import { z } from 'zod';
 import { parseDuration } from '../config/duration.js';
 import { DaypassError, messageOf } from '../errors.js';
 import { harmlessJson } from '../log.js';
@@ -86,19 +87,35 @@ export function durationArgument(text: string): number {
   return seconds;
 }
 
-/** `2h` (ago) or a date → ISO 8601, for commander. */
+/** `2h` (ago), a date or a time → ISO 8601, for commander. */
 export function sinceArgument(text: string): string {
   const seconds = parseDuration(text);
-  const at = seconds === undefined ? Date.parse(text) : Date.now() - seconds * 1000;
-  if (Number.isNaN(at)) throw new InvalidArgumentError('A duration like 2h, or a date like 2026-11-23T08:00:00Z.');
-  return new Date(at).toISOString();
+  if (seconds !== undefined) return new Date(Date.now() - seconds * 1000).toISOString();
+  return momentOf(text) ?? refuseArgument(`A duration like 2h, ${MOMENT_FORMS}.`);
 }
 
-/** A date → ISO 8601, for commander. */
-export function timeArgument(text: string): string {
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('A time like 2026-11-27T09:00:00Z.');
-  return new Date(at).toISOString();
+/** A date (0:00 UTC) or a time → ISO 8601, for commander. */
+export function momentArgument(text: string): string {
+  return momentOf(text) ?? refuseArgument(`Give ${MOMENT_FORMS}.`);
+}
+
+/** A date, for commander. */
+export function dayArgument(text: string): string {
+  return DAY.safeParse(text).data ?? refuseArgument('A date like 2027-03-01.');
+}
+
+const MOMENT_FORMS = 'a date like 2027-03-01 (0:00 UTC) or a time like 2027-03-01T08:00:00Z';
+const DAY = z.iso.date();
+/** What the API takes too. `Date.parse` would make January of `01.03.2027`, and 2 March of `2027-02-30`. */
+const MOMENT = z.union([DAY, z.iso.datetime({ offset: true })]);
+
+function momentOf(text: string): string | undefined {
+  const { data } = MOMENT.safeParse(text);
+  return data && new Date(data).toISOString();
+}
+
+function refuseArgument(message: string): never {
+  throw new InvalidArgumentError(message);
 }
 
 /** A query string of what is given; empty when nothing is. */

@@ -25,7 +25,7 @@ t.test('an operator invites people, and looks after their accounts, from the com
   const carl = ['invite', 'carl', '--name', 'Carl', '--contractor'];
   t.match(await run(...carl, '--sponsor', 'dana'), { code: 1, stderr: /must have an end/ });
   t.match(await run(...carl, '--until', UNTIL), { code: 1, stderr: /must have a sponsor/ });
-  t.match(await run(...carl, '--until', 'soon'), { code: 2, stderr: /A date like/ });
+  t.match(await run(...carl, '--until', 'soon'), { code: 2, stderr: /a date like/ });
   const invited = await run(...carl, '--sponsor', 'dana', '--until', UNTIL, '--json');
   t.match(JSON.parse(invited.stdout), { subject: 'carl', url: /#[\w-]{43}$/, expiresAt: /Z$/, recovery: false });
   t.match(await run('invite', 'carl'), { code: 1, stderr: /takes a reason/ });
@@ -63,4 +63,22 @@ t.test('what people are called moves no cursor', async (t) => {
   await run('invite', 'dana', '--name', 'Dana', '--employee');
   await gateway.ledger.query(`update daypass.people set name = E'\\x1b[2Jevil'`);
   for (const words of [['list'], ['show', 'dana']]) t.notMatch((await run('people', ...words)).stdout, '\x1b');
+});
+
+t.test('a date is read as it is written, and not guessed at', async (t) => {
+  const { run } = await start(t);
+  await run('invite', 'dana', '--name', 'Dana', '--employee');
+  const carl = ['invite', 'carl', '--name', 'Carl', '--contractor', '--sponsor', 'dana', '--until'];
+  const guesses = ['01.03.2027', '5', 'March 2027', '1/2/27', '2027-02-30', '2027-03-01T08:00:00', '2h'];
+  for (const date of guesses) t.match(await run(...carl, date), { code: 2, stderr: /a date like 2027-03-01/ }, date);
+  const ask = ['request', '--service', 'web', '--task', 'x', '--for', '1h', '--from'];
+  t.match(await run(...ask, '01.03.2027'), { code: 2, stderr: /a date like/ });
+  t.match(await run('sessions', 'list', '--since', '01.03.2027'), { code: 2, stderr: /A duration like 2h/ });
+  t.match(await run('sessions', 'list', '--since', '2h'), { code: 0 });
+  const nda = ['nda', 'register', '--party', 'carl', '--title', 'x', '--text-hash', 'a'.repeat(64)];
+  const signed = await run(...nda, '--signed-on', '2026-02-30', '--valid-until', UNTIL);
+  t.match(signed, { code: 2, stderr: /A date like/ });
+  t.match(await run(...carl, `${UNTIL}T01:30:00+02:00`), { code: 0 });
+  const dayBefore = new Date(Date.parse(UNTIL) - 30 * 60_000).toISOString();
+  t.match((await run('people', 'show', 'carl')).stdout, new RegExp(`ends +${dayBefore}`));
 });
