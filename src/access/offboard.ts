@@ -9,6 +9,7 @@ import type { OffboardingParts, Why } from './leaving-parts.js';
 import { type Ended, mergeEnded, NOTHING } from './leaving-report.js';
 import { endRequests } from './leaving-requests.js';
 import { openSessions, sessionsStillOpen } from './leaving-sessions.js';
+import { unknownFault } from './leaving-trace.js';
 import { resumeOf, suspendSponsored } from './sponsors.js';
 
 /** One step, in the order they were made. */
@@ -46,7 +47,7 @@ export class Offboarding {
   /**
    * Ends everything somebody has, access first: a step that fails is told and keeps none of the others. Doing it again ends
    * what was left, tells the same and changes nothing else. Works for a principal without an account too.
-   * @throws DaypassError `not_allowed` unless an operator acts, `invalid_request`
+   * @throws DaypassError `not_allowed` unless an operator acts, `invalid_request`, `unknown_person`
    */
   async offboard(actor: Actor, subject: string, reason: string): Promise<Offboarded> {
     checkPrincipal(subject);
@@ -57,6 +58,8 @@ export class Offboarding {
       const fault = new DaypassError('not_allowed', 'Only operators may offboard somebody.');
       return refused(this.#parts.pool, line, fault);
     }
+    const unknown = await unknownFault(this.#parts, subject);
+    if (unknown !== null) return refused(this.#parts.pool, line, unknown);
     const run = new Run(this.#parts, actor, subject, reason);
     const offboarded = await run.all();
     this.#parts.log.info({ subject, by: actor.subject, complete: offboarded.complete }, 'somebody was offboarded');

@@ -51,6 +51,7 @@ t.test('an operator invites people, and looks after their accounts, from the com
     /carl is closed; ended: 0 grants, 0 passkeys, .* 1 invitations/,
   );
   t.match(await run('offboard', 'dana', ...why), { code: 0, stdout: /^offboarded +dana\n[\s\S]*complete +yes/ });
+  t.match(await run('offboard', 'nosuch', ...why), { code: 1, stderr: /Nobody is known as "nosuch"/ });
   const shown = await run('people', 'show', 'carl');
   t.match(shown.stdout, /state +closed/);
   t.match(shown.stdout, new RegExp(`created +\\S+ by ${userInfo().username}`));
