@@ -4,8 +4,8 @@ import { UNSEEN } from './leaving-sessions.js';
 
 /** What is left to people after somebody left. Times are ISO 8601. */
 export interface NeedsHand {
-  /** Contractors who need another sponsor. */
-  readonly reassign: readonly { readonly subject: string; readonly suspended: number }[];
+  /** Contractors who need another sponsor: those without an account an invitation that names one. */
+  readonly reassign: readonly { readonly subject: string; readonly suspended: number; readonly account: boolean }[];
   /** Secrets of services whose bytes reached them: rotate them. */
   readonly rotate: readonly {
     readonly secret: string;
@@ -42,12 +42,14 @@ interface Reading {
 const NAMED = 20;
 
 const REASSIGN = `
-  select coalesce(p.subject, n.principal) as subject, count(n.grant_id)::int as suspended
-  from (select * from people where sponsor = $1 and closed_at is null) p
-  full join (
-    select s.* from sponsor_suspensions s join grants g on g.id = s.grant_id and g.revoked_at is null and g.expires_at > $2
-    where s.sponsor = $1 and s.resumed_at is null) n on n.principal = p.subject
-  group by 1 order by 1`;
+  select w.*, exists (select from people a where a.subject = w.subject) as account
+  from (select coalesce(p.subject, n.principal) as subject, count(n.grant_id)::int as suspended
+    from (select * from people where sponsor = $1 and closed_at is null) p
+    full join (
+      select s.* from sponsor_suspensions s join grants g on g.id = s.grant_id and g.revoked_at is null and g.expires_at > $2
+      where s.sponsor = $1 and s.resumed_at is null) n on n.principal = p.subject
+    group by 1) w
+  order by 1`;
 
 const ROTATE = `
   select secret, service, count(*)::int as count, min(at) as first, max(at) as last,
@@ -82,6 +84,7 @@ export async function readNeedsHand({ pool, services }: Reading, subject: string
     reassign: (await ask(REASSIGN, [subject, new Date(now)])).map((row) => ({
       subject: String(row.subject),
       suspended: Number(row.suspended),
+      account: row.account === true,
     })),
     rotate: (await ask(ROTATE)).map((row) => ({
       ...{ secret: String(row.secret), service: String(row.service), count: Number(row.count) },

@@ -30,7 +30,9 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
 
   app.post('/v1/invitations', async (request, reply) => {
     const invite = checked(inviteBody, request.body);
-    const { subject, secret, expiresAt, recovery } = await accounts.invite(actorIn(request), invite);
+    const actor = actorIn(request);
+    const { subject, secret, expiresAt, recovery } = await accounts.invite(actor, invite);
+    await answeredAnew(parts, actor, subject, invite.reason ?? 'an invitation names another sponsor');
     // The one answer that holds the secret. Behind `#` it is sent to no server, and stands in no log and no Referer.
     void reply.code(201).header('cache-control', 'no-store');
     const url = `${gatewayAddress(status())}/invite#${secret}`;
@@ -68,8 +70,7 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
     const { sponsor, reason } = checked(reassignBody, request.body);
     const actor = actorIn(request);
     const person = await accounts.reassign(actor, subject, sponsor, reason);
-    // What was suspended when the sponsor left goes on.
-    await parts.leaving?.offboarding.sponsorChanged(subject, { by: actor.subject, via: actor.via, reason });
+    await answeredAnew(parts, actor, subject, reason);
     return json(person);
   });
 
@@ -96,6 +97,11 @@ export function peopleRoutes(app: FastifyInstance, parts: PeopleParts): void {
     );
     return { subject, state: 'closed', ended: { ...ended, grants } };
   });
+}
+
+/** Somebody answers for a contractor from now on: what was suspended when the last sponsor left goes on. */
+async function answeredAnew({ leaving }: PeopleParts, { subject: by, via }: Actor, subject: string, reason: string) {
+  await leaving?.offboarding.sponsorChanged(subject, { by, via, reason });
 }
 
 /**

@@ -54,10 +54,10 @@ function handWords({ hand }: Offboarded): Line[] {
   const { reassign, rotate, review, approved, ownerless, unconfirmed } = hand;
   return [
     ...reassign.map(
-      ({ subject, suspended }): Line => [
-        'reassign',
-        `contractor ${subject} needs another sponsor (${suspended} grants wait)`,
-      ],
+      ({ subject, suspended, account }): Line =>
+        account
+          ? ['reassign', `contractor ${subject} needs another sponsor (${suspended} grants wait)`]
+          : ['invite', `${subject}, who has no account, as a contractor of another sponsor (${suspended} grants wait)`],
     ),
     ...rotate.map(
       ({ secret, service, count, sessions, first, last }): Line => [

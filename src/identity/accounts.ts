@@ -7,7 +7,7 @@ import type { Actor } from './actor.js';
 import { ask } from './ask.js';
 import { type Audit, audited, type Done } from './audited.js';
 import { type Ended, endAccess, takeInvitationsBack } from './ending.js';
-import { isOpen, type Person } from './people.js';
+import { isOpen, type Person, unknownPerson } from './people.js';
 import { digestOf, newSecret } from './secret.js';
 import * as standing from './standing.js';
 
@@ -86,7 +86,11 @@ export class Accounts {
     return this.#act(actor, 'person.reassign', subject, reason, async (client, now) => {
       standing.checkOperator(actor);
       checkText('reason', reason);
-      const person = await lockedOrUnknown(client, subject);
+      const person = await lockedPerson(client, subject);
+      if (person === null) {
+        const hint = 'Who has no account is given one with a sponsor: daypass invite.';
+        throw unknownPerson(subject, { hint });
+      }
       standing.checkNotClosed(person);
       if (person.kind !== 'contractor') throw new DaypassError('invalid_request', 'Only contractors have a sponsor.');
       standing.checkSponsor(subject, sponsor, await sharedPerson(client, sponsor), now);

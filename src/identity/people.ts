@@ -72,8 +72,8 @@ export class People {
   }
 }
 
-export function unknownPerson(subject: string): DaypassError {
-  return new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`);
+export function unknownPerson(subject: string, more: { hint?: string } = {}): DaypassError {
+  return new DaypassError('unknown_person', `There is no person ${JSON.stringify(subject)}.`, more);
 }
 
 /** Whether somebody may log in and act: an account that is open and has not come to its end. @param now - milliseconds since the epoch */

@@ -46,3 +46,33 @@ t.test('who closes an account ends its grants with it', async (t) => {
   t.match(closed, { status: 200, body: { ended: { grants: 1 } } });
   t.equal(await stateOf(gateway, id), 'revoked');
 });
+
+t.test('grants of somebody without an account work again once an invitation names another sponsor', async (t) => {
+  const gateway = await gatewayWithCarol(t);
+  const { id } = await gateway.issue({ service: 'orders-web', principal: 'alice' });
+  const left = await gateway.operator('POST', '/v1/offboardings', { subject: 'dana', reason: 'left', by: 'ops' });
+  t.match(left.body.hand, {
+    reassign: [
+      { subject: 'alice', suspended: 1, account: false },
+      { subject: 'carol', account: true },
+    ],
+  });
+  t.equal(await stateOf(gateway, id), 'suspended');
+  const asked = { sponsor: 'erik', reason: 'dana left', by: 'ops' };
+  const reassigned = await gateway.operator('POST', '/v1/people/alice/reassign', asked);
+  t.match(reassigned, { status: 404, body: { error: { hint: /daypass invite/ } } });
+  const endsAt = new Date(Date.now() + 86_400_000).toISOString();
+  const alice = { subject: 'alice', name: 'Alice', kind: 'contractor', sponsor: 'erik', endsAt, by: 'ops' };
+  t.equal((await gateway.operator('POST', '/v1/invitations', alice)).status, 201);
+  t.equal(await stateOf(gateway, id), 'active');
+});
+
+t.test('a name that nothing is known of cannot be offboarded, any trace can', async (t) => {
+  const gateway = await gatewayWithCarol(t);
+  const offboard = (subject: string) =>
+    gateway.operator('POST', '/v1/offboardings', { subject, reason: 'left', by: 'ops' });
+  t.match(await offboard('carlo'), { status: 404, body: { error: { code: 'unknown_person' } } });
+  await gateway.issue({ service: 'orders-web', principal: 'alice' });
+  await gateway.ledger.query(`update daypass.grants set sponsor = 'frank'`);
+  for (const known of ['alice', 'frank', 'carol', 'carol']) t.match(await offboard(known), { status: 200 }, known);
+});
