@@ -1,6 +1,7 @@
 import type { AccessPolicy } from '../config/access.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { DaypassError } from '../errors.js';
+import type { RequestView } from './request.js';
 
 /** The policies in force: asked anew each time, so that a reload is seen. */
 export interface PolicySource {
@@ -61,6 +62,16 @@ export function approvalsNeeded(
 ): number {
   if (breakGlass) return 0;
   return (access.preApproved.includes(role) ? 0 : access.approvals) + (otherLane ? 1 : 0);
+}
+
+/** How many it asks for without access in another lane; null for a service that nobody can ask for now. */
+export function usualApprovals(
+  policies: PolicySource,
+  { service, role, kind }: Pick<RequestView, 'service' | 'role' | 'kind'>,
+): number | null {
+  const policy = policies.get(service);
+  if (policy?.access === undefined) return null;
+  return approvalsNeeded({ policy, access: policy.access }, role, kind === 'break_glass', false);
 }
 
 /** The roles that are no wider than this one: itself, then what it builds on. They are a chain, so one of any two is narrower. */

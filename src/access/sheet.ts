@@ -5,7 +5,7 @@ import type { Allowed } from './narrow.js';
 import { type Nda, ndaFault } from './nda.js';
 import { ownerOf } from './parts.js';
 import type { Persons } from './persons.js';
-import { approvalsNeeded, type PolicySource, type Requestable } from './policy.js';
+import { type PolicySource, type Requestable, usualApprovals } from './policy.js';
 import type { RequestDetail, RequestView } from './request.js';
 import { checkStanding, stillRequestable } from './standing.js';
 
@@ -96,12 +96,9 @@ function versionWarning(policies: PolicySource, { service, policyVersion }: Requ
   return [`The policy of ${service} has changed since this was asked for. What is shown is by the one in force.`];
 }
 
-function laneWarning(policies: PolicySource, { service, role, kind, needed, principal }: RequestView): string[] {
-  const policy = policies.get(service);
-  if (policy?.access === undefined) return [];
-  const usual = approvalsNeeded({ policy, access: policy.access }, role, kind === 'break_glass', false);
-  if (needed <= usual) return [];
-  return [`It takes one approval more than usual: ${principal} has access in another lane at the same time.`];
+function laneWarning(policies: PolicySource, request: RequestView): string[] {
+  if (request.needed <= (usualApprovals(policies, request) ?? request.needed)) return [];
+  return [`It takes one approval more than usual: ${request.principal} has access in another lane at the same time.`];
 }
 
 /** What a check refuses by. */

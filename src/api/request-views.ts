@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Nda } from '../access/nda.js';
+import { type PolicySource, usualApprovals } from '../access/policy.js';
 import type { RequestDetail, RequestView } from '../access/request.js';
 import { iso } from '../clock.js';
 import { moment } from './schemas.js';
@@ -38,6 +39,10 @@ export const requestSchema = z.object({
   owner: z.string(),
   policyVersion: z.string(),
   needed: z.int().describe('approvals, as it was judged last'),
+  usual: z
+    .int()
+    .nullable()
+    .describe('approvals without access in another lane at the same time, by the policy in force'),
   given: z.int(),
   createdAt: moment,
   decideBy: moment,
@@ -73,12 +78,12 @@ export type RequestJson = z.output<typeof requestSchema>;
 export type RequestDetailJson = z.output<typeof requestDetailSchema>;
 
 /** A request as the API tells it. */
-export function requestJson(view: RequestView): RequestJson {
+export function requestJson(view: RequestView, policies: PolicySource): RequestJson {
   const { id, state, principal, service, role, task, kind, seconds, clock, hours, sponsor, nda, lane, owner } = view;
   const { policyVersion, needed, given, reviewedBy, review, allowedRole, allowedSeconds, allowedOnly } = view;
   return {
     ...{ id, state, principal, service, role, task, kind, seconds, clock, hours, sponsor, nda, lane, owner },
-    ...{ policyVersion, needed, given, reviewedBy, review },
+    ...{ policyVersion, needed, usual: usualApprovals(policies, view), given, reviewedBy, review },
     ...{ startsAt: iso(view.startsAt), endsAt: iso(view.endsAt), createdAt: iso(view.createdAt) },
     ...{ decideBy: iso(view.decideBy), decidedAt: iso(view.decidedAt), activatedAt: iso(view.activatedAt) },
     ...{ overAt: iso(view.overAt), reviewDue: iso(view.reviewDue), reviewedAt: iso(view.reviewedAt) },
@@ -91,9 +96,9 @@ export function requestJson(view: RequestView): RequestJson {
 }
 
 /** A request with its decisions and what happened to it. */
-export function requestDetailJson(detail: RequestDetail): RequestDetailJson {
+export function requestDetailJson(detail: RequestDetail, policies: PolicySource): RequestDetailJson {
   return {
-    ...requestJson(detail),
+    ...requestJson(detail, policies),
     approvals: detail.approvals.map((one) => ({ ...one, at: iso(one.at), only: one.only && [...one.only] })),
     acts: detail.acts.map((one) => ({ ...one, at: iso(one.at) })),
   };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { RequestFilter } from '../access/listing.js';
+import type { RequestView } from '../access/request.js';
 import type { Requests } from '../access/requests.js';
 import { type ApiApp, actorIn } from './app.js';
 import { connectHints } from './connect.js';
@@ -89,7 +90,8 @@ export function requestRoutes(app: ApiApp, parts: Parts): void {
   usingRoutes(app, parts);
 }
 
-function askingRoutes(app: ApiApp, { requests }: Parts): void {
+function askingRoutes(app: ApiApp, { requests, policies }: Parts): void {
+  const json = (view: RequestView) => requestJson(view, policies);
   app.post(
     '/requests',
     {
@@ -98,7 +100,7 @@ function askingRoutes(app: ApiApp, { requests }: Parts): void {
     },
     async (request, reply) => {
       void reply.code(201);
-      return requestJson(await requests.create(actorIn(request), request.body));
+      return json(await requests.create(actorIn(request), request.body));
     },
   );
   app.get(
@@ -113,7 +115,7 @@ function askingRoutes(app: ApiApp, { requests }: Parts): void {
     },
     async (request) => {
       const page = await requests.list(actorIn(request), filterOf(request.query));
-      return { requests: page.requests.map(requestJson), next: page.next };
+      return { requests: page.requests.map(json), next: page.next };
     },
   );
   app.get(
@@ -126,7 +128,7 @@ function askingRoutes(app: ApiApp, { requests }: Parts): void {
         response: { 200: requestDetailSchema },
       },
     },
-    async (request) => requestDetailJson(await requests.get(actorIn(request), request.params.id)),
+    async (request) => requestDetailJson(await requests.get(actorIn(request), request.params.id), policies),
   );
   app.post(
     '/requests/:id/withdraw',
@@ -134,11 +136,12 @@ function askingRoutes(app: ApiApp, { requests }: Parts): void {
       config: { name: 'requests.withdraw' },
       schema: { summary: 'take my request back', ...acted(reasonBody), response: { 200: requestSchema } },
     },
-    async (request) => requestJson(await requests.withdraw(actorIn(request), request.params.id, request.body.reason)),
+    async (request) => json(await requests.withdraw(actorIn(request), request.params.id, request.body.reason)),
   );
 }
 
 function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
+  const json = (view: RequestView) => requestJson(view, policies);
   const about = () => ({ owners: policies.all().map(({ owner }) => owner) });
   app.post(
     '/requests/:id/approve',
@@ -152,7 +155,7 @@ function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
     },
     async (request) => {
       const decided = { outcome: 'approve' as const, ...request.body };
-      return requestJson(await requests.decide(actorIn(request), request.params.id, decided));
+      return json(await requests.decide(actorIn(request), request.params.id, decided));
     },
   );
   app.post(
@@ -167,7 +170,7 @@ function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
     },
     async (request) => {
       const decided = { outcome: 'refuse' as const, ...request.body };
-      return requestJson(await requests.decide(actorIn(request), request.params.id, decided));
+      return json(await requests.decide(actorIn(request), request.params.id, decided));
     },
   );
   app.post(
@@ -180,7 +183,7 @@ function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
         response: { 200: requestSchema },
       },
     },
-    async (request) => requestJson(await requests.review(actorIn(request), request.params.id, request.body)),
+    async (request) => json(await requests.review(actorIn(request), request.params.id, request.body)),
   );
   const ended = requestSchema.extend({ ledger: z.enum(['written', 'queued']) });
   app.post(
@@ -192,12 +195,13 @@ function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
     async (request, reply) => {
       const { ledger, ...view } = await requests.revoke(actorIn(request), request.params.id, request.body.reason);
       void reply.code(ledger === 'queued' ? 202 : 200);
-      return { ...requestJson(view), ledger };
+      return { ...json(view), ledger };
     },
   );
 }
 
 function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
+  const json = (view: RequestView) => requestJson(view, policies);
   app.post(
     '/requests/:id/activate',
     {
@@ -216,7 +220,7 @@ function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
       const connect = connectHints(protocol, { service, principal, handle, account: true }, status());
       void reply.code(201);
       const expires = new Date(expiresAt).toISOString();
-      return { request: requestJson(made.request), grant: id, handle, expiresAt: expires, connect };
+      return { request: json(made.request), grant: id, handle, expiresAt: expires, connect };
     },
   );
   app.post(
@@ -229,7 +233,7 @@ function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
         response: { 200: requestSchema },
       },
     },
-    async (request) => requestJson(await requests.renew(actorIn(request), request.params.id, request.body)),
+    async (request) => json(await requests.renew(actorIn(request), request.params.id, request.body)),
   );
   app.post(
     '/requests/:id/return',
@@ -237,7 +241,7 @@ function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
       config: { name: 'requests.return' },
       schema: { summary: 'give my access back early', ...acted(reasonBody), response: { 200: requestSchema } },
     },
-    async (request) => requestJson(await requests.giveBack(actorIn(request), request.params.id, request.body.reason)),
+    async (request) => json(await requests.giveBack(actorIn(request), request.params.id, request.body.reason)),
   );
 }
 

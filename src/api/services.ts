@@ -19,6 +19,7 @@ const held = z.object({
   secondsLeft: z.int().min(0).describe('to that moment, from now or from its beginning'),
   begun: z.boolean(),
   suspended: z.boolean(),
+  only: z.array(z.string()).nullable().describe('the rules of the role that it is for; null: all of them'),
 });
 
 const service = z.object({
@@ -63,11 +64,12 @@ function serviceJson(policy: ServicePolicy, mine: readonly GrantView[], now: num
 }
 
 function heldJson(grant: GrantView, now: number) {
-  const { id, role, notBefore, expiresAt, suspendedAt, window } = grant;
+  const { id, role, notBefore, expiresAt, suspendedAt, window, only } = grant;
   const { until, end, left, outside } = timeLeftOf(grant, now);
   return {
     ...{ grant: id, role, notBefore: iso(notBefore), expiresAt: iso(expiresAt) },
     ...{ window, until: iso(until), ends: end, outside },
     ...{ secondsLeft: Math.floor(left / 1_000), begun: notBefore <= now, suspended: suspendedAt !== null },
+    only: only && [...only],
   };
 }

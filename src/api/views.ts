@@ -18,6 +18,8 @@ export const grantSchema = z.object({
   expiresAt: moment,
   renewals: z.int(),
   revokedAt: moment.nullable(),
+  window: z.string().nullable().describe('the weekly hours during which it may be used'),
+  only: z.array(z.string()).nullable().describe('the rules of the role that it is for; null: all of them'),
 });
 
 const act = z.object({ act: z.string(), at: moment, by: z.string(), reason: z.string() });
@@ -26,7 +28,7 @@ export const shownGrantSchema = grantSchema.extend({ acts: z.array(act) });
 
 /** A grant as the API tells it. */
 export function grantJson(grant: GrantView) {
-  const { id, service, principal, role, sponsor, reason, state, renewals } = grant;
+  const { id, service, principal, role, sponsor, reason, state, renewals, window, only } = grant;
   const { issuedAt, notBefore, expiresAt, revokedAt } = grant;
   return {
     id,
@@ -41,6 +43,8 @@ export function grantJson(grant: GrantView) {
     expiresAt: iso(expiresAt),
     renewals,
     revokedAt: iso(revokedAt),
+    window,
+    only: only && [...only],
   };
 }
 

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { wordSeconds } from '../access/period.js';
 import type { RequestJson } from '../api/request-views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { type ExitCode, tell } from './run.js';
@@ -37,16 +38,36 @@ export function exitOf({ ledger }: { readonly ledger?: string }): ExitCode {
 
 /** A request for a person to read. */
 export function requestWords(request: RequestJson): string {
-  const { id, state, principal, service, role, task, kind, needed, given, allowed, grant } = request;
+  const { id, state, principal, service, role, task, kind, hours, allowed, grant } = request;
+  const asked = allowed.role === null || allowed.role === role ? '' : ` (asked for: ${role})`;
   return facts([
     ['request', id],
     ['state', state],
-    ['access', `${principal} to ${service} as ${allowed.role ?? role}${kind === 'usual' ? '' : ` (${kind})`}`],
+    ['access', `${principal} to ${service} as ${allowed.role ?? role}${asked}${kind === 'usual' ? '' : ` (${kind})`}`],
+    ...(allowed.only ?? []).map((rule) => ['only', rule] as const),
     ['task', task],
-    ['time', `${moment(request.startsAt)} to ${moment(request.endsAt)} UTC, ${allowed.seconds ?? request.seconds} s`],
-    ['hours', request.hours],
-    ['approvals', `${given} of ${needed}`],
+    ['time', timeWords(request)],
+    ['hours', hours],
+    ['approvals', approvalsWords(request)],
     ['answer by', state === 'pending' ? request.decideBy : null],
     ['grant', grant && `${grant.id}, until ${grant.expiresAt}`],
   ]);
+}
+
+/** A role, and whether approvers left fewer rules of it: for a table. */
+export function roleWords(role: string, only: readonly string[] | null): string {
+  return only === null ? role : `${role} (${only.length} of its rules)`;
+}
+
+function timeWords({ startsAt, endsAt, clock, seconds, allowed }: RequestJson): string {
+  const left = allowed.seconds ?? seconds;
+  const lasts = `${wordSeconds(left)}${left === seconds ? '' : ` (asked for: ${wordSeconds(seconds)})`}`;
+  if (clock === 'first_use') return `${lasts} from its first use, ${moment(startsAt)} to ${moment(endsAt)} UTC`;
+  const ends = new Date(Date.parse(startsAt) + left * 1000).toISOString();
+  return `${moment(startsAt)} to ${moment(ends)} UTC, ${lasts}`;
+}
+
+function approvalsWords({ needed, usual, given, principal }: RequestJson): string {
+  const more = needed > (usual ?? needed);
+  return `${given} of ${needed}${more ? `, one more than usual: ${principal} has access in another lane at the same time` : ''}`;
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { GrantJson } from '../api/views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { roleWords } from './engagement.js';
 import { durationArgument, query, tell } from './run.js';
 import { facts, moment, table } from './words.js';
 
@@ -88,7 +89,7 @@ function list(): Command {
                 one.state,
                 one.principal,
                 one.service,
-                one.role,
+                roleWords(one.role, one.only),
                 moment(one.expiresAt),
                 one.sponsor,
                 one.reason,
@@ -115,6 +116,8 @@ function shownWords(grant: Shown): string {
     ['grant', grant.id],
     ['state', grant.state],
     ['access', `${grant.principal} to ${grant.service} as ${grant.role}`],
+    ...(grant.only ?? []).map((rule) => ['only', rule] as const),
+    ['hours', grant.window],
     ['sponsor', grant.sponsor],
     ['reason', grant.reason],
     ['from', grant.notBefore],

@@ -30,6 +30,8 @@ export interface ToldGrant {
   readonly secondsLeft: number;
   readonly begun: boolean;
   readonly suspended: boolean;
+  /** The rules of the role that it is for; null: all of them. */
+  readonly only: readonly string[] | null;
 }
 
 /** Access to one service, as the gateway said last. */

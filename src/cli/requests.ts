@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { RequestDetailJson, RequestJson } from '../api/request-views.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
-import { requestWords } from './engagement.js';
+import { requestWords, roleWords } from './engagement.js';
 import { query, tell } from './run.js';
 import { moment, table } from './words.js';
 
@@ -52,11 +52,15 @@ function list(): Command {
 function listWords({ requests, next }: Listed): string {
   if (requests.length === 0) return 'no requests';
   const rows = requests.map((one) => [
-    ...[one.id, one.state, one.principal, one.service, one.role, moment(one.startsAt)],
+    ...[one.id, one.state, one.principal, one.service, roleOf(one), moment(one.startsAt)],
     ...[`${one.given}/${one.needed}`, one.task],
   ]);
   const heading = ['REQUEST', 'STATE', 'PERSON', 'SERVICE', 'ROLE', 'FROM (UTC)', 'AGREED', 'TASK'];
   return `${table(heading, rows)}${next === null ? '' : `\nmore: --cursor ${next}`}`;
+}
+
+function roleOf({ role, allowed }: RequestJson): string {
+  return roleWords(allowed.role ?? role, allowed.only);
 }
 
 function show(): Command {

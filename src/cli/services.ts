@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { clockFace } from './countdown.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
+import { roleWords } from './engagement.js';
 import { grantInUse, type ToldGrant, type ToldService } from './held-access.js';
 import { tell } from './run.js';
 import { settingsOf, usualPort } from './settings.js';
@@ -43,17 +44,9 @@ function words({ services }: { readonly services: readonly Reachable[] }): strin
   return [all, ...services.flatMap(howToConnect)].join('\n\n');
 }
 
-function grantWords({
-  role,
-  expiresAt,
-  until,
-  window,
-  outside,
-  secondsLeft,
-  begun,
-  suspended,
-  notBefore,
-}: ToldGrant): string {
+function grantWords(grant: ToldGrant): string {
+  const { expiresAt, until, window, outside, secondsLeft, begun, suspended, notBefore } = grant;
+  const role = roleWords(grant.role, grant.only);
   if (suspended) return `${role} suspended`;
   const hours = window === null ? '' : `, ${window}`;
   if (!begun) return `${role} from ${moment(notBefore)} until ${moment(expiresAt)}${hours}`;

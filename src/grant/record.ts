@@ -1,4 +1,5 @@
-import { hoursIn } from './verify.js';
+import type { Grant } from './grant.js';
+import { narrowingIn } from './verify.js';
 
 /** What the ledger holds of a grant, without its token. Times are milliseconds since the epoch. */
 export interface GrantRecord {
@@ -44,9 +45,7 @@ export interface RecordedAct extends Act {
 }
 
 /** What `daypass grant show` and `list` tell: the record and where it stands now. */
-export interface GrantView extends GrantRecord {
-  /** The weekly hours during which it may be used; null when there are none. */
-  readonly window: string | null;
+export interface GrantView extends GrantRecord, Pick<Grant, 'window' | 'only'> {
   readonly state: 'active' | 'not_yet' | 'suspended' | 'expired' | 'revoked';
 }
 
@@ -63,7 +62,7 @@ export function viewOf(record: LedgerRow, now: number, revoked = record.revokedA
     renewals,
     revokedAt,
     suspendedAt,
-    window: hoursIn(record.token),
+    ...narrowingIn(record.token),
     state: revoked ? 'revoked' : stateAt(record, now),
   };
 }

@@ -31,12 +31,13 @@ export function keyIdOf(token: string): string | null {
   return readPart(headerSchema, token.split('.')[0])?.kid ?? null;
 }
 
-/** The weekly hours that a token names; null for none. Proves nothing: for showing to whoever may see the grant. */
-export function hoursIn(token: string): string | null {
-  return token.length > MAX_TOKEN_LENGTH ? null : (readPart(hoursSchema, token.split('.')[1])?.win ?? null);
+/** What a token narrows its role by; null where it does not. Proves nothing: for showing to whoever may see the grant. */
+export function narrowingIn(token: string): Pick<Grant, 'window' | 'only'> {
+  const claims = token.length > MAX_TOKEN_LENGTH ? null : readPart(narrowingSchema, token.split('.')[1]);
+  return { window: claims?.win ?? null, only: claims?.only ?? null };
 }
 
-const hoursSchema = claimsSchema.pick({ win: true }).loose();
+const narrowingSchema = claimsSchema.pick({ win: true, only: true }).loose();
 
 /** The half that is asked anew each time: is this the grant that was asked for, and is it in force now? */
 export function judgeGrant(grant: Grant, expected: Expected, now: number): GrantCheck {

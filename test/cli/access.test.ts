@@ -70,6 +70,44 @@ t.test('a contractor and an owner do everything by the command, from asking to g
   t.match(await alice('return', id, '--reason', 'done'), { code: 1 });
 });
 
+const TWO_ROLES = `${webPolicy('http://127.0.0.1:1').replace(/roles:\n.*\n/, '')}access: { approvals: 1 }
+roles:
+  viewer: { allow: ["GET /orders", "GET /pages"] }
+  retrier: { extends: viewer, allow: ["POST /orders"] }
+`;
+
+t.test('what approvers left out, and what was asked for, is seen wherever the access is', async (t) => {
+  const { as, gateway } = await ground(t);
+  await gateway.policy('web', TWO_ROLES);
+  const [alice, lee] = [await as('alice'), await as('lee')];
+  const { id = '' } = jsonOf(
+    await alice('request', '--service', 'web', '--role', 'retrier', '--task', TASK, '--for', '1h', '--json'),
+  );
+  const less = ['--role', 'viewer', '--only', 'GET /orders', '--for', '30m'];
+  const approved = await lee('approve', id, '--comment', 'reading is enough', ...less);
+  t.match(approved.stdout, /^access +alice to web as viewer \(asked for: retrier\)$/m, approved.stderr);
+  t.match(approved.stdout, /^only +GET \/orders$/m);
+  const [, from, to] = /^time +(.+) to (.+) UTC, 30m \(asked for: 1h\)$/m.exec(approved.stdout) ?? [];
+  t.equal(Date.parse(`${to}Z`) - Date.parse(`${from}Z`), 30 * 60_000);
+  t.match((await alice('requests', 'list')).stdout, /web +viewer \(1 of its rules\)/);
+  const { grant = '' } = jsonOf(await alice('activate', id, '--json'));
+  t.match((await alice('grant', 'show', grant)).stdout, /^only +GET \/orders$/m);
+  t.match((await alice('grant', 'list')).stdout, /viewer \(1 of its rules\)/);
+  t.match((await alice('services')).stdout, /viewer \(1 of its rules\) until/);
+});
+
+t.test('whoever asks is told why it takes more approvals than usual', async (t) => {
+  const { as, gateway } = await ground(t);
+  await gateway.policy('shop', webPolicy('http://127.0.0.1:1', 'shop').replace('lane: production', 'lane: data'));
+  await gateway.policy('web', `${webPolicy('http://127.0.0.1:1')}access: { approvals: 1, pre_approved: [viewer] }\n`);
+  const alice = await as('alice');
+  const ask = ['request', '--service', 'web', '--task', TASK, '--for', '10m'];
+  t.match((await alice(...ask)).stdout, /^approvals +0 of 0$/m);
+  await gateway.issue({ service: 'shop', principal: 'alice' });
+  const asked = await alice(...ask);
+  t.match(asked.stdout, /^approvals +0 of 1, one more than usual: alice has access in another lane/m);
+});
+
 t.test('the exit code says what kind of refusal it was', async (t) => {
   const { as, run, address, gateway, homes } = await ground(t);
   const alice = await as('alice');

@@ -17,7 +17,7 @@ import { atHome, MAIN } from './home.js';
 /** What was told of a grant whose hours are over since. */
 const SINCE: ToldGrant = {
   ...{ grant: '', role: 'reader', notBefore: '', expiresAt: '', window: null, until: '', ends: 'hours_over' },
-  ...{ outside: null, secondsLeft: 0, begun: true, suspended: false },
+  ...{ outside: null, secondsLeft: 0, begun: true, suspended: false, only: null },
 };
 const PSQL = ['connect', 'orders-db', '--exec', '--', 'psql', '-X', '-A', '-t', '-w'];
 const TASK = 'Find out why order 4711 was charged twice';
