@@ -30,7 +30,7 @@ const PARAMETER = /^:[A-Za-z_][A-Za-z0-9_]*(?:<([a-z]+)>)?$/;
 export function parseRoute(text: string): ParsedRoute {
   const [, method, pattern] = /^([A-Z]+) (\/\S*)$/.exec(text) ?? [];
   if (method === undefined || pattern === undefined) {
-    return refuse(`not a route: ${JSON.stringify(text)}`, 'a method, one blank and a path: GET /orders/**');
+    return refuse(`not a route: ${JSON.stringify(text)}`, 'a method in capitals, one blank and a path: GET /orders/**');
   }
   if (!WORDS.includes(method)) return refuse(`unknown method ${method}`, `one of ${WORDS.join(', ')}`);
   return parsePattern(method, pattern);

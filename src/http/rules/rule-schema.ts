@@ -42,10 +42,13 @@ const headerText = z
     hinted('no header that can be compared', 'printable ASCII without blanks around it'),
   );
 
-const HEADER_PROBLEM = hinted(
-  'not a header that a rule can name',
-  'lower-case, and one that reaches the service as the client sent it: not Host, Authorization, Connection, X-Forwarded-…',
-);
+const headerName = z.string().refine(isCondition, {
+  error: ({ input }) =>
+    hinted(
+      `a rule cannot name the header "${String(input)}"`,
+      'lower-case, and one that reaches the service as the client sent it: not content-…, cookie, accept-encoding, host, authorization, connection, x-forwarded-…',
+    ),
+});
 
 /** An entry of `allow:`. What it says in words (sizes, rates, types) is read when the role is compiled. */
 export const ruleSchema = z.union([
@@ -53,7 +56,7 @@ export const ruleSchema = z.union([
   z.strictObject({
     route: z.string(),
     query: z.record(queryText, valueSchema(queryText)).refine(isSpelledOnce, SPELLED_PROBLEM).optional(),
-    headers: z.record(z.string().refine(isCondition, HEADER_PROBLEM), valueSchema(headerText)).optional(),
+    headers: z.record(headerName, valueSchema(headerText)).optional(),
     body: z.string(SIZE_PROBLEM).regex(SIZE, SIZE_PROBLEM).optional(),
     rate: z.string(RATE_PROBLEM).regex(RATE, RATE_PROBLEM).optional(),
   }),
