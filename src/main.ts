@@ -181,6 +181,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
     public: config.public,
     liveSessions: gate.live.registry.all().length,
     notReady: Object.keys(missing(checks)),
+    problems: policies.problems,
     services: policies.all().map(({ name, protocol, roles }) => ({ name, protocol, roles: [...roles.keys()] })),
   });
   // A look at records may take long: what grants and revocations need is not what it takes.

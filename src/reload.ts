@@ -97,6 +97,7 @@ async function reloadPolicies(
 ): Promise<Reloaded> {
   const { policies, gate, clock, log, metrics } = live;
   const problems = await replacePolicies(options, protocols, live);
+  policies.problems = problems;
   const services = policies.all().map(({ name }) => name);
   metrics.reloaded(problems.length > 0 ? null : clock.wall());
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');

@@ -30,6 +30,8 @@ export interface GatewayStatus {
   readonly liveSessions: number;
   /** What is missing for work, by name; empty when ready. */
   readonly notReady: readonly string[];
+  /** What was wrong with the files when they were read last: the policies of before are in force then. */
+  readonly problems: readonly string[];
   readonly services: readonly { readonly name: string; readonly protocol: string; readonly roles: readonly string[] }[];
 }
 

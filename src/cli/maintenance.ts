@@ -40,12 +40,17 @@ export function statusCommand(): Command {
 }
 
 function statusWords(status: GatewayStatus): string {
-  const { listen, services } = status;
+  const { listen, services, problems } = status;
   return facts([
     ['gateway', `${status.gatewayId}, version ${status.version}, process ${status.pid}`],
     ['workers', status.workers],
     ['since', status.startedAt],
     ['ready', status.notReady.length === 0 ? 'yes' : `no: ${status.notReady.join(', ')}`],
+    [
+      'policies',
+      problems.length === 0 ? null : 'NOT those of the files: the last reload was refused, and changed nothing',
+    ],
+    ...problems.map((problem) => ['', problem] as const),
     ['http', listen.http === null ? null : `${listen.http}, as <service>.${status.domain}`],
     ['postgres', listen.postgres],
     ['reached at', gatewayAddress(status)],

@@ -4,6 +4,8 @@ import { isSamePolicy } from '../config/same-upstream.js';
 /** The policies in force: one immutable map, replaced whole on reload, so that nothing ever sees half of a change. */
 export class Policies {
   #services: ReadonlyMap<string, ServicePolicy>;
+  /** Why what stands in the files is not what is in force; empty when it is. */
+  problems: readonly string[] = [];
 
   constructor(services: ReadonlyMap<string, ServicePolicy>) {
     this.#services = services;

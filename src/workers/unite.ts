@@ -6,7 +6,8 @@ export function unitedStatus(answers: readonly (GatewayStatus | null)[]): Gatewa
   const [first] = given;
   if (first === undefined) return null;
   const liveSessions = given.reduce((sum, status) => sum + status.liveSessions, 0);
-  return { ...first, workers: answers.length, liveSessions };
+  const problems = [...new Set(given.flatMap((status) => status.problems))];
+  return { ...first, workers: answers.length, liveSessions, problems };
 }
 
 /** One reload out of those of the workers: done when all have done it. A problem that not all have names its worker. */

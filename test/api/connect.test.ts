@@ -10,7 +10,17 @@ function addressOf(domain: string, http: string, tls: boolean): string {
 
 function statusOf(domain: string, http: string, tls: boolean): GatewayStatus {
   return {
-    ...{ version: '0', gatewayId: '', pid: 1, startedAt: '', domain, liveSessions: 0, notReady: [], services: [] },
+    ...{
+      version: '0',
+      gatewayId: '',
+      pid: 1,
+      startedAt: '',
+      domain,
+      liveSessions: 0,
+      notReady: [],
+      problems: [],
+      services: [],
+    },
     ...{ listen: { http, postgres: '0.0.0.0:6432', health: null }, httpsOnly: tls, scheme: schemeOf(domain, tls) },
   };
 }

@@ -13,7 +13,13 @@ import { startRedis } from '../support/redis.js';
 
 const STATUS: GatewayStatus = {
   ...{ version: '0', gatewayId: 'g', pid: 1, startedAt: '', domain: 'gw.test', scheme: 'https', httpsOnly: true },
-  ...{ listen: { http: '127.0.0.1:443', postgres: null, health: null }, liveSessions: 0, notReady: [], services: [] },
+  ...{
+    listen: { http: '127.0.0.1:443', postgres: null, health: null },
+    liveSessions: 0,
+    notReady: [],
+    problems: [],
+    services: [],
+  },
 };
 
 /** The routes alone, as another door would serve them; with an actor, or as the operator's socket does. */

@@ -237,6 +237,7 @@ t.test('status and reload answer what is', async (t) => {
     body: {
       pid: process.pid,
       notReady: [],
+      problems: [],
       services: [{ name: 'orders-db', protocol: 'postgres', roles: ['reader', 'order-editor'] }],
     },
   });
@@ -247,6 +248,9 @@ t.test('status and reload answer what is', async (t) => {
   writeFileSync(join(gateway.configDirectory, 'services', 'orders-db.yaml'), 'service: orders-db\n');
   const refused = await gateway.operator('POST', '/v1/reload', {});
   t.match(refused, { status: 422, body: { ok: false, problems: [/orders-db\.yaml:\d+:\d+/] } });
+  t.same((await gateway.operator('GET', '/v1/status')).body.problems, refused.body.problems, 'it is not forgotten');
+  await gateway.policy('orders-db', orders.policy());
+  t.same((await gateway.operator('GET', '/v1/status')).body.problems, []);
 });
 
 t.test("the socket is its owner's alone, replaces a dead gateway's, and refuses beside a live one", async (t) => {

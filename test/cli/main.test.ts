@@ -1,4 +1,6 @@
+import { writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import t from 'tap';
@@ -115,11 +117,15 @@ t.test('a reviewer finds, shows, replays and verifies sessions, and ends a live 
 });
 
 t.test('status and reload', async (t) => {
-  const { run } = await gatewayWithOrders(t);
+  const { gateway, run } = await gatewayWithOrders(t);
   const status = await run('status');
   t.equal(status.code, 0);
   t.match(status.stdout, /ready +yes/);
   t.match((await run('reload')).stdout, /reloaded: orders-db/);
+  await writeFile(join(gateway.configDirectory, 'services', 'orders-db.yaml'), 'service: orders-db\n');
+  t.match(await run('reload'), { code: 1, stdout: /nothing was changed/ });
+  const refused = await run('status');
+  t.match(refused, { code: 0, stdout: /^policies +NOT those of the files.*\n +\S+orders-db.yaml:1:1 /m });
 });
 
 t.test('exit code 1 is a refusal, said in a sentence or in JSON', async (t) => {

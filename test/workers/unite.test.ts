@@ -27,12 +27,14 @@ t.test('live sessions are added up over the workers that answer; with none there
     listen: { http: '127.0.0.1:8080', postgres: null, health: null },
     liveSessions: 3,
     notReady: [],
+    problems: [],
     services: [],
   };
-  t.match(unitedStatus([null, status, { ...status, gatewayId: 'b', liveSessions: 4 }]), {
+  t.match(unitedStatus([null, status, { ...status, gatewayId: 'b', liveSessions: 4, problems: ['a:1:1  wrong'] }]), {
     gatewayId: 'a',
     workers: 3,
     liveSessions: 7,
+    problems: ['a:1:1  wrong'],
   });
   t.equal(unitedStatus([null, null]), null);
 });
