@@ -7,7 +7,15 @@ import { checkShortened } from './endings.js';
 import { ndaBound, ndaFor } from './nda.js';
 import type { RequestsParts } from './parts.js';
 import { type Bound, readPeriod } from './period.js';
-import { accountBound, checkImpartial, holdPeople, openPerson, type Persons, sponsorOf } from './persons.js';
+import {
+  accountBound,
+  checkCanSponsor,
+  checkImpartial,
+  holdPeople,
+  openPerson,
+  type Persons,
+  sponsorOf,
+} from './persons.js';
 import type { Doing, Transaction } from './transact.js';
 
 /** What an operator gives past all requests. */
@@ -24,7 +32,8 @@ export interface DirectRenewal {
 type Parts = Pick<RequestsParts, 'transactor' | 'policies' | 'grants' | 'clock'>;
 
 /**
- * What operators do with grants past all requests. The operator of this machine answers to nobody here; over the network an
+ * What operators do with grants past all requests. The operator of this machine answers to nobody here, and a sponsor
+ * they name has not left; over the network an
  * operator is somebody with an account, and what they give is held to what holds for everybody's access: the ends of account and
  * NDA, the policy's limits, a sponsor who is there, and never anything for themselves or for whom they answer.
  */
@@ -42,9 +51,9 @@ export class DirectGrants {
   async issue(actor: Actor, asked: DirectAsked): Promise<{ readonly grant: Grant; readonly handle: string }> {
     const { grants, transactor } = this.#parts;
     const by = { by: actor.subject, via: actor.via };
-    if (actor.via === 'socket') return grants.issue({ ...asked, ...by });
     return transactor.holding(doing(actor, 'issue', `person:${asked.principal}`, asked.reason), async (tx) => {
-      const issued = await grants.issue({ ...(await this.#judged(tx, actor, asked)), ...by });
+      const judged = actor.via === 'socket' ? this.#sponsored(tx, asked) : this.#judged(tx, actor, asked);
+      const issued = await grants.issue({ ...(await judged), ...by });
       const failed = { ...by, reason: 'the issue failed' };
       tx.onFailure(() => grants.revoke(issued.grant.id, failed));
       return issued;
@@ -63,6 +72,13 @@ export class DirectGrants {
       const latestEnd = Math.min(...(await this.#boundsOf(tx, actor, id, asked)).map(({ until }) => until));
       return grants.renew(id, Number.isFinite(latestEnd) ? { ...renewal, latestEnd } : renewal);
     });
+  }
+
+  /** An employee of the directory has no account before their first login: a name that is not known may be theirs. */
+  async #sponsored(tx: Transaction, asked: DirectAsked): Promise<DirectAsked> {
+    const sponsor = (await holdPeople(tx, [asked.sponsor])).get(asked.sponsor);
+    if (sponsor !== undefined) checkCanSponsor(sponsor, this.#parts.clock.wall());
+    return asked;
   }
 
   async #judged(tx: Transaction, actor: Actor, asked: DirectAsked): Promise<Omit<IssueRequest, 'by'>> {

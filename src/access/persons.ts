@@ -47,8 +47,17 @@ export function sponsorOf(persons: Persons, person: Person, named: string | null
   const sponsor = persons.get(named);
   if (sponsor === undefined) throw unknownPerson(named);
   if (named === person.subject) throw new DaypassError('not_allowed', 'Nobody is their own sponsor.');
-  if (sponsor.kind === 'employee' && isOpen(sponsor, now)) return named;
-  throw new DaypassError('not_allowed', `${named} cannot be a sponsor: that takes an employee whose account is open.`);
+  checkCanSponsor(sponsor, now);
+  return named;
+}
+
+/** @throws DaypassError `not_allowed` for a contractor, and for whoever has left */
+export function checkCanSponsor({ subject, kind, ...account }: Person, now: number): void {
+  if (kind === 'employee' && isOpen(account, now)) return;
+  throw new DaypassError(
+    'not_allowed',
+    `${subject} cannot be a sponsor: that takes an employee whose account is open.`,
+  );
 }
 
 /**

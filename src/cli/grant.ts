@@ -40,7 +40,10 @@ function issue(): Command {
     .requiredOption('--service <name>', 'to which service')
     .option('--role <name>', "in which role; the service's default role when not given")
     .requiredOption('--for <duration>', 'for how long: 10m, 4h', durationArgument)
-    .requiredOption('--sponsor <name>', 'the employee who answers for them')
+    .requiredOption(
+      '--sponsor <name>',
+      'the employee who answers for them; one without an account may be named on this machine',
+    )
     .requiredOption('--reason <text>', 'what it is for, one sentence');
   return withDoorOptions(command).action((options: IssueOptions) =>
     withDoor(options, async (door) => {

@@ -76,3 +76,18 @@ t.test('a name that nothing is known of cannot be offboarded, any trace can', as
   await gateway.ledger.query(`update daypass.grants set sponsor = 'frank'`);
   for (const known of ['alice', 'frank', 'carol', 'carol']) t.match(await offboard(known), { status: 200 }, known);
 });
+
+t.test('nobody who has left, and no contractor, is named as the sponsor of a new grant', async (t) => {
+  const gateway = await gatewayWithCarol(t);
+  const issue = (sponsor: string) =>
+    gateway.operator('POST', '/v1/grants', {
+      ...{ principal: 'alice', service: 'orders-web', durationSeconds: 600, sponsor, reason: 'order 7', by: 'ops' },
+    });
+  await gateway.operator('POST', '/v1/people/dana/close', { reason: 'left', by: 'ops' });
+  for (const sponsor of ['dana', 'carol']) {
+    const message = `${sponsor} cannot be a sponsor: that takes an employee whose account is open.`;
+    t.match(await issue(sponsor), { status: 403, body: { error: { code: 'not_allowed', message } } });
+  }
+  t.match(await issue('erik'), { status: 201 });
+  t.match(await issue('frank'), { status: 201 }, 'of whom the directory may know');
+});
