@@ -1,3 +1,4 @@
+import { wordSeconds } from '../config/duration.js';
 import { DaypassError } from '../errors.js';
 import type { Actor } from '../identity/actor.js';
 import type { Row } from '../identity/ask.js';
@@ -5,7 +6,7 @@ import { holdOwn } from './activate.js';
 import { type RevokedGrant, revokeGrant } from './grants.js';
 import { approvalsAt, judgeNow } from './judge.js';
 import { ownerOf, type RequestsParts } from './parts.js';
-import { checkSeconds, wordSeconds, wordTime } from './period.js';
+import { checkSeconds, wordTime } from './period.js';
 import { checkOwner, holdPeople, personActing } from './persons.js';
 import { longest } from './policy.js';
 import type { HeldRequest } from './request.js';
@@ -22,7 +23,8 @@ export async function withdrawRequest(
   now: number,
 ): Promise<Outcome<HeldRequest>> {
   const { subject, request } = await holdOwn(tx, actor, id, now, 'Operators revoke it.');
-  if (request.state === 'activated') throw impossible('activated', 'withdraw', 'Hand it back instead.');
+  if (request.state === 'activated')
+    throw impossible('activated', 'withdraw', 'Hand it back instead (daypass return).');
   if (!isOpenState(request.state)) throw impossible(request.state, 'withdraw');
   await moveRequest(tx, request, 'withdraw', { over_at: new Date(now) });
   await recordAct(tx, id, { act: 'withdraw', by: subject, reason, at: now });

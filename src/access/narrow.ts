@@ -1,6 +1,7 @@
+import { wordSeconds } from '../config/duration.js';
 import { DaypassError } from '../errors.js';
 import { MAX_RULES } from '../grant/claims.js';
-import { checkSeconds, wordSeconds } from './period.js';
+import { checkSeconds } from './period.js';
 import { chainOf, type Requestable } from './policy.js';
 
 /** What one approver leaves of a request; null: as it was asked for. */

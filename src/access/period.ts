@@ -1,3 +1,4 @@
+import { wordSeconds } from '../config/duration.js';
 import { DaypassError } from '../errors.js';
 import type { RequestAsked } from './request.js';
 
@@ -74,12 +75,6 @@ export function checkSeconds(seconds: number, longest: number, service: string):
       hint: `Ask for ${wordSeconds(longest)} or less.`,
     },
   );
-}
-
-/** How the ledger and people say a duration: `4h`, `90m`, `45s`. */
-export function wordSeconds(seconds: number): string {
-  if (seconds >= 3_600 && seconds % 3_600 === 0) return `${seconds / 3_600}h`;
-  return seconds >= 60 && seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
 }
 
 export function wordTime(at: number): string {

@@ -19,7 +19,9 @@ export interface Requestable {
 export function requestable(policies: PolicySource, service: string): Requestable {
   const policy = policies.get(service);
   if (policy === undefined)
-    throw new DaypassError('unknown_service', `There is no service ${JSON.stringify(service)}.`);
+    throw new DaypassError('unknown_service', `There is no service ${JSON.stringify(service)}.`, {
+      hint: 'daypass services tells which there are.',
+    });
   if (policy.access === undefined) {
     throw new DaypassError(
       'not_requestable',

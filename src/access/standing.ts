@@ -1,6 +1,7 @@
+import { wordSeconds } from '../config/duration.js';
 import { DaypassError } from '../errors.js';
 import { type Allowed, checkNarrowing } from './narrow.js';
-import { wordSeconds, wordTime } from './period.js';
+import { wordTime } from './period.js';
 import { longest, type PolicySource, type Requestable, requestable } from './policy.js';
 import type { RequestView } from './request.js';
 

@@ -1,11 +1,11 @@
 import type { PoolClient } from 'pg';
 import { ownerOf } from '../access/parts.js';
-import { wordSeconds } from '../access/period.js';
 import type { PolicySource } from '../access/policy.js';
 import { type HeldRequest, heldOf, REQUESTS } from '../access/request.js';
 import { isRequestId } from '../access/rows.js';
 import type { Audit, AuditedAct } from '../access/transact.js';
 import type { Clock } from '../clock.js';
+import { wordSeconds } from '../config/duration.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Notice, Outbox } from './outbox.js';

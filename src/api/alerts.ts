@@ -3,9 +3,11 @@ import type { AlertBook, AlertView } from '../alerts/book.js';
 import { iso } from '../clock.js';
 import { ALERT_KINDS } from '../config/alerts.js';
 import { type ApiApp, actorIn } from './app.js';
-import { flag, line, moment, name, pageOf } from './schemas.js';
+import { flag, idIn, line, moment, name, pageOf } from './schemas.js';
 
 export type Alerts = Pick<AlertBook, 'list' | 'acknowledge'>;
+
+const alertId = idIn('daypass alerts');
 
 const alertSchema = z.object({
   id: z.uuid(),
@@ -30,7 +32,7 @@ const alertQuery = z.strictObject({
   kind: z.enum(ALERT_KINDS).optional(),
   person: name.optional(),
   service: name.optional(),
-  ...pageOf(z.uuid()),
+  ...pageOf(alertId),
 });
 
 /** Alerts, and who has seen to them: for reviewers and operators. */
@@ -56,7 +58,7 @@ export function alertRoutes(app: ApiApp, { alerts }: { readonly alerts: Alerts }
       config: { name: 'alerts.acknowledge' },
       schema: {
         summary: 'say that you have seen to it',
-        ...{ params: z.object({ id: z.uuid() }), body: z.strictObject({ comment: line }) },
+        ...{ params: z.object({ id: alertId }), body: z.strictObject({ comment: line }) },
         response: { 200: alertSchema },
       },
     },

@@ -7,7 +7,7 @@ import { repeatedRequests } from '../access/repeated.js';
 import type { Clock } from '../clock.js';
 import { actorIn } from './app.js';
 import { checked } from './faults.js';
-import { line, name } from './schemas.js';
+import { line, name, requestId } from './schemas.js';
 
 /** How engagements end. */
 export interface LeavingApi {
@@ -19,7 +19,7 @@ export interface LeavingApi {
 
 /** The body of `POST /v1/offboardings`. */
 export const offboardBody = z.strictObject({ subject: name, reason: line });
-const requestPath = z.object({ id: z.uuid() });
+const requestPath = z.object({ id: requestId });
 /** The query of `GET /v1/requests/:id/closeout`. */
 export const closeOutQuery = z.strictObject({ format: z.enum(['json', 'html']).default('json') });
 /** The query of `GET /v1/reports/repeated`. */

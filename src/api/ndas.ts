@@ -3,7 +3,7 @@ import type { Ndas } from '../access/ndas.js';
 import { type ApiApp, actorIn } from './app.js';
 import { ndaJson, ndaSchema } from './request-views.js';
 import type { RouteParts } from './routes.js';
-import { flag, line, name, pageOf } from './schemas.js';
+import { flag, idIn, line, name, pageOf } from './schemas.js';
 
 export type NdaBook = Pick<Ndas, 'register' | 'end' | 'list'>;
 
@@ -15,7 +15,8 @@ const registerBody = z.strictObject({
   validUntil: z.iso.date().describe('its last day'),
 });
 
-const ndaPath = z.object({ id: z.uuid() });
+const ndaId = idIn('daypass nda list');
+const ndaPath = z.object({ id: ndaId });
 
 /** The register of NDAs: who is bound by which text, and until when. */
 export function ndaRoutes(app: ApiApp, { ndas, policies }: Pick<RouteParts, 'ndas' | 'policies'>): void {
@@ -37,7 +38,7 @@ export function ndaRoutes(app: ApiApp, { ndas, policies }: Pick<RouteParts, 'nda
       config: { name: 'ndas.list' },
       schema: {
         summary: 'NDAs that I may see, the newest first',
-        querystring: z.strictObject({ party: name.optional(), valid: flag.optional(), ...pageOf(z.uuid()) }),
+        querystring: z.strictObject({ party: name.optional(), valid: flag.optional(), ...pageOf(ndaId) }),
         response: { 200: z.object({ ndas: z.array(ndaSchema), next: z.string().nullable() }) },
       },
     },

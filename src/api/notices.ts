@@ -4,7 +4,7 @@ import type { Retried } from '../alerts/retry.js';
 import { iso } from '../clock.js';
 import { DaypassError } from '../errors.js';
 import { type ApiApp, actorIn } from './app.js';
-import { plain } from './schemas.js';
+import { idIn, plain } from './schemas.js';
 
 const listQuery = z.strictObject({
   state: z.enum(['waiting', 'sent', 'failed']).optional(),
@@ -25,7 +25,7 @@ const testParams = z.strictObject({ channel: z.string().min(1).max(64) });
 const testBody = z.strictObject({ to: z.string().max(320).optional() });
 
 const retryBody = z.strictObject({
-  delivery: z.uuid().optional().describe('one that was given up'),
+  delivery: idIn('daypass notices failed').optional().describe('one that was given up'),
   channel: plain
     .min(1)
     .max(64)

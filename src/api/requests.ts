@@ -6,7 +6,7 @@ import { type ApiApp, actorIn } from './app.js';
 import { connectHints } from './connect.js';
 import { requestDetailJson, requestDetailSchema, requestJson, requestSchema, requestState } from './request-views.js';
 import type { RouteParts } from './routes.js';
-import { flag, line, moment, name, pageOf, plain } from './schemas.js';
+import { flag, idIn, line, moment, name, pageOf, plain, requestId } from './schemas.js';
 
 /** What the routes ask of requests; they judge each under the lock of its row. */
 export type RequestBook = Pick<
@@ -29,7 +29,7 @@ const seconds = z
   .min(1)
   .max(366 * 86_400);
 const time = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
-const requestPath = z.object({ id: z.uuid() });
+const requestPath = z.object({ id: requestId });
 const reasonBody = z.strictObject({ reason: line });
 
 const createBody = z.strictObject({
@@ -41,7 +41,7 @@ const createBody = z.strictObject({
   seconds,
   hours: z.string().max(200).optional().describe('Mon-Fri 09:00-18:00 Europe/Berlin'),
   sponsor: name.optional(),
-  nda: z.uuid().optional(),
+  nda: idIn('daypass nda list').optional(),
   breakGlass: z.boolean().optional().describe('at once and short, reviewed afterwards'),
 });
 
@@ -75,7 +75,7 @@ const listQuery = z.strictObject({
   person: name.optional(),
   toDecide: flag.optional().describe('only those that I may decide about and have not'),
   unreviewed: flag.optional().describe('only break-glass access that nobody has reviewed'),
-  ...pageOf(z.uuid()),
+  ...pageOf(requestId),
 });
 
 /** What `Requests.list` gives at most. */

@@ -7,7 +7,7 @@ import { iso } from '../clock.js';
 import { type ApiApp, actorIn } from './app.js';
 import { checked } from './faults.js';
 import type { RouteParts } from './routes.js';
-import { flag, line, moment, name, pageOf } from './schemas.js';
+import { flag, idIn, line, moment, name, pageOf } from './schemas.js';
 
 export type ReviewBook = Pick<Reviews, 'list' | 'answer' | 'ownerOf'>;
 
@@ -33,11 +33,12 @@ const reviewSchema = z.object({
 
 export type ReviewJson = z.infer<typeof reviewSchema>;
 
-const reviewPath = z.object({ id: z.uuid() });
+const reviewId = idIn('daypass reviews');
+const reviewPath = z.object({ id: reviewId });
 const reviewQuery = z.strictObject({
   all: flag.optional().describe('also those that were answered'),
   service: name.optional(),
-  ...pageOf(z.uuid()),
+  ...pageOf(reviewId),
 });
 const answerBody = z.strictObject({ answer: z.enum(['confirm', 'end']), comment: line });
 

@@ -4,14 +4,14 @@ import { type ApiApp, actorIn } from './app.js';
 import { checked } from './faults.js';
 import { ownersOf } from './grant-views.js';
 import type { RouteParts } from './routes.js';
-import { grantId, line, name } from './schemas.js';
+import { grantId, line, name, requestId } from './schemas.js';
 
 const reason = line.describe('why, one sentence');
 
 const revocationBody = z.union([
   z.strictObject({ person: name, reason }),
   z.strictObject({ service: name, reason }),
-  z.strictObject({ request: z.uuid(), reason }),
+  z.strictObject({ request: requestId, reason }),
   z.strictObject({ grant: grantId, reason }),
 ]);
 

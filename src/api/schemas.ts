@@ -45,7 +45,15 @@ export const loginBody = z.strictObject({ principal: name, reason: line, by: lin
 /** `true` and `false` as they stand in a query. */
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 
-export const grantId = z.string().regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits');
+export const grantId = z
+  .string()
+  .regex(/^[0-9A-Za-z]{22}$/, 'a grant id has 22 letters and digits: daypass grant list has them');
+
+/** An id of all that is not a grant. @param list - the command that tells them */
+export const idIn = (list: string) =>
+  z.uuid(`not a whole id, like 01a20786-66df-7799-81b9-38184e7f34e6: ${list} has them`);
+const sessionId = idIn('daypass sessions list');
+export const requestId = idIn('daypass requests list');
 
 /** How many at once, and after which one. */
 export const pageOf = (cursor: z.ZodType<string>) => ({
@@ -71,7 +79,7 @@ const sessionFilter = {
   refused: flag.optional(),
 };
 
-export const sessionQuery = z.strictObject({ ...sessionFilter, ...pageOf(z.uuid()) });
+export const sessionQuery = z.strictObject({ ...sessionFilter, ...pageOf(sessionId) });
 
 export const searchQuery = z.strictObject({
   ...sessionFilter,
@@ -79,18 +87,18 @@ export const searchQuery = z.strictObject({
   on: plain.min(1).max(1_000).optional(),
   reason: name.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.uuid().optional(),
+  cursor: sessionId.optional(),
 });
 
 /** `timed`: a line of JSON for each event, with its time, so that it can be shown at its pace. */
 export const watchQuery = z.strictObject({ timed: flag.optional() });
 export const exportQuery = z.strictObject({ format: name });
 
-export const verifyBody = z.strictObject({ session: z.uuid().optional() });
+export const verifyBody = z.strictObject({ session: sessionId.optional() });
 /** An operator who does not say who they are. */
 const somebody = line.default('operator');
 
-export const rebuildBody = z.strictObject({ session: z.uuid().optional(), by: somebody });
+export const rebuildBody = z.strictObject({ session: sessionId.optional(), by: somebody });
 export const reloadBody = z.strictObject({ by: somebody });
 
 /** A draft is a whole service file. Nothing else is served while it is read as YAML: of a mebibyte that takes many seconds. */
@@ -100,4 +108,4 @@ export const policyReplayBody = z.strictObject({
 });
 
 export const grantPath = z.object({ id: grantId });
-export const sessionPath = z.object({ id: z.uuid() });
+export const sessionPath = z.object({ id: sessionId });

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { wordSeconds } from '../access/period.js';
 import type { RequestJson } from '../api/request-views.js';
+import { wordSeconds } from '../config/duration.js';
 import { type DoorOptions, withDoor, withDoorOptions } from './door.js';
 import { type ExitCode, tell } from './run.js';
 import { facts, moment } from './words.js';

@@ -17,3 +17,9 @@ export function parseDuration(text: string): number | undefined {
   const seconds = Number(text.slice(0, -1)) * unit;
   return seconds > LONGEST ? undefined : seconds;
 }
+
+/** How the ledger and people say a duration: `4h`, `90m`, `45s`. */
+export function wordSeconds(seconds: number): string {
+  if (seconds >= 3_600 && seconds % 3_600 === 0) return `${seconds / 3_600}h`;
+  return seconds >= 60 && seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
+}

@@ -1,3 +1,4 @@
+import { wordSeconds } from '../config/duration.js';
 import type { ServicePolicy } from '../config/protocol.js';
 import { DaypassError } from '../errors.js';
 import { MAX_GROUP, MAX_GROUPS, MAX_RULES } from './claims.js';
@@ -56,7 +57,7 @@ export type Renewable = Pick<
 
 /** What of a service's policy limits its grants. */
 export type GrantLimits = Pick<ServicePolicy, 'name' | 'lane' | 'owner' | 'defaultRole' | 'grants' | 'rulesOf'> & {
-  readonly roles: { has(role: string): boolean };
+  readonly roles: { has(role: string): boolean; keys(): Iterable<string> };
 };
 
 /** No '+': a database user `alice+<grant id>` splits at its last one. */
@@ -85,12 +86,16 @@ export function checkPrincipal(name: string): void {
  */
 export function checkIssue(request: IssueRequest, policy: GrantLimits | undefined): Allowed {
   if (policy === undefined) {
-    throw new DaypassError('unknown_service', `There is no service ${JSON.stringify(request.service)}.`);
+    throw new DaypassError('unknown_service', `There is no service ${JSON.stringify(request.service)}.`, {
+      hint: 'daypass services tells which there are.',
+    });
   }
   checkPrincipal(request.principal);
   const role = request.role ?? policy.defaultRole;
   if (!policy.roles.has(role)) {
-    throw new DaypassError('unknown_role', `The service ${policy.name} has no role ${JSON.stringify(role)}.`);
+    throw new DaypassError('unknown_role', `The service ${policy.name} has no role ${JSON.stringify(role)}.`, {
+      hint: `Its roles are ${[...policy.roles.keys()].join(', ')}.`,
+    });
   }
   checkDuration(request.durationSeconds, policy);
   checkText('sponsor', request.sponsor);
@@ -257,10 +262,8 @@ function checkDuration(seconds: number, policy: GrantLimits): void {
   if (!Number.isSafeInteger(seconds) || seconds < 1) {
     throw new DaypassError('invalid_request', 'The duration must be a whole number of seconds, at least one.');
   }
-  if (seconds > policy.grants.maxDurationSeconds) {
-    throw new DaypassError(
-      'duration_exceeds_policy',
-      `The policy of ${policy.name} allows at most ${policy.grants.maxDurationSeconds} seconds at a time.`,
-    );
-  }
+  const longest = policy.grants.maxDurationSeconds;
+  if (seconds <= longest) return;
+  const most = `The policy of ${policy.name} allows at most ${wordSeconds(longest)} at a time.`;
+  throw new DaypassError('duration_exceeds_policy', most, { hint: `Ask for ${wordSeconds(longest)} or less.` });
 }

@@ -32,7 +32,13 @@ t.test('the requester withdraws what is not activated yet', async (t) => {
   t.match(await requests.withdraw(kim, id, REASON), { state: 'withdrawn' });
   await refused(t, access, () => requests.activate(kim, id), 'not_approved');
   const { request } = await activated(access);
-  await refused(t, access, () => requests.withdraw(kim, request.id, REASON), 'already_decided', /Hand it back/);
+  await refused(
+    t,
+    access,
+    () => requests.withdraw(kim, request.id, REASON),
+    'already_decided',
+    /Hand it back instead \(daypass return\)/,
+  );
 });
 
 t.test('the holder hands back early, and what was handed back stays over', async (t) => {

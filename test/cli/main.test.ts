@@ -132,6 +132,17 @@ t.test('exit code 1 is a refusal, said in a sentence or in JSON', async (t) => {
   const { run } = await gatewayWithOrders(t);
   const refused = await run(...ISSUE, '--role', 'root');
   t.match(refused, { code: 1, stdout: '', stderr: /^daypass: .*no role "root"/ });
+  t.match(refused.stderr, /\n {2}Its roles are reader, order-editor\.\n$/);
+  const longer = await run(...ISSUE, '--for', '30d');
+  t.match(longer.stderr, /allows at most \d+h at a time\.\n {2}Ask for \d+h or less\./);
+  const elsewhere = await run(...ISSUE, '--service', 'ordrs-db');
+  t.match(elsewhere.stderr, /no service "ordrs-db"\.\n {2}daypass services tells/);
+  for (const [words, list] of [
+    [['sessions', 'show', 'nosuch'], 'daypass sessions list'],
+    [['requests', 'show', '01a22781'], 'daypass requests list'],
+    [['grant', 'show', 'x'], 'daypass grant list'],
+  ] as const)
+    t.match((await run(...words)).stderr, new RegExp(`id: .*(like 01a20786-|22 letters).*${list}`));
   const json = await run('grant', 'show', 'abcdefghijABCDEFGHIJ12', '--json');
   t.match(json, { code: 1, stdout: '' });
   t.match(JSON.parse(json.stderr), { error: { code: 'unknown_grant', message: /\S/ } });

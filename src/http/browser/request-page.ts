@@ -1,7 +1,7 @@
-import { wordSeconds } from '../../access/period.js';
 import type { ApprovalView, RequestDetail } from '../../access/request.js';
 import { STANDS } from '../../access/rows.js';
 import type { Sheet } from '../../access/sheet.js';
+import { wordSeconds } from '../../config/duration.js';
 import { neutral } from '../../recording/neutral.js';
 import { escapeHtml } from '../refusals/deny.js';
 import { instant, plainInstant } from './instant.js';
