@@ -8,6 +8,7 @@ import { standInSchemas } from '../config/values.js';
 import { DaypassError } from '../errors.js';
 import type { Protocol } from '../gate/protocol.js';
 import { Redecider } from '../gate/redecide.js';
+import { narrowingIn } from '../grant/verify.js';
 import { readEvents } from '../recording/blocks.js';
 import type { RecordedEvent } from '../recording/event.js';
 import { type ApiApp, actorIn } from './app.js';
@@ -109,7 +110,10 @@ async function replayPolicy(
   const changes: Change[] = [];
   for await (const session of sessionsSince(pool, draft, since)) {
     counts.sessions += 1;
-    const recorded = (version: string) => known.get(version)?.roleFor(session.role, session.only) ?? null;
+    const recorded = (version: string) => {
+      const policy = known.get(version);
+      return policy === undefined ? null : policy.roleFor(session.role, session.only);
+    };
     const again = new Redecider(protocol, { recorded, draft: draft.roleFor(session.role, session.only) });
     for await (const event of readEvents(pool, session.id)) {
       const verdict = again.next(event);
@@ -152,18 +156,11 @@ async function* sessionsSince(
        where service = $1 and protocol = $2 and coalesce(ended_at, 'infinity') >= $3 and id > $4 order by id limit 100`,
       [name, protocol, since, after],
     );
-    for (const { token, ...session } of rows) yield { ...session, only: onlyOf(token) };
+    for (const { token, ...session } of rows) yield { ...session, only: narrowingIn(token ?? '').only };
     const last = rows.at(-1);
     if (last === undefined) return;
     after = last.id;
   }
-}
-
-/** What the grant's own token says. What it was signed with is not asked: this decides nothing. */
-function onlyOf(token: string | null): readonly string[] | null {
-  const claims: unknown = JSON.parse(Buffer.from(token?.split('.')[1] ?? 'e30', 'base64url').toString());
-  const { only } = z.object({ only: z.array(z.string()).optional() }).parse(claims);
-  return only ?? null;
 }
 
 /** Every text of this service that the ledger keeps and this build still understands, by version. */

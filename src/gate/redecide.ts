@@ -1,4 +1,5 @@
 import { type Decision, deny } from '../policy/decision.js';
+import type { DenialReason } from '../policy/reason.js';
 import type { RecordedEvent } from '../recording/event.js';
 import { decideSafely } from './decide-safely.js';
 import type { Protocol, Recaller } from './protocol.js';
@@ -10,14 +11,17 @@ export type Verdict =
   /** The record does not hold all that the decision would look at. */
   | { readonly kind: 'undeterminable'; readonly why: string };
 
-/** Refusals that are no policy's: how often, and what was not there at that moment. */
-const NOT_THE_POLICY = new Set(['too_many', 'store_unavailable', 'recorder_unavailable', 'upstream_unavailable']);
+/** Refusals that are no policy's: for the grant, how often, and what was not there at that moment. */
+const NOT_THE_POLICY: ReadonlySet<string> = new Set<DenialReason>([
+  ...(['not_yet', 'expired', 'revoked', 'suspended', 'outside_hours', 'wrong_service', 'wrong_principal'] as const),
+  ...(['too_many', 'store_unavailable', 'recorder_unavailable', 'upstream_unavailable'] as const),
+]);
 
 const GONE = deny('out_of_scope', 'the role is gone', 'the draft has no such role');
 
 /** The roles by which a session was judged and would be judged. */
 export interface Roles {
-  /** By the policy's version; null when its text, or the role in it, is not known any more. */
+  /** By the policy's version; undefined: it had no such role, null: its text is not known any more. */
   recorded(version: string): unknown;
   /** Undefined: the draft has no such role. */
   readonly draft: unknown;
@@ -49,10 +53,12 @@ export class Redecider {
     const { outcome, reason } = event.facts;
     const recalled = this.#recaller?.recall(event) ?? { ok: false, why: 'this protocol cannot decide again' };
     if (outcome === 'deny' && NOT_THE_POLICY.has(String(reason))) return { kind: 'same' };
-    if (!recalled.ok) return { kind: 'undeterminable', why: recalled.why };
     const { draft } = this.#roles;
     const before = this.#roles.recorded(this.#version);
     if (before === null) return { kind: 'undeterminable', why: 'the policy of that time is not known any more' };
+    if (before === undefined && draft === undefined) return { kind: 'same' };
+    if (before === undefined) return { kind: 'undeterminable', why: 'the policy of that time had no such role' };
+    if (!recalled.ok) return { kind: 'undeterminable', why: recalled.why };
     if (recalled.needsHidden(before) || (draft !== undefined && recalled.needsHidden(draft)))
       return { kind: 'undeterminable', why: 'redaction took what a rule looks at' };
     if (decideSafely(this.#protocol, before, recalled.action).outcome !== outcome)

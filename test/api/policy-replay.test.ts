@@ -155,3 +155,24 @@ t.test('a draft with problems is refused, each named, and no secret of the file 
   const draft = WEB(gateway.url, ['GET /']).replace('{ env: WEB_TOKEN }', '{ file: /etc/shadow }');
   t.equal((await replay(gateway, draft)).status, 200, 'a reference is stood in for, never read');
 });
+
+t.test('a connection that was refused for its grant is no policy’s, and counts as the same', async (t) => {
+  const gateway = await gatewayOfBoth(t, ['GET /']);
+  const [web, orders] = [
+    await gateway.issue({ service: 'orders-web' }),
+    await gateway.issue({ service: 'orders-db', role: 'order-editor' }),
+  ];
+  await gateway.operator('POST', `/v1/grants/${web.id}/revoke`, { reason: 'done', by: 'ops' });
+  t.equal(await gateway.get(web.handle, '/'), 401);
+  t.equal(await gateway.get(orders.handle, '/'), 403);
+  const { body } = await replay(gateway, WEB(gateway.url, ['GET /']));
+  t.same(body.why, {});
+  t.match(body, { sessions: 1, actions: 1, refused: 0, allowed: 0, undeterminable: 0 });
+  const rest = await gateway.issue({ service: 'orders-web' });
+  const reader = WEB(gateway.url, ['GET /']).replace('viewer:', 'reader:');
+  await gateway.policy('orders-web', reader);
+  t.equal(await gateway.get(rest.handle, '/'), 403, 'its role is gone');
+  t.same((await replay(gateway, reader)).body.why, {});
+  const { body: again } = await replay(gateway, WEB(gateway.url, ['GET /']));
+  t.same(again.why, { 'the policy of that time had no such role': 1 });
+});
