@@ -116,7 +116,7 @@ async function again(activating: Activating): Promise<Outcome<Activated>> {
       hint: 'Ask anew; the former handle works until its end.',
     });
   }
-  const act = { by: request.principal, via, reason: 'the handle was lost' };
+  const act = { by: request.principal, via, reason: 'activated again, for a new handle' };
   const issued = await parts.grants.replace(former.id, act);
   const { grant } = issued;
   tx.onFailure(() =>

@@ -90,6 +90,8 @@ t.test('activating again gives a new handle, ends the former, and is never longe
   t.match(view, { grant: { id: grant.id }, activatedAt: MONDAY });
   t.match(await authority.check(former.id), { ok: false, reason: 'revoked' });
   t.match(await authority.check(grant.id), { ok: true });
+  const { acts } = await requests.get(await as('kim'), request.id);
+  t.match(acts.at(-1), { act: 'activate', reason: 'activated again, for a new handle' }, 'nobody was asked why');
 });
 
 t.test('activations at once leave one grant that lives', async (t) => {
