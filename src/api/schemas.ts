@@ -67,7 +67,7 @@ export const moment = z.iso.datetime();
 export const grantQuery = z.strictObject({
   principal: name.optional(),
   service: name.optional(),
-  active: flag.optional(),
+  active: flag.optional().describe('only those that are not over: in force, suspended or still to begin'),
   ...pageOf(grantId),
 });
 

@@ -76,7 +76,7 @@ function list(): Command {
     .description('grants, the newest first')
     .option('--principal <name>', 'only of this person')
     .option('--service <name>', 'only for this service')
-    .option('--active', 'only those in force');
+    .option('--active', 'only those that are not over; suspended ones, and those still to begin, are among them');
   return withDoorOptions(command).action((options: ListOptions) =>
     withDoor(options, async (door) => {
       const { principal, service, active } = options;
