@@ -64,6 +64,11 @@ export async function verifyCloseOut(
   return { ok: findings.length === 0, record, holds, findings };
 }
 
+/** What a file, or a page, says: for showing alone, since it proves nothing. */
+export function recordIn(text: string): CloseOutRecord | null {
+  return recordOf(decoded(jwsOf(text)?.split('.')[1] ?? '') ?? '');
+}
+
 function jwsOf(text: string): string | null {
   const ofPage = jwsOfPage(text);
   if (ofPage !== null) return COMPACT.test(ofPage) ? ofPage : null;

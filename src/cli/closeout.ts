@@ -25,6 +25,7 @@ export function closeOutCommand(): Command {
       const asked = query({ by: door.by, format: options.html === true ? 'html' : 'json' });
       const file = door.stream(`/v1/requests/${encodeURIComponent(id)}/closeout${asked}`);
       await write(file, options.output);
+      if (options.output !== undefined) await tellWritten(options, id, options.output);
       return 0;
     }),
   );
@@ -46,6 +47,18 @@ async function write(pieces: AsyncIterable<string>, path: string | undefined): P
   if (file === undefined) return;
   file.end();
   await finished(file);
+}
+
+/** Whether it is the last word: an interim record looks no different in a folder. */
+async function tellWritten(options: CloseOutOptions, request: string, file: string): Promise<void> {
+  const { recordIn } = await import('../access/closeout-verify.js');
+  const { state = 'unknown', open = [] } = recordIn(await textOfFile(file)) ?? {};
+  tell(options, { request, state, open, file }, () =>
+    facts([
+      ['record', `${state} record of request ${request}, in ${file}`],
+      ...open.map((why) => ['open', why] as const),
+    ]),
+  );
 }
 
 interface VerifyOptions {

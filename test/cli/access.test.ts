@@ -191,12 +191,16 @@ t.test('a close-out is written by whoever may have it, and verified offline', as
   const [alice, lee, rita] = [await as('alice'), await as('lee'), await as('rita')];
   const asked = await alice('request', '--service', 'web', '--task', TASK, '--for', '10m', '--json');
   const { id = '' } = jsonOf(asked);
-  await lee('refuse', id, '--reason', 'not needed any more');
+  t.match(await lee('refuse', id, '--comment', 'not needed any more'), { code: 0 });
   const [file, keys] = [join(homes, 'closeout.json'), join(homes, 'keys.json')];
-  t.match(await rita('closeout', id, '-o', file), { code: 0 });
+  const written = await rita('closeout', id, '-o', file);
+  t.match(written, { code: 0, stdout: `record  final record of request ${id}, in ${file}` }, written.stderr);
   await writeFile(keys, (await ask({ path: '/.well-known/jwks.json' })).text);
   t.match(await rita('closeout', 'verify', file, '--keys', keys), { code: 0, stdout: /it holds/ });
   t.match(await (await as('bob'))('closeout', id), { code: 1 });
+  const waiting = jsonOf(await alice('request', '--service', 'web', '--task', TASK, '--for', '10m', '--json'));
+  const page = await rita('closeout', waiting.id ?? '', '--html', '-o', join(homes, 'closeout.html'));
+  t.match(page.stdout, /^record +interim record of request .*\nopen +\S/);
 });
 
 t.test(
