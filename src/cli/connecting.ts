@@ -12,7 +12,7 @@
  */
 import type { Socket } from 'node:net';
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline/promises';
+import { createInterface, type Interface } from 'node:readline/promises';
 import { type DaypassError, messageOf } from '../errors.js';
 import { errorResponse } from '../postgres/wire/backend.js';
 import { runClient } from './child.js';
@@ -39,11 +39,7 @@ export async function connect(service: string, words: readonly string[], options
   const { kept, ...place } = await loggedInByNow(options);
   const of = { ...place, token: kept.token, service, grant: options.grant };
   const held = await askHeld(of);
-  const connecting = new Connecting(
-    of,
-    held,
-    new StatusLine(process.stderr, words.length === 0 && process.stderr.isTTY),
-  );
+  const connecting = new Connecting(of, held);
   const folder = options.socket === undefined ? undefined : resolve(options.socket);
   const port = await connecting.open(words.length > 0 && folder === undefined ? 0 : options.port, folder);
   const local = { service, protocol: held.protocol, subject: kept.subject, port, folder };
@@ -72,21 +68,20 @@ function welcome(local: LocalService, { grant }: Held): string {
 class Connecting implements PortEvents {
   readonly ended: Promise<ExitCode>;
   readonly #of: AccessOf;
-  readonly #line: StatusLine;
+  readonly #line = new StatusLine(process.stderr);
   readonly #countdown = new Countdown({ monotonic: () => performance.now(), wall: () => Date.now() });
   readonly #watch: AccessWatch;
   #held: Held;
   #port: LocalPort | null = null;
   #isAway = false;
-  #typing: { close(): void } | null = null;
+  #typing: Interface | null = null;
   #said = new Map<string, number>();
   readonly #strangers = new Set<number | null>();
   #end: (code: ExitCode) => void = () => {};
 
-  constructor(of: AccessOf, held: Held, line: StatusLine) {
+  constructor(of: AccessOf, held: Held) {
     this.#of = of;
     this.#held = held;
-    this.#line = line;
     this.#countdown.set(held.grant.secondsLeft);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
@@ -131,13 +126,21 @@ class Connecting implements PortEvents {
     });
   }
 
-  /** Reads what is typed until the end. */
+  /** Reads what is typed until the end, and shows from here on how much is left. */
   listenToTyping(): void {
+    // The terminal itself edits lines, so Ctrl-C stays a signal.
     const terminal = createInterface({ input: process.stdin });
     this.#typing = terminal;
+    const ask = async (question: string) => {
+      this.#line.ask(question);
+      const answer = await terminal.question('');
+      this.#line.clear();
+      return answer.trim();
+    };
+    terminal.once('close', () => this.#line.clear()); // who would answer?
     terminal.on('line', (line) => {
       this.#line.clear();
-      renewalAsked(line, terminal)
+      renewalAsked(line, ask)
         .then((asked) => (asked === null ? undefined : this.#renew(asked.seconds, asked.reason)))
         .catch((thrown) => this.#line.say(`not renewed: ${messageOf(thrown)}`));
     });
@@ -212,6 +215,7 @@ class Connecting implements PortEvents {
           ? `${endingOf(ends)} in ${clockFace(left)}: it is for ${window}`
           : `${endingOf(ends)} in ${clockFace(left)}; r and Enter asks for more time, or daypass renew`,
       );
+    if (this.#typing === null) return; // standard output, or the client's, is still to come
     const { service } = this.#of;
     const count = this.#port?.connections ?? 0;
     const open = `${count} ${count === 1 ? 'connection' : 'connections'}`;

@@ -1,4 +1,3 @@
-import type { Interface } from 'node:readline/promises';
 import { parseDuration } from '../config/duration.js';
 import { DaypassError } from '../errors.js';
 import type { AccessOf } from './held-access.js';
@@ -28,13 +27,13 @@ export async function renew({ token, service, ...place }: AccessOf, grant: strin
 /** What was typed: `r`, `r 10m`, `r 10m still at it`; what is missing is asked for. Null for anything else. */
 export async function renewalAsked(
   line: string,
-  terminal: Interface,
+  ask: (question: string) => Promise<string>,
 ): Promise<{ seconds: number; reason: string } | null> {
   const [, length = '', words = ''] = /^\s*r(?:\s+(\S+)(?:\s+(.*\S))?)?\s*$/.exec(line) ?? [null];
   if (!/^\s*r(\s|$)/.test(line)) return null;
-  const seconds = parseDuration(length || (await terminal.question('By how long? (10m) ')).trim() || '10m');
+  const seconds = parseDuration(length || (await ask('By how long? (10m) ')) || '10m');
   if (seconds === undefined) throw new DaypassError('usage', 'A time is a whole number and a unit: 10m, 1h.');
-  const reason = words || (await terminal.question('Why? One sentence: ')).trim();
+  const reason = words || (await ask('Why? One sentence: '));
   if (reason === '') throw new DaypassError('usage', 'A renewal needs a reason.');
   return { seconds, reason };
 }

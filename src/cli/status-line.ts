@@ -3,19 +3,29 @@ import { neutral } from '../recording/neutral.js';
 /** Standard error, with a line at its end that is rewritten in place; on what is no terminal there is none. */
 export class StatusLine {
   readonly #out: NodeJS.WriteStream;
-  readonly #shows: boolean;
   #line = '';
+  #isQuestion = false;
 
-  constructor(out: NodeJS.WriteStream, shows = out.isTTY) {
+  constructor(out: NodeJS.WriteStream) {
     this.#out = out;
-    this.#shows = shows;
   }
 
-  /** Replaces the line at the end. */
+  /** Replaces the line at the end, unless that is a question. */
   show(line: string): void {
-    if (!this.#shows || line === this.#line) return;
-    this.#line = neutral(line);
-    this.#out.write(`\r\x1b[K${this.#line}`);
+    const next = neutral(line);
+    if (!this.#out.isTTY || this.#isQuestion || next === this.#line) return;
+    // What is being typed behind a line of the same length stays to be seen: the cursor is put back there.
+    this.#out.write(next.length === this.#line.length ? `\x1b7\r${next}\x1b8` : `\r\x1b[K${next}`);
+    this.#line = next;
+  }
+
+  /** Asks something; the question stays at the end until `clear`. */
+  ask(question: string): void {
+    if (!this.#out.isTTY) return this.say(question);
+    this.clear();
+    this.#line = question;
+    this.#isQuestion = true;
+    this.#out.write(question);
   }
 
   /** Says something for good. */
@@ -28,5 +38,6 @@ export class StatusLine {
   clear(): void {
     if (this.#line !== '') this.#out.write('\r\x1b[K');
     this.#line = '';
+    this.#isQuestion = false;
   }
 }

@@ -15,6 +15,8 @@ export interface AtHome {
   readonly token: string;
   /** Starts `daypass …`. */
   daypass(words: readonly string[], options?: CommandOptions): Running;
+  /** The same at a terminal of 80 columns: what it shows is standard output, what is typed standard input. */
+  atTerminal(words: readonly string[]): Running;
 }
 
 /** Logs somebody in, as `daypass login` does. @param port - where the gateway is reached, when that is not its own */
@@ -33,12 +35,17 @@ export async function atHome(
   const kept = JSON.stringify({ [`http://localhost:${port}`]: made.body });
   await writeFile(join(home, 'daypass', 'tokens.json'), kept, { mode: 0o600 });
   const env = { XDG_CONFIG_HOME: home, DAYPASS_DATA: undefined, DAYPASS_GATEWAY: undefined };
+  const run = (program: string, words: readonly string[], options: CommandOptions = {}) => {
+    const running = start(program, words, { ...options, env: { ...env, ...options.env } });
+    t.teardown(() => void running.process.kill());
+    return running;
+  };
   return {
     token: String(made.body.token),
-    daypass: (words, options = {}) => {
-      const running = start(process.execPath, [MAIN, ...words], { ...options, env: { ...env, ...options.env } });
-      t.teardown(() => void running.process.kill());
-      return running;
+    daypass: (words, options) => run(process.execPath, [MAIN, ...words], options),
+    atTerminal: (words) => {
+      const line = `stty cols 80; exec '${process.execPath}' '${MAIN}' ${words.join(' ')}`;
+      return run('script', ['-qefc', line, '-E', 'always', '/dev/null'], { typing: true });
     },
   };
 }

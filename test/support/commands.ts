@@ -15,6 +15,8 @@ export interface Finished {
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;
+  /** Leaves standard input open, for what is typed later. */
+  readonly typing?: boolean;
   readonly cwd?: string;
   /** Milliseconds after which it is killed; 30,000 unless told. */
   readonly timeout?: number;
@@ -36,7 +38,8 @@ export function start(command: string, args: readonly string[], options: Command
   child.stdout.setEncoding('utf8').on('data', (text: string) => (seen.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (seen.stderr += text));
   child.stdin.on('error', () => {}); // a command that ends without reading is no fault of the test
-  child.stdin.end(options.input ?? '');
+  child.stdin.write(options.input ?? '');
+  if (options.typing !== true) child.stdin.end();
   const timer = setTimeout(() => {
     seen.timedOut = true;
     child.kill('SIGKILL');
