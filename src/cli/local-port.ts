@@ -68,6 +68,8 @@ export async function openLocalPort(parts: LocalPortParts): Promise<LocalPort> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
+    // Whoever was told the end may still have sent something, and nobody hears them leave before that is read.
+    socket.once('finish', () => socket.resume());
     void carry(socket, parts);
   });
   const port = parts.socket === undefined ? await listening(server, parts.port) : parts.port;

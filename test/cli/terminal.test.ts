@@ -1,5 +1,5 @@
 import t from 'tap';
-import { command } from '../support/commands.js';
+import { command, startPsql } from '../support/commands.js';
 import { ground, portTold, TASK } from './ground.js';
 
 const { stdout } = await command('script', ['--version']).catch(() => ({ stdout: '' }));
@@ -30,5 +30,24 @@ t.test('daypass connect at a terminal', IN_TERMINAL, async (t) => {
     t.match(made, [{ reason: 'not done yet' }]);
     stdin.write('\x03');
     t.match(await running.finished, { code: 0 });
+  });
+
+  t.test('a connection that the gateway ended, and whose client left, is counted no more', async (t) => {
+    const running = bob.atTerminal(['connect', 'orders-db']);
+    const port = await portTold(running);
+    const client = startPsql(`postgresql://bob@127.0.0.1:${port}/orders-db`, [], { typing: true });
+    client.process.stdin.write("select 'let in';\n");
+    await client.shows(/let in/);
+    await running.shows(/ 1 connection /);
+    const [session] = await there.gateway.ledger.query<{ id: string }>(
+      'select id from daypass.sessions where ended_at is null',
+    );
+    await there.gateway.operator('POST', `/v1/sessions/${session?.id}/end`, { reason: 'enough seen', by: 'ops' });
+    await running.shows(/the gateway ended a connection/);
+    client.process.stdin.end('select 1;\n');
+    t.match(await client.finished, { code: 2, stderr: /Daypass ended this session/ });
+    await running.shows(/ 1 connection [\s\S]* 0 connections /);
+    running.process.kill('SIGTERM');
+    await running.finished;
   });
 });
