@@ -171,7 +171,9 @@ function tellProblems(
     const { method } = request;
     const told = { status, code, method, path: request.url.split('?')[0], client: visitOf(request.raw).client };
     const who = request.actor === null ? told : { ...told, subject: request.actor.subject };
-    if (status >= 500) log.error({ ...who, err: thrown }, 'the API could not do what was asked');
+    // A gateway that stops says so to whoever comes: nothing is wrong with it.
+    if (status >= 500 && code !== 'shutting_down')
+      log.error({ ...who, err: thrown }, 'the API could not do what was asked');
     else log.info(who, 'the API refused');
     if (request.actor !== null) await noteRefusal(refused, request, { status, code });
     if (status === 401) askForLogin(reply, code);

@@ -186,7 +186,9 @@ class Connecting implements PortEvents {
   }
 
   waiting({ code, message }: DaypassError): void {
-    if (code === 'too_many_requests') this.#sayOnce(`${message} The connection waits.`);
+    if (code === 'too_many_requests') this.#sayOnce(`${message} The connection waits.`, BETWEEN_TRIES);
+    else if (code === 'shutting_down')
+      this.#sayOnce('the gateway is stopping: what is new waits until it is back', BETWEEN_TRIES);
     else this.#away();
   }
 
@@ -233,13 +235,16 @@ class Connecting implements PortEvents {
     this.end(5);
   }
 
-  /** A client with many connections loses them all at once. */
-  #sayOnce(text: string): void {
+  /** A client with many connections loses them all at once. @param within - how long after the last time it is not news, milliseconds */
+  #sayOnce(text: string, within = 2_000): void {
     const now = performance.now();
-    if (now - (this.#said.get(text) ?? Number.NEGATIVE_INFINITY) > 2_000) this.#line.say(text);
+    if (now - (this.#said.get(text) ?? Number.NEGATIVE_INFINITY) > within) this.#line.say(text);
     this.#said.set(text, now);
   }
 }
+
+/** Longer than it is from one try of a connection that waits to the next, milliseconds. */
+const BETWEEN_TRIES = 20_000;
 
 /** Where nobody says who comes. */
 const ANYBODY =

@@ -20,7 +20,7 @@ export interface LocalPortParts {
   /** Tells a client that it cannot be connected, in its own protocol. */
   readonly refuse: (socket: Socket, why: string) => void;
   readonly events: PortEvents;
-  /** How long opening is tried for a client that waits, milliseconds; 30 s unless told. */
+  /** How long opening is tried for a client that waits after the gateway was last there, milliseconds; 30 s unless told. */
   readonly patience?: number;
 }
 
@@ -128,19 +128,22 @@ async function isOurs(socket: Socket, { owner = ownerOf, socket: own, events }: 
 }
 
 /**
- * Opens a tunnel; while nothing of the client was sent yet, as often as it takes.
+ * Opens a tunnel; while nothing of the client was sent yet, as often as it takes. A gateway that stops takes as long as its `drain`,
+ * which it knows alone: patience is for what comes behind that.
  * @returns null when the client has left meanwhile
  */
 async function patiently(socket: Socket, parts: LocalPortParts): Promise<TunnelStream | null> {
   const { open, events, patience = PATIENCE } = parts;
   const { localPort = parts.port } = socket;
-  const until = performance.now() + patience;
+  let until = performance.now() + patience;
   for (let wait = FIRST_WAIT; !socket.destroyed; wait = Math.min(2 * wait, LONGEST_WAIT)) {
     try {
       return await open(localPort);
     } catch (thrown) {
-      if (!(thrown instanceof DaypassError) || !PASSING.has(thrown.code) || performance.now() + wait > until)
-        throw thrown;
+      if (!(thrown instanceof DaypassError) || !PASSING.has(thrown.code)) throw thrown;
+      const now = performance.now();
+      if (thrown.code === 'shutting_down') until = now + patience;
+      else if (now + wait > until) throw thrown;
       events.waiting(thrown);
     }
     await sleep(wait);

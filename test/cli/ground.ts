@@ -11,11 +11,12 @@ import { atHome } from './home.js';
 export const TASK = 'Find out why order 4711 was charged twice';
 
 /** A gateway with a database and a web service, behind an address that stays when it is started anew. */
-export async function ground(t: Test) {
+export async function ground(t: Test, { drain = '0s' } = {}) {
   const [orders, web] = [await ordersDatabase(t), await startService(t)];
   const policy = orders.policy({ more: '' });
   const services = { 'orders-db': `${policy}access: { approvals: 1 }\n`, web: webPolicy(web.url) };
-  const options = { services, settings: DUTIES.replace('leads', 'payments-leads'), env: orders.env };
+  const settings = DUTIES.replace('drain: 0s', `drain: ${drain}`);
+  const options = { services, settings, env: orders.env };
   let gateway = await startGateway(t, options);
   await addPeople(gateway);
   await gateway.ledger.query("update daypass.people set groups = '{payments-leads}' where subject = 'lee'");

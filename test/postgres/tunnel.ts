@@ -21,6 +21,7 @@ export async function localPort(
   gateway: { readonly ports: { readonly http: number } },
   token: string,
   service = 'orders-db',
+  patience = 5_000,
 ) {
   const told: string[] = [];
   const endings: (Closing | null)[] = [];
@@ -40,7 +41,7 @@ export async function localPort(
       refused: ({ code }) => told.push(`refused ${code}`),
       waiting: () => told.push('waiting'),
     },
-    patience: 5_000,
+    patience,
   });
   t.teardown(() => port.close());
   return { port: port.port, told, endings };
