@@ -52,7 +52,7 @@ export class DirectGrants {
     const { grants, transactor } = this.#parts;
     const by = { by: actor.subject, via: actor.via };
     return transactor.holding(doing(actor, 'issue', `person:${asked.principal}`, asked.reason), async (tx) => {
-      const judged = actor.via === 'socket' ? this.#sponsored(tx, asked) : this.#judged(tx, actor, asked);
+      const judged = actor.via === 'socket' ? this.#attributed(tx, asked) : this.#judged(tx, actor, asked);
       const issued = await grants.issue({ ...(await judged), ...by });
       const failed = { ...by, reason: 'the issue failed' };
       tx.onFailure(() => grants.revoke(issued.grant.id, failed));
@@ -74,11 +74,13 @@ export class DirectGrants {
     });
   }
 
-  /** An employee of the directory has no account before their first login: a name that is not known may be theirs. */
-  async #sponsored(tx: Transaction, asked: DirectAsked): Promise<DirectAsked> {
-    const sponsor = (await holdPeople(tx, [asked.sponsor])).get(asked.sponsor);
+  /** An employee of the directory has no account before their first login: a name that is not known may be theirs. Whoever has none is in no group. */
+  async #attributed(tx: Transaction, asked: DirectAsked): Promise<Omit<IssueRequest, 'by'>> {
+    const persons = await holdPeople(tx, [asked.principal, asked.sponsor]);
+    const sponsor = persons.get(asked.sponsor);
     if (sponsor !== undefined) checkCanSponsor(sponsor, this.#parts.clock.wall());
-    return asked;
+    const person = persons.get(asked.principal);
+    return { ...asked, groups: person === undefined ? [] : groupsTold(person) };
   }
 
   async #judged(tx: Transaction, actor: Actor, asked: DirectAsked): Promise<Omit<IssueRequest, 'by'>> {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { WebSocketServer } from 'ws';
+import { startWithPeople } from '../api/ground.js';
 import { startEcho } from '../http/echo.js';
 import { raw, startGateway } from '../http/gateway.js';
 import { dialWebSocket } from '../http/over-tls.js';
@@ -100,3 +101,33 @@ t.test('A3: groups are told by the gateway alone, none of them too, and one is n
     );
   }
 });
+
+t.test(
+  'A3: of whom the operator gives a grant, the groups are told as they are then, and as nobody says',
+  async (t) => {
+    const { gateway, ask } = await startWithPeople(t);
+    const groupsTold = async (handle: string) => {
+      const { text } = await ask({ path: '/', host: 'web.localhost', headers: { 'daypass-handle': handle } });
+      const assertion = String(JSON.parse(text)['daypass-assertion']).split('.')[1] ?? '';
+      return JSON.parse(Buffer.from(assertion, 'base64url').toString()).groups;
+    };
+    const groupsOf = async (principal: string) =>
+      groupsTold((await gateway.issue({ service: 'web', principal })).handle);
+    const before = await gateway.issue({ service: 'web', principal: 'lee' });
+    t.same(await groupsTold(before.handle), ['leads']);
+    await gateway.ledger.query("update daypass.people set groups = '{leads,on-call}' where subject = 'lee'");
+    t.same(await groupsOf('lee'), ['leads', 'on-call']);
+    t.same(await groupsTold(before.handle), ['leads'], 'a grant stays what was given');
+    t.same(await groupsOf('bob'), [], 'nobody gets the groups of who issues, or of who answers for them');
+    t.same(await groupsOf('nobody-with-an-account'), []);
+    const asked = {
+      principal: 'bob',
+      service: 'web',
+      durationSeconds: 60,
+      sponsor: 'dana',
+      reason: 'a test',
+      by: 'olga',
+    };
+    t.match(await gateway.operator('POST', '/v1/grants', { ...asked, groups: ['platform'] }), { status: 400 });
+  },
+);
