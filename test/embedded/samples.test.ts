@@ -114,6 +114,7 @@ t.test('tools get JSON and browsers get pages', async (t) => {
   t.match((await page('/orders', '-H', 'accept: text/html')).stdout, /Older orders/);
   t.match(JSON.parse((await page('/orders.json', '-H', 'accept: text/html')).stdout), { page: 1 });
   t.match((await page('/', '-H', 'accept: text/html')).stdout, /Orders by status/);
+  t.match((await page('/', '-H', 'accept: text/html')).stdout, /<link rel="icon" href="data:,">/, 'none is asked for');
   t.match((await page('/healthz')).stdout, /"ok"/);
   t.match((await page('/orders/99999999', '-w', '%{http_code}')).stdout, /404$/);
   t.match((await page('//orders/7', '-w', '%{http_code}')).stdout, /404$/);

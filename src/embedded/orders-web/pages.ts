@@ -59,7 +59,7 @@ export function messagePage(title: string, message: string): string {
 
 function page(title: string, body: string): string {
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${text(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>${STYLE}</style></head>
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><style>${STYLE}</style></head>
 <body><header><a href="/">Orders (sample service)</a></header><main>${body}</main></body></html>\n`;
 }
 
