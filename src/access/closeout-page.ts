@@ -10,6 +10,7 @@ const STYLE =
   'dd,td,pre{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%;font-size:12px}' +
   'th,td{text-align:left;vertical-align:top;padding:.2rem .4rem;border-bottom:1px solid #eceff3}' +
   'tr{break-inside:avoid}pre{white-space:pre-wrap;font-size:10px}.open{color:#8a4b00}' +
+  '@media screen{section{overflow-x:auto}}@media(max-width:30rem){dl{grid-template-columns:1fr}}' +
   '@media print{details{display:none}body{margin:0;max-width:none}}';
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 const CSP = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'`;

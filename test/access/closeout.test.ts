@@ -519,6 +519,8 @@ t.test('D25: the page runs nothing and loads nothing, whatever was recorded', as
   t.equal(asked.length, 1, 'the page alone');
   t.match(await tab.innerText('body'), /<script>window\.ran=1<\/script>/, 'it is shown as text');
   t.equal(await tab.evaluate("getComputedStyle(document.querySelector('dl')).display"), 'grid');
+  await tab.setViewportSize({ width: 375, height: 700 });
+  t.equal(await tab.evaluate('document.documentElement.scrollWidth'), 375, 'nor is it wider than a small screen');
 });
 
 t.test('daypass closeout verify asks no gateway', async (t) => {
