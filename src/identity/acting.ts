@@ -21,7 +21,7 @@ export async function actingNow(
 ): Promise<Actor> {
   const person = await people.find(subject);
   if (person === null)
-    throw new DaypassError('no_account', `${subject} has no account here.`, {
+    throw new DaypassError('no_account', `There is no account "${subject}" here.`, {
       hint: 'Log in by the company directory, or ask your sponsor for an invitation.',
     });
   if (!isOpen(person, clock.wall()))

@@ -7,7 +7,7 @@ export const MOST_PASSKEYS = 20;
 export const faults = {
   invitationOver: () =>
     new DaypassError('invitation_over', 'This invitation was used already, is too old, or was taken back.', {
-      hint: 'Ask whoever invited you for a new one.',
+      hint: 'Look whether you opened the whole link; else ask whoever invited you for a new one.',
     }),
   accountOver: () =>
     new DaypassError('account_over', 'Your account has ended or was closed.', {

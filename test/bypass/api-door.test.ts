@@ -110,7 +110,10 @@ t.test('two logins in one request are none, whichever of them is good', async (t
 t.test('whose account is closed, over or not there asks nothing', async (t) => {
   const { as, gateway } = await target(t);
   const [lee, alice, nobody] = [await as('lee'), await as('alice'), await as('nobody')];
-  t.match(await nobody('GET', '/me'), { status: 403, body: { code: 'no_account', detail: /nobody has no account/ } });
+  t.match(await nobody('GET', '/me'), {
+    status: 403,
+    body: { code: 'no_account', detail: /no account "nobody" here/ },
+  });
   t.equal((await lee('GET', '/me')).status, 200);
   await gateway.ledger.query("update daypass.people set closed_at = now() where subject = 'lee'");
   await gateway.ledger.query("update daypass.people set ends_at = now() where subject = 'alice'");

@@ -118,7 +118,8 @@ async function handOver(visit: Visit): Promise<Answer> {
   if (!parts.gate.serves(service, 'http') || !/^[A-Za-z0-9_-]{43}$/.test(bind)) return refuse.nothingHere();
   const login = await loginOf(visit);
   // The way on is this very request, as it was normalised: a login leads back to it, and to nowhere else.
-  if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, target), [], 401);
+  if (login === null)
+    return sendPage(res, welcomePage(parts.access.directory !== null, target, `open ${service}`), [], 401);
   const wait = parts.rates.take(`person ${login.principal}`, 'hand-overs', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.handoversTooOften(wait);
   const code = await parts.access.handovers.begin(login, service, bind);

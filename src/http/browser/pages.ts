@@ -58,13 +58,14 @@ export const INVITE_PAGE: Page = {
  * The gateway's own page for somebody who is not logged in.
  * @param directory - whether a company account logs in
  * @param target - where to go afterwards
+ * @param leadsTo - what is there, in words of ours: no more than its address says
  */
-export function welcomePage(directory: boolean, target: string): Page {
+export function welcomePage(directory: boolean, target: string, leadsTo?: string): Page {
   const company = directory ? `<p>${directoryLink(target)}</p>` : '';
   return {
     title: 'Daypass',
     body:
-      '<h1>Not logged in</h1><p>This is a Daypass gateway. To use a web service in the browser, log in.</p>' +
+      `<h1>Not logged in</h1><p>This is a Daypass gateway. To ${escapeHtml(leadsTo ?? 'use a web service in the browser')}, log in.</p>` +
       `${company}${passkeyButton(target)}<p>${directory ? 'Without either' : 'Without one'}, ask your sponsor for an invitation, or an operator for a login ` +
       'link, and open it in this browser.</p>',
     script: PASSKEY_SCRIPT,

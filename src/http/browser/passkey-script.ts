@@ -56,9 +56,8 @@ const secret = location.hash.slice(1);
 history.replaceState(null, '', '/invite');
 on(find('#create'), async () => { await create('/invite', { secret }); });
 ask('/invite/show', { secret }).then(({ name, subject, by, endsAt, expiresAt }) => {
-  const local = (at) => new Date(at).toLocaleString();
   find('#who').textContent = name + ', ' + by + ' invites you to this gateway. Your name here is ' + subject + '.';
-  find('#until').textContent = (endsAt ? 'Your account ends ' + local(endsAt) + '. ' : '') + 'The invitation may be used once, until ' + local(expiresAt) + '.';
+  find('#until').textContent = (endsAt ? 'Your account ends ' + endsAt + '. ' : '') + 'The invitation may be used once, until ' + expiresAt + '.';
   find('#invited').hidden = false;
 }).catch((error) => say(error.message));
 `;

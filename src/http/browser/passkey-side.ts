@@ -45,7 +45,8 @@ async function listPasskeys(visit: Visit): Promise<Answer> {
 
 async function showInvitation({ parts, res, body }: Sent): Promise<Answer> {
   const { subject, name, by, endsAt, expiresAt } = await parts.access.passkeys.invited(textOf(body.secret));
-  return sendJson(res, { subject, name, by, endsAt, expiresAt });
+  const ends = endsAt === null ? null : plainInstant(endsAt);
+  return sendJson(res, { subject, name, by, endsAt: ends, expiresAt: plainInstant(expiresAt) });
 }
 
 async function beginInvited({ parts, res, body }: Sent): Promise<Answer> {

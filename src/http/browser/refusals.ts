@@ -24,16 +24,16 @@ export const refuse = {
     detail: 'This login was used already, took too long, or was ended meanwhile.',
     hint: BEGIN_AGAIN,
   }),
-  notLoggedIn: (): Refusal =>
-    refusalFor('malformed', 'This browser is not logged in at the gateway.', {
-      rule: 'a login',
-      hint: "log in at the gateway's own page, and run daypass login again",
-    }),
-  linkOver: (): Refusal =>
-    refusalFor('malformed', 'This login link was used already, or is too old.', {
-      rule: 'a link works once, for 10 min',
-      hint: 'ask for a new one',
-    }),
+  notLoggedIn: (): Refusal => ({
+    ...{ status: 401, reason: 'not_logged_in', rule: 'a login' },
+    detail: 'This browser is not logged in at the gateway.',
+    hint: "log in at the gateway's own page, and run daypass login again",
+  }),
+  linkOver: (): Refusal => ({
+    ...{ status: 401, reason: 'link_over', rule: 'a link works once, for 10 min' },
+    detail: 'This login link was used already, or is too old.',
+    hint: 'look whether you opened the whole link; else ask for a new one',
+  }),
   tooSlow: (): Refusal => ({
     ...{ status: 408, reason: 'bad_request', rule: 'the form of a login within 5 s' },
     detail: 'The form of this login took too long to come.',

@@ -33,6 +33,7 @@ interface Asking {
   readonly id: string;
 }
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PLACE = /^(GET|POST) \/requests\/([^/]+)$/;
 /** How often one person may ask. */
 const OFTEN = { count: 120, seconds: 60 };
@@ -55,7 +56,7 @@ async function asPerson(visit: Visit, id: string, answer: (asking: Asking) => Pr
   const { desk, access, rates, clock, monotonic } = parts;
   if (desk === undefined) return refuse.nothingHere();
   const login = await loginOf(visit);
-  if (login === null || secret === null) return strange(visit);
+  if (login === null || secret === null) return strange(visit, id);
   const wait = rates.take(`person ${login.principal}`, 'pages of requests', OFTEN, monotonic());
   if (wait > 0) return refuse.requestsTooOften(wait);
   try {
@@ -69,8 +70,12 @@ async function asPerson(visit: Visit, id: string, answer: (asking: Asking) => Pr
 }
 
 /** Whoever sent a form when their login was over is told that it decided nothing. */
-async function strange({ parts, req, res, target }: Visit): Promise<Answer> {
-  const page = welcomePage(parts.access.directory !== null, target);
+async function strange({ parts, req, res, target }: Visit, id: string): Promise<Answer> {
+  const page = welcomePage(
+    parts.access.directory !== null,
+    target,
+    UUID.test(id) ? `see the request ${id}` : undefined,
+  );
   if (req.method !== 'POST') return sendPage(res, page, [], 401);
   const body = await shortBody(req, LONGEST);
   if (!body.ok) return body.answer;

@@ -12,7 +12,7 @@ t.test('a browser with a login comes to the page it wanted, and its requests are
   const alice = browser();
   const first = await alice.visit(WEB, '/orders/7?x=1');
   t.equal(first.status, 401, 'nobody is logged in yet');
-  t.match(first.body, /login link/);
+  t.match(first.body, /To open web, log in\..*login link/s);
   t.match(first.way[1], /^http:\/\/localhost:\d+\/handover\?service=web&bind=[\w-]{43}$/);
   t.equal((await alice.logIn(await linkFor(gateway))).status, 303);
   const page = await alice.visit(WEB, '/orders/7?x=1');

@@ -141,6 +141,9 @@ t.test('a link that is opened while logged out leads through the company directo
   const browser = new Wanderer();
   const welcome = await browser.follow(`${home}/requests/${id}`);
   t.equal(welcome.status, 401);
+  t.match(welcome.body, `To see the request ${id}, log in.`);
+  t.notMatch((await browser.follow(`${home}/requests/call-me`)).body, /<p>[^<]*call-me/, 'no words of somebody else');
+  t.notMatch(welcome.body, /alice|web\b(?! service)/, 'a stranger learns nothing of it');
   t.match(welcome.headers['www-authenticate'], /^Bearer /, 'no window for a password');
   const [, to = ''] = /href="(\/login\/oidc\?to=[^"]+)"/.exec(welcome.body) ?? [];
   const arrived = await browser.follow(`${home}${to}`);
