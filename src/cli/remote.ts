@@ -85,6 +85,11 @@ function readCertificates(path: string): string {
 
 /** As `chosenGateway`, logged in. @throws DaypassError `not_logged_in` */
 export async function loggedInGateway(meant: Meant): Promise<Place & { readonly kept: KeptToken }> {
+  const isNamed = meant.gateway !== undefined || Boolean(process.env.DAYPASS_GATEWAY);
+  if (!isNamed && (await keptTokens()).size === 0)
+    throw new DaypassError('not_logged_in', 'You are not logged in anywhere.', {
+      hint: 'daypass login --gateway <address>',
+    });
   const { kept, ...place } = await chosenGateway(meant);
   if (kept === null) throw notLoggedIn(place.gateway);
   return { ...place, kept };

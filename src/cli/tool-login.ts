@@ -76,6 +76,7 @@ type LoggedIn = readonly [place: Place, given: KeptToken];
 /** RFC 8252 with PKCE: what the browser brings is worth nothing without the verifier, which stays here. */
 async function byBrowser(options: LoginOptions): Promise<LoggedIn> {
   const { kept: _, ...place } = await chosenGateway(options);
+  await isGood(place); // where nobody answers, no browser finds anybody either
   const [verifier, state] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')];
   const challenge = createHash('sha256').update(verifier).digest('base64url');
   const loopback = await listenForCode(state, PATIENCE);
@@ -126,7 +127,7 @@ function open(address: string): void {
 export async function loggedInByNow(options: RemoteOptions): Promise<Place & { readonly kept: KeptToken }> {
   await checkPrivate(tokenFile());
   const { kept, ...place } = await chosenGateway(options);
-  if (kept !== null && (await isGood(place, kept))) return { ...place, kept };
+  if (kept !== null && (await isGood(place, kept.token))) return { ...place, kept };
   if (!process.stdin.isTTY || !process.stderr.isTTY) throw notLoggedIn(place.gateway);
   const [{ gateway, ca }, login] = await byBrowser({ ...options, gateway: place.gateway, browser: true });
   const fresh = { ...login, ca };
@@ -134,9 +135,10 @@ export async function loggedInByNow(options: RemoteOptions): Promise<Place & { r
   return { gateway, ca, kept: fresh };
 }
 
-async function isGood(place: Place, { token }: KeptToken): Promise<boolean> {
+/** Whether a token, or none, lets somebody in. @throws DaypassError `no_gateway` */
+async function isGood(place: Place, token?: string): Promise<boolean> {
   try {
-    await askRemote(place, 'GET', '/api/v1/tokens/current', { token });
+    await askRemote(place, 'GET', '/api/v1/tokens/current', token === undefined ? {} : { token });
     return true;
   } catch (thrown) {
     if (thrown instanceof DaypassError && thrown.code === 'not_logged_in') return false;

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { start } from '../../support/commands.js';
 import { dataFolder } from '../../support/folders.js';
 import { CLI } from '../../support/gateway-process.js';
+import { freePort } from '../../support/ports.js';
 import { withDirectory } from './directory-fixture.js';
 import { linkFor } from './fixture.js';
 
@@ -16,8 +17,10 @@ const skip = CHROMIUM === undefined ? 'Chromium is not installed' : false;
 async function commandLine(t: Test, home: string) {
   const config = await dataFolder(t);
   const env = { XDG_CONFIG_HOME: config, DAYPASS_GATEWAY: home };
-  const run = (...words: string[]) => start(process.execPath, [CLI, ...words], { env, timeout: 60_000 });
-  return { run, file: join(config, 'daypass', 'tokens.json') };
+  const runWith = (more: object, ...words: string[]) =>
+    start(process.execPath, [CLI, ...words], { env: { ...env, ...more }, timeout: 60_000 });
+  const run = (...words: string[]) => runWith({}, ...words);
+  return { run, runWith, file: join(config, 'daypass', 'tokens.json') };
 }
 
 t.test('daypass login: a browser says yes, and the command line acts until it is over', { skip }, async (t) => {
@@ -61,9 +64,17 @@ t.test('daypass login: a browser says yes, and the command line acts until it is
   t.same(JSON.parse(await readFile(file, 'utf8')), {});
 });
 
+t.test('daypass login where nobody answers says so in place of an address', async (t) => {
+  const { run } = await commandLine(t, `http://localhost:${await freePort()}`);
+  const { code, stderr } = await run('login', '--no-browser').finished;
+  t.equal(code, 3, stderr);
+  t.match(stderr, /No gateway answers at http:\/\/localhost:\d+/);
+  t.notMatch(stderr, /Confirm the login/);
+});
+
 t.test('daypass login --link needs no browser; the token ends with a logout everywhere', async (t) => {
   const { home, gateway } = await withDirectory(t);
-  const { run } = await commandLine(t, home);
+  const { run, runWith } = await commandLine(t, home);
   const code = await linkFor(gateway);
   const wrong = await run('login', '--link', `${home}/login#${code}`, '--as', 'bob').finished;
   t.match(wrong, { code: 1, stderr: /not for this account/ });
@@ -74,4 +85,9 @@ t.test('daypass login --link needs no browser; the token ends with a logout ever
   await gateway.operator('POST', '/v1/logouts', { principal: 'alice', reason: 'a test', by: 'ops' });
   t.match(await run('whoami').finished, { code: 5, stderr: /not logged in/ });
   t.match(await run('logout', 'alice').finished, { code: 2, stderr: /--reason/ });
+  t.match(await run('logout').finished, { code: 0 });
+  const unnamed = { DAYPASS_GATEWAY: undefined };
+  for (const verb of ['whoami', 'logout'])
+    t.match(await runWith(unnamed, verb).finished, { code: 5, stderr: /not logged in anywhere.*daypass login/s }, verb);
+  t.match(await runWith(unnamed, 'login').finished, { code: 2, stderr: /Which gateway/ });
 });
