@@ -47,6 +47,25 @@ export function mismatch(
   return closed === null ? null : refusal('outside_hours', closed);
 }
 
+/** Why nobody comes in under a name that this protocol has no service for. */
+export function unknown(service: string): Decision {
+  const message = `there is no service named ${printable(service)} here`;
+  const hint =
+    'check its name, and whether it is for this kind of client: databases and web services have doors of their own';
+  return refusal('unknown_service', message, hint);
+}
+
+/** What whoever has a grant for a service is told at the door of another protocol. */
+export function reachedOtherwise({ name, protocol }: ServicePolicy, tried: string): Decision {
+  const hint = `daypass connect ${name} opens a port that leads there`;
+  return refusal('unknown_service', `${name} is reached by ${protocol}, not by ${tried}`, hint);
+}
+
+/** A name from a client in a message: short, and nothing but printable ASCII. */
+function printable(name: string): string {
+  return JSON.stringify(name.slice(0, 63).replace(/[^\x20-\x7e]/g, '?'));
+}
+
 /** Why somebody who may come in does not: each connection of one person takes from the room for all. */
 export function crowded(): Decision {
   return refusal('too_many', 'you have more connections here than there is room for', 'close some, and try again');

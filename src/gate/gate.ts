@@ -12,7 +12,7 @@ import type { Recorder } from '../recording/recorder.js';
 import { Session } from '../session/session.js';
 import { type Admission, mintAdmission } from './admission.js';
 import { type Credential, grantNamed, type Presented, present } from './credential.js';
-import { crowded, mismatch, nothingLeft, refusal } from './entitlement.js';
+import { crowded, mismatch, nothingLeft, reachedOtherwise, refusal, unknown } from './entitlement.js';
 import { LiveSessions } from './live.js';
 import type { Networks } from './networks.js';
 import type { Policies } from './policies.js';
@@ -134,12 +134,9 @@ export class Gate {
   async #admit(request: AdmitRequest): Promise<Admitted> {
     if (!this.#isOpen) return shuttingDown();
     const policy = this.#parts.policies.get(request.service);
-    if (policy === undefined || policy.protocol !== request.protocol) {
-      return refuse(
-        'unknown_service',
-        `there is no service named ${printable(request.service)} here`,
-        'check the name of the service',
-      );
+    if (policy?.protocol !== request.protocol) {
+      const isTheirs = policy !== undefined && (await this.#isTheirs(request));
+      return { ok: false, decision: isTheirs ? reachedOtherwise(policy, request.protocol) : unknown(request.service) };
     }
     if (request.credential === null)
       return refuse(
@@ -152,6 +149,16 @@ export class Gate {
       return refuse('malformed', 'what was presented is not a handle', 'a handle begins with dp_ and is used whole');
     if (request.shared !== true || presented.key === null) return this.#open(request, presented);
     return this.live.shared.openOnce(presented, request.service, () => this.#open(request, presented));
+  }
+
+  /** Whether a client shows the handle of a grant that is for it, and for the service it asks for. */
+  async #isTheirs(request: AdmitRequest): Promise<boolean> {
+    const { credential } = request;
+    const presented = typeof credential === 'string' ? present(credential) : null;
+    if (presented === null || !isGrantId(presented.id)) return false;
+    const check = await this.#check(presented.id);
+    const isMeant = check.ok && mismatch(request, check.grant, this.#parts.clock.wall()) === null;
+    return isMeant && (await this.#holds(presented, check.grant));
   }
 
   /** A check that breaks its word and throws is an outage: nothing opens on an error (THREATS.md B13). */
@@ -270,9 +277,4 @@ function shuttingDown(): Admitted {
 function holderFacts({ via }: AdmitRequest, holder: string): Facts {
   if (via === 'tunnel') return { via, tool: holder };
   return holder === '' ? {} : { browser: holder };
-}
-
-/** A name from a client in a message: short, and nothing but printable ASCII. */
-function printable(name: string): string {
-  return JSON.stringify(name.slice(0, 63).replace(/[^\x20-\x7e]/g, '?'));
 }

@@ -215,6 +215,30 @@ t.test('what is no handle of this service is refused with its reason', async (t)
   t.equal(await (await open(handle)).next(), 'refused store_unavailable');
 });
 
+t.test(
+  'by which protocol a service is reached is told to whoever has its handle, and to all others nothing',
+  async (t) => {
+    const { gate, grants } = await startGate(t, policyOf('echo', { reader: new Set() }));
+    const mine = grants.add();
+    const told = async (credential: string | null, service = 'echo', principal = 'alice') => {
+      const asked = { protocol: 'other', service, principal, credential, client: '127.0.0.1:1' };
+      const answer = await gate.admit(asked);
+      return answer.ok ? null : { ...answer.decision, message: answer.decision.message.replace(service, '…') };
+    };
+    const revoked = grants.add();
+    grants.revoke(revoked.grant.id);
+    t.match(await told(mine.handle), { reason: 'unknown_service', message: '… is reached by echo, not by other' });
+    const nothing = await told(mine.handle, 'none');
+    t.match(nothing, { reason: 'unknown_service', message: 'there is no service named "…" here' });
+    for (const credential of [
+      ...[null, '', 'hunter2', `${mine.handle}x`, `${mine.handle.slice(0, 26)}${'0'.repeat(43)}`, revoked.handle],
+      ...[grants.add({ service: 'another' }).handle, grants.add({ expiresAt: Date.now() }).handle],
+    ])
+      t.same(await told(credential), nothing, String(credential));
+    t.same(await told(mine.handle, 'echo', 'mallory'), nothing, 'nor who found it');
+  },
+);
+
 t.test('the test protocol is small, and adds nothing the contract does not ask for', async (t) => {
   t.same(Object.keys(echoProtocol).sort(), [
     'actionFromWords',

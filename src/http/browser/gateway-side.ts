@@ -103,12 +103,11 @@ async function home(visit: Visit): Promise<Answer> {
   const login = await loginOf(visit);
   if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, '/'));
   const grants = await parts.access.handovers.servicesOf(login);
-  const listed = grants
-    .filter(({ service }) => parts.gate.serves(service, 'http'))
-    .map(({ service, role, expiresAt }) => ({
-      ...{ service, role, until: plainInstant(expiresAt) },
-      href: `${parts.scheme}://${service}.${host}${BEGIN}`,
-    }));
+  const here = grants.filter(({ service }) => parts.gate.upstreamOf(service) !== undefined);
+  const listed = here.map(({ service, role, expiresAt }) => ({
+    ...{ service, role, until: plainInstant(expiresAt) },
+    href: parts.gate.serves(service, 'http') ? `${parts.scheme}://${service}.${host}${BEGIN}` : null,
+  }));
   return sendPage(res, homePage(login.principal, listed, login.source === 'passkey'));
 }
 

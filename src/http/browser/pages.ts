@@ -144,20 +144,23 @@ export interface Listed {
   readonly service: string;
   readonly role: string;
   readonly until: string;
-  /** Where its service opens. */
-  readonly href: string;
+  /** Where its service opens; null where that is not in a browser. */
+  readonly href: string | null;
 }
 
 /**
- * The gateway's own page for somebody who is logged in: what they may open, and the way out.
+ * The gateway's own page for somebody who is logged in: what they have access to, and the way out.
  * @param hasPasskeys - whether they log in with passkeys, and may look after them
  */
 export function homePage(principal: string, grants: readonly Listed[], hasPasskeys: boolean): Page {
-  const rows = grants.map(
-    ({ service, role, until, href }) =>
-      `<p><a href="${escapeHtml(href)}">${escapeHtml(service)}</a> as ${escapeHtml(role)}, until ${escapeHtml(until)}</p>`,
-  );
-  const list = rows.length > 0 ? rows.join('') : '<p>You have no access to a web service at the moment.</p>';
+  const rows = grants.map(({ service, role, until, href }) => {
+    const name = escapeHtml(service);
+    const held = `as ${escapeHtml(role)}, until ${escapeHtml(until)}`;
+    return href === null
+      ? `<p>${name} ${held}: <code>daypass connect ${name}</code></p>`
+      : `<p><a href="${escapeHtml(href)}">${name}</a> ${held}</p>`;
+  });
+  const list = rows.length > 0 ? rows.join('') : '<p>You have no access to a service at the moment.</p>';
   const passkeys = hasPasskeys ? '<p><a href="/passkeys">Your passkeys</a></p>' : '';
   return {
     title: 'Daypass',

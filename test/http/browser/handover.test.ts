@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import t from 'tap';
+import { gatewayToOrders } from '../../postgres/fixture.js';
 import { waitUntil } from '../../support/wait.js';
 import { raw } from '../gateway.js';
 import { linkFor, NAVIGATION, openingOf, SAME_ORIGIN, startBrowsing, TestBrowser } from './fixture.js';
@@ -290,3 +291,21 @@ t.test('one person is not handed over without end, since each time leaves a row 
   t.match(last, { status: 429, headers: { 'retry-after': /^[1-9]/ }, body: /opened services too often/ });
   t.equal((await hand(bob)).status, 303);
 });
+
+t.test(
+  'what somebody has of a database stands on their page, and how it is reached; at its host nothing is',
+  async (t) => {
+    const gateway = await gatewayToOrders(t);
+    const { handle } = await gateway.issue({ service: 'orders-db' });
+    const alice = new TestBrowser(gateway.ports.http);
+    await alice.logIn(await linkFor(gateway));
+    const { body } = await alice.visit('localhost', '/');
+    t.match(body, /<p>orders-db as reader, until [^<]*: <code>daypass connect orders-db<\/code><\/p>/);
+    t.match(await alice.visit('orders-db.localhost', '/'), {
+      status: 421,
+      body: /no service named .*orders-db.* here/,
+    });
+    const told = await alice.ask('orders-db.localhost', '/', { headers: { 'daypass-handle': handle } });
+    t.match(told, { status: 421, body: /orders-db is reached by postgres, not by http/ });
+  },
+);
