@@ -172,11 +172,10 @@ export function checkRenewal(
   checkText('renewer', request.by);
   checkUsable(grant, 'renewed', now);
   const policy = policyFor(grant, given);
-  if (grant.renewals >= policy.grants.maxRenewals) {
-    throw new DaypassError(
-      'renewals_exhausted',
-      `The policy of ${grant.service} allows ${policy.grants.maxRenewals} renewals.`,
-    );
+  const { maxRenewals: most } = policy.grants;
+  if (grant.renewals >= most) {
+    const renewals = most === 1 ? '1 renewal' : `${most} renewals`;
+    throw new DaypassError('renewals_exhausted', `The policy of ${grant.service} allows ${renewals}.`);
   }
   checkDuration(request.durationSeconds, policy);
   checkTotal(request, grant, policy);

@@ -30,7 +30,7 @@ function render({ kind, facts, payload }: RecordedEvent): string {
   if (kind === 'action')
     return `${refusalOf(facts)}${NOT_RUN[String(facts.via)] ?? ''}${payload?.text ?? facts.verb ?? ''}${lengthOf(payload?.length)}${parametersOf(payload?.parameters)}`;
   if (kind === 'result')
-    return `  → ${[facts.tag || facts.status, rowsOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}${sampleOf(payload)}`;
+    return `  → ${[...outcomeOf(facts), facts.ms === undefined ? '' : `${facts.ms} ms`].filter(Boolean).join(', ')}${sampleOf(payload)}`;
   return '';
 }
 
@@ -57,11 +57,9 @@ function sampleOf(payload: Payload | null): string {
   return [...named, ...payload.results.map((row) => JSON.stringify(row))].map((line) => `\n${line}`).join('');
 }
 
-function rowsOf({ status, rows }: Facts): string {
-  if (status === 'interrupted') return `after ${rows ?? 0} rows`;
-  return status === '00000' && rows
-    ? `${rows} rows`
-    : status !== undefined && status !== '00000'
-      ? `SQLSTATE ${status}`
-      : '';
+/** The server's tag and its rows, or how it failed. */
+function outcomeOf({ status, tag, rows }: Facts): readonly unknown[] {
+  if (status === 'interrupted') return [tag || status, `after ${rows ?? 0} rows`];
+  if (status === '00000') return [tag || status, rows ? `${rows} rows` : ''];
+  return [tag, status === undefined ? '' : `SQLSTATE ${status}`];
 }

@@ -80,7 +80,7 @@ t.test('a renewal moves the end and keeps id and secret, as often as the policy 
   const check = await authority.check(grant.id);
   t.match(check, { ok: true, grant: { id: grant.id, renewals: 1, expiresAt: renewed.expiresAt } });
   t.ok(check.ok && secretMatches(check.grant, parseHandle(handle)?.secret ?? ''));
-  await t.rejects(authority.renew(grant.id, RENEWAL), { code: 'renewals_exhausted' });
+  await t.rejects(authority.renew(grant.id, RENEWAL), { code: 'renewals_exhausted', message: /allows 1 renewal\.$/ });
   t.match(await authority.show(grant.id), {
     ...{ state: 'active', renewals: 1 },
     acts: [

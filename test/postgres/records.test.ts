@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { postgresProtocol } from '../../src/postgres/protocol.js';
+import type { Facts } from '../../src/recording/event.js';
 import { throughGateway } from '../support/gateway.js';
 import { gatewayToOrders } from './fixture.js';
 
@@ -108,4 +109,9 @@ t.test('a result says its SQLSTATE, rows, bytes and duration, a COPY its counts'
   t.match(results[1], { status: '22012', rows: 0 });
   t.match(results[2], { status: '00000', tag: 'COPY 1000', bytesOut: Number });
   t.ok((results[2]?.bytesOut as number) > 1000);
+  const said = (facts: Facts) =>
+    postgresProtocol.render({ seq: 1, at: 0, kind: 'result', facts, payload: null }).trim();
+  t.equal(said({ status: '00000', tag: 'SELECT 7', rows: 7, ms: 3 }), '→ SELECT 7, 7 rows, 3 ms');
+  t.equal(said({ status: '57014', rows: 0, ms: 3 }), '→ SQLSTATE 57014, 3 ms', 'once');
+  t.equal(said({ status: 'interrupted', rows: 2, ms: 3 }), '→ interrupted, after 2 rows, 3 ms');
 });
