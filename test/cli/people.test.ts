@@ -50,7 +50,10 @@ t.test('an operator invites people, and looks after their accounts, from the com
     (await run('people', 'close', 'carl', ...why)).stdout,
     /carl is closed; ended: 0 grants, 0 passkeys, .* 1 invitations/,
   );
-  t.match(await run('offboard', 'dana', ...why), { code: 0, stdout: /^offboarded +dana\n[\s\S]*complete +yes/ });
+  await gateway.issue({ service: 'web', principal: 'alice' });
+  const left = await run('offboard', 'dana', ...why);
+  t.match(left, { code: 0, stdout: /^offboarded +dana\n[\s\S]*complete +yes/ });
+  t.match(left.stdout, /^invite +alice, who has no account, as a contractor of another sponsor \(1 grants wait\)$/m);
   t.match(await run('offboard', 'nosuch', ...why), { code: 1, stderr: /Nobody is known as "nosuch"/ });
   const shown = await run('people', 'show', 'carl');
   t.match(shown.stdout, /state +closed/);
