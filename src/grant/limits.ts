@@ -224,12 +224,12 @@ function checkTotal(
 ): void {
   const { notBefore, expiresAt } = grant;
   const left = (until: number) => ({
-    hint: `At most ${Math.max(0, Math.floor((until - expiresAt) / 1000))} seconds are left.`,
+    hint: `At most ${wordSeconds(Math.max(0, Math.floor((until - expiresAt) / 1000)))} are left.`,
   });
   const end = expiresAt + durationSeconds * 1000;
   const total = notBefore + (grants.maxTotalSeconds ?? Number.POSITIVE_INFINITY) * 1000;
   if (!(end <= total)) {
-    const most = `The policy of ${name} allows at most ${grants.maxTotalSeconds} seconds in all.`;
+    const most = `The policy of ${name} allows at most ${wordSeconds(grants.maxTotalSeconds ?? 0)} in all.`;
     throw new DaypassError('total_exceeds_policy', most, left(total));
   }
   if (latestEnd === undefined || end <= latestEnd) return;

@@ -100,14 +100,14 @@ t.test('renewals end where the policy, an account or an NDA ends, and the error 
   const { authority } = await inProcess(t, new HandClock(), policy);
   const { grant } = await authority.issue(REQUEST);
   const latestEnd = grant.expiresAt + 300_000;
-  const beyond = { code: 'end_too_late', hint: 'At most 300 seconds are left.' };
+  const beyond = { code: 'end_too_late', hint: 'At most 5m are left.' };
   await t.rejects(authority.renew(grant.id, { ...RENEWAL, latestEnd }), beyond);
   await t.rejects(authority.renew(grant.id, { ...RENEWAL, latestEnd: Number.NaN }), { code: 'invalid_request' });
   t.equal((await authority.renew(grant.id, { ...RENEWAL, durationSeconds: 300, latestEnd })).expiresAt, latestEnd);
-  const total = { code: 'total_exceeds_policy', message: /1500 seconds in all/, hint: 'At most 600 seconds are left.' };
+  const total = { code: 'total_exceeds_policy', message: /at most 25m in all/, hint: 'At most 10m are left.' };
   await t.rejects(authority.renew(grant.id, { ...RENEWAL, durationSeconds: 601 }), { code: 'duration_exceeds_policy' });
   await authority.renew(grant.id, { ...RENEWAL, durationSeconds: 1 });
-  await t.rejects(authority.renew(grant.id, RENEWAL), { ...total, hint: 'At most 599 seconds are left.' });
+  await t.rejects(authority.renew(grant.id, RENEWAL), { ...total, hint: 'At most 599s are left.' });
   await authority.renew(grant.id, { ...RENEWAL, durationSeconds: 599 });
   await t.rejects(authority.renew(grant.id, { ...RENEWAL, durationSeconds: 1 }), { code: 'total_exceeds_policy' });
 });
