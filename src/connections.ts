@@ -3,6 +3,12 @@ import type { Lifecycle } from './lifecycle.js';
 import type { Log } from './log.js';
 import { openDatabase } from './recording/database.js';
 
+/** How long one query of what a person in front of a browser waits for may take, unless it says less, milliseconds. */
+export const ANSWER_LIMIT = 8_000;
+
+/** How long one query of a look at records may take: a search goes through much, and a ledger that is silent says nothing. Milliseconds. */
+export const LOOK_LIMIT = 60_000;
+
 /** Where connections to the ledger lead, and with whom they end. */
 export interface LedgerAccess {
   readonly databaseUrl: string;

@@ -17,7 +17,7 @@ import { startAuditStreams } from './audit/streams.js';
 import { systemClock } from './clock.js';
 import { outdated } from './config/certificates.js';
 import type { GatewayConfig } from './config/gateway.js';
-import { connectionsFor } from './connections.js';
+import { ANSWER_LIMIT, connectionsFor, LOOK_LIMIT } from './connections.js';
 import { boundAddresses, openDoors, openHealth, type Ports } from './doors.js';
 import { messageOf } from './errors.js';
 import { type Foundation, foundation, KEEPING_LIMIT, type Places, version } from './foundation.js';
@@ -62,12 +62,6 @@ export interface Gateway {
   /** Stops admitting, lets live sessions go on for `drain`, cuts the rest, writes everything. */
   stop(): Promise<void>;
 }
-
-/** How long one query of what a person in front of a browser waits for may take, unless it says less, milliseconds. */
-const ANSWER_LIMIT = 8_000;
-
-/** How long one query of a look at records may take: a search goes through much, and a ledger that is silent says nothing. Milliseconds. */
-const LOOK_LIMIT = 60_000;
 
 /**
  * Runs a gateway until `stop`.

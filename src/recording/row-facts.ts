@@ -20,15 +20,10 @@ export function closingFacts({ reason, endedAt, dueAt, cutAt, bytesAfterDue }: E
 }
 
 /** A session's row as the database has it, without where its record ends. */
-export interface StoredSession {
+export interface StoredSession
+  extends Pick<SessionRow, 'service' | 'protocol' | 'principal' | 'role' | 'client' | 'mode'> {
   readonly gateway_id: string;
   readonly grant_id: string;
-  readonly service: string;
-  readonly protocol: string;
-  readonly principal: string;
-  readonly role: string;
-  readonly client: string;
-  readonly mode: 'strict' | 'buffered';
   readonly policy_version: string;
   readonly started_at: Date;
   readonly ended_at: Date | null;
