@@ -8,13 +8,17 @@ t.test('a gateway that is started anew with somebody connected', async (t) => {
   const there = await ground(t, { drain: '4s' });
   await there.gateway.issue({ service: 'orders-db' });
   const alice = await there.home('alice');
-  const running = alice.daypass(['connect', 'orders-db']);
+  const running = alice.daypass(['connect', 'orders-db'], { timeout: 60_000 });
   const port = await portTold(running);
   await tunnelled(t, port);
   const impatient = await localPort(t, { ports: { http: there.front.port } }, alice.token, 'orders-db', 1_000);
   const before = there.gateway;
   const stopping = there.stop();
-  const client = startPsql(`postgresql://alice@127.0.0.1:${port}/orders-db`, ['-c', "select 'came through'"]);
+  const address = `postgresql://alice@127.0.0.1:${port}/orders-db`;
+  const client = startPsql(address, ['-c', "select 'came through'"], {
+    env: { PGCONNECT_TIMEOUT: '0' },
+    timeout: 60_000,
+  });
   const hopeless = tunnelled(t, impatient.port);
   hopeless.catch(() => {});
   await running.shows(/the gateway is stopping: what is new waits/);
