@@ -12,7 +12,8 @@ export class StatusLine {
 
   /** Replaces the line at the end, unless that is a question. */
   show(line: string): void {
-    const next = neutral(line);
+    // Of a line that takes two rows only the last could be replaced.
+    const next = neutral(line).slice(0, (this.#out.columns || 80) - 1);
     if (!this.#out.isTTY || this.#isQuestion || next === this.#line) return;
     // What is being typed behind a line of the same length stays to be seen: the cursor is put back there.
     this.#out.write(next.length === this.#line.length ? `\x1b7\r${next}\x1b8` : `\r\x1b[K${next}`);

@@ -15,8 +15,8 @@ export interface AtHome {
   readonly token: string;
   /** Starts `daypass …`. */
   daypass(words: readonly string[], options?: CommandOptions): Running;
-  /** The same at a terminal of 80 columns: what it shows is standard output, what is typed standard input. */
-  atTerminal(words: readonly string[]): Running;
+  /** The same at a terminal, of 80 columns unless told: what it shows is standard output, what is typed standard input. */
+  atTerminal(words: readonly string[], columns?: number): Running;
 }
 
 /** Logs somebody in, as `daypass login` does. @param port - where the gateway is reached, when that is not its own */
@@ -43,8 +43,8 @@ export async function atHome(
   return {
     token: String(made.body.token),
     daypass: (words, options) => run(process.execPath, [MAIN, ...words], options),
-    atTerminal: (words) => {
-      const line = `stty cols 80; exec '${process.execPath}' '${MAIN}' ${words.join(' ')}`;
+    atTerminal: (words, columns = 80) => {
+      const line = `stty cols ${columns}; exec '${process.execPath}' '${MAIN}' ${words.join(' ')}`;
       return run('script', ['-qefc', line, '-E', 'always', '/dev/null'], { typing: true });
     },
   };

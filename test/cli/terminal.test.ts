@@ -32,6 +32,15 @@ t.test('daypass connect at a terminal', IN_TERMINAL, async (t) => {
     t.match(await running.finished, { code: 0 });
   });
 
+  t.test('the line that counts takes one row, in a narrow terminal too', async (t) => {
+    const running = bob.atTerminal(['connect', 'orders-db'], 40);
+    await running.shows(/orders-db as reader · [\d:]+ left · [^\r]*\x1b7\r/);
+    running.process.kill('SIGTERM');
+    const { stdout } = await running.finished;
+    const line = /\x1b7\r([^\x1b]*)\x1b8/.exec(stdout)?.[1] ?? '';
+    t.equal(line.length, 39, line);
+  });
+
   t.test('a connection that the gateway ended, and whose client left, is counted no more', async (t) => {
     const running = bob.atTerminal(['connect', 'orders-db']);
     const port = await portTold(running);
