@@ -47,11 +47,16 @@ export class Cancelling {
 
 /** How long a server may take to act on a cancel request before it is told again, milliseconds. */
 const AGAIN = [10, 40, 150, 300];
+/**
+ * So long after a statement was sent the server may not have begun to read it, milliseconds. What runs for longer has heard the first
+ * request: a function may have caught it, and would be disturbed as it tidies up.
+ */
+export const MAY_BE_UNREAD = 1_000;
 
 /**
  * Tells a server of a cancel request. One that has not begun to read the statement drops it (PostgreSQL heeds none while it
  * waits for a command), and would run on: told again while it is at the same, unless it is silent.
- * @param turn - another number each time the server is ready; null while it is at nothing
+ * @param turn - another number each time the server is ready; null while it is at nothing, or at what it has surely read
  * @param again - tells it so that nothing it answers meanwhile leads to a statement which that would hit
  */
 export async function tellUntilHeard(

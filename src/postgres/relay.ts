@@ -5,7 +5,7 @@ import { messageOf } from '../errors.js';
 import type { Passage } from '../gate/passage.js';
 import type { Log } from '../log.js';
 import { type Connection, type Cut, endSurely } from '../session/connection.js';
-import { Cancelling, tellUntilHeard } from './cancelling.js';
+import { Cancelling, MAY_BE_UNREAD, tellUntilHeard } from './cancelling.js';
 import type { CatalogSource } from './catalog/keeper.js';
 import { ClientSide } from './client-side.js';
 import { Conversation } from './conversation.js';
@@ -168,8 +168,8 @@ export class Relay implements Connection {
   }
 
   /**
-   * Cancels the statement under way, whose result is over a limit or whose client asks for it again. What the server answers waits until it has been told: a cancel that
-   * comes late must not hit the statement behind.
+   * Cancels the statement under way: its result is over a limit, or the server may not have heard its client's request. What the server
+   * answers waits until it has been told: a cancel that comes late must not hit the statement behind.
    */
   async #stopStatement(): Promise<boolean> {
     const goOn = this.#delivery.hold();
@@ -190,7 +190,9 @@ export class Relay implements Connection {
 
   /** Behind the statement it is about, which may still wait for its record. */
   #passCancel(): Promise<void> {
-    const turn = () => (this.#over || this.#talk.expectations.head === undefined ? null : this.#talk.turns);
+    const talk = this.#talk;
+    const mayBeUnread = () => talk.since !== 0 && talk.clock.monotonic() - talk.since < MAY_BE_UNREAD;
+    const turn = () => (this.#over || !mayBeUnread() ? null : talk.turns);
     return new Promise((resolve) => {
       this.#passage.release(() => {
         if (this.#over) return;

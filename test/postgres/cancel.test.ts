@@ -156,6 +156,21 @@ t.test('a cancel that came before the server had begun to read its statement is 
   t.equal(shapes(await client.until()), 'T D C:SELECT 1 Z:I');
 });
 
+t.test('a function that catches its cancel request is left to tidy up', async (t) => {
+  const more = '  owner:\n    allow:\n      - { statements: [any] }';
+  const gateway = await gatewayToOrders(t, { policy: { more } });
+  const { handle } = await gateway.issue({ service: 'orders-db', role: 'owner' });
+  const { client, hello } = await loggedIn(t, gateway.ports.postgres, handle);
+  const { pid, secret } = keyOf(hello);
+  client.send(
+    query(`do $$ begin perform pg_sleep(20); exception when query_canceled then perform pg_sleep(0.7); end $$`),
+  );
+  await pause(1_200); // the server has long begun
+  const canceller = await wire(t, gateway.ports.postgres);
+  canceller.send(cancelRequest(pid, secret));
+  t.equal(shapes(await client.until()), 'C:DO Z:I');
+});
+
 t.test('psql passes Ctrl-C on', async (t) => {
   const gateway = await gatewayToOrders(t);
   const { handle } = await gateway.issue({ service: 'orders-db' });
