@@ -11,7 +11,7 @@ import { faultProxy } from '../support/fault-proxy.js';
 import { sharedPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
 import { waitUntil } from '../support/wait.js';
-import { act, freshLedger, open, quiet, record, safe, startRecorder, until } from './fixture.js';
+import { act, freshLedger, open, quiet, reapElsewhere, record, safe, startRecorder, until } from './fixture.js';
 
 const DIE = `update gateways set seen_at = now() - interval '46 seconds' where id = $1`;
 
@@ -51,6 +51,19 @@ t.test('a session whose row stands without a block, or whose gateway row is gone
   await pool.query('delete from blocks');
   await pool.query('delete from gateways where id = $1', [gatewayId]);
   t.same(await reapSessions(pool, 'x', Date.now()), [log.row.id]);
+});
+
+t.test('a session that goes on behind the block of who took it for lost has a record that holds', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
+  act(log, 'select 1');
+  await safe(log);
+  t.match(await verifyAll(pool), { events: 4, findings: [] });
+  await pool.query(`update sessions set end_reason = 'client_left'`);
+  t.match((await verifyAll(pool)).findings, [{ seq: 3, fault: 'row_changed' }]);
 });
 
 t.test('a gateway never reaps its own sessions, however old its last sign of life', async (t) => {
