@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
-import { examineConnection } from './examine.js';
+import { endsWithUs, examineConnection } from './examine.js';
 import { GivenUp } from './given-up.js';
 
 /** The schema that holds everything Daypass writes. */
@@ -58,6 +58,7 @@ export function openDatabase(
     keepAliveInitialDelayMillis: 10_000,
     verify: (client, done) =>
       void examineConnection(client)
+        .then(() => endsWithUs(client))
         .then(() => givenUp.examine(client))
         .then(() => done(), done),
   });

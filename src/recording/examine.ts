@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { DaypassError, messageOf } from '../errors.js';
+import { isContentFault } from './faults.js';
 import { timed } from './timed.js';
 
 /** What a first connection fails with, by SQLSTATE (PostgreSQL manual, appendix A); all else is `database_unreachable`. */
@@ -38,6 +39,19 @@ export async function examineDatabase(pool: pg.Pool): Promise<void> {
 export async function examineConnection(client: pg.PoolClient): Promise<void> {
   const { rows } = await client.query<{ standby: boolean }>(timed(WITHIN, 'select pg_is_in_recovery() as standby'));
   if (rows[0]?.standby !== false) throw readOnly('it is a standby');
+}
+
+/**
+ * Has the server look every 5 s whether its client is still there, while it runs a statement or waits for a lock: it would go on with what
+ * was given up, a search for hours, and each who asks again would leave one more. Servers before 14, and those on Windows, cannot.
+ */
+const LOOKS_FOR_US = `select set_config(name, '5s', false) from pg_settings where name = 'client_connection_check_interval'`;
+
+/** Has a new connection's server end what is given up, where it can. */
+export async function endsWithUs(client: pg.PoolClient): Promise<void> {
+  await client.query(timed(WITHIN, LOOKS_FOR_US)).catch((thrown: unknown) => {
+    if (!isContentFault(thrown)) throw thrown;
+  });
 }
 
 function readOnly(why: string): DaypassError {

@@ -10,8 +10,8 @@ const ONLY_READS = `select set_config('default_transaction_read_only', 'on', fal
 const WITHIN = 2_000;
 
 /**
- * What a pool's users gave up, and the server did not. It hears nothing of it while it waits for a lock, or at a commit for the standby, and
- * that wait has no end: whoever asks again and again, a stranger who logs in, would leave one connection there each time, until there
+ * What a pool's users gave up, and the server did not. It hears nothing of it while it waits at a commit for the standby, nor, before
+ * PostgreSQL 14, for a lock, and that wait has no end: whoever asks again and again, a stranger who logs in, would leave one connection there each time, until there
  * are none for anybody. While the server is busy with as many as the pool may have, further ones only read, and serve once.
  */
 export class GivenUp {

@@ -46,3 +46,12 @@ t.test('who asks again for what is locked does not leave more either', async (t)
   await until(database, `(${waiting}) = 0`);
   await pool.query('insert into public.visits values (1)');
 });
+
+t.test('what only reads is not gone on with when nobody waits for it any more', async (t) => {
+  const database = await freshDatabase(t);
+  const pool = openDatabase(database.url, { max: MOST, applicationName: 'curious', answerWithin: 300 });
+  t.teardown(() => pool.end());
+  const search = 'select count(*) from generate_series(1, 100000) where pg_sleep(0.01) is not null';
+  for (let n = 0; n < 2 * MOST; n += 1) await t.rejects(pool.query(search));
+  await until(database, `(select count(*) from pg_stat_activity where application_name = 'curious') = 0`);
+});
