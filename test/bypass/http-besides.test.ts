@@ -164,6 +164,8 @@ t.test('A1: an action that Astro is asked for at any page has to be allowed by i
     '_action=orders.retry&_action=admin.wipe',
     '_action=orders.retry;_action=admin.wipe',
     '_action=orders.retry%2Fx',
+    '_astroAction=admin.wipe',
+    '_action=orders.retry&_astroAction=admin.wipe',
     '_action=',
   ])
     t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 40[03] [\s\S]*asks for more/, query);

@@ -108,10 +108,13 @@ export function identified(action: RequestAction, path: string, parameters: Para
   return [{ ...action, method: 'PUT', target: below(path, `/${id.value}`, told) }];
 }
 
-/** Astro carries out `POST /any/page?_action=admin.wipe`, whatever the page, as what `POST /_actions/admin.wipe` does. */
+/**
+ * Astro carries out `POST /any/page?_action=admin.wipe`, whatever the page, as what `POST /_actions/admin.wipe` does; Astro 4 has it from
+ * `_astroAction`.
+ */
 export function acted(action: RequestAction, parameters: Parameters): RequestAction[] {
   if (action.method !== 'POST') return [];
-  const named = parameters.one((name) => name === '_action');
+  const named = parameters.one((name) => name === '_action' || name === '_astroAction');
   if (named === null) return [];
   if (named === 'many') return [{ ...action, target: MANY }];
   const told = parameters.without((at) => at === named.at);
