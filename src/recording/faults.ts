@@ -15,7 +15,7 @@ export function isDataException(thrown: unknown): boolean {
 
 /**
  * Whether the ledger was not there to answer: no connection (08), no room (53), an operator (57), a disk (58), a standby or a read-only
- * database (25006), a lock (55P03), or what the system says of a connection. What `pg` itself gives up has no code but its words.
+ * database (25006), a lock (55P03), or what the system says of a connection, and of the name it leads to. What `pg` itself gives up has no code but its words.
  */
 export function isOutage(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
@@ -24,6 +24,6 @@ export function isOutage(thrown: unknown): boolean {
 }
 
 const OUTAGE_CODES =
-  /^((08|53|57|58)[0-9A-Z]{3}|25006|55P03|database_read_only|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|E(HOST|NET)UNREACH)$/;
+  /^((08|53|57|58)[0-9A-Z]{3}|25006|55P03|database_read_only|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|E(HOST|NET)UNREACH|ENOTFOUND|EAI_AGAIN)$/;
 const OUTAGE_WORDS =
   /^(Query read timeout|Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { openDatabase } from '../../src/recording/database.js';
+import { isOutage } from '../../src/recording/faults.js';
 import { connected, startPostgres } from '../support/postgres.js';
 
 t.test('a standby is not asked, since it may answer what is no longer true, until it is the primary', async (t) => {
@@ -12,4 +13,11 @@ t.test('a standby is not asked, since it may answer what is no longer true, unti
   const operator = await connected(t, server.config());
   await operator.query('select pg_promote()');
   t.same((await asked()).rows, [{ n: 1 }]);
+});
+
+t.test('a ledger whose name leads nowhere is not there to answer', async (t) => {
+  const pool = openDatabase('postgres://daypass@ledger.invalid/daypass');
+  t.teardown(() => pool.end());
+  const thrown = await pool.query('select 1').catch((error: unknown) => error);
+  t.ok(isOutage(thrown), String(thrown));
 });
