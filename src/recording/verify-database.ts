@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import { readBlocks } from './blocks.js';
+import type { IndexedStretch } from './index-check.js';
 import { claimedFacts, type StoredSession } from './row-facts.js';
 import { ChainCheck, type ChainEnd, type ClaimedSession, type Finding } from './verify.js';
 
@@ -30,6 +31,12 @@ const IDS = `
   order by id limit ${PAGE}`;
 
 const ROW = 'select * from sessions where id = $1';
+
+/** Numbers as `pg` takes them exactly: no session has more of anything than a double holds. */
+const INDEXED = `
+  select first_seq::float8 as first, last_seq::float8 as last, actions, denied, rows::float8, bytes_in::float8 as "bytesIn",
+    bytes_out::float8 as "bytesOut"
+  from block_index where session_id = $1 order by first_seq`;
 
 /**
  * Checks one session's record.
@@ -69,11 +76,12 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   return { sessions, events, findings: findings.slice(0, MOST), open };
 }
 
-/** Its row is read before its blocks: a session that ends meanwhile must not look truncated, nor closed before its row says so. */
+/** Its row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor closed before its row says so. */
 async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
   for (let isAgain = false; ; isAgain = true) {
     const row = await rowOf(pool, session);
-    const check = new ChainCheck(session, row);
+    const indexed = (await pool.query<IndexedStretch>(INDEXED, [session])).rows;
+    const check = new ChainCheck(session, row, indexed);
     for await (const block of readBlocks(pool, session)) check.block(block);
     if (!isAgain && row?.closing === null && check.isClosed) continue;
     check.end();

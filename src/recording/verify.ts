@@ -4,6 +4,7 @@ import { unpackBlock } from './block.js';
 import type { StoredBlock } from './blocks.js';
 import { decodeEvent, type EncodedEvent, genesis, link, payloadMatches } from './chain.js';
 import type { Facts, RecordedEvent } from './event.js';
+import { IndexCheck, type IndexedStretch } from './index-check.js';
 import { timeOfUuid7 } from './uuid7.js';
 
 /** What can be wrong with a recording. */
@@ -18,6 +19,7 @@ export type Fault =
   | 'times_changed' // a block's row claims other times than its events
   | 'unreadable'
   | 'row_changed' // the session's row says something else than its record
+  | 'index_changed' // the index counts something else than the record has; `daypass index rebuild` makes it anew
   | 'not_opened' // the record does not begin with `open`
   | 'no_row'; // blocks without a session
 
@@ -59,6 +61,7 @@ export class ChainCheck {
   readonly findings: Finding[] = [];
   readonly #session: string;
   readonly #claimed: ClaimedSession | null;
+  readonly #index: IndexCheck;
   #hash: Buffer;
   #seq = 0;
   #events = 0;
@@ -67,8 +70,10 @@ export class ChainCheck {
   /** The facts of the one that closed it where its row says that it ended. */
   #closedThere: Facts | null = null;
 
-  constructor(session: string, claimed: ClaimedSession | null) {
+  /** @param indexed - what the index says of it, in order */
+  constructor(session: string, claimed: ClaimedSession | null, indexed: readonly IndexedStretch[] = []) {
     this.#session = session;
+    this.#index = new IndexCheck(session, indexed);
     this.#claimed = claimed;
     this.#hash = genesis(session);
     if (claimed === null) this.#find(1, 'no_row', 'there are blocks, and no session they belong to');
@@ -112,6 +117,13 @@ export class ChainCheck {
         this.#seq,
         'row_changed',
         `the record ends as ${said(this.#closing.reason)}; its row says that it goes on`,
+      );
+    const wrong = this.findings.length === 0 ? this.#index.end(this.#seq) : null;
+    if (wrong !== null)
+      this.#find(
+        wrong.first,
+        'index_changed',
+        `the row of the index that begins with event ${wrong.first} ${wrong.why}`,
       );
     return this.findings;
   }
@@ -202,7 +214,9 @@ export class ChainCheck {
     }
   }
 
-  #meaning({ seq, kind, facts }: RecordedEvent): void {
+  #meaning(event: RecordedEvent): void {
+    const { seq, kind, facts } = event;
+    this.#index.event(event);
     this.#closing = kind === 'close' ? facts : null;
     if (seq !== 1) return;
     if (kind !== 'open') this.#find(1, 'not_opened', `the record begins with ${JSON.stringify(kind)}`);

@@ -2,6 +2,7 @@ import t from 'tap';
 import { IndexWriter } from '../../src/recording/index.js';
 import { rebuildIndex } from '../../src/recording/rebuild.js';
 import { summarise } from '../../src/recording/summary.js';
+import { verifyAll } from '../../src/recording/verify-database.js';
 import { act, close, freshLedger, open, quiet, record, safe, sessionRow, startRecorder, until } from './fixture.js';
 
 const ALL = `select sum(actions)::int as actions, sum(denied)::int as denied, sum(rows)::int as rows, min(first_seq)::int as first,
@@ -15,6 +16,7 @@ t.test('committed events become searchable behind the recording, and a rebuild s
   await index.close();
   const expected = [{ actions: 5, denied: 1, rows: 15, first: 1, last: 12, events: 12 }];
   t.same((await pool.query(ALL)).rows, expected);
+  t.same((await verifyAll(pool)).findings, []);
   await pool.query(`update sessions set ended_at = ended_at - interval '1 minute'`);
   await pool.query('truncate block_index');
   t.match(await rebuildIndex(pool), { sessions: 1, unreadable: [] });
@@ -23,6 +25,43 @@ t.test('committed events become searchable behind the recording, and a rebuild s
   t.same((await pool.query(ALL)).rows, expected, 'a second rebuild changes nothing');
   const { rows } = await pool.query(`select reasons, verbs, targets from block_index where denied > 0`);
   t.same(rows, [{ reasons: ['out_of_scope'], verbs: ['select'], targets: ['public.orders'] }]);
+});
+
+t.test('an index that says something else than the record is found, since close-outs count by it', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  await record(recorder, 4);
+  await pool.query(`update gateways set seen_at = now() - interval '1 minute'`); // what it wrote is settled
+  for (const change of [
+    'denied = 0',
+    'actions = actions - 1',
+    'rows = 0',
+    'bytes_out = bytes_out + 1',
+    'first_seq = first_seq + 20, last_seq = last_seq + 20',
+  ]) {
+    await rebuildIndex(pool);
+    t.same((await verifyAll(pool)).findings, []);
+    await pool.query(`update block_index set ${change}`);
+    t.match((await verifyAll(pool)).findings, [{ fault: 'index_changed', message: /^the row of the index/ }], change);
+  }
+});
+
+t.test('of an event that could not be recorded the index says what the record does', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const index = new IndexWriter({ pool, log: quiet, stretch: 20 });
+  const { recorder } = await startRecorder(t, pool, { listen: index.listen });
+  const log = open(recorder);
+  act(log, 'one', 'deny');
+  await safe(log);
+  log.onStall = () => close(log, 'recorder_stalled');
+  log.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  await until(database, 'exists (select from daypass.sessions where ended_at is not null)');
+  await index.close();
+  t.same((await verifyAll(pool)).findings, []);
 });
 
 t.test('a rebuild of a live session leaves its gateway what the gateway has not written yet', async (t) => {
