@@ -76,14 +76,17 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   return { sessions, events, findings: findings.slice(0, MOST), open };
 }
 
-/** Its row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor closed before its row says so. */
+/**
+ * Its row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor to end elsewhere
+ * than its row says.
+ */
 async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
   for (let isAgain = false; ; isAgain = true) {
     const row = await rowOf(pool, session);
     const indexed = (await pool.query<IndexedStretch>(INDEXED, [session])).rows;
     const check = new ChainCheck(session, row, indexed);
     for await (const block of readBlocks(pool, session)) check.block(block);
-    if (!isAgain && row?.closing === null && check.isClosed) continue;
+    if (!isAgain && row !== null && check.isClosed && row.lastSeq !== check.last.seq) continue;
     check.end();
     return { check, row };
   }

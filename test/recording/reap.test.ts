@@ -6,12 +6,12 @@ import { readEvents } from '../../src/recording/blocks.js';
 import { openDatabase } from '../../src/recording/database.js';
 import { Presence } from '../../src/recording/gateways.js';
 import { reapSessions } from '../../src/recording/reap.js';
-import { verifyAll } from '../../src/recording/verify-database.js';
+import { verifyAll, verifySession } from '../../src/recording/verify-database.js';
 import { faultProxy } from '../support/fault-proxy.js';
 import { sharedPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
 import { waitUntil } from '../support/wait.js';
-import { act, freshLedger, open, quiet, reapElsewhere, record, safe, startRecorder, until } from './fixture.js';
+import { act, close, freshLedger, open, quiet, reapElsewhere, record, safe, startRecorder, until } from './fixture.js';
 
 const DIE = `update gateways set seen_at = now() - interval '46 seconds' where id = $1`;
 
@@ -64,6 +64,29 @@ t.test('a session that goes on behind the block of who took it for lost has a re
   t.match(await verifyAll(pool), { events: 4, findings: [] });
   await pool.query(`update sessions set end_reason = 'client_left'`);
   t.match((await verifyAll(pool)).findings, [{ seq: 3, fault: 'row_changed' }]);
+});
+
+t.test('nor is anything wrong with one that ends while its record is verified', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  await reapElsewhere(pool, gatewayId);
+  act(log, 'select 1');
+  await safe(log);
+  const other = await database.client();
+  await other.query('begin; lock table daypass.blocks');
+  const waiting = (n: number) =>
+    until(
+      database,
+      `(select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') = ${n}`,
+    );
+  close(log);
+  await waiting(1);
+  const verified = verifySession(pool, log.row.id); // has its row, and waits behind that for its blocks
+  await waiting(2);
+  await other.query('commit');
+  t.same((await verified).findings, []);
 });
 
 t.test('a gateway never reaps its own sessions, however old its last sign of life', async (t) => {
