@@ -74,7 +74,7 @@ function underWay({ gate }: HttpParts, { grant }: Session): number {
 }
 
 /** The decision, or a denial when its rule has been used too often. */
-function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
+export function withinRate({ rates, monotonic }: HttpParts, { grant }: Session, decision: Decision): Decision {
   const limits = decision.obligations.rates;
   if (limits === undefined) return decision;
   // Each rule counts a request once, however much of it that allows.

@@ -260,3 +260,14 @@ t.test('A1: who may open a WebSocket alone is given no page of a service that kn
   const results = (await gateway.events()).filter(({ kind }) => kind === 'result');
   t.equal(results.filter(({ facts }) => facts.reason === 'upstream_unavailable').length, 3);
 });
+
+t.test('A1: nor has anybody more pages by way of it than the rule for them allows', async (t) => {
+  const echo = await startEcho(t, (_req, res) => res.end('the page'));
+  const allow = ['WS /**', { route: 'GET /**', rate: '2/h' }];
+  const gateway = await startGateway(t, { web: { url: echo.url, roles: { viewer: allow } } });
+  const { handle } = gateway.issue('web');
+  const statuses: string[] = [];
+  for (let n = 0; n < 3; n += 1)
+    statuses.push((await raw(t, gateway.port, ask('GET /', handle, UPGRADE)).ended).slice(9, 12));
+  t.same(statuses, ['200', '200', '502']);
+});

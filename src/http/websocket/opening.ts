@@ -7,6 +7,7 @@ import type { Header, HttpAction, RequestAction } from '../action.js';
 import type { ClientRequest } from '../client/request.js';
 import { CONTINUE } from '../client/response.js';
 import { requestHeaders } from '../headers/headers.js';
+import { withinRate } from '../judge.js';
 import type { HttpParts } from '../parts.js';
 import { type Instants, timesOf } from '../record/result.js';
 import { rawRefusal, refusalOf, refusalOfCut, sendRawRefusal } from '../refusals/deny.js';
@@ -174,9 +175,11 @@ export class Opening implements Connection {
     this.client.end(() => this.client.destroy());
   }
 
+  /** As often as by a GET, too. */
   #mayGet(): boolean {
-    const { passage, action } = this.#parts;
-    return withoutStream(passage.judge({ ...action, method: 'GET' })).outcome === 'allow';
+    const { parts, passage, action } = this.#parts;
+    const decision = withoutStream(passage.judge({ ...action, method: 'GET' }));
+    return withinRate(parts, passage.session, decision).outcome === 'allow';
   }
 
   #failed(why: string, timeout: boolean): void {
