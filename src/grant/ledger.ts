@@ -50,6 +50,8 @@ export interface Granted {
 
 const LIST_LIMIT = 1_000;
 const WRITE_LIMIT_MS = 1_000;
+/** How much later than nobody waits for it any more the connection of a query is dropped. */
+const DROPPED_AFTER_MS = 500;
 
 /** Grants in Postgres: what was permitted, by whom and why. Every method rejects with `DaypassError('ledger_unavailable')` when it is not answered. */
 export class Ledger {
@@ -261,7 +263,8 @@ export class Ledger {
   }
 
   async #ask(limit: number, text: string, values: readonly unknown[]): Promise<Row[]> {
-    const asked = this.#pool.query<Row>(timed(limit, text, values));
+    // `pg` does not look whether an answer has come, as `within` does.
+    const asked = this.#pool.query<Row>(timed(limit + DROPPED_AFTER_MS, text, values));
     const late = () => new Error(`no answer within ${limit} ms`);
     const { rows } = await within(limit, asked, late).catch(unavailable);
     return rows;
