@@ -4,7 +4,9 @@ import { DaypassError, messageOf } from '../errors.js';
 import { STORE_OUTAGES } from '../grant/store.js';
 import type { Row } from '../identity/ask.js';
 import type { Log } from '../log.js';
+import { ledgerUnavailable } from '../recording/faults.js';
 import { timed } from '../recording/timed.js';
+import { rolledBack } from '../recording/transaction.js';
 
 /** An act for the audit log, in the words of `audit/entry.ts`. */
 export interface AuditedAct {
@@ -158,13 +160,6 @@ function entryOf(
   return { ...known, result, detail };
 }
 
-function rolledBack(client: pg.PoolClient): Promise<boolean> {
-  return client.query(timed(1_000, 'rollback')).then(
-    () => true,
-    () => false,
-  );
-}
-
 function unavailable(cause: unknown): never {
-  throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+  throw ledgerUnavailable(cause);
 }

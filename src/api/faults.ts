@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { DaypassError, messageOf } from '../errors.js';
 import { STORE_OUTAGES } from '../grant/store.js';
-import { isOutage } from '../recording/faults.js';
+import { isOutage, ledgerUnavailable } from '../recording/faults.js';
 
 /** Every error of the API, as it is sent. */
 export interface Fault {
@@ -88,10 +88,7 @@ const STATUS: Readonly<Record<string, number>> = {
 
 /** What a thrown thing looks like from outside. The socket is the operator's: messages are shown, causes are not. */
 export function faultOf(thrown: unknown): { readonly status: number; readonly body: Fault } {
-  if (isOutage(thrown)) {
-    const message = `The ledger did not answer: ${messageOf(thrown)}`;
-    return { status: 503, body: { error: { code: 'ledger_unavailable', message } } };
-  }
+  if (isOutage(thrown)) return faultOf(ledgerUnavailable(thrown));
   if (thrown instanceof DaypassError) {
     const { code, message, hint } = thrown;
     return {

@@ -1,7 +1,9 @@
 import type pg from 'pg';
-import { DaypassError, messageOf } from '../errors.js';
+import { DaypassError } from '../errors.js';
 import { commitsWithAllBefore } from '../recording/database.js';
+import { ledgerUnavailable } from '../recording/faults.js';
 import { timed } from '../recording/timed.js';
+import { rolledBack } from '../recording/transaction.js';
 import type { Grant } from './grant.js';
 import {
   actName,
@@ -278,18 +280,11 @@ function known(row: LedgerRow | undefined, id: string): LedgerRow {
   return row;
 }
 
-function rolledBack(client: pg.PoolClient): Promise<boolean> {
-  return client.query(timed(WRITE_LIMIT_MS, 'rollback')).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** SQLSTATE of the schema's own refusals (migration 012): the account, or the sponsor's, is closed. */
 const ACCOUNT_ENDED = 'DP001';
 
 function unavailable(cause: unknown): never {
   if (cause instanceof Error && 'code' in cause && cause.code === ACCOUNT_ENDED)
     throw new DaypassError('account_ended', `No access: ${cause.message}.`, { cause });
-  throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+  throw ledgerUnavailable(cause);
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { DaypassError, messageOf } from '../errors.js';
+import { DaypassError } from '../errors.js';
+import { ledgerUnavailable } from '../recording/faults.js';
 import { timed } from '../recording/timed.js';
 import { inTransaction } from '../recording/transaction.js';
 
@@ -21,7 +22,7 @@ export async function ask(
     const { rows } = await ledger.query<Row>(timed(WITHIN, text, values));
     return rows;
   } catch (cause) {
-    throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+    throw ledgerUnavailable(cause);
   }
 }
 
@@ -34,6 +35,6 @@ export async function askWithin<T>(pool: pg.Pool, work: (client: pg.PoolClient) 
     return await inTransaction(pool, work);
   } catch (cause) {
     if (cause instanceof DaypassError) throw cause;
-    throw new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
+    throw ledgerUnavailable(cause);
   }
 }

@@ -1,3 +1,5 @@
+import { DaypassError, messageOf } from '../errors.js';
+
 /**
  * Whether Postgres refused what was written, rather than being out of reach: data exceptions (22), broken constraints (23),
  * rights and names (42), program limits (54). Writing the same thing again would fail again.
@@ -11,6 +13,11 @@ export function isContentFault(thrown: unknown): boolean {
 /** Whether Postgres refused a value: what never can be written, whatever is mended around it. */
 export function isDataException(thrown: unknown): boolean {
   return typeof thrown === 'object' && thrown !== null && 'code' in thrown && /^22/.test(String(thrown.code));
+}
+
+/** What whoever asks is told of a ledger that did not answer. */
+export function ledgerUnavailable(cause: unknown): DaypassError {
+  return new DaypassError('ledger_unavailable', `The ledger did not answer: ${messageOf(cause)}`, { cause });
 }
 
 /**

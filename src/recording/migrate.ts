@@ -3,6 +3,7 @@ import type pg from 'pg';
 import Postgrator from 'postgrator';
 import { DaypassError, messageOf } from '../errors.js';
 import { SCHEMA } from './database.js';
+import { rolledBack } from './transaction.js';
 
 export { ensurePartitions } from './partitions.js';
 
@@ -60,13 +61,6 @@ async function run(client: pg.PoolClient): Promise<void> {
     });
   }
   await migrator.migrate();
-}
-
-async function rolledBack(client: pg.PoolClient): Promise<boolean> {
-  return client.query('rollback').then(
-    () => true,
-    () => false,
-  );
 }
 
 function failed(error: unknown): never {

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { SCHEMA } from './database.js';
+import { inTransaction } from './transaction.js';
 
 const LOCK = 0x6470_7061;
 
@@ -43,29 +44,21 @@ function lowestUuid(milliseconds: number): string {
 }
 
 async function ensureMonth(pool: pg.Pool, month: Month): Promise<boolean> {
-  const client = await pool.connect();
-  let broken = true;
-  try {
-    await client.query('begin');
+  const made = inTransaction(pool, async (client) => {
     // The new partition locks the default one: rather give up than hold back the recorder.
     await client.query(`set local lock_timeout = '5s'`);
     await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
     await client.query(
       `create table if not exists ${SCHEMA}.${month.name} partition of ${SCHEMA}.blocks for values from ('${month.from}') to ('${month.to}')`,
     );
-    await client.query('commit');
-    broken = false;
-    return true;
-  } catch (error) {
-    broken = await client.query('rollback').then(
-      () => false,
-      () => true,
-    );
-    if (isHeldByDefault(error)) return false;
-    throw error;
-  } finally {
-    client.release(broken);
-  }
+  });
+  return made.then(
+    () => true,
+    (error) => {
+      if (isHeldByDefault(error)) return false;
+      throw error;
+    },
+  );
 }
 
 function isHeldByDefault(error: unknown): boolean {

@@ -15,12 +15,17 @@ export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) =>
     broken = false;
     return answer;
   } catch (thrown) {
-    broken = await client.query(timed(WITHIN, 'rollback')).then(
-      () => false,
-      () => true,
-    );
+    broken = !(await rolledBack(client));
     throw thrown;
   } finally {
     client.release(broken);
   }
+}
+
+/** Takes a transaction back. @returns whether the ledger has said so */
+export function rolledBack(client: PoolClient): Promise<boolean> {
+  return client.query(timed(WITHIN, 'rollback')).then(
+    () => true,
+    () => false,
+  );
 }
