@@ -32,10 +32,10 @@ export interface DirectRenewal {
 type Parts = Pick<RequestsParts, 'transactor' | 'policies' | 'grants' | 'clock'>;
 
 /**
- * What operators do with grants past all requests. The operator of this machine answers to nobody here, and a sponsor
- * they name has not left; over the network an
- * operator is somebody with an account, and what they give is held to what holds for everybody's access: the ends of account and
- * NDA, the policy's limits, a sponsor who is there, and never anything for themselves or for whom they answer.
+ * What operators do with grants past all requests. The operator of this machine answers to nobody here, but that a sponsor they name has
+ * not left; over the network an operator is somebody with an account, and what they give is held to what holds for everybody's
+ * access: the ends of account and NDA, the policy's limits, a sponsor who is there, and never anything for themselves or for
+ * whom they answer.
  */
 export class DirectGrants {
   readonly #parts: Parts;
@@ -74,7 +74,10 @@ export class DirectGrants {
     });
   }
 
-  /** An employee of the directory has no account before their first login: a name that is not known may be theirs. Whoever has none is in no group. */
+  /**
+   * An employee of the directory has no account before their first login: a sponsor who is not known may be one. Whoever has no account
+   * is in no group.
+   */
   async #attributed(tx: Transaction, asked: DirectAsked): Promise<Omit<IssueRequest, 'by'>> {
     const persons = await holdPeople(tx, [asked.principal, asked.sponsor]);
     const sponsor = persons.get(asked.sponsor);

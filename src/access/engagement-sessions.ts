@@ -83,9 +83,8 @@ async function withDenials(client: PoolClient, rows: readonly Row[], listed: Clo
     rows.map((row): [string, Reading] => [
       row.id,
       {
-        opening: null,
-        closing: null,
-        ...{ denials: new Map(), summary: null, uncounted: uncounted(row), unreadable: false },
+        ...{ opening: null, closing: null, denials: new Map(), summary: null },
+        ...{ uncounted: uncounted(row), unreadable: false },
       },
     ]),
   );
@@ -147,18 +146,10 @@ function sessionOf(row: Row, reading: Reading | undefined): CloseOutSession {
   const denials = [...(reading?.denials ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
   return {
     id: row.id,
-    ...{
-      grant: row.grant_id,
-      protocol: words(opening.protocol),
-      client: words(opening.client),
-      mode: words(opening.mode),
-    },
-    ...{ policyVersion: words(opening.policy), gateway: words(opening.gateway) },
-    ...{
-      from: iso(reading?.opening ? timeOfUuid7(row.id) : row.started_at.getTime()),
-      to: time(closing.endedAt),
-      endReason: closing.reason ?? null,
-    },
+    ...{ grant: row.grant_id, protocol: words(opening.protocol), client: words(opening.client) },
+    ...{ mode: words(opening.mode), policyVersion: words(opening.policy), gateway: words(opening.gateway) },
+    from: iso(reading?.opening ? timeOfUuid7(row.id) : row.started_at.getTime()),
+    ...{ to: time(closing.endedAt), endReason: closing.reason ?? null },
     ...{ dueAt: time(closing.dueAt), cutAt: time(closing.cutAt) },
     bytesAfterDue: typeof closing.bytesAfterDue === 'number' ? closing.bytesAfterDue : null,
     actions: counted?.actions ?? Number(row.actions),

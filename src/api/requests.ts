@@ -4,7 +4,14 @@ import type { RequestView } from '../access/request.js';
 import type { Requests } from '../access/requests.js';
 import { type ApiApp, actorIn } from './app.js';
 import { connectHints } from './connect.js';
-import { requestDetailJson, requestDetailSchema, requestJson, requestSchema, requestState } from './request-views.js';
+import {
+  type RequestJson,
+  requestDetailJson,
+  requestDetailSchema,
+  requestJson,
+  requestSchema,
+  requestState,
+} from './request-views.js';
 import type { RouteParts } from './routes.js';
 import { flag, idIn, line, moment, name, pageOf, plain, requestId } from './schemas.js';
 
@@ -82,16 +89,17 @@ const listQuery = z.strictObject({
 const MOST_LISTED = 500;
 
 type Parts = Pick<RouteParts, 'requests' | 'policies' | 'status'>;
+type Told = (view: RequestView) => RequestJson;
 
 /** Ask for access, decide about it, use it, give it back. */
 export function requestRoutes(app: ApiApp, parts: Parts): void {
-  askingRoutes(app, parts);
-  decidingRoutes(app, parts);
-  usingRoutes(app, parts);
+  const json: Told = (view) => requestJson(view, parts.policies);
+  askingRoutes(app, parts, json);
+  decidingRoutes(app, parts, json);
+  usingRoutes(app, parts, json);
 }
 
-function askingRoutes(app: ApiApp, { requests, policies }: Parts): void {
-  const json = (view: RequestView) => requestJson(view, policies);
+function askingRoutes(app: ApiApp, { requests, policies }: Parts, json: Told): void {
   app.post(
     '/requests',
     {
@@ -140,8 +148,7 @@ function askingRoutes(app: ApiApp, { requests, policies }: Parts): void {
   );
 }
 
-function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
-  const json = (view: RequestView) => requestJson(view, policies);
+function decidingRoutes(app: ApiApp, { requests, policies }: Parts, json: Told): void {
   const about = () => ({ owners: policies.all().map(({ owner }) => owner) });
   app.post(
     '/requests/:id/approve',
@@ -200,8 +207,7 @@ function decidingRoutes(app: ApiApp, { requests, policies }: Parts): void {
   );
 }
 
-function usingRoutes(app: ApiApp, { requests, policies, status }: Parts): void {
-  const json = (view: RequestView) => requestJson(view, policies);
+function usingRoutes(app: ApiApp, { requests, policies, status }: Parts, json: Told): void {
   app.post(
     '/requests/:id/activate',
     {

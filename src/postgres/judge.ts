@@ -4,6 +4,7 @@ import { UsedRules } from './grants.js';
 import { readBeyond, refuseColumns } from './judge-columns.js';
 import { HiddenCalls } from './judge-hidden.js';
 import { milliseconds, refuseTimeout } from './limits.js';
+import { isPlainName } from './pinned.js';
 import type { PostgresRole } from './role.js';
 import type {
   Attribute,
@@ -37,8 +38,6 @@ import { mayReset, maySet } from './sql/settings.js';
 const READING: readonly RuleKind[] = ['select'];
 const EXPLAINING: readonly RuleKind[] = ['explain', 'select'];
 const COPYING: readonly RuleKind[] = ['copy-out'];
-/** Means the same with quotes, without them, and as an item of a list. */
-const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
 /** What touches nothing but the session. */
 const STEERING: ReadonlySet<Verb> = new Set(['transaction', 'set', 'reset', 'show', 'close', 'deallocate', 'discard']);
 
@@ -243,7 +242,7 @@ export class Judge {
    */
   #keepsPath({ name, value, kind }: Setting): boolean {
     if (name !== 'search_path') return false;
-    const isPinned = value === this.#schema && PLAIN_NAME.test(value ?? '');
+    const isPinned = value === this.#schema && isPlainName(value ?? '');
     return kind === 'reset' || isPinned || (value === '' && this.#role.readOnly);
   }
 

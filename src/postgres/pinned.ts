@@ -28,9 +28,15 @@ export function isAsPinned(
   return pinned === undefined || pinned === value;
 }
 
+/** Whether a name means the same with quotes, without them, and as an item of a list. */
+export function isPlainName(name: string): boolean {
+  return /^[a-z_][a-z0-9_]*$/.test(name);
+}
+
 /** A plain name is said with quotes as the session begins, and without them when a client has said it again (judge.ts). */
 function unquoted(value: string): string {
-  return value.replace(/^"([a-z_][a-z0-9_]*)"$/, '$1');
+  const inner = value.slice(1, -1);
+  return value === `"${inner}"` && isPlainName(inner) ? inner : value;
 }
 
 /**

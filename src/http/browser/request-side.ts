@@ -3,6 +3,7 @@ import type { Ndas } from '../../access/ndas.js';
 import type { PolicySource } from '../../access/policy.js';
 import type { RequestDetail } from '../../access/request.js';
 import type { Requests } from '../../access/requests.js';
+import { isRequestId } from '../../access/rows.js';
 import { sheetOf } from '../../access/sheet.js';
 import { DaypassError } from '../../errors.js';
 import { actingNow } from '../../identity/acting.js';
@@ -33,7 +34,6 @@ interface Asking {
   readonly id: string;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PLACE = /^(GET|POST) \/requests\/([^/]+)$/;
 /** How often one person may ask. */
 const OFTEN = { count: 120, seconds: 60 };
@@ -71,11 +71,8 @@ async function asPerson(visit: Visit, id: string, answer: (asking: Asking) => Pr
 
 /** Whoever sent a form when their login was over is told that it decided nothing. */
 async function strange({ parts, req, res, target }: Visit, id: string): Promise<Answer> {
-  const page = welcomePage(
-    parts.access.directory !== null,
-    target,
-    UUID.test(id) ? `see the request ${id}` : undefined,
-  );
+  const leadsTo = isRequestId(id) ? `see the request ${id}` : undefined;
+  const page = welcomePage(parts.access.directory !== null, target, leadsTo);
   if (req.method !== 'POST') return sendPage(res, page, [], 401);
   const body = await shortBody(req, LONGEST);
   if (!body.ok) return body.answer;

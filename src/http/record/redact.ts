@@ -10,7 +10,7 @@ import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js
 import { endOfBare, endOfParameter, endOfValue, ParameterEnds } from './value-ends.js';
 import { isWorthALook } from './worth-a-look.js';
 
-const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'cookie2', 'set-cookie', 'set-cookie2'];
+const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie2', 'set-cookie', 'set-cookie2'];
 
 /**
  * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. Of cookies it is told which methods

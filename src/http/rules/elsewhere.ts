@@ -101,11 +101,7 @@ const DOCUMENTS = /.\/_doc\/?$/;
 /** Elasticsearch and OpenSearch take from the query what a path lacks: `POST /orders/_doc?id=7` writes what `PUT /orders/_doc/7` does. */
 export function identified(action: RequestAction, path: string, parameters: Parameters): RequestAction[] {
   if (action.method !== 'POST' || !DOCUMENTS.test(path)) return [];
-  const id = parameters.one((name) => name === 'id');
-  if (id === null) return [];
-  if (id === 'many') return [{ ...action, method: 'PUT', target: MANY }];
-  const told = parameters.without((at) => at === id.at);
-  return [{ ...action, method: 'PUT', target: below(path, `/${id.value}`, told) }];
+  return named({ ...action, method: 'PUT' }, path, parameters, (name) => name === 'id');
 }
 
 /**
@@ -114,11 +110,21 @@ export function identified(action: RequestAction, path: string, parameters: Para
  */
 export function acted(action: RequestAction, parameters: Parameters): RequestAction[] {
   if (action.method !== 'POST') return [];
-  const named = parameters.one((name) => name === '_action' || name === '_astroAction');
-  if (named === null) return [];
-  if (named === 'many') return [{ ...action, target: MANY }];
-  const told = parameters.without((at) => at === named.at);
-  return [{ ...action, target: below('/_actions', `/${named.value}`, told) }];
+  return named(action, '/_actions', parameters, (name) => name === '_action' || name === '_astroAction');
+}
+
+/** What one parameter names below a path, asked for with the other parameters; of several nobody can tell which it is. */
+function named(
+  action: RequestAction,
+  path: string,
+  parameters: Parameters,
+  isIt: (name: string) => boolean,
+): RequestAction[] {
+  const one = parameters.one(isIt);
+  if (one === null) return [];
+  if (one === 'many') return [{ ...action, target: MANY }];
+  const told = parameters.without((at) => at === one.at);
+  return [{ ...action, target: below(path, `/${one.value}`, told) }];
 }
 
 /** @param told - the query that is left: what the other place is told, and a rule for it may ask for */
