@@ -124,3 +124,9 @@ t.test('a reason is cut to what a close frame holds, between characters', async 
   t.ok(frame.length <= 127);
   t.match(frame.subarray(4).toString('utf8'), /^€+$/);
 });
+
+t.test('a reason that is far too long takes no longer than one that fits', async (t) => {
+  // A refusal names its path, and each of somebody's WebSockets is told: what grew with the square of it took seconds.
+  const frame = closeFrame(1008, 'x'.repeat(4 * 1024 * 1024));
+  t.equal(frame.subarray(4).toString('utf8'), 'x'.repeat(123));
+});

@@ -1,13 +1,16 @@
 import { closePayload, OPCODES } from './frames.js';
 
+/** What fits behind the code of a close frame (RFC 6455 section 5.5), bytes. */
+const MOST_REASON = 123;
+
 /**
- * A whole close frame as a server sends it; the reason is cut to what fits (123 bytes of UTF-8).
+ * A whole close frame as a server sends it; the reason is cut to what fits, between two characters. It may name a path of 16 KiB.
  * @param code - `NO_CODE`: the frame has none, and no reason
  */
 export function closeFrame(code: number, reason: string): Buffer {
-  let text = Buffer.from(reason, 'utf8');
-  for (let keep = reason.length; text.byteLength > 123; keep -= 1) text = Buffer.from(reason.slice(0, keep), 'utf8');
-  return plainFrame('close', closePayload(code, text));
+  const text = Buffer.alloc(MOST_REASON);
+  const { written } = new TextEncoder().encodeInto(reason, text);
+  return plainFrame('close', closePayload(code, text.subarray(0, written)));
 }
 
 /** A whole text message as a server sends it, in one frame; at most 65,535 bytes of UTF-8. */
