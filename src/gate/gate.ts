@@ -79,7 +79,7 @@ export class Gate {
   /** Lets a client in, or says why not. Never throws; every refusal is one log line. */
   async admit(request: AdmitRequest): Promise<Admitted> {
     const answer = await this.#admit(request);
-    if (answer.ok) this.#metrics.admitted(request.service, null);
+    if (answer.ok) this.#letIn(request, answer.admission);
     else this.turnedAway(request, answer.decision);
     return answer;
   }
@@ -105,6 +105,12 @@ export class Gate {
     if (!admission.session.isLive()) return null;
     this.#note(admission.session, client);
     return admission;
+  }
+
+  /** Each of those who waited for one admission together comes from a place of its own. */
+  #letIn({ service, address, client }: AdmitRequest, { session }: Admission): void {
+    this.#metrics.admitted(service, null);
+    this.#note(session, address ?? client);
   }
 
   #note({ id: session, grant: { id: grant, principal, service } }: Session, address: string): void {
@@ -231,9 +237,7 @@ export class Gate {
     if (live === undefined && !this.#parts.recorder.hasRoom(grant.principal))
       return refuse('recorder_unavailable', 'too much waits to be recorded');
     if (request.guest?.letIn(grant.principal) === false) return { ok: false, decision: crowded() };
-    const admission = live ?? this.#begin(request, holder, grant, policy);
-    this.#note(admission.session, request.address ?? request.client);
-    return { ok: true, admission };
+    return { ok: true, admission: live ?? this.#begin(request, holder, grant, policy) };
   }
 
   #begin(request: AdmitRequest, holder: string, grant: Grant, policy: ServicePolicy): Admission {

@@ -104,4 +104,10 @@ t.test('the gate tells of every network: of a new session, and of a shared one t
   t.same(seen, ['echo 192.0.2.1', 'echo 192.0.2.2', 'echo 198.51.100.1', 'echo 203.0.113.1']);
   t.not(await gate.admit({ ...request, credential: `${handle}x`, client: '203.0.113.9' }).then(({ ok }) => ok), true);
   t.equal(seen.length, 4, 'whoever is refused is not noted');
+  const { handle: another } = parts.grants.add();
+  const together = ['192.0.2.3', '198.51.100.3'].map((client) =>
+    gate.admit({ ...request, credential: another, client, shared: true }),
+  );
+  await Promise.all(together);
+  t.same(seen.slice(4), ['echo 192.0.2.3', 'echo 198.51.100.3'], 'nor is who waits with another overlooked');
 });
