@@ -93,3 +93,24 @@ t.test('a name that no service has is told in printable characters, and not in f
   const message = answer.ok ? '' : answer.decision.message;
   t.equal(message, `there is no service named "?[2J\\"?${'x'.repeat(57)}" here`);
 });
+
+t.test('for want of room nobody new is let in, and it is no refusal of the grant that would be recorded', async (t) => {
+  const { gate, recorder, database, add, ask } = await startAsked(t);
+  const { handle } = add();
+  const guest = { asks() {}, letIn: () => false, turnedAway() {} };
+  t.equal(await ask(handle, { guest }), 'too_many');
+  const much = 64 * 1024 * 1024;
+  recorder.queued('alice', much);
+  t.equal(await ask(handle), 'recorder_unavailable', 'what waits to be recorded of a person');
+  t.match(await ask(add({ principal: 'bob' }).handle), /-/, 'is nothing to anybody else');
+  recorder.queued('alice', -much);
+  const known = await ask(handle);
+  t.match(known, /-/);
+  recorder.queued('alice', much);
+  t.equal(await ask(handle), known, 'and who is in stays in');
+  recorder.queued('alice', -much);
+  gate.live.cutAll('shutdown');
+  await recorder.drain(2_000);
+  const sessions = await database.query('select distinct end_reason from daypass.sessions');
+  t.same(sessions, [{ end_reason: 'shutdown' }]);
+});

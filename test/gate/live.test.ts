@@ -56,7 +56,11 @@ t.test('the word of the ledger that a grant is over is not missed by who is just
 
 t.test('of a session that has ended nothing is kept to be shared', async (t) => {
   const { gate, grant, session } = await startLive(t);
-  t.equal(gate.live.shared.find(grant.id, 'echo', '')?.session, session);
+  const { id: grantId } = grant;
+  const alone = await gate.admit({ ...ASKING, shared: false, credential: { grantId, holds: () => true } });
+  if (alone.ok) alone.admission.session.finish('client_left');
+  t.same(gate.live.registry.ofGrant(grantId), [session]);
+  t.equal(gate.live.shared.find(grant.id, 'echo', '')?.session, session, 'one that was never shared takes none along');
   session.finish('idle');
   t.equal(gate.live.shared.find(grant.id, 'echo', ''), undefined);
 });

@@ -45,6 +45,17 @@ t.test('who asks whether they may come in is not the first to go', async (t) => 
   t.equal(open(), 'early last');
 });
 
+t.test('nobody has a share for whose client left while they were checked', async (t) => {
+  const shares = new Shares(4);
+  const { came, streams } = room(2, shares);
+  const gone = came('gone', '192.0.2.1');
+  streams.get('gone')?.destroy();
+  await turn();
+  t.ok(gone.letIn('alice'));
+  const taken = [1, 2, 3].map(() => shares.take('alice'));
+  t.same(taken, [true, true, false], 'half of the room, as if there had been nobody');
+});
+
 t.test('who was let in is not counted, until they are turned away; who left makes room', async (t) => {
   const { came, open, streams } = room(2);
   const known = came('known', '192.0.2.1');
