@@ -39,6 +39,8 @@ t.test('A6: the last head of a connection is never taken for another that is nea
     ['GET / HTTP/1.1\r\n\r\n', get()],
     [get(), 'GET / HTTP/1.1\r\n\r\n'],
     [get('A: b', 'C: d'), get('C: d', 'A: b')],
+    [get(), get().replace('HTTP/1.1', 'HTTP/1.0')],
+    [chunked('0\r\n\r\n'), chunked('0\r\n\r\n').replace('HTTP/1.1', 'HTTP/1.0')],
   ] as const) {
     t.ok(
       same(readText(one + other), { ...readText(other), whole: [...readText(one).whole, ...readText(other).whole] }),
@@ -56,8 +58,17 @@ t.test('a head may have 16 KiB, and no byte more, however it comes', async (t) =
     const [name, longer] = ['/', `/${'x'.repeat(HEAD_BYTES)}`];
     t.match(read(pieces(get() + get().replace(name, longer))), { status: 431 }, 'known headers behind a long line');
   }
+  const behind = (length: number) => get() + get().replace('/', `/${'x'.repeat(length - get().length)}`);
+  t.match(readText(behind(HEAD_BYTES)), { why: null, whole: [{ method: 'GET' }, { method: 'GET' }] });
+  t.match(readText(behind(HEAD_BYTES + 1)), { status: 431 }, 'known headers in one piece with their line');
   t.match(readText('G'.repeat(HEAD_BYTES)), { status: 431 }, 'a line without an end');
   t.match(readText(get().slice(0, -2) + 'X: y\r\n'.repeat(HEAD_BYTES / 6)), { status: 431 }, 'headers without an end');
+});
+
+t.test('a head may have 200 headers, and none more', async (t) => {
+  const of = (count: number) => get(...Array.from({ length: count - 1 }, (_, at) => `A${at}: b`));
+  t.match(readText(of(200) + get()), { why: null, status: null, whole: [{ method: 'GET' }, { method: 'GET' }] });
+  t.match(readText(of(201) + get()), { status: 431 });
 });
 
 t.test('beside its chunks a body may have 16 KiB, all together', async (t) => {
@@ -72,6 +83,8 @@ t.test('beside its chunks a body may have 16 KiB, all together', async (t) => {
     t.equal(readText(chunked(beside)).status, status, beside.slice(0, 20));
     t.equal(read(inPieces(bytesOf(chunked(beside)), 777)).status, status);
   }
+  const much = chunked(`1;${'x'.repeat(9_000)}\r\nx\r\n0\r\n\r\n`);
+  t.match(readText(much + much), { why: null, whole: [{ body: 'x' }, { body: 'x' }] }, 'each body has as much');
 });
 
 t.test('what cannot become a request is refused at once, not when its time is over', async (t) => {
