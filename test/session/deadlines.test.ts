@@ -45,6 +45,34 @@ t.test('a deadline has come at the exact instant: expiresAt <= now', async (t) =
   t.equal(deadlines.size, 0);
 });
 
+t.test(
+  'something may pass until the instant that either clock, or what is known, comes to its end, and not at it',
+  async (t) => {
+    const byWall = started(t);
+    const one = byWall.arm('one', 1_000);
+    byWall.clock.wallTime += 999;
+    t.ok(byWall.deadlines.mayPass(one));
+    t.notOk(byWall.deadlines.mayPass(one, 1), 'nor when that comes within as long');
+    byWall.clock.wallTime += 1;
+    t.notOk(byWall.deadlines.mayPass(one));
+    const byMonotonic = started(t);
+    const two = byMonotonic.arm('two', 1_000);
+    byMonotonic.clock.monotonicTime += 999;
+    t.ok(byMonotonic.deadlines.mayPass(two));
+    byMonotonic.clock.monotonicTime += 1;
+    t.notOk(byMonotonic.deadlines.mayPass(two));
+    const { clock, deadlines, arm } = started(t);
+    const three = arm('three', 1_000);
+    deadlines.knownUntil = clock.monotonic() + 10;
+    clock.pass(9);
+    t.ok(deadlines.mayPass(three));
+    t.notOk(deadlines.isUnknown);
+    clock.pass(1);
+    t.notOk(deadlines.mayPass(three));
+    t.ok(deadlines.isUnknown);
+  },
+);
+
 t.test('a wall clock that is set back does not lengthen a deadline', async (t) => {
   const { clock, deadlines, served, arm } = started(t);
   arm('one', 1_000);
