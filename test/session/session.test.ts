@@ -5,6 +5,7 @@ import { SoughtSecret } from '../../src/config/secret.js';
 import { leaveGently } from '../../src/http/websocket/parting.js';
 import type { Connection, Cut } from '../../src/session/connection.js';
 import { policyOf, startGate, TestClock } from '../gate/fixture.js';
+import { readEvents } from '../support/gateway.js';
 
 /** A connection that notes what is done to it, and in what order. */
 class TestConnection implements Connection {
@@ -289,6 +290,55 @@ t.test('an address, an account or an authority that only the text is the same of
     put(after);
     t.match(live.end, { reason: 'policy_gone' });
   }
+});
+
+t.test(
+  'another protocol, another account of the role, and a record that is to be strict end it; looser does not',
+  async (t) => {
+    const reader = (user: string) => ({ reader: { upstream: { user } } });
+    const buffered = { recording: { mode: 'buffered' } } as const;
+    const before = { version: 'v1', roles: reader('a'), over: {} };
+    for (const [what, was, is, end] of [
+      ['the same', before, { ...before, version: 'v2' }, null],
+      ['a protocol', before, { ...before, version: 'v2', protocol: 'other' }, 'policy_gone'],
+      ['an account', before, { ...before, version: 'v2', roles: reader('b') }, 'policy_gone'],
+      ['looser', before, { ...before, version: 'v2', over: buffered }, null],
+      ['strict', { ...before, over: buffered }, { ...before, version: 'v2' }, 'policy_gone'],
+    ] as const) {
+      const { gate, grants, policies } = await startGate(
+        t,
+        policyOf('echo', was.roles, { ...was.over, version: 'v1' }),
+      );
+      const { handle } = grants.add();
+      const answer = await gate.admit({ protocol: 'echo', service: 'echo', credential: handle, client: 'here' });
+      const protocol = 'protocol' in is ? is.protocol : 'echo';
+      policies.replace(new Map([['echo', policyOf(protocol, is.roles, { ...is.over, version: is.version })]]));
+      gate.live.policiesChanged();
+      t.equal(answer.ok && (answer.admission.session.end?.reason ?? null), end, what);
+    }
+  },
+);
+
+t.test('what lingers is not left to be read when its session ends by itself', async (t) => {
+  const { session: live, done } = await session(t);
+  const connection = new TestConnection('a', done);
+  live.linger(connection);
+  live.finish('idle');
+  t.same(done, ['a sever']);
+  t.ok(connection.client.destroyed);
+});
+
+t.test('the service is listened to for the secrets of the policy in force', async (t) => {
+  const { session: live, gate, policies, recorder, database } = await session(t);
+  const secrets = [new SoughtSecret('env TOKEN', ['a new secret of it'])];
+  policies.replace(new Map([['echo', policyOf('echo', ROLES, { secrets, version: 'v2' })]]));
+  gate.live.policiesChanged();
+  live.sightings.bytes(Buffer.from('here is a new secret of it'));
+  await recorder.drain(2_000);
+  t.match(
+    (await readEvents(database)).filter(({ kind }) => kind === 'notice'),
+    [{ facts: { about: 'secret_seen', secret: 'env TOKEN' } }],
+  );
 });
 
 t.test('warnings come before the end, each once, and never after it', async (t) => {
