@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
+import { maskedFrame } from '../../src/http/websocket/masked-frame.js';
 import { lockLedger, raw, startGateway, untilWaiting } from '../http/gateway.js';
+import { opened } from '../http/open-websocket.js';
 import { portOf } from '../support/ports.js';
 import { waitUntil } from '../support/wait.js';
 
@@ -78,4 +80,18 @@ t.test('A5: no secret reaches another address than its own, whatever waits while
     forwarded.filter((path) => !recorded.includes(String(path))),
     [],
   );
+});
+
+t.test('a message behind a reload is recorded with the rule that allows it by then', async (t) => {
+  const { gateway, url, client, received } = await opened(t);
+  const say = async (text: string) => {
+    client.write(maskedFrame('text', Buffer.from(text)));
+    await waitUntil('the service has it', async () => received().includes(`81 ${text}`));
+  };
+  await say('before');
+  gateway.reload('web', { url, roles: { viewer: ['WS /**'] } });
+  await say('after');
+  const messages = (await gateway.events()).filter(({ kind, facts }) => kind === 'action' && facts.verb === 'message');
+  const said = messages.map(({ facts, payload }) => `${payload?.text}: ${facts.rule}`);
+  t.same(said, ['before: WS /live', 'after: WS /**']);
 });

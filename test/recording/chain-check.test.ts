@@ -1,5 +1,6 @@
+import { constants, deflateRawSync } from 'node:zlib';
 import t from 'tap';
-import { packBlock } from '../../src/recording/block.js';
+import { packBlock, unpackBlock } from '../../src/recording/block.js';
 import { genesis } from '../../src/recording/chain.js';
 import type { EventKind, RecordedEvent } from '../../src/recording/event.js';
 import { closingFacts, openingFacts } from '../../src/recording/row-facts.js';
@@ -40,3 +41,16 @@ t.test('whoever writes a whole record anew has it begin as one, and end where it
   t.same(faults(whole.slice(0, 1)), ['1 row_changed'], 'it is not closed');
   t.same(faults(whole, { closing: null }), ['2 row_changed'], 'nor does it go on');
 });
+
+t.test(
+  'a stored block that holds half a pair, is no block of ours, or would fill the memory is not read',
+  async (t) => {
+    const { payload, format } = packBlock(row.id, genesis(row.id), whole);
+    t.equal(unpackBlock(payload, format).length, 2);
+    t.throws(() => unpackBlock(payload, 2), RangeError);
+    t.throws(() => unpackBlock(deflateRawSync('{"n":1}\n\n{"n":2}'), 1), RangeError);
+    const much = deflateRawSync(Buffer.alloc(1024 * 1024), { finishFlush: constants.Z_SYNC_FLUSH });
+    const bomb = Buffer.concat(new Array<Buffer>(257).fill(much));
+    t.throws(() => unpackBlock(bomb, 1), { code: 'ERR_BUFFER_TOO_LARGE' });
+  },
+);
