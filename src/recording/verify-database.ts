@@ -76,17 +76,21 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   return { sessions, events, findings: findings.slice(0, MOST), open };
 }
 
+/** How often a session is looked at that ends, or goes on behind the block of who took it for lost, while it is read. */
+const LOOKS = 3;
+
 /**
  * Its row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor to end elsewhere
  * than its row says.
  */
 async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
-  for (let isAgain = false; ; isAgain = true) {
+  for (let left = LOOKS; ; left -= 1) {
     const row = await rowOf(pool, session);
     const indexed = (await pool.query<IndexedStretch>(INDEXED, [session])).rows;
     const check = new ChainCheck(session, row, indexed);
     for await (const block of readBlocks(pool, session)) check.block(block);
-    if (!isAgain && row !== null && check.isClosed && row.lastSeq !== check.last.seq) continue;
+    const hasMoved = row !== null && (check.isClosed || row.closing !== null) && row.lastSeq !== check.last.seq;
+    if (hasMoved && left > 1) continue;
     check.end();
     return { check, row };
   }

@@ -67,8 +67,6 @@ export class ChainCheck {
   #events = 0;
   /** The facts of its last event, if that closed it. */
   #closing: Facts | null = null;
-  /** The facts of the one that closed it where its row says that it ended. */
-  #closedThere: Facts | null = null;
 
   /** @param indexed - what the index says of it, in order */
   constructor(session: string, claimed: ClaimedSession | null, indexed: readonly IndexedStretch[] = []) {
@@ -103,8 +101,6 @@ export class ChainCheck {
     }
     this.#hash = block.hashAfter;
     this.#seq = Math.max(this.#seq, block.lastSeq);
-    if (block.lastSeq === this.#claimed?.lastSeq && this.#claimed.lastHash?.equals(block.hashAfter) === true)
-      this.#closedThere = this.#closing;
   }
 
   /** After the last block. */
@@ -137,9 +133,6 @@ export class ChainCheck {
         'truncated',
         `the record ends with event ${this.#seq}; its row says ${claimed.lastSeq}`,
       );
-    } else if (this.#seq > claimed.lastSeq && this.#closing === null && this.#closedThere !== null) {
-      // Another gateway took it for lost and closed it, and it goes on behind that: until it ends its row says what that one wrote.
-      this.#compare(claimed.lastSeq, closing, this.#closedThere);
     } else if (this.#seq > claimed.lastSeq || !claimed.lastHash.equals(this.#hash)) {
       this.#find(this.#seq, 'row_changed', 'the end of the chain is not the one the session row names');
     } else if (this.#closing === null) {

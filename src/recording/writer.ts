@@ -18,6 +18,10 @@ export interface Batch {
   readonly blocks: readonly Block[];
 }
 
+/**
+ * A row that says that its session has ended changes with a block behind that end alone, never with one that was refused: whoever took
+ * it for lost closed it, and until its own block is written the row names what stands there. That block opens it again, or ends it.
+ */
 const WRITE_ROWS = `
   insert into sessions (id, gateway_id, grant_id, service, protocol, principal, role, client, mode, policy_version,
     started_at, ended_at, end_reason, due_at, cut_at, bytes_after_due, last_seq, last_hash)
@@ -29,7 +33,7 @@ const WRITE_ROWS = `
   on conflict (id) do update set ended_at = excluded.ended_at, end_reason = excluded.end_reason, due_at = excluded.due_at,
     cut_at = excluded.cut_at, bytes_after_due = excluded.bytes_after_due, last_seq = excluded.last_seq,
     last_hash = excluded.last_hash
-  where excluded.ended_at is not null`;
+  where sessions.ended_at is null or exists (select from written where written.session_id = sessions.id)`;
 
 /**
  * Blocks that stand already are left as they are. Their payloads are one parameter, of which each block has a part: bytes by
@@ -46,10 +50,11 @@ export const WRITE_BLOCKS = `
 const BLOCK_PARAMETERS = 11;
 
 /**
- * The same with the rows first: one statement, so one round trip and one commit. Its parameters follow the blocks'. It begins
- * with what it is for, since `pg_stat_activity` shows the first kilobyte alone.
+ * The same with the rows: one statement, so one round trip and one commit, which answers with a row for each block that was written.
+ * It begins with what it is for, since `pg_stat_activity` shows the first kilobyte alone.
  */
-const WRITE_BOTH = `/* insert into blocks, sessions */ with opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + BLOCK_PARAMETERS}`)}) ${WRITE_BLOCKS}`;
+const WRITE_BOTH = `/* insert into blocks, sessions */ with written as (${WRITE_BLOCKS} returning session_id),
+  opened as (${WRITE_ROWS.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + BLOCK_PARAMETERS}`)}) select from written`;
 
 const OTHER_BLOCKS = `
   select ${commitsWithAllBefore('($1::uuid[])[1]::text')}, array(

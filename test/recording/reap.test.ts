@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import type pg from 'pg';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.js';
 import { readEvents } from '../../src/recording/blocks.js';
@@ -53,18 +54,53 @@ t.test('a session whose row stands without a block, or whose gateway row is gone
   t.same(await reapSessions(pool, 'x', Date.now()), [log.row.id]);
 });
 
-t.test('a session that goes on behind the block of who took it for lost has a record that holds', async (t) => {
-  const { pool } = await freshLedger(t);
-  const { recorder, gatewayId } = await startRecorder(t, pool);
-  const log = open(recorder);
-  await safe(log);
-  t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
-  act(log, 'select 1');
-  await safe(log);
-  t.match(await verifyAll(pool), { events: 4, findings: [] });
-  await pool.query(`update sessions set end_reason = 'client_left'`);
-  t.match((await verifyAll(pool)).findings, [{ seq: 3, fault: 'row_changed' }]);
-});
+t.test(
+  'a session that goes on behind the block of who took it for lost is open again, and closed if its gateway dies',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const { recorder, gatewayId } = await startRecorder(t, pool);
+    const log = open(recorder);
+    await safe(log);
+    t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
+    act(log, 'select 1');
+    await safe(log);
+    t.match(await verifyAll(pool), { events: 4, findings: [], open: 1 });
+    recorder.close(); // it dies here
+    t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
+    t.match(await verifyAll(pool), { events: 6, findings: [], open: 0 });
+    await pool.query(
+      `update sessions set last_seq = 3, last_hash = (select hash_after from blocks where last_seq = 3)`,
+    );
+    t.match(
+      (await verifyAll(pool)).findings,
+      [{ seq: 6, fault: 'row_changed' }],
+      'it ended with the last of its events',
+    );
+  },
+);
+
+t.test(
+  'a row never names a block that was refused, also where the end itself comes behind that of another gateway',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const seen: unknown[] = [];
+    const watched = watching(pool, async () => {
+      const { rows } = await pool.query('select end_reason, last_seq from sessions');
+      seen.push([rows[0]?.end_reason, rows[0]?.last_seq, (await verifyAll(pool)).findings]);
+    });
+    const { recorder, gatewayId } = await startRecorder(t, watched);
+    const log = open(recorder);
+    await safe(log);
+    await reapElsewhere(pool, gatewayId);
+    seen.length = 0;
+    close(log);
+    await recorder.drain(5_000);
+    t.same(seen, [
+      ['interrupted', '3', []],
+      ['client_left', '4', []],
+    ]);
+  },
+);
 
 t.test('nor is anything wrong with one that ends while its record is verified', async (t) => {
   const { database, pool } = await freshLedger(t);
@@ -122,6 +158,16 @@ t.test('a living gateway beats, reaps, and indexes what the dead one had not', a
   const gateways = await pool.query('select id from gateways where id = $1', [me]);
   t.same(gateways.rows, [], 'an orderly end signs off');
 });
+
+/** A pool that has somebody look after each write of the recorder. */
+function watching(pool: pg.Pool, look: () => Promise<void>): pg.Pool {
+  const query = async (...asked: [pg.QueryConfig]) => {
+    const answer = await pool.query(...asked);
+    if (asked[0].name?.startsWith('daypass-')) await look();
+    return answer;
+  };
+  return { query } as unknown as pg.Pool;
+}
 
 /** A beat of these tests, milliseconds; a gateway is lost after four and a half. */
 const BEAT = 400;
