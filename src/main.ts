@@ -24,6 +24,7 @@ import { type Foundation, foundation, KEEPING_LIMIT, type Places, version } from
 import type { TakeCarried } from './gate/carried.js';
 import { Gate } from './gate/gate.js';
 import type { LiveSessions } from './gate/live.js';
+import { cutLost } from './gate/lost-meanwhile.js';
 import { OrderedEnds } from './gate/ordered-ends.js';
 import type { GrantAuthority } from './grant/authority.js';
 import { startGrantWatch } from './grant/watch.js';
@@ -94,8 +95,9 @@ export async function start(options: ServeOptions, log: Log = createLog()): Prom
 /** The gate, and the watch over what its live sessions hold. */
 async function openGate(base: Foundation, { store, ledger, grants }: Grants, recording: Recording) {
   const { config, policies, pool, clock, metrics, log, lifecycle } = base;
-  const { recorder, networks } = recording;
+  const { recorder, networks, presence } = recording;
   const gate = new Gate({ grants, policies, recorder, networks, clock, log, metrics });
+  presence.doubted = () => cutLost(pool, gate.live.registry);
   grants.onChange((id, revokedAt) => {
     if (revokedAt === undefined) gate.live.recheck(id);
     else gate.live.over(id, 'revoked', revokedAt);

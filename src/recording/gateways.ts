@@ -56,6 +56,8 @@ export class Presence {
   #beating: Promise<boolean> | null = null;
   /** Whether the ledger took the last beat. */
   answers = true;
+  /** Called now and then while others may have taken this gateway for lost: the ledger has not heard of it without a break. */
+  doubted: () => Promise<void> = async () => {};
 
   constructor(options: PresenceOptions) {
     this.#options = options;
@@ -164,6 +166,8 @@ export class Presence {
   }
 
   async #look(): Promise<void> {
-    if ((await this.#beat()) && this.#unbroken.length >= this.#unseen) await this.reap();
+    if (!(await this.#beat())) return;
+    if (this.#unbroken.length >= this.#unseen) await this.reap();
+    else await this.doubted();
   }
 }

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
+import { cutLost } from '../../src/gate/lost-meanwhile.js';
 import { createLog } from '../../src/log.js';
+import { openDatabase } from '../../src/recording/database.js';
 import { readEvents } from '../support/gateway.js';
 import { portOf } from '../support/ports.js';
 import { echoProtocol, serveEcho } from './echo-protocol.js';
@@ -188,6 +190,24 @@ t.test('a check that throws or rejects is a denial, of an admission and of nothi
   await new Promise((resolve) => setImmediate(resolve));
   live.send('read on');
   t.equal(await live.next(), 'echo read on', 'what is live lives on until staleness says otherwise');
+});
+
+t.test('a session that another gateway closed for lost is cut, and no other', async (t) => {
+  const { open, grants, gate, database } = await echoGateway(t);
+  const lost = await open(grants.add().handle);
+  t.equal(await lost.next(), 'welcome');
+  const [first] = gate.live.registry.all();
+  const living = await open(grants.add().handle);
+  t.equal(await living.next(), 'welcome');
+  await database.query(`update daypass.sessions set ended_at = now(), end_reason = 'interrupted' where id = $1`, [
+    first?.id,
+  ]);
+  const pool = openDatabase(database.url, { max: 1 });
+  t.teardown(() => pool.end());
+  await cutLost(pool, gate.live.registry);
+  t.equal(await lost.next(), 'cut recorder_stalled');
+  living.send('read on');
+  t.equal(await living.next(), 'echo read on');
 });
 
 t.test('what is no handle of this service is refused with its reason', async (t) => {
