@@ -78,6 +78,12 @@ export class LiveSessions implements GrantWatcher {
     this.#apply(id, revokedAt === undefined ? said : { ...said, revokedAt }, this.#parts.clock.wall());
   }
 
+  /** Said again until it is so: a check that was not answered in time would otherwise lose a renewal. */
+  stands(id: string, expiresAt: number): void {
+    const sessions = this.registry.ofGrant(id);
+    if (sessions.length === 0 || sessions.some(({ grant }) => grant.expiresAt !== expiresAt)) this.recheck(id);
+  }
+
   known(until: number): void {
     this.deadlines.knownUntil = until;
   }

@@ -68,6 +68,8 @@ export interface GrantWatcher {
    * @param revokedAt - milliseconds since the epoch, where it was revoked
    */
   over(id: string, reason: 'revoked' | 'suspended', revokedAt?: number): void;
+  /** The ledger says that it is in force until then, milliseconds since the epoch: whoever holds it with another end reads it again. */
+  stands(id: string, expiresAt: number): void;
   /** What is known counts until this instant of the monotonic clock, should the process be stopped from now on. */
   known(until: number): void;
   /** The store could not be asked for longer than `staleness`. */

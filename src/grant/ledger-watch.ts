@@ -12,8 +12,6 @@ export class LedgerWatch {
   readonly #watcher: GrantWatcher;
   readonly #clock: Clock;
   readonly #log: Log;
-  /** The end of each held grant when it was last asked about. */
-  readonly #ends = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   /** Whether the last question was answered. */
@@ -59,26 +57,16 @@ export class LedgerWatch {
 
   async #ask(): Promise<void> {
     const ids = this.#watcher.heldIds();
-    this.#forgetAllBut(ids);
     // Also when nothing is held: whether the ledger answers must be known before somebody asks to be let in.
     const states = await this.#ledger.states(ids);
     if (this.#stopped) return;
     for (const id of ids) this.#heard(id, states.get(id));
   }
 
-  /** What is gone, ends at another time than before, or is seen for the first time (a change before that may have been missed), is read again. */
   #heard(id: string, state: LedgerState | undefined): void {
-    if (state === undefined) return this.#watcher.recheck(id);
-    const { revokedAt, suspended, expiresAt } = state;
-    if (revokedAt !== null) return this.#watcher.over(id, 'revoked', revokedAt);
-    if (suspended) return this.#watcher.over(id, 'suspended');
-    const before = this.#ends.get(id);
-    this.#ends.set(id, expiresAt);
-    if (before !== expiresAt) this.#watcher.recheck(id);
-  }
-
-  #forgetAllBut(ids: readonly string[]): void {
-    const held = new Set(ids);
-    for (const id of this.#ends.keys()) if (!held.has(id)) this.#ends.delete(id);
+    if (state === undefined) this.#watcher.recheck(id);
+    else if (state.revokedAt !== null) this.#watcher.over(id, 'revoked', state.revokedAt);
+    else if (state.suspended) this.#watcher.over(id, 'suspended');
+    else this.#watcher.stands(id, state.expiresAt);
   }
 }

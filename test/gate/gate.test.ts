@@ -192,6 +192,24 @@ t.test('a check that throws or rejects is a denial, of an admission and of nothi
   t.equal(await live.next(), 'echo read on', 'what is live lives on until staleness says otherwise');
 });
 
+t.test('a renewal that could not be read when it was told of is read when the ledger says so again', async (t) => {
+  const { open, grants, gate } = await echoGateway(t);
+  const { handle, grant } = grants.add();
+  const live = await open(handle);
+  t.equal(await live.next(), 'welcome');
+  const expiresAt = grant.expiresAt + 60_000;
+  const [session] = gate.live.registry.ofGrant(grant.id);
+  const told = async () => {
+    gate.live.stands(grant.id, expiresAt);
+    await new Promise((resolve) => setImmediate(resolve));
+    return session?.expiresAt;
+  };
+  grants.held.set(grant.id, { ok: false, reason: 'store_unavailable', message: 'no answer in time' });
+  t.equal(await told(), grant.expiresAt);
+  grants.held.set(grant.id, { ok: true, grant: { ...grant, expiresAt, renewals: 1 } });
+  t.equal(await told(), expiresAt);
+});
+
 t.test('a session that another gateway closed for lost is cut, and no other', async (t) => {
   const { open, grants, gate, database } = await echoGateway(t);
   const lost = await open(grants.add().handle);

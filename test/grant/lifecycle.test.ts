@@ -327,6 +327,7 @@ t.test('with a deaf feed the ledger tells of a suspension within its next round'
     heldIds: () => [grant.id],
     recheck: (id) => void told.dispatchEvent(new Event(id)),
     over: (id, reason) => void told.dispatchEvent(new Event(`${id} ${reason}`)),
+    stands: (id) => void told.dispatchEvent(new Event(id)),
     known: () => {},
     stale: () => {},
     tick: () => {},

@@ -12,6 +12,7 @@ const REVOCATION = { by: 'root', reason: 'done' };
 /** A registry of live sessions that tells the test what it was told. */
 class Registry extends EventTarget implements GrantWatcher {
   readonly held: string[] = [];
+  readonly #ends = new Map<string, number>();
   heldIds(): readonly string[] {
     return this.held;
   }
@@ -20,6 +21,10 @@ class Registry extends EventTarget implements GrantWatcher {
   }
   over(id: string, reason: string): void {
     this.dispatchEvent(new Event(`${id} ${reason}`));
+  }
+  stands(id: string, expiresAt: number): void {
+    if (this.#ends.get(id) !== expiresAt) this.recheck(id);
+    this.#ends.set(id, expiresAt);
   }
   known(): void {}
   stale(): void {
