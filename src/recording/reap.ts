@@ -19,13 +19,13 @@ interface Lost {
 }
 
 /**
- * Sessions whose gateway is not there; never the reaper's own, whatever its row says. The lock keeps two reapers apart;
- * whoever comes second finds nothing.
+ * Sessions whose gateway is not there; never the reaper's own, whatever its row says. Seen last at a time that is still to come it was before the
+ * ledger's clock was set back: whoever lives was seen since. The lock keeps two reapers apart; whoever comes second finds nothing.
  */
 const FIND = `
   select s.id, s.gateway_id, g.seen_at
   from sessions s left join gateways g on g.id = s.gateway_id
-  where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or g.seen_at < now() - make_interval(secs => $1))
+  where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or abs(extract(epoch from now() - g.seen_at)) > $1)
   order by s.id limit ${A_TIME} for update of s skip locked`;
 
 const WRITE = `${WRITE_BLOCKS} returning session_id as id`;

@@ -125,6 +125,15 @@ t.test('nor is anything wrong with one that ends while its record is verified', 
   t.same((await verified).findings, []);
 });
 
+t.test('a clock of the ledger that was set back keeps no dead gateway’s sessions open', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  await pool.query(`update gateways set seen_at = now() + interval '1 hour' where id = $1`, [gatewayId]);
+  t.same(await reapSessions(pool, 'another', Date.now()), [log.row.id]);
+});
+
 t.test('a gateway never reaps its own sessions, however old its last sign of life', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
