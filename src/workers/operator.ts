@@ -61,8 +61,17 @@ async function answerRequest(parts: OperatorParts, request: IncomingMessage, res
   if (what === 'GET /v1/status') return answer(response, 200, await status(parts));
   if (what === 'POST /v1/reload') return reload(parts, request, response);
   if (/^POST \/v1\/sessions\/[^/]+\/end$/.test(what)) return endSession(parts, request, response);
+  await checkFirst(parts);
   if (/^GET \/v1\/sessions\/[^/]+$/.test(what)) return showSession(parts, request, response);
   return passOn(parts, request, response);
+}
+
+/** One that hangs would keep whoever revokes waiting without end. @throws DaypassError `worker_unavailable` */
+async function checkFirst({ sockets }: OperatorParts): Promise<void> {
+  const question = { method: 'GET', path: '/v1/health', within: AT_ONCE } as const;
+  await askWorker(sockets[0] ?? '', question).catch(() => {
+    throw unavailable();
+  });
 }
 
 /** Each worker's answer, or null where there is none or it failed. */
@@ -160,8 +169,8 @@ function endToEnd(headers: IncomingMessage['headers']): IncomingMessage['headers
 }
 
 function unavailable(): DaypassError {
-  return new DaypassError('worker_unavailable', 'The worker that answers this is not up.', {
-    hint: 'It is started again: try it in a moment.',
+  return new DaypassError('worker_unavailable', 'The worker that answers this is not up, or does not answer.', {
+    hint: 'It is started again: try it in a moment. One that hangs (`daypass status` names it) is to be killed for that.',
   });
 }
 

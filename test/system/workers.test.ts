@@ -293,6 +293,19 @@ t.test('a worker that is killed is started again, and the others go on', async (
     await waitUntil('it is back', async () => (await a.operator('GET', '/v1/grants')).status === 200);
   });
 
+  await t.test('so is whoever revokes while it hangs', async (t) => {
+    const { id } = await a.issue({ service: 'orders-db' });
+    const hung = await pidOf(under, a, 0);
+    process.kill(hung, 'SIGSTOP');
+    try {
+      const { status, body } = await a.operator('POST', `/v1/grants/${id}/revoke`, ACT);
+      t.match({ status, body }, { status: 503, body: { error: { code: 'worker_unavailable' } } });
+    } finally {
+      process.kill(hung, 'SIGCONT');
+    }
+    t.match(await a.operator('POST', `/v1/grants/${id}/revoke`, ACT), { status: 200 });
+  });
+
   await t.test('when the primary is killed no worker is left', async (t) => {
     const workers = (await pidsOf(under, a)).filter(isAlive);
     t.equal(workers.length, 2);
