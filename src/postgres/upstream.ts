@@ -9,7 +9,7 @@ import { Replies } from './replies.js';
 import { type PostgresTarget, postgresRole } from './role.js';
 import { UpstreamLogin, unacceptable } from './upstream-login.js';
 import { readFields } from './wire/backend.js';
-import { cancelRequest, sslRequest, startupMessage } from './wire/frontend-writer.js';
+import { cancelRequest, query, sslRequest, startupMessage } from './wire/frontend-writer.js';
 
 /** How long an upstream may take to let us in, milliseconds. */
 const HANDSHAKE_LIMIT = 10_000;
@@ -17,6 +17,11 @@ const HANDSHAKE_LIMIT = 10_000;
 const CANCEL_LIMIT = 10_000;
 /** A statement that had reached the server behind the running one is cancelled too: asked again so many milliseconds behind the last time. */
 const CANCEL_AGAIN = [0, 25, 75, 150];
+/**
+ * While it runs a statement the server looks whether we are still there. Who was killed cancels nothing, and what ran then would be done, and
+ * committed, hours after its grant ended.
+ */
+const LOOK_FOR_US = `set client_connection_check_interval = '5s'`;
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
 const MOST_SECRET = 256;
 
@@ -137,20 +142,30 @@ async function authenticate(replies: Replies, socket: Socket, target: PostgresTa
   const parameters = new Map<string, string>();
   const login = new UpstreamLogin(target, bindingOf(socket));
   let key: Greeting['key'] = null;
+  let isAsked = false;
   for (;;) {
     const message = await replies.message();
     const type = String.fromCharCode(message[0]!);
     if (type === 'R') {
       const answer = await login.answer(message);
       if (answer !== null) socket.write(answer);
-    } else if (type === 'E') throw serverRefused(message);
+    } else if (type === 'E' && !isAsked) throw serverRefused(message);
     else if (type === 'S' && login.done) {
       const [name, value] = message.toString('utf8', 5).split('\0');
       parameters.set(name ?? '', value ?? '');
     } else if (type === 'K' && login.done && key === null) key = readKey(message);
-    else if (type === 'Z' && login.done && message.length === 6) return { parameters, status: message[5]!, key };
-    else if (type !== 'N') throw unacceptable(`sends a message of type ${JSON.stringify(type)} out of turn`);
+    else if (type === 'Z' && login.done && message.length === 6) {
+      if (isAsked || !canLook(parameters)) return { parameters, status: message[5]!, key };
+      isAsked = true;
+      socket.write(query(LOOK_FOR_US));
+    } else if (type !== 'N' && !(isAsked && 'CE'.includes(type)))
+      throw unacceptable(`sends a message of type ${JSON.stringify(type)} out of turn`);
   }
+}
+
+/** A setting of PostgreSQL 14 and later; those on Windows refuse it, and go on as before. */
+function canLook(parameters: ReadonlyMap<string, string>): boolean {
+  return Number.parseInt(parameters.get('server_version') ?? '', 10) >= 14;
 }
 
 /** What the login is bound to: the certificate of the server at the other end. */

@@ -6,6 +6,7 @@ import type { GatewayProcess } from '../support/gateway-process.js';
 import { sharedPostgres } from '../support/postgres.js';
 import { starvation } from '../support/starvation.js';
 import { tapProxy } from '../support/tap-proxy.js';
+import { waitUntil } from '../support/wait.js';
 import { database, webSocket } from './clients.js';
 import { type Ground, ground } from './fixture.js';
 
@@ -89,6 +90,8 @@ async function killUnderLoad(
   return answered;
 }
 
+const RUNNING = `select 1 from pg_stat_activity where datname = current_database() and query like 'update%pg_sleep%'`;
+
 /** Sessions that a dead gateway has left open. */
 async function leftOpen({ ledger }: Ground, dead: string): Promise<string[]> {
   const rows = await ledger.query('select id from daypass.sessions where gateway_id = $1 and ended_at is null', [dead]);
@@ -115,6 +118,24 @@ function tokensIn(text: string): Set<string> {
 
 // What is mostly waiting is done meanwhile.
 t.jobs = 3;
+
+t.test(
+  'a statement that ran when its gateway was killed is not done, and changes nothing',
+  { buffered: true },
+  async (t) => {
+    const under = await ground(t);
+    const gateway = await under.gateway();
+    const { database: orders } = under.orders;
+    const { handle } = await gateway.issue({ service: 'orders-db', role: 'order-editor' });
+    const { client } = await database(t, gateway.ports.postgres, handle);
+    client.query(`update orders set status = 'late' where id = 1 and pg_sleep(300) is not null`).catch(() => {}); // it is cut
+    const running = async () => (await orders.query(RUNNING)).length;
+    await waitUntil('it runs', async () => (await running()) === 1);
+    gateway.kill('SIGKILL');
+    await waitUntil('it is ended', async () => (await running()) === 0);
+    t.same(await orders.query(`select 1 from orders where status = 'late'`), []);
+  },
+);
 
 t.test(
   `a gateway killed ${KILLS} times under load: what upstreams saw is in the record, and every chain verifies`,
