@@ -27,7 +27,7 @@ import type { LiveSessions } from './gate/live.js';
 import { cutLost } from './gate/lost-meanwhile.js';
 import { OrderedEnds } from './gate/ordered-ends.js';
 import type { GrantAuthority } from './grant/authority.js';
-import { startGrantWatch } from './grant/watch.js';
+import { isApart, startGrantWatch } from './grant/watch.js';
 import { openGrants } from './granting.js';
 import { schemeOf } from './http/browser/place.js';
 import { openBrowserAccess } from './identity/browser-access.js';
@@ -116,25 +116,28 @@ type Grants = Awaited<ReturnType<typeof openGrants>>;
 type Recording = Awaited<ReturnType<typeof openRecording>>;
 type Alerting = ReturnType<typeof openAlerting>;
 
+/** With whether the clock is that of the others: what comes about by time alone, and for good, is left to whoever's is. */
+type Timed = Foundation & { readonly clockAgrees: () => boolean };
+
 /** Logins and sessions of browsers. */
-function openAccess(base: Foundation, { grants }: Grants, watcher: LiveSessions) {
-  const { config, clock, log, lifecycle } = base;
+function openAccess(base: Timed, { grants }: Grants, watcher: LiveSessions) {
+  const { config, clock, clockAgrees, log, lifecycle } = base;
   const staleness = config.stalenessSeconds * 1000;
   // Anybody may make it ask: what grants and revocations need is not what they wait for.
   const pool = connectionsFor('browsers', base, { max: 4, answerWithin: ANSWER_LIMIT });
   const { oidc, duties, domain } = config;
-  const parts = { pool, grants, watcher, staleness, clock, log, oidc, duties, domain, audit: appendAudit };
+  const parts = { pool, grants, watcher, staleness, clock, clockAgrees, log, oidc, duties, domain, audit: appendAudit };
   const access = openBrowserAccess(parts);
   lifecycle.onStop('browser access', () => access.stop());
   return access;
 }
 
 /** What people ask for, and who agrees. */
-function openRequests(base: Foundation, grants: GrantAuthority, audit: Audit, { raise }: Alerting, notices: Notices) {
-  const { config, policies, clock, metrics, log, lifecycle } = base;
+function openRequests(base: Timed, grants: GrantAuthority, audit: Audit, { raise }: Alerting, notices: Notices) {
+  const { config, policies, clock, clockAgrees, metrics, log, lifecycle } = base;
   const pool = connectionsFor('requests', base, { max: 4, answerWithin: KEEPING_LIMIT });
   const engagements = openAccessRequests({
-    ...{ pool, grants, policies, audit, clock, log, reviews: config.reviews, notices },
+    ...{ pool, grants, policies, audit, clock, clockAgrees, log, reviews: config.reviews, notices },
     ...emergencies({ log, metrics, raise, enabled: config.alerts.break_glass.enabled }),
   });
   lifecycle.onStop('requests', () => engagements.stop());
@@ -152,6 +155,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const recording = await openRecording(base, alerting);
   const { gate, watch, ends } = await openGate(base, granted, recording);
   const { gatewayId, recorder, presence } = recording;
+  const timed = { ...base, clockAgrees: () => !isApart(watch.health().skew) };
   alerting.begin({ gatewayId, watch, recorder, grants: granted.grants, ledger: !place?.index });
 
   metrics.serves(policies.all());
@@ -163,7 +167,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const checks = readinessOf(observed);
   metrics.read(readingsOf(observed, () => Object.keys(missing(checks)).length === 0));
 
-  const access = openAccess(base, granted, gate.live);
+  const access = openAccess(timed, granted, gate.live);
   const { grants } = granted;
   const { logins, tokens, people, accounts, passkeys } = access;
   const startedAt = new Date(clock.wall()).toISOString();
@@ -184,9 +188,9 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const reading = connectionsFor('readers', base, { max: 4, answerWithin: LOOK_LIMIT });
   const audit = new AuditLog({ pool, reading, key: granted.key, keys: granted.keys, clock });
   if (!place?.index) streamAudit(base);
-  const { notices, announcing } = openNotices({ ...base, outbox, status, delivers: !place?.index });
+  const { notices, announcing } = openNotices({ ...timed, outbox, status, delivers: !place?.index });
   alerting.onRaised(notices.call);
-  const { requests, ndas, direct, reviews } = openRequests(base, grants, announcing(appendAudit), alerting, outbox);
+  const { requests, ndas, direct, reviews } = openRequests(timed, grants, announcing(appendAudit), alerting, outbox);
   const leaving = openLeaving({
     ...base,
     ...{ signingKey: granted.key, gate, logins, grants },

@@ -16,6 +16,7 @@ export interface OpenNoticesParts extends LedgerAccess {
   readonly policies: Policies;
   readonly status: () => GatewayStatus;
   readonly clock: Clock;
+  readonly clockAgrees: () => boolean;
   readonly metrics: Pick<Metrics, 'readNotices'>;
   /** Of several workers one delivers. */
   readonly delivers: boolean;
@@ -26,9 +27,9 @@ const ANSWER_WITHIN = 10_000;
 
 /** What people are told: the outbox that acts write to, and whoever carries what is in it. */
 export function openNotices(parts: OpenNoticesParts) {
-  const { outbox, config, policies, status, clock, log, lifecycle, metrics, delivers } = parts;
+  const { outbox, config, policies, status, clock, clockAgrees, log, lifecycle, metrics, delivers } = parts;
   const pool = connectionsFor('notices', parts, { max: 3, answerWithin: ANSWER_WITHIN });
-  const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, log, delivers });
+  const notices = new Notices({ pool, outbox, settings: config.notices, policies, clock, clockAgrees, log, delivers });
   lifecycle.onStop('notices', () => notices.stop());
   metrics.readNotices(() => {
     const { waiting, failed, oldest } = notices.backlog;

@@ -29,6 +29,8 @@ export interface EngagementsParts {
   readonly reviews?: ReviewSettings;
   /** Who is told of reviews; nobody unless given. */
   readonly notices?: Notices | undefined;
+  /** Whether the clock is that of the other gateways; always unless told. What nobody answered in time is over for good. */
+  readonly clockAgrees?: () => boolean;
   /** How often unanswered requests and reviews are looked for, milliseconds; a minute unless told. */
   readonly sweepEvery?: number;
 }
@@ -48,7 +50,8 @@ const SWEEP_EVERY = 60_000;
 
 /** Puts the parts together, lapses and ends what nobody answers, until `stop`. */
 export function openAccessRequests(parts: EngagementsParts): Engagements {
-  const { pool, grants, policies, audit, clock, log, told = () => {}, begun = async () => {} } = parts;
+  const { pool, grants, policies, audit, clock, clockAgrees = () => true, log } = parts;
+  const { told = () => {}, begun = async () => {} } = parts;
   const transactor = new Transactor({ pool, clock, log, audit });
   const requests = new Requests({ transactor, policies, grants, begun, told, clock, log });
   const ndas = new Ndas(transactor, clock, policies, async (nda, actor, reason) => {
@@ -61,6 +64,7 @@ export function openAccessRequests(parts: EngagementsParts): Engagements {
   const reviews = new Reviews({ transactor, policies, requests, settings, clock, log, notices: parts.notices });
   const failed = (what: string) => (thrown: unknown) => log.warn({ error: messageOf(thrown) }, what);
   const sweep = async () => {
+    if (!clockAgrees()) return;
     await requests.sweep().catch(failed('unanswered requests could not be lapsed'));
     await reviews.sweep().catch(failed('reviews could not be looked after'));
   };

@@ -28,6 +28,8 @@ export interface NoticesParts {
   readonly policies: Pick<PolicySource, 'get'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether the clock is that of the other gateways; always unless told. What comes about by time is told once. */
+  readonly clockAgrees?: () => boolean;
   /** Whether it delivers, and tells of what comes about by time: of a gateway's workers one does. */
   readonly delivers: boolean;
 }
@@ -51,7 +53,7 @@ export class Notices {
 
   constructor(parts: NoticesParts) {
     this.#parts = parts;
-    const { settings, pool, clock, outbox, policies, delivers } = parts;
+    const { settings, pool, clock, clockAgrees = () => true, outbox, policies, delivers } = parts;
     this.#settings = settings;
     this.#couriers = this.#couriersOf(delivers ? channelsOf(settings) : []);
     if (!delivers) {
@@ -61,6 +63,7 @@ export class Notices {
     this.#loops = [
       this.#every(LOOK, 'what is to be told could not be read', () => this.#spread(), this.#fresh),
       this.#every(TICK, 'grants could not be looked through for notices', async () => {
+        if (!clockAgrees()) return;
         await tellOfGrants({ pool, outbox, policies, clock });
         await tidy(pool, [...routesOf(this.#settings).keys()], clock);
       }),

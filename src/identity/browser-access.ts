@@ -40,6 +40,8 @@ export interface BrowserAccessParts extends BrowsersParts {
   readonly audit: Audit;
   /** The gateway's own host: passkeys are valid there. */
   readonly domain: string;
+  /** Whether the clock is that of the other gateways; always unless told. */
+  readonly clockAgrees?: () => boolean;
   /** How often what is over is thrown away, milliseconds; ten minutes unless told. */
   readonly sweepEvery?: number;
 }
@@ -56,10 +58,12 @@ export function openBrowserAccess(parts: BrowserAccessParts): BrowserAccess {
   const logins = new Logins(parts.pool, parts.clock, loggedOut);
   const passkeys = new Passkeys({ ...parts, logins });
   browsers.start();
-  const sweep = () =>
-    Promise.all([logins.sweep(), passkeys.sweep()]).catch((thrown) =>
+  const sweep = async () => {
+    if (parts.clockAgrees?.() === false) return;
+    await Promise.all([logins.sweep(), passkeys.sweep()]).catch((thrown) =>
       parts.log.warn({ err: messageOf(thrown) }, 'old logins could not be thrown away'),
     );
+  };
   const timer = setInterval(() => void sweep(), parts.sweepEvery ?? SWEEP_EVERY);
   const stop = () => {
     clearInterval(timer);

@@ -1,4 +1,6 @@
 import t from 'tap';
+import { openAccessRequests } from '../../src/access/engagements.js';
+import { waitUntil } from '../support/wait.js';
 import {
   ASKED,
   addPerson,
@@ -255,6 +257,25 @@ t.test('what nobody decides in time lapses, by the sweep or by who comes too lat
   const before = await everything(access.database);
   t.equal(await requests.sweep(), 0);
   t.strictSame(await everything(access.database), before);
+});
+
+t.test('by a clock that is not the other gateways’ nothing lapses', async (t) => {
+  const access = await startAccess(t, { texts: [serviceText({ access: 'decide_within: 2h' })] });
+  const { requests, as, clock, audited } = access;
+  await requests.create(await as('kim'), { ...ASKED, from: MONDAY + DAY });
+  clock.now += 2 * HOUR;
+  let [isTheirs, asked] = [false, 0];
+  const clockAgrees = () => {
+    asked += 1;
+    return isTheirs;
+  };
+  const other = openAccessRequests({ ...access.parts, sweepEvery: 20, clockAgrees });
+  t.teardown(() => other.stop());
+  const lapsed = async () => (await audited()).some((entry) => Object(entry).act === 'request.lapse');
+  await waitUntil('its time has come', () => asked > 2);
+  t.notOk(await lapsed());
+  isTheirs = true;
+  await waitUntil('it lapses', lapsed);
 });
 
 t.test('access in two lanes at the same time takes one approval more', async (t) => {

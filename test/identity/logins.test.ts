@@ -214,8 +214,21 @@ t.test('what is over for a week is thrown away from time to time, whether or not
   const watcher = { holders: () => [], endHolders: () => {} };
   const book = { check: (id: string) => grants.check(id), list: async () => [] };
   const parts = { pool, watcher, grants: book, staleness: 60_000, clock, log: createLog('silent') };
-  const opened = openBrowserAccess({ ...parts, audit: async () => {}, domain: 'localhost', sweepEvery: 20 });
+  let [isTheirs, asked] = [false, 0];
+  const clockAgrees = () => {
+    asked += 1;
+    return isTheirs;
+  };
+  const more = { audit: async () => {}, domain: 'localhost', sweepEvery: 20, clockAgrees };
+  const opened = openBrowserAccess({ ...parts, ...more });
   t.teardown(() => opened.stop());
+  await waitUntil('its time has come', () => asked > 2);
+  t.equal(
+    (await pool.query('select from login_links')).rowCount,
+    1,
+    'by a clock that is not the others’ nothing is old',
+  );
+  isTheirs = true;
   await waitUntil('the link is gone', async () => (await pool.query('select from login_links')).rowCount === 0);
   t.equal((await pool.query('select from login_acts')).rowCount, 1, 'the act stays');
 });
