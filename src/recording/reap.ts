@@ -28,6 +28,12 @@ const FIND = `
   where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or abs(extract(epoch from now() - g.seen_at)) > $1)
   order by s.id limit ${A_TIME} for update of s skip locked`;
 
+/**
+ * A gateway that lives after all, and is writing just now, has its blocks before its rows: each would wait for the other until the server ends one of
+ * them. It is the reaper who gives way, before the server looks (1 s), and comes again.
+ */
+const GIVE_WAY = `set local lock_timeout = '200ms'`;
+
 const WRITE = `${WRITE_BLOCKS} returning session_id as id`;
 
 const CLOSE = `
@@ -66,6 +72,7 @@ async function reapSome(
   now: number,
   unseen: number,
 ): Promise<{ found: number; closed: string[] }> {
+  await client.query(GIVE_WAY);
   const lost = await findLost(client, by, unseen);
   if (lost.length === 0) return { found: 0, closed: [] };
   const blocks = lost.map((session) => packBlock(session.id, session.hash, lastEvents(session, by, now)));

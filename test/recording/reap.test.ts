@@ -125,6 +125,22 @@ t.test('nor is anything wrong with one that ends while its record is verified', 
   t.same((await verified).findings, []);
 });
 
+t.test('one that is writing just now is not kept from it: who reaps gives way', async (t) => {
+  const { database, pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const log = open(recorder);
+  await safe(log);
+  const writing = await database.client();
+  await writing.query('begin');
+  await writing.query(
+    `insert into daypass.blocks select session_id, 2, 2, from_at, to_at, hash_after, '', '', 1 from daypass.blocks`,
+  );
+  await t.rejects(reapElsewhere(pool, gatewayId), { code: '55P03' });
+  await writing.query(`update daypass.sessions set end_reason = 'client_left'`);
+  await writing.query('rollback');
+  t.same(await reapElsewhere(pool, gatewayId), [log.row.id]);
+});
+
 t.test('a clock of the ledger that was set back keeps no dead gateway’s sessions open', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
