@@ -79,6 +79,7 @@ const STATUS: Readonly<Record<string, number>> = {
   too_many_requests: 429,
   channel_failed: 424,
   shutting_down: 503,
+  clock_differs: 503,
   ledger_unavailable: 503,
   audit_unavailable: 503,
   ...Object.fromEntries(STORE_OUTAGES.map((code) => [code, 503])),

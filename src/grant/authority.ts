@@ -4,6 +4,7 @@ import type { Log } from '../log.js';
 import { GrantChecker } from './checker.js';
 import type { GrantClaims } from './claims.js';
 import { newClaims, renewedClaims, replacedClaims } from './draft.js';
+import { examineClock } from './examine.js';
 import type { Grant, GrantCheck, GrantSource } from './grant.js';
 import { formatHandle, mintId, mintSecret } from './handle.js';
 import { type KeyRing, keyRing, type SigningKey } from './keys.js';
@@ -90,7 +91,7 @@ export class GrantAuthority implements GrantSource {
   /**
    * Issues a grant: the ledger first, then the store. A grant the store did not take is marked revoked.
    * @throws DaypassError `unknown_service`, `unknown_role`, `unknown_rule`, `duration_exceeds_policy`, `invalid_request`,
-   * `ledger_unavailable`, `store_unavailable`
+   * `ledger_unavailable`, `store_unavailable`, `clock_differs`
    */
   async issue(request: IssueRequest): Promise<Issued> {
     const allowed = checkIssue(request, this.#parts.policyOf(request.service));
@@ -111,9 +112,8 @@ export class GrantAuthority implements GrantSource {
   /**
    * Moves a grant's end by `durationSeconds`; id and secret stay.
    * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `suspended`, `renewals_exhausted`, `duration_exceeds_policy`,
-   * `total_exceeds_policy`, `end_too_late`, `unknown_service`, `unknown_role`, `invalid_request`, `ledger_unavailable`;
-   * `announce_failed` when the ledger has it
-   * and the store did not answer: it takes effect with the next check
+   * `total_exceeds_policy`, `end_too_late`, `unknown_service`, `unknown_role`, `invalid_request`, `ledger_unavailable`, `clock_differs`;
+   * `announce_failed` when the ledger has it and the store did not answer: it takes effect with the next check
    */
   async renew(id: string, request: RenewRequest): Promise<Grant> {
     await this.#revoker.drain();
@@ -133,7 +133,7 @@ export class GrantAuthority implements GrantSource {
    * Ends a grant and gives another in its place: the same claims, end and renewals under a new id and a new secret. For
    * whoever lost the handle.
    * @throws DaypassError `unknown_grant`, `revoked`, `expired`, `suspended`, `unknown_service`, `unknown_role`,
-   * `invalid_request`, `ledger_unavailable`, `store_unavailable`; nothing has changed then
+   * `invalid_request`, `ledger_unavailable`, `store_unavailable`, `clock_differs`; nothing has changed then
    */
   async replace(id: string, { by, via, reason }: Omit<Act, 'at'>): Promise<Issued> {
     await this.#revoker.drain();
@@ -257,8 +257,9 @@ export class GrantAuthority implements GrantSource {
     throw new DaypassError('grant_corrupt', `The ledger's token of grant ${row.id} is not validly signed.`);
   }
 
-  /** Signs, and reads back what was signed: nothing leaves here that the gateways would refuse. */
+  /** Signs, and reads back what was signed: nothing leaves here that the gateways would refuse, and nothing by a clock that is not theirs. */
   async #sign(claims: GrantClaims): Promise<Grant> {
+    await examineClock(this.#parts.store, this.#parts.clock).catch(unlessSilent);
     const grant = await this.#verifier.open(await mintToken(claims, this.#parts.signingKey));
     if (grant === null) throw new DaypassError('invalid_request', 'A grant with these values cannot be signed.');
     return grant;
@@ -286,6 +287,11 @@ export class GrantAuthority implements GrantSource {
 async function newHandle(): Promise<{ readonly id: string; readonly secret: string; readonly scram: string }> {
   const handle = { id: mintId(), secret: mintSecret() };
   return { ...handle, scram: await makeScramVerifier(formatHandle(handle)) };
+}
+
+/** A store that does not answer says so when it is written to. */
+function unlessSilent(thrown: unknown): void {
+  if (!(thrown instanceof DaypassError) || thrown.code === 'clock_differs') throw thrown;
 }
 
 function renewalUnheard(cause: unknown): never {

@@ -7,8 +7,8 @@ import type { GrantStore } from './store.js';
 import { keyIdOf } from './verify.js';
 
 /**
- * Compares this machine's clock with the grant store's before anything is served. Later a difference makes the gateway unready
- * only: a clock that is set right again is then noticed by itself.
+ * Compares this machine's clock with the grant store's: before anything is served, and before a grant is signed. Otherwise a difference makes the
+ * gateway unready only: a clock that is set right again is then noticed by itself.
  * @throws DaypassError `clock_differs`; `store_unavailable`
  */
 export async function examineClock(store: Pick<GrantStore, 'ping'>, clock: Clock): Promise<void> {

@@ -169,6 +169,22 @@ t.test('a store whose clock differs by more than 2 s admits nobody', async (t) =
   }
 });
 
+t.test('by a clock that differs so nothing is issued, and nothing that is over is renewed', async (t) => {
+  const clock = new HandClock();
+  const { ledger } = await startLedger(t);
+  const theirs = new HandClock();
+  theirs.now = clock.now;
+  const authority = await startAuthority(t, { store: new MemoryGrantStore(theirs), ledger, clock });
+  const { grant } = await authority.issue(REQUEST);
+  for (const skew of [-7 * 86_400_000, grant.expiresAt - clock.now + 1_000]) {
+    theirs.now = clock.now + skew;
+    await t.rejects(authority.issue(REQUEST), { code: 'clock_differs' });
+    await t.rejects(authority.renew(grant.id, RENEWAL), { code: 'clock_differs' });
+    await t.rejects(authority.replace(grant.id, REVOCATION), { code: 'clock_differs' });
+  }
+  t.match(await authority.show(grant.id), { renewals: 0, expiresAt: grant.expiresAt });
+});
+
 t.test(
   'a revocation that was cut off while being written is dropped; a line that cannot be read stops the start',
   async (t) => {
