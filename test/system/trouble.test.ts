@@ -179,16 +179,17 @@ for (const [how, ahead] of [
     const gateway = await serve(options, createLog('silent'));
     t.teardown(() => gateway.stop());
     const { health, postgres } = gateway.addresses;
+    const operator = (method: string, path: string, body?: unknown) =>
+      ask(join(data, 'daypass.sock'), method, path, body);
+    const { handle } = await issueWith(operator, { service: 'orders-db' });
     apart = ahead;
     await scrapeUntil(`http://[::1]:${health}`, (seen) => seen.sum('daypass_ready') === 0);
     t.match(await readiness(health), { status: 503, missing: { clock: /differs from the grant store's/ } });
     t.same(Object.keys((await readiness(health)).missing), ['clock'], 'and nothing else is missing');
     const skew = (await scrape(`http://[::1]:${health}`)).sum('daypass_clock_skew_seconds');
     t.ok(Math.abs(skew - ahead / 1_000) < 0.5, `${skew} s`);
-    const operator = (method: string, path: string, body?: unknown) =>
-      ask(join(data, 'daypass.sock'), method, path, body);
-    const { handle } = await issueWith(operator, { service: 'orders-db' });
     t.match(await refusal(postgres, handle), { code: '57P03' });
+    await t.rejects(issueWith(operator, { service: 'orders-db' }), /clock_differs/);
   });
 }
 
