@@ -59,11 +59,16 @@ t.test('A1: no spelling of a header makes another request of it', async (t) => {
   t.equal(echo.requests.length, 1);
 });
 
-t.test('A1: no client says where an application begins: gunicorn takes it off the path', async (t) => {
+t.test('A1: no client says where an application begins: gunicorn and Pyramid take its word', async (t) => {
   const { echo, ask } = await serviceWith(t, ['GET /public/**']);
   const names = ['SCRIPT_NAME', 'Script_Name', 'script-name', 'Script.Name', 'PATH_INFO', 'X-Script-Name'];
+  const elsewhere = [
+    ...['X-Vhm-Root', 'X_Vhm_Root', 'X-Vhm-Host', 'X-Traversal-Path', 'X-Ingress-Path', 'X-ScriptName', 'X-PathInfo'],
+    ...['X-Path-Info', 'X-Matched-Path', 'X-Invoke-Path', 'X-Now-Route-Matches', 'X-Request-URI'],
+    'X-WAWS-Unencoded-URL',
+  ];
   const others = ['X-Sendfile-Type', 'X-Accel-Mapping', 'Client-Cert', 'X-Client-Verify', 'SSL_CLIENT_S_DN', '$WSRU'];
-  const lines = [...names, ...others].map((name) => `${name}: /public\r\n`).join('');
+  const lines = [...names, ...elsewhere, ...others].map((name) => `${name}: /public\r\n`).join('');
   t.match(await ask('GET /public/admin/users', lines), /^HTTP\/1\.1 200 /);
   t.same(
     echo.requests[0]?.headers.filter(([, value]) => value === '/public'),

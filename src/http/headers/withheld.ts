@@ -1,7 +1,8 @@
 /**
  * What a client may say to the gateway and never to the service: who it is and where it comes from, which services behind a
  * proxy believe; `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy); where an application begins, by which gunicorn takes
- * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise); whom older Streamlit (1.38), Kubeflow, and the proxies of
+ * `/public` off `/public/admin` (`SCRIPT_NAME`, from loopback unless told otherwise), and what path a proxy before it was asked for (Plack,
+ * Home Assistant, Azure, and Vercel, whose words applications repeat); whom older Streamlit (1.38), Kubeflow, and the proxies of
  * IBM, SiteMinder and Oracle call the person.
  */
 const NAMES = new Set([
@@ -14,6 +15,15 @@ const NAMES = new Set([
   'script-name',
   'path-info',
   'x-script-name',
+  'x-scriptname',
+  'x-path-info',
+  'x-pathinfo',
+  'x-traversal-path',
+  'x-ingress-path',
+  'x-request-uri',
+  'x-waws-unencoded-url',
+  'x-matched-path',
+  'x-now-route-matches',
   'x-sendfile-type',
   'x-host',
   'x-forwarded',
@@ -44,7 +54,7 @@ const NAMES = new Set([
 
 /**
  * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
- * other paths and files (A1).
+ * other paths and files (A1): with `X-Vhm-Root: /admin` Pyramid takes `/users` for `/admin/users`.
  */
 const PREFIXES = [
   'daypass-',
@@ -73,6 +83,8 @@ const PREFIXES = [
   'x-original-',
   'x-rewrite-',
   'x-accel-',
+  'x-vhm-',
+  'x-invoke-',
   'cf-access-',
   'oidc-claim-',
   'shib-',
