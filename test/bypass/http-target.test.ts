@@ -92,7 +92,7 @@ t.test(
         t.equal(echo.requests.at(-1)?.url, expected, `${name} arrives as ${expected}`);
       }
     }
-    const actions = (await gateway.events()).filter(({ kind }) => kind === 'action');
+    const actions = (await gateway.events()).filter(({ kind, facts }) => kind === 'action' && facts.of === undefined);
     const allowed = actions.filter(({ facts }) => facts.outcome === 'allow').flatMap(({ facts }) => facts.on ?? []);
     t.same(
       allowed,

@@ -1,6 +1,6 @@
 import type { Header, RequestAction } from '../action.js';
 import { canonical, connectionList, isForwarded, valuesOf } from '../headers/headers.js';
-import { acted, escaped, identified, led, MANY, mayLead, mounted, traversed } from './elsewhere.js';
+import { acted, ended, escaped, identified, led, MANY, mayEnd, mayLead, mounted, traversed } from './elsewhere.js';
 import { unescaped } from './escapes.js';
 import { METHODS, methodNamed, methodsInCookie } from './override.js';
 import { Parameters } from './parameters.js';
@@ -11,14 +11,17 @@ import type { RoleSettings } from './role-settings.js';
  * What a request asks for besides what its first line says (THREATS.md A1): each is the same request with another method or path, that
  * a role has to allow, too.
  */
-export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 'basePath'>): readonly RequestAction[] {
+export function besides(action: RequestAction, settings: Pick<RoleSettings, 'basePath'>): readonly RequestAction[] {
   const { target } = action;
   if (!target.ok) return NOTHING;
   const told = tellingIn(action.headers);
   if (told.length === 0 && !mayAsk(target)) return NOTHING;
+  const { basePath } = settings;
   const { path } = target;
   const parameters = new Parameters(target.query);
+  const sooner = ended(action, target);
   const ways = [
+    [...sooner, ...sooner.flatMap((other) => besides(other, settings))],
     copied(action, told, parameters, basePath),
     tunnelled(action, told, parameters),
     mounted(action, path, parameters),
@@ -31,8 +34,9 @@ export function besides(action: RequestAction, { basePath }: Pick<RoleSettings, 
   return ways.length > 1 ? [{ ...action, target: MANY }] : (ways[0] ?? NOTHING);
 }
 
-/** Whether a query holds a word of those that are looked for: most hold none, and are not taken apart. */
+/** Whether a target holds a word of those that are looked for: most hold none, and are not taken apart. */
 function mayAsk({ path, query }: ReadTarget): boolean {
+  if (mayEnd(path)) return true;
   if (query === '') return false;
   const plain = unescaped(query);
   return mayLead(path, plain) || /method|(?:cp|mv)\.from/i.test(plain);

@@ -1,9 +1,9 @@
 import type { RequestAction } from '../action.js';
-import { escapeOf } from './escapes.js';
+import { escapeOf, unescaped } from './escapes.js';
 import type { Parameters } from './parameters.js';
-import { readServiceTarget, type Target } from './path.js';
+import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 
-/* Where queries lead: a service that reads one so carries out what another path would ask for. */
+/* Where queries and escapes lead: a service that reads them so carries out what another path would ask for. */
 
 /** Nobody can tell where, and no rule is for it. */
 export const MANY: Target = { ok: false, why: 'it leads to several others' };
@@ -11,6 +11,28 @@ export const MANY: Target = { ok: false, why: 'it leads to several others' };
 /** Whether a query may lead elsewhere: most do not, and are not taken apart. @param query - with its escapes undone */
 export function mayLead(path: string, query: string): boolean {
   return DOCUMENTS.test(path) || /mount|method|action|[?&;]\//i.test(query);
+}
+
+/** How a path goes on behind what ends one: `?`, or `#`. */
+const END = /%(?:3F|23)(.*)$/;
+/** Whether a path holds one: most do not. */
+export function mayEnd(path: string): boolean {
+  return path.includes('%') && END.test(path);
+}
+
+/** What may not stand in a query as it is. */
+const NOT_IN_QUERY = /[^A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]/g;
+
+/**
+ * Whoever undoes escapes before taking a target apart has its path end at an escaped `?` or `#`: Nitro (h3 1.15), which Nuxt and others stand
+ * on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` it sees no query at all.
+ */
+export function ended(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  const end = END.exec(path);
+  if (end === null) return [];
+  const [mark, more = ''] = end;
+  const told = `?${unescaped(more).replace(NOT_IN_QUERY, escapeOf)}${query}`;
+  return [{ ...action, target: readServiceTarget(path.slice(0, end.index) + (mark.startsWith('%3F') ? told : '')) }];
 }
 
 const API = '/v2/';
