@@ -50,3 +50,39 @@ t.test('A1: an escaped ? or # ends the path for Nitro (Nuxt), and what it ends a
   const passed = (await gateway.events()).filter(({ facts }) => facts.outcome === 'allow');
   t.match(passed[3], { facts: { on: ['/wiki/What'], of: passed[2]?.seq }, payload: { text: 'GET /wiki/What??a=1' } });
 });
+
+t.test(
+  'A1: an & in a path begins parameters for who writes it into one: Apache, nginx, and PHP behind them',
+  async (t) => {
+    const list = {
+      route: 'GET /list/:page',
+      query: { url: { absent: true }, kind: { one_of: ['book'], optional: true } },
+    };
+    const { echo, ask } = await serviceWith(t, [
+      'DELETE /orders/:id/notes',
+      'GET /wiki/:page',
+      'POST /wiki/:page',
+      list,
+    ]);
+    for (const line of [
+      'DELETE /orders/7&/notes',
+      'DELETE /orders/7%26/notes',
+      'DELETE /orders/7&a%3F/notes',
+      'GET /list/7&url=admin/users',
+      'GET /list/7%26url=admin%3Fx',
+      'GET /list/7&url',
+      'GET /list/7%26%75rl[]=admin?kind=book',
+      'GET /list/7&kind=all?kind=book',
+      'GET /list/7%23&a?kind=all',
+      'GET /list/7&a%23&url=admin',
+      'GET /wiki/7&_method=DELETE',
+      'POST /wiki/7&method=DELETE',
+      'GET /wiki/7%26%5Fmethod=DELETE',
+    ])
+      t.match(await ask(line), /^HTTP\/1\.1 40[03] /, line);
+    t.equal(echo.requests.length, 0);
+    for (const line of ['GET /wiki/R&D', 'GET /wiki/R%26D?a=1', 'GET /list/R&D?kind=book', 'GET /wiki/A&B&C%20%C3%A9'])
+      t.match(await ask(line), /^HTTP\/1\.1 200 /, line);
+    t.equal(echo.requests.at(-1)?.url, '/wiki/A&B&C%20%C3%A9');
+  },
+);

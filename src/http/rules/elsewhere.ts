@@ -13,26 +13,40 @@ export function mayLead(path: string, query: string): boolean {
   return DOCUMENTS.test(path) || /mount|method|action|[?&;]\//i.test(query);
 }
 
-/** How a path goes on behind what ends one: `?`, or `#`. */
-const END = /%(?:3F|23)(.*)$/;
-/** Whether a path holds one: most do not. */
-export function mayEnd(path: string): boolean {
-  return path.includes('%') && END.test(path);
-}
-
+/** What ends a path for some, and how it goes on. */
+const END = /(%3F|%23)(.*)$/;
+const JOINT = /(?:&|%26)(.*)$/;
 /** What may not stand in a query as it is. */
 const NOT_IN_QUERY = /[^A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]/g;
 
+/** Whether a path holds anything of it: most do not. */
+export function mayEnd(path: string): boolean {
+  return /[%&]/.test(path) && (END.test(path) || JOINT.test(path));
+}
+
 /**
- * Whoever undoes escapes before taking a target apart has its path end at an escaped `?` or `#`: Nitro (h3 1.15), which Nuxt and others stand
- * on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` it sees no query at all.
+ * Paths that end sooner. Whoever undoes escapes before taking a target apart has them end at `?` and `#`: Nitro (h3 1.15), which Nuxt and
+ * others stand on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` there is no query. Where Apache or nginx writes the
+ * path into a parameter (`index.php?url=$1`, as many applications in PHP have it), others begin at `&`.
  */
 export function ended(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
+  const targets: string[] = [];
   const end = END.exec(path);
-  if (end === null) return [];
-  const [mark, more = ''] = end;
-  const told = `?${unescaped(more).replace(NOT_IN_QUERY, escapeOf)}${query}`;
-  return [{ ...action, target: readServiceTarget(path.slice(0, end.index) + (mark.startsWith('%3F') ? told : '')) }];
+  if (end !== null) {
+    const [, mark, more = ''] = end;
+    targets.push(path.slice(0, end.index) + (mark === '%3F' ? `?${inQuery(more)}${query}` : ''));
+  }
+  const joint = JOINT.exec(path);
+  if (joint !== null) {
+    const [, more = ''] = joint;
+    targets.push(`${path.slice(0, joint.index)}?${inQuery(more)}${query.replace('?', '&')}`);
+  }
+  return targets.map((target) => ({ ...action, target: readServiceTarget(target) }));
+}
+
+/** The rest of a path as a query. */
+function inQuery(more: string): string {
+  return unescaped(more).replace(NOT_IN_QUERY, escapeOf);
 }
 
 const API = '/v2/';
