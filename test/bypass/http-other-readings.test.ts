@@ -134,6 +134,9 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     '/find?kind=book&.kind.x:y=all',
     '/find?kind=book&]kind=all', // Rack up to 2.2: kind
     '/find?%5D%5B]kind=all&kind=book',
+    '/find?kind=book&=kind=all', // ufo (Nuxt): book and all
+    '/may?=kind=all',
+    '/may?kind=book&==all',
     '/may?!kind=all', // Spring, where there is no other
     '/may?kind=book&%21all=1',
     '/may?_kind=on',

@@ -31,6 +31,7 @@ export function readQuery(query: string): Query {
   for (const part of parts) {
     if (part === '') continue;
     const equals = part.indexOf('=');
+    if (equals === 0) return refuse('the query holds a parameter without a name, which is its value to some'); // ufo (Nuxt): `=a=1` is `a=1`
     const name = decoded(equals === -1 ? part : part.slice(0, equals));
     const value = equals === -1 ? '' : decoded(part.slice(equals + 1));
     if (name === null || value === null) return refuse('the query is not UTF-8, or holds control characters');
