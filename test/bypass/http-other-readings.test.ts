@@ -136,6 +136,9 @@ t.test('A1: a query parameter that a rule names is the one that a service reads'
     '/find?%5D%5B]kind=all&kind=book',
     '/find?kind=book&=kind=all', // ufo (Nuxt): book and all
     '/may?=kind=all',
+    '/may?all?', // querystringify: all
+    '/may?kind?=all',
+    '/may??=kind=all',
     '/may?kind=book&==all',
     '/may?!kind=all', // Spring, where there is no other
     '/may?kind=book&%21all=1',

@@ -31,7 +31,7 @@ export function readQuery(query: string): Query {
   for (const part of parts) {
     if (part === '') continue;
     const equals = part.indexOf('=');
-    if (equals === 0) return refuse('the query holds a parameter without a name, which is its value to some'); // ufo (Nuxt): `=a=1` is `a=1`
+    if (NAMELESS.test(part)) return refuse('the query holds a parameter without a name, which is its value to some');
     const name = decoded(equals === -1 ? part : part.slice(0, equals));
     const value = equals === -1 ? '' : decoded(part.slice(equals + 1));
     if (name === null || value === null) return refuse('the query is not UTF-8, or holds control characters');
@@ -55,13 +55,21 @@ export function readCookieNames(values: readonly string[]): ReadonlySet<string> 
   return new Set([...names].flatMap((name) => [...readings(Buffer.from(unescaped(name), 'latin1').toString())]));
 }
 
+/** To ufo, by which Nuxt reads queries, `=a=1` is `a=1`, and to querystringify `?=a=1`. */
+const NAMELESS = /^\?*=/;
+
 /** Of a thousand on, PHP leaves out the rest, and so do Express and hapi, which count empty ones, too. */
 const MOST_READ = 200;
 
-/** What Zope takes for `kind` in `kind:int`, Rocket in `kind.x`, `kind.` and `.kind`, Spring in `!kind` and `_kind` where `kind` is missing. */
+/**
+ * What Zope takes for `kind` in `kind:int`, Rocket in `kind.x`, `kind.` and `.kind`, querystringify in `kind?`, Spring in `!kind` and `_kind`
+ * where `kind` is missing.
+ */
 function stemsOf(name: string): string[] {
   const plain = name.replace(/^(?:\.+|[!_])/, '');
-  const parts = [':', '.'].filter((mark) => plain.includes(mark)).map((mark) => plain.slice(0, plain.indexOf(mark)));
+  const parts = [':', '.', '?']
+    .filter((mark) => plain.includes(mark))
+    .map((mark) => plain.slice(0, plain.indexOf(mark)));
   return plain === name ? parts : [plain, ...parts];
 }
 
