@@ -76,7 +76,9 @@ function ambiguity(path: string): string | null {
   if (hidden !== null) return hidden;
   if (path.includes('%3B')) return 'the path holds parameters';
   if (/%25[0-9A-Fa-f]{2}/.test(path)) return 'the path is escaped twice';
-  return isPlainText(path) ? null : 'the path holds control characters or is not UTF-8';
+  const text = textOf(path);
+  if (text === null || /\p{Cc}/u.test(text)) return 'the path holds control characters or is not UTF-8';
+  return FOLDED_DOTS.test(folded(text)) ? DOTS : null;
 }
 
 /** Why a target with an escaped slash is refused wherever no rule asks for it. */
@@ -89,10 +91,10 @@ export function holdsSlash(path: string): boolean {
 
 /**
  * The same of its segments alone, which is all where nothing is escaped. Whoever unescapes a target before taking it apart has
- * the path end at an escaped `?` or `#`; blanks behind it are cut off by URL parsers, and by Windows.
+ * the path end at an escaped `?` or `#`; blanks behind it, which `+` is to some, are cut off by URL parsers, and by Windows.
  */
 function ambiguousSegment(path: string): string | null {
-  if (/\/\.\.?(?:%20)*(?:\/|%3F|%23|$)/.test(path)) return 'the path holds a dot segment';
+  if (/\/\.\.?(?:%20|\+)*(?:\/|%3F|%23|$)/.test(path)) return DOTS;
   return path.includes('//') ? EMPTY : null;
 }
 
@@ -109,14 +111,24 @@ function hiddenSegment(path: string): string | null {
 }
 
 const EMPTY = 'the path holds an empty segment';
+const DOTS = 'the path holds a dot segment';
 
-/** Whether the escapes are UTF-8 (no overlong forms: `%C0%AE` is a dot to some) and no control character hides in them. */
-function isPlainText(path: string): boolean {
+/** Null where the escapes are not UTF-8 (nor overlong forms of it: `%C0%AE` is a dot to some). */
+function textOf(path: string): string | null {
   try {
-    return !/\p{Cc}/u.test(decodeURIComponent(path));
+    return decodeURIComponent(path);
   } catch {
-    return false;
+    return null;
   }
+}
+
+/** Slashes to Windows, where a name has to be fitted into a code page; its yen and won signs are what `\` is there. */
+const LIKE_SLASHES = /[\\\u00a5\u20a9\u2044\u2215\u2216]/g;
+const FOLDED_DOTS = /\/\.\.?[ +]*(?:[/?#]|$)/;
+
+/** As it is for whoever takes characters for the ASCII that they look like: full-width ones (`%EF%BC%8F`), `\u2025` and `\u00a0` among them. */
+function folded(text: string): string {
+  return text.normalize('NFKC').replace(LIKE_SLASHES, '/');
 }
 
 function refuse(why: string): Target {
