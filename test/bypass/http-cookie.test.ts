@@ -103,12 +103,14 @@ t.test('A3, A16: a service sees neither cookie, in no spelling, and sets none un
     '__host-DAYPASS=evil',
     '=__Host-daypass=evil',
     ' __Host-dp-state=evil',
+    '__Host-dp-state-a b=evil; Path=/; Secure',
+    '__Host-dp-state-\u00a0=evil; Path=/; Secure',
     '__Host-daypass',
   ];
   const { gateway, alice, cookie } = await loggedIn(t, {
     setCookies: ['own=1; Path=/', ...ours, '__Host-daypass-of-the-service=1'],
   });
-  const sent = `a=1; ${cookie}; __host-daypass=x; __Host-dp-state=y;__HOST-DP-STATE=z; b=2`;
+  const sent = `a=1; ${cookie}; __host-daypass=x; __Host-dp-state=y;__HOST-DP-STATE=z; __Host-dp-state-\u00a0=u; __Host-dp-state-a b=v; b=2`;
   const answer = await alice.ask(WEB, '/', { headers: { ...SAME_ORIGIN, cookie: sent } });
   t.equal(JSON.parse(answer.body).cookie, 'a=1; b=2');
   t.same(answer.headers['set-cookie'], ['own=1; Path=/', '__Host-daypass-of-the-service=1']);

@@ -12,9 +12,9 @@ export const FLOW_COOKIE = '__Host-dp-flow';
 /** What a browser keeps at the gateway's own host while a passkey is made or used: nobody else can finish what it began. */
 export const CEREMONY_COOKIE = '__Host-dp-ceremony';
 
-const OURS = new RegExp(`^(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)$`, 'i');
+const OURS = new RegExp(`^(?:${SESSION_COOKIE}$|${STATE_COOKIES})`, 'i');
 /** A nameless cookie is sent back as its value alone: one that spells our name would come back as ours. */
-const SETS_OURS = new RegExp(`^[\\s=]*(?:${SESSION_COOKIE}|${STATE_COOKIES}[^=;\\s]*)\\s*(?:[=;]|$)`, 'i');
+const SETS_OURS = new RegExp(`^[\\s=]*(?:${SESSION_COOKIE}\\s*(?:[=;]|$)|${STATE_COOKIES})`, 'i');
 
 /**
  * What a host beside this one may set for both: browsers look for `__Host-` at the beginning of a name, and U+00A0 is no blank to
