@@ -44,6 +44,7 @@ const TARGETS: readonly (readonly [string, string | null])[] = [
   ['/x/%e2%80%a5/y', null],
   ['/x/..%c2%a0/y', null],
   ['/x/..%ef%bc%9fy', null],
+  ['/x/.%c2%ad.%ef%bb%bf/y', null],
   ['/2024%ef%bc%8f04/%c2%a5..5%e2%80%a6', '/2024%EF%BC%8F04/%C2%A5..5%E2%80%A6'],
   ['/x/..%20a', '/x/..%20a'],
   ['/x/%2e%2e%23y', null],

@@ -126,9 +126,15 @@ function textOf(path: string): string | null {
 const LIKE_SLASHES = /[\\\u00a5\u20a9\u2044\u2215\u2216]/g;
 const FOLDED_DOTS = /\/\.\.?[ +]*(?:[/?#]|$)/;
 
-/** As it is for whoever takes characters for the ASCII that they look like: full-width ones (`%EF%BC%8F`), `\u2025` and `\u00a0` among them. */
+/**
+ * As it is for whoever takes characters for the ASCII that they look like, full-width ones (`%EF%BC%8F`), `\u2025` and `\u00a0` among
+ * them, and does not see those that show nothing.
+ */
 function folded(text: string): string {
-  return text.normalize('NFKC').replace(LIKE_SLASHES, '/');
+  return text
+    .normalize('NFKC')
+    .replace(/\p{DI}/gu, '')
+    .replace(LIKE_SLASHES, '/');
 }
 
 function refuse(why: string): Target {
