@@ -6,7 +6,7 @@ import type { BrowserAccess } from '../identity/browser-access.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
-import { foreignRequest, foreignSocket, isNavigation } from './browser/foreign.js';
+import { foreignRequest, foreignSocket, isNavigation, isOfOwnPage } from './browser/foreign.js';
 import type { Credential } from './credential.js';
 import type { Head } from './head.js';
 import { valuesOf } from './headers/headers.js';
@@ -149,10 +149,20 @@ function admit(
     .then((answer): Entry => (answer.ok ? answer : { ok: false, refusal: refusalOf(answer.decision) }));
 }
 
-/** Neither a handle nor a cookie. */
-function strangers({ gate }: EntryParts, selected: Service, { method, head: { headers }, client }: Asking) {
-  if (!isNavigation(method, headers) || !gate.serves(selected.name, 'http')) return admit(gate, selected, null, client);
-  return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true } as const;
+/** Neither a handle nor a cookie. A browser throws the cookie away when its time is over: a page that stayed open asks without it. */
+function strangers(parts: EntryParts, selected: Service, asking: Asking): Entry | Promise<Entry> {
+  const { gate, scheme } = parts;
+  const { method, head, client } = asking;
+  if (!gate.serves(selected.name, 'http')) return admit(gate, selected, null, client);
+  if (isNavigation(method, head.headers)) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
+  if (isOfOwnPage(head.headers, `${scheme}://${selected.host}`)) return loggedOut(parts, selected, asking);
+  return admit(gate, selected, null, client);
+}
+
+/** A page of the service asks for something, whose login is over. */
+function loggedOut({ gate }: EntryParts, { name }: Service, { method, client }: Asking): Entry {
+  gate.turnedAway({ service: name, credential: null, client }, { reason: 'malformed', rule: 'login' });
+  return { ok: false, refusal: method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN };
 }
 
 /** A cookie comes along with whatever any page makes a browser ask: first of all, whose idea the request was. */
@@ -186,18 +196,16 @@ function admitBrowser(
   const { gate } = parts;
   const { method, client } = asking;
   const { headers } = asking.head;
-  const away = (reason: DenialReason) =>
-    gate.turnedAway({ service: selected.name, credential: null, client }, { reason, rule: 'login' });
   if (browser === undefined) {
-    away('store_unavailable');
+    gate.turnedAway(
+      { service: selected.name, credential: null, client },
+      { reason: 'store_unavailable', rule: 'login' },
+    );
     return { ok: false, refusal: NOT_NOW };
   }
   const again = isNavigation(method, headers) && gate.serves(selected.name, 'http');
   if (browser === null && again) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
-  if (browser === null) {
-    away('malformed');
-    return { ok: false, refusal: method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN };
-  }
+  if (browser === null) return loggedOut(parts, selected, asking);
   const entry = admit(gate, selected, browser, client);
   if (!(entry instanceof Promise)) return entry;
   // The grant of this session is over: there may be a newer one.

@@ -37,6 +37,12 @@ export function foreignSocket(headers: readonly Header[], own: string): string |
   return site === null || site === 'same-origin' ? null : 'it comes from another site';
 }
 
+/** Whether a browser says that a page of this very host asks. No proof of anything: others may say so, too. */
+export function isOfOwnPage(headers: readonly Header[], own: string): boolean {
+  const site = said(headers, 'sec-fetch-site');
+  return site === null ? said(headers, 'origin') === own : site === 'same-origin';
+}
+
 /** Whether a person goes to a page in a whole tab: only then a redirect leads them anywhere. */
 export function isNavigation(method: string, headers: readonly Header[]): boolean {
   if (method !== 'GET' || isAhead(headers) || !prefersHtml(said(headers, 'accept') ?? undefined)) return false;

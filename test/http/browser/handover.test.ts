@@ -309,3 +309,25 @@ t.test(
     t.match(told, { status: 421, body: /orders-db is reached by postgres, not by http/ });
   },
 );
+
+t.test(
+  'what a page sends when its cookie is over, and gone from the browser, is said not to have reached the service',
+  async (t) => {
+    const { gateway, service, browser } = await startBrowsing(t);
+    await gateway.issue({ service: 'web' });
+    const own = `http://${WEB}:${gateway.ports.http}`;
+    const form = { ...NAVIGATION, 'sec-fetch-site': 'same-origin', origin: own };
+    const posted = await browser().ask(WEB, '/done', { method: 'POST', headers: form });
+    t.equal(posted.status, 401);
+    t.match(posted.body, 'What you sent did not reach the service.');
+    const old = { accept: NAVIGATION.accept, origin: own };
+    t.match((await browser().ask(WEB, '/done', { method: 'POST', headers: old })).body, 'What you sent did not reach');
+    t.match((await browser().ask(WEB, '/data', { headers: SAME_ORIGIN })).body, 'You are not logged in here.');
+    const elsewhere = { ...form, 'sec-fetch-site': 'cross-site', origin: 'https://id.example.com' };
+    const foreign = await browser().ask(WEB, '/saml', { method: 'POST', headers: elsewhere });
+    t.equal(foreign.status, 401, 'another site has a browser post');
+    t.notMatch(foreign.body, 'any more');
+    t.match((await browser().ask(WEB, '/')).body, 'no handle was presented', 'and tools are told what they lack');
+    t.same(service.seen, []);
+  },
+);
