@@ -18,7 +18,7 @@ export interface Page {
 
 /** Where a page's script says what came of it: read aloud when it changes. */
 const STATUS = '<p role="status"></p>';
-const NO_SCRIPT = '<noscript><p>Passkeys need JavaScript in this browser.</p></noscript>';
+const NO_SCRIPT = '<noscript><p>This page needs JavaScript in this browser.</p></noscript>';
 
 /** @param to - where it leads on, a path of ours */
 function passkeyButton(to: string): string {
