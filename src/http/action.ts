@@ -28,7 +28,10 @@ export interface MessageAction {
   /** Of what its socket's client says. */
   readonly facts: MessageFacts;
   readonly frame: 'text' | 'binary' | 'ping' | 'pong' | 'close';
+  /** Of a close frame its reason. */
   readonly data: Buffer;
+  /** Of a close frame. */
+  readonly code?: number;
 }
 
 /** What is about to be done over HTTP. */

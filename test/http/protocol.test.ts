@@ -254,6 +254,8 @@ t.test('events read as a person would tell them', async (t) => {
   t.equal(httpProtocol.render(text), '← message on /live: hello');
   const close = { ...text, facts: { ...said, frame: 'close' }, payload: { text: 'done' } } as const;
   t.equal(httpProtocol.render(close), '← close on /live: done');
+  const coded = { ...close, facts: { ...close.facts, code: 4001 } };
+  t.equal(httpProtocol.render(coded), '← close 4001 on /live: done');
   const binary = { ...event, kind: 'action', facts: { ...said, outcome: 'allow', sha256: 'ab12' } } as const;
   t.equal(httpProtocol.render(binary), 'message on /live: (5 bytes, sha256 ab12)');
 });

@@ -288,3 +288,25 @@ for (const [how, close] of [
     t.match(results, [{ facts: { status: '4000', bytesOut: 60_014 } }]);
   });
 }
+
+t.test('the code of each side’s close is in the record, the client’s before it goes on', async (t) => {
+  const { gateway, client, service, seen, received } = await opened(t);
+  const unlock = await lockLedger(gateway);
+  client.write(masked(CLOSE, closing(4200, '')));
+  await untilWaiting(gateway);
+  t.same(received(), []);
+  await unlock();
+  await waitUntil('it goes on', async () => received().length === 1);
+  t.same(received(), ['88 4200']);
+  service.end(unmasked(CLOSE, closing(1000, 'fine')));
+  await closed(client);
+  t.same(seen(), ['88 1000 fine']);
+  const closes = (await gateway.events()).filter(({ facts }) => facts.frame === 'close');
+  t.same(
+    closes.map(({ kind, facts, payload }) => [kind, facts.code, facts.bytes, payload?.text]),
+    [
+      ['action', 4200, 0, ''],
+      ['result', 1000, 4, 'fine'],
+    ],
+  );
+});

@@ -24,11 +24,12 @@ function describeRequest({ method, target, rawTarget, client, headers, injected,
   };
 }
 
-function describeMessage({ facts: known, frame, data: bytes }: MessageAction): ActionFacts {
+function describeMessage({ facts: known, frame, data: bytes, code }: MessageAction): ActionFacts {
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : null;
-  const facts = known.of(frame, bytes.byteLength, sha256);
+  const facts =
+    code === undefined ? known.of(frame, bytes.byteLength, sha256) : known.ofClose(code, bytes.byteLength, sha256);
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text) } };
 }

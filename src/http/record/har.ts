@@ -74,7 +74,8 @@ class Entries {
     const { of } = facts;
     const entry = of === undefined ? this.#sockets.get(facts.on?.[0] ?? '') : this.#open.get(of);
     if (entry === undefined) return;
-    const data = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
+    const said = payload?.text ?? `(${facts.bytes ?? 0} bytes, sha256 ${facts.sha256 ?? 'unknown'})`;
+    const data = facts.code === undefined ? said : `${facts.code} ${said}`.trim();
     if (entry.messages.length >= MOST_MESSAGES || this.#held + data.length > MOST_HELD) {
       entry.unlisted += 1;
       return;

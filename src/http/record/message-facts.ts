@@ -33,13 +33,22 @@ export class MessageFacts {
     return this.#last;
   }
 
+  /**
+   * Of a close frame.
+   * @param bytes - how many its reason has
+   */
+  ofClose(code: number, bytes: number, sha256: string | null): Facts {
+    return this.#made('close', bytes, sha256, true, code);
+  }
+
   /** One literal: see `joined`. */
-  #made(frame: string, bytes: number, sha256: string | null, whole: boolean): Facts {
+  #made(frame: string, bytes: number, sha256: string | null, whole: boolean, code?: number): Facts {
     return {
       verb: 'message',
       on: this.#on,
       from: this.#from,
       frame,
+      code,
       bytes,
       sha256: sha256 ?? undefined,
       whole: whole ? undefined : false,

@@ -19,10 +19,11 @@ function renderAction(facts: Facts, payload: Payload | null): string {
 /** What a client says in them, the reason of a close say, is no message of its own. */
 const CONTROL: ReadonlySet<unknown> = new Set(['ping', 'pong', 'close']);
 
-function renderMessage({ on = [], frame, bytes, sha256, whole }: Facts, payload: Payload | null): string {
+function renderMessage({ on = [], frame, code, bytes, sha256, whole }: Facts, payload: Payload | null): string {
   const cut = payload?.whole === false || whole === false ? ' …' : '';
   const digest = sha256 === undefined ? '' : `, sha256 ${sha256}`;
-  return `${CONTROL.has(frame) ? frame : 'message'} on ${on.join(' ')}: ${payload?.text ?? `(${bytes} bytes${digest})`}${cut}`;
+  const what = [CONTROL.has(frame) ? frame : 'message', ...(code === undefined ? [] : [code])].join(' ');
+  return `${what} on ${on.join(' ')}: ${payload?.text ?? `(${bytes} bytes${digest})`}${cut}`;
 }
 
 function renderResult(facts: Facts, payload: Payload | null): string {

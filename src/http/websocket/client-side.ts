@@ -7,7 +7,7 @@ import type { MessageAction } from '../action.js';
 import { MessageFacts } from '../record/message-facts.js';
 import { settingsOf } from '../rules/decide.js';
 import { ClientFrames } from './client-frames.js';
-import { closePayload } from './frames.js';
+import { closePayload, NO_CODE } from './frames.js';
 import { maskedFrame } from './masked-frame.js';
 import { Outbox } from './outbox.js';
 import { CODES, type Ending, type FaultyEnding } from './parting.js';
@@ -177,7 +177,7 @@ export class ClientSide {
   #conclude(code: number, reason: Buffer): void {
     if (this.#stopped || this.#isDeaf) return;
     this.closeCode = code;
-    if (reason.byteLength > 0 && !this.#mayPass('close', reason)) return;
+    if (code !== NO_CODE && !this.#mayPass('close', reason, code)) return;
     this.#outbox.release(() => {
       this.#outbox.send(maskedFrame('close', closePayload(code, reason)));
       this.#ends.closed();
@@ -185,9 +185,12 @@ export class ClientSide {
   }
 
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
-  #mayPass(frame: MessageAction['frame'], data: Buffer): boolean {
+  #mayPass(frame: MessageAction['frame'], data: Buffer, code?: number): boolean {
     const { passage, opening } = this.#parts;
-    const action: MessageAction = { kind: 'message', opening, facts: this.#facts, frame, data };
+    const action: MessageAction = {
+      ...{ kind: 'message', opening, facts: this.#facts, frame, data },
+      ...(code === undefined ? {} : { code }),
+    };
     const { decision } = passage.propose(action, this.#judge());
     if (decision.outcome === 'allow') return true;
     const { message, reason, outcome } = decision;

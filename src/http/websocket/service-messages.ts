@@ -29,6 +29,8 @@ interface Said {
   readonly text: string | null;
   readonly sha256: string | null;
   readonly whole: boolean;
+  /** Of a close frame. */
+  readonly code?: number | undefined;
 }
 
 /**
@@ -82,10 +84,11 @@ export class ServiceMessages implements FrameTap {
   }
 
   control(frame: ControlFrame, payload: Buffer): void {
-    const said = frame === 'close' ? payload.subarray(2) : payload;
-    if (said.byteLength === 0) return;
+    if (payload.byteLength === 0) return;
+    const code = frame === 'close' ? payload.readUInt16BE(0) : undefined;
+    const said = code === undefined ? payload : payload.subarray(2);
     this.#passage.session.sightings.bytes(said);
-    this.#recordAtOnce(frame, said);
+    this.#recordAtOnce(frame, said, code);
   }
 
   /** Nothing more comes: what has passed of an unfinished message is recorded as its beginning. */
@@ -103,7 +106,7 @@ export class ServiceMessages implements FrameTap {
   }
 
   /** What lay in one piece needs no copy. */
-  #recordAtOnce(frame: DataFrame | ControlFrame, bytes: Buffer): void {
+  #recordAtOnce(frame: DataFrame | ControlFrame, bytes: Buffer, code?: number): void {
     const text = messageText(frame, bytes);
     const isOpaque = text === null || (frame === 'binary' && bytes.byteLength > 0);
     this.#record(frame, {
@@ -111,12 +114,15 @@ export class ServiceMessages implements FrameTap {
       text,
       sha256: isOpaque ? hash('sha256', bytes) : null,
       whole: true,
+      code,
     });
   }
 
-  #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole }: Said): void {
+  #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole, code }: Said): void {
     const payload = text === null ? null : { text: redactText(text, whole) };
-    this.#passage.result(this.#seq, this.#facts.of(frame, bytes, sha256, whole), payload);
+    const facts =
+      code === undefined ? this.#facts.of(frame, bytes, sha256, whole) : this.#facts.ofClose(code, bytes, sha256);
+    this.#passage.result(this.#seq, facts, payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }
 
