@@ -25,7 +25,7 @@ export interface HandoverParts {
   readonly clock: Clock;
 }
 
-/** A session at a service that was just given. */
+/** A session at a service that was just given, or that the browser keeps. */
 export interface Entered {
   readonly secret: string;
   /** Milliseconds since the epoch. */
@@ -75,8 +75,9 @@ export class Handovers {
   }
 
   /**
-   * Turns a code into a browser session, if its login still stands. A code is used up by whoever presents it. The browser's
-   * session from before ends, and so do the person's oldest at this service beyond `MOST_BROWSERS`.
+   * Turns a code into a browser session, if its login still stands. A code is used up by whoever presents it. A session of the
+   * same login and grant that the browser has is kept, since another tab may be amid an upload by it; any other that it has ends, and so do the
+   * person's oldest at this service beyond `MOST_BROWSERS`.
    * @param binds - SHA-256 of what the browser holds, for each of its tabs that is on this way
    * @returns null for a code that is unknown, used, too old or another's
    */
@@ -99,22 +100,26 @@ export class Handovers {
          select code.*, logins.principal, logins.expires_at
          from code join logins on logins.hash = code.login and logins.ended_at is null and logins.expires_at > $2
          where code.bind = any($3::bytea[]) and code.service = $4
+       ), kept as (
+         select b.expires_at from browser_sessions b join good on b.login = good.login and b.grant_id = good.grant_id
+         where b.hash = $5 and b.service = $4 and b.ended_at is null and b.expires_at > $2
        ), old as (
          update browser_sessions set ended_at = $2
-         where hash = $5 and service = $4 and ended_at is null and exists (select from good)
+         where hash = $5 and service = $4 and ended_at is null and exists (select from good) and not exists (select from kept)
          returning hash
        ), beyond as (
          select b.hash from browser_sessions b join logins l on l.hash = b.login
          where l.principal = (select principal from good) and b.service = $4 and b.hash not in (select hash from old)
-           and b.ended_at is null and l.ended_at is null and b.expires_at > $2
+           and b.ended_at is null and l.ended_at is null and b.expires_at > $2 and not exists (select from kept)
          order by b.created_at desc, b.id desc offset $8
        ), oldest as (
          update browser_sessions set ended_at = $2 where hash in (${unheld('browser_sessions')}) returning id
        ), entered as (
          insert into browser_sessions (hash, id, login, service, grant_id, created_at, expires_at)
-         select $6, $7, login, $4, grant_id, $2, expires_at from good returning expires_at
+         select $6, $7, login, $4, grant_id, $2, expires_at from good where not exists (select from kept) returning expires_at
        )
-       select entered.expires_at, good.bind, good.principal, (select count(*) from oldest)::int as ended from entered, good`,
+       select given.expires_at, given.kept, good.bind, good.principal, (select count(*) from oldest)::int as ended
+       from (select expires_at, false as kept from entered union all select expires_at, true from kept) given, good`,
       [
         ...[digestOf(code), new Date(now), binds, service, previous && digestOf(previous)],
         ...[digestOf(secret), uuid7(now), MOST_BROWSERS - 1],
@@ -122,7 +127,8 @@ export class Handovers {
     );
     if (row === undefined || !(row.expires_at instanceof Date) || !Buffer.isBuffer(row.bind)) return null;
     const { expires_at: expiresAt, bind, principal, ended } = row;
-    return { secret, expiresAt: expiresAt.getTime(), bind, principal: String(principal), ended: Number(ended) };
+    const given = row.kept === true && previous !== null ? previous : secret;
+    return { secret: given, expiresAt: expiresAt.getTime(), bind, principal: String(principal), ended: Number(ended) };
   }
 
   /**

@@ -79,7 +79,7 @@ async function useUp({ access }: HttpParts, codes: readonly string[]): Promise<A
 }
 
 /**
- * Takes a code that belongs to this browser, and gives it a new session. A code is used up even where nothing was begun: a page
+ * Takes a code that belongs to this browser, and gives it a session. A code is used up even where nothing was begun: a page
  * of the service could have asked for it, and read it later in the history of its tab.
  */
 async function enterService(
@@ -97,7 +97,7 @@ async function enterService(
   const state = states.find(({ bind }) => session?.bind.equals(bind));
   if (states.length === 0) return refuse.notBegunHere();
   if (session === null || state === undefined) return refuse.codeOver();
-  if (previous !== null) access.browsers.forget(previous);
+  if (previous !== null && previous !== session.secret) access.browsers.forget(previous);
   const { principal, ended } = session;
   if (ended > 0) log.info({ principal, service: selected.name, ended }, 'the oldest browser sessions were ended');
   const given = [sessionCookie(session, clock.wall()), ...state.names.map((name) => setCookie(name, '', 0))];

@@ -104,23 +104,45 @@ t.test('of several grants for a service the newest counts', async (t) => {
   t.same(await gateway.ledger.query('select grant_id from daypass.sessions'), [{ grant_id: id }]);
 });
 
-t.test('each hand-over gives a new secret, and the one before is worth nothing', async (t) => {
-  const { gateway, browser } = await startBrowsing(t);
-  await gateway.issue({ service: 'web' });
-  const alice = browser();
-  await alice.logIn(await linkFor(gateway));
-  await alice.visit(WEB, '/');
-  const before = alice.cookies(WEB);
-  await alice.visit(WEB, '/.daypass/begin');
-  t.not(alice.cookies(WEB), before);
-  t.equal((await new TestBrowser(gateway.ports.http).ask(WEB, '/', { headers: { cookie: before } })).status, 401);
-  t.equal((await alice.ask(WEB, '/', { headers: NAVIGATION })).status, 200);
-  const login = alice.cookies('localhost');
-  await alice.logIn(await linkFor(gateway));
-  t.not(alice.cookies('localhost'), login);
-  const old = await alice.ask('localhost', '/', { headers: { ...NAVIGATION, cookie: login } });
-  t.match(old.body, /Not logged in/, 'the same holds for logins');
-});
+t.test(
+  'who is handed over again keeps what is open in other tabs; a newer grant or login gives a new secret',
+  async (t) => {
+    const { gateway, browser } = await startBrowsing(t);
+    await gateway.issue({ service: 'web' });
+    const alice = browser();
+    await alice.logIn(await linkFor(gateway));
+    await alice.visit(WEB, '/');
+    const socket = alice.socket(WEB, '/live', `http://${WEB}:${gateway.ports.http}`);
+    t.equal(await openingOf(t, socket), 101);
+    const left = once(socket, 'close');
+    const first = alice.cookies(WEB);
+    t.equal((await alice.visit(WEB, '/.daypass/begin')).status, 200);
+    t.equal(alice.cookies(WEB), first);
+    socket.ping();
+    const heard = once(socket, 'pong').then(() => 'open still');
+    t.equal(await Promise.race([heard, left.then(([code, reason]) => `${code} ${reason}`)]), 'open still');
+
+    const worthless = async (before: string) => {
+      t.not(alice.cookies(WEB), before);
+      const old = new TestBrowser(gateway.ports.http).ask(WEB, '/', { headers: { cookie: before } });
+      t.equal((await old).status, 401);
+      t.equal((await alice.ask(WEB, '/', { headers: NAVIGATION })).status, 200);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 1_100)); // grants are issued at whole seconds
+    await gateway.issue({ service: 'web' });
+    await alice.visit(WEB, '/.daypass/begin');
+    await worthless(first);
+    t.equal((await left)[0], 4001);
+    const second = alice.cookies(WEB);
+    const login = alice.cookies('localhost');
+    await alice.logIn(await linkFor(gateway));
+    await alice.visit(WEB, '/.daypass/begin');
+    await worthless(second);
+    t.not(alice.cookies('localhost'), login);
+    const old = await alice.ask('localhost', '/', { headers: { ...NAVIGATION, cookie: login } });
+    t.match(old.body, /Not logged in/, 'the same holds for logins');
+  },
+);
 
 t.test('a page whose session ends under it, as another tab enters, is asked for again and comes', async (t) => {
   const { gateway, service, browser } = await startBrowsing(t);
@@ -130,6 +152,8 @@ t.test('a page whose session ends under it, as another tab enters, is asked for 
   await alice.visit(WEB, '/');
   const page = alice.visit(WEB, '/slow');
   await waitUntil('the page is under way', () => service.seen.includes('GET /slow'));
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // grants are issued at whole seconds
+  await gateway.issue({ service: 'web' });
   t.equal((await alice.visit(WEB, '/.daypass/begin')).status, 200);
   const { status, way } = await page;
   t.equal(status, 200);
