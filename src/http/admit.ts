@@ -6,7 +6,7 @@ import type { BrowserAccess } from '../identity/browser-access.js';
 import type { DenialReason } from '../policy/reason.js';
 import type { Header } from './action.js';
 import { cookiesNamed, SESSION_COOKIE } from './browser/cookies.js';
-import { foreignRequest, foreignSocket, isNavigation, isOfOwnPage } from './browser/foreign.js';
+import { foreignRequest, foreignSocket, isForm, isNavigation, isOfOwnPage } from './browser/foreign.js';
 import type { Credential } from './credential.js';
 import type { Head } from './head.js';
 import { valuesOf } from './headers/headers.js';
@@ -156,13 +156,18 @@ function strangers(parts: EntryParts, selected: Service, asking: Asking): Entry 
   if (!gate.serves(selected.name, 'http')) return admit(gate, selected, null, client);
   if (isNavigation(method, head.headers)) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
   if (isOfOwnPage(head.headers, `${scheme}://${selected.host}`)) return loggedOut(parts, selected, asking);
+  if (isForm(method, head.headers)) return withoutLogin(parts, selected, client, SENT_FROM_ELSEWHERE);
   return admit(gate, selected, null, client);
 }
 
 /** A page of the service asks for something, whose login is over. */
-function loggedOut({ gate }: EntryParts, { name }: Service, { method, client }: Asking): Entry {
+function loggedOut(parts: EntryParts, selected: Service, { method, client }: Asking): Entry {
+  return withoutLogin(parts, selected, client, method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN);
+}
+
+function withoutLogin({ gate }: EntryParts, { name }: Service, client: string, refusal: Refusal): Entry {
   gate.turnedAway({ service: name, credential: null, client }, { reason: 'malformed', rule: 'login' });
-  return { ok: false, refusal: method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN };
+  return { ok: false, refusal };
 }
 
 /** A cookie comes along with whatever any page makes a browser ask: first of all, whose idea the request was. */
@@ -227,6 +232,13 @@ const LOGGED_OUT_AMID = refusalFor(
   {
     hint: 'open a page of this service in another tab and log in; then send it again',
   },
+);
+
+/** Browsers keep the login to themselves there (`SameSite`): for whoever comes back from a provider that posts (SAML). */
+const SENT_FROM_ELSEWHERE = refusalFor(
+  'malformed',
+  'A page of another site had your browser send this, without your login. It did not reach the service.',
+  { hint: 'open the service itself' },
 );
 
 const TWO_HANDLES = refusalFor('malformed', 'The request presents more than one credential.', {

@@ -43,6 +43,11 @@ export function isOfOwnPage(headers: readonly Header[], own: string): boolean {
   return site === null ? said(headers, 'origin') === own : site === 'same-origin';
 }
 
+/** Whether a browser says that a form was sent, and waits for a page. */
+export function isForm(method: string, headers: readonly Header[]): boolean {
+  return method === 'POST' && said(headers, 'sec-fetch-mode') === 'navigate';
+}
+
 /** Whether a person goes to a page in a whole tab: only then a redirect leads them anywhere. */
 export function isNavigation(method: string, headers: readonly Header[]): boolean {
   if (method !== 'GET' || isAhead(headers) || !prefersHtml(said(headers, 'accept') ?? undefined)) return false;
