@@ -31,7 +31,7 @@ export interface MessageAction {
   /** Of a close frame its reason. */
   readonly data: Buffer;
   /** Of a close frame. */
-  readonly code?: number;
+  readonly code?: number | undefined;
 }
 
 /** What is about to be done over HTTP. */

@@ -187,10 +187,7 @@ export class ClientSide {
   /** Decides and records one frame. One that is refused ends the WebSocket as soon as that is recorded. */
   #mayPass(frame: MessageAction['frame'], data: Buffer, code?: number): boolean {
     const { passage, opening } = this.#parts;
-    const action: MessageAction = {
-      ...{ kind: 'message', opening, facts: this.#facts, frame, data },
-      ...(code === undefined ? {} : { code }),
-    };
+    const action: MessageAction = { kind: 'message', opening, facts: this.#facts, frame, data, code };
     const { decision } = passage.propose(action, this.#judge());
     if (decision.outcome === 'allow') return true;
     const { message, reason, outcome } = decision;
