@@ -56,11 +56,12 @@ export class Handovers {
   /**
    * Makes a code for the newest of the person's grants that lets them in.
    * @param bind - base64url of the SHA-256 of what the browser holds at the service's host
+   * @param chosen - the id of a grant: where it is one of theirs that is in force, no other is taken
    * @returns null when there is no such grant
    * @throws DaypassError `store_unavailable` when that is not known
    */
-  async begin(login: Login, service: string, bind: string): Promise<string | null> {
-    const grantId = await this.#newestGrant(login.principal, service);
+  async begin(login: Login, service: string, bind: string, chosen: string | null = null): Promise<string | null> {
+    const grantId = await this.#newestGrant(login.principal, service, chosen);
     if (grantId === null) return null;
     const code = newSecret();
     await ask(
@@ -134,8 +135,8 @@ export class Handovers {
   /**
    * What keeps somebody out of a service who has a grant for it: its hours, in words. Null when nothing of that kind does.
    */
-  async hoursOf({ principal }: Login, service: string): Promise<string | null> {
-    for (const { id } of await this.#newest(principal, service)) {
+  async hoursOf({ principal }: Login, service: string, chosen: string | null): Promise<string | null> {
+    for (const { id } of await this.#newest(principal, service, chosen)) {
       const check = await this.#parts.grants.check(id);
       if (!check.ok && check.reason === 'outside_hours') return check.message;
     }
@@ -143,9 +144,9 @@ export class Handovers {
   }
 
   /** The ledger proposes, the whole check decides: nobody is sent on with a grant that does not let them in. */
-  async #newestGrant(principal: string, service: string): Promise<string | null> {
+  async #newestGrant(principal: string, service: string, chosen: string | null): Promise<string | null> {
     let isKnown = true;
-    for (const { id } of await this.#newest(principal, service)) {
+    for (const { id } of await this.#newest(principal, service, chosen)) {
       const check = await this.#parts.grants.check(id);
       if (check.ok) return id;
       if (check.reason === 'store_unavailable') isKnown = false;
@@ -154,9 +155,10 @@ export class Handovers {
     throw new DaypassError('store_unavailable', 'Whether a grant lets somebody in could not be checked.');
   }
 
-  async #newest(principal: string, service: string): Promise<readonly GrantView[]> {
-    const listed = await this.#parts.grants.list({ principal, service, active: true });
-    return this.#inForce(listed).slice(0, TRIED);
+  async #newest(principal: string, service: string, chosen: string | null): Promise<readonly GrantView[]> {
+    const listed = this.#inForce(await this.#parts.grants.list({ principal, service, active: true }));
+    const one = listed.filter(({ id }) => id === chosen);
+    return one.length > 0 ? one : listed.slice(0, TRIED);
   }
 
   #inForce(listed: readonly GrantView[]): readonly GrantView[] {

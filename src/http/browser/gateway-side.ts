@@ -104,16 +104,16 @@ async function home(visit: Visit): Promise<Answer> {
   if (login === null) return sendPage(res, welcomePage(parts.access.directory !== null, '/'));
   const grants = await parts.access.handovers.servicesOf(login);
   const here = grants.filter(({ service }) => parts.gate.upstreamOf(service) !== undefined);
-  const listed = here.map(({ service, role, expiresAt }) => ({
+  const listed = here.map(({ id, service, role, expiresAt }) => ({
     ...{ service, role, until: plainInstant(expiresAt) },
-    href: parts.gate.serves(service, 'http') ? `${parts.scheme}://${service}.${host}${BEGIN}` : null,
+    href: parts.gate.serves(service, 'http') ? `${parts.scheme}://${service}.${host}${BEGIN}?grant=${id}` : null,
   }));
   return sendPage(res, homePage(login.principal, listed, login.source === 'passkey'));
 }
 
 async function handOver(visit: Visit): Promise<Answer> {
   const { parts, res, host, target, query } = visit;
-  const [service = '', bind = ''] = [query.get('service') ?? '', query.get('bind') ?? ''];
+  const [service, bind, chosen] = [query.get('service') ?? '', query.get('bind') ?? '', query.get('grant')];
   if (!parts.gate.serves(service, 'http') || !/^[A-Za-z0-9_-]{43}$/.test(bind)) return refuse.nothingHere();
   const login = await loginOf(visit);
   // The way on is this very request, as it was normalised: a login leads back to it, and to nowhere else.
@@ -121,8 +121,8 @@ async function handOver(visit: Visit): Promise<Answer> {
     return sendPage(res, welcomePage(parts.access.directory !== null, target, `open ${service}`), [], 401);
   const wait = parts.rates.take(`person ${login.principal}`, 'hand-overs', OFTEN, parts.monotonic());
   if (wait > 0) return refuse.handoversTooOften(wait);
-  const code = await parts.access.handovers.begin(login, service, bind);
-  if (code === null) return refuse.noGrant(service, await parts.access.handovers.hoursOf(login, service));
+  const code = await parts.access.handovers.begin(login, service, bind, chosen);
+  if (code === null) return refuse.noGrant(service, await parts.access.handovers.hoursOf(login, service, chosen));
   return sendOn(res, `${parts.scheme}://${service}.${host}${ENTER}?code=${code}`);
 }
 

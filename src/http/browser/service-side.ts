@@ -1,3 +1,4 @@
+import { isGrantId } from '../../grant/handle.js';
 import { digestOf, newSecret } from '../../identity/secret.js';
 import type { ClientRequest } from '../client/request.js';
 import type { ClientResponse } from '../client/response.js';
@@ -32,12 +33,21 @@ export function isOwnTarget(raw: string): boolean {
 let turn = 0;
 const nextTurn = () => turn++;
 
+/** Where a hand-over begins. */
+interface Beginning {
+  /** Where it leads to in the end, a path of the service. */
+  readonly target: string;
+  readonly cookies: readonly string[];
+  /** The grant that the person chose; the newest unless given. */
+  readonly grant?: string | null;
+}
+
 /** Leads a browser to the gateway's host; what it keeps meanwhile binds the code to it. */
 export function beginHandover(
   parts: HttpParts,
   selected: Service,
   res: ClientResponse,
-  { target, cookies }: { readonly target: string; readonly cookies: readonly string[] },
+  { target, cookies, grant = null }: Beginning,
 ): null {
   const nonce = newSecret();
   const bind = digestOf(nonce).toString('base64url');
@@ -45,7 +55,8 @@ export function beginHandover(
   const coming = packState(nonce, target, nextTurn);
   const given = oldestStates(cookies, coming).map((old) => setCookie(old, '', 0));
   for (const { name, value } of coming) given.push(setCookie(name, value, STATE_LASTS));
-  return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}`, given);
+  const chosen = grant !== null && isGrantId(grant) ? `&grant=${grant}` : '';
+  return sendOn(res, `${gateway}/handover?service=${selected.name}&bind=${bind}${chosen}`, given);
 }
 
 /** Serves what is under `/.daypass` at a service's host. Nothing of it reaches the service. */
@@ -60,12 +71,13 @@ export async function serveOwnTarget(
   const path = target.ok ? target.path : '';
   if (path === FORGET) return leadToForget(parts, { req, res, host: gatewayHost(selected.host, selected.name) });
   if ((path !== ENTER && path !== BEGIN) || !parts.gate.serves(selected.name, 'http')) return refuse.nothingHere();
-  const codes = path === ENTER ? new URLSearchParams(target.ok ? target.query : '').getAll('code') : [];
+  const query = new URLSearchParams(target.ok ? target.query : '');
+  const codes = path === ENTER ? query.getAll('code') : [];
   if (req.head.isCut) return useUp(parts, codes);
   if (req.method !== 'GET') return refuse.notAMethod(['GET']);
   if (!isNavigation(req.method, headers)) return refuse.nothingHere();
   const cookies = valuesOf(headers, 'cookie');
-  if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies });
+  if (path === BEGIN) return beginHandover(parts, selected, res, { target: '/', cookies, grant: query.get('grant') });
   return enterService(parts, selected, res, cookies, codes);
 }
 

@@ -104,6 +104,32 @@ t.test('of several grants for a service the newest counts', async (t) => {
   t.same(await gateway.ledger.query('select grant_id from daypass.sessions'), [{ grant_id: id }]);
 });
 
+t.test('of several grants the page leads to the one that its line names, and to nobody else’s', async (t) => {
+  const { gateway, browser } = await startBrowsing(t);
+  const older = await gateway.issue({ service: 'web' });
+  const bobs = await gateway.issue({ service: 'web', principal: 'bob' });
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // grants are issued at whole seconds
+  const newer = await gateway.issue({ service: 'web' });
+  const alice = browser();
+  await alice.logIn(await linkFor(gateway));
+  const { body } = await alice.visit('localhost', '/');
+  const links = [...body.matchAll(/href="http:\/\/web\.localhost:\d+(\/[^"]+)"/g)].map(([, path = '']) => path);
+  t.same(
+    links,
+    [newer, older].map(({ id }) => `/.daypass/begin?grant=${id}`),
+  );
+  for (const path of [...links, `/.daypass/begin?grant=${bobs.id}`])
+    t.equal((await alice.visit(WEB, path)).status, 200);
+  const held = 'select grant_id from daypass.sessions order by id';
+  t.same(
+    (await gateway.ledger.query(held)).map(({ grant_id: id }) => id),
+    [newer.id, older.id, newer.id],
+    'of a grant that is not hers her own newest is taken',
+  );
+  await gateway.operator('POST', `/v1/grants/${older.id}/suspend`, { reason: 'a question', by: 'ops' });
+  t.equal((await alice.visit(WEB, `/.daypass/begin?grant=${older.id}`)).status, 200);
+});
+
 t.test(
   'who is handed over again keeps what is open in other tabs; a newer grant or login gives a new secret',
   async (t) => {
