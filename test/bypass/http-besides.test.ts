@@ -144,6 +144,8 @@ t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and ha
     'a=1&method=delete',
     '%6dethod=%44ELETE',
     'method=POST&method=PUT',
+    'Method=DELETE',
+    '+method%20=%20DELETE',
     'method=GET',
   ])
     t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, query);

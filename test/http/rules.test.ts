@@ -312,6 +312,24 @@ t.test('limits are obligations; a body that says it is larger is refused as such
   t.equal(judged(rule, 'POST /upload').rule, 'POST /upload, body 64KiB, 20/m');
 });
 
+t.test('what is asked for besides has the smaller body of both rules, and the rates of each', async (t) => {
+  const obligations = (post: string | undefined, patch: string | undefined) => {
+    const role = roleOf(
+      { route: 'POST /orders/:id', body: post, rate: '3/m' },
+      { route: 'PATCH /orders/:id', body: patch, rate: '2/m' },
+    );
+    return httpProtocol.decide(role, asks('POST /orders/7?method=PATCH')).obligations;
+  };
+  t.equal(obligations('8KiB', '4KiB').maxBody, 4_096);
+  t.equal(obligations('4KiB', '8KiB').maxBody, 4_096);
+  t.equal(obligations(undefined, '4KiB').maxBody, 4_096, 'also of chunks, which say no length');
+  t.equal(obligations('4KiB', undefined).maxBody, 4_096);
+  t.same(
+    obligations(undefined, undefined).rates?.map(({ rate }) => rate.count),
+    [3, 2],
+  );
+});
+
 t.test('a message is judged as the request that opened its socket', async (t) => {
   const role = roleOf({ route: 'WS /live', query: { room: 'a' } });
   const opening = (target: string): RequestAction => {
