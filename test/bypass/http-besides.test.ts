@@ -214,6 +214,7 @@ t.test('A1: no parameter has Zope go on to what is not allowed', async (t) => {
     ...['../secret:method', 'list/../secret:method', '/secret:method', ':method=', '%00:method'],
     'list:method&'.repeat(9),
     'list:method;/../../secret/p:method',
+    'x=1;list:method',
     ...['x%3D/../../secret:method=1', 'x%3dsecret:action', 'x%3D%2Fsecret%3Amethod'],
   ])
     for (const path of ['/folder', '/folder?a=1&'])
