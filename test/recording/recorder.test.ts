@@ -498,6 +498,43 @@ t.test('a session that another gateway took for lost goes on behind its block, a
   t.same(rows, [{ end_reason: 'recorder_stalled', last_seq: '6' }]);
 });
 
+t.test('what waits for the record goes on in its order, also what one of them waits for next', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder);
+  const passed: string[] = [];
+  log.whenSafe(() => {
+    passed.push('first');
+    log.whenSafe(() => passed.push('third'));
+  });
+  log.whenSafe(() => passed.push('second'));
+  t.same(passed, []);
+  t.ok(await recorder.drain(5_000));
+  t.same(passed, ['first', 'second', 'third']);
+});
+
+t.test('nothing goes on behind a record that failed, though the buffer has room', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const log = open(recorder, { mode: 'buffered' });
+  await safe(log);
+  log.append('action', {
+    get verb(): string {
+      throw new Error('boom');
+    },
+  });
+  const cut = new Promise<void>((resolve) => {
+    log.onStall = resolve;
+  });
+  await cut;
+  let passed = false;
+  log.whenSafe(() => {
+    passed = true;
+  });
+  t.ok(await recorder.drain(5_000));
+  t.notOk(passed);
+});
+
 t.test('a buffered session goes on at once, until the buffer is full', async (t) => {
   const { database, pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool, { bufferBytes: 10_000 });

@@ -140,6 +140,24 @@ t.test('what was armed after a step of the wall clock is not hidden behind what 
   t.same(served, ['after', 'before']);
 });
 
+t.test('a step of the wall clock that nobody looked at hides no end, whichever clock it comes by', async (t) => {
+  const back = started(t);
+  back.arm('other', 3_000);
+  back.clock.wallTime -= 10_000;
+  back.arm('one', 5_000);
+  back.clock.wallTime += 10_000;
+  back.deadlines.serve();
+  t.same(back.served, ['one'], 'by the wall clock, which was put right again');
+  const ahead = started(t);
+  ahead.arm('other', 12_000);
+  ahead.clock.wallTime += 10_000;
+  ahead.arm('one', 5_000);
+  ahead.clock.wallTime -= 10_000;
+  ahead.clock.pass(5_000);
+  ahead.deadlines.serve();
+  t.same(ahead.served, ['one'], 'by the monotonic clock');
+});
+
 t.test('ten thousand deadlines, moved and removed at random, are served in order and not one too many', async (t) => {
   const { clock, deadlines, served, arm } = started(t);
   let state = 7;
