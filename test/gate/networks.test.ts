@@ -84,6 +84,21 @@ t.test('a ledger that does not take it keeps nobody waiting and gets it later', 
   await waitUntil('the alert', async () => (await alerts()).length === 1);
 });
 
+t.test('of uses without end only so many are remembered, and so many wait for the ledger', async (t) => {
+  const { networks, lines, database } = await noting(t);
+  await database.query('alter table daypass.grant_networks rename to away');
+  const lost = () => lines.filter(({ level }) => level === 50).map(({ grant }) => grant);
+  for (let at = 0; at < 10_000; at += 1) networks.note({ ...USE, grant: `g${at}`, address: '192.0.2.1' });
+  t.same(lost(), []);
+  networks.note({ ...USE, grant: 'more', address: '192.0.2.1' });
+  t.same(lost(), ['more']);
+  networks.note({ ...USE, grant: 'g1', address: '192.0.2.1' });
+  t.same(lost(), ['more'], 'what is remembered is not noted again');
+  networks.note({ ...USE, grant: 'g0', address: '192.0.2.1' });
+  t.same(lost(), ['more', 'g0'], 'the oldest was forgotten');
+  await networks.settled();
+});
+
 t.test('the gate tells of every network: of a new session, and of a shared one that goes on elsewhere', async (t) => {
   const parts = await startGate(t, policyOf('echo', { reader: new Set(['read']) }));
   const seen: string[] = [];
