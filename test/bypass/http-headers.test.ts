@@ -256,6 +256,7 @@ t.test('a service reaches no sibling with its cookies, and leads nobody past the
       'c=3; DOMAIN',
       'd=domain=x',
     ]);
+    res.setHeader('Set-Cookie2', 'e=5; Domain=localhost; Version=1');
     const location = locations[(req.url ?? '').replace('/base', '')] ?? '';
     res.writeHead(302, { Location: location.replace('ORIGIN', origin) });
     res.end();
@@ -275,6 +276,7 @@ t.test('a service reaches no sibling with its cookies, and leads nobody past the
     [...answer.matchAll(/^Set-Cookie: (.*)\r$/gim)].map(([, value]) => value),
     ['a=1; Path=/', 'b=2;Secure', 'c=3', 'd=domain=x'],
   );
+  t.match(answer, /^Set-Cookie2: e=5; Version=1\r$/im);
   const expected: Record<string, string> = {
     '/own': '/orders?x=1#y',
     '/root': '/',

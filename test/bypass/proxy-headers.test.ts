@@ -173,6 +173,8 @@ const BAD: readonly (readonly [name: string, bytes: Buffer])[] = [
   ['another family', line('PROXY UDP4 203.0.113.7 1.1.1.1 1 2\r\n')],
   ['a family that does not fit', line('PROXY TCP4 ::1 ::1 1 2\r\n')],
   ['the other that does not fit', line('PROXY TCP6 203.0.113.7 203.0.113.7 1 2\r\n')],
+  ['the other address alone that does not fit', line('PROXY TCP4 203.0.113.7 ::1 1 2\r\n')],
+  ['the other port too high', line('PROXY TCP4 203.0.113.7 1.1.1.1 1 65536\r\n')],
   ['a name', line('PROXY TCP4 localhost 1.1.1.1 1 2\r\n')],
   ['a short address', line('PROXY TCP4 127.1 1.1.1.1 1 2\r\n')],
   ['octal', line('PROXY TCP4 0203.0.113.7 1.1.1.1 1 2\r\n')],
