@@ -89,8 +89,11 @@ t.test('an answer that is still made is waited for', async (t) => {
   t.notOk(socket.destroyed);
 });
 
-t.test('who sends what is no request, and does not take what it is told, is let go of', async (t) => {
-  const { connection, socket } = await answered(t, () => {}, 'no chunk\r\n');
+t.test('who sends what is no request, and does not take what it is told, waits, and is let go of', async (t) => {
+  const { connection, socket, client } = await answered(t, () => {}, 'no chunk\r\n');
+  for (let times = 0; times < 4; times += 1) client.write(LARGE);
+  await waitUntil('it waits', () => socket.isPaused());
+  t.ok(socket.bytesRead < 3 * LARGE.length, `${socket.bytesRead} bytes were read`);
   lookTwice(connection, MINUTE);
   t.ok(socket.destroyed);
 });
