@@ -62,6 +62,9 @@ t.test('a head may have 16 KiB, and no byte more, however it comes', async (t) =
   t.match(readText(behind(HEAD_BYTES)), { why: null, whole: [{ method: 'GET' }, { method: 'GET' }] });
   t.match(readText(behind(HEAD_BYTES + 1)), { status: 431 }, 'known headers in one piece with their line');
   t.match(readText('G'.repeat(HEAD_BYTES)), { status: 431 }, 'a line without an end');
+  const tunnel = readText(get().replace('GET /', 'CONNECT x:1').slice(0, -2) + 'X: y\r\n'.repeat(HEAD_BYTES / 6));
+  t.match(tunnel, { status: 431 });
+  t.equal(tunnel.heads.length, 0, 'nothing is taken over by what was cut');
   t.match(readText(get().slice(0, -2) + 'X: y\r\n'.repeat(HEAD_BYTES / 6)), { status: 431 }, 'headers without an end');
 });
 
