@@ -188,6 +188,10 @@ t.test('A3: a code works once, for its own service, in the browser that began, w
   const elsewhere = await codeFor(WEB);
   await alice.ask('shop.localhost', '/', { headers: NAVIGATION });
   t.equal(await entry(alice, 'shop.localhost', elsewhere), 400, 'another service that was begun, too');
+  const { location } = await alice.ask('shop.localhost', '/', { headers: NAVIGATION });
+  const led = await alice.ask('localhost', pathOf(location).replace('=shop', '=web'), { headers: NAVIGATION });
+  t.match(led.location, /^http:\/\/web\.localhost/);
+  t.equal(await entry(alice, 'shop.localhost', pathOf(led.location)), 400, 'a code for another, bound to this one');
   const fresh = await codeFor(WEB);
   const state = alice.cookies(WEB);
   t.equal(await entry(alice, WEB, fresh), 303);
