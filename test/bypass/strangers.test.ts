@@ -131,7 +131,13 @@ t.test('whoever has a login at the API stays, as long as they show it', async (t
 
 t.test('amid a TLS handshake they are strangers, too, and behind it', async (t) => {
   const tls = await selfSigned();
-  const gateway = await startGateway(t, {}, { tls, mostStrangers: 5 });
+  const echo = await startEcho(t);
+  const web = { url: echo.url, roles: { viewer: ['GET /**'] } };
+  const gateway = await startGateway(t, { web }, { tls, mostStrangers: 5 });
+  const known = secure({ port: gateway.port, host: '127.0.0.1', rejectUnauthorized: false });
+  t.teardown(() => known.destroy());
+  known.write(asking(gateway.issue('web').handle));
+  t.match(String((await once(known, 'data'))[0]), /^HTTP\/1\.1 200/);
   const strangers = await crowd(t, gateway.port, 12, TLS_BEGUN);
   await waitUntil('there is room again', () => strangers.open() === 5);
   const oldest = strangers.all.map((_, at) => at < 7);
@@ -149,6 +155,7 @@ t.test('amid a TLS handshake they are strangers, too, and behind it', async (t) 
   }
   await waitUntil('there is room again', () => secured.filter(({ destroyed }) => !destroyed).length === 3);
   t.equal(strangers.open(), 2, 'half of it for each address');
+  t.notOk(known.destroyed, 'who was let in is none, though it came first');
 });
 
 t.test('who was let in once, and is not any more, is a stranger', async (t) => {

@@ -125,6 +125,14 @@ t.test('another certificate is shown to new connections, and the open ones go on
   await secured(t, gateway.port, next.cert);
   before.write(head(handle));
   t.match(String((await once(before, 'data'))[0]), /^HTTP\/1.1 200/);
+  const after = (await secured(t, gateway.port, next.cert, { maxVersion: 'TLSv1.2' })).resume();
+  const over = closed(after);
+  let isRenewed = false;
+  after.renegotiate({}, (error) => {
+    isRenewed = error === null;
+  });
+  await over;
+  t.notOk(isRenewed, 'nothing is agreed on anew on these either');
 });
 
 t.test('a cut breaks off a response under way over TLS too, also where only a reset can say so', async (t) => {
