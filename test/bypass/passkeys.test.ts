@@ -208,6 +208,9 @@ t.test(
     for (const { secret } of [stolen, another]) t.equal(await logins.find(secret), null);
     t.ok(await passkeys.isFresh(own), 'who removed it stays logged in');
     await t.rejects(enter(lost), { code: 'passkey_refused' });
+    await logins.logOut('carl', { by: 'carl', reason: 'done' });
+    const [left] = await passkeys.list('carl');
+    await t.rejects(passkeys.remove(own, left?.id ?? ''), { code: 'login_not_fresh' }, 'nor does one that is over');
   },
 );
 

@@ -78,9 +78,11 @@ t.test('an invitation for somebody who has an account takes a reason, and ends w
   const { accounts, logins, passkeys, carl, join, enter, loggedOut, lines } = await openPeople(t);
   const first = await accounts.invite(OPS, carl());
   const { authenticator, given } = await join(first.secret);
+  const link = await logins.link('carl', { by: 'ops', reason: 'a test' });
   const unused = await accounts.invite(OPS, { subject: 'carl', reason: 'lost' });
   t.equal(await logins.find(given.secret), null, 'the login is over');
   await t.rejects(enter(authenticator), { code: 'passkey_refused' }, 'and the passkey');
+  t.equal(await logins.logIn(link.secret, null), null, 'and a link that was not used yet');
   const again = await accounts.invite(OPS, { subject: 'carl', reason: 'lost again' });
   await t.rejects(passkeys.invited(unused.secret), { code: 'invitation_over' }, 'and the invitation before');
   await t.rejects(accounts.invite(OPS, { subject: 'carl' }), { code: 'invalid_request', message: /reason/ });
