@@ -274,12 +274,15 @@ t.test('grants and lines of the audit log within a signed record are looked at t
   const made = { ...grant, acts: [] };
   t.same(await fault({ ...honest, grants: [{ ...made, token: 'a.b.c' }] }), ['grant_not_signed']);
   t.same(await fault({ ...honest, grants: [{ ...made, principal: 'mallory' }] }), ['grant_differs']);
+  t.same(await fault({ ...honest, grants: [{ ...made, service: 'another' }] }), ['grant_differs']);
   t.same(await fault({ ...honest, grants: [{ ...made, role: 'order-editor' }] }), ['grant_differs']);
   t.same(await fault({ ...honest, grants: [{ ...made, sponsor: 'mallory' }] }), ['grant_differs']);
   const activation = { act: 'activate', at: honest.made.at, by: 'alice', reason: 'x' };
   const named = { ...honest, acts: [{ ...activation, detail: { grant: grant.id } }] };
   t.same(await fault(named), []);
   t.same(await fault({ ...named, grants: [] }), ['grant_missing']);
+  const replaced = { ...honest, acts: [{ ...activation, detail: { former: grant.id } }] };
+  t.same(await fault({ ...replaced, grants: [] }), ['grant_missing'], 'also one in whose place another was made');
   const lines = honest.audit.lines.map((line) => ({ ...line, entry: line.entry.replace('olga', 'rita') }));
   t.match(await fault({ ...honest, audit: { ...honest.audit, lines } }), ['audit_line_differs']);
 });

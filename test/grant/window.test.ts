@@ -39,6 +39,7 @@ t.test('what is no hours is refused with what to write instead', async (t) => {
     ['Mon 09:00-09:00 UTC', /at the same time/],
     ['Mon 09:00-10:00; UTC', /no days and hours/],
     [`Mon 09:00-10:00${'; Mon 09:00-10:00'.repeat(50)} UTC`, /too long/],
+    [`Mon 09:00-10:00${' '.repeat(300)}UTC`, /too long/],
     // Written out, `Mon,Sat-Sun`, it could not be read again.
     [`${Array.from({ length: 14 }, () => 'Sat-Mon 09:00-10:00').join(';')} UTC`, /too long/],
   ];
