@@ -1,5 +1,6 @@
 import t from 'tap';
 import { IndexWriter } from '../../src/recording/index.js';
+import { IndexCheck } from '../../src/recording/index-check.js';
 import { rebuildIndex } from '../../src/recording/rebuild.js';
 import { summarise } from '../../src/recording/summary.js';
 import { verifyAll } from '../../src/recording/verify-database.js';
@@ -44,6 +45,22 @@ t.test('an index that says something else than the record is found, since close-
     await pool.query(`update block_index set ${change}`);
     t.match((await verifyAll(pool)).findings, [{ fault: 'index_changed', message: /^the row of the index/ }], change);
   }
+});
+
+t.test('a row of the index that stands for other events is found, though both count the same', async (t) => {
+  const none = { actions: 0, denied: 0, rows: 0, bytesIn: 0, bytesOut: 0 };
+  const wrong = (...stretches: readonly (readonly [first: number, last: number])[]) => {
+    const check = new IndexCheck(
+      's',
+      stretches.map(([first, last]) => ({ ...none, first, last })),
+    );
+    for (let seq = 1; seq <= 4; seq += 1) check.event({ seq, at: 0, kind: 'open', facts: {}, payload: null });
+    return check.end(4);
+  };
+  t.equal(wrong([1, 2], [3, 4]), null);
+  t.match(wrong([2, 2], [2, 4]), { first: 2, why: /other events/ });
+  t.match(wrong([1, 2], [4, 5]), { first: 4, why: /other events/ }, 'of which some are not there');
+  t.equal(wrong([2, 2]), null, 'what does not cover all of it is not relied on');
 });
 
 t.test('of an event that could not be recorded the index says what the record does', async (t) => {

@@ -156,6 +156,14 @@ t.test('a step of the wall clock that nobody looked at hides no end, whichever c
   ahead.clock.pass(5_000);
   ahead.deadlines.serve();
   t.same(ahead.served, ['one'], 'by the monotonic clock');
+  const seen = started(t);
+  seen.arm('one', 3_000);
+  seen.clock.wallTime -= 10_000;
+  seen.deadlines.serve();
+  seen.arm('other', 5_000);
+  seen.clock.pass(3_000);
+  seen.deadlines.serve();
+  t.same(seen.served, ['one'], 'nor does one that somebody looked at');
 });
 
 t.test('ten thousand deadlines, moved and removed at random, are served in order and not one too many', async (t) => {
