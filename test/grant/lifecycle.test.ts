@@ -66,6 +66,8 @@ t.test('a request for what cannot be granted is refused with the mend', async (t
   const monday = Date.parse('2026-11-30T06:00:00Z');
   clock.now = monday - 3_600_000;
   await refused({ notBefore: monday, window: 'Tue 09:00-18:00 UTC' }, 'invalid_request', /other hours/);
+  clock.now = monday + 300_000;
+  await refused({ notBefore: monday, window: 'Mon 06:00-06:04 UTC' }, 'invalid_request', /other hours/);
   t.same(await authority.list(), []);
 });
 
@@ -74,6 +76,8 @@ t.test('a grant that begins later is refused until its very millisecond, and las
   const notBefore = (Math.floor(clock.now / 1000) + 3_600) * 1000;
   const { grant } = await authority.issue({ ...REQUEST, notBefore });
   t.match(grant, { notBefore, expiresAt: notBefore + 600_000 });
+  const { grant: within } = await authority.issue({ ...REQUEST, notBefore: notBefore + 1 });
+  t.match(within, { notBefore: notBefore + 1_000, expiresAt: notBefore + 600_000 }, 'neither before, nor for longer');
   clock.now = notBefore - 1;
   t.match(await authority.check(grant.id), { ok: false, reason: 'not_yet', grant: { id: grant.id } });
   t.match(await authority.show(grant.id), { state: 'not_yet' });
