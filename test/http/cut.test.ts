@@ -5,6 +5,7 @@ import { starvation } from '../support/starvation.js';
 import { closed, waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { HastyClock, LATEST, lateness, lockLedger, raw, startGateway, untilWaiting } from './gateway.js';
+import { bareService } from './raw-service.js';
 
 const ROLES = { viewer: ['GET /**', 'POST /upload'] };
 const get = (path: string, handle: string, extra = '') =>
@@ -228,4 +229,20 @@ t.test('a reloaded policy sends the next request to the new address', async (t) 
   gateway.reload('web', { url: after.url, roles: ROLES });
   await raw(t, gateway.port, get('/two', handle, 'Connection: close\r\n')).ended;
   t.same([before.requests.map(({ url }) => url), after.requests.map(({ url }) => url)], [['/one'], ['/two']]);
+});
+
+t.test('an answer that breaks off on a connection that rested is not asked for again', async (t) => {
+  let asked = 0;
+  const { url } = await bareService(t, (_received, socket) => {
+    asked += 1;
+    if (asked === 1) return void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na');
+    socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab');
+  });
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['GET /**'] } } });
+  const { handle } = gateway.issue('web');
+  const head = `Host: web.localhost\r\nDaypass-Handle: ${handle}\r\nConnection: close\r\n\r\n`;
+  const ask = () => raw(t, gateway.port, `GET /x HTTP/1.1\r\n${head}`).ended;
+  t.match(await ask(), /\r\n\r\na$/);
+  t.match(await ask(), /\r\n\r\nab$/);
+  t.equal(asked, 2);
 });
