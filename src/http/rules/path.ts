@@ -128,12 +128,12 @@ const FOLDED_DOTS = /\/\.\.?[ +]*(?:[/?#]|$)/;
 
 /**
  * As it is for whoever takes characters for the ASCII that they look like, full-width ones (`%EF%BC%8F`), `\u2025` and `\u00a0` among
- * them, and does not see those that show nothing.
+ * them, and does not see those that show nothing. Marks go first: thousands behind one letter take ten times as long to be put in order as all else.
  */
 function folded(text: string): string {
   return text
+    .replace(/[\p{DI}\p{M}]+/gu, '')
     .normalize('NFKC')
-    .replace(/\p{DI}/gu, '')
     .replace(LIKE_SLASHES, '/');
 }
 
