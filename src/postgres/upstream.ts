@@ -18,10 +18,12 @@ const CANCEL_LIMIT = 10_000;
 /** A statement that had reached the server behind the running one is cancelled too: asked again so many milliseconds behind the last time. */
 const CANCEL_AGAIN = [0, 25, 75, 150];
 /**
- * While it runs a statement the server looks whether we are still there. Who was killed cancels nothing, and what ran then would be done, and
- * committed, hours after its grant ended.
+ * While it runs a statement the server looks whether we are still there, as often as its account says, or every 5 s. Who was killed cancels
+ * nothing, and what ran then would be done, and committed, hours after its grant ended.
  */
-const LOOK_FOR_US = `set client_connection_check_interval = '5s'`;
+const LOOK_FOR_US = `
+  select pg_catalog.set_config('client_connection_check_interval', '5s', false)
+  where pg_catalog.current_setting('client_connection_check_interval', true) operator(pg_catalog.=) '0'`;
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
 const MOST_SECRET = 256;
 
@@ -158,7 +160,7 @@ async function authenticate(replies: Replies, socket: Socket, target: PostgresTa
       if (isAsked || !canLook(parameters)) return { parameters, status: message[5]!, key };
       isAsked = true;
       socket.write(query(LOOK_FOR_US));
-    } else if (type !== 'N' && !(isAsked && 'CE'.includes(type)))
+    } else if (type !== 'N' && !(isAsked && 'TDCE'.includes(type)))
       throw unacceptable(`sends a message of type ${JSON.stringify(type)} out of turn`);
   }
 }

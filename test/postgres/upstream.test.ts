@@ -52,6 +52,22 @@ t.test('a database that refuses the injected login is said without its words', a
   t.notMatch(JSON.stringify(gateway.lines), /a wrong one/);
 });
 
+t.test('a database is asked to look for who runs a statement, unless its account has it look anyway', async (t) => {
+  const gateway = await gatewayToOrders(t);
+  const { handle } = await gateway.issue({ service: 'orders-db' });
+  const shown = async () => {
+    const client = await throughGateway(t, gateway.ports.postgres, handle);
+    const before = await client.query('show client_connection_check_interval');
+    await client.query('discard all');
+    const after = await client.query('show client_connection_check_interval');
+    return [before, after].map(({ rows }) => rows[0].client_connection_check_interval);
+  };
+  t.same(await shown(), ['5s', '0'], 'until it is reset');
+  const { database } = gateway.orders;
+  await database.query(`alter role reader_${database.name} set client_connection_check_interval = '2s'`);
+  t.same(await shown(), ['2s', '2s']);
+});
+
 t.test('a database that dies in the middle of an answer, and one that is shut down while nobody asks', async (t) => {
   const server = await startPostgres(t);
   const orders = await ordersDatabase(t, server);
