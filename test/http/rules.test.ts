@@ -189,6 +189,14 @@ t.test('an event stream is a kind of its own', async (t) => {
     ['GET /events', false, 'accept:text/event-stream', 'connection:accept'],
   ]);
   t.match(judged('SSE /events', 'GET /events', 'accept:text/event-stream'), { obligations: { eventStream: true } });
+  cases(t, 'SSE /rooms/:name', [
+    ['GET /rooms/R%26D', true, 'accept:text/event-stream'],
+    ['GET /rooms/C%23', true, 'accept:text/event-stream'],
+    ['GET /rooms/%3Fx', false, 'accept:text/event-stream'],
+    ['GET /rooms/C%23', false],
+  ]);
+  const room = judged('SSE /rooms/:name', 'GET /rooms/C%23', 'accept:text/event-stream');
+  t.match(room, { obligations: { eventStream: true } }, 'whichever it is of, it is held to be one');
 });
 
 t.test(

@@ -42,10 +42,11 @@ export function decideWith(role: HttpRole, asking: RequestAction, others: readon
   return others.reduce((decision, other) => withMore(role, decision, other), decideLine(role, asking));
 }
 
-/** What a request asks for besides has to be allowed as well, within what both allow. */
+/** What a request asks for besides has to be allowed as well, within what both allow. Behind an event stream is nothing but one, whichever it is. */
 function withMore(role: HttpRole, decision: Decision, other: RequestAction): Decision {
   if (decision.outcome !== 'allow') return decision;
-  const also = withoutStream(decideLine(role, other));
+  const line = decideLine(role, other);
+  const also = decision.obligations.eventStream === true ? line : withoutStream(line);
   if (also.outcome !== 'allow')
     return { ...also, message: `This request asks for more than its first line says. ${also.message}` };
   return { ...decision, obligations: inBoth(decision, also) };
