@@ -49,6 +49,7 @@ const FAILURES = new Set<string>([
   'ledger_unavailable',
   'audit_unavailable',
   ...STORE_OUTAGES,
+  'clock_differs',
   'announce_failed',
   'queue_failed',
 ]);

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Grants } from '../../src/access/grants.js';
+import { DaypassError } from '../../src/errors.js';
 import { freshDatabase, startPostgres } from '../support/postgres.js';
 import { waitUntil } from '../support/wait.js';
 import {
@@ -228,6 +229,21 @@ function bound(grants: Grants): Grants {
     show: (id) => grants.show(id),
   };
 }
+
+t.test('that no grant is made by a clock that differs is nobody’s fault, and the request waits for it', async (t) => {
+  let differs = true;
+  const wrap = (grants: Grants): Grants => ({
+    ...bound(grants),
+    issue: (asked) => (differs ? Promise.reject(new DaypassError('clock_differs', 'by 3 s')) : grants.issue(asked)),
+  });
+  const access = await startAccess(t, { wrap });
+  const { id } = await approved(access);
+  const kim = await access.as('kim');
+  await t.rejects(access.requests.activate(kim, id), { code: 'clock_differs' });
+  t.match((await access.audited()).at(-1), { result: 'failed', detail: { code: 'clock_differs' } });
+  differs = false;
+  t.match(await access.requests.activate(kim, id), { request: { state: 'activated' } });
+});
 
 t.test('what a failed activation had begun is taken back', async (t) => {
   const access = await startAccess(t);
