@@ -30,6 +30,8 @@ t.test('A1: an escaped ? or # ends the path for Nitro (Nuxt), and what it ends a
     'GET /list/7%3Fall=1?kind=book',
     'GET /list/7%3Fkind=book%26all=1?kind=book',
     'GET /list/7%23?kind=book', // without any query
+    'GET /list/7%3Fa%23?x&kind=book', // with no more of it than a
+    'GET /list/7%3F%23%26a?x&kind=book',
     'GET /wiki/7%3F_method=DELETE',
     'GET /wiki/7%3F/delete',
     'GET /wiki/..%3F',

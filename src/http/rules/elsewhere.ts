@@ -26,15 +26,20 @@ export function mayEnd(path: string): boolean {
 
 /**
  * Paths that end sooner. Whoever undoes escapes before taking a target apart has them end at `?` and `#`: Nitro (h3 1.15), which Nuxt and
- * others stand on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` there is no query. Where Apache or nginx writes the
- * path into a parameter (`index.php?url=$1`, as many applications in PHP have it), others begin at `&`.
+ * others stand on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` there is no query, and one before it ends there, to
+ * whoever knows it. Where Apache or nginx writes the path into a parameter (`index.php?url=$1`, as many applications in PHP have it), others begin
+ * at `&`.
  */
 export function ended(action: RequestAction, { path, query }: ReadTarget): RequestAction[] {
   const targets: string[] = [];
   const end = END.exec(path);
   if (end !== null) {
     const [, mark, more = ''] = end;
-    targets.push(path.slice(0, end.index) + (mark === '%3F' ? `?${inQuery(more)}${query}` : ''));
+    const before = path.slice(0, end.index);
+    const [told = '', ...rest] = more.split('%23');
+    if (mark === '%23') targets.push(before);
+    else targets.push(`${before}?${inQuery(more)}${query}`);
+    if (mark === '%3F' && rest.length > 0) targets.push(`${before}?${inQuery(told)}`);
   }
   const joint = JOINT.exec(path);
   if (joint !== null) {
