@@ -21,7 +21,7 @@ const CANCEL_AGAIN = [0, 25, 75, 150];
  * While it runs a statement the server looks whether we are still there, as often as its account says, or every 5 s. Who was killed cancels
  * nothing, and what ran then would be done, and committed, hours after its grant ended.
  */
-const LOOK_FOR_US = `
+export const LOOK_FOR_US = `
   select pg_catalog.set_config('client_connection_check_interval', '5s', false)
   where pg_catalog.current_setting('client_connection_check_interval', true) operator(pg_catalog.=) '0'`;
 /** PostgreSQL 18 makes 32; protocol 3.2 allows 256. */
