@@ -36,10 +36,12 @@ export function ended(action: RequestAction, { path, query }: ReadTarget): Reque
   if (end !== null) {
     const [, mark, more = ''] = end;
     const before = path.slice(0, end.index);
-    const [told = '', ...rest] = more.split('%23');
     if (mark === '%23') targets.push(before);
-    else targets.push(`${before}?${inQuery(more)}${query}`);
-    if (mark === '%3F' && rest.length > 0) targets.push(`${before}?${inQuery(told)}`);
+    else {
+      targets.push(`${before}?${inQuery(more)}${query}`);
+      const hash = more.indexOf('%23');
+      if (hash !== -1) targets.push(`${before}?${inQuery(more.slice(0, hash))}`);
+    }
   }
   const joint = JOINT.exec(path);
   if (joint !== null) {
