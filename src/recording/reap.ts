@@ -20,12 +20,14 @@ interface Lost {
 
 /**
  * Sessions whose gateway is not there; never the reaper's own, whatever its row says. Seen last at a time that is still to come it was before the
- * ledger's clock was set back: whoever lives was seen since. The lock keeps two reapers apart; whoever comes second finds nothing.
+ * ledger's clock was set back: whoever lives was seen since. Where the reaper itself was seen last so far from now, it is the clock that was set, just
+ * now. The lock keeps two reapers apart; whoever comes second finds nothing.
  */
 const FIND = `
   select s.id, s.gateway_id, g.seen_at
   from sessions s left join gateways g on g.id = s.gateway_id
   where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or abs(extract(epoch from now() - g.seen_at)) > $1)
+    and not exists (select from gateways where id::text = $2 and abs(extract(epoch from now() - seen_at)) > $1)
   order by s.id limit ${A_TIME} for update of s skip locked`;
 
 /**

@@ -150,6 +150,23 @@ t.test('a clock of the ledger that was set back keeps no dead gateway’s sessio
   t.same(await reapSessions(pool, 'another', Date.now()), [log.row.id]);
 });
 
+t.test(
+  'a clock of the ledger that was set between a sign of life and the search has nobody taken for lost',
+  async (t) => {
+    const { pool } = await freshLedger(t);
+    const { recorder } = await startRecorder(t, pool);
+    const log = open(recorder);
+    await safe(log);
+    const { gatewayId: me } = await startRecorder(t, pool);
+    for (const ago of ['-1 hour', '1 hour']) {
+      await pool.query('update gateways set seen_at = now() - $1::interval', [ago]);
+      t.same(await reapSessions(pool, me, Date.now()), [], ago);
+    }
+    await pool.query('update gateways set seen_at = now() where id = $1', [me]);
+    t.same(await reapSessions(pool, me, Date.now()), [log.row.id]);
+  },
+);
+
 t.test('a gateway never reaps its own sessions, however old its last sign of life', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder, gatewayId } = await startRecorder(t, pool);
