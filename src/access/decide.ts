@@ -50,8 +50,8 @@ export async function decideRequest(
   const persons = await holdPeople(tx, [request.principal, request.sponsor, approver]);
   const owner = ownerOf(parts, request);
   checkDecider(request, persons, approver, owner, now);
-  if (request.stored === 'pending' && request.state === 'lapsed') return lapseRequest(tx, request, now);
-  if (request.stored !== 'pending') throw impossible(request.state, 'agree');
+  // One that is late is left to whoever lapses them: this gateway's clock may be wrong.
+  if (request.state !== 'pending') throw impossible(request.state, 'agree');
   await checkFirst(tx, id, handsOf(persons, approver));
   const deciding = { tx, parts, request, persons, approver, owner, comment: decided.comment, now };
   return decided.outcome === 'refuse' ? refuse(deciding) : approve(deciding, decided);
@@ -73,13 +73,7 @@ export function checkDecider(
   checkImpartial(request, persons, approver);
 }
 
-/** What was not decided in time is over; whoever comes too late is told. */
-async function lapseRequest(tx: Transaction, request: HeldRequest, now: number): Promise<Outcome<HeldRequest>> {
-  await lapsed(tx, request, now);
-  return { refused: impossible('lapsed', 'lapse') };
-}
-
-/** @returns the request as it stands then */
+/** What was not decided in time is over. @returns the request as it stands then */
 export async function lapsed(tx: Transaction, request: HeldRequest, now: number): Promise<HeldRequest> {
   await moveRequest(tx, request, 'lapse', { over_at: new Date(now) });
   const reason = 'nobody decided in time';
