@@ -140,7 +140,7 @@ interface ReplayedSession {
 }
 
 function placeOf({ id, principal, role }: ReplayedSession, { seq, at, facts, payload }: RecordedEvent) {
-  const action = (payload?.text ?? `${facts.verb ?? ''} ${(facts.on ?? []).join(' ')}`).slice(0, LONGEST_ACTION);
+  const action = (payload?.text || `${facts.verb ?? ''} ${(facts.on ?? []).join(' ')}`).slice(0, LONGEST_ACTION);
   return { session: id, seq, at: new Date(at).toISOString(), principal, role, action };
 }
 

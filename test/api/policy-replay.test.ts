@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
+import WebSocket, { WebSocketServer } from 'ws';
 import { ordersDatabase } from '../postgres/fixture.js';
 import { startGateway, type TestGateway, throughGateway } from '../support/gateway.js';
+import { waitUntil } from '../support/wait.js';
 
 const WEB = (url: string, rules: readonly string[]) => `
 service: orders-web
@@ -60,6 +63,23 @@ t.test(
     t.match(viewing, { by: 'rex' });
   },
 );
+
+t.test('a close frame without a text is named by where it was said', async (t) => {
+  const service = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(service, 'listening');
+  t.teardown(() => service.close());
+  const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const env = { WEB_TOKEN: 'Bearer s3cret-of-web' };
+  const gateway = await startGateway(t, { services: { 'orders-web': WEB(url, ['WS /live']) }, env });
+  const { handle } = await gateway.issue({ service: 'orders-web' });
+  const headers = { host: `orders-web.localhost:${gateway.ports.http}`, authorization: `Bearer ${handle}` };
+  const client = new WebSocket(`ws://127.0.0.1:${gateway.ports.http}/live`, { headers });
+  await once(client, 'open');
+  client.close(4200);
+  await once(client, 'close');
+  const { body } = await replay(gateway, WEB(url, ['GET /']));
+  t.match(body.changes, [{ action: 'WS /live' }, { action: 'message /live', would: 'refused' }]);
+});
 
 t.test('the policy in force as its own draft changes nothing', async (t) => {
   const gateway = await gatewayOfBoth(t, ['GET /', 'GET /orders/**']);
@@ -165,6 +185,8 @@ t.test('a connection that was refused for its grant is no policy’s, and counts
   await gateway.operator('POST', `/v1/grants/${web.id}/revoke`, { reason: 'done', by: 'ops' });
   t.equal(await gateway.get(web.handle, '/'), 401);
   t.equal(await gateway.get(orders.handle, '/'), 403);
+  const over = `select from daypass.sessions where service = 'orders-web' and ended_at is not null`;
+  await waitUntil('it is recorded', async () => (await gateway.ledger.query(over)).length === 1);
   const { body } = await replay(gateway, WEB(gateway.url, ['GET /']));
   t.same(body.why, {});
   t.match(body, { sessions: 1, actions: 1, refused: 0, allowed: 0, undeterminable: 0 });
