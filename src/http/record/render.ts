@@ -23,7 +23,8 @@ function renderMessage({ on = [], frame, code, bytes, sha256, whole }: Facts, pa
   const cut = payload?.whole === false || whole === false ? ' …' : '';
   const digest = sha256 === undefined ? '' : `, sha256 ${sha256}`;
   const what = [CONTROL.has(frame) ? frame : 'message', ...(code === undefined ? [] : [code])].join(' ');
-  return `${what} on ${on.join(' ')}: ${payload?.text ?? `(${bytes} bytes${digest})`}${cut}`;
+  const said = payload?.text ?? `(${bytes} bytes${digest})`;
+  return `${what} on ${on.join(' ')}${said === '' ? '' : `: ${said}${cut}`}`;
 }
 
 function renderResult(facts: Facts, payload: Payload | null): string {
