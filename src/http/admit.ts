@@ -165,8 +165,14 @@ function loggedOut(parts: EntryParts, selected: Service, { method, client }: Ask
   return withoutLogin(parts, selected, client, method === 'POST' ? LOGGED_OUT_AMID : NOT_LOGGED_IN);
 }
 
-function withoutLogin({ gate }: EntryParts, { name }: Service, client: string, refusal: Refusal): Entry {
-  gate.turnedAway({ service: name, credential: null, client }, { reason: 'malformed', rule: 'login' });
+function withoutLogin(
+  { gate }: EntryParts,
+  { name }: Service,
+  client: string,
+  refusal: Refusal,
+  reason: DenialReason = 'malformed',
+): Entry {
+  gate.turnedAway({ service: name, credential: null, client }, { reason, rule: 'login' });
   return { ok: false, refusal };
 }
 
@@ -201,13 +207,7 @@ function admitBrowser(
   const { gate } = parts;
   const { method, client } = asking;
   const { headers } = asking.head;
-  if (browser === undefined) {
-    gate.turnedAway(
-      { service: selected.name, credential: null, client },
-      { reason: 'store_unavailable', rule: 'login' },
-    );
-    return { ok: false, refusal: NOT_NOW };
-  }
+  if (browser === undefined) return withoutLogin(parts, selected, client, NOT_NOW, 'store_unavailable');
   const again = isNavigation(method, headers) && gate.serves(selected.name, 'http');
   if (browser === null && again) return { ok: false, refusal: NOT_LOGGED_IN, mayLogIn: true };
   if (browser === null) return loggedOut(parts, selected, asking);

@@ -148,13 +148,19 @@ t.test(
   },
 );
 
-t.test('a store whose clock differs by more than 2 s admits nobody', async (t) => {
+/** A grant, and a store with a clock of its own. */
+async function withTheirClock(t: Test) {
   const clock = new HandClock();
   const { ledger } = await startLedger(t);
   const theirs = new HandClock();
   theirs.now = clock.now;
   const authority = await startAuthority(t, { store: new MemoryGrantStore(theirs), ledger, clock });
   const { grant } = await authority.issue(REQUEST);
+  return { clock, theirs, authority, grant };
+}
+
+t.test('a store whose clock differs by more than 2 s admits nobody', async (t) => {
+  const { clock, theirs, authority, grant } = await withTheirClock(t);
   for (const [skew, ok] of [
     [0, true],
     [2_000, true],
@@ -170,12 +176,7 @@ t.test('a store whose clock differs by more than 2 s admits nobody', async (t) =
 });
 
 t.test('by a clock that differs so nothing is issued, and nothing that is over is renewed', async (t) => {
-  const clock = new HandClock();
-  const { ledger } = await startLedger(t);
-  const theirs = new HandClock();
-  theirs.now = clock.now;
-  const authority = await startAuthority(t, { store: new MemoryGrantStore(theirs), ledger, clock });
-  const { grant } = await authority.issue(REQUEST);
+  const { clock, theirs, authority, grant } = await withTheirClock(t);
   for (const skew of [-7 * 86_400_000, grant.expiresAt - clock.now + 1_000]) {
     theirs.now = clock.now + skew;
     await t.rejects(authority.issue(REQUEST), { code: 'clock_differs' });

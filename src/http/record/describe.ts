@@ -28,8 +28,7 @@ function describeMessage({ facts: known, frame, data: bytes, code }: MessageActi
   const text = messageText(frame, bytes);
   const isLong = bytes.byteLength > WHOLE_TEXT;
   const sha256 = text === null || isLong || frame === 'binary' ? digestOf(bytes) : null;
-  const facts =
-    code === undefined ? known.of(frame, bytes.byteLength, sha256) : known.ofClose(code, bytes.byteLength, sha256);
+  const facts = known.of(frame, bytes.byteLength, sha256, true, code);
   if (text === null) return { facts };
   return { facts, payload: isLong ? beginningOf(frame, bytes) : { text: redactText(text) } };
 }

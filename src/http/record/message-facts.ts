@@ -26,19 +26,12 @@ export class MessageFacts {
    * @param bytes - how many it has
    * @param sha256 - of one that is not recorded as it is
    * @param whole - false for its beginning
+   * @param code - of a close frame, whose bytes are those of its reason
    */
-  of(frame: string, bytes: number, sha256: string | null, whole = true): Facts {
-    if (sha256 !== null || !whole) return this.#made(frame, bytes, sha256, whole);
+  of(frame: string, bytes: number, sha256: string | null, whole = true, code?: number): Facts {
+    if (sha256 !== null || !whole || code !== undefined) return this.#made(frame, bytes, sha256, whole, code);
     if (this.#last.frame !== frame || this.#last.bytes !== bytes) this.#last = this.#made(frame, bytes, null, true);
     return this.#last;
-  }
-
-  /**
-   * Of a close frame.
-   * @param bytes - how many its reason has
-   */
-  ofClose(code: number, bytes: number, sha256: string | null): Facts {
-    return this.#made('close', bytes, sha256, true, code);
   }
 
   /** One literal: see `joined`. */

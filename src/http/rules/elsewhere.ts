@@ -1,7 +1,7 @@
 import type { RequestAction } from '../action.js';
 import { escapeOf, unescaped } from './escapes.js';
 import type { Parameters } from './parameters.js';
-import { type ReadTarget, readServiceTarget, type Target } from './path.js';
+import { inQuery, type ReadTarget, readServiceTarget, type Target } from './path.js';
 
 /* Where queries and escapes lead: a service that reads them so carries out what another path would ask for. */
 
@@ -16,12 +16,11 @@ export function mayLead(path: string, query: string): boolean {
 /** What ends a path for some, and how it goes on. */
 const END = /(%3F|%23)(.*)$/;
 const JOINT = /(?:&|%26)(.*)$/;
-/** What may not stand in a query as it is. */
-const NOT_IN_QUERY = /[^A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]/g;
+const EITHER = /%(?:3F|23|26)|&/;
 
 /** Whether a path holds anything of it: most do not. */
 export function mayEnd(path: string): boolean {
-  return /[%&]/.test(path) && (END.test(path) || JOINT.test(path));
+  return EITHER.test(path);
 }
 
 /**
@@ -34,26 +33,21 @@ export function ended(action: RequestAction, { path, query }: ReadTarget): Reque
   const targets: string[] = [];
   const end = END.exec(path);
   if (end !== null) {
-    const [, mark, more = ''] = end;
+    const [, mark, rest = ''] = end;
     const before = path.slice(0, end.index);
     if (mark === '%23') targets.push(before);
     else {
-      targets.push(`${before}?${inQuery(more)}${query}`);
-      const hash = more.indexOf('%23');
-      if (hash !== -1) targets.push(`${before}?${inQuery(more.slice(0, hash))}`);
+      targets.push(`${before}?${inQuery(unescaped(rest))}${query}`);
+      const hash = rest.indexOf('%23');
+      if (hash !== -1) targets.push(`${before}?${inQuery(unescaped(rest.slice(0, hash)))}`);
     }
   }
   const joint = JOINT.exec(path);
   if (joint !== null) {
-    const [, more = ''] = joint;
-    targets.push(`${path.slice(0, joint.index)}?${inQuery(more)}${query.replace('?', '&')}`);
+    const [, rest = ''] = joint;
+    targets.push(`${path.slice(0, joint.index)}?${inQuery(unescaped(rest))}${query.replace('?', '&')}`);
   }
   return targets.map((target) => ({ ...action, target: readServiceTarget(target) }));
-}
-
-/** The rest of a path as a query. */
-function inQuery(more: string): string {
-  return unescaped(more).replace(NOT_IN_QUERY, escapeOf);
 }
 
 const API = '/v2/';

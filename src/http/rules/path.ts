@@ -23,7 +23,9 @@ const UNRESERVED = /^[A-Za-z0-9._~-]$/;
 const PATH = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/[\]|^-]|%[0-9A-Fa-f]{2})*$/;
 const UNESCAPED = /[[\]|^]/g;
 /** RFC 3986 `query`, and the five characters that browsers leave as they are there. */
-const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^-]|%[0-9A-Fa-f]{2})*$/;
+const IN_QUERY = "A-Za-z0-9._~!$&'()*+,;=:@/?[\\]{}|^-";
+const QUERY = new RegExp(`^(?:[${IN_QUERY}]|%[0-9A-Fa-f]{2})*$`);
+const NOT_IN_QUERY = new RegExp(`[^${IN_QUERY}]`, 'g');
 
 /**
  * Reads an origin-form target (RFC 9112 section 3.2.1).
@@ -79,6 +81,11 @@ function ambiguity(path: string): string | null {
   const text = textOf(path);
   if (text === null || /\p{Cc}/u.test(text)) return 'the path holds control characters or is not UTF-8';
   return FOLDED_DOTS.test(folded(text)) ? DOTS : null;
+}
+
+/** A text as it may stand in a query. @param text - a character for each byte */
+export function inQuery(text: string): string {
+  return text.replace(NOT_IN_QUERY, escapeOf);
 }
 
 /** Why a target with an escaped slash is refused wherever no rule asks for it. */

@@ -30,8 +30,8 @@ export function readQuery(query: string): Query {
   if (parts.length > MOST_READ) return refuse(`the query holds more than ${MOST_READ} parameters`);
   for (const part of parts) {
     if (part === '') continue;
-    const equals = part.indexOf('=');
     if (NAMELESS.test(part)) return refuse('the query holds a parameter without a name, which is its value to some');
+    const equals = part.indexOf('=');
     const name = decoded(equals === -1 ? part : part.slice(0, equals));
     const value = equals === -1 ? '' : decoded(part.slice(equals + 1));
     if (name === null || value === null) return refuse('the query is not UTF-8, or holds control characters');

@@ -120,9 +120,7 @@ export class ServiceMessages implements FrameTap {
 
   #record(frame: DataFrame | ControlFrame, { bytes, text, sha256, whole, code }: Said): void {
     const payload = text === null ? null : { text: redactText(text, whole) };
-    const facts =
-      code === undefined ? this.#facts.of(frame, bytes, sha256, whole) : this.#facts.ofClose(code, bytes, sha256);
-    this.#passage.result(this.#seq, facts, payload);
+    this.#passage.result(this.#seq, this.#facts.of(frame, bytes, sha256, whole, code), payload);
     this.#keepPace(EVENT + (payload?.text.length ?? 0));
   }
 
