@@ -15,14 +15,16 @@ const EVERY = 1_000;
 /** More are not remembered at once. */
 const REMEMBERED = 10_000;
 
-const LIVE = `select b.hash, b.id, b.grant_id, b.service, b.expires_at, l.principal
-  from browser_sessions b join logins l on l.hash = b.login
-  where b.ended_at is null and l.ended_at is null and b.expires_at > $2`;
+const OF_A_LOGIN = `from browser_sessions b join logins l on l.hash = b.login
+  where l.ended_at is null and b.expires_at > $2`;
+const LIVE = `select b.hash, b.id, b.grant_id, b.service, b.expires_at, l.principal ${OF_A_LOGIN} and b.ended_at is null`;
+/** While its login stands, a session ends for another one alone. */
+const HELD = `select b.id, b.ended_at is null as live ${OF_A_LOGIN} and b.id = any($1::uuid[])`;
 
 /** The gate's side: which browser sessions hold live sessions, and how to end those. */
 export interface HolderWatcher {
   holders(): readonly string[];
-  endHolders(holders: ReadonlySet<string>, reason: 'logged_out' | 'stale'): void;
+  endHolders(holders: ReadonlySet<string>, reason: 'logged_out' | 'replaced' | 'stale'): void;
 }
 
 export interface BrowsersParts {
@@ -178,22 +180,24 @@ export class Browsers {
     const asked = clock.monotonic();
     const held = watcher.holders();
     try {
-      const live = new Set(await this.#live(held));
+      const { live, replaced } = await this.#standing(held);
       this.#confirmed = asked;
-      watcher.endHolders(new Set(held.filter((id) => !live.has(id))), 'logged_out');
+      watcher.endHolders(replaced, 'replaced');
+      watcher.endHolders(new Set(held.filter((id) => !live.has(id) && !replaced.has(id))), 'logged_out');
     } catch (thrown) {
       log.warn({ err: messageOf(thrown) }, 'browser sessions could not be asked about');
       if (clock.monotonic() - this.#confirmed >= staleness) watcher.endHolders(new Set(held), 'stale');
     }
   }
 
-  async #live(held: readonly string[]): Promise<readonly string[]> {
+  /** Which of these stand, and which ended for another one of the same person's. */
+  async #standing(held: readonly string[]): Promise<{ live: Set<string>; replaced: Set<string> }> {
     const { pool, tools, clock } = this.#parts;
     const browsers = held.filter((holder) => !isToolHolder(holder));
-    const rows =
-      browsers.length === 0
-        ? []
-        : await ask(pool, `${LIVE} and b.id = any($1::uuid[])`, [browsers, new Date(clock.wall())]);
-    return [...rows.map(({ id }) => String(id)), ...((await tools?.live(held.filter(isToolHolder))) ?? [])];
+    const rows = browsers.length === 0 ? [] : await ask(pool, HELD, [browsers, new Date(clock.wall())]);
+    const live = new Set(await tools?.live(held.filter(isToolHolder)));
+    const replaced = new Set<string>();
+    for (const row of rows) (row.live === true ? live : replaced).add(String(row.id));
+    return { live, replaced };
   }
 }

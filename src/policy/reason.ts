@@ -28,6 +28,7 @@ export type CutReason =
   | 'suspended'
   | 'hours_over'
   | 'logged_out'
+  | 'replaced'
   | 'policy_gone'
   | 'stale'
   | 'recorder_stalled'
@@ -81,6 +82,7 @@ export const CUTS: Readonly<Record<CutReason, string>> = {
   suspended: 'the grant was suspended',
   hours_over: 'the hours of the grant are over',
   logged_out: 'the person logged out, or the login ended',
+  replaced: 'the person opened the service anew, by another grant or in too many browsers',
   policy_gone: 'the policy no longer allows this session',
   stale: 'the gateway could not confirm the grant for too long',
   recorder_stalled: 'the session could not be recorded in time',

@@ -22,6 +22,7 @@ const HINTS: Readonly<Record<CutReason, string>> = {
   suspended: 'ask who sponsors you, or the owner of the service',
   hours_over: 'connect again when its hours begin',
   logged_out: 'log in at the gateway again',
+  replaced: 'load the page again: what was opened last goes on',
   policy_gone: 'ask the owner of the service what has changed',
   stale: 'connect again in a moment',
   recorder_stalled: 'connect again in a moment; nothing that was not recorded was done',

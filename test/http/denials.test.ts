@@ -93,6 +93,7 @@ const CUT: readonly (readonly [CutReason, number])[] = [
   ['suspended', 401],
   ['hours_over', 401],
   ['logged_out', 401],
+  ['replaced', 401],
   ['policy_gone', 403],
   ['tripwire', 403],
   ['ended', 403],

@@ -161,7 +161,7 @@ async function entering(handovers: Handovers, login: Login, others: readonly Buf
 }
 
 t.test('a person has sixteen sessions at a service at once: one more ends the oldest', async (t) => {
-  const { clock, logins, handovers, browsers } = await access(t);
+  const { clock, logins, handovers, browsers, pool, held, ended } = await access(t);
   const login = await logins.logIn((await logins.link('alice', ACT)).secret, null);
   const found = await logins.find(login?.secret ?? '');
   if (found === null) throw new Error('no login');
@@ -171,14 +171,26 @@ t.test('a person has sixteen sessions at a service at once: one more ends the ol
   };
   const sessions = [];
   for (let number = 0; number < 17; number += 1) sessions.push(await entered());
-  t.same(
-    sessions.map((session) => session?.ended),
-    [...Array.from({ length: 16 }, () => 0), 1],
-  );
+  const eldest = await pool.query('select id from browser_sessions order by created_at limit 2');
+  held.push(...eldest.rows.map(({ id }) => String(id)));
+  await browsers.recheck();
+  t.same(ended, [`replaced ${held[0]}`]);
   const live = await Promise.all(sessions.map((session) => browsers.find(session?.secret ?? '', 'web')));
   t.same(
     live.map((browser) => browser !== null),
     [false, ...Array.from({ length: 16 }, () => true)],
+  );
+  await logins.logOut('alice', ACT);
+  ended.length = 0;
+  await browsers.recheck();
+  t.same(
+    ended,
+    held.map((holder) => `logged_out ${holder}`),
+    'who logs out meanwhile has logged out',
+  );
+  t.same(
+    sessions.map((session) => session?.ended),
+    [...Array.from({ length: 16 }, () => 0), 1],
   );
 });
 

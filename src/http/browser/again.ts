@@ -10,7 +10,7 @@ import { safeTarget } from './state.js';
  */
 export function askAgain(res: ClientResponse, reason: string): boolean {
   const { request: req } = res;
-  if (reason !== 'logged_out' || !isNavigation(req.method, req.headers)) return false;
+  if ((reason !== 'logged_out' && reason !== 'replaced') || !isNavigation(req.method, req.headers)) return false;
   sendOn(res, safeTarget(req.target));
   return true;
 }

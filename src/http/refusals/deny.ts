@@ -63,6 +63,7 @@ const CUT_STATUS: Readonly<Record<CutReason, number>> = {
   suspended: 401,
   hours_over: 401,
   logged_out: 401,
+  replaced: 401,
   policy_gone: 403,
   tripwire: 403,
   ended: 403,

@@ -158,7 +158,10 @@ t.test(
     await gateway.issue({ service: 'web' });
     await alice.visit(WEB, '/.daypass/begin');
     await worthless(first);
-    t.equal((await left)[0], 4001);
+    const [code, reason] = await left;
+    t.match([code, String(reason)], [4001, /opened the service anew/]);
+    const ends = "select count(*)::int as n from daypass.sessions where end_reason = 'replaced'";
+    t.same(await gateway.ledger.query(ends), [{ n: 1 }], 'and nobody is said to have logged out');
     const second = alice.cookies(WEB);
     const login = alice.cookies('localhost');
     await alice.logIn(await linkFor(gateway));
