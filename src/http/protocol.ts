@@ -17,7 +17,7 @@ import { decide, explain, HttpRole } from './rules/decide.js';
 import { looser } from './rules/looser.js';
 import { readServiceTarget } from './rules/path.js';
 import { settingsFrom, settingsShape } from './rules/role-settings.js';
-import { type Rule, shapeOfRule, widerThan } from './rules/rule.js';
+import { type Rule, shapeOfRule, uncovered, widerThan } from './rules/rule.js';
 import { readRule, ruleSchema } from './rules/rule-schema.js';
 import { HttpUpstream, namesOf, type UpstreamTls } from './service/target.js';
 
@@ -121,8 +121,20 @@ function compileRole(name: string, chain: readonly unknown[], upstream: HttpUpst
       if (problem !== null && depth === blocks.length - 1) problems.push({ path: ['allow', index], ...problem });
     });
   });
+  if (problems.length === 0) problems.push(...uncoveredOf(rules, blocks.at(-1)?.allow.length ?? 0));
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, value: new HttpRole(name, rules, settingsFrom(blocks, upstream.url.basePath)) };
+}
+
+/** Of the last block's rules those that never decide, since a request for their path asks for a shorter one besides. */
+function uncoveredOf(rules: readonly Rule[], own: number): Problem[] {
+  return rules.slice(rules.length - own).flatMap((rule, index) => {
+    const shorter = uncovered(rule, rules);
+    if (shorter === undefined) return [];
+    const message = `${rule.text} never decides: some services take it for ${shorter}, which no rule is for`;
+    const hint = `add ${JSON.stringify(shorter)}, if that may be asked for, too`;
+    return [{ path: ['allow', index], message, hint }];
+  });
 }
 
 function addRule(

@@ -52,6 +52,27 @@ t.test('a rule that narrows what one before it allows is refused: it would never
   }
 });
 
+t.test('a rule whose path some services take for a shorter one needs a rule for that', (t) => {
+  for (const [rule, shorter] of [
+    ['GET /r&d/:id', 'GET /r'],
+    ['GET /rooms/:id<int>/R%26D', 'GET /rooms/:p2<int>/R'],
+    ['DELETE /x/a%3Fb/**', 'DELETE /x/a'],
+    ['POST /c%23', 'POST /c'],
+    ['WS /&live', 'WS /'],
+  ] as const) {
+    const compiled = compile([rule]);
+    const [problem] = compiled.ok ? [] : compiled.problems;
+    t.same(problem?.path, ['allow', 0], rule);
+    t.equal(problem?.message, `${rule} never decides: some services take it for ${shorter}, which no rule is for`);
+    t.match(compile([rule, shorter]), { ok: true }, `${rule}, and ${shorter}`);
+    t.match(compile([shorter], [rule]), { ok: true }, `${shorter} of what it extends`);
+    t.match(compile(['PUT /**'], [rule]), { ok: false }, `another method than ${rule}`);
+  }
+  t.match(compile(['GET /r&d%3Fx', 'GET /r']), { ok: false, problems: [{ message: /for GET \/r&d,/ }] });
+  t.match(compile(['GET /wiki/:page', 'GET /wiki/R&D']), { ok: true });
+  t.end();
+});
+
 t.test('a rule that decides in some case may stand behind another', async (t) => {
   const reached: readonly (readonly [unknown, unknown])[] = [
     ['GET /**', 'GET /x'], // a grant can be narrowed to it

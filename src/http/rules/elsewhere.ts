@@ -23,6 +23,11 @@ export function mayEnd(path: string): boolean {
   return EITHER.test(path);
 }
 
+/** What is left of a text of a path that ends sooner: for either way, where it does. */
+export function endings(text: string): string[] {
+  return [END, JOINT].flatMap((way) => (way.test(text) ? [text.replace(way, '')] : []));
+}
+
 /**
  * Paths that end sooner. Whoever undoes escapes before taking a target apart has them end at `?` and `#`: Nitro (h3 1.15), which Nuxt and
  * others stand on, carries out `DELETE /orders/7%3F/notes` as `DELETE /orders/7`. Behind a `#` there is no query, and one before it ends there, to

@@ -1,4 +1,5 @@
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
+import { endings } from './elsewhere.js';
 import { ESCAPED_PATH, type Matcher, SEGMENT, TYPE_NAMES, typed } from './matcher.js';
 import { METHODS } from './override.js';
 import { holdsSlash, readServiceTarget } from './path.js';
@@ -77,6 +78,14 @@ export function shapeOf({ method, segments, open }: Route): string {
   return `${method} /${[...shape, ...(open ? ['**'] : [])].join('/')}`;
 }
 
+/** A route as a policy may have it; how its parameters were called nobody needs. */
+export function textOfRoute({ method, segments, open }: Route): string {
+  const written = segments.map((segment, at) =>
+    typeof segment === 'string' ? segment : `:p${at + 1}${segment.words}`,
+  );
+  return `${method} /${[...written, ...(open ? ['**'] : [])].join('/')}`;
+}
+
 /** Whether a route's pattern fits a path's segments. `**` stands for segments of one meaning: none with an escaped slash. */
 export function fitsPath({ segments: expected, open }: Route, segments: readonly string[]): boolean {
   if (open ? segments.length < expected.length : segments.length !== expected.length) return false;
@@ -108,6 +117,19 @@ export function coversPath(one: Route, other: Route): boolean {
     const wanted = one.segments[at];
     return wanted === undefined ? !mayHoldSlash(segment) : coversSegment(wanted, segment);
   });
+}
+
+/** The routes of the shorter paths that a request for this one asks for besides, by what its texts hold. */
+export function endedRoutes({ method, segments }: Route): Route[] {
+  return segments.flatMap((segment, at) =>
+    typeof segment === 'string'
+      ? endings(segment).map((end) => ({
+          method,
+          segments: end || at ? [...segments.slice(0, at), end] : [],
+          open: false,
+        }))
+      : [],
+  );
 }
 
 function coversSegment(one: string | Matcher, other: string | Matcher): boolean {

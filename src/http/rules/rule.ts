@@ -4,7 +4,7 @@ import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
 import { isAsciiSet, isReadableAs } from '../record/content.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readCookieNames, readQuery } from './query.js';
-import { coversPath, fitsPath, misfitOf, type Route, segmentsOf, shapeOf } from './routes.js';
+import { coversPath, endedRoutes, fitsPath, misfitOf, type Route, segmentsOf, shapeOf, textOfRoute } from './routes.js';
 
 /** A query parameter or a header that a rule names. */
 export interface Condition {
@@ -134,10 +134,21 @@ export function widerThan(rule: Rule, earlier: readonly Rule[]): Rule | undefine
   return narrows ? earlier.find((one) => covers(one, rule)) : undefined;
 }
 
+/** A shorter path that a request by this rule asks for besides (see `ended`), and none of a role is for; undefined where all are. */
+export function uncovered({ route }: Rule, rules: readonly Rule[]): string | undefined {
+  const shorter = endedRoutes(route).find(
+    (one) => !rules.some((rule) => isForMethod(rule.route, one) && coversPath(rule.route, one)),
+  );
+  return shorter && textOfRoute(shorter);
+}
+
+function isForMethod({ method }: Route, other: Route): boolean {
+  return method === other.method || (method === 'GET' && /^(?:HEAD|SSE)$/.test(other.method));
+}
+
 function covers(earlier: Rule, { route, query, headers, maxBody }: Rule): boolean {
   return (
-    (earlier.route.method === route.method ||
-      (earlier.route.method === 'GET' && /^(?:HEAD|SSE)$/.test(route.method))) &&
+    isForMethod(earlier.route, route) &&
     coversPath(earlier.route, route) &&
     isAmong(earlier.query, query) &&
     isAmong(earlier.headers, headers) &&
