@@ -2,7 +2,7 @@ import type { Test } from 'tap';
 import { ScramClient } from '../../../src/postgres/scram.js';
 import { startGateway, type TestGateway } from '../../support/gateway.js';
 import { connected, type PostgresServer, startPostgres } from '../../support/postgres.js';
-import { cstring, front, int32, start, type WireClient, type WireMessage, wire } from '../../support/wire.js';
+import { cstring, front, int32, letIn, start, type WireClient, type WireMessage, wire } from '../../support/wire.js';
 
 /** One way to a database: the server itself, or the gateway in front of its twin. */
 export interface Way {
@@ -99,14 +99,15 @@ recording: { mode: ${mode} }
 
 /** A client that sends exactly the bytes it is told to, logged in one way or the other; `hello` is what it was told. */
 export async function enter(t: Test, way: Way, parameters: Readonly<Record<string, string>> = {}) {
-  const client = await wire(t, way.port);
-  client.send(start({ user: way.user, database: way.database, ...parameters }));
-  if (way.name === 'gateway') {
-    await client.message();
-    client.send(front('p', cstring(way.password)));
-  } else await scramLogin(client, way.password);
-  const hello = await client.until();
-  if (hello.at(-1)?.type !== 'Z') throw new Error(`not let in ${way.name}: ${hello.map(shown).join(' ')}`);
+  const { client, hello } = await letIn(async () => {
+    const client = await wire(t, way.port);
+    client.send(start({ user: way.user, database: way.database, ...parameters }));
+    if (way.name === 'gateway') {
+      await client.message();
+      client.send(front('p', cstring(way.password)));
+    } else await scramLogin(client, way.password);
+    return { client, hello: await client.until() };
+  });
   return { client, hello: hello.filter(({ type }) => type !== 'R') };
 }
 
