@@ -126,12 +126,12 @@ function compileRole(name: string, chain: readonly unknown[], upstream: HttpUpst
   return { ok: true, value: new HttpRole(name, rules, settingsFrom(blocks, upstream.url.basePath)) };
 }
 
-/** Of the last block's rules those that never decide, since a request for their path asks for a shorter one besides. */
+/** Of the last block's rules those that allow nothing, since a request for their path asks for a shorter one besides. */
 function uncoveredOf(rules: readonly Rule[], own: number): Problem[] {
   return rules.slice(rules.length - own).flatMap((rule, index) => {
     const shorter = uncovered(rule, rules);
     if (shorter === undefined) return [];
-    const message = `${rule.text} never decides: some services take it for ${shorter}, which no rule is for`;
+    const message = `${rule.text} allows nothing: some services take it for ${shorter}, which no rule is for`;
     const hint = `add ${JSON.stringify(shorter)}, if that may be asked for, too`;
     return [{ path: ['allow', index], message, hint }];
   });

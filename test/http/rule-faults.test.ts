@@ -63,7 +63,7 @@ t.test('a rule whose path some services take for a shorter one needs a rule for 
     const compiled = compile([rule]);
     const [problem] = compiled.ok ? [] : compiled.problems;
     t.same(problem?.path, ['allow', 0], rule);
-    t.equal(problem?.message, `${rule} never decides: some services take it for ${shorter}, which no rule is for`);
+    t.equal(problem?.message, `${rule} allows nothing: some services take it for ${shorter}, which no rule is for`);
     t.match(compile([rule, shorter]), { ok: true }, `${rule}, and ${shorter}`);
     t.match(compile([shorter], [rule]), { ok: true }, `${shorter} of what it extends`);
     t.match(compile(['PUT /**'], [rule]), { ok: false }, `another method than ${rule}`);
