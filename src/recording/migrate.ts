@@ -10,13 +10,23 @@ export { ensurePartitions } from './partitions.js';
 /** Any number of its own: every gateway that migrates takes this advisory lock first. */
 const LOCK = 0x6470_6d69;
 
+/**
+ * How long a table may be waited for, milliseconds. Whatever the gateways of before ask of it waits behind this one, and they cut who cannot be
+ * recorded for five seconds; a backup would have them wait for hours.
+ */
+const TABLE_WAIT = 2_000;
+
+/** PostgreSQL's `lock_not_available`. */
+const IN_USE = '55P03';
+
 /** `glob` reads these as patterns; a checkout's path may hold them. */
 const MIGRATIONS = fileURLToPath(new URL('./migrations/', import.meta.url)).replace(/[\\?*()[\]{}!+@]/g, '\\$&');
 
 /**
  * Brings the schema to this code's version, in one transaction: a crash leaves the version before.
  * Gateways that start at the same time wait for each other.
- * @throws DaypassError `schema_newer` when a newer gateway has migrated already, `migration_failed` otherwise
+ * @throws DaypassError `schema_newer` when a newer gateway has migrated already, `tables_in_use` while somebody reads what is to be
+ *   changed, `migration_failed` otherwise
  */
 export async function migrate(pool: pg.Pool): Promise<void> {
   const client = await pool.connect().catch(failed);
@@ -25,6 +35,7 @@ export async function migrate(pool: pg.Pool): Promise<void> {
     await client.query('begin');
     await client.query('set local lock_timeout = 0'); // for as long as another takes for it
     await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
+    await client.query(`set local lock_timeout = ${TABLE_WAIT}`);
     await createSchema(client);
     await run(client);
     await client.query('commit');
@@ -65,6 +76,12 @@ async function run(client: pg.PoolClient): Promise<void> {
 
 function failed(error: unknown): never {
   if (error instanceof DaypassError) throw error;
+  if (error instanceof Error && 'code' in error && error.code === IN_USE) {
+    throw new DaypassError('tables_in_use', 'The tables of the database are to be changed, and somebody uses them.', {
+      hint: 'Start it again when the backup (pg_dump), or whatever transaction stays open there, is over: select * from pg_stat_activity.',
+      cause: error,
+    });
+  }
   throw new DaypassError('migration_failed', `The database could not be prepared: ${messageOf(error)}`, {
     cause: error,
   });

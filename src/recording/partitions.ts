@@ -4,12 +4,19 @@ import { inTransaction } from './transaction.js';
 
 const LOCK = 0x6470_7061;
 
-/** PostgreSQL's `check_violation`: the default partition already holds rows of the month. */
-const HELD_BY_DEFAULT = '23514';
+/** How long the default partition may be waited for, milliseconds: a backup reads it for hours, and verifications wait behind whoever waits. */
+const LOCK_WAIT = 2_000;
+
+/**
+ * Why a month has none yet (PostgreSQL, appendix A): its rows lie in the default partition already (`check_violation`), or somebody has a
+ * lock on that (`lock_not_available`).
+ */
+const NOT_NOW = new Set<unknown>(['23514', '55P03']);
 
 /**
  * Makes the partitions of `blocks` for the month of `now` and the next one (UTC). A month whose rows already lie in the
- * default partition stays there. Safe to run again, and by several gateways at once.
+ * default partition stays there. Safe to run again, and by several gateways at once; while a backup reads the tables
+ * nothing is made, and nobody who records waits.
  * @param now - milliseconds since the epoch
  * @returns the names of the partitions that stand afterwards
  */
@@ -44,23 +51,29 @@ function lowestUuid(milliseconds: number): string {
 }
 
 async function ensureMonth(pool: pg.Pool, month: Month): Promise<boolean> {
-  const made = inTransaction(pool, async (client) => {
-    // The new partition locks the default one: rather give up than hold back the recorder.
-    await client.query(`set local lock_timeout = '5s'`);
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
-    await client.query(
-      `create table if not exists ${SCHEMA}.${month.name} partition of ${SCHEMA}.blocks for values from ('${month.from}') to ('${month.to}')`,
-    );
-  });
-  return made.then(
+  if (await stands(pool, month)) return true;
+  return inTransaction(pool, (client) => attach(client, month)).then(
     () => true,
     (error) => {
-      if (isHeldByDefault(error)) return false;
+      if (error instanceof Error && 'code' in error && NOT_NOW.has(error.code)) return false;
       throw error;
     },
   );
 }
 
-function isHeldByDefault(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === HELD_BY_DEFAULT;
+/** Made apart and then attached: `partition of` would lock `blocks` against whoever records, for as long as it waits for the default partition. */
+async function attach(client: pg.PoolClient, month: Month): Promise<void> {
+  const { name, from, to } = month;
+  await client.query(`set local lock_timeout = ${LOCK_WAIT}`);
+  await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
+  if (await stands(client, month)) return;
+  await client.query(`create table ${SCHEMA}.${name} (like ${SCHEMA}.blocks including all)`);
+  await client.query(
+    `alter table ${SCHEMA}.blocks attach partition ${SCHEMA}.${name} for values from ('${from}') to ('${to}')`,
+  );
+}
+
+async function stands(database: pg.Pool | pg.PoolClient, { name }: Month): Promise<boolean> {
+  const { rows } = await database.query('select to_regclass($1) is not null as stands', [`${SCHEMA}.${name}`]);
+  return rows[0]?.stands === true;
 }

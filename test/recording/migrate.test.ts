@@ -72,6 +72,51 @@ t.test('a migration that fails leaves nothing behind', async (t) => {
   t.same(await database.query(`select to_regclass('daypass.grants') as grants`), [{ grants: null }]);
 });
 
+/** Reads tables as a backup does: until it has ended nobody else may change them. */
+async function backup(database: Database, ...tables: readonly string[]) {
+  const client = await database.client();
+  await client.query('begin');
+  for (const table of tables) await client.query(`select from daypass.${table} limit 1`);
+  return client;
+}
+
+/** The schema before the last migrations, one of which changes a table. */
+const UNDONE = `
+  drop table daypass.session_ends, daypass.reviews;
+  alter table daypass.block_index drop column rules;
+  delete from daypass.schema_version where version >= 16`;
+
+t.test('a table that is read for long is not waited for, since everybody would wait behind', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  await migrate(opened);
+  await database.query(UNDONE);
+  const reader = await backup(database, 'block_index');
+  await t.rejects(migrate(opened), { code: 'tables_in_use', hint: /pg_dump/ });
+  t.same(await database.query('select max(version) as at from daypass.schema_version'), [{ at: '15' }]);
+  await reader.query('commit');
+  await migrate(opened);
+});
+
+t.test('while a backup reads the blocks no partition is made, and nobody who records waits', async (t) => {
+  const database = await freshDatabase(t);
+  const opened = await pool(t, database);
+  await migrate(opened);
+  const now = Date.UTC(2026, 10, 5);
+  const made = await ensurePartitions(opened, now);
+  const reader = await backup(database, 'blocks', 'blocks_default');
+  const making = ensurePartitions(opened, Date.UTC(2026, 11, 5));
+  const waits = `exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`;
+  await until(database, waits);
+  const recorder = await database.client();
+  await recorder.query(
+    `set lock_timeout = 500; insert into daypass.blocks values ('${uuidAt(now)}', 1, 1, now(), now(), '', '', '', 1)`,
+  );
+  t.same(await making, [made[1]], 'that of the month itself stood before');
+  await reader.query('commit');
+  t.same(await ensurePartitions(opened, Date.UTC(2026, 11, 5)), ['blocks_2026_12', 'blocks_2027_01']);
+});
+
 t.test('a database that does not answer is a fault with a code', async (t) => {
   const opened = openDatabase('postgres://nobody@127.0.0.1:1/none');
   t.teardown(() => opened.end());
