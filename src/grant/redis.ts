@@ -45,7 +45,7 @@ export class RedisGrantStore implements GrantStore {
 
   /**
    * Connects and examines the server.
-   * @throws DaypassError `store_unavailable`; `store_login_refused`; `store_too_old`, `store_evicts`, `store_not_primary` or
+   * @throws DaypassError `store_unavailable`; `store_login_refused`; `store_too_old`, `store_evicts`, `store_not_primary`, `store_loading` or
    * `store_cluster` for an unfit server
    */
   static async open(url: string, log: Log): Promise<RedisGrantStore> {
@@ -107,20 +107,25 @@ export class RedisGrantStore implements GrantStore {
     this.#feed.close();
   }
 
-  /** A replica may answer what is no longer true, and a server that evicts forgets tombstones: neither may be asked. */
+  /**
+   * A replica may answer what is no longer true, a server that evicts forgets tombstones, and one that loads its data knows nothing yet,
+   * though it answers INFO and TIME: none may be asked. All of it can change while the connection stands.
+   */
   async #examine(): Promise<void> {
-    const known = this.#fit;
-    const facts = await this.#client.info(...(known ? ['replication'] : []));
+    const facts = await this.#client.info();
     this.#fit = false;
     const fact = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(facts)?.[1];
-    if (!known && isTooOld(fact('redis_version'))) {
+    if (isTooOld(fact('redis_version'))) {
       const found = fact('redis_version') ?? 'of an unknown version';
       throw new DaypassError('store_too_old', `Redis is ${found}; Daypass needs ${OLDEST.join('.')} or newer.`);
+    }
+    if (fact('loading') !== '0') {
+      throw new DaypassError('store_loading', 'Redis is still loading its data.');
     }
     if (fact('role') !== 'master') {
       throw new DaypassError('store_not_primary', 'REDIS_URL is not a primary: it may answer what is no longer true.');
     }
-    const policy = known ? 'noeviction' : fact('maxmemory_policy');
+    const policy = fact('maxmemory_policy');
     // Whether or not a limit is set today: it can be set tomorrow, without anyone asking us.
     if (policy !== 'noeviction') {
       throw new DaypassError('store_evicts', `Redis may evict keys (maxmemory-policy is ${policy ?? 'unknown'}).`, {
@@ -159,6 +164,8 @@ function connectionOptions(connectionName: string): RedisOptions {
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), 1_000),
+    // It says how long loading may still take; that is not waited for, since nobody is told of changes meanwhile.
+    maxLoadingRetryTime: 1_000,
     // A demoted primary answers READONLY: only a new connection may find the new one.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   };

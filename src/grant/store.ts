@@ -14,6 +14,7 @@ export const STORE_OUTAGES = [
   'store_evicts',
   'store_too_old',
   'store_cluster',
+  'store_loading',
 ] as const;
 
 /**

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { DaypassError } from '../../src/errors.js';
 import { mintId } from '../../src/grant/handle.js';
 import { RedisGrantStore } from '../../src/grant/redis.js';
 import { ACL_RIGHTS } from '../../src/grant/scripts.js';
+import { dataFolder } from '../support/folders.js';
 import { freePort } from '../support/ports.js';
 import { type RedisServer, redisClient, startRedis } from '../support/redis.js';
 import { answers, silent } from './fixture.js';
@@ -11,6 +14,18 @@ async function open(t: Test, server: RedisServer): Promise<RedisGrantStore> {
   const store = await RedisGrantStore.open(server.url, silent);
   t.teardown(() => store.close());
   return store;
+}
+
+/** What the first ping says that is answered: null, or why the server is not believed. */
+async function firstAnswer(store: RedisGrantStore): Promise<unknown> {
+  for (;;) {
+    const answer: unknown = await store.ping().then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    if (!(answer instanceof DaypassError && answer.code === 'store_unavailable')) return answer;
+    await pause(10);
+  }
 }
 
 t.test('a server that may evict tombstones is refused, with or without a limit today', async (t) => {
@@ -38,6 +53,35 @@ t.test('a server that becomes a replica or begins to evict is noticed by the nex
   await admin.call('REPLICAOF', 'NO', 'ONE');
   await store.ping();
   t.match(await store.get(mintId()), { token: null });
+});
+
+t.test('a server that is told to evict while the connection stands is noticed by the next ping', async (t) => {
+  const server = await startRedis(t);
+  const store = await open(t, server);
+  const admin = redisClient(t, server);
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
+  await t.rejects(store.ping(), { code: 'store_evicts' });
+  await t.rejects(store.get(mintId()), { code: 'store_evicts' });
+  await admin.config('SET', 'maxmemory-policy', 'noeviction');
+  await store.ping();
+});
+
+t.test('a server that loads its data answers, and is not believed; what it had is there afterwards', async (t) => {
+  const slowly = ['--key-load-delay', '150', '--loading-process-events-interval-bytes', '1024'];
+  const server = await startRedis(t, ['--dir', await dataFolder(t), ...slowly]);
+  const store = await open(t, server);
+  const admin = redisClient(t, server);
+  const id = mintId();
+  await store.put(id, 'token', Date.now() + 60_000);
+  await admin.eval("for i = 1, 12000 do redis.call('set', 'other' .. i, string.rep('x', 100)) end", 0);
+  await admin.save();
+  await server.kill();
+  const back = server.restart();
+  const answered = await firstAnswer(store);
+  t.match(answered, { code: 'store_loading' });
+  await back;
+  await answers(store);
+  t.match(await store.get(id), { token: 'token' });
 });
 
 t.test('a silent server is given up within the time a check has', async (t) => {
