@@ -298,6 +298,6 @@ function renewalUnheard(cause: unknown): never {
   if (cause instanceof DaypassError && (cause.code === 'revoked' || cause.code === 'expired')) throw cause;
   throw new DaypassError('announce_failed', 'The renewal is in the ledger, but the grant store did not answer.', {
     cause,
-    hint: 'It takes effect at the next check of the grant; do not renew again.',
+    hint: 'It takes effect as soon as the store answers, unless the former end has come by then: renew it again in that case.',
   });
 }

@@ -119,7 +119,7 @@ const REVOKED: GrantCheck = { ok: false, reason: 'revoked', message: 'The grant 
 
 function disagree(id: string, log: Log) {
   log.error({ grant: id }, 'the store and the ledger hold different tokens for this grant');
-  return denied('store_unavailable', 'The records of this grant do not agree; ask for a new one.');
+  return denied('store_unavailable', 'The records of this grant do not agree; if that stays so, ask for a renewal.');
 }
 
 function late(): DaypassError {
