@@ -21,6 +21,7 @@ export interface StoredBlock {
 const PAGE = 16;
 
 interface Row {
+  session_id: string;
   first_seq: string;
   last_seq: string;
   from_at: Date;
@@ -31,6 +32,17 @@ interface Row {
   format: number;
 }
 
+const COLUMNS = 'session_id, first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format';
+
+/** The blocks of some sessions, those of each in order: all at once, so they have to be few. */
+export async function blocksOf(database: Pool | PoolClient, sessionIds: readonly string[]): Promise<StoredBlock[]> {
+  const { rows } = await database.query<Row>(
+    `select ${COLUMNS} from blocks where session_id = any($1) order by session_id, first_seq`,
+    [sessionIds],
+  );
+  return rows.map(storedBlock);
+}
+
 /** The blocks of a session in order, a few at a time. @param after - the first event of the block before */
 export async function* readBlocks(
   database: Pool | PoolClient,
@@ -39,20 +51,20 @@ export async function* readBlocks(
 ): AsyncGenerator<StoredBlock> {
   for (;;) {
     const { rows } = await database.query<Row>(
-      `select first_seq, last_seq, from_at, to_at, hash_before, hash_after, payload, format from blocks
+      `select ${COLUMNS} from blocks
        where session_id = $1 and first_seq > $2 order by first_seq limit ${PAGE}`,
       [sessionId, after],
     );
-    for (const row of rows) yield storedBlock(sessionId, row);
+    for (const row of rows) yield storedBlock(row);
     const last = rows[rows.length - 1];
     if (last === undefined || rows.length < PAGE) return;
     after = last.first_seq;
   }
 }
 
-function storedBlock(sessionId: string, row: Row): StoredBlock {
+function storedBlock(row: Row): StoredBlock {
   return {
-    sessionId,
+    sessionId: row.session_id,
     firstSeq: Number(row.first_seq),
     lastSeq: Number(row.last_seq),
     fromAt: row.from_at.getTime(),

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
-import { readBlocks } from './blocks.js';
+import { blocksOf, readBlocks, type StoredBlock } from './blocks.js';
 import type { IndexedStretch } from './index-check.js';
 import { claimedFacts, type StoredSession } from './row-facts.js';
 import { ChainCheck, type ChainEnd, type ClaimedSession, type Finding } from './verify.js';
@@ -20,23 +20,40 @@ export interface Verified {
 const PAGE = 200;
 const MOST = 1_000;
 
+/** What a short session may have at most: so many are read together that it bounds the memory. */
+const SHORT_BLOCKS = 16;
+const SHORT_BYTES = 64 * 1024;
+
 interface Row extends StoredSession {
+  id: string;
   last_seq: string | null;
   last_hash: Buffer | null;
 }
 
 /** Every id that has a row or a block, so that deleting a row does not hide its blocks. */
 const IDS = `
-  select id from (select id from sessions where id > $1 union select distinct session_id from blocks where session_id > $1) as known
+  (select id from sessions where id > $1 order by id limit ${PAGE})
+  union (select distinct session_id from blocks where session_id > $1 order by session_id limit ${PAGE})
   order by id limit ${PAGE}`;
 
-const ROW = 'select * from sessions where id = $1';
+const ROWS = 'select * from sessions where id = any($1)';
+
+/** Those that have ended, and have little. */
+const SHORT_ROWS = `${ROWS} and ended_at is not null and (
+  select count(*) <= ${SHORT_BLOCKS} and sum(octet_length(payload)) <= ${SHORT_BYTES} from blocks where session_id = id)`;
 
 /** Numbers as `pg` takes them exactly: no session has more of anything than a double holds. */
 const INDEXED = `
-  select first_seq::float8 as first, last_seq::float8 as last, actions, denied, rows::float8, bytes_in::float8 as "bytesIn",
-    bytes_out::float8 as "bytesOut"
-  from block_index where session_id = $1 order by first_seq`;
+  select session_id as session, first_seq::float8 as first, last_seq::float8 as last, actions, denied, rows::float8,
+    bytes_in::float8 as "bytesIn", bytes_out::float8 as "bytesOut"
+  from block_index where session_id = any($1) order by session_id, first_seq`;
+
+/** What there is of a session, in the order in which it has to be read. */
+interface Kept {
+  readonly row: ClaimedSession | null;
+  readonly indexed: readonly IndexedStretch[];
+  readonly blocks: AsyncIterable<StoredBlock> | Iterable<StoredBlock>;
+}
 
 /**
  * Checks one session's record.
@@ -55,7 +72,7 @@ export async function verifySession(pool: Pool, session: string): Promise<Verifi
   return { sessions: 1, events, findings, open: row?.closing === null ? 1 : 0, last };
 }
 
-/** Checks every session's record, one after the other. */
+/** Checks every session's record. Short ones are read many at a time: what takes long is the way to the ledger and back. */
 export async function verifyAll(pool: Pool): Promise<Verified> {
   let sessions = 0;
   let events = 0;
@@ -64,8 +81,9 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
   let after: string | undefined = '00000000-0000-0000-0000-000000000000';
   while (after !== undefined) {
     const ids: string[] = (await pool.query<{ id: string }>(IDS, [after])).rows.map(({ id }) => id);
+    const short = await shortOnes(pool, ids);
     for (const id of ids) {
-      const { check, row } = await follow(pool, id);
+      const { check, row } = await follow(pool, id, short.get(id));
       sessions += 1;
       events += check.events;
       if (row?.closing === null) open += 1;
@@ -79,16 +97,16 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
 /** How often a session is looked at that ends, or goes on behind the block of who took it for lost, while it is read. */
 const LOOKS = 3;
 
-/**
- * Its row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor to end elsewhere
- * than its row says.
- */
-async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
+/** @param found - what was read of it before: the first look is at that */
+async function follow(
+  pool: Pool,
+  session: string,
+  found?: Kept,
+): Promise<{ check: ChainCheck; row: ClaimedSession | null }> {
   for (let left = LOOKS; ; left -= 1) {
-    const row = await rowOf(pool, session);
-    const indexed = (await pool.query<IndexedStretch>(INDEXED, [session])).rows;
+    const { row, indexed, blocks } = (left === LOOKS ? found : undefined) ?? (await kept(pool, session));
     const check = new ChainCheck(session, row, indexed);
-    for await (const block of readBlocks(pool, session)) check.block(block);
+    for await (const block of blocks) check.block(block);
     const hasMoved = row !== null && (check.isClosed || row.closing !== null) && row.lastSeq !== check.last.seq;
     if (hasMoved && left > 1) continue;
     check.end();
@@ -96,9 +114,30 @@ async function follow(pool: Pool, session: string): Promise<{ check: ChainCheck;
   }
 }
 
-async function rowOf(pool: Pool, session: string): Promise<ClaimedSession | null> {
-  const [row] = (await pool.query<Row>(ROW, [session])).rows;
-  if (row === undefined) return null;
+/**
+ * A session's row, and what the index has, are read before its blocks: a session that ends meanwhile must not look truncated, nor to end
+ * elsewhere than its row says.
+ */
+async function kept(pool: Pool, session: string): Promise<Kept> {
+  const [row] = (await pool.query<Row>(ROWS, [[session]])).rows;
+  const indexed = (await pool.query<IndexedStretch>(INDEXED, [[session]])).rows;
+  return { row: row === undefined ? null : claimed(row), indexed, blocks: readBlocks(pool, session) };
+}
+
+/** The same of those among `ids` that are short. */
+async function shortOnes(pool: Pool, ids: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
+  const { rows } = await pool.query<Row>(SHORT_ROWS, [ids]);
+  const those = rows.map(({ id }) => id);
+  const indexed = await pool.query<IndexedStretch & { session: string }>(INDEXED, [those]);
+  const short = new Map(
+    rows.map((row) => [row.id, { row: claimed(row), indexed: [] as IndexedStretch[], blocks: [] as StoredBlock[] }]),
+  );
+  for (const stretch of indexed.rows) short.get(stretch.session)?.indexed.push(stretch);
+  for (const block of await blocksOf(pool, those)) short.get(block.sessionId)?.blocks.push(block);
+  return short;
+}
+
+function claimed(row: Row): ClaimedSession {
   return {
     ...claimedFacts(row),
     startedAt: row.started_at.getTime(),

@@ -232,6 +232,22 @@ t.test('a record that nobody touched holds', async (t) => {
   await t.rejects(verifySession(pool, '00000000-0000-7000-8000-000000000000'), { code: 'unknown_session' });
 });
 
+t.test('of more sessions than are read at a time each is looked at, however long it is', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  const logs = await Promise.all(Array.from({ length: 450 }, (_, n) => record(recorder, n % 50 === 9 ? 20 : 1)));
+  const ids = logs.map(({ row }) => row.id).sort();
+  const [rowless, empty] = [ids[210] ?? '', ids[420] ?? ''];
+  await pool.query('delete from sessions where id = $1', [rowless]);
+  await pool.query('delete from blocks where session_id = $1', [empty]);
+  const { sessions, findings } = await verifyAll(pool);
+  t.equal(sessions, 450);
+  t.match(findings, [
+    { session: rowless, fault: 'no_row' },
+    { session: empty, fault: 'missing' },
+  ]);
+});
+
 t.test('each way to tamper with a record is named with its place', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
@@ -245,6 +261,8 @@ t.test('each way to tamper with a record is named with its place', async (t) => 
       fault,
     }));
     t.same(found, expected, name);
+    const alone = await Promise.all([recorded.a, recorded.b].map((id) => verifySession(pool, id)));
+    t.same(new Set(alone.flatMap((one) => one.findings)), new Set(findings), `${name}; each read by itself`);
     for (const { message } of findings) t.match(message, /\S/);
     await pool.query('truncate sessions, blocks');
   }
