@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { DaypassError } from '../errors.js';
 import { blocksOf, readBlocks, type StoredBlock } from './blocks.js';
@@ -17,7 +18,7 @@ export interface Verified {
   readonly last?: ChainEnd;
 }
 
-const PAGE = 200;
+const PAGE = 50;
 const MOST = 1_000;
 
 /** What a short session may have at most: so many are read together that it bounds the memory. */
@@ -83,6 +84,7 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
     const ids: string[] = (await pool.query<{ id: string }>(IDS, [after])).rows.map(({ id }) => id);
     const short = await shortOnes(pool, ids);
     for (const id of ids) {
+      await setImmediate(); // whoever is to be cut must not wait until all of these are counted
       const { check, row } = await follow(pool, id, short.get(id));
       sessions += 1;
       events += check.events;
