@@ -76,6 +76,18 @@ t.test('A1: no client says where an application begins: gunicorn and Pyramid tak
   );
 });
 
+t.test('A4: no client says which service a mesh leads to, nor which method of a bean Camel calls', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /orders']);
+  const names = ['l5d-dst-override', 'L5d_Dst_Override', 'Dtab-Local', 'dapr-app-id', 'Knative-Serving-Revision'];
+  const beans = ['CAmelBeanMethodName', 'CamelBeanMethodName', 'CAmelFileName', 'camelhttpuri'];
+  const lines = [...names, ...beans, 'X-Userinfo'].map((name) => `${name}: evil\r\n`).join('');
+  t.match(await ask('GET /orders', lines), /^HTTP\/1\.1 200 /);
+  t.same(
+    echo.requests[0]?.headers.filter(([, value]) => value === 'evil'),
+    [],
+  );
+});
+
 t.test('A1: a query names no other method, as PHP and others read its names', async (t) => {
   const { echo, ask } = await serviceWith(t, ['GET /**']);
   for (const name of [
@@ -83,6 +95,7 @@ t.test('A1: a query names no other method, as PHP and others read its names', as
     ...['_method%00', '_method%00x', '.method%00x', '_method.', '_method%0a', '_method%5b%5d', 'a=1;.method'],
     ...['X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override', '_HttpMethod', '__METHOD_OVERRIDE__'],
     ...['x-tunneled-method', '%78-Tunneled-Method', 'x-tunneled-method[]', '_http_method'], // Plack, Catalyst
+    ...['CAmelBeanMethodName', '%43amelBeanMethodName'], // Camel
   ])
     for (const query of [`${name}=DELETE`, `a=1&${name}=DELETE`])
       t.match(await ask(`GET /x?${query}`), /^HTTP\/1\.1 400 [\s\S]*ambiguous_target/, query);

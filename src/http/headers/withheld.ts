@@ -54,7 +54,8 @@ const NAMES = new Set([
 
 /**
  * The same by how names begin: proxies' words for who was authenticated, by certificates too (`$WS…` of WebSphere among them),
- * other paths and files (A1): with `X-Vhm-Root: /admin` Pyramid takes `/users` for `/admin/users`.
+ * other paths and files (A1): with `X-Vhm-Root: /admin` Pyramid takes `/users` for `/admin/users`. And which service, or which
+ * method of it, is asked (A4): a mesh between here and there goes by them (Linkerd, Finagle, Dapr, Knative), and Camel's beans before 4.10.2.
  */
 const PREFIXES = [
   'daypass-',
@@ -96,7 +97,13 @@ const PREFIXES = [
   'ssl-client-',
   'x-ssl-client-',
   'wl-proxy-',
+  'x-userinfo',
   '-ws',
+  'l5d-',
+  'dtab-',
+  'dapr-app-id',
+  'knative-serving-',
+  'camel',
 ];
 
 /**

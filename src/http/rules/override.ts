@@ -11,10 +11,10 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTION
 
 /**
  * `_method`, `__method_override__`; `_HttpMethod` of Salesforce; `x-tunneled-method` of Plack and Catalyst; the headers' names, which
- * ASP.NET takes from queries and forms, too.
+ * ASP.NET takes from queries and forms, too; Camel's for another method of a bean (before 4.10.2).
  */
 const OVERRIDE =
-  /^[^a-z0-9_.-]*(?:[_.]+(?:http_?)?method(?:_override_*)?|x-(?:http-|tunneled-)?method(?:-override)?)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
+  /^[^a-z0-9_.-]*(?:[_.]+(?:http_?)?method(?:_override_*)?|x-(?:http-|tunneled-)?method(?:-override)?|camelbeanmethodname)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
