@@ -68,7 +68,8 @@ t.test('A1: no client says where an application begins: gunicorn and Pyramid tak
     'X-WAWS-Unencoded-URL',
   ];
   const others = ['X-Sendfile-Type', 'X-Accel-Mapping', 'Client-Cert', 'X-Client-Verify', 'SSL_CLIENT_S_DN', '$WSRU'];
-  const lines = [...names, ...elsewhere, ...others].map((name) => `${name}: /public\r\n`).join('');
+  const certificates = ['X-ARR-ClientCert', 'MS-ASPNETCORE-CLIENTCERT', 'X-Client-Cert-Subject-DN', 'X-SSL-Cert'];
+  const lines = [...names, ...elsewhere, ...others, ...certificates].map((name) => `${name}: /public\r\n`).join('');
   t.match(await ask('GET /public/admin/users', lines), /^HTTP\/1\.1 200 /);
   t.same(
     echo.requests[0]?.headers.filter(([, value]) => value === '/public'),
