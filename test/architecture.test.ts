@@ -83,6 +83,7 @@ const LEAVES = new Set([
     'errors.ts',
     'holdings.ts',
     'json.ts',
+    'limited.ts',
     'log.ts',
     'lookup.ts',
     'metrics.ts',

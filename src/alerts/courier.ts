@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
+import { limited } from '../limited.js';
 import type { Log } from '../log.js';
 import { arrivedNot, type Channel, type Message } from './channel.js';
 import { Nap } from './nap.js';
@@ -130,9 +131,10 @@ export class Courier {
     const { pool, channel, clock } = this.#parts;
     const { signal } = this.#stopping;
     // Well before the lease passes over to another: however slowly a receiver answers, one sends at a time.
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#times.lease / 2)]);
+    const within = this.#times.lease / 2;
+    const message = { ...row, at: row.at.getTime() };
     try {
-      await unlessOver(channel.send({ ...row, at: row.at.getTime() }, limit), limit);
+      await limited(signal, within, (limit) => unlessOver(channel.send(message, limit), limit));
     } catch (thrown) {
       if (!signal.aborted) await this.#failed(row, thrown);
       return;

@@ -1,5 +1,6 @@
 import { Agent, request } from 'undici';
 import { DaypassError } from '../errors.js';
+import { limited } from '../limited.js';
 
 /** So much of an answer is read; nothing in it matters. */
 const LONGEST_ANSWER = 16_384;
@@ -18,16 +19,19 @@ export class Post {
   }
 
   /** @throws DaypassError `receiver_refused` when the answer is no 2xx, or what kept it from arriving */
-  async send(body: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#within)]);
+  send(body: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+    return limited(signal, this.#within, (limit) => this.#send(body, headers, limit));
+  }
+
+  async #send(body: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
     const answer = await request(this.#url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': 'daypass', ...headers },
       body,
       dispatcher: this.#agent,
-      signal: limit,
+      signal,
     });
-    await answer.body.dump({ limit: LONGEST_ANSWER, signal: limit });
+    await answer.body.dump({ limit: LONGEST_ANSWER, signal });
     if (answer.statusCode >= 200 && answer.statusCode < 300) return;
     throw new DaypassError('receiver_refused', `The webhook answered ${answer.statusCode}.`);
   }

@@ -6,6 +6,7 @@ import { addAbortSignal } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { SyslogTarget } from '../config/audit.js';
 import { DaypassError } from '../errors.js';
+import { limited } from '../limited.js';
 import type { AuditLine } from './entry.js';
 import { RECEIVER_WITHIN, type Receiver } from './receiver.js';
 import { syslogFrame, syslogMessage } from './syslog.js';
@@ -29,14 +30,18 @@ export class SyslogReceiver implements Receiver {
     this.#within = within;
   }
 
-  async send(lines: readonly AuditLine[], signal: AbortSignal): Promise<void> {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#within)]);
-    if (this.#target.protocol === 'udp') return this.#datagrams(lines, limit);
-    const frames = lines.map((line) => syslogFrame(syslogMessage(line, hostname())));
-    await handOver(this.#open(), this.#target.protocol === 'tls' ? 'secureConnect' : 'connect', frames.join(''), limit);
+  send(lines: readonly AuditLine[], signal: AbortSignal): Promise<void> {
+    return limited(signal, this.#within, (limit) => this.#send(lines, limit));
   }
 
   async close(): Promise<void> {}
+
+  async #send(lines: readonly AuditLine[], signal: AbortSignal): Promise<void> {
+    if (this.#target.protocol === 'udp') return this.#datagrams(lines, signal);
+    const frames = lines.map((line) => syslogFrame(syslogMessage(line, hostname())));
+    const ready = this.#target.protocol === 'tls' ? 'secureConnect' : 'connect';
+    await handOver(this.#open(), ready, frames.join(''), signal);
+  }
 
   #open(): Socket {
     const { address, protocol, ca } = this.#target;

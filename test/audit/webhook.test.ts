@@ -7,6 +7,7 @@ import { Webhook, webhookHeaders } from '../../src/audit/webhook.js';
 import { createLog } from '../../src/log.js';
 import { openDatabase } from '../../src/recording/database.js';
 import { quiet } from '../recording/fixture.js';
+import { noted } from '../support/noted.js';
 import type { Database } from '../support/postgres.js';
 import { act, asOwner, auditLog } from './fixture.js';
 import { httpReceiver, type Post } from './receivers.js';
@@ -126,6 +127,16 @@ t.test('a stream stops at once while its receiver hangs', async (t) => {
   await when(() => posts.length === 1);
   await stop();
   t.same(await database.query('select * from daypass.audit_cursors'), [], 'what was not taken is not counted');
+});
+
+t.test('nothing of a post stays with the signal of whoever posts as long as the gateway lives', async (t) => {
+  const { posts, url } = await httpReceiver(t);
+  const webhook = new Webhook({ url, secret: SECRET });
+  t.teardown(() => webhook.close());
+  const { signal } = new AbortController();
+  for (let sent = 0; sent < 5; sent += 1) await webhook.send([], signal);
+  t.equal(posts.length, 5);
+  t.equal(noted(signal), 0);
 });
 
 t.test('of two gateways one streams at a time', async (t) => {
