@@ -75,7 +75,8 @@ function grantOf(claims: GrantClaims, token: string): Grant {
     nda: claims.nda ?? null,
     window: claims.win ?? null,
     only: claims.only === undefined ? null : Object.freeze(claims.only),
-    confirmation: Buffer.from(claims.cnf['dp:s256'], 'base64url'),
+    // In memory of its own: a short Buffer is a part of one of 8 KiB, which a grant that is remembered would keep as a whole.
+    confirmation: Uint8Array.from(Buffer.from(claims.cnf['dp:s256'], 'base64url')),
     scram: claims.cnf['dp:scram'] ?? null,
     token,
   });

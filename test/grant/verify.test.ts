@@ -203,6 +203,11 @@ t.test('the memory of verified tokens is bounded and forgets the one used longes
   t.not(await verifier.open(two), second, 'read anew');
 });
 
+t.test('a grant that is remembered keeps no more memory than it takes', async (t) => {
+  const check = await verify(await mintToken(CLAIMS, key));
+  t.equal(check.ok && check.grant.confirmation.buffer.byteLength, 32);
+});
+
 t.test('what a grant may leave unsaid must be well-formed where it is said, and is read as it is signed', async (t) => {
   const uuid = '01990000-0000-7000-8000-000000000001';
   const said = { grp: ['a', 'b'], req: uuid, nda: uuid, win: 'Mon-Sun 00:00-24:00 UTC', only: ['show'] };
