@@ -221,6 +221,16 @@ t.test('whatever dials an upstream has its name looked up once for all who wait'
   }
 });
 
+t.test('operators are told for how many connections to the ledger there has to be room', async (t) => {
+  const found = (pattern: RegExp) => SOURCES.flatMap(({ text }) => [...text.matchAll(pattern)]);
+  const pools = found(/connectionsFor\('\w+', \w+, \{ max: (\d+)/g);
+  t.equal(pools.length, found(/(?<!function) connectionsFor\(/g).length, 'each says how many it may have');
+  // The foundation's pool has as many as one that says nothing.
+  const most = [...pools, ...found(/max = options\.max \?\? (\d+)/g)].reduce((sum, [, max]) => sum + Number(max), 0);
+  const told = readFileSync(join(ROOT, 'docs', 'operating.md'), 'utf8');
+  t.ok(told.includes(`with room for ${most} connections of each process`), `${most} connections`);
+});
+
 t.test('the central rooms know neither SQL nor HTTP', async (t) => {
   for (const { path, room, imports } of SOURCES) {
     if (!['gate', 'session', 'recording', 'policy', 'grant', 'identity'].includes(room)) continue;
