@@ -7,6 +7,7 @@ import { reapSessions, UNSEEN_SECONDS } from './reap.js';
 import { rebuildIndex } from './rebuild.js';
 import { timed } from './timed.js';
 import { Unbroken } from './unbroken.js';
+import { LeftUnindexed } from './unindexed.js';
 
 export interface PresenceOptions {
   /** Its queries need a limit (`answerWithin`): one that is never answered would keep the next from being asked. */
@@ -49,6 +50,7 @@ export class Presence {
   readonly #options: PresenceOptions;
   readonly #beatEvery: number;
   readonly #unbroken: Unbroken;
+  readonly #unindexed: LeftUnindexed;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #working = new Set<Promise<unknown>>();
   /** What is under way, by its name: it is not begun again meanwhile. */
@@ -63,6 +65,7 @@ export class Presence {
     this.#options = options;
     this.#beatEvery = options.beatEvery ?? BEAT;
     this.#unbroken = new Unbroken(2 * this.#beatEvery);
+    this.#unindexed = new LeftUnindexed(options.pool, options.gatewayId, this.#unseen / 1_000);
   }
 
   /** Writes this gateway's row (throws when that fails) and goes on from there. */
@@ -100,6 +103,7 @@ export class Presence {
           log.warn({ session, err: messageOf(thrown) }, 'an interrupted session could not be looked at for alerts'),
         );
     }
+    await this.#unindexed.index();
     return closed;
   }
 

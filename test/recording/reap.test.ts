@@ -201,6 +201,29 @@ t.test('a living gateway beats, reaps, and indexes what the dead one had not', a
   t.same(gateways.rows, [], 'an orderly end signs off');
 });
 
+t.test('what ended just before its gateway died is indexed too', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const { row } = await record(recorder, 2); // a recorder that nobody listens to: nothing of it is indexed
+  const presence = new Presence({ pool, gatewayId: randomUUID(), clock: systemClock, log: quiet });
+  await presence.start();
+  t.teardown(() => presence.stop());
+  const indexed = async () => {
+    const { rows } = await pool.query('select sum(actions)::int as actions from block_index where session_id = $1', [
+      row.id,
+    ]);
+    return rows[0].actions;
+  };
+  t.same(await presence.reap(), []);
+  t.equal(await indexed(), null, 'a gateway that lives does it itself');
+  await pool.query(DIE, [gatewayId]);
+  t.same(await presence.reap(), []);
+  t.equal(await indexed(), 2);
+  await pool.query('delete from block_index');
+  t.same(await presence.reap(), []);
+  t.equal(await indexed(), null, 'once for each dead gateway');
+});
+
 /** A pool that has somebody look after each write of the recorder. */
 function watching(pool: pg.Pool, look: () => Promise<void>): pg.Pool {
   const query = async (...asked: [pg.QueryConfig]) => {
