@@ -34,22 +34,25 @@ async function between(t: Test, hear: (socket: Socket, piece: number) => void) {
   return { gateway, head, ask, results, received: () => received };
 }
 
-t.test('a request that was sent twice is recorded once, as sent twice', async (t) => {
+t.test('a request that was sent twice is recorded once, as sent twice, and one with a body is not', async (t) => {
   const { ask, head, results, received } = await between(t, (socket, piece) => {
     // The service reads the second request and closes, as one does whose connection had rested too long.
-    if (piece === 2) socket.resetAndDestroy();
+    if (piece === 2 || piece === 4) socket.resetAndDestroy();
     else socket.write(OK);
   });
   const client = ask('GET /a HTTP/1.1\r\n\r\n');
   await client.sees(/hello$/);
   client.socket.write(`GET /b HTTP/1.1\r\n${head}\r\n`);
   await client.sees(/hello[\s\S]*hello$/);
+  client.socket.write(`GET /c HTTP/1.1\r\n${head}Content-Length: 1\r\n\r\nx`);
+  await client.sees(/HTTP\/1\.1 502 /);
   t.equal(received().split('GET /b ').length - 1, 2, 'the service has it twice');
   t.match(
-    (await results()).map(({ facts }) => [facts.status, facts.repeated]),
+    (await results()).map(({ facts }) => [facts.status ?? facts.reason, facts.repeated]),
     [
       ['200', undefined],
       ['200', true],
+      ['upstream_unavailable', undefined],
     ],
   );
 });

@@ -55,7 +55,6 @@ class Sending implements Call, Sent {
   }
 
   abort(): void {
-    if (this.isOver) return;
     this.isOver = true;
     this.on?.abandon(this);
   }
@@ -83,7 +82,7 @@ export class UpstreamPool implements ConnectionOwner, Giver {
   readonly #round: number;
   readonly #shares: Shares;
   readonly #connections = new Set<UpstreamConnection>();
-  readonly #dialling = new Map<UpstreamConnection, { readonly sending: Sending; readonly from: number }>();
+  readonly #dialling = new WeakMap<UpstreamConnection, { readonly sending: Sending; readonly from: number }>();
   readonly #resting: UpstreamConnection[] = [];
   #chosen: { readonly connection: UpstreamConnection; readonly sending: Sending }[] = [];
   #tlsSession: Buffer | null = null;
@@ -176,7 +175,6 @@ export class UpstreamPool implements ConnectionOwner, Giver {
       this.#shares.wakes();
     }
     const dialled = this.#dialling.get(connection);
-    this.#dialling.delete(connection);
     if (dialled !== undefined) {
       if (!dialled.sending.isOver) this.#meter.dialFailed();
       this.#failed(dialled.sending, error);
@@ -192,9 +190,12 @@ export class UpstreamPool implements ConnectionOwner, Giver {
     this.#tlsSession = session;
   }
 
-  /** A service may close a resting connection just as a request is on its way to it: it is asked again, once, and anew. */
-  #mayRepeat({ forward, isOver, isRepeated }: Sending, error: Error): boolean {
-    return !isOver && !isRepeated && !this.#isDestroyed && !(error instanceof UpstreamTimeout) && isRepeatable(forward);
+  /**
+   * A service may close a resting connection just as a request is on its way to it: it is asked again, and anew. No more than once:
+   * a new connection has not rested.
+   */
+  #mayRepeat({ forward }: Sending, error: Error): boolean {
+    return !this.#isDestroyed && !(error instanceof UpstreamTimeout) && isRepeatable(forward);
   }
 
   /**

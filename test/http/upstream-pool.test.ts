@@ -1,0 +1,218 @@
+import { connect, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { parseWebAddress } from '../../src/config/address.js';
+import { type Giver, Shares } from '../../src/gate/shares.js';
+import { HttpUpstream } from '../../src/http/service/target.js';
+import type { Dial } from '../../src/http/service/upstream-connection.js';
+import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
+import { Metrics } from '../../src/metrics.js';
+import { closed, waitUntil } from '../support/wait.js';
+import { bareService } from './raw-service.js';
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+const ROUND = 100;
+/** A service may take less long to answer than to be reached: its policy says so. */
+const LIMITS = { connect: 3 * ROUND, response: 6 * ROUND };
+
+/** A pool without a clock: a round goes by when the test says so. */
+async function pooled(
+  t: Test,
+  hear: (path: string, socket: Socket) => void,
+  { limits = LIMITS, shares = new Shares() } = {},
+) {
+  const asked: string[] = [];
+  const { port, url, sockets } = await bareService(t, (received, socket) => {
+    const [, path = ''] = /^\S+ (\S+) HTTP/.exec(received.toString('latin1')) ?? [];
+    asked.push(path);
+    hear(path, socket);
+  });
+  const address = parseWebAddress(url);
+  if (address === undefined) throw new Error('no address');
+  const addressed = new HttpUpstream(address, []).addressedAs('');
+  const dial: Dial = (onread) => ({ socket: connect({ host: '127.0.0.1', port, onread }), ready: 'connect' });
+  const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, ROUND, shares);
+  t.teardown(() => pool.destroy());
+  const failures: string[] = [];
+  const send = (path: string, over: (how: string) => void) => {
+    const sent = pool.send(
+      { method: 'GET', path, addressed, lines: '', body: null },
+      {
+        onStart: () => true,
+        onHead: () => {},
+        // Not before the connection rests.
+        onBody: (_bytes, isLast) => {
+          if (isLast) setImmediate(() => over(sent.isRepeated ? 'answered, asked twice' : 'answered'));
+          return true;
+        },
+        onPause: () => {},
+        onError: ({ message }) => {
+          failures.push(message);
+          over(message);
+        },
+      },
+    );
+    return sent;
+  };
+  const ask = (path: string) => new Promise<string>((resolve) => void send(path, resolve));
+  return { pool, send, ask, asked, sockets, failures };
+}
+
+function wait(pool: UpstreamPool, rounds: number): void {
+  for (let round = 0; round < rounds; round += 1) pool.look();
+}
+
+t.test(
+  'what meets the end of a connection that rested is asked anew, unless the service may have had it',
+  async (t) => {
+    const far = { connect: 6 * ROUND, response: 2 * ROUND };
+    const ends: readonly (readonly [string, typeof LIMITS, (pool: UpstreamPool, socket: Socket) => void, string])[] = [
+      ['at once', LIMITS, (_pool, socket) => socket.destroy(), 'answered, asked twice'],
+      [
+        'when it has had it for long',
+        LIMITS,
+        (pool, socket) => {
+          wait(pool, 4);
+          socket.destroy();
+        },
+        'the service closed before its answer was whole',
+      ],
+      ['as it did not answer in time', far, (pool) => wait(pool, 4), 'no answer within 200 ms'],
+      ['with the session', LIMITS, (pool) => pool.destroy(), 'the session is over'],
+    ];
+    for (const [name, limits, end, expected] of ends) {
+      const { pool, ask, asked, sockets } = await pooled(
+        t,
+        (_path, socket) => {
+          if (asked.length !== 2) socket.write(OK);
+        },
+        { limits },
+      );
+      t.equal(await ask('/first'), 'answered');
+      const answer = ask('/second');
+      await waitUntil('the service has it', () => asked.length === 2);
+      end(pool, sockets[0] as Socket);
+      t.equal(await answer, expected, name);
+    }
+  },
+);
+
+t.test(
+  'a connection rests as long as its service keeps it, less what a request takes on its way, and ten minutes at most',
+  async (t) => {
+    for (const [said, rounds] of [
+      ['', 40],
+      ['Keep-Alive: timeout=5, max=9\r\n', 30],
+      ['Keep-Alive: timeout=602\r\n', 6_000],
+      ['Keep-Alive: timeout=99999\r\n', 6_000],
+    ] as const) {
+      const { pool, ask, sockets } = await pooled(t, (_path, socket) =>
+        socket.write(OK.replace('\r\n', `\r\n${said}`)),
+      );
+      await ask('/first');
+      wait(pool, rounds - 1);
+      t.equal(await ask('/second'), 'answered');
+      t.equal(sockets.length, 1, `${said}: it is used again`);
+      wait(pool, rounds);
+      t.equal(await ask('/third'), 'answered');
+      t.equal(sockets.length, 2, `${said}: not any more`);
+    }
+  },
+);
+
+t.test('a pool that is closed finishes what is under way, keeps nothing, and is looked at no more', async (t) => {
+  const held: Socket[] = [];
+  const { pool, ask, asked, sockets, failures } = await pooled(t, (path, socket) => {
+    if (path === '/slow') held.push(socket);
+    else socket.write(OK);
+  });
+  t.equal(await ask('/one'), 'answered');
+  const slow = ask('/slow');
+  await waitUntil('it is under way', () => held.length === 1);
+  t.equal(await ask('/two'), 'answered');
+  t.ok(pool.look());
+  pool.close();
+  await closed(sockets[1] as Socket);
+  t.equal(await ask('/three'), 'the session is over');
+  t.ok(pool.look(), 'one is under way');
+  held[0]?.write(OK);
+  t.equal(await slow, 'answered');
+  await closed(sockets[0] as Socket);
+  await waitUntil('nothing is left', () => !pool.look());
+  t.same(asked, ['/one', '/slow', '/two']);
+  t.same(failures, ['the session is over'], 'what was answered has not failed as well');
+});
+
+t.test('nothing is asked of a service once the session is over, not even what waits for its turn', async (t) => {
+  const { pool, ask, asked } = await pooled(t, (_path, socket) => socket.write(OK));
+  t.equal(await ask('/one'), 'answered');
+  const waiting = ask('/two');
+  pool.destroy();
+  t.equal(await waiting, 'the session is over');
+  t.equal(await ask('/three'), 'the session is over');
+  await waitUntil('nothing is left', () => !pool.look());
+  t.same(asked, ['/one']);
+});
+
+t.test('of what was given up nothing is heard, nor is the service asked, as far as it is not yet', async (t) => {
+  const { pool, send, ask, asked, failures } = await pooled(t, (path, socket) => path !== '/held' && socket.write(OK));
+  const heard: string[] = [];
+  const giveUp = (path: string) => send(path, (how) => void heard.push(how)).abort();
+  giveUp('/dialled');
+  t.equal(await ask('/one'), 'answered');
+  giveUp('/chosen');
+  const held = send('/held', (how) => void heard.push(how));
+  await waitUntil('the service has it', () => asked.includes('/held'));
+  held.abort();
+  pool.close();
+  await waitUntil('nothing is left', () => !pool.look());
+  t.same([heard, failures], [[], []]);
+  t.same(asked, ['/one', '/held']);
+});
+
+/** Room of which it is seen what takes it. */
+class SeenShares extends Shares {
+  resting = 0;
+  readonly givers = new Set<Giver>();
+
+  override rests(giver: Giver): void {
+    this.resting += 1;
+    this.givers.add(giver);
+    super.rests(giver);
+  }
+
+  override wakes(): void {
+    this.resting -= 1;
+    super.wakes();
+  }
+
+  override leave(giver: Giver): void {
+    this.givers.delete(giver);
+    super.leave(giver);
+  }
+}
+
+t.test('what rests takes room as long as it rests, and a pool that is over is not kept for it', async (t) => {
+  const shares = new SeenShares();
+  for (const end of ['close', 'destroy'] as const) {
+    const { pool, ask, sockets } = await pooled(t, (path, socket) => path !== '/held' && socket.write(OK), { shares });
+    t.equal(shares.resting, 0);
+    await ask('/one');
+    t.equal(shares.resting, 1);
+    void ask('/held');
+    t.equal(shares.resting, 0, 'it is used again');
+    await Promise.all([ask('/two'), ask('/three')]);
+    t.equal(shares.resting, 2);
+    t.ok(pool.giveWay());
+    t.equal(shares.resting, 1, 'one gave way');
+    await Promise.race(sockets.slice(1).map(closed));
+    t.equal(shares.resting, 1);
+    for (const socket of sockets.slice(1)) socket.destroy();
+    await waitUntil('its service has closed the other', () => shares.resting === 0);
+    t.notOk(pool.giveWay());
+    await ask('/four');
+    t.equal(shares.givers.size, 1);
+    pool[end]();
+    t.equal(shares.givers.size, 0, end);
+    await waitUntil('what rested is closed', () => shares.resting === 0);
+  }
+});
