@@ -1,4 +1,5 @@
 import t from 'tap';
+import { employeeOf } from '../../src/identity/employees.js';
 import { networkActor, OPS, openPeople } from './fixture.js';
 
 const DAY = 86_400_000;
@@ -180,6 +181,26 @@ t.test('people of the directory are neither invited nor put into groups here', a
   await t.rejects(accounts.setGroups(OPS, 'dora', ['a'], 'x'), { code: 'directory_account' });
   await accounts.close(OPS, 'dora', 'left');
   t.ok((await people.get('dora')).closedAt, 'but their accounts can be closed');
+});
+
+t.test('somebody whom another directory knows by the same id is somebody else', async (t) => {
+  const { pool, people, clock } = await openPeople(t);
+  const parts = { pool, audit: async () => {} };
+  const alice = {
+    issuer: 'https://one',
+    sub: '1',
+    sid: null,
+    subject: 'alice',
+    name: 'Alice',
+    email: null,
+    groups: ['dev'],
+  };
+  t.same(await employeeOf(parts, alice, clock.wall()), { ok: true, subject: 'alice' });
+  const other = { ...alice, issuer: 'https://two', name: 'Eve', groups: ['leads'] };
+  t.same(await employeeOf(parts, other, clock.wall()), { ok: false, why: 'taken' });
+  t.same(await employeeOf(parts, { ...other, subject: 'eve' }, clock.wall()), { ok: true, subject: 'eve' });
+  t.same(await employeeOf(parts, { ...other, sub: '2' }, clock.wall()), { ok: false, why: 'taken' });
+  t.match(await people.get('alice'), { name: 'Alice', groups: ['dev'] }, 'nor is it told of them');
 });
 
 t.test('an act whose line cannot be written is not done', async (t) => {

@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap';
+import type { Grant } from '../../src/grant/grant.js';
+import { Bearers } from '../../src/identity/bearers.js';
 import { Logins } from '../../src/identity/logins.js';
 import { digestOf } from '../../src/identity/secret.js';
 import { Tokens } from '../../src/identity/tokens.js';
@@ -50,6 +52,39 @@ t.test('a token ends with its login, its own end, and a closed account', async (
   await pool.query('delete from people');
   await logins.logOut('alice', ACT);
   t.equal(await tokens.find(two?.token ?? ''), null);
+});
+
+t.test(
+  'whoever shows a token may use a grant of their own, as long as the token lasts, to the very instant',
+  async (t) => {
+    const { pool, clock, login, tokens } = await loggedIn(t);
+    const token = (await tokens.create(login.hash, 'laptop'))?.token ?? '';
+    const bearers = new Bearers(pool, tokens, clock);
+    const grant = { id: 'one', principal: 'alice' } as Grant;
+    clock.pass(login.expiresAt - clock.wall() - 1);
+    const bearer = await bearers.find(token, 'one');
+    t.equal(bearer?.holds(grant), true, 'the ledger was asked just now');
+    t.equal(bearer?.holds({ ...grant, id: 'two' }), false);
+    t.equal(bearer?.holds({ ...grant, principal: 'bob' }), false);
+    clock.pass(1);
+    t.equal(bearer?.holds(grant), false);
+    t.equal(await bearers.find(token, 'one'), null);
+  },
+);
+
+t.test('of a token that a grant is used by the ledger is asked again after two seconds', async (t) => {
+  const { pool, clock, login, tokens } = await loggedIn(t);
+  const token = (await tokens.create(login.hash, 'laptop'))?.token ?? '';
+  const bearer = await new Bearers(pool, tokens, clock).find(token, 'one');
+  const grant = { id: 'one', principal: 'alice' } as Grant;
+  clock.pass(2_000);
+  t.equal(await bearer?.holds(grant), true);
+  await tokens.end(token);
+  clock.pass(1_999);
+  t.equal(bearer?.holds(grant), true, 'its last word still counts');
+  clock.pass(1);
+  t.equal(await bearer?.holds(grant), false);
+  t.equal(await bearer?.holds(grant), false, 'and is no new one');
 });
 
 t.test('a person has sixteen tokens at once: one more ends the oldest', async (t) => {
