@@ -8,8 +8,8 @@ import { bodySample, describe } from '../../src/http/record/describe.js';
 import { holdsHandle } from '../../src/http/record/disguised.js';
 import { CREDENTIAL_PART } from '../../src/http/record/looks.js';
 import { MessageFacts } from '../../src/http/record/message-facts.js';
-import { redactBody, redactHeaders, redactQuery } from '../../src/http/record/redact.js';
-import { SECRET_PART } from '../../src/http/record/secret-names.js';
+import { redactBody, redactHeaders, redactPath, redactQuery } from '../../src/http/record/redact.js';
+import { isSecretHeaderName, isSecretName, SECRET_PART } from '../../src/http/record/secret-names.js';
 import { isWorthALook } from '../../src/http/record/worth-a-look.js';
 import { readTarget } from '../../src/http/rules/path.js';
 
@@ -42,6 +42,15 @@ t.test('headers that carry credentials, ours or injected are recorded by name on
     'X-Csrf-Token: [redacted]',
     'Accept: */*',
   ]);
+  t.equal(redactHeaders(headers, [])[4], 'X-Team: x', 'the same headers under another policy');
+  t.same(redactHeaders([['Cookie', 'a=b; _method=delete']], []), ['Cookie: [redacted]; _method=DELETE']);
+  const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x';
+  t.same(redactHeaders([['Sec-WebSocket-Protocol', `v1, ${jwt}`]], []), ['Sec-WebSocket-Protocol: v1, [redacted]']);
+  t.same(redactHeaders([['Referer', 'https://h/x?password%ff=x&b=1']], []), [
+    'Referer: https://h/x?password%ff=[redacted]&b=1',
+  ]);
+  t.equal(redactPath(`/reset/${jwt}/x`), '/reset/[redacted]/x');
+  t.equal(redactPath('/reset/x'), '/reset/x');
 });
 
 t.test('parameters and members named like credentials lose their values', async (t) => {
@@ -91,6 +100,50 @@ t.test('members are known by any name a credential has, in whatever case and how
     }
   }
   t.equal(redactBody('{"key":"x","monkey":"y"}', 'text/plain'), '{"key":"x","monkey":"y"}');
+  t.end();
+});
+
+t.test('each word by which a credential is known makes a name one, and no other', (t) => {
+  const anywhere = ['password', 'passwd', 'passphrase', 'passcode', 'secret', 'token', 'api_key', 'signature'];
+  anywhere.push('credential', 'authorization', 'SAMLResponse', 'sessid', 'session_id', 'code_verifier');
+  const opening = ['private', 'access', 'account', 'master', 'encryption', 'signing', 'subscription', 'function'];
+  opening.push('functions', 'shared', 'auth', 'application', 'app', 'customer', 'client', 'session', 'storage', 'ssh');
+  opening.push('service', 'license', 'consumer', 'deploy', 'admin', 'developer', 'integration');
+  const last = ['auth', 'authentication', 'sig', 'jwt', 'jws', 'pass', 'session', 'sid', 'pin', 'otp', 'totp', 'csrf'];
+  last.push('xsrf', 'crumb', 'bearer', 'dpop', 'cvv', 'cvv2', 'cvc', 'cvc2', 'mfa', 'cookie', 'cookies', 'assertion');
+  const proving = ['otp', 'totp', 'mfa', '2fa', 'auth', 'authorization', 'verification', 'security', 'recovery'];
+  proving.push('backup', 'access', 'login', 'device', 'user', 'invite', 'activation', 'confirmation', 'reset', 'sms');
+  proving.push('pin', 'onetime', 'one-time');
+  const secret = [
+    ...anywhere.map((word) => `x${word}y`),
+    ...opening.flatMap((word) => [`my_${word}_key`, `my${word}Key`]),
+    ...last.flatMap((word) => [
+      word,
+      `my-${word}`,
+      `MY${word.charAt(0).toUpperCase()}${word.slice(1)}`,
+      `my_${word}_2`,
+    ]),
+    ...proving.flatMap((word) => [`${word}_code`, `my-${word}-code`]),
+    ...['code', 'mypass', 'mypwd', 'pwd_old', 'user[pin]', 'user[pin][0][]', 'pins[0].pin', 'a.b.otp', 'USERPin'],
+  ];
+  for (const name of secret) t.ok(isSecretName(name), name);
+  const plain = [
+    'key',
+    'monkey',
+    'author',
+    'zip_code',
+    'codes',
+    'passenger',
+    'pin_board',
+    'session_count',
+    'pwds',
+    '2',
+  ];
+  for (const name of [...plain, 'pin[x]', 'pin.x', 'design', 'pinned']) t.notOk(isSecretName(name), name);
+  const headers = ['authorization', 'proxy-authorization', 'set-cookie', 'cookie2', 'set-cookie2', 'x-any-key'];
+  for (const name of [...headers, 'x-jfrog-art-api', 'x-amzn-oidc-data']) t.ok(isSecretHeaderName(name), name);
+  for (const word of ['sec-websocket', 'idempotency', 'surrogate', 'x-partition', 'x-routing', 'x-cache'])
+    t.notOk(isSecretHeaderName(`${word}-key`), word);
   t.end();
 });
 
@@ -218,6 +271,7 @@ t.test('A16, D27: a handle is recorded in no spelling, of text or of frames', as
         redactBody(wrapped, 'text/plain'),
         redactBody(`a=${spelled}`, 'application/x-www-form-urlencoded'),
         redactQuery(`?x=${spelled}&y=1`),
+        redactHeaders([['X-Note', wrapped]], []).join(),
         String(frame('text', Buffer.from(wrapped)).text),
         String(frame('binary', Buffer.from(wrapped)).text),
         JSON.stringify(message('binary', binary)),

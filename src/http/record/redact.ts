@@ -10,8 +10,6 @@ import { isSecretHeaderName, isSecretName, SECRET_PART } from './secret-names.js
 import { endOfBare, endOfParameter, endOfValue, ParameterEnds } from './value-ends.js';
 import { isWorthALook } from './worth-a-look.js';
 
-const SECRET_HEADERS = ['authorization', 'proxy-authorization', 'cookie2', 'set-cookie', 'set-cookie2'];
-
 /**
  * Headers as they may be recorded: `name: value`, values that are or look like credentials replaced. Of cookies it is told which methods
  * they ask for, since that was decided on. The same lists have the same lines, which are kept from one time to the next: not to be changed.
@@ -35,12 +33,7 @@ function redactHeader(plain: string, value: string, injected: readonly string[])
 }
 
 function isSecretHeader(plain: string, injected: readonly string[]): boolean {
-  return (
-    SECRET_HEADERS.includes(plain) ||
-    plain.startsWith('daypass-') ||
-    injected.includes(plain) ||
-    isSecretHeaderName(plain)
-  );
+  return plain.startsWith('daypass-') || injected.includes(plain) || isSecretHeaderName(plain);
 }
 
 /** Browsers can say a credential nowhere else: behind its name, as a subprotocol of its own or within one. */
@@ -103,7 +96,7 @@ function without(
   cutsIn: (reading: Reading) => Iterable<Cut>,
   parts: readonly Omit<Cut, 'instead'>[] = [],
 ) {
-  if (parts.length === 0 && !isWorthALook(text)) return text;
+  if (!isWorthALook(text)) return text;
   const cuts: Cut[] = parts.map((part) => ({ ...part, instead: REDACTED }));
   const ends = new ParameterEnds(text);
   for (const reading of readingsOf(text)) {
@@ -138,8 +131,7 @@ const USER_INFO_BEGUN = /\/\/([^/?#\s"'<>:@]{1,256}:(?!\d*$)[^/?#\s"'<>@]{1,512}
 const LONGEST_BEGUN = 1_024;
 
 function* formCuts(reading: Reading): Generator<Cut> {
-  if (SECRET_PART.test(reading.text))
-    yield* valuesIn(reading.text, PARAMETER, (name) => isSecretName(name.replaceAll('+', ' ')), endOfParameter);
+  if (SECRET_PART.test(reading.text)) yield* valuesIn(reading.text, PARAMETER, isSecretName, endOfParameter);
   yield* textCuts(reading);
 }
 

@@ -1,6 +1,6 @@
 /** Something of this stands in every name of a credential: what is without it need not be looked at name by name. */
 export const SECRET_PART =
-  /pass|pwd|secret|token|key|sig|credential|auth|code|jwt|session|sess_?id|sid|pin|otp|csrf|xsrf|crumb|bearer|dpop|cvv|cvc|mfa|cookie|assertion|saml/i;
+  /pass|pwd|secret|token|key|sig|credential|auth|code|jw[st]|session|sess_?id|sid|pin|otp|csrf|xsrf|crumb|bearer|dpop|cvv|cvc|mfa|cookie|assertion|saml/i;
 
 /** Wherever it stands in a name, in whatever case and with whatever between its words. */
 const ANYWHERE =
@@ -10,7 +10,7 @@ const OPENING_KEY =
   /(?:private|access|account|master|encryption|signing|subscription|functions?|shared|auth|application|app|customer|client|session|storage|ssh|service|license|consumer|deploy|admin|developer|integration)key$/;
 /** As the last word of a name. */
 const LAST_WORD =
-  /(?:^|-)(?:auth|authentication|sig|jwt|jws|pass|session|sid|pin|otp|totp|csrf|xsrf|crumb|bearer|dpop|cvv2?|cvc2?|mfa|cookies?|assertion)$|pass$|pwd$|(?:^|-)pwd-/;
+  /(?:^|-)(?:auth|authentication|sig|jwt|jws|pass|session|sid|pin|otp|totp|csrf|xsrf|crumb|bearer|dpop|cvv2?|cvc2?|mfa|cookies?2?|assertion)$|pass$|pwd$|(?:^|-)pwd-/;
 /** Codes that prove something; `code` alone is one that is exchanged for a token. */
 const PROVING_CODE =
   /^code$|(?:^|-)(?:otp|totp|mfa|2fa|auth|authorization|verification|security|recovery|backup|access|login|device|user|invite|activation|confirmation|reset|sms|pin|one-?time)-?code$/;
