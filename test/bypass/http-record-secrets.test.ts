@@ -27,6 +27,8 @@ const BODIES: readonly (readonly [type: string, body: string])[] = [
   [JSON_TYPE, `{"password" /* x */ : // y\n "${SECRET}"}`],
   [JSON_TYPE, `{'password':'${SECRET}'}`],
   [JSON_TYPE, `{password:"${SECRET}"}`],
+  [JSON_TYPE, `{password:["a","${SECRET}"]}`],
+  [JSON_TYPE, `{password:{"a":"${SECRET}"}}`],
   [JSON_TYPE, `\ufeff{"password":"${SECRET}"}`],
   [JSON_TYPE, `{"password":"a","password":"${SECRET}"}`],
   [JSON_TYPE, `{"x":"a\\\\","password":"${SECRET}"}`],
@@ -68,7 +70,8 @@ const BODIES: readonly (readonly [type: string, body: string])[] = [
   [MULTIPART, part('Content-Disposition : form-data; filename="a"; name="password"')],
   [MULTIPART, part('Content-Disposition: form-data;\r\n name="p%61ssword"')],
   [MULTIPART, part(`Content-Disposition: form-data; name="password"\r\nX-Pad: ${'y'.repeat(1_000)}`)],
-  [MULTIPART, part("Content-Disposition: form-data; name*=utf-8''password")],
+  [MULTIPART, part("Content-Disposition: form-data; name*=utf-8''code")],
+  [MULTIPART, part('Content-Disposition: form-data; name=password').replaceAll('\r\n', '\n')],
   [MULTIPART, part('Content-Disposition: form-data; name="password"\r\n\r\nfirst\r\n--line')],
   ['multipart/form-data', part('Content-Disposition: form-data; name="password"\r\n\r\nfirst\r\n--line')],
 ];

@@ -109,6 +109,40 @@ t.test('an answer is read the same, wherever it is split', async (t) => {
   }
 });
 
+t.test('what cannot become a head is refused as it comes, and not waited for', async (t) => {
+  const pad = (length: number) => `${OK}X: ${'y'.repeat(length - OK.length - 'X: '.length)}`;
+  const whole = (length: number) => `${pad(length - 4)}\r\n\r\n`;
+  const reader = () => {
+    const reads = new ResponseReader({ head: () => {}, body: () => {} });
+    reads.begin('GET');
+    return reads;
+  };
+  for (const text of ['H\n', 'HTTP/2', 'x', 'HTTP/1.1 200 OK\n', `${OK}X: y\n`, pad(32 * 1024), whole(32 * 1024 + 1)]) {
+    t.throws(
+      () => reader().push(Buffer.from(text)),
+      /no status line|without CR|more than/,
+      JSON.stringify(text.slice(0, 40)),
+    );
+    const slow = reader();
+    const bytes = () => Array.from(Buffer.from(text), (byte) => slow.push(Buffer.of(byte)));
+    t.throws(bytes, /no status line|without CR|more than/, `${JSON.stringify(text.slice(0, 40))} byte for byte`);
+  }
+  t.equal(reader().push(Buffer.from(whole(32 * 1024))), 0);
+});
+
+t.test('hints before an answer are counted for that answer alone', async (t) => {
+  const statuses: number[] = [];
+  const reader = new ResponseReader({ head: ({ status }) => void statuses.push(status), body: () => {} });
+  const hints = (count: number) => 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(count);
+  for (let asked = 0; asked < 2; asked += 1) {
+    reader.begin('GET');
+    t.equal(reader.push(Buffer.from(hints(64) + lengthy('2', 'ok'))), 0);
+  }
+  t.equal(statuses.length, 2 * 65);
+  reader.begin('GET');
+  t.throws(() => reader.push(Buffer.from(hints(65))), /no end of informational/);
+});
+
 t.test('an answer to HEAD has no body, whatever its head says', async (t) => {
   for (const framing of ['Content-Length: 5', 'Transfer-Encoding: chunked', 'X: y']) {
     const answer = Buffer.from(`${OK}${framing}\r\n\r\n`);

@@ -124,7 +124,19 @@ t.test('each word by which a credential is known makes a name one, and no other'
       `my_${word}_2`,
     ]),
     ...proving.flatMap((word) => [`${word}_code`, `my-${word}-code`]),
-    ...['code', 'mypass', 'mypwd', 'pwd_old', 'user[pin]', 'user[pin][0][]', 'pins[0].pin', 'a.b.otp', 'USERPin'],
+    ...[
+      'code',
+      'mypass',
+      'mypwd',
+      'pwd_old',
+      'user[pin]',
+      'user[pin][0][]',
+      'oauth[code]',
+      'oauth[code][0][]',
+      'pins[0].pin',
+      'a.b.otp',
+      'USERPin',
+    ],
   ];
   for (const name of secret) t.ok(isSecretName(name), name);
   const plain = [

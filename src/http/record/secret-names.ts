@@ -10,10 +10,10 @@ const OPENING_KEY =
   /(?:private|access|account|master|encryption|signing|subscription|functions?|shared|auth|application|app|customer|client|session|storage|ssh|service|license|consumer|deploy|admin|developer|integration)key$/;
 /** As the last word of a name. */
 const LAST_WORD =
-  /(?:^|-)(?:auth|authentication|sig|jwt|jws|pass|session|sid|pin|otp|totp|csrf|xsrf|crumb|bearer|dpop|cvv2?|cvc2?|mfa|cookies?2?|assertion)$|pass$|pwd$|(?:^|-)pwd-/;
+  /(?:^|-)(?:auth|authentication|sig|jwt|jws|session|sid|pin|otp|totp|csrf|xsrf|crumb|bearer|dpop|cvv2?|cvc2?|mfa|cookies?2?|assertion)$|pass$|pwd$|(?:^|-)pwd-/;
 /** Codes that prove something; `code` alone is one that is exchanged for a token. */
 const PROVING_CODE =
-  /^code$|(?:^|-)(?:otp|totp|mfa|2fa|auth|authorization|verification|security|recovery|backup|access|login|device|user|invite|activation|confirmation|reset|sms|pin|one-?time)-?code$/;
+  /^code$|(?:^|-)(?:otp|totp|mfa|2fa|auth|verification|security|recovery|backup|access|login|device|user|invite|activation|confirmation|reset|sms|pin|one-?time)-?code$/;
 
 /** Whether a member, a parameter, a field or a header is named like a credential; of `user[password]` the last part counts. */
 export function isSecretName(name: string): boolean {
@@ -31,7 +31,7 @@ const MOST_KNOWN = 1_000;
 const LONGEST_KNOWN = 64;
 
 function isNamedSo(name: string): boolean {
-  const plain = withoutIndices(name).trim();
+  const plain = withoutIndices(name);
   if (isSecretWord(plain)) return true;
   const last = plain.slice(0, endWithout(plain, /[[\]]/)).split(/[[.]/);
   return last.length > 1 && isSecretWord(last.at(-1) ?? '');

@@ -51,7 +51,6 @@ export class ResponseReader {
     this.#maySwitch = maySwitch;
     this.#state = 'head';
     this.#informational = 0;
-    this.#begunBytes = 0;
   }
 
   /** Nothing is heard from here on. */
