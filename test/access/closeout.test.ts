@@ -244,6 +244,9 @@ t.test('what is signed by somebody else, or as something else, is no close-out',
   const [header = '', body = '', signature = ''] = jws.split('.');
   const [other = ''] = (await signCloseOut(honest, signingKey())).jws.split('.').slice(2);
   t.same(await fault(closeOutFile(payload, `${header}.${body}.${other}`)), ['bad_signature']);
+  const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const twin = signature.slice(0, -1) + LETTERS.charAt(LETTERS.indexOf(signature.slice(-1)) ^ 1);
+  t.same(await fault(closeOutFile(payload, `${header}.${body}.${twin}`)), ['bad_signature'], 'in bits that none reads');
   const [grant] = honest.grants;
   t.same(await fault(closeOutFile(payload, grant?.token ?? '')), ['wrong_type'], 'a grant is none');
   const typ = (words: object) => Buffer.from(JSON.stringify(words)).toString('base64url');
@@ -309,6 +312,26 @@ t.test('a grant that names its request must be what the request says', async (t)
   for (const change of [{ allowedOnly: ['show'] }, { allowedOnly: null }, { task: 'another' }, { allowedRole: 'any' }])
     t.same(await fault(change), ['grant_differs'], JSON.stringify(change));
   t.same(await fault({ hours: 'Mon-Fri 09:00-18:00 UTC' }), ['grant_differs']);
+});
+
+t.test('a grant is that of the request, and no other of the same person and task', async (t) => {
+  const { authority, closeOuts, id } = await engagement(t);
+  const { record } = await closeOuts.make(OPS, id);
+  const [held] = record.grants;
+  if (held === undefined) throw new Error('no grant');
+  const told = async (changed: object) => {
+    const lie = { ...record, grants: [{ ...held, acts: [], ...changed }] };
+    const { jws } = await signCloseOut(lie, KEY);
+    const { findings } = await verifyCloseOut(closeOutFile(JSON.stringify(lie), jws), KEYS);
+    return findings.map(({ message }) => message).join(' ');
+  };
+  const issued = async (request?: string) => {
+    const { grant } = await authority.issue({ ...REQUEST, durationSeconds: 300, request });
+    return { id: grant.id, token: grant.token };
+  };
+  t.match(await told({ id: 'another' }), /is that of another grant/);
+  t.match(await told(await issued()), /comes from no request/);
+  t.match(await told(await issued('0190a000-0000-7000-8000-000000000000')), /comes from another request/);
 });
 
 t.test('an engagement that was asked for, narrowed, renewed, begun again and handed back holds', async (t) => {
