@@ -280,6 +280,13 @@ t.test('grants and lines of the audit log within a signed record are looked at t
   t.same(await fault({ ...honest, grants: [{ ...made, service: 'another' }] }), ['grant_differs']);
   t.same(await fault({ ...honest, grants: [{ ...made, role: 'order-editor' }] }), ['grant_differs']);
   t.same(await fault({ ...honest, grants: [{ ...made, sponsor: 'mallory' }] }), ['grant_differs']);
+  t.same(await fault({ ...honest, grants: [{ ...made, renewals: 1 }] }), ['grant_differs']);
+  for (const name of ['issuedAt', 'notBefore', 'expiresAt'])
+    t.same(
+      await fault({ ...honest, grants: [{ ...made, [name]: '2026-01-01T00:00:00.000Z' }] }),
+      ['grant_differs'],
+      name,
+    );
   const activation = { act: 'activate', at: honest.made.at, by: 'alice', reason: 'x' };
   const named = { ...honest, acts: [{ ...activation, detail: { grant: grant.id } }] };
   t.same(await fault(named), []);
@@ -311,7 +318,9 @@ t.test('a grant that names its request must be what the request says', async (t)
   t.same(await fault({}), [], 'a rule that the policy has no more is left out of it');
   for (const change of [{ allowedOnly: ['show'] }, { allowedOnly: null }, { task: 'another' }, { allowedRole: 'any' }])
     t.same(await fault(change), ['grant_differs'], JSON.stringify(change));
-  t.same(await fault({ hours: 'Mon-Fri 09:00-18:00 UTC' }), ['grant_differs']);
+  const others = [{ hours: 'Mon-Fri 09:00-18:00 UTC' }, { principal: 'mallory' }, { service: 'another' }];
+  for (const change of [...others, { nda: '0190a000-0000-7000-8000-000000000000' }])
+    t.same(await fault(change), ['grant_differs'], JSON.stringify(change));
 });
 
 t.test('a grant is that of the request, and no other of the same person and task', async (t) => {
@@ -381,6 +390,7 @@ t.test('what was given must follow from what was agreed, and the audit log must 
   t.match(await verify(record), { ok: true, findings: [] });
   t.match(record.policies, [{ limits: { approvals: 2, maxDurationSeconds: 14_400, maxTotalSeconds: 21_600 } }]);
   const approvedBy = (approver: string) => approvals.map((one, index) => (index === 1 ? { ...one, approver } : one));
+  const approving = (change: object) => approvals.map((one) => ({ ...one, ...change }));
   const ofAct = (name: string, change: object) =>
     acts.map((one) => (one.act === name ? { ...one, detail: { ...one.detail, ...change } } : one));
   const allowing = (change: object) =>
@@ -392,6 +402,11 @@ t.test('what was given must follow from what was agreed, and the audit log must 
     ['the same twice', { approvals: approvedBy('ada') }, 'approvals_missing'],
     ['one of who asked', { approvals: approvedBy('kim') }, 'approval_partial'],
     ['one of who answers for them', { approvals: approvedBy('sam') }, 'approval_partial'],
+    [
+      'one of who answers for them by now',
+      { request: { ...request, sponsor: 'zoe' }, approvals: approvedBy('sam') },
+      'approvals_missing',
+    ],
     ['one of somebody else', { approvals: approvedBy('eve') }, 'not_audited'],
     [
       'one of another group',
@@ -408,6 +423,29 @@ t.test('what was given must follow from what was agreed, and the audit log must 
     ['fewer that were needed', { acts: ofAct('activate', { needed: 1 }) }, 'needed_differs'],
     ['more time than was left', { request: { ...request, allowedSeconds: null } }, 'allowed_differs'],
     ['more time than was asked for', { request: { ...request, allowedSeconds: 7_200 } }, 'allowed_differs'],
+    [
+      'more time than was asked for, of which no approver says anything',
+      { request: { ...request, allowedSeconds: 7_200 }, approvals: approving({ seconds: null }) },
+      'allowed_differs',
+    ],
+    ['approvers who left more than was asked for', { approvals: approving({ seconds: 7_200 }) }, 'allowed_differs'],
+    ['rules that approvers left', { approvals: approving({ only: ['GET /orders'] }) }, 'allowed_differs'],
+    ['another role that approvers left', { approvals: approving({ role: 'other' }) }, 'allowed_differs'],
+    ['a role that no approver left', { request: { ...request, allowedRole: request.role } }, 'allowed_differs'],
+    [
+      'no activation, and nobody who agreed',
+      { acts: acts.filter(({ act }) => act !== 'activate'), approvals: [] },
+      'approvals_missing',
+    ],
+    ['an emergency, which needs nobody', { request: { ...request, kind: 'break_glass' } }, 'needed_differs'],
+    ['a role that needs nobody', { policies: allowing({ preApproved: [request.role] }) }, 'needed_differs'],
+    [
+      'nobody, where the policy says no number',
+      { policies: allowing({ approvals: null }), acts: ofAct('activate', { needed: 1 }), approvals: [] },
+      'approvals_missing',
+    ],
+    ['a renewal that needed more', { acts: ofAct('renew', { needed: 3 }) }, 'needed_differs'],
+    ['another lane at the same time', { acts: ofAct('activate', { otherLane: true }) }, 'needed_differs'],
     ['a shorter time that was left', { request: { ...request, allowedSeconds: 1_700 } }, 'grant_exceeds'],
     ['a renewal longer than was left', { request: { ...request, allowedSeconds: 500 } }, 'renewal_exceeds'],
     ['a shorter time in the policy', { policies: allowing({ maxDurationSeconds: 500 }) }, 'grant_exceeds'],
@@ -442,6 +480,12 @@ t.test('what was given must follow from what was agreed, and the audit log must 
       `${name}: ${findings.map((one) => one.fault).join()}`,
     );
   }
+  const again = { ...record, acts: ofAct('activate', { otherLane: true, again: true, needed: 3 }) };
+  const { findings } = await verify(again);
+  t.notOk(
+    findings.some(({ fault }) => fault === 'approvals_missing'),
+    'other lanes were judged when the access began',
+  );
 });
 
 /** Lines of the audit log as if they had been written otherwise. */

@@ -66,6 +66,7 @@ t.test('what services take for the method is found in any spelling, wherever the
     ['_method=delete', `${FORM}, text/plain`, ['DELETE']],
     ['_method=delete', `${FORM} x`, ['DELETE']],
     ['_method=delete', `${FORM}x`, ['DELETE']],
+    ['_method=delete', 'x/form-urlencoded', ['DELETE']],
     ['_method=delete', 'multipart/form-data', ['DELETE']],
     ['_method=delete', 'multipart/related; boundary=;', ['DELETE']],
     ['_method=link', FORM, [...UNKNOWN, 'LINK']],
@@ -132,6 +133,35 @@ t.test('what services take for the method is found in any spelling, wherever the
       const cut = asked(body, type, size);
       for (const method of whole) if (!cut.includes(method)) t.fail(`${words} in pieces of ${size}: ${cut}`);
     }
+  }
+});
+
+t.test('each letter of a name may be escaped, as a small one or as a capital', async (t) => {
+  for (const [at, letter] of [...'method'].entries()) {
+    for (const one of [letter, letter.toUpperCase()]) {
+      const escaped = `%${one.charCodeAt(0).toString(16)}`;
+      const name = `_${'method'.slice(0, at)}${escaped}${'method'.slice(at + 1)}`;
+      t.same(asked(`a=b&${name}=delete&c=d`, FORM), ['DELETE'], name);
+      t.same(asked(part(`name="${name}"`, 'delete'), PARTS), ['DELETE'], `${name} of a part`);
+    }
+  }
+});
+
+t.test('what a long body asks for is found wherever it stands, to its last byte', async (t) => {
+  const long = 32 * 1024; // so much of it is looked at at once
+  for (const [type, before, asks, after] of [
+    [FORM, 'a=', '&_method=delete', ''],
+    [FORM, 'a=', '&_method=delete', '&b=c'],
+    [PARTS, '', part('name="_method"', 'delete'), ''],
+    [JSON_TYPE, '{"a":"', '","_method":"delete"', '}'],
+  ] as const) {
+    for (let at = 0; at <= asks.length; at += 1) {
+      for (const times of [1, 2]) {
+        const body = before + 'x'.repeat(times * long - before.length - at) + asks + after;
+        if (asked(body, type).join() !== 'DELETE') t.fail(`${type}: ${at} bytes of it before a bound, ${after}`);
+      }
+    }
+    t.pass(type);
   }
 });
 
