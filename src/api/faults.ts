@@ -11,6 +11,7 @@ export interface Fault {
 /** Codes that are the asker's to mend or to accept; any other is a failure of ours (500). */
 const STATUS: Readonly<Record<string, number>> = {
   invalid_request: 400,
+  given_up: 499,
   two_credentials: 400,
   not_logged_in: 401,
   login_over: 401,

@@ -131,6 +131,13 @@ function transcriptOf(protocols: readonly Protocol[], { protocol }: SessionView,
   });
 }
 
+/** All of a year's records take minutes: nobody would see an end to those of whoever asked, left, and asked again. */
+function stillThere({ raw }: FastifyReply): () => void {
+  return () => {
+    if (raw.destroyed) throw new DaypassError('given_up', 'Whoever asked has left.');
+  };
+}
+
 function verifyRoute(app: ApiApp, { pool, unverified = () => {} }: Reviewing): void {
   const places = new Places(1, 'verifications');
   app.post(
@@ -143,11 +150,11 @@ function verifyRoute(app: ApiApp, { pool, unverified = () => {} }: Reviewing): v
         response: { 200: z.looseObject({ ok: z.boolean() }) },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { session } = request.body;
       const leave = places.take(actorIn(request));
       const verified = await remember(pool, request, 'verify', session ?? null)
-        .then(() => (session === undefined ? verifyAll(pool) : verifySession(pool, session)))
+        .then(() => (session === undefined ? verifyAll(pool, stillThere(reply)) : verifySession(pool, session)))
         .finally(leave);
       const { length } = verified.findings;
       if (length > 0) unverified(session === undefined ? 'recordings' : `session:${session}`, length);

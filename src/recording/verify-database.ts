@@ -73,8 +73,11 @@ export async function verifySession(pool: Pool, session: string): Promise<Verifi
   return { sessions: 1, events, findings, open: row?.closing === null ? 1 : 0, last };
 }
 
-/** Checks every session's record. Short ones are read many at a time: what takes long is the way to the ledger and back. */
-export async function verifyAll(pool: Pool): Promise<Verified> {
+/**
+ * Checks every session's record. Short ones are read many at a time: what takes long is the way to the ledger and back.
+ * @param still - called before each; what it throws ends it
+ */
+export async function verifyAll(pool: Pool, still: () => void = () => {}): Promise<Verified> {
   let sessions = 0;
   let events = 0;
   let open = 0;
@@ -85,6 +88,7 @@ export async function verifyAll(pool: Pool): Promise<Verified> {
     const short = await shortOnes(pool, ids);
     for (const id of ids) {
       await setImmediate(); // whoever is to be cut must not wait until all of these are counted
+      still();
       const { check, row } = await follow(pool, id, short.get(id));
       sessions += 1;
       events += check.events;

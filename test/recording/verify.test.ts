@@ -248,6 +248,18 @@ t.test('of more sessions than are read at a time each is looked at, however long
   ]);
 });
 
+t.test('a verification that nobody waits for any more ends', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder } = await startRecorder(t, pool);
+  for (let n = 0; n < 3; n += 1) await record(recorder, 1);
+  let looked = 0;
+  const left = () => {
+    if (looked === 2) throw new Error('left');
+    looked += 1;
+  };
+  await t.rejects(verifyAll(pool, left), { message: 'left' });
+});
+
 t.test('each way to tamper with a record is named with its place', async (t) => {
   const { pool } = await freshLedger(t);
   const { recorder } = await startRecorder(t, pool);
