@@ -57,7 +57,7 @@ export function openDatabase(
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     verify: (client, done) =>
-      void examineConnection(client)
+      void examineConnection(client, SCHEMA)
         .then(() => endsWithUs(client))
         .then(() => givenUp.examine(client))
         .then(() => done(), done),

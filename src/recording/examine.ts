@@ -31,14 +31,27 @@ export async function examineDatabase(pool: pg.Pool): Promise<void> {
   if (rows[0]?.read_only !== false) throw readOnly('its transactions are read-only');
 }
 
+const STANDS = `
+  select pg_is_in_recovery() as standby, current_setting('search_path') as path, current_setting('synchronous_commit') as commits`;
+
 /**
  * Asks a new connection's server whether it is the primary. A standby may answer what is no longer true: that a grant is not suspended,
- * that a browser is logged in. Its address may lead there at any time, amid a failover.
- * @throws DaypassError `database_read_only`, or what `pg` does
+ * that a browser is logged in. Its address may lead there at any time, amid a failover. And whether it heard the settings that a connection
+ * begins with: a pooler that drops them may have "committed" mean less than "on disk".
+ * @param schema - what the search path was set to
+ * @throws DaypassError `database_read_only`, `database_pooled`, or what `pg` does
  */
-export async function examineConnection(client: pg.PoolClient): Promise<void> {
-  const { rows } = await client.query<{ standby: boolean }>(timed(WITHIN, 'select pg_is_in_recovery() as standby'));
+export async function examineConnection(client: pg.ClientBase, schema: string): Promise<void> {
+  const { rows } = await client.query<{ standby: boolean; path: string; commits: string }>(timed(WITHIN, STANDS));
   if (rows[0]?.standby !== false) throw readOnly('it is a standby');
+  if (rows[0].path === schema && rows[0].commits === 'on') return;
+  throw new DaypassError(
+    'database_pooled',
+    'The database did not hear the settings of the gateway: a pooler drops them.',
+    {
+      hint: `Point the gateway at PostgreSQL itself, past PgBouncer and its like. ${HINT}`,
+    },
+  );
 }
 
 /**

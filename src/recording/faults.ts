@@ -31,6 +31,6 @@ export function isOutage(thrown: unknown): boolean {
 }
 
 const OUTAGE_CODES =
-  /^((08|53|57|58)[0-9A-Z]{3}|25006|55P03|database_read_only|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|E(HOST|NET)UNREACH|ENOTFOUND|EAI_AGAIN)$/;
+  /^((08|53|57|58)[0-9A-Z]{3}|25006|55P03|database_(read_only|pooled)|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|E(HOST|NET)UNREACH|ENOTFOUND|EAI_AGAIN)$/;
 const OUTAGE_WORDS =
   /^(Query read timeout|Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
