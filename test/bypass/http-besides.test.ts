@@ -137,7 +137,7 @@ t.test('A1: what a registry mounts from another repository has to be readable th
   t.match(await ask(`POST ${path}?mount=sha256:ab&from=theirs`), /^HTTP\/1\.1 403 /);
 });
 
-t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {
+t.test('A1: a method in a query is Restlet’s PUT or DELETE, and has to be allowed as such', async (t) => {
   const { echo, ask } = await serviceWith(t, ORDERS);
   for (const query of [
     'method=DELETE',
@@ -147,12 +147,23 @@ t.test('A1: POST with the method in a query is Restlet’s PUT or DELETE, and ha
     'Method=DELETE',
     '+method%20=%20DELETE',
     'method=GET',
+    ...['alf_method=delete', 'ps_method=DELETE', 'ps.method=DELETE', 'ps[method=DELETE', 'ps_method%00x=DELETE'],
   ])
     t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, query);
   t.equal(echo.requests.length, 0);
   for (const query of ['method=POST', 'method=card', 'method=orders.list', 'payment_method=DELETE', 'a=method'])
     t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 200 /, query);
-  t.match(await ask('GET /public/log?method=DELETE'), /^HTTP\/1\.1 200 /, 'what is looked for in a log');
+});
+
+t.test('A1: a GET with the method in a query is Pekko’s DELETE, and PrestaShop’s', async (t) => {
+  const { echo, ask } = await serviceWith(t, ['GET /orders/:id', 'GET /log', 'POST /log']);
+  for (const method of ['GET', 'HEAD'])
+    for (const query of ['method=DELETE', 'a=1&%6dethod=%44elete', 'method=POST', 'ps_method=DELETE'])
+      t.match(await ask(`${method} /orders/7?${query}`), /^HTTP\/1\.1 403 /, query);
+  t.equal(echo.requests.length, 0);
+  for (const query of ['method=GET', 'method=HEAD', 'method=list', 'alf_methods=DELETE'])
+    t.match(await ask(`GET /orders/7?${query}`), /^HTTP\/1\.1 200 /, query);
+  t.match(await ask('GET /log?method=POST'), /^HTTP\/1\.1 200 /, 'what is looked for in a log');
 });
 
 t.test('A1: an action that Astro is asked for at any page has to be allowed by its own path', async (t) => {

@@ -320,6 +320,12 @@ t.test('limits are obligations; a body that says it is larger is refused as such
   t.equal(judged(rule, 'POST /upload').rule, 'POST /upload, body 64KiB, 20/m');
 });
 
+t.test('the opening of a WebSocket is a GET to whoever looks for its method in a query', async (t) => {
+  const outcome = (query: string) => httpProtocol.decide(roleOf('WS /live'), asks(`WS /live?${query}`)).outcome;
+  t.equal(outcome('method=GET'), 'allow');
+  t.equal(outcome('method=DELETE'), 'deny');
+});
+
 t.test('what is asked for besides has the smaller body of both rules, and the rates of each', async (t) => {
   const obligations = (post: string | undefined, patch: string | undefined) => {
     const role = roleOf(

@@ -106,10 +106,12 @@ function sourceOf(value: string, basePath: string): Target {
 
 /**
  * Frameworks take the method from a header, and Icinga and Payload's own pages ask for what they look up by POST with one that says
- * `GET`. Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise.
+ * `GET`. Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise, Pekko and Akka with
+ * `overrideMethodWithParameter` a GET, too. Alfresco's own pages say `alf_method`; PrestaShop takes `ps_method`, of whatever there is.
  */
 function tunnelled(action: RequestAction, told: readonly Header[], parameters: Parameters): RequestAction[] {
-  const methods = [...(action.method === 'POST' ? queried(parameters) : []), ...told.flatMap(named)];
+  const line = action.method === 'WS' ? 'GET' : action.method;
+  const methods = [...queried(parameters).filter((method) => method !== line), ...told.flatMap(named)];
   const others = new Set(methods.filter((method) => method !== action.method));
   return [...others].map((method) => ({ ...action, method }));
 }
@@ -117,9 +119,12 @@ function tunnelled(action: RequestAction, told: readonly Header[], parameters: P
 function queried(parameters: Parameters): readonly string[] {
   return parameters.all.flatMap(([name, value]) => {
     const method = value.trim().toUpperCase();
-    return name.trim().toLowerCase() === 'method' && METHODS.includes(method) ? [method] : [];
+    return QUERIED_METHOD.test(name.trim()) && METHODS.includes(method) ? [method] : [];
   });
 }
+
+/** PHP takes `ps.method` for it, too, and ends a name at a NUL. */
+const QUERIED_METHOD = /^(?:method|(?:alf|ps)[_. [+]method)(?:\0|$)/i;
 
 /** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`. */
 function named([name, value]: Header): readonly string[] {

@@ -16,9 +16,12 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTION
 const OVERRIDE =
   /^[^a-z0-9_.-]*(?:[_.]+(?:http_?)?method(?:_override_*)?|x-(?:http-|tunneled-)?method(?:-override)?|camelbeanmethodname)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
+/** The same of Alfresco and PrestaShop, whose own pages say it in queries: there it is decided on (see `besides`). */
+const DECIDED = /^[^a-z0-9_.-]*(?:alf|ps)[_. [+]method(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
+
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
-  return OVERRIDE.test(parameter);
+  return OVERRIDE.test(parameter) || DECIDED.test(parameter);
 }
 
 /** The method that a service would read there; no rule is for `UNKNOWN`. */
@@ -39,5 +42,5 @@ export function methodsInCookie(header: string): readonly string[] {
 export function overridesMethod(query: string): boolean {
   if (query === '') return false;
   const plain = unescaped(query);
-  return /method/i.test(plain) && plain.split(/[?&;]/).some(namesMethod);
+  return /method/i.test(plain) && plain.split(/[?&;]/).some((parameter) => OVERRIDE.test(parameter));
 }
