@@ -148,6 +148,7 @@ t.test('A1: a method in a query is Restlet’s PUT or DELETE, and has to be allo
     '+method%20=%20DELETE',
     'method=GET',
     ...['alf_method=delete', 'ps_method=DELETE', 'ps.method=DELETE', 'ps[method=DELETE', 'ps_method%00x=DELETE'],
+    'atg-rest-http-method=PUT',
   ])
     t.match(await ask(`POST /orders/7?${query}`), /^HTTP\/1\.1 403 [\s\S]*does not allow/, query);
   t.equal(echo.requests.length, 0);

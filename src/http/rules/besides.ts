@@ -107,7 +107,8 @@ function sourceOf(value: string, basePath: string): Target {
 /**
  * Frameworks take the method from a header, and Icinga and Payload's own pages ask for what they look up by POST with one that says
  * `GET`. Restlet carries out `POST /orders/7?method=delete` as DELETE unless told otherwise, Pekko and Akka with
- * `overrideMethodWithParameter` a GET, too. Alfresco's own pages say `alf_method`; PrestaShop takes `ps_method`, of whatever there is.
+ * `overrideMethodWithParameter` a GET, too. Alfresco's own pages say `alf_method`, Oracle's ATG
+ * takes `atg-rest-http-method`; PrestaShop `ps_method`, of whatever there is.
  */
 function tunnelled(action: RequestAction, told: readonly Header[], parameters: Parameters): RequestAction[] {
   const line = action.method === 'WS' ? 'GET' : action.method;
@@ -124,7 +125,7 @@ function queried(parameters: Parameters): readonly string[] {
 }
 
 /** PHP takes `ps.method` for it, too, and ends a name at a NUL. */
-const QUERIED_METHOD = /^(?:method|(?:alf|ps)[_. [+]method)(?:\0|$)/i;
+const QUERIED_METHOD = /^(?:method|(?:alf|ps)[_. [+]method|atg-rest-http-method)(?:\0|$)/i;
 
 /** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`. */
 function named([name, value]: Header): readonly string[] {
