@@ -42,9 +42,11 @@ export function textOfValue(value: Uint8Array): string {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
 }
 
-/** What `linked` answered, as it is stored. */
+/** What `linked` answered, as it is stored. Not a part of Node's pool: a session that rests would keep all of that, 8 KiB. */
 export function bytesOfValue(value: string): Buffer {
-  return Buffer.from(value, 'latin1');
+  const bytes = Buffer.allocUnsafeSlow(VALUE_SIZE);
+  bytes.write(value, 'latin1');
+  return bytes;
 }
 
 /**

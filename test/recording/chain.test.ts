@@ -1,5 +1,5 @@
 import t from 'tap';
-import { decodeEvent, encodeEvent, payloadMatches } from '../../src/recording/chain.js';
+import { bytesOfValue, decodeEvent, encodeEvent, genesis, linked, payloadMatches } from '../../src/recording/chain.js';
 import type { Facts, RecordedEvent } from '../../src/recording/event.js';
 import { uuid7 } from '../../src/recording/uuid7.js';
 
@@ -33,6 +33,12 @@ t.test('no handle is in the header or the payload, also when it comes again', as
     t.notMatch(payload, /bbb/);
     t.match(header, /dp_a{22}_\[redacted\]/);
   }
+});
+
+t.test('a value of the chain keeps no more memory than it takes: each session that rests has one', async (t) => {
+  const value = linked(Buffer.from('a header'));
+  t.equal(bytesOfValue(value).toString('latin1'), value);
+  for (const bytes of [bytesOfValue(value), genesis('a session')]) t.equal(bytes.buffer.byteLength, bytes.length);
 });
 
 t.test('ids sort by their time, and within one millisecond in the order in which they were made', async (t) => {
