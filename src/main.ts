@@ -158,7 +158,7 @@ async function build(options: ServeOptions, log: Log, lifecycle: Lifecycle): Pro
   const timed = { ...base, clockAgrees: () => !isApart(watch.health().skew) };
   alerting.begin({ gatewayId, watch, recorder, grants: granted.grants, ledger: !place?.index });
 
-  metrics.serves(policies.all());
+  metrics.serves(policies.all(), clock.monotonic());
   metrics.reloaded(clock.wall());
   const texts = new PolicyTexts(pool, log);
   lifecycle.onStop('policy texts', () => texts.stop());

@@ -5,7 +5,7 @@
  */
 import { type Aggregator, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { ALERT_KINDS, type AlertKind } from './config/alerts.js';
-import { ServiceMeter, ServiceTallies } from './service-meter.js';
+import { type ServiceMeter, ServiceMeters, ServiceTallies } from './service-meter.js';
 import { type Count, Tally } from './tally.js';
 
 /** Seconds: around the promises for cuts (50, 100 and 250 ms, 5 s). */
@@ -55,7 +55,6 @@ export interface Commit {
 export class Metrics {
   readonly registry = new Registry();
   readonly #services = new ServiceTallies();
-  readonly #dials: Histogram<'service'>;
   readonly #admissions = new Tally(['service', 'outcome', 'reason']);
   readonly #refusals = new Tally(['service', 'status', 'reason']);
   readonly #apiAnswers = new Tally(['status']);
@@ -63,7 +62,7 @@ export class Metrics {
   readonly #alerts = new Tally(['kind']);
   readonly #strangers = new Tally(['protocol']);
   readonly #strangersClosed = new Tally(['protocol']);
-  readonly #meters = new Map<string, ServiceMeter>();
+  readonly #meters: ServiceMeters;
   readonly #lateness: Histogram;
   readonly #revocations: Histogram;
   readonly #commits: Histogram;
@@ -106,13 +105,14 @@ export class Metrics {
     this.#gauge('daypass_strangers', 'Connections of clients that were not let in.', this.#strangers);
     this.#counter('daypass_strangers_closed_total', 'Those that were closed to make room.', this.#strangersClosed);
     for (const protocol of ['http', 'postgres']) this.#strangersClosed.of({ protocol });
-    this.#dials = new Histogram({
+    const dials = new Histogram({
       name: 'daypass_upstream_dial_seconds',
       help: 'Until a connection to a service could be used, its login included.',
       labelNames: ['service'],
       buckets: DIAL_BUCKETS,
       registers: [this.registry],
     });
+    this.#meters = new ServiceMeters(this.#services, dials, [this.#admissions, this.#refusals]);
     this.#lateness = this.#histogram(
       'daypass_cut_lateness_seconds',
       'From the end of a grant to the cut of its session.',
@@ -143,18 +143,14 @@ export class Metrics {
 
   /** The meter of a service, the same for every session. */
   service(service: string, protocol: string): ServiceMeter {
-    const key = `${service}\0${protocol}`;
-    const meter = this.#meters.get(key) ?? new ServiceMeter(this.#services, this.#dials, service, protocol);
-    this.#meters.set(key, meter);
-    return meter;
+    return this.#meters.of(service, protocol);
   }
 
-  /** The services in force: their numbers are there before anything happens to them. */
-  serves(services: Iterable<{ readonly name: string; readonly protocol: string }>): void {
-    for (const { name, protocol } of services) {
-      this.service(name, protocol);
-      for (const reason of ALERTING_REFUSALS) this.#admissions.of({ service: name, outcome: 'refused', reason });
-    }
+  /** The services in force: their numbers are there before anything happens to them. @param now - monotonic milliseconds */
+  serves(services: readonly { readonly name: string; readonly protocol: string }[], now: number): void {
+    this.#meters.inForce(services, now);
+    for (const { name: service } of services)
+      for (const reason of ALERTING_REFUSALS) this.#admissions.of({ service, outcome: 'refused', reason });
   }
 
   /**

@@ -102,7 +102,7 @@ async function reloadPolicies(
   metrics.reloaded(problems.length > 0 ? null : clock.wall());
   if (problems.length > 0) log.error({ problems }, 'the policies were NOT reloaded: the old ones stay in force');
   else {
-    metrics.serves(policies.all());
+    metrics.serves(policies.all(), clock.monotonic());
     gate.live.policiesChanged();
     log.info({ services }, 'the policies were reloaded');
     void warnOfUpstreams(policies.all(), log);

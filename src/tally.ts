@@ -35,6 +35,12 @@ export class Tally<Label extends string> {
     return count;
   }
 
+  /** Nothing is told of a service any more. Whoever kept one of its numbers counts for nobody. */
+  forget(service: string): void {
+    for (const [key, { labels }] of this.#counts)
+      if (Reflect.get(labels, 'service') === service) this.#counts.delete(key);
+  }
+
   exportTo(metric: Exported<Label>): void {
     metric.reset();
     for (const { labels, value } of this.#counts.values()) metric.inc(labels, value);

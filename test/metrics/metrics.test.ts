@@ -285,3 +285,31 @@ t.test('the numbers of a service are looked up once, and a label set is never ma
   t.match(text, 'daypass_decisions_total{service="orders-db",outcome="allow",reason=""} 3');
   t.match(text, 'daypass_decisions_total{service="orders-db",outcome="deny",reason="out_of_scope"} 1');
 });
+
+t.test('the numbers of a service that is gone are told for an hour, and not for ever', async (t) => {
+  const metrics = new Metrics();
+  const [orders, branch] = ['orders', 'branch-7'].map((name) => ({ name, protocol: 'http' }));
+  const told = async (name: string): Promise<string[]> => {
+    const text: Scrape['text'] = await metrics.registry.metrics();
+    return text.split('\n').filter((line) => line.includes(`service="${name}"`));
+  };
+  const HOUR = 3_600_000;
+  metrics.serves([orders!, branch!], 0);
+  metrics.service('branch-7', 'http').decided('allow', null);
+  metrics.service('branch-7', 'http').dialled(5);
+  metrics.admitted('branch-7', null);
+  metrics.refusedOverHttp('branch-7', 400, 'bad_request');
+  const before = await told('branch-7');
+  metrics.serves([orders!], 1_000);
+  metrics.serves([orders!], HOUR + 999);
+  t.same(await told('branch-7'), before, 'who scrapes has its last numbers');
+  metrics.serves([orders!, branch!], HOUR + 1_000);
+  metrics.serves([orders!], HOUR + 2_000);
+  metrics.serves([orders!], 2 * HOUR + 1_999);
+  t.same(await told('branch-7'), before, 'it was there again meanwhile');
+  metrics.serves([orders!], 2 * HOUR + 2_000);
+  t.same(await told('branch-7'), []);
+  t.equal((await told('orders')).length, 14);
+  metrics.serves([orders!, branch!], 3 * HOUR);
+  t.equal((await told('branch-7')).length, (await told('orders')).length, 'it begins anew');
+});
