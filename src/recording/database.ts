@@ -56,17 +56,27 @@ export function openDatabase(
     ...(options.answerWithin === undefined ? {} : { query_timeout: options.answerWithin }),
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-    verify: (client, done) =>
-      void examineConnection(client, SCHEMA)
-        .then(() => endsWithUs(client))
-        .then(() => givenUp.examine(client))
-        .then(() => done(), done),
+    // Not `verify`: a connection that was examined only after whoever waits in the pool's queue had given up came back to nobody,
+    // and its place was taken for good.
+    onConnect: (client) => examined(client, givenUp),
   });
   pool.on('release', (error, client) => givenUp.released(client, Boolean(error)));
   pool.on('error', (error) => options.log?.warn({ error: messageOf(error) }, 'a database connection broke'));
   // Of one that is in use the pool hears nothing. The query under way, or the next, tells; unheard it would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
+}
+
+/** What a new connection has to be, before anybody has it. @throws what is wrong with it: it is closed */
+async function examined(client: pg.ClientBase, givenUp: GivenUp): Promise<void> {
+  try {
+    await examineConnection(client, SCHEMA);
+    await endsWithUs(client);
+    await givenUp.examine(client);
+  } catch (thrown) {
+    givenUp.dropped(client);
+    throw thrown;
+  }
 }
 
 /** `pg` lets the URL's `options` overwrite the ones given beside it: take them out, so that both can be sent. */

@@ -61,7 +61,7 @@ export async function examineConnection(client: pg.ClientBase, schema: string): 
 const LOOKS_FOR_US = `select set_config(name, '5s', false) from pg_settings where name = 'client_connection_check_interval'`;
 
 /** Has a new connection's server end what is given up, where it can. */
-export async function endsWithUs(client: pg.PoolClient): Promise<void> {
+export async function endsWithUs(client: pg.ClientBase): Promise<void> {
   await client.query(timed(WITHIN, LOOKS_FOR_US)).catch((thrown: unknown) => {
     if (!isContentFault(thrown)) throw thrown;
   });

@@ -18,7 +18,7 @@ export class GivenUp {
   readonly #most: number;
   readonly #log: Log | undefined;
   #pids: readonly number[] = [];
-  readonly #readers = new WeakSet<pg.PoolClient>();
+  readonly #readers = new WeakSet<pg.ClientBase>();
   #isTooMuch = false;
 
   constructor(most: number, log?: Log) {
@@ -28,13 +28,17 @@ export class GivenUp {
 
   /** A connection has served. @param isBroken - it is dropped, perhaps in the middle of something */
   released(client: pg.PoolClient, isBroken: boolean): void {
-    if (isBroken && 'processID' in client && typeof client.processID === 'number')
-      this.#pids = [...this.#pids, client.processID];
+    if (isBroken) this.dropped(client);
     else if (this.#readers.has(client)) void client.end();
   }
 
+  /** A connection is given up, perhaps in the middle of something. */
+  dropped(client: pg.ClientBase): void {
+    if ('processID' in client && typeof client.processID === 'number') this.#pids = [...this.#pids, client.processID];
+  }
+
   /** Settles what a new connection may do. */
-  async examine(client: pg.PoolClient): Promise<void> {
+  async examine(client: pg.ClientBase): Promise<void> {
     if (this.#pids.length < this.#most) return;
     const { rows } = await client.query<{ pid: number }>(timed(WITHIN, BUSY, [this.#pids]));
     this.#pids = rows.map(({ pid }) => pid);

@@ -1,8 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { openDatabase, SCHEMA } from '../../src/recording/database.js';
 import { examineConnection } from '../../src/recording/examine.js';
 import { isOutage } from '../../src/recording/faults.js';
-import { connected, startPostgres } from '../support/postgres.js';
+import { faultProxy } from '../support/fault-proxy.js';
+import { connected, freshDatabase, startPostgres } from '../support/postgres.js';
+import { waitUntil } from '../support/wait.js';
 
 t.test('a standby is not asked, since it may answer what is no longer true, until it is the primary', async (t) => {
   const server = await startPostgres(t, { files: { 'data/standby.signal': '' } });
@@ -31,4 +34,28 @@ t.test('a ledger whose name leads nowhere is not there to answer', async (t) => 
   t.teardown(() => pool.end());
   const thrown = await pool.query('select 1').catch((error: unknown) => error);
   t.ok(isOutage(thrown), String(thrown));
+});
+
+t.test('a connection whose taker gave up while it was examined has its place in the pool for the next', async (t) => {
+  const { config } = await freshDatabase(t);
+  const proxy = await faultProxy(t, config.port);
+  const pool = openDatabase({ ...config, port: proxy.port }, { max: 1 });
+  const first = await pool.connect();
+  const waiting = pool.connect();
+  // Its patience (2 s) ends sooner than that of what examines the connection made for it, which begins only now.
+  await pause(1_000);
+  first.release(true);
+  const examined = () =>
+    proxy
+      .seen()
+      .toString('latin1')
+      .match(/pg_is_in_recovery/g)?.length === 2;
+  await waitUntil('the next one is examined', examined, { every: 1 });
+  await proxy.set({ kind: 'stop' });
+  await t.rejects(waiting, /timeout/);
+  await proxy.heal();
+  const next = await pool.connect();
+  t.same((await next.query('select 1 as n')).rows, [{ n: 1 }]);
+  next.release();
+  await pool.end();
 });
