@@ -166,6 +166,8 @@ function tellProblems(
   refused: RefusedActs,
 ): void {
   app.setErrorHandler(async (thrown, request, reply) => {
+    // Whoever asked has left before the first byte of what is streamed: nothing failed, and nobody hears.
+    if (reply.raw.destroyed && isCutShort(thrown)) return reply.hijack();
     const problem = problemOf(thrown);
     const { status, code } = problem;
     const { method } = request;
@@ -186,4 +188,9 @@ function tellProblems(
     });
   });
   app.addHook('onResponse', async (_request, reply) => answered(reply.statusCode));
+}
+
+/** What Node says of a stream whose reader is gone. */
+function isCutShort(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_STREAM_PREMATURE_CLOSE';
 }

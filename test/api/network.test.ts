@@ -1,3 +1,5 @@
+import { request } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { webPolicy } from '../http/browser/fixture.js';
 import { waitUntil } from '../support/wait.js';
@@ -308,4 +310,29 @@ t.test('an outage of the ledger is a 503 that tells nothing of it, logged and co
   t.notMatch(answer.text, /people|relation|stack/);
   const told = gateway.lines.filter(({ msg }) => msg === 'the API could not do what was asked');
   t.equal(told.length, 1);
+});
+
+t.test('who leaves before the first byte of a recording is no fault of the gateway', async (t) => {
+  const { gateway, ask, login } = await startWithPeople(t);
+  const { handle } = await gateway.issue({ service: 'web', principal: 'alice' });
+  await ask({ path: '/x', host: 'web.localhost', headers: { authorization: `Bearer ${handle}` } });
+  const [{ id = '' } = {}] = await gateway.ledger.query<{ id: string }>('select id from daypass.sessions');
+  const { http: port } = gateway.ports;
+  const headers = { host: `localhost:${port}`, cookie: await login('rita') };
+  const holder = await gateway.ledger.client();
+  await holder.query('begin; lock table daypass.viewings');
+  const path = `/api/v1/sessions/${id}/watch`;
+  const left = request({ host: '127.0.0.1', port, path, headers });
+  left.on('error', () => {}).end();
+  const waits = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%viewings%'`;
+  await waitUntil('the look is to be noted', async () => (await gateway.ledger.query(waits)).length > 0);
+  left.destroy();
+  await pause(200);
+  await holder.query('commit');
+  await waitUntil('it is', async () => (await gateway.ledger.query('select from daypass.viewings')).length > 0);
+  await pause(200);
+  t.same(
+    gateway.lines.filter(({ level }) => Number(level) >= 50),
+    [],
+  );
 });
