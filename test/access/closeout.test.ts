@@ -17,6 +17,7 @@ import { systemClock } from '../../src/clock.js';
 import { publicKeySet } from '../../src/grant/assertion.js';
 import { keyRing } from '../../src/grant/keys.js';
 import { MemoryGrantStore } from '../../src/grant/memory.js';
+import { mintToken } from '../../src/grant/mint.js';
 import { operatorNamed } from '../../src/identity/actor.js';
 import { IndexWriter } from '../../src/recording/index.js';
 import { rememberPolicies } from '../../src/recording/policies.js';
@@ -381,7 +382,7 @@ async function agreed(t: Test) {
     const { jws } = await signCloseOut(changed, key);
     return verifyCloseOut(closeOutFile(JSON.stringify(changed), jws), keyRing(key), lines);
   };
-  return { record, verify, log };
+  return { record, verify, log, key };
 }
 
 t.test('what was given must follow from what was agreed, and the audit log must tell of it', async (t) => {
@@ -434,7 +435,7 @@ t.test('what was given must follow from what was agreed, and the audit log must 
     ['a role that no approver left', { request: { ...request, allowedRole: request.role } }, 'allowed_differs'],
     [
       'no activation, and nobody who agreed',
-      { acts: acts.filter(({ act }) => act !== 'activate'), approvals: [] },
+      { acts: acts.filter(({ act }) => act === 'approve'), approvals: [] },
       'approvals_missing',
     ],
     ['an emergency, which needs nobody', { request: { ...request, kind: 'break_glass' } }, 'needed_differs'],
@@ -486,6 +487,74 @@ t.test('what was given must follow from what was agreed, and the audit log must 
     findings.some(({ fault }) => fault === 'approvals_missing'),
     'other lanes were judged when the access began',
   );
+});
+
+t.test('a grant lasts, goes on and is replaced as was agreed, by what was signed', async (t) => {
+  const { record, verify, key } = await agreed(t);
+  const { request, acts, policies } = record;
+  const [grant] = record.grants;
+  const [issued, renewed] = grant?.acts ?? [];
+  if (grant === undefined || typeof issued?.token !== 'string' || typeof renewed?.token !== 'string')
+    throw new Error('not renewed');
+  const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+  const [first, second] = [claimsOf(issued.token), claimsOf(renewed.token)];
+  const at = (seconds: number) => new Date(seconds * 1_000).toISOString();
+  const told = async (changed: Partial<CloseOutRecord>) =>
+    (await verify({ ...record, ...changed })).findings.map(({ message }) => message).join(' ');
+  /** The renewal was another one, and the record says so. */
+  const renewal = async (change: object) => {
+    const claims = { ...second, ...change };
+    const token = await mintToken(claims, key);
+    const [, ...others] = record.grants;
+    const now = { ...grant, acts: [issued, { ...renewed, token }] };
+    const ended = acts.map((one) =>
+      one.act === 'renew' ? { ...one, detail: { ...one.detail, expiresAt: at(claims.exp) } } : one,
+    );
+    return { grants: [now, ...others], acts: ended };
+  };
+  for (const change of [{ rnw: 2 }, { nbf: first.nbf + 1 }, { exp: first.exp }])
+    t.match(await told(await renewal(change)), /is not of the token before it/, JSON.stringify(change));
+  const allowing = (change: object) =>
+    policies.map((one) => ({ ...one, limits: one.limits && { ...one.limits, ...change } }));
+  const long = await renewal({ exp: first.exp + 14_401 });
+  t.match(await told(long), /is longer than the policy allows at a time/);
+  t.notMatch(await told(await renewal({ exp: first.exp + 1_800 })), /is longer than/);
+
+  const hourAgo = at(first.nbf - 3_600);
+  const late = { request: { ...request, startsAt: hourAgo } };
+  t.match(await told(late), /lies behind the time that was agreed/);
+  const byUse = { request: { ...request, startsAt: hourAgo, clock: 'first_use' } };
+  t.notMatch(await told(byUse), /that was agreed/, 'it began when it was used');
+  t.match(await told({ request: { ...byUse.request, endsAt: hourAgo } }), /lies behind the time that was agreed/);
+  t.match(await told({ request: { ...byUse.request, allowedSeconds: 1_799 } }), /lasts longer than was agreed/);
+
+  const emergency = { ...request, kind: 'break_glass' };
+  const most = (breakGlassSeconds: number | null) => ({
+    request: emergency,
+    policies: allowing({ breakGlassSeconds, maxDurationSeconds: 1_800 }),
+  });
+  t.match(await told(most(1_799)), /lasts longer than the policy allows/);
+  t.match(await told(most(null)), /lasts longer than the policy allows/, 'there are none');
+  t.notMatch(await told(most(100_000)), /lasts longer than the policy allows/);
+  t.match(
+    await told({ ...most(100_000), policies: allowing({ breakGlassSeconds: 100_000, maxDurationSeconds: 1_799 }) }),
+    /lasts longer/,
+  );
+
+  const nda = {
+    ...{ id: request.id, party: 'x', title: 'x', textSha256: 'x', signedOn: '2026-01-01', validUntil: '2026-01-01' },
+    ...{ registeredAt: hourAgo, registeredBy: 'x', endedAt: null, endedBy: null, acknowledged: null },
+  };
+  t.match(await told({ nda }), /lasts longer than the NDA[\s\S]*is longer than the NDA/);
+  const lastDay = at(second.exp).slice(0, 10);
+  t.notMatch(await told({ nda: { ...nda, validUntil: lastDay } }), /the NDA/, 'it is valid to the end of its last day');
+
+  const replaced = /is not what the one before it was/;
+  const detailed = (change: object) =>
+    acts.map((one) => (one.act === 'activate' ? { ...one, detail: { ...one.detail, ...change } } : one));
+  t.match(await told({ acts: detailed({ former: undefined }) }), replaced);
+  const before = { token: issued.token, expiresAt: at(first.exp), renewals: 0, acts: [issued] };
+  t.match(await told({ grants: record.grants.with(0, { ...grant, ...before }) }), replaced);
 });
 
 /** Lines of the audit log as if they had been written otherwise. */
