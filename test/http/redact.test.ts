@@ -44,6 +44,7 @@ t.test('headers that carry credentials, ours or injected are recorded by name on
   ]);
   t.equal(redactHeaders(headers, [])[4], 'X-Team: x', 'the same headers under another policy');
   t.same(redactHeaders([['Cookie', 'a=b; _method=delete']], []), ['Cookie: [redacted]; _method=DELETE']);
+  t.same(redactHeaders([['Cookie', '_method=c4nary']], []), ['Cookie: [redacted]; _method=UNKNOWN']);
   const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x';
   t.same(redactHeaders([['Sec-WebSocket-Protocol', `v1, ${jwt}`]], []), ['Sec-WebSocket-Protocol: v1, [redacted]']);
   t.same(redactHeaders([['Referer', 'https://h/x?password%ff=x&b=1']], []), [

@@ -1,4 +1,3 @@
-import { trimmed } from '../headers/header-line.js';
 import { unescaped } from './escapes.js';
 
 /**
@@ -34,7 +33,7 @@ export function methodNamed(value: string): string {
 export function methodsInCookie(header: string): readonly string[] {
   const plain = unescaped(header);
   if (!/method/i.test(plain)) return [];
-  const cookies = plain.split(';').map(trimmed).filter(namesMethod);
+  const cookies = plain.split(';').filter(namesMethod);
   return [...new Set(cookies.map((cookie) => methodNamed(cookie.slice(cookie.indexOf('=') + 1))))];
 }
 
