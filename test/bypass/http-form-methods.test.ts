@@ -120,6 +120,23 @@ t.test('A1: what a form asks for and may have goes on, within the limits of its 
   for (const { seq, facts } of patches) t.ok(Number(facts.of) < seq);
 });
 
+t.test('A1: the size that is allowed of what a form asks for holds for chunks, too', async (t) => {
+  const { gateway, head, bodies } = await serviceWith(t);
+  const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const chunks = chunk('_method=patch&a=') + chunk('x'.repeat(2_048)) + chunk('the end');
+  const chunked = `${head(`${FORM}Transfer-Encoding: chunked\r\n`)}${chunks}0\r\n\r\n`;
+  t.match(await raw(t, gateway.port, chunked).ended, /^HTTP\/1\.1 413 /);
+  t.notMatch(bodies(), /the end/);
+});
+
+t.test('A1: who may have an event stream alone has no page by asking for it with a form', async (t) => {
+  const { gateway, head, bodies } = await serviceWith(t, ['POST /orders/:id<int>', 'SSE /orders/:id<int>']);
+  const body = '_method=get';
+  const asked = head(`${FORM}Accept: text/event-stream\r\nContent-Length: ${body.length}\r\n`) + body;
+  t.match(await raw(t, gateway.port, asked).ended, /^HTTP\/1\.1 403 /);
+  t.equal(bodies(), '');
+});
+
 t.test('A1: in a strict record it is written before the form goes on, and what comes behind it waits', async (t) => {
   const { echo, gateway, head, bodies } = await serviceWith(t, ROLES, 'strict');
   const first = raw(t, gateway.port, head(`${FORM}Transfer-Encoding: chunked\r\n`));
