@@ -1,8 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { curl } from '../support/commands.js';
 import { waitUntil } from '../support/wait.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
+import { bareService } from './raw-service.js';
 
 const ROLES = { viewer: ['GET /', 'GET /orders/**', 'POST /upload'], retrier: ['GET /', 'POST /orders/:id/retry'] };
 
@@ -218,6 +220,27 @@ t.test('a service that is down is 502, one that hangs is 504, and both are recor
   t.equal(await status('slow'), '504');
   const reasons = (await gateway.events()).filter(({ kind }) => kind === 'result').map(({ facts }) => facts.reason);
   t.same(reasons, ['upstream_unavailable', 'upstream_unavailable']);
+});
+
+t.test('a client may take its time with a body, and a service that takes none of it may not', async (t) => {
+  const echo = await startEcho(t);
+  const stalled = await bareService(t, (_received, socket) => socket.pause());
+  const roles = { viewer: ['POST /**'] };
+  const gateway = await startGateway(
+    t,
+    { web: { url: echo.url, roles }, stalled: { url: stalled.url, roles } },
+    { upstreamLimits: { connect: 200, response: 200 } },
+  );
+  const head = (name: string, length: number) =>
+    `POST /x HTTP/1.1\r\nHost: ${name}.localhost\r\nDaypass-Handle: ${gateway.issue(name).handle}\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n`;
+  const slow = raw(t, gateway.port, `${head('web', 2)}a`);
+  await echo.request();
+  await pause(600);
+  slow.socket.write('b');
+  t.match(await slow.ended, /^HTTP\/1\.1 200 /);
+  const size = 16 * 1024 * 1024;
+  const much = raw(t, gateway.port, Buffer.concat([Buffer.from(head('stalled', size)), Buffer.alloc(size)]));
+  t.match(await much.ended, /^HTTP\/1\.1 504 /);
 });
 
 t.test('100-continue is answered only after the decision, and never reaches the service', async (t) => {

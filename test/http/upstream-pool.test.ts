@@ -32,13 +32,13 @@ async function pooled(
   const dial: Dial = (onread) => ({ socket: connect({ host: '127.0.0.1', port, onread }), ready: 'connect' });
   const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, ROUND, shares);
   t.teardown(() => pool.destroy());
-  const failures: string[] = [];
+  const [failures, heads]: [string[], string[]] = [[], []];
   const send = (path: string, over: (how: string) => void) => {
     const sent = pool.send(
       { method: 'GET', path, addressed, lines: '', body: null },
       {
         onStart: () => true,
-        onHead: () => {},
+        onHead: () => void heads.push(path),
         // Not before the connection rests.
         onBody: (_bytes, isLast) => {
           if (isLast) setImmediate(() => over(sent.isRepeated ? 'answered, asked twice' : 'answered'));
@@ -54,7 +54,7 @@ async function pooled(
     return sent;
   };
   const ask = (path: string) => new Promise<string>((resolve) => void send(path, resolve));
-  return { pool, send, ask, asked, sockets, failures };
+  return { pool, send, ask, asked, sockets, failures, heads };
 }
 
 function wait(pool: UpstreamPool, rounds: number): void {
@@ -110,7 +110,10 @@ t.test(
       );
       await ask('/first');
       wait(pool, rounds - 1);
-      t.equal(await ask('/second'), 'answered');
+      const second = ask('/second');
+      await new Promise((resolve) => setImmediate(resolve));
+      pool.look(); // it waits for this answer since now
+      t.equal(await second, 'answered');
       t.equal(sockets.length, 1, `${said}: it is used again`);
       wait(pool, rounds);
       t.equal(await ask('/third'), 'answered');
@@ -151,6 +154,18 @@ t.test('nothing is asked of a service once the session is over, not even what wa
   t.equal(await ask('/three'), 'the session is over');
   await waitUntil('nothing is left', () => !pool.look());
   t.same(asked, ['/one']);
+});
+
+t.test('an answer that has begun takes as long as it takes', async (t) => {
+  const { pool, ask, heads, sockets } = await pooled(t, (_path, socket) => socket.write(OK.slice(0, -1)));
+  for (const path of ['/first', '/second']) {
+    const answer = ask(path);
+    await waitUntil('its head is there', () => heads.includes(path));
+    wait(pool, 1_000);
+    sockets[0]?.write('k');
+    t.equal(await answer, 'answered');
+  }
+  t.equal(sockets.length, 1);
 });
 
 t.test('of what was given up nothing is heard, nor is the service asked, as far as it is not yet', async (t) => {
