@@ -112,7 +112,7 @@ export function checkIssue(request: IssueRequest, policy: GrantLimits | undefine
  */
 export function checkBeginning({ notBefore, durationSeconds }: IssueRequest, { scope }: Allowed, now: number): void {
   const begins = notBefore ?? now;
-  if (!(begins >= 0 && begins <= now + MAX_AHEAD_MS)) {
+  if (!(begins <= now + MAX_AHEAD_MS)) {
     throw new DaypassError('invalid_request', 'A grant begins within the next 366 days.');
   }
   const ends = begins + durationSeconds * 1000;
