@@ -18,7 +18,7 @@ const LIMITS = { connect: 3 * ROUND, response: 6 * ROUND };
 async function pooled(
   t: Test,
   hear: (path: string, socket: Socket) => void,
-  { limits = LIMITS, shares = new Shares() } = {},
+  { limits = LIMITS, shares = new Shares(), mayStart = (_path: string): boolean => true } = {},
 ) {
   const asked: string[] = [];
   const { port, url, sockets } = await bareService(t, (received, socket) => {
@@ -37,7 +37,7 @@ async function pooled(
     const sent = pool.send(
       { method: 'GET', path, addressed, lines: '', body: null },
       {
-        onStart: () => true,
+        onStart: () => mayStart(path),
         onHead: () => void heads.push(path),
         // Not before the connection rests.
         onBody: (_bytes, isLast) => {
@@ -182,6 +182,42 @@ t.test('of what was given up nothing is heard, nor is the service asked, as far 
   await waitUntil('nothing is left', () => !pool.look());
   t.same([heard, failures], [[], []]);
   t.same(asked, ['/one', '/held']);
+});
+
+t.test('whether a request may still be sent is asked when it is about to be, each time anew', async (t) => {
+  let isLive = true;
+  const { pool, ask, send, asked, sockets, failures } = await pooled(
+    t,
+    (path, socket) => path !== '/held' && socket.write(OK),
+    { mayStart: (path) => isLive && path !== '/dialled' },
+  );
+  const heard: string[] = [];
+  const over = (how: string) => void heard.push(how);
+  send('/dialled', over);
+  t.equal(await ask('/one'), 'answered');
+  send('/held', over);
+  await waitUntil('the service has it', () => asked.includes('/held'));
+  isLive = false;
+  sockets.at(-1)?.destroy(); // it would be asked again
+  send('/late', over);
+  await waitUntil('nothing is under way', () => {
+    pool.close();
+    return !pool.look();
+  });
+  t.same([asked, heard, failures], [['/one', '/held'], [], []], 'who says no knows why');
+});
+
+t.test('to give up what was answered takes the connection from nobody who has it now', async (t) => {
+  const { send, ask, asked, sockets } = await pooled(t, (path, socket) => path !== '/held' && socket.write(OK));
+  const first = await new Promise<ReturnType<typeof send>>((resolve) => {
+    const sent = send('/one', () => resolve(sent));
+  });
+  const answer = ask('/held');
+  await waitUntil('the service has it', () => asked.includes('/held'));
+  first.abort();
+  sockets[0]?.write(OK);
+  t.equal(await answer, 'answered');
+  t.equal(sockets.length, 1);
 });
 
 /** Room of which it is seen what takes it. */
