@@ -14,7 +14,6 @@ export function guard(app: ApiApp, refused: RefusedActs): void {
       throw new TypeError(`${url} does not say what it is about`);
   });
   app.addHook('preHandler', async (request) => {
-    if (request.is404) return;
     const actor = actorIn(request);
     const { name, about } = request.routeOptions.config;
     const what = await about?.(request);

@@ -1,5 +1,9 @@
+import type { FastifyContextConfig } from 'fastify';
 import t from 'tap';
+import { newApp } from '../../src/api/app.js';
+import { guard } from '../../src/api/guard.js';
 import { dependsOn, may, ROUTE_NAMES, type RouteName } from '../../src/api/may.js';
+import type { RefusedActs } from '../../src/audit/refusals.js';
 import { type Actor, operatorNamed } from '../../src/identity/actor.js';
 
 /** Every kind of actor there is, towards a request about a grant of alice, sponsored by dana, at a service of `leads`. */
@@ -103,4 +107,15 @@ t.test('a route that does not stand in the table is asked by nobody', async (t) 
   for (const name of [undefined, '', 'me', 'constructor', '__proto__', 'toString', 'hasOwnProperty'])
     for (const kind of ALL) t.notOk(may(ACTORS[kind] ?? person(''), name, ABOUT), `${name} ${kind}`);
   t.throws(() => dependsOn(undefined), TypeError);
+});
+
+t.test('a route is not added that has no name, or does not say what it is about where that matters', async (t) => {
+  const app = newApp();
+  t.teardown(() => app.close());
+  guard(app, {} as RefusedActs); // nobody asks
+  const add = (url: string, config: FastifyContextConfig) => () => app.get(url, { config }, async () => 'it');
+  t.throws(add('/a', {}), TypeError);
+  t.throws(add('/b', { name: 'grants.show' }), /does not say what it is about/);
+  t.doesNotThrow(add('/c', { name: 'grants.show', about: () => ({}) }));
+  t.doesNotThrow(add('/d', { name: 'services.list' }));
 });
