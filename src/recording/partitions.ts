@@ -73,7 +73,11 @@ async function attach(client: pg.PoolClient, month: Month): Promise<void> {
   );
 }
 
+/** Read as a row: a name that was looked up in vain may be remembered so until the transaction is over. */
 async function stands(database: pg.Pool | pg.PoolClient, { name }: Month): Promise<boolean> {
-  const { rows } = await database.query('select to_regclass($1) is not null as stands', [`${SCHEMA}.${name}`]);
+  const { rows } = await database.query(
+    'select exists (select from pg_class where relname = $1 and relnamespace = $2::regnamespace) as stands',
+    [name, SCHEMA],
+  );
   return rows[0]?.stands === true;
 }
