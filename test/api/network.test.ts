@@ -87,6 +87,7 @@ t.test('owners end grants of their services, operators those of a person, and no
     body: { code: 'unknown_person' },
   });
   t.match(await olga('POST', '/revocations', { person: 'alice', service: 'web', reason }), { status: 400 });
+  t.match(await lee('GET', '/nothing'), { status: 404, body: { code: 'not_found' } });
 });
 
 t.test('what is sent again with its key is done once, and answered as it was', async (t) => {

@@ -122,6 +122,14 @@ t.test(
   },
 );
 
+t.test('a connection that the service says it closes is not used again, though it is open still', async (t) => {
+  const { ask, sockets } = await pooled(t, (_path, socket) =>
+    socket.write(OK.replace('\r\n', '\r\nConnection: close\r\n')),
+  );
+  for (const path of ['/one', '/two']) t.equal(await ask(path), 'answered');
+  t.equal(sockets.length, 2);
+});
+
 t.test('a pool that is closed finishes what is under way, keeps nothing, and is looked at no more', async (t) => {
   const held: Socket[] = [];
   const { pool, ask, asked, sockets, failures } = await pooled(t, (path, socket) => {
