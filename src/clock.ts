@@ -29,9 +29,11 @@ export function wallAhead(clock: Clock): number {
   }
 }
 
-/** An instant (milliseconds since the epoch) as it leaves the gateway: in ISO 8601. */
+/** An instant (milliseconds since the epoch) as it leaves the gateway: in ISO 8601; in words where it is none. */
 export function iso(at: number): string;
 export function iso(at: number | null): string | null;
 export function iso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString();
+  if (at === null) return null;
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? 'no time' : date.toISOString();
 }

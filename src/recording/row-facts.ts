@@ -40,10 +40,11 @@ export function claimedFacts(row: StoredSession): { readonly opening: Facts; rea
   const opening = openingFacts({ ...who, policyVersion: row.policy_version }, row.gateway_id);
   if (row.ended_at === null) return { opening, closing: null };
   const bytesAfterDue = row.bytes_after_due === null ? null : Number(row.bytes_after_due);
-  const [endedAt, dueAt, cutAt] = [
-    row.ended_at.getTime(),
-    row.due_at?.getTime() ?? null,
-    row.cut_at?.getTime() ?? null,
-  ];
+  const [endedAt, dueAt, cutAt] = [Number(row.ended_at), timeOf(row.due_at), timeOf(row.cut_at)];
   return { opening, closing: closingFacts({ reason: row.end_reason ?? '', endedAt, dueAt, cutAt, bytesAfterDue }) };
+}
+
+/** Milliseconds. Of `infinity`, which somebody may have written there, `pg` makes no Date. */
+function timeOf(date: Date | null): number | null {
+  return date === null ? null : Number(date);
 }

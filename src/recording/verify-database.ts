@@ -146,7 +146,7 @@ async function shortOnes(pool: Pool, ids: readonly string[]): Promise<ReadonlyMa
 function claimed(row: Row): ClaimedSession {
   return {
     ...claimedFacts(row),
-    startedAt: row.started_at.getTime(),
+    startedAt: Number(row.started_at),
     lastSeq: row.last_seq === null ? null : Number(row.last_seq),
     lastHash: row.last_hash,
   };

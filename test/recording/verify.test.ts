@@ -195,6 +195,22 @@ const TAMPERINGS: readonly Tampering[] = [
     expected: Array.from({ length: 4 }, () => ({ session: 'a', seq: 10, fault: 'row_changed' }) as const),
   },
   {
+    name: 'times are moved to where there are none',
+    change: async ({ pool, a }) => {
+      await pool.query(`update blocks set from_at = 'infinity' where session_id = $1 and first_seq = 4`, [a]);
+      await pool.query(
+        `update sessions set started_at = '-infinity', ended_at = 'infinity', due_at = '290000-01-01' where id = $1`,
+        [a],
+      );
+    },
+    expected: [
+      { session: 'a', seq: 1, fault: 'row_changed' },
+      { session: 'a', seq: 4, fault: 'times_changed' },
+      { session: 'a', seq: 10, fault: 'row_changed' },
+      { session: 'a', seq: 10, fault: 'row_changed' },
+    ],
+  },
+  {
     name: 'when it began is changed',
     change: ({ pool, a }) =>
       pool.query(`update sessions set started_at = started_at - interval '1 day' where id = $1`, [a]),
