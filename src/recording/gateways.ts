@@ -65,7 +65,7 @@ export class Presence {
     this.#options = options;
     this.#beatEvery = options.beatEvery ?? BEAT;
     this.#unbroken = new Unbroken(2 * this.#beatEvery);
-    this.#unindexed = new LeftUnindexed(options.pool, options.gatewayId, this.#unseen / 1_000);
+    this.#unindexed = new LeftUnindexed(options.pool, options.gatewayId, this.#unseen / 1_000, options.log);
   }
 
   /** Writes this gateway's row (throws when that fails) and goes on from there. */
@@ -104,6 +104,7 @@ export class Presence {
         );
     }
     await this.#unindexed.index();
+    await pool.query(FORGET); // not before: what is to be indexed is found by them
     return closed;
   }
 
@@ -165,7 +166,6 @@ export class Presence {
   }
 
   async #tidy(): Promise<void> {
-    await this.#options.pool.query(FORGET);
     await this.#options.beat?.();
   }
 

@@ -224,6 +224,26 @@ t.test('what ended just before its gateway died is indexed too', async (t) => {
   t.equal(await indexed(), null, 'once for each dead gateway');
 });
 
+t.test('what ended before its gateway died is indexed days later, too, whatever else cannot be', async (t) => {
+  const { pool } = await freshLedger(t);
+  const { recorder, gatewayId } = await startRecorder(t, pool);
+  const logs = [await record(recorder, 1), await record(recorder, 1)];
+  const [broken, whole] = logs.map(({ row }) => row.id).sort();
+  await pool.query(`alter table block_index add check (session_id <> '${broken}')`);
+  for (const column of ['started_at', 'ended_at'])
+    await pool.query(`update sessions set ${column} = ${column} - interval '3 days'`);
+  await pool.query(`update gateways set seen_at = now() - interval '3 days' where id = $1`, [gatewayId]);
+  const indexed = 'select distinct session_id as id from block_index';
+  const presence = new Presence({ pool, gatewayId: randomUUID(), clock: systemClock, log: quiet, beatEvery: 100 });
+  await presence.start();
+  t.teardown(() => presence.stop());
+  await waitUntil('it is forgotten', async () => {
+    const { rows } = await pool.query('select from gateways where id = $1', [gatewayId]);
+    return rows.length === 0;
+  });
+  t.same((await pool.query(indexed)).rows, [{ id: whole }]);
+});
+
 /** A pool that has somebody look after each write of the recorder. */
 function watching(pool: pg.Pool, look: () => Promise<void>): pg.Pool {
   const query = async (...asked: [pg.QueryConfig]) => {
