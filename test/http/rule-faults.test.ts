@@ -70,6 +70,10 @@ t.test('a rule whose path some services take for a shorter one needs a rule for 
   }
   t.match(compile(['GET /r&d%3Fx', 'GET /r']), { ok: false, problems: [{ message: /for GET \/r&d,/ }] });
   t.match(compile(['GET /wiki/:page', 'GET /wiki/R&D']), { ok: true });
+  t.match(compile(['GET /r&d/c&d', 'GET /r']), { ok: true }, 'it ends at the first');
+  t.match(compile(['GET /x/:id/r&d', 'GET /x/:id<int>/r']), { ok: true }, 'it allows that of numbers');
+  t.match(compile(['GET /x/:id/r&d', 'GET /x/7/**']), { ok: true }, 'it allows that of one');
+  t.match(compile(['GET /x/:id<int>/r&d', 'GET /x/y/**']), { ok: false }, 'no number is y');
   t.end();
 });
 

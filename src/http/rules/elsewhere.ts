@@ -17,15 +17,12 @@ export function mayLead(path: string, query: string): boolean {
 const END = /(%3F|%23)(.*)$/;
 const JOINT = /(?:&|%26)(.*)$/;
 const EITHER = /%(?:3F|23|26)|&/;
+/** Where a path ends for either of them: at the first of each. */
+export const ENDS = [END, JOINT];
 
 /** Whether a path holds anything of it: most do not. */
 export function mayEnd(path: string): boolean {
   return EITHER.test(path);
-}
-
-/** What is left of a text of a path that ends sooner: for either way, where it does. */
-export function endings(text: string): string[] {
-  return [END, JOINT].flatMap((way) => (way.test(text) ? [text.replace(way, '')] : []));
 }
 
 /**

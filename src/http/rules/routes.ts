@@ -1,5 +1,5 @@
 import { isOwnPath, OWN_PATHS } from '../browser/place.js';
-import { endings } from './elsewhere.js';
+import { ENDS } from './elsewhere.js';
 import { ESCAPED_PATH, type Matcher, SEGMENT, TYPE_NAMES, typed } from './matcher.js';
 import { METHODS } from './override.js';
 import { holdsSlash, readServiceTarget } from './path.js';
@@ -119,17 +119,27 @@ export function coversPath(one: Route, other: Route): boolean {
   });
 }
 
+/** Whether a route may have a path in common with one that is not open: what two types have in common is not looked at. */
+export function meetsPath(one: Route, { segments }: Route): boolean {
+  const { length } = one.segments;
+  if (one.open ? segments.length < length : segments.length !== length) return false;
+  return segments.every((segment, at) => meetsSegment(one.segments[at], segment));
+}
+
 /** The routes of the shorter paths that a request for this one asks for besides, by what its texts hold. */
 export function endedRoutes({ method, segments }: Route): Route[] {
-  return segments.flatMap((segment, at) =>
-    typeof segment === 'string'
-      ? endings(segment).map((end) => ({
-          method,
-          segments: end || at ? [...segments.slice(0, at), end] : [],
-          open: false,
-        }))
-      : [],
-  );
+  return ENDS.flatMap((end) => {
+    const at = segments.findIndex((segment) => typeof segment === 'string' && end.test(segment));
+    if (at === -1) return [];
+    const last = String(segments[at]).replace(end, '');
+    return [{ method, segments: last || at ? [...segments.slice(0, at), last] : [], open: false }];
+  });
+}
+
+function meetsSegment(one: string | Matcher | undefined, other: string | Matcher): boolean {
+  if (one === undefined) return typeof other !== 'string' || !holdsSlash(other);
+  if (typeof one === 'string') return typeof other === 'string' ? one === other : other.fits(one);
+  return typeof other !== 'string' || one.fits(other);
 }
 
 function coversSegment(one: string | Matcher, other: string | Matcher): boolean {

@@ -4,7 +4,17 @@ import { connectionList, isRespelled, valuesOf } from '../headers/headers.js';
 import { isAsciiSet, isReadableAs } from '../record/content.js';
 import { ABSENT, type Matcher } from './matcher.js';
 import { folded, type Query, readCookieNames, readQuery } from './query.js';
-import { coversPath, endedRoutes, fitsPath, misfitOf, type Route, segmentsOf, shapeOf, textOfRoute } from './routes.js';
+import {
+  coversPath,
+  endedRoutes,
+  fitsPath,
+  meetsPath,
+  misfitOf,
+  type Route,
+  segmentsOf,
+  shapeOf,
+  textOfRoute,
+} from './routes.js';
 
 /** A query parameter or a header that a rule names. */
 export interface Condition {
@@ -134,10 +144,10 @@ export function widerThan(rule: Rule, earlier: readonly Rule[]): Rule | undefine
   return narrows ? earlier.find((one) => covers(one, rule)) : undefined;
 }
 
-/** A shorter path that a request by this rule asks for besides (see `ended`), and none of a role is for; undefined where all are. */
+/** A shorter path that each request by this rule asks for besides (see `ended`), and no rule of a role is ever for. */
 export function uncovered({ route }: Rule, rules: readonly Rule[]): string | undefined {
   const shorter = endedRoutes(route).find(
-    (one) => !rules.some((rule) => isForMethod(rule.route, one) && coversPath(rule.route, one)),
+    (one) => !rules.some((rule) => isForMethod(rule.route, one) && meetsPath(rule.route, one)),
   );
   return shorter && textOfRoute(shorter);
 }
