@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { messageOf } from '../errors.js';
+import { DaypassError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { endsWithUs, examineConnection } from './examine.js';
 import { GivenUp } from './given-up.js';
@@ -74,7 +74,8 @@ async function examined(client: pg.ClientBase, givenUp: GivenUp): Promise<void> 
     await endsWithUs(client);
     await givenUp.examine(client);
   } catch (thrown) {
-    givenUp.dropped(client);
+    // Whose server answered, and is none for us, is not in the middle of anything.
+    if (!(thrown instanceof DaypassError)) givenUp.dropped(client);
     throw thrown;
   }
 }

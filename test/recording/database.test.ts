@@ -5,6 +5,7 @@ import { examineConnection } from '../../src/recording/examine.js';
 import { isOutage } from '../../src/recording/faults.js';
 import { faultProxy } from '../support/fault-proxy.js';
 import { connected, freshDatabase, startPostgres } from '../support/postgres.js';
+import { tapProxy } from '../support/tap-proxy.js';
 import { waitUntil } from '../support/wait.js';
 
 t.test('a standby is not asked, since it may answer what is no longer true, until it is the primary', async (t) => {
@@ -27,6 +28,18 @@ t.test('a connection whose settings a pooler dropped is not used: what it commit
   await t.rejects(examineConnection(pooled, SCHEMA), { code: 'database_pooled' });
   await pooled.query('set synchronous_commit to on');
   await examineConnection(pooled, SCHEMA);
+});
+
+t.test('a connection that is refused was not given up amid something, however many there are', async (t) => {
+  const server = await startPostgres(t, { files: { 'data/standby.signal': '' } });
+  const tap = await tapProxy(t, '127.0.0.1', server.port);
+  const pool = openDatabase({ ...server.config(), port: tap.port }, { max: 2 });
+  t.teardown(() => pool.end());
+  for (let n = 0; n < 3; n += 1) await t.rejects(pool.query('select 1'), { code: 'database_read_only' });
+  const operator = await connected(t, server.config());
+  await operator.query('select pg_promote()');
+  await pool.query('select 1');
+  t.notMatch(tap.seen().toString('latin1'), /pg_stat_activity/, 'nobody asks whether those are busy still');
 });
 
 t.test('a ledger whose name leads nowhere is not there to answer', async (t) => {
