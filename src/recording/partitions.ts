@@ -52,6 +52,7 @@ function lowestUuid(milliseconds: number): string {
 
 async function ensureMonth(pool: pg.Pool, month: Month): Promise<boolean> {
   if (await stands(pool, month)) return true;
+  if (await isHeldByDefault(pool, month)) return false;
   return inTransaction(pool, (client) => attach(client, month)).then(
     () => true,
     (error) => {
@@ -59,6 +60,15 @@ async function ensureMonth(pool: pg.Pool, month: Month): Promise<boolean> {
       throw error;
     },
   );
+}
+
+/** Asked before, time and again: whoever attaches finds it out by a look at all rows there, to which nobody may add meanwhile. */
+async function isHeldByDefault(pool: pg.Pool, { from, to }: Month): Promise<boolean> {
+  const { rows } = await pool.query(
+    `select exists (select from ${SCHEMA}.blocks_default where session_id >= $1 and session_id < $2) as held`,
+    [from, to],
+  );
+  return rows[0]?.held === true;
 }
 
 /** Made apart and then attached: `partition of` would lock `blocks` against whoever records, for as long as it waits for the default partition. */

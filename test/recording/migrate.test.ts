@@ -155,6 +155,15 @@ t.test('a month whose rows already lie in the default partition stays there', as
   const now = Date.UTC(2026, 10, 5);
   await block(database, uuidAt(now));
   t.same(await ensurePartitions(opened, now), ['blocks_2026_12']);
+  await database.query(
+    `create function public.refused() returns event_trigger language plpgsql as 'begin raise exception ''tried''; end'`,
+  );
+  await database.query('create event trigger refused on ddl_command_start execute function public.refused()');
+  t.same(
+    await ensurePartitions(opened, now),
+    ['blocks_2026_12'],
+    'which is seen without a lock on what is recorded there',
+  );
 });
 
 function uuidAt(milliseconds: number): string {
