@@ -119,7 +119,8 @@ export class RedisGrantStore implements GrantStore {
       const found = fact('redis_version') ?? 'of an unknown version';
       throw new DaypassError('store_too_old', `Redis is ${found}; Daypass needs ${OLDEST.join('.')} or newer.`);
     }
-    if (fact('loading') !== '0') {
+    // Not every service that speaks as Redis says so; one that loads refuses scripts besides.
+    if (fact('loading') === '1') {
       throw new DaypassError('store_loading', 'Redis is still loading its data.');
     }
     if (fact('role') !== 'master') {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { DaypassError } from '../../src/errors.js';
@@ -6,7 +7,7 @@ import { mintId } from '../../src/grant/handle.js';
 import { RedisGrantStore } from '../../src/grant/redis.js';
 import { ACL_RIGHTS } from '../../src/grant/scripts.js';
 import { dataFolder } from '../support/folders.js';
-import { freePort } from '../support/ports.js';
+import { freePort, portOf } from '../support/ports.js';
 import { type RedisServer, redisClient, startRedis } from '../support/redis.js';
 import { answers, silent } from './fixture.js';
 
@@ -63,6 +64,24 @@ t.test('a server that is told to evict while the connection stands is noticed by
   await t.rejects(store.ping(), { code: 'store_evicts' });
   await t.rejects(store.get(mintId()), { code: 'store_evicts' });
   await admin.config('SET', 'maxmemory-policy', 'noeviction');
+  await store.ping();
+});
+
+t.test('a server that does not say whether it loads its data is taken for one that does not', async (t) => {
+  const { port } = await startRedis(t);
+  const silentOfIt = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    client.on('error', () => {}).on('close', () => upstream.destroy());
+    upstream.on('error', () => {}).on('close', () => client.destroy());
+    client.pipe(upstream);
+    upstream.on('data', (bytes) =>
+      client.write(bytes.toString('latin1').replace('\nloading:', '\nunknown:'), 'latin1'),
+    );
+  });
+  await once(silentOfIt.listen(0, '127.0.0.1'), 'listening');
+  t.teardown(() => silentOfIt.close());
+  const store = await RedisGrantStore.open(`redis://127.0.0.1:${portOf(silentOfIt.address())}`, silent);
+  t.teardown(() => store.close());
   await store.ping();
 });
 
