@@ -2,8 +2,10 @@ import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
 import { type Giver, Shares } from '../../src/gate/shares.js';
+import type { BodySink, RequestBody } from '../../src/http/body/body.js';
+import { lasting } from '../../src/http/memory/reading.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
-import type { Dial } from '../../src/http/service/upstream-connection.js';
+import type { AnswerHandler, Dial } from '../../src/http/service/upstream-connection.js';
 import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
 import { Metrics } from '../../src/metrics.js';
 import { closed, waitUntil } from '../support/wait.js';
@@ -13,6 +15,11 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const ROUND = 100;
 /** A service may take less long to answer than to be reached: its policy says so. */
 const LIMITS = { connect: 3 * ROUND, response: 6 * ROUND };
+
+/** What is asked with a request, and who hears its answer, where that matters. */
+interface Asked extends Partial<AnswerHandler> {
+  readonly body?: RequestBody | null;
+}
 
 /** A pool without a clock: a round goes by when the test says so. */
 async function pooled(
@@ -33,9 +40,9 @@ async function pooled(
   const pool = new UpstreamPool(dial, new Metrics().service('web', 'http'), limits, ROUND, shares);
   t.teardown(() => pool.destroy());
   const [failures, heads]: [string[], string[]] = [[], []];
-  const send = (path: string, over: (how: string) => void) => {
+  const send = (path: string, over: (how: string) => void, { body = null, ...hears }: Asked = {}) => {
     const sent = pool.send(
-      { method: 'GET', path, addressed, lines: '', body: null },
+      { method: body === null ? 'GET' : 'POST', path, addressed, lines: '', body },
       {
         onStart: () => mayStart(path),
         onHead: () => void heads.push(path),
@@ -49,11 +56,12 @@ async function pooled(
           failures.push(message);
           over(message);
         },
+        ...hears,
       },
     );
     return sent;
   };
-  const ask = (path: string) => new Promise<string>((resolve) => void send(path, resolve));
+  const ask = (path: string, more?: Asked) => new Promise<string>((resolve) => void send(path, resolve, more));
   return { pool, send, ask, asked, sockets, failures, heads };
 }
 
@@ -74,6 +82,12 @@ t.test(
           wait(pool, 4);
           socket.destroy();
         },
+        'the service closed before its answer was whole',
+      ],
+      [
+        'when it has begun to answer',
+        LIMITS,
+        (_pool, socket) => void socket.end('HTTP/1.1 2'),
         'the service closed before its answer was whole',
       ],
       ['as it did not answer in time', far, (pool) => wait(pool, 4), 'no answer within 200 ms'],
@@ -127,6 +141,63 @@ t.test('a connection that the service says it closes is not used again, though i
     socket.write(OK.replace('\r\n', '\r\nConnection: close\r\n')),
   );
   for (const path of ['/one', '/two']) t.equal(await ask(path), 'answered');
+  t.equal(sockets.length, 2);
+});
+
+t.test('a connection on which more came than was asked for is not used again', async (t) => {
+  const { ask, asked, sockets, failures } = await pooled(t, (path, socket) =>
+    socket.write(path === '/more' ? `${OK}x` : OK),
+  );
+  t.equal(await ask('/more'), 'answered');
+  t.equal(await ask('/two'), 'answered');
+  t.equal(sockets.length, 2, 'more came with its answer');
+  sockets[1]?.write(OK);
+  await closed(sockets[1] as Socket);
+  t.equal(await ask('/three'), 'answered');
+  t.equal(sockets.length, 3, 'more came when it rested');
+  t.same([asked, failures], [['/more', '/two', '/three'], []]);
+});
+
+/** A small body of which only so much comes; it could be taken for no request. */
+function begun(bytes: string, length: number): RequestBody {
+  const start = (sink: BodySink) => void sink.write(lasting(Buffer.from(bytes)));
+  return { length, isInert: true, start, resume() {}, destroy() {} } as unknown as RequestBody;
+}
+
+t.test('what is asked after an answer that came early is no part of the body that it did not wait for', async (t) => {
+  const { ask, sockets, failures } = await pooled(t, (_path, socket) => socket.write(OK));
+  t.equal(await ask('/early', { body: begun('{', 100) }), 'answered');
+  t.equal(await ask('/two'), 'answered');
+  t.equal(sockets.length, 2);
+  t.same(failures, []);
+});
+
+t.test('whoever has been answered has no say in how fast the next answer is read', async (t) => {
+  const { send, ask, sockets } = await pooled(t, (path, socket) =>
+    socket.write(path === '/slow' ? OK.replace(': 2', ': 9') : OK),
+  );
+  const first = await new Promise<ReturnType<typeof send>>((resolve) => {
+    const sent = send('/one', () => resolve(sent));
+  });
+  const read: string[] = [];
+  let slow: ReturnType<typeof send> | undefined;
+  const isAnswered = new Promise<string>((resolve) => {
+    slow = send('/slow', resolve, {
+      onBody: (bytes, isLast) => {
+        read.push(bytes.toString());
+        if (isLast) resolve('answered');
+        return false;
+      },
+    });
+  });
+  await waitUntil('it has begun', () => read.length === 1);
+  sockets[0]?.setNoDelay().write(' is all');
+  first.resume();
+  for (const path of ['/two', '/three']) t.equal(await ask(path), 'answered');
+  t.same(read, ['ok']);
+  slow?.resume();
+  t.equal(await isAnswered, 'answered');
+  t.equal(read.join(''), 'ok is all');
   t.equal(sockets.length, 2);
 });
 
