@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseWebAddress } from '../../src/config/address.js';
-import { type Giver, Shares } from '../../src/gate/shares.js';
+import { Shares } from '../../src/gate/shares.js';
 import type { BodySink, RequestBody } from '../../src/http/body/body.js';
 import { lasting } from '../../src/http/memory/reading.js';
 import { HttpUpstream } from '../../src/http/service/target.js';
@@ -10,6 +10,7 @@ import { UpstreamPool } from '../../src/http/service/upstream-pool.js';
 import { Metrics } from '../../src/metrics.js';
 import { closed, waitUntil } from '../support/wait.js';
 import { bareService } from './raw-service.js';
+import { SeenShares } from './seen-shares.js';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const ROUND = 100;
@@ -298,28 +299,6 @@ t.test('to give up what was answered takes the connection from nobody who has it
   t.equal(await answer, 'answered');
   t.equal(sockets.length, 1);
 });
-
-/** Room of which it is seen what takes it. */
-class SeenShares extends Shares {
-  resting = 0;
-  readonly givers = new Set<Giver>();
-
-  override rests(giver: Giver): void {
-    this.resting += 1;
-    this.givers.add(giver);
-    super.rests(giver);
-  }
-
-  override wakes(): void {
-    this.resting -= 1;
-    super.wakes();
-  }
-
-  override leave(giver: Giver): void {
-    this.givers.delete(giver);
-    super.leave(giver);
-  }
-}
 
 t.test('what rests takes room as long as it rests, and a pool that is over is not kept for it', async (t) => {
   const shares = new SeenShares();
