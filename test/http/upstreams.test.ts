@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { Upstreams } from '../../src/http/service/upstream.js';
 import { closed } from '../support/wait.js';
+import { raw, startGateway } from './gateway.js';
 import { bareService } from './raw-service.js';
 import { SeenShares } from './seen-shares.js';
 
@@ -49,4 +50,24 @@ t.test('a connection that is left where there is no room is closed at once', asy
   t.ok(socket.destroyed);
   await closed(socket);
   t.same(taken(shares), NOTHING);
+});
+
+t.test('what rests at a service is closed with its session, and with the policy that led there', async (t) => {
+  const { url, sockets } = await bareService(t, (_, socket) =>
+    socket.write('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=600\r\nContent-Length: 2\r\n\r\nok'),
+  );
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['GET /x'] } } });
+  const { id, handle } = gateway.issue('web');
+  const ask = () => raw(t, gateway.port, `GET /x HTTP/1.1\r\nHost: web.localhost\r\nDaypass-Handle: ${handle}\r\n\r\n`);
+  await ask().sees(/ok$/);
+  await ask().sees(/ok$/);
+  t.equal(sockets.length, 1, 'it rests in between');
+  const first = closed(sockets[0] as Socket);
+  gateway.reload('web', { url, roles: { viewer: ['GET /x', 'GET /y'] } });
+  await ask().sees(/ok$/);
+  await first;
+  t.equal(sockets.length, 2);
+  const second = closed(sockets[1] as Socket);
+  gateway.revoke(id);
+  await second;
 });
