@@ -263,3 +263,16 @@ t.test('100-continue is answered only after the decision, and never reaches the 
   const other = raw(t, gateway.port, head('/upload').replace('100-continue', 'magic'));
   t.match(await other.sees(/\r\n\r\n/), /^HTTP\/1\.1 417/);
 });
+
+t.test('the head of an answer does not wait for its body', async (t) => {
+  const { url, sockets } = await bareService(t, (_, socket) =>
+    socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n'),
+  );
+  const gateway = await startGateway(t, { web: { url, roles: { viewer: ['SSE /events'] } } });
+  const { handle } = gateway.issue('web');
+  const head = `GET /events HTTP/1.1\r\nHost: web.localhost\r\nAccept: text/event-stream\r\nDaypass-Handle: ${handle}\r\n\r\n`;
+  const client = raw(t, gateway.port, head);
+  await client.sees(/^HTTP\/1\.1 200 [\s\S]*\r\n\r\n$/);
+  sockets[0]?.write('data: first\n\n');
+  await client.sees(/data: first/);
+});
