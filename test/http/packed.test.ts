@@ -3,7 +3,7 @@ import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } 
 import t from 'tap';
 import type { Header } from '../../src/http/action.js';
 import { unpackedBeginning } from '../../src/http/packed/beginning.js';
-import { type Coding, codingAsked, codingOf } from '../../src/http/packed/coding.js';
+import { type Coding, codingAsked, codingOf, isZlibAlone } from '../../src/http/packed/coding.js';
 import { Unpacking } from '../../src/http/packed/unpacking.js';
 import { startEcho } from './echo.js';
 import { raw, startGateway } from './gateway.js';
@@ -200,6 +200,21 @@ t.test('as what a body is packed is what its head says', (t) => {
     t.equal(codingAsked(said(...values)), coding, values.join(' | '));
   }
   for (const one of ['aws-chunked', 'utf-8']) t.same([codingOf(said(one)), codingAsked(said(one))], ['other', null]);
+  t.end();
+});
+
+t.test('what is called deflate is read where it means nothing without its header', (t) => {
+  const [, ...rest] = deflateSync(TEXT);
+  const check = 0x7700 + 31 - (0x7700 % 31);
+  for (const [name, bytes, expected] of [
+    ['with a header', [0x78, ...rest], true],
+    ['without one', deflateRawSync(TEXT), false],
+    ['a header whose check fails', [0x78, 0x9d, ...rest.slice(1)], false],
+    ['a header of something else', [check >> 8, check & 0xff, ...rest.slice(1)], false],
+    ['a header that is a stored block as well', [0x78, 0x9c, 0x05, 0x63, 0xfa, ...rest.slice(4)], false],
+    ['no more than four bytes', [0x78, ...rest.slice(0, 3)], false],
+  ] as const)
+    t.equal(isZlibAlone(Buffer.from(bytes)), expected, name);
   t.end();
 });
 
