@@ -160,6 +160,10 @@ t.test('a reviewer finds, watches, replays, verifies and ends sessions by the co
     "select distinct actor, via from daypass.audit where act like 'recording.%' or act = 'session.end'",
   );
   t.same(lines, [{ actor: 'rita', via: 'token' }]);
+  await gateway.ledger.query(`update daypass.sessions set principal = 'mallory' where id = $1`, [id]);
+  const changed = { code: 1, stdout: new RegExp(`^${id} .*\\n1 sessions, \\d+ events: \\d+ findings\\.$`, 'm') };
+  t.match(await rita('verify', id), changed);
+  t.match(await rita('verify', '--json'), { code: 1, stdout: /"ok":false/ });
 });
 
 t.test('a reviewer reads and verifies the audit log by the command, as themselves', async (t) => {
