@@ -74,7 +74,7 @@ export class Presence {
     this.#timers.push(
       setInterval(() => this.#track(this.#beat()), this.#beatEvery).unref(),
       setInterval(
-        () => this.#once('the ledger could not be looked after', () => this.#tidy()),
+        () => this.#once('the ledger could not be looked after', async () => this.#options.beat?.()),
         this.#beatEvery,
       ).unref(),
       // Half a beat: so a gateway that died just after a beat is found within 45 + 5 s.
@@ -163,10 +163,6 @@ export class Presence {
         return answers;
       });
     return this.#beating;
-  }
-
-  async #tidy(): Promise<void> {
-    await this.#options.beat?.();
   }
 
   async #look(): Promise<void> {

@@ -8,6 +8,8 @@ import { blockColumns, readHeads, WRITE_BLOCKS } from './writer.js';
 
 /** A gateway unseen for so long has lost its sessions, seconds. */
 export const UNSEEN_SECONDS = 45;
+/** Of a row of `gateways`: it was seen last so far from now, `$1` seconds either way. */
+export const UNSEEN = 'abs(extract(epoch from now() - seen_at)) > $1';
 const A_TIME = 100;
 
 interface Lost {
@@ -26,8 +28,8 @@ interface Lost {
 const FIND = `
   select s.id, s.gateway_id, g.seen_at
   from sessions s left join gateways g on g.id = s.gateway_id
-  where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or abs(extract(epoch from now() - g.seen_at)) > $1)
-    and not exists (select from gateways where id::text = $2 and abs(extract(epoch from now() - seen_at)) > $1)
+  where s.ended_at is null and s.gateway_id::text <> $2 and (g.id is null or ${UNSEEN})
+    and not exists (select from gateways where id::text = $2 and ${UNSEEN})
   order by s.id limit ${A_TIME} for update of s skip locked`;
 
 /**

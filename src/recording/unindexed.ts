@@ -2,11 +2,11 @@ import type { Pool } from 'pg';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { isOutage } from './faults.js';
+import { UNSEEN } from './reap.js';
 import { rebuildIndex } from './rebuild.js';
 
 /** As `reapSessions` finds them, with or without sessions that are open still. */
-const LOST = `
-  select id, seen_at from gateways where id::text <> $2 and abs(extract(epoch from now() - seen_at)) > $1`;
+const LOST = `select id, seen_at from gateways where id::text <> $2 and ${UNSEEN}`;
 
 /**
  * What ended shortly before a gateway was seen last, or since then, and is not indexed to its end. Which session began when there is

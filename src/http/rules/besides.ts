@@ -2,7 +2,7 @@ import type { Header, RequestAction } from '../action.js';
 import { canonical, connectionList, isForwarded, valuesOf } from '../headers/headers.js';
 import { acted, ended, escaped, identified, led, MANY, mayEnd, mayLead, mounted, traversed } from './elsewhere.js';
 import { unescaped } from './escapes.js';
-import { METHODS, methodNamed, methodsInCookie } from './override.js';
+import { DECIDED_METHOD, METHODS, methodNamed, methodsInCookie } from './override.js';
 import { Parameters } from './parameters.js';
 import { type ReadTarget, readServiceTarget, type Target } from './path.js';
 import type { RoleSettings } from './role-settings.js';
@@ -124,8 +124,8 @@ function queried(parameters: Parameters): readonly string[] {
   });
 }
 
-/** PHP takes `ps.method` for it, too, and ends a name at a NUL. */
-const QUERIED_METHOD = /^(?:method|(?:alf|ps)[_. [+]method|atg-rest-http-method)(?:\0|$)/i;
+/** PHP ends a name at a NUL. */
+const QUERIED_METHOD = new RegExp(`^(?:method|${DECIDED_METHOD})(?:\\0|$)`, 'i');
 
 /** `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Payload-HTTP-Method-Override`. */
 function named([name, value]: Header): readonly string[] {

@@ -15,8 +15,9 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTION
 const OVERRIDE =
   /^[^a-z0-9_.-]*(?:[_.]+(?:http_?)?method(?:_override_*)?|x-(?:http-|tunneled-)?method(?:-override)?|camelbeanmethodname)(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
 
-/** The same of Alfresco, whose own pages say it in queries, PrestaShop and ATG: there it is decided on (see `besides`). */
-const DECIDED = /^[^a-z0-9_.-]*(?:(?:alf|ps)[_. [+]|atg-rest-http-)method(?:[^a-z0-9_-]*(?:[=[]|$)|\0)/i;
+/** The same of Alfresco, whose own pages say it in queries, PrestaShop (`ps.method`, too: PHP) and ATG: there it is decided on (see `besides`). */
+export const DECIDED_METHOD = '(?:(?:alf|ps)[_. [+]|atg-rest-http-)method';
+const DECIDED = new RegExp(`^[^a-z0-9_.-]*${DECIDED_METHOD}(?:[^a-z0-9_-]*(?:[=[]|$)|\\0)`, 'i');
 
 /** Whether a parameter, `name=value` with its escapes undone, names a method; PHP reads `.method` and `_method\0x` as `_method`, too. */
 export function namesMethod(parameter: string): boolean {
